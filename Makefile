@@ -1,0 +1,39 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+help: ## list these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+repro: $(VENV)/.installed ## run the whole graph, or what changed of it, and bring the MLflow store up to date
+	dvc repro
+	gen-models sync
+
+test: $(VENV)/.installed ## the laws and the stages' tests
+	pytest -m "not slow"
+
+faults: $(VENV)/.installed ## kill -9 of worker, driver and dvc, and the like, in a copy of the project
+	pytest -m slow
+
+check: $(VENV)/.installed ## lint, format, types, directions of imports
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+
+bench: $(VENV)/.installed ## the pipeline's own costs, as benchmarks/results/*.json
+	python -m benchmarks.pipeline
+
+ui: $(VENV)/.installed ## MLflow's pages on http://127.0.0.1:5000
+	gen-models ui
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version.split()[0] + ": make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+.PHONY: help repro test faults check bench ui

@@ -1,0 +1,74 @@
+"""Batch normalisation as a bijection (Dinh, Sohl-Dickstein and Bengio, 2017, section 3.7 and appendix E).
+
+y = (x - m)/sqrt(v + eps), without gamma and beta, log |det| = -1/2 sum log(v + eps). Batches of a large flow
+are small, so the layer normalises by running statistics that include the current batch,
+
+    m <- rho m + (1 - rho) m_hat,    v <- rho v + (1 - rho) v_hat,
+
+and gradients flow through the current m_hat and v_hat only. rho weights the old value: it is 1 minus what
+torch calls momentum.
+
+In training the map changes with each batch; frozen (in evaluation mode) it is one bijection, the same for
+likelihoods and for samples. Its inverse always uses the frozen statistics.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from gen_models.bijections.bijection import Bijection
+from gen_models.workers import sum_over_workers
+
+# Statistics that lag behind the couplings feed back: on digits with 8 couplings, batch 128 and Adam at 3e-3, rho = 0.9
+# left 370 nats where 0.5 and 0 left 84.
+RHO = 0.5
+
+
+class FlowBatchNorm(Bijection):
+    """Normalises axis 1 of (batch, channels, *positions); vectors have no positions."""
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, channels: int, *, rho: float = RHO, eps: float = 1e-5):
+        super().__init__()
+        self.rho = rho
+        self.eps = eps
+        self.mean = nn.Buffer(torch.zeros(channels))
+        self.variance = nn.Buffer(torch.ones(channels))
+
+    def forward(self, x):
+        mean, variance = self._updated(x) if self.training else (self.mean, self.variance)
+        y = (x - _along(mean, x)) / _along(variance + self.eps, x).sqrt()
+        return y, self._log_det(variance, x)
+
+    def inverse(self, y):
+        x = y * _along(self.variance + self.eps, y).sqrt() + _along(self.mean, y)
+        return x, -self._log_det(self.variance, y)
+
+    def _updated(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The running statistics with this batch in them: kept without their graph, returned with it."""
+        mean_hat, variance_hat = batch_statistics(x)
+        mean = self.rho * self.mean + (1 - self.rho) * mean_hat
+        variance = self.rho * self.variance + (1 - self.rho) * variance_hat
+        self.mean.copy_(mean.detach())
+        self.variance.copy_(variance.detach())
+        return mean, variance
+
+    def _log_det(self, variance: Tensor, x: Tensor) -> Tensor:
+        """-1/2 sum over channels and positions of log(v + eps), for each row."""
+        positions = x.shape[2:].numel()
+        return (-0.5 * positions * (variance + self.eps).log().sum()).expand(len(x))
+
+
+def batch_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    """(m_hat, v_hat) of each channel over the batch of all workers; v_hat divides by n."""
+    axes = [0, *range(2, x.ndim)]
+    count = sum_over_workers(x.new_tensor(float(x.numel() // x.shape[1])))
+    mean = sum_over_workers(x.sum(dim=axes)) / count
+    variance = sum_over_workers((x - _along(mean, x)).square().sum(dim=axes)) / count
+    return mean, variance
+
+
+def _along(values: Tensor, x: Tensor) -> Tensor:
+    """(channels,) values shaped to meet the channels of x."""
+    return values.view(-1, *[1] * (x.ndim - 2))

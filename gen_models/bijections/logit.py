@@ -1,0 +1,36 @@
+"""[0, 1] -> R, for data that have been dequantised to the unit interval.
+
+y = logit(alpha + (1 - 2 alpha) x): alpha keeps both ends away from 0 and 1, where the logit is infinite
+(Dinh, Sohl-Dickstein and Bengio, 2017, section 4.1, whose alpha is .05 and whose upper end is left open
+to 1; here the squash is symmetric).
+"""
+
+import math
+
+import torch
+from torch.nn.functional import logsigmoid
+
+from gen_models.bijections.bijection import Bijection
+
+ALPHA = 0.05
+
+
+class Logit(Bijection):
+    """y = logit(p), p = alpha + (1 - 2 alpha) x; dy/dx = (1 - 2 alpha) / (p (1 - p))."""
+
+    def __init__(self, alpha: float = ALPHA):
+        super().__init__()
+        self.alpha = alpha
+
+    def forward(self, x):
+        y = torch.logit(self.alpha + (1 - 2 * self.alpha) * x)
+        return y, self._log_slope(y)
+
+    def inverse(self, y):
+        x = (torch.sigmoid(y) - self.alpha) / (1 - 2 * self.alpha)
+        return x, -self._log_slope(y)
+
+    def _log_slope(self, y):
+        """sum log(1 - 2 alpha) - log p - log(1 - p), written in y, where it does not overflow."""
+        slope = math.log1p(-2 * self.alpha) - logsigmoid(y) - logsigmoid(-y)
+        return slope.flatten(1).sum(dim=1)

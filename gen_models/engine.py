@@ -1,0 +1,150 @@
+"""The one engine: it plays a model's objectives on minibatches and yields reports.
+
+Minimax play (theta descends, phi ascends, each by its own loss; Ryu, 2022, chapter 5):
+
+    simultaneous   all gradients are taken at the same iterate (theta^k, phi^k), then all players move
+    alternating    each player's gradient is taken after the player before it moved: (theta^k, phi^{k+1})
+    multi-ascent   alternating, with a player that moves at each `every`-th minibatch only (n_dis)
+
+A model of one objective is the game of one. The unit of budget is a minibatch: with n_dis = 5 the critic
+moves on each, the generator on each fifth.
+
+`fit` is a generator: who iterates it reports, saves and stops; there are no callbacks. Randomness is a
+function of (seed, stream, step), so (weights, optimisers, step) is all that a resume needs.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gen_models.contracts import Loss, Objective, objectives_of
+from gen_models.errors import ConfigError, DivergedError, unknown
+from gen_models.noise import Noise
+from gen_models.workers import average_over_workers
+
+ORDERS = ("alternating", "simultaneous")
+
+
+@runtime_checkable
+class Batches(Protocol):
+    """The minibatch of a step: a pure function, so that a resume finds its place."""
+
+    def at(self, step: int) -> Tensor: ...
+
+
+@dataclass
+class Training:
+    """What a resume needs: the model, an optimiser for each objective, and the last step that was done."""
+
+    model: nn.Module
+    optimisers: Mapping[str, Optimizer]
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """The mean of each term since the last report, and how often each player moved so far.
+
+    terms: {"critic.wasserstein": 0.3, ...}, averaged over workers
+    """
+
+    step: int
+    terms: dict[str, float]
+    moves: dict[str, int]
+
+
+def fit(
+    training: Training,
+    batches: Batches,
+    noise: Noise,
+    *,
+    steps: int,
+    report_every: int,
+    order: str = "alternating",
+    clip_norm: float | None = None,
+) -> Iterator[Report]:
+    """Play from the step after training.step to `steps`; yield a report at each multiple of report_every, and last.
+
+    When a report is yielded, `training` is at that step and may be saved.
+    Raises DivergedError when a loss is not finite.
+    """
+    if order not in ORDERS:
+        raise ConfigError(unknown("order of play", order, ORDERS))
+    objectives = objectives_of(training.model)
+    window = _Window()
+    training.model.train()
+    for step in range(training.step + 1, steps + 1):
+        x, draws = batches.at(step), noise.at(step)
+        due = [objective for objective in objectives if step % objective.every == 0]
+        if order == "simultaneous":
+            losses = {objective: take_gradient(objective, x, draws, clip_norm) for objective in due}
+            for objective in due:
+                move(objective, training.optimisers[objective.name])
+        else:
+            losses = {}
+            for objective in due:
+                losses[objective] = take_gradient(objective, x, draws, clip_norm)
+                move(objective, training.optimisers[objective.name])
+        for objective, loss in losses.items():
+            window.add(objective, loss, step)
+        training.step = step
+        if step % report_every == 0 or step == steps:
+            yield Report(step, window.close(), {objective.name: step // objective.every for objective in objectives})
+            training.model.train()
+
+
+def take_gradient(objective: Objective, x: Tensor, noise: Noise, clip_norm: float | None = None) -> Loss:
+    """The gradient of one objective's loss, in its own parameters only; gradient and value averaged over workers.
+
+    `backward(inputs=...)` reaches no other player's parameters, so nobody toggles requires_grad.
+    """
+    parameters = [p for p in objective.module.parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.grad = None
+    loss = objective.loss(x, noise)
+    loss.value.backward(inputs=parameters)
+    value = loss.value.detach().clone()
+    average_over_workers([value, *(p.grad for p in parameters if p.grad is not None)])
+    if clip_norm is not None:
+        nn.utils.clip_grad_norm_(parameters, clip_norm)
+    return Loss(value, loss.terms)
+
+
+def move(objective: Objective, optimiser: Optimizer) -> None:
+    """One step of one player, then its projection."""
+    optimiser.step()
+    objective.after_step()
+
+
+class _Window:
+    """Running means of the terms since the last report."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+
+    def add(self, objective: Objective, loss: Loss, step: int) -> None:
+        value = loss.value  # averaged, so that all workers stop at the same step
+        if not math.isfinite(value.item()):
+            raise DivergedError(
+                f"step {step}: the loss of objective {objective.name!r} is {value.item()}; "
+                f"lower optim.{objective.name}.lr, or set clip_norm"
+            )
+        for name, term in loss.terms.items():
+            key = f"{objective.name}.{name}"
+            self.sums[key] = self.sums.get(key, torch.zeros_like(value)) + term.detach()
+            self.counts[key] = self.counts.get(key, 0) + 1
+
+    def close(self) -> dict[str, float]:
+        keys = sorted(self.sums)
+        if not keys:
+            return {}
+        means = torch.stack([self.sums[key] / self.counts[key] for key in keys])
+        average_over_workers([means])
+        self.sums, self.counts = {}, {}
+        return dict(zip(keys, means.tolist(), strict=True))

@@ -1,0 +1,29 @@
+"""The multilayer perceptron: y_l = activation(A_l y_{l-1} + b_l), with a linear last layer."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from torch import nn
+
+
+def mlp(
+    inputs: int,
+    hidden: Sequence[int],
+    outputs: int,
+    *,
+    activation: Callable[[], nn.Module] = nn.SiLU,
+    is_zero_at_start: bool = False,
+) -> nn.Sequential:
+    """(batch, inputs) -> (batch, outputs) through layers of the hidden widths; none of them gives a linear map.
+
+    SiLU is smooth, so that densities made of it are. `is_zero_at_start` makes the last layer 0: whatever is
+    built around it then starts where 0 puts it, a coupling at the identity.
+    """
+    layers: list[nn.Module] = []
+    for n, m in pairwise([inputs, *hidden]):
+        layers += [nn.Linear(n, m), activation()]
+    last = nn.Linear(hidden[-1] if hidden else inputs, outputs)
+    if is_zero_at_start:
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+    return nn.Sequential(*layers, last)

@@ -1,0 +1,139 @@
+"""Batches as a function of the step: what batch k holds depends on (seed, k) and on nothing that happened before.
+
+From this follow: a resume needs only its step; W workers see the batch that one worker sees; a killed
+and restarted training draws the same data. No worker processes: rows are gathered by index from an
+array in memory, on a device, or memory-mapped from disk and larger than memory.
+
+Sampling is without replacement within an epoch: epoch e is a permutation pi_e of the rows, and batch k of
+it is rows pi_e[kB : (k+1)B]. What does not fill a batch is left out of that epoch; another permutation
+leaves out other rows.
+"""
+
+import mmap
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gen_models.errors import ConfigError
+from gen_models.noise import Noise
+
+STREAM = "batches"
+RESIDENT_BYTES = 256 << 20  # a mapped file may hold about this much of a training's memory before it is let go
+BYTES_A_ROW_FAULTS = 64 << 10  # touching one row maps its neighbourhood too: Linux' fault-around
+
+
+class Batches:
+    """`at(step)` gives this worker's rows of the step's batch.
+
+    x            (rows, *event), an array, a memory-mapped array or a tensor on any device
+    batch_size   rows of the global batch, over all workers
+    rank, world  this worker's slice of it: contiguous, so that the workers' slices in order are the batch
+    device       where batches are wanted; None: where x is
+    dtype        of the batches; integers are converted after the gather, where they have arrived
+    """
+
+    def __init__(
+        self,
+        x: np.ndarray | Tensor,
+        batch_size: int,
+        seed: int,
+        *,
+        rank: int = 0,
+        world: int = 1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype = torch.float32,
+    ):
+        self.rows = int(x.shape[0])
+        _check(batch_size, self.rows, rank, world)
+        self.batch_size = batch_size
+        self.batches_per_epoch = self.rows // batch_size
+        self._gather = _GatherTensor(x) if isinstance(x, Tensor) else _GatherArray(x)
+        self._noise = Noise(seed)
+        self._slice = (rank * (batch_size // world), (rank + 1) * (batch_size // world))
+        self._device, self._dtype = device, dtype
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+
+    def at(self, step: int) -> Float[Tensor, "batch *event"]:
+        """(batch_size / world, *event): the batch of step 1, 2, ..., whatever was asked before."""
+        assert step >= 1, f"steps count from 1, not {step}"
+        epoch, batch = divmod(step - 1, self.batches_per_epoch)
+        start, stop = (batch * self.batch_size + edge for edge in self._slice)
+        rows = self._gather(self._permutation(epoch)[start:stop])
+        if self._device is not None:
+            rows = rows.to(self._device)  # before the conversion: bytes travel, not floats
+        return rows.to(self._dtype)
+
+    def _permutation(self, epoch: int) -> Tensor:
+        """pi_e, kept for the current epoch only: 8 bytes a row."""
+        if epoch != self._epoch:
+            order = self._noise.at(epoch).permutation(STREAM, self.rows)
+            self._epoch, self._order = epoch, order.to(self._gather.device)
+        return self._order
+
+
+class _GatherTensor:
+    """Rows of a tensor, gathered on the tensor's device."""
+
+    def __init__(self, x: Tensor):
+        self.x = x
+        self.device = x.device
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        return self.x.index_select(0, rows)
+
+
+class _GatherArray:
+    """Rows of an array, read in the order in which they lie and returned in the order asked for.
+
+    The pages of a mapped file that were touched count as this process's memory until they are let go;
+    where the file is larger than RESIDENT_BYTES they are let go in time. They stay in the system's cache
+    as long as there is room.
+    """
+
+    device = torch.device("cpu")
+
+    def __init__(self, x: np.ndarray):
+        self.x = np.asarray(x)
+        self._map = _read_only_map(x) if x.nbytes > RESIDENT_BYTES else None
+        self._row_bytes = max(x.nbytes // x.shape[0], BYTES_A_ROW_FAULTS)
+        self._touched = 0
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        wanted = rows.numpy()
+        order = wanted.argsort()
+        gathered = np.empty((len(wanted), *self.x.shape[1:]), dtype=self.x.dtype)
+        gathered[order] = self.x[wanted[order]]
+        if self._map is not None:
+            self._let_go(self._map, len(wanted))
+        return torch.from_numpy(gathered)
+
+    def _let_go(self, file: mmap.mmap, rows: int) -> None:
+        self._touched += rows * self._row_bytes
+        if self._touched > RESIDENT_BYTES:
+            file.madvise(mmap.MADV_DONTNEED)
+            self._touched = 0
+
+
+def _read_only_map(x: np.ndarray) -> mmap.mmap | None:
+    """The mapped file under an array that nobody can have written to: its pages can be dropped and read again."""
+    if not isinstance(x, np.memmap) or x.mode != "r" or not hasattr(mmap, "MADV_DONTNEED"):
+        return None
+    base = x.base
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return base if isinstance(base, mmap.mmap) else None
+
+
+def _check(batch_size: int, rows: int, rank: int, world: int) -> None:
+    assert 0 <= rank < world, f"rank {rank} of {world} workers"
+    if batch_size < 1:
+        raise ConfigError(f"batch_size: {batch_size} is not a number of rows; choose 1 .. {rows}")
+    if batch_size > rows:
+        raise ConfigError(f"batch_size: {batch_size} rows are more than the {rows} of the data; choose at most {rows}")
+    if batch_size % world:
+        raise ConfigError(
+            f"batch_size: {batch_size} rows do not divide among {world} workers; "
+            f"choose {max(batch_size // world, 1) * world}"
+        )

@@ -1,0 +1,53 @@
+"""Clusters against classes: three measures that do not care what the clusters are called.
+
+Accuracy under the best one-to-one matching (Kuhn, 1955; in clustering since Yang et al., 2010), normalised mutual
+information (Strehl and Ghosh, 2002; here over the arithmetic mean of the entropies), adjusted Rand index (Hubert
+and Arabie, 1985, eq. 5). 1 is a perfect match; chance gives 0 in the adjusted Rand index, above 0 in the others.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import linear_sum_assignment
+
+
+def cluster_accuracy(classes: ArrayLike, clusters: ArrayLike) -> float:
+    """max over one-to-one matchings m of mean_i [class_i = m(cluster_i)]; clusters without a partner count as wrong."""
+    table = contingency(classes, clusters)
+    return float(table[linear_sum_assignment(table, maximize=True)].sum() / table.sum())
+
+
+def normalised_mutual_information(classes: ArrayLike, clusters: ArrayLike) -> float:
+    """I(class; cluster) / ((H(class) + H(cluster)) / 2); 1 where both have one member only."""
+    joint = contingency(classes, clusters)
+    joint = joint / joint.sum()
+    h_class, h_cluster = _entropy(joint.sum(axis=1)), _entropy(joint.sum(axis=0))
+    mean = (h_class + h_cluster) / 2
+    return float((h_class + h_cluster - _entropy(joint.ravel())) / mean) if mean > 0 else 1.0
+
+
+def adjusted_rand(classes: ArrayLike, clusters: ArrayLike) -> float:
+    """(pairs together in both - expected) / (mean of pairs together in either - expected)."""
+    table = contingency(classes, clusters)
+    together = _pairs(table).sum()
+    in_class, in_cluster = _pairs(table.sum(axis=1)).sum(), _pairs(table.sum(axis=0)).sum()
+    expected = in_class * in_cluster / max(_pairs(table.sum()), 1)
+    most = (in_class + in_cluster) / 2
+    return float((together - expected) / (most - expected)) if most != expected else 1.0
+
+
+def contingency(classes: ArrayLike, clusters: ArrayLike) -> np.ndarray:
+    """Counts (classes, clusters) of the rows that are of the one and in the other."""
+    _, rows = np.unique(np.asarray(classes), return_inverse=True)
+    _, columns = np.unique(np.asarray(clusters), return_inverse=True)
+    table = np.zeros((rows.max() + 1, columns.max() + 1), dtype=np.int64)
+    np.add.at(table, (rows, columns), 1)
+    return table
+
+
+def _pairs(n):
+    return n * (n - 1) / 2
+
+
+def _entropy(p: np.ndarray) -> float:
+    p = p[p > 0]
+    return float(-(p * np.log(p)).sum())

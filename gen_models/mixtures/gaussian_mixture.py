@@ -1,0 +1,172 @@
+"""The Gaussian mixture: p(y) = sum_k pi_k N(y; mu_k, Sigma_k), by EM and then by gradients.
+
+The M step is exact under Sigma_k >= MIN_VARIANCE I: of the maximisers of the expected log-likelihood that
+obey the floor, the eigenvalues of the weighted covariance are clipped from below. (To add the floor to the
+diagonal instead would cost EM its promise never to lower the likelihood.) Without a floor the likelihood
+has no maximum: a component on a single row shrinks for ever. Dempster, Laird and Rubin, 1977; Bishop,
+2006, section 9.2.2.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gen_models.contracts import Objective
+from gen_models.layers.arguments import require_choice, require_whole
+from gen_models.layers.data_scale import DataScale, dimensions
+from gen_models.likelihood import LikelihoodModel
+from gen_models.mixtures.kmeans import kmeans_plus_plus
+from gen_models.noise import Noise
+
+COVARIANCES = ("full", "diagonal", "spherical")
+MIN_VARIANCE = 1e-6  # in network units: of standardised data, or of data on levels divided by their number
+
+
+class GaussianMixture(LikelihoodModel):
+    """Sigma_k = L_k L_k^T, L_k = S_k U_k, S_k = diag exp log_scales_k, U_k unit lower triangular.
+
+    S_k are the standard deviations of each dimension given those before it, and U_k is in their units: so a
+    gradient step of a given length means the same in a narrow direction as in a wide one.
+
+    components  K
+    covariance  full; diagonal; spherical: one variance for each component
+    em_steps    steps of EM in the warm start; the gradient steps of a training polish what they leave
+    """
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        levels: int | None,
+        *,
+        components: int,
+        covariance: str = "full",
+        em_steps: int = 50,
+    ):
+        super().__init__()
+        require_whole("components", components)
+        require_whole("em_steps", em_steps, least=0)
+        require_choice("covariance", covariance, COVARIANCES)
+        D = dimensions(event_shape)
+        self.data_scale = DataScale(event_shape, levels)
+        self.covariance = covariance
+        self.em_steps = em_steps
+        self.logits = nn.Parameter(torch.zeros(components))
+        self.means = nn.Parameter(torch.randn(components, D))
+        self.log_scales = nn.Parameter(torch.zeros(components, 1 if covariance == "spherical" else D))
+        if covariance == "full":  # what is below the diagonal of U, row by row
+            self.lower = nn.Parameter(torch.zeros(components, D * (D - 1) // 2))
+
+    def objectives(self) -> tuple[Objective, ...]:
+        return (Objective("likelihood", self, self.loss, after_step=self.project),)
+
+    def warm_start(self, x: Float[Tensor, "batch *event"], noise: Noise) -> None:
+        """Standardise continuous data, choose means by k-means++, then em_steps of EM on x."""
+        self.data_scale.fit(x)
+        y = self.data_scale(x, noise)
+        self.start_at(kmeans_plus_plus(y.flatten(1), len(self.means), noise), y)
+        for _ in range(self.em_steps):
+            self.em_step(y)
+
+    @torch.no_grad()
+    def start_at(self, means: Float[Tensor, "components dim"], y: Float[Tensor, "batch *event"]) -> None:
+        """Equal weights, these means, and for all components the spread of y about the nearest mean."""
+        squares = torch.cdist(y.flatten(1), means).amin(dim=1).square()
+        variance = (squares.mean() / means.shape[1]).clamp_min(MIN_VARIANCE)
+        self.logits.zero_()
+        self.means.copy_(means)
+        self.log_scales.fill_(0.5 * math.log(variance.item()))
+        if self.covariance == "full":
+            self.lower.zero_()
+
+    @torch.no_grad()
+    def em_step(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, ""]:
+        """One step of EM on y, in network units; returns mean log p(y) as it was before the step.
+
+        E: r_ik = p(k|y_i).  M: N_k = sum_i r_ik, pi_k = N_k/N, mu_k = sum_i r_ik y_i / N_k,
+        Sigma_k = sum_i r_ik (y_i - mu_k)(y_i - mu_k)^T / N_k, with the floor. Never lowers the likelihood.
+        """
+        log_joint = self.log_joint(y)
+        log_density = torch.logsumexp(log_joint, dim=1)
+        r = (log_joint - log_density[:, None]).exp().double()
+        flat = y.flatten(1).double()
+        counts = r.sum(dim=0)
+        tiny = torch.finfo(self.logits.dtype).tiny
+        self.logits.copy_((counts / len(flat)).clamp_min(tiny).log())
+        for k in torch.nonzero(counts > len(flat) * torch.finfo(flat.dtype).eps).flatten().tolist():
+            weights = r[:, k] / counts[k]  # a component that owns no row keeps its mean and covariance
+            mean = weights @ flat
+            self.means[k] = mean
+            self._set_covariance(k, flat - mean, weights)
+        return log_density.mean()
+
+    @torch.no_grad()
+    def project(self) -> None:
+        """Sigma_k >= MIN_VARIANCE I, after a gradient step."""
+        if self.covariance != "full":
+            self.log_scales.clamp_(min=0.5 * math.log(MIN_VARIANCE))
+            return
+        L = self.scale_tril().double()
+        sigma = L @ L.mT
+        if not sigma.isfinite().all():
+            return  # the loss of such a factor is not finite either, and it stops the training
+        floor = (1 - 1e-3) * MIN_VARIANCE * torch.eye(L.shape[-1], dtype=L.dtype, device=L.device)
+        for k in torch.nonzero(torch.linalg.cholesky_ex(sigma - floor).info).flatten().tolist():
+            self._set_full(k, sigma[k])
+
+    def log_density(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, " batch"]:
+        """log sum_k pi_k N(y; mu_k, Sigma_k)."""
+        return torch.logsumexp(self.log_joint(y), dim=1)
+
+    def log_joint(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch components"]:
+        """log pi_k - 1/2 |L_k^-1 (y - mu_k)|^2 - log det L_k - D/2 log(2 pi)."""
+        residual = y.flatten(1).T - self.means[:, :, None]  # (components, dim, batch)
+        if self.covariance == "full":
+            white = torch.linalg.solve_triangular(self.scale_tril(), residual, upper=False)
+        else:
+            white = residual * (-self.log_scales).exp()[:, :, None]
+        D = self.means.shape[1]
+        log_det = self.log_scales.expand(-1, D).sum(dim=1)
+        log_normal = -0.5 * white.square().sum(dim=1).T - log_det - 0.5 * D * math.log(2 * math.pi)
+        return torch.log_softmax(self.logits, dim=0) + log_normal
+
+    def scale_tril(self) -> Float[Tensor, "components dim dim"]:
+        """L_k."""
+        D = self.means.shape[1]
+        scales = self.log_scales.exp().expand(-1, D)
+        L = torch.diag_embed(scales)
+        if self.covariance == "full":
+            row, column = torch.tril_indices(D, D, offset=-1, device=L.device)
+            L[:, row, column] = scales[:, row] * self.lower
+        return L
+
+    def draw(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
+        """mu_k + L_k epsilon, k ~ pi."""
+        k = noise.categorical("mixture.component", self.logits, n)
+        epsilon = noise.normal("mixture.normal", (n, self.means.shape[1]), like=self.means)
+        spread = (self.scale_tril()[k] @ epsilon[:, :, None]).squeeze(2)
+        return (self.means[k] + spread).unflatten(1, self.data_scale.event_shape)
+
+    def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
+        """The responsibilities p(k|x), latent = components: the latent variable is discrete, this is its posterior."""
+        return torch.softmax(self.log_joint(self.data_scale.centre(x)), dim=1)
+
+    def _set_covariance(self, k: int, residual: Float[Tensor, "batch dim"], weights: Float[Tensor, " batch"]) -> None:
+        """The M step of Sigma_k under the floor."""
+        if self.covariance == "full":
+            self._set_full(k, (residual * weights[:, None]).T @ residual)
+            return
+        variance = weights @ residual.square()
+        if self.covariance == "spherical":
+            variance = variance.mean(dim=0, keepdim=True)
+        self.log_scales[k] = 0.5 * variance.clamp_min(MIN_VARIANCE).log()
+
+    def _set_full(self, k: int, sigma: Float[Tensor, "dim dim"]) -> None:
+        """Write the factors of sigma with its eigenvalues clipped; sigma in double, which they need."""
+        eigenvalues, vectors = torch.linalg.eigh(sigma)
+        L = torch.linalg.cholesky((vectors * eigenvalues.clamp_min(MIN_VARIANCE)) @ vectors.T)
+        row, column = torch.tril_indices(len(L), len(L), offset=-1, device=L.device)
+        self.log_scales[k] = L.diagonal().log()
+        self.lower[k] = L[row, column] / L.diagonal()[row]

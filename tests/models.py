@@ -1,0 +1,107 @@
+"""The table of models: a row per model. A row is all that a new model adds to the law tests."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from gen_models.adversarial.sn_wgan import SNWGAN
+from gen_models.autoencoders.autoencoder import Autoencoder
+from gen_models.autoencoders.vae import VAE
+from gen_models.contracts import Objective
+from gen_models.flows.realnvp import RealNVP
+from gen_models.mixtures.gaussian_mixture import GaussianMixture
+from gen_models.noise import Noise
+
+PLANE = ([2], None)
+SPACE = ([5], None)
+DIGITS = ([1, 4, 4], 17)
+ROWS_OF_DATA = 72
+
+
+@dataclass(frozen=True)
+class Row:
+    """name; constructor and its arguments; the data that it is tried on; the capabilities that it must offer."""
+
+    name: str
+    model: Callable[..., nn.Module]
+    data: tuple[Sequence[int], int | None]
+    arguments: dict[str, object]
+    offers: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+MIXTURE = ("density", "encoder", "sampler")
+AUTOENCODER = ("encoder", "decoder", "reconstructor")
+VARIATIONAL = ("bound", "encoder", "decoder", "reconstructor", "sampler")
+FLOW = ("density", "encoder", "decoder", "sampler")
+GAME = ("sampler", "critic")
+
+ROWS = [
+    Row("gmm full", GaussianMixture, PLANE, {"components": 3, "covariance": "full", "em_steps": 3}, MIXTURE),
+    Row("gmm diagonal", GaussianMixture, SPACE, {"components": 3, "covariance": "diagonal", "em_steps": 3}, MIXTURE),
+    Row("gmm spherical", GaussianMixture, SPACE, {"components": 3, "covariance": "spherical", "em_steps": 3}, MIXTURE),
+    Row("gmm digits", GaussianMixture, DIGITS, {"components": 3, "em_steps": 3}, MIXTURE),
+    Row("ae", Autoencoder, SPACE, {"latent": 2, "hidden": [8]}, AUTOENCODER),
+    Row("ae linear", Autoencoder, SPACE, {"latent": 2, "hidden": []}, AUTOENCODER),
+    Row("ae digits", Autoencoder, DIGITS, {"latent": 3, "hidden": [16, 8]}, AUTOENCODER),
+    Row("vae", VAE, PLANE, {"latent": 2, "hidden": [8], "sigma": 0.5}, VARIATIONAL),
+    Row("vae beta", VAE, SPACE, {"latent": 2, "hidden": [8], "beta": 4.0}, VARIATIONAL),
+    Row("vae digits", VAE, DIGITS, {"latent": 3, "hidden": [16, 8], "sigma": 0.1}, VARIATIONAL),
+    Row("realnvp", RealNVP, PLANE, {"couplings": 4, "hidden": [8]}, FLOW),
+    Row("realnvp no bn", RealNVP, SPACE, {"couplings": 3, "hidden": [8, 8], "batch_norm": False}, FLOW),
+    Row("realnvp digits", RealNVP, DIGITS, {"couplings": 4, "hidden": [8]}, FLOW),
+    Row("sn_wgan", SNWGAN, PLANE, {"latent": 2, "hidden": [8, 8], "n_dis": 2}, GAME),
+    Row("sn_wgan relu", SNWGAN, SPACE, {"latent": 2, "hidden": [8], "activation": "relu"}, GAME),
+    Row("sn_wgan digits", SNWGAN, DIGITS, {"latent": 3, "hidden": [8], "critic_hidden": [16, 8]}, GAME),
+]
+
+
+def rows_offering(capability: str) -> list[Row]:
+    return [row for row in ROWS if capability in row.offers]
+
+
+def data_of(row: Row, dtype: torch.dtype = torch.float64, rows: int = ROWS_OF_DATA) -> Tensor:
+    """Rows as prepare would store them: correlated and off centre, or on a grid of levels."""
+    event_shape, levels = row.data
+    generator = torch.Generator().manual_seed(1)
+    if levels is not None:
+        return torch.randint(0, levels, (rows, *event_shape), generator=generator).to(dtype)
+    x = torch.randn(rows, *event_shape, generator=generator, dtype=dtype)
+    return 3.0 + 2.0 * x + x.roll(1, dims=1).square()
+
+
+def build(row: Row, seed: int = 0, dtype: torch.dtype = torch.float64) -> nn.Module:
+    """The model as its constructor leaves it, in evaluation mode."""
+    event_shape, levels = row.data
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return row.model(event_shape, levels, **row.arguments).to(dtype).eval()
+
+
+def ready(row: Row, dtype: torch.dtype = torch.float64) -> nn.Module:
+    """The model after its warm start and a nudge of every parameter: no layer at 0, no law true by symmetry."""
+    model = build(row, dtype=dtype)
+    model.warm_start(data_of(row, dtype), Noise(2))
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator, dtype=dtype)
+    for objective in model.objectives():
+        objective.after_step()
+    return model
+
+
+def descend(objective: Objective, x: Tensor, noise: Noise, rate: float = 1e-2) -> None:
+    """One step of one player by plain gradient descent, as the engine does it."""
+    parameters = list(objective.module.parameters())
+    for parameter in parameters:
+        parameter.grad = None
+    objective.loss(x, noise).value.backward(inputs=parameters)
+    with torch.no_grad():
+        for parameter in parameters:
+            parameter -= rate * parameter.grad
+    objective.after_step()

@@ -1,0 +1,297 @@
+"""Laws of bijections and flows: inverse, log-determinant, integral, identity at the start, two workers equal one."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from safetensors.torch import load_file, save_file
+from torch.autograd.functional import jacobian
+
+from gen_models.bijections.batch_norm import FlowBatchNorm
+from gen_models.bijections.bijection import Bijection, Compose
+from gen_models.bijections.coupling import MAX_LOG_SCALE, AffineCoupling
+from gen_models.bijections.logit import Logit
+from gen_models.bijections.partition import partitions
+from gen_models.errors import ConfigError
+from gen_models.flows.flow import Flow, standard_normal_log_density
+from gen_models.flows.realnvp import RealNVP
+from gen_models.noise import Noise
+from tests.models import build, data_of, descend, ready, rows_offering
+
+NOISE = Noise(seed=11)
+FLOWS = [row for row in rows_offering("density") if issubclass(row.model, Flow)]
+each_flow = pytest.mark.parametrize("row", FLOWS, ids=str)
+
+
+def nudged(bijection: Bijection, scale: float = 0.3) -> Bijection:
+    """In double and evaluation mode, with parameters and statistics away from where they start."""
+    generator = torch.Generator().manual_seed(4)
+    bijection.double().eval()
+    with torch.no_grad():
+        for parameter in bijection.parameters():
+            parameter += scale * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+        for module in bijection.modules():
+            if isinstance(module, FlowBatchNorm):
+                module.mean += torch.randn(module.mean.shape, generator=generator, dtype=torch.float64)
+                module.variance *= 0.5 + torch.rand(module.mean.shape, generator=generator, dtype=torch.float64)
+    return bijection
+
+
+def normal(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+
+
+FIRST, SECOND = partitions(5, 2)
+BIJECTIONS = {
+    "coupling": (lambda: AffineCoupling(FIRST, [8]), normal(6, 5)),
+    "other coupling": (lambda: AffineCoupling(SECOND, [8, 8]), normal(6, 5)),
+    "batch norm": (lambda: FlowBatchNorm(5), normal(6, 5)),
+    "batch norm of images": (lambda: FlowBatchNorm(2), normal(4, 2, 3, 2)),
+    "logit": (lambda: Logit(), normal(6, 5).sigmoid()),
+    "logit of images": (lambda: Logit(), normal(4, 1, 2, 3).sigmoid()),
+    "composition": (
+        lambda: Compose([Logit(), AffineCoupling(FIRST, [8]), FlowBatchNorm(5), AffineCoupling(SECOND, [8])]),
+        normal(6, 5).sigmoid(),
+    ),
+}
+each_bijection = pytest.mark.parametrize(("make", "x"), BIJECTIONS.values(), ids=BIJECTIONS)
+
+
+@each_bijection
+def test_inverse_of_forward_is_the_identity(make, x):
+    bijection = nudged(make())
+    y, log_det = bijection(x)
+    back, log_det_back = bijection.inverse(y)
+    torch.testing.assert_close(back, x, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(log_det_back, -log_det, rtol=1e-10, atol=1e-10)
+
+
+@each_bijection
+def test_log_det_is_that_of_the_autograd_jacobian(make, x):
+    bijection = nudged(make())
+    for value, maps in ((x, bijection.forward), (bijection(x)[0].detach(), bijection.inverse)):
+        _, log_det = maps(value)
+        for row, expected in zip(value, log_det, strict=True):
+            J = jacobian(lambda r: maps(r[None])[0][0], row).reshape(row.numel(), row.numel())  # noqa: B023
+            torch.testing.assert_close(torch.linalg.slogdet(J).logabsdet, expected, rtol=1e-9, atol=1e-9)
+
+
+# Partitions
+
+
+@pytest.mark.parametrize("dimensions", [2, 3, 5, 16])
+def test_partitions_split_all_coordinates_and_neighbours_differ(dimensions):
+    found = partitions(dimensions, 7)
+    assert len(found) == 7
+    for kept, moved in found:
+        assert sorted([*kept.tolist(), *moved.tolist()]) == list(range(dimensions))
+        assert len(kept) > 0
+        assert len(moved) > 0
+    for before, after in pairwise(found):
+        assert before.kept.tolist() != after.kept.tolist()
+    assert torch.equal(found[6].kept, partitions(dimensions, 7)[6].kept)
+
+
+def test_every_coordinate_of_z_sees_every_coordinate_of_x():
+    parts = [nudged(AffineCoupling(partition, [8])) for partition in partitions(8, 6)]
+    J = jacobian(lambda r: Compose(parts)(r[None])[0][0], normal(8))
+    assert (J.abs() > 1e-8).all()
+
+
+def test_a_coupling_changes_only_the_moved_and_by_a_bounded_slope():
+    coupling = nudged(AffineCoupling(FIRST, [8]), scale=30.0)
+    x = normal(50, 5)
+    y, _ = coupling(x)
+    assert torch.equal(y[:, FIRST.kept], x[:, FIRST.kept])
+    s, _ = coupling._s_and_t(x)
+    assert s.abs().max() <= MAX_LOG_SCALE
+    assert s.max() > 0.9 * MAX_LOG_SCALE, "the bound is symmetric: scales stretch"
+    assert s.min() < -0.9 * MAX_LOG_SCALE, "and shrink"
+
+
+# Batch norm
+
+
+def test_batch_norm_weights_the_old_statistics_by_rho_and_starts_at_variance_one():
+    layer, x = FlowBatchNorm(5, rho=0.75).double().train(), 2 + 3 * normal(40, 5)
+    y, log_det = layer(x)
+    mean = 0.25 * x.mean(0)
+    variance = 0.75 + 0.25 * x.var(0, correction=0)
+    torch.testing.assert_close(layer.mean, mean)
+    torch.testing.assert_close(layer.variance, variance)
+    torch.testing.assert_close(y, (x - mean) / (variance + layer.eps).sqrt())
+    torch.testing.assert_close(log_det, (-0.5 * (variance + layer.eps).log().sum()).expand(40))
+
+
+def test_batch_norm_of_images_counts_every_position():
+    layer = FlowBatchNorm(2).double().eval()
+    layer.variance.copy_(torch.tensor([4.0, 9.0]))
+    _, log_det = layer(normal(3, 2, 5, 7))
+    torch.testing.assert_close(log_det, (-0.5 * 35 * (layer.variance + layer.eps).log().sum()).expand(3))
+
+
+def test_gradients_flow_through_the_current_batch_only():
+    """d y / d x with the old statistics as constants: by finite differences of the formula."""
+    layer, x = FlowBatchNorm(2, rho=0.5).double().train(), normal(4, 2)
+    weights = normal(4, 2).flip(0)
+    layer(3 * normal(9, 2) + 1)
+    old_mean, old_variance = layer.mean.clone(), layer.variance.clone()
+
+    def value(x):
+        mean = 0.5 * old_mean + 0.5 * x.mean(0)
+        variance = 0.5 * old_variance + 0.5 * x.var(0, correction=0)
+        return (weights * (x - mean) / (variance + layer.eps).sqrt()).sum() - 2 * (variance + layer.eps).log().sum()
+
+    x.requires_grad_()
+    y, log_det = layer(x)
+    (gradient,) = torch.autograd.grad((weights * y).sum() + log_det.sum(), x)
+    (expected,) = torch.autograd.grad(value(x), x)
+    torch.testing.assert_close(gradient, expected)
+    assert not layer.mean.requires_grad
+
+
+def test_evaluation_and_inverse_leave_the_statistics_alone():
+    layer = FlowBatchNorm(3).double()
+    before = layer.mean.clone(), layer.variance.clone()
+    layer.train().inverse(normal(4, 3))
+    layer.eval()(normal(4, 3))
+    assert torch.equal(layer.mean, before[0])
+    assert torch.equal(layer.variance, before[1])
+
+
+def half_of_the_batch(rank: int, file: str, out: str) -> None:
+    """One of two workers: the gradient of its half of the loss, and its running statistics."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
+    gradient, layer = gradient_of_a_flow(normal(8, 3).chunk(2)[rank])
+    dist.all_reduce(gradient)
+    if rank == 0:
+        save_file({"gradient": gradient / 2, "mean": layer.mean, "variance": layer.variance}, out)
+    dist.destroy_process_group()
+
+
+def gradient_of_a_flow(x: torch.Tensor) -> tuple[torch.Tensor, FlowBatchNorm]:
+    """d loss / d weight of maximum likelihood through a linear map and batch norm in training mode."""
+    layer = FlowBatchNorm(3, rho=0.5).double().train()
+    weight = (torch.eye(3, dtype=torch.float64) + 0.1 * normal(3, 3)).requires_grad_()
+    z, log_det = layer(x @ weight)
+    loss = -(standard_normal_log_density(z) + log_det).mean()
+    return torch.autograd.grad(loss, weight)[0], layer
+
+
+def test_batch_statistics_of_two_workers_are_those_of_one(tmp_path):
+    out = tmp_path / "rank0.safetensors"
+    mp.spawn(half_of_the_batch, args=(str(tmp_path / "rendezvous"), str(out)), nprocs=2)
+    found = load_file(out)
+    whole, layer = gradient_of_a_flow(normal(8, 3))
+    torch.testing.assert_close(found["gradient"], whole, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(found["mean"], layer.mean, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(found["variance"], layer.variance, rtol=1e-12, atol=1e-12)
+
+
+# Flows
+
+
+@each_flow
+def test_a_flow_starts_as_the_identity(row):
+    """Up to the scaling and the logit; batch norm starts at mean 0 and variance 1."""
+    model, x = build(row), data_of(row)
+    model.warm_start(x, NOISE)
+    y = model.data_scale.centre(x).flatten(1)
+    expected = y if row.data[1] is None else torch.logit(0.05 + 0.9 * y)
+    torch.testing.assert_close(model.encode(x), expected, rtol=1e-4, atol=1e-4)  # eps of batch norm
+
+
+@each_flow
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-2)], ids=str)
+def test_forward_undoes_inverse_on_draws_from_the_prior(row, dtype, tolerance):
+    """In float32 the logit of a saturated sigmoid limits it: 1e-2 absolute at |z| up to 5."""
+    model = ready(row, dtype)
+    z = NOISE.normal("z", (200, data_of(row)[0].numel()), like=model.data_scale.scale)
+    y, _ = model.bijection.inverse(z)
+    assert y.isfinite().all()
+    torch.testing.assert_close(model.bijection(y)[0], z, rtol=tolerance, atol=tolerance)
+
+
+@each_flow
+def test_decoding_a_latent_returns_the_datum(row):
+    model, x = ready(row), data_of(row)
+    torch.testing.assert_close(model.decode(model.encode(x)), x, rtol=1e-9, atol=1e-9)
+
+
+@each_flow
+def test_samples_are_decoded_draws_from_the_prior(row):
+    model = ready(row)
+    z = NOISE.normal("flow.z", (7, data_of(row)[0].numel()), like=model.data_scale.scale)
+    assert torch.equal(model.sample(7, NOISE), model.decode(z))
+
+
+@pytest.mark.parametrize("has_batch_norm", [True, False])
+def test_density_in_the_plane_integrates_to_one(has_batch_norm):
+    model = RealNVP([2], None, couplings=4, hidden=[8], batch_norm=has_batch_norm)
+    nudged(model.bijection, scale=0.15)
+    model.double()
+    model.data_scale.shift.copy_(torch.tensor([1.0, -2.0]))
+    model.data_scale.scale.copy_(torch.tensor([0.5, 3.0]))
+    y = torch.linspace(-25, 25, 900, dtype=torch.float64)
+    first, second = 1 + 0.5 * y, -2 + 3 * y
+    cell = (first[1] - first[0]) * (second[1] - second[0])
+    with torch.no_grad():
+        total = model.log_prob(torch.cartesian_prod(first, second)).exp().sum() * cell
+    assert abs(total.item() - 1) < 1e-3
+
+
+def test_log_prob_by_hand():
+    """At the start, on two standardised columns: log N(x; mean, diag var) exactly."""
+    x = 3 + 2 * normal(30, 2)
+    model = RealNVP([2], None, couplings=2, hidden=[4], batch_norm=False).double()
+    model.warm_start(x, NOISE)
+    exact = torch.distributions.Normal(x.mean(0), x.std(0, correction=0))
+    torch.testing.assert_close(model.log_prob(x), exact.log_prob(x).sum(1), rtol=1e-6, atol=1e-6)
+
+
+def test_a_temperature_shrinks_the_latents():
+    model = ready(FLOWS[1])
+    hot, cold = model.draw(20, NOISE), model.draw(20, NOISE, temperature=0.5)
+    torch.testing.assert_close(model.bijection(cold)[0], 0.5 * model.bijection(hot)[0])
+
+
+@pytest.mark.parametrize("has_batch_norm", [True, False])
+def test_training_beats_the_best_gaussian_on_a_curve(has_batch_norm):
+    """x2 = x1^2 + noise: no Gaussian comes near, a few couplings do."""
+    noise = normal(512, 2)
+    x = torch.stack([noise[:, 0], noise[:, 0].square() + 0.2 * noise[:, 1]], dim=1)
+    torch.manual_seed(0)
+    model = RealNVP([2], None, couplings=4, hidden=[16], batch_norm=has_batch_norm).double().train()
+    model.warm_start(x, NOISE)
+    gaussian = torch.distributions.MultivariateNormal(x.mean(0), torch.cov(x.T)).log_prob(x).mean()
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for step in range(150):
+        optimiser.zero_grad()
+        model.loss(x, NOISE.at(step)).value.backward()
+        optimiser.step()
+    assert model.eval().log_prob(x).mean() > gaussian + 0.5
+
+
+def test_one_dimension_has_no_coupling():
+    with pytest.raises(ConfigError, match="1 dimension"):
+        RealNVP([1], None, couplings=2, hidden=[4])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"couplings": 0, "hidden": [4]}, "couplings = 0"), ({"couplings": 2, "hidden": [4, 0]}, r"hidden\[1\] = 0")],
+)
+def test_what_cannot_be_built_says_why(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        RealNVP([2], None, **arguments)
+
+
+def test_training_moves_the_statistics_and_scores_do_not():
+    row = FLOWS[0]
+    model, x = ready(row).train(), data_of(row)
+    before = model.state_dict()["bijection.parts.1.mean"].clone()
+    descend(model.objectives()[0], x, NOISE)
+    assert not torch.equal(model.state_dict()["bijection.parts.1.mean"], before)

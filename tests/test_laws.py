@@ -1,0 +1,246 @@
+"""Laws that every model obeys; which of them apply follows from its capabilities. See tests/models.py."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from gen_models.contracts import WarmStart, capabilities
+from gen_models.noise import Noise
+from tests.models import ROWS, build, data_of, descend, ready, rows_offering
+
+NOISE = Noise(seed=5, step=7)
+SCORES = {
+    "log_prob": ("density", lambda model, x: model.log_prob(x)),
+    "elbo": ("bound", lambda model, x: model.elbo(x, NOISE.shared())),
+    "iwae": ("bound", lambda model, x: model.elbo(x, NOISE.shared(), samples=3)),
+    "encode": ("encoder", lambda model, x: model.encode(x)),
+    "reconstruct": ("reconstructor", lambda model, x: model.reconstruct(x)),
+    "criticise": ("critic", lambda model, x: model.criticise(x)),
+}
+SCORED = [
+    pytest.param(row, score, id=f"{row}-{name}")
+    for row in ROWS
+    for name, (capability, score) in SCORES.items()
+    if capability in row.offers
+]
+UNDRAWN = [
+    pytest.param(row, SCORES[name][1], id=f"{row}-{name}")
+    for row in ROWS
+    for name in ("log_prob", "encode", "reconstruct", "criticise")
+    if SCORES[name][0] in row.offers and not (name == "log_prob" and row.data[1] is not None)
+]
+PLAYERS = [pytest.param(row, i, id=f"{row}-{o.name}") for row in ROWS for i, o in enumerate(build(row).objectives())]
+
+each_model = pytest.mark.parametrize("row", ROWS, ids=str)
+each_score = pytest.mark.parametrize(("row", "score"), SCORED)
+each_player = pytest.mark.parametrize(("row", "player"), PLAYERS)
+each_sampler = pytest.mark.parametrize("row", rows_offering("sampler"), ids=str)
+each_decoder = pytest.mark.parametrize("row", rows_offering("decoder"), ids=str)
+
+
+def snapshot(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+@each_model
+def test_offers_exactly_the_capabilities_of_its_row(row):
+    model = build(row)
+    assert capabilities(model) == row.offers
+    assert isinstance(model, WarmStart)
+
+
+# Training
+
+
+@each_model
+def test_objectives_partition_the_parameters(row):
+    model = build(row)
+    owned = [id(p) for objective in model.objectives() for p in objective.module.parameters()]
+    assert sorted(owned) == sorted(id(p) for p in model.parameters())
+    assert len({objective.name for objective in model.objectives()}) == len(model.objectives())
+
+
+@each_player
+def test_gradients_reach_every_parameter_of_the_player(row, player):
+    objective = ready(row).train().objectives()[player]
+    parameters = dict(objective.module.named_parameters())
+    gradients = torch.autograd.grad(objective.loss(data_of(row), NOISE).value, list(parameters.values()))
+    for name, gradient in zip(parameters, gradients, strict=True):
+        assert gradient.isfinite().all(), name
+        assert gradient.abs().max() > 0 or gradient.numel() == 0, name
+
+
+@each_player
+def test_a_step_leaves_the_other_players_bit_identical(row, player):
+    model = ready(row).train()
+    objective = model.objectives()[player]
+    own = {id(p) for p in objective.module.parameters()}
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    descend(objective, data_of(row), NOISE)
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, before[name]) == (id(parameter) not in own), name
+
+
+@each_player
+def test_a_small_step_lowers_the_loss_of_the_player(row, player):
+    model = ready(row)
+    objective = model.objectives()[player]
+    x = data_of(row)
+    before = objective.loss(x, NOISE).value
+    descend(replace(objective, after_step=lambda: None), x, NOISE, rate=1e-7)
+    assert objective.loss(x, NOISE).value < before
+
+
+@each_player
+def test_the_loss_is_a_mean_over_the_workers_rows(row, player):
+    objective = ready(row).objectives()[player]
+    x = data_of(row)
+    whole = objective.loss(x, NOISE)
+    halves = [objective.loss(half, replace(NOISE, rank=rank, world=2)) for rank, half in enumerate(x.chunk(2))]
+    torch.testing.assert_close((halves[0].value + halves[1].value) / 2, whole.value, rtol=1e-11, atol=1e-11)
+    for name, term in whole.terms.items():
+        assert term.ndim == 0
+        torch.testing.assert_close((halves[0].terms[name] + halves[1].terms[name]) / 2, term, rtol=1e-11, atol=1e-11)
+
+
+@each_player
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+def test_the_loss_is_finite_in_the_dtype_of_the_data(row, player, dtype):
+    loss = ready(row, dtype).train().objectives()[player].loss(data_of(row, dtype), NOISE)
+    assert loss.value.dtype == dtype
+    assert all(value.isfinite() for value in (loss.value, *loss.terms.values()))
+
+
+@each_player
+def test_a_batch_of_one_has_a_loss(row, player):
+    assert ready(row).train().objectives()[player].loss(data_of(row)[:1], NOISE).value.isfinite()
+
+
+# Randomness
+
+
+@each_model
+def test_nothing_touches_the_global_generator_or_the_input(row):
+    model = build(row).train()
+    x = data_of(row)
+    state, before = torch.get_rng_state(), x.clone()
+    model.warm_start(x, NOISE)
+    for objective in model.objectives():
+        descend(objective, x, NOISE)
+    model.eval()
+    for capability, score in SCORES.values():
+        if capability in row.offers:
+            score(model, x)
+    if "sampler" in row.offers:
+        model.sample(3, NOISE)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(x, before)
+
+
+@each_model
+def test_a_training_is_a_function_of_seed_and_data(row):
+    def trained(model_seed):
+        model = build(row, model_seed).train()
+        model.warm_start(data_of(row), Noise(2))
+        for step in range(3):
+            for objective in model.objectives():
+                descend(objective, data_of(row), NOISE.at(step))
+        return snapshot(model)
+
+    first, second, other = trained(0), trained(0), trained(1)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    warm_starts_alone = row.name.startswith("gmm")  # k-means++ and EM overwrite every parameter
+    assert all(torch.equal(first[name], other[name]) for name in first) == warm_starts_alone
+
+
+# Scores
+
+
+@each_score
+def test_a_score_does_not_depend_on_the_rest_of_the_batch(row, score):
+    model, x = ready(row), data_of(row)
+    split = torch.cat([score(model, part) for part in x.split([1, 7, len(x) - 8])])
+    torch.testing.assert_close(split, score(model, x), rtol=1e-12, atol=1e-12)
+
+
+@each_score
+def test_a_score_follows_its_row_through_a_permutation(row, score):
+    model, x = ready(row), data_of(row)
+    order = NOISE.permutation("order", len(x))
+    torch.testing.assert_close(score(model, x[order]), score(model, x)[order], rtol=1e-12, atol=1e-12)
+
+
+@each_score
+def test_a_score_survives_saving_and_loading(row, score, tmp_path):
+    model, x = ready(row), data_of(row)
+    save_file(model.state_dict(), tmp_path / "weights.safetensors")
+    loaded = build(row, seed=9)
+    loaded.load_state_dict(load_file(tmp_path / "weights.safetensors"))
+    assert torch.equal(score(loaded, x), score(model, x))
+
+
+@each_score
+def test_a_score_in_float32_is_finite(row, score):
+    value = score(ready(row, torch.float32), data_of(row, torch.float32))
+    assert value.dtype == torch.float32
+    assert value.isfinite().all()
+
+
+@pytest.mark.parametrize(("row", "score"), UNDRAWN)
+def test_a_score_without_draws_is_the_same_in_float32(row, score):
+    value, exact = score(ready(row).float(), data_of(row).float()), score(ready(row), data_of(row))
+    torch.testing.assert_close(value.double(), exact, rtol=2e-3, atol=2e-3)
+
+
+@each_score
+def test_a_score_leaves_the_model_unchanged(row, score):
+    model = ready(row)
+    before = snapshot(model)
+    score(model, data_of(row))
+    after = model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@each_score
+def test_no_rows_have_no_scores(row, score):
+    model, x = ready(row), data_of(row)
+    assert score(model, x[:0]).shape == (0, *score(model, x).shape[1:])
+
+
+# Samples
+
+
+@each_sampler
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+def test_samples_are_data_as_stored(row, dtype):
+    event_shape, levels = row.data
+    x = ready(row, dtype).sample(50, NOISE)
+    assert x.shape == (50, *event_shape)
+    assert x.dtype == dtype
+    assert x.isfinite().all()
+    if levels is not None:
+        assert torch.equal(x, x.round())
+        assert x.min() >= 0
+        assert x.max() <= levels - 1
+
+
+@each_sampler
+def test_the_same_noise_gives_the_same_samples(row):
+    model = ready(row)
+    assert torch.equal(model.sample(9, NOISE), model.sample(9, NOISE))
+    assert not torch.equal(model.sample(9, NOISE), model.sample(9, NOISE.at(8)))
+
+
+@each_sampler
+def test_two_workers_draw_the_samples_of_one(row):
+    model = ready(row)
+    halves = [model.sample(5, replace(NOISE, rank=rank, world=2)) for rank in range(2)]
+    torch.testing.assert_close(torch.cat(halves), model.sample(10, NOISE), rtol=1e-12, atol=1e-12)
+
+
+@each_decoder
+def test_a_decoded_latent_is_a_datum(row):
+    model, x = ready(row), data_of(row)
+    assert model.decode(model.encode(x)).shape == x.shape
