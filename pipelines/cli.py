@@ -1,0 +1,71 @@
+"""`gen-models`: every stage as a verb, and what one does with the result. Each verb imports only what it needs."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from gen_models import __version__
+from pipelines.stage import run
+
+STAGES = {
+    "prepare": "DATA: source -> verified arrays and a manifest, out/data/DATA",
+    "sweep": "SWEEP: Ray Tune over a model's search space, out/sweep/SWEEP",
+    "train": "RUN: Ray Train with the sweep's best setting, out/train/RUN",
+    "evaluate": "RUN: what the model's capabilities allow on test data, out/evaluate/RUN",
+    "register": "RUN: a version in MLflow's registry, out/register/RUN",
+    "detect": "anomaly scores of all runs on data with a held-out class, out/detect",
+    "cluster": "clusters of all runs' latents, out/cluster",
+    "report": "one page to look at, reports/index.html",
+}
+TOOLS = {
+    "list": "models, data sets, sweeps and runs that there are",
+    "sync": "bring the MLflow store up to what the graph's outputs describe; rebuilds a lost one",
+    "predict": "MODEL[@ALIAS] FILE: score, encode, decode or reconstruct rows with a registered model",
+    "sample": "MODEL[@ALIAS]: draw from a registered model",
+    "ui": "MLflow's pages on http://127.0.0.1:5000",
+}
+MODULES = {"list": "pipelines.listing", "sample": "pipelines.predict"}
+
+
+def main() -> None:
+    """The console script."""
+    run(_main)
+
+
+def _main(argv: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="gen-models",
+        description="Deep unsupervised models behind one interface. `dvc repro` runs all stages; each also runs alone.",
+        epilog="stages:\n" + _table(STAGES) + "\n\ntools:\n" + _table(TOOLS),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"gen-models {__version__}")
+    parser.add_argument("verb", metavar="VERB", choices=[*STAGES, *TOOLS], help="a stage or a tool, see below")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="its arguments; VERB --help tells")
+    chosen = parser.parse_args(argv)
+    if chosen.verb == "ui":
+        _ui()
+    module = importlib.import_module(MODULES.get(chosen.verb, f"pipelines.{chosen.verb}"))
+    act = module.sample if chosen.verb == "sample" else module.main
+    act(chosen.arguments)
+
+
+def _ui() -> None:
+    """MLflow's own server, on loopback, in place of this process."""
+    from pipelines import paths
+
+    root = paths.root()
+    command = ["mlflow", "server", "--backend-store-uri", f"sqlite:///{root}/mlflow.db"]
+    command += ["--artifacts-destination", f"{root}/mlartifacts", "--host", "127.0.0.1", "--port", "5000"]
+    print("http://127.0.0.1:5000, Ctrl-C ends it", flush=True)
+    os.execvp(os.path.join(os.path.dirname(sys.executable), "mlflow"), command)  # noqa: PTH118, PTH120
+
+
+def _table(rows: dict[str, str]) -> str:
+    return "\n".join(f"  {name:<10} {text}" for name, text in rows.items())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""One training from its task to its end: what a Tune trial and a Train worker both run.
+
+A task is plain data, so that any process can play it. What it writes is in its ledger; who iterates it
+reports onwards and stops it by no longer iterating.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from math import ceil, isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gen_models import checkpoint
+from gen_models.build import build_model, build_optimisers
+from gen_models.contracts import Sampler, WarmStart, objectives_of
+from gen_models.engine import Report, Training, fit
+from gen_models.errors import DivergedError
+from gen_models.loader import Batches
+from gen_models.measures import evaluating, median_bandwidth, unit_scale, validation
+from gen_models.noise import Noise
+from pipelines.ledger import Ledger
+from pipelines.store import Dataset, open_folder
+
+WARM_ROWS = 10_000  # rows that a data-dependent start sees
+BANDWIDTH_ROWS = 2_000  # of the training rows, for the kernel of mmd
+RESIDENT_BYTES = 1 << 30  # as float32
+SAMPLES = 64  # draws of a report's sample grid
+WORST = 1e30  # what a scheduler is told of a diverged trial: finite, and above every metric
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that decides a training, and the folder of its ledger: plain data with absolute paths, for any process."""
+
+    conf: dict[str, Any]
+    data: str
+    seed: int
+    steps: int
+    report_every: int
+    checkpoint_every: int
+    folder: str
+    is_trial: bool  # a trial hands nothing on: its ledger keeps no samples and no best model
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A report with its validation metrics, after both are in the ledger."""
+
+    step: int
+    metrics: dict[str, float]
+    value: float
+    is_saved: bool
+
+
+def task_of(conf: Mapping[str, Any], data: Path, *, seed: int, steps: int, folder: Path, is_trial: bool) -> Task:
+    """The task of a configuration; reports and checkpoints are spread evenly over its steps."""
+    report_every = ceil(steps / conf["budget"]["reports"])
+    checkpoint_every = report_every * max(1, conf["budget"]["reports"] // conf["budget"]["checkpoints"])
+    return Task(dict(conf), str(data), seed, steps, report_every, checkpoint_every, str(folder), is_trial)
+
+
+def play(task: Task, *, rank: int = 0, world: int = 1, device: str = "cpu") -> Iterator[Record]:
+    """Resume or begin the task, and yield a record at each report; rank 0 writes the ledger."""
+    torch.set_num_threads(task.conf["threads"])
+    conf, dataset, ledger = task.conf, open_folder(Path(task.data)), Ledger(Path(task.folder))
+    noise = Noise(task.seed, rank=rank, world=world)
+    model = build_model(conf["model"], task.seed)
+    training = Training(model.to(device), build_optimisers(conf["optim"], model))
+    best = ledger.resume(training) if rank == 0 else _resume_silently(ledger, training)
+    if training.step == 0 and isinstance(model, WarmStart):
+        with torch.no_grad():
+            model.warm_start(dataset.rows("train")[:WARM_ROWS].to(device), Noise(task.seed))
+    batches = Batches(_source(dataset, device), conf["batch_size"], task.seed, rank=rank, world=world, device=device)
+    check = Validation(dataset, conf["metric"], device)
+    options = {"steps": task.steps, "order": conf["order"], "clip_norm": conf["clip_norm"]}
+    for report in fit(training, batches, noise, report_every=task.report_every, **options):
+        metrics = {**report.terms, **_moves(report), **check(training)}
+        value = metrics[f"validation.{conf['metric']}"]
+        is_last = report.step == task.steps
+        is_saved = is_last or report.step % task.checkpoint_every == 0
+        if rank == 0:
+            ledger.record(report.step, metrics, None if task.is_trial else _samples(training, task))
+            if conf["keep"] == "last" or not best or value < best["value"]:
+                best = {"value": value, "step": report.step}
+                if not task.is_trial:
+                    checkpoint.save_model(ledger.best, conf["model"], training.model)
+            if is_saved:
+                checkpoint.save_training(ledger.latest, conf["model"], training, best)
+        yield Record(report.step, metrics, value, is_saved)
+
+
+def play_to_the_end(task: Task, *, rank: int = 0, **place: Any) -> Iterator[Record]:
+    """`play`, where a loss that is not finite ends the training as diverged instead of raising."""
+    try:
+        yield from play(task, rank=rank, **place)
+    except DivergedError as error:
+        ledger = Ledger(Path(task.folder))
+        last = ledger.history()[-1]["step"] if ledger.history() else 0
+        if rank == 0:
+            ledger.diverge(last, str(error))
+        yield Record(last, {}, WORST, is_saved=True)
+
+
+def _resume_silently(ledger: Ledger, training: Training) -> dict[str, Any]:
+    """Workers after the first read the same checkpoint and write nothing."""
+    return checkpoint.load_training(ledger.latest, training) if ledger.latest.exists() else {}
+
+
+class Validation:
+    """The metric of the conf, and each objective's terms, on validation data: what can be compared and plotted."""
+
+    def __init__(self, dataset: Dataset, metric: str, device: str):
+        self._metric = metric
+        self._rows = dataset.rows("validation").to(device)
+        self._units = {"levels": dataset.levels, "statistics": dataset.manifest["statistics"]}
+        train = unit_scale(dataset.rows("train")[:BANDWIDTH_ROWS].to(device), **self._units)
+        self._bandwidth = median_bandwidth(train)
+
+    def __call__(self, training: Training) -> dict[str, float]:
+        model = training.model
+        found = validation(
+            model, self._rows, noise=Noise(0), metrics=[self._metric], bandwidth=self._bandwidth, **self._units
+        )
+        with evaluating(model):
+            for objective in objectives_of(model):
+                terms = objective.loss(self._rows, Noise(0)).terms
+                found |= {f"{objective.name}.{name}": term.item() for name, term in terms.items()}
+        for name, value in found.items():
+            if not isfinite(value):
+                raise DivergedError(f"step {training.step}: validation {name} is {value}; lower the learning rates")
+        return {f"validation.{name}": value for name, value in found.items()}
+
+
+def _source(dataset: Dataset, device: str) -> np.ndarray | torch.Tensor:
+    """The training rows on the device if they are few, else mapped from disk."""
+    x = dataset.x("train")
+    return dataset.rows("train").to(device) if x.size * 4 <= RESIDENT_BYTES else x
+
+
+def _moves(report: Report) -> dict[str, float]:
+    return {f"moves.{name}": float(count) for name, count in report.moves.items()}
+
+
+def _samples(training: Training, task: Task) -> np.ndarray | None:
+    """Draws at a fixed noise, so that grids of different steps compare."""
+    model = training.model
+    if not isinstance(model, Sampler):
+        return None
+    with evaluating(model):
+        draws = model.sample(SAMPLES, Noise(task.seed))
+    return draws.cpu().numpy()

@@ -1,0 +1,169 @@
+"""predict and sample: ask a registered model, or a checkpoint folder, without a server.
+
+    gen-models predict vae-digits@champion rows.npy --task score --output scores.csv
+    gen-models sample vae-digits --n 64 --output digits.npy
+
+A registered version's files are verified by sha256 and only its checkpoint is read: no stored code runs.
+Rows come from .npy, (rows, D) or (rows, *event), or from .csv with one header line; numbers as stored.
+"""
+
+import argparse
+import csv
+import io
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from gen_models.checkpoint import MANIFEST, load_model
+from gen_models.errors import DataError, RegistryError
+from pipelines import registry, serving, tracking
+from pipelines.stage import run
+
+SUFFIXES = (".npy", ".csv")
+LARGEST = float(np.finfo(np.float32).max)
+MODEL = "a registered model, NAME[@ALIAS or @VERSION] (default: @champion), or a checkpoint's folder"
+
+
+def main(argv: Sequence[str]) -> None:
+    """predict MODEL INPUT --task TASK --output FILE"""
+    parser = argparse.ArgumentParser(prog="gen-models predict", description="Answers of a model to rows of data.")
+    parser.add_argument("model", help=MODEL)
+    parser.add_argument("input", type=Path, help="rows: FILE.npy or FILE.csv")
+    parser.add_argument(
+        "--task", default="score", help=f"one of {', '.join(t for t in serving.TASKS if t != 'sample')}"
+    )
+    parser.add_argument("--output", type=Path, help="FILE.npy or FILE.csv; without it, CSV to the terminal")
+    asked = parser.parse_args(argv)
+    _check_suffix(asked.output)
+    if asked.task == "sample":
+        raise DataError("predict answers to rows; write `gen-models sample MODEL --n 16` for draws")
+    rows = read_rows(asked.input)
+    model, facts = open_model(asked.model)
+    found = serving.answer(model, rows, facts=facts, task=asked.task)
+    name = serving.score_name(model, facts) if asked.task == "score" else asked.task
+    _deliver(found, asked.output, name)
+
+
+def sample(argv: Sequence[str]) -> None:
+    """sample MODEL --n N --seed SEED --output FILE"""
+    parser = argparse.ArgumentParser(prog="gen-models sample", description="Draws from a model.")
+    parser.add_argument("model", help=MODEL)
+    parser.add_argument("--n", type=int, default=16, help="how many draws")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same draws")
+    parser.add_argument("--output", type=Path, help="FILE.npy or FILE.csv; without it, CSV to the terminal")
+    asked = parser.parse_args(argv)
+    _check_suffix(asked.output)
+    if asked.n < 1:
+        raise DataError(f"--n {asked.n}: at least one draw")
+    model, facts = open_model(asked.model)
+    found = serving.answer(model, np.zeros((0, 0)), facts=facts, task="sample", n=asked.n, seed=asked.seed)
+    _deliver(found, asked.output, "x")
+
+
+def open_model(name: str) -> tuple[Any, dict[str, Any]]:
+    """(model, facts for `serving.answer`) of NAME[@ALIAS], NAME@VERSION or a checkpoint's folder, verified.
+
+    Raises RegistryError with the nearest match and what exists.
+    """
+    if (Path(name) / MANIFEST).is_file():
+        return load_model(Path(name)), serving.facts_of(Path(name))
+    model, _, which = name.partition("@")
+    if os.sep in name:
+        raise RegistryError(f"{name}: no checkpoint in that folder ({MANIFEST} is missing)")
+    with tracking.translated():
+        client = tracking.open_store()
+        folder = registry.folder_of(client, registry.find(client, model, which or "champion"))
+    stored = yaml.safe_load((folder / "MLmodel").read_text())
+    return load_model(folder / "artifacts" / "checkpoint"), stored["flavors"]["python_function"]["config"]
+
+
+def read_rows(path: Path) -> np.ndarray:
+    """Rows of numbers, (rows, columns) float32. Raises DataError with the file, the row and the column."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    if path.suffix not in SUFFIXES:
+        raise DataError(f"{path}: expected a file of rows that ends with {' or '.join(SUFFIXES)}")
+    rows = _read_npy(path) if path.suffix == ".npy" else _read_csv(path)
+    if rows.size and (size := float(np.abs(rows[np.isfinite(rows)]).max(initial=0.0))) > LARGEST:
+        raise DataError(f"{path}: {size:g} is too large for 32-bit numbers; rescale the column that holds it")
+    return rows.astype(np.float32)
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    try:
+        array = np.load(path, allow_pickle=False, mmap_mode="r")
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(f"{path}: not an array that can be read ({tracking.one_line(error)})") from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        raise DataError(f"{path}: expected an array of real numbers, found {getattr(array, 'dtype', 'an archive')}")
+    if array.ndim < 2:
+        raise DataError(f"{path}: expected rows, shape (rows, columns), found shape {array.shape}")
+    return np.asarray(array).reshape(len(array), math.prod(array.shape[1:]))
+
+
+def _read_csv(path: Path) -> np.ndarray:
+    try:
+        lines = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline="")))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not CSV in UTF-8 ({error}); save it as UTF-8 with commas between columns") from None
+    if not lines:
+        raise DataError(f"{path}: empty; expected a header line and rows of numbers")
+    header, body = lines[0], [line for line in lines[1:] if line]
+    if header and all(_is_number(cell) for cell in header):
+        raise DataError(f"{path}, line 1: numbers where the names of the columns belong; add a header line")
+    rows = np.empty((len(body), len(header)))
+    for number, line in enumerate(body, start=2):
+        if len(line) != len(header):
+            raise DataError(f"{path}, line {number}: {len(line)} cells, the header has {len(header)}")
+        for column, cell in zip(header, line, strict=True):
+            if not _is_number(cell):
+                raise DataError(f"{path}, line {number}, column {column!r}: {cell!r} is not a number")
+        rows[number - 2] = [float(cell) for cell in line]
+    return rows
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_suffix(path: Path | None) -> None:
+    if path is not None and path.suffix not in SUFFIXES:
+        raise DataError(f"--output {path}: expected a name that ends with {' or '.join(SUFFIXES)}")
+
+
+def _deliver(values: np.ndarray, output: Path | None, name: str) -> None:
+    """To the terminal, or to a file written beside and renamed."""
+    columns = [name] if values.shape[1] == 1 else [f"{name}{k}" for k in range(values.shape[1])]
+    if output is None:
+        print(_csv(values, columns), end="")
+        return
+    fresh = output.with_name(f".{output.name}.unfinished")
+    try:
+        if output.suffix == ".npy":
+            with fresh.open("wb") as file:
+                np.save(file, values, allow_pickle=False)
+        else:
+            fresh.write_text(_csv(values, columns))
+        fresh.replace(output)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise DataError(f"{output}: cannot be written ({error.strerror})") from None
+    print(f"{output}: {len(values)} rows of {values.shape[1]}: {columns[0]}{' ..' if len(columns) > 1 else ''}")
+
+
+def _csv(values: np.ndarray, columns: Sequence[str]) -> str:
+    lines = [",".join(columns), *(",".join(repr(float(value)) for value in row) for row in values)]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,55 @@
+"""Progress that a person can see: a bar with the time left on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+
+from tqdm import tqdm
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress:
+    """`show(done, note)` as often as one likes; it draws as often as is useful."""
+
+    def __init__(self, what: str, total: int, unit: str):
+        self._what, self._total, self._unit = what, total, unit
+        self._bar: tqdm | None = None
+        self._is_terminal = sys.stderr.isatty()
+        self._first: tuple[int, float] | None = None  # what was done when it was first shown, and when
+        self._shown, self._printed = -1, time.monotonic()
+
+    def show(self, done: int, note: str) -> None:
+        if done == self._shown:
+            return
+        self._shown = done
+        self._first = self._first or (done, time.monotonic())
+        if self._is_terminal:
+            self._draw(done, note)
+        else:
+            self._print(done, note)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def _draw(self, done: int, note: str) -> None:
+        if self._bar is None:  # now, so that the seconds before the first step are not counted as steps'
+            self._bar = tqdm(total=self._total, initial=done, desc=self._what, unit=self._unit)
+        self._bar.set_postfix_str(note, refresh=False)
+        self._bar.update(done - self._bar.n)
+        self._bar.refresh()
+
+    def _print(self, done: int, note: str) -> None:
+        now = time.monotonic()
+        if done < self._total and now - self._printed < SECONDS_BETWEEN_LINES:
+            return
+        self._printed = now
+        print(f"{self._what}: {done}/{self._total} {self._unit}s{self._left(done, now)}, {note}", flush=True)
+
+    def _left(self, done: int, now: float) -> str:
+        """The time left at the pace since the first call; nothing while that is not known."""
+        assert self._first is not None
+        since = done - self._first[0]
+        if since <= 0 or done >= self._total:
+            return ""
+        return f", {(now - self._first[1]) / since * (self._total - done):.0f} s left"

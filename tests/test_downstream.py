@@ -1,0 +1,325 @@
+"""evaluate, detect and cluster on tiny trained models: what they write, from which rows, and the same again."""
+
+import json
+import shutil
+import struct
+from io import BytesIO
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from gen_models import checkpoint
+from gen_models.build import build_model, build_optimisers
+from gen_models.contracts import WarmStart
+from gen_models.engine import Training, fit
+from gen_models.errors import ConfigError, DataError
+from gen_models.loader import Batches
+from gen_models.noise import Noise
+from pipelines import cluster, config, detect, evaluate, figures, paths, prepare
+from pipelines.sources import LOG_DENSITIES
+from pipelines.store import open_data
+from pipelines.trained import Trained, open_trained
+
+REPOSITORY = Path(__file__).parent.parent
+RUNS = {
+    "ae-digits": ("ae", "autoencoders", "digits"),
+    "vae-digits_normal": ("vae", "autoencoders", "digits_normal"),
+    "gmm-digits_normal": ("gmm", "mixtures", "digits_normal"),
+    "sn_wgan-two_moons": ("sn_wgan", "adversarial", "two_moons"),
+    "gmm-two_moons": ("gmm", "mixtures", "two_moons"),
+    "vae-two_moons": ("vae", "autoencoders", "two_moons"),
+}
+STEPS = 60
+SCORES = {"vae": {"neg_elbo", "reconstruction", "latent_mahalanobis"}, "gmm": {"nll"}}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project folder with prepared data and a barely trained model for each run."""
+    root = tmp_path_factory.mktemp("project")
+    shutil.copytree(REPOSITORY / "conf", root / "conf")
+    (root / "gen_models").mkdir()
+    moons = root / "conf" / "data" / "two_moons.yaml"
+    moons.write_text(moons.read_text().replace("rows: 40000", "rows: 800"))
+    write_params(root, RUNS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEN_MODELS_ROOT", str(root))
+        for name in config.params().data:
+            prepare.main([name])
+        for key, run in config.params().runs.items():
+            train(key, run)
+    return root
+
+
+def write_params(root: Path, runs: dict[str, tuple[str, str, str]]) -> None:
+    lines = {key: dict(zip(("model", "family", "data"), run, strict=True)) for key, run in runs.items()}
+    content = {"seed": 3, "budget": "quick", "workers": 1, "data": ["digits", "digits_normal", "two_moons"]}
+    content |= {"sweeps": lines, "runs": {key: {**line, "setting": key} for key, line in lines.items()}}
+    (root / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def train(key: str, run: config.Run) -> None:
+    conf = config.compose(run.model, run.data, "quick")
+    data = open_data(run.data)
+    model = build_model(conf["model"], 0)
+    if isinstance(model, WarmStart):
+        with torch.no_grad():
+            model.warm_start(data.rows("train"), Noise(0))
+    training = Training(model, build_optimisers(conf["optim"], model))
+    for _ in fit(training, Batches(data.x("train"), 64, 0), Noise(0), steps=STEPS, report_every=STEPS):
+        pass
+    folder = paths.out("train", key, "checkpoint")
+    folder.parent.mkdir(parents=True)
+    checkpoint.save_model(folder, conf["model"], model)
+
+
+@pytest.fixture
+def here(project, monkeypatch):
+    """The project, with forests and starts that take no time; its params.yaml is written anew for each test."""
+    monkeypatch.setenv("GEN_MODELS_ROOT", str(project))
+    monkeypatch.setattr(evaluate, "FOREST", {**evaluate.FOREST, "n_estimators": 10})
+    monkeypatch.setattr(evaluate, "GRID", 20)
+    monkeypatch.setattr(cluster, "SEEDS", 2)
+    monkeypatch.setattr(cluster, "STARTS", 1)
+    monkeypatch.setattr(detect, "TREES", 20)
+    write_params(project, RUNS)
+    return project
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def numbers_of(key: str) -> dict:
+    evaluate.main([key])
+    return json.loads(paths.out("evaluate", key, "metrics.json").read_text())
+
+
+# evaluate
+
+ORIGIN = {"rows", "dims", "data_sha256", "checkpoint_sha256"}
+SAMPLES = {
+    "mmd2", "mmd2_floor", "c2st_accuracy", "c2st_accuracy_error", "c2st_accuracy_floor",
+    "sample_distance", "test_distance", "memorisation",
+}  # fmt: skip
+BITS = {"bits_per_dim", "bits_per_dim_histogram"}
+EXPECTED = {
+    "ae-digits": ({"mse", "mse_pca"}, {"latent", "reconstructions"}),
+    "vae-digits_normal": (
+        {"nats", "nats_error", "nats_iw50", "bits_per_dim_iw50", "mse", "mse_pca"} | BITS | SAMPLES,
+        {"latent", "reconstructions", "samples"},
+    ),
+    "sn_wgan-two_moons": (SAMPLES, {"samples"}),
+    "gmm-two_moons": (
+        {"nats", "nats_error", "truth_nats", "gap_nats"} | SAMPLES,
+        {"density", "latent", "samples"},
+    ),
+    "vae-two_moons": (
+        {"nats", "nats_error", "nats_iw50", "truth_nats", "gap_nats", "mse"} | SAMPLES,
+        {"density", "latent", "samples"},
+    ),
+}
+
+
+@pytest.mark.parametrize("key", EXPECTED)
+def test_a_run_gets_the_numbers_and_pictures_of_its_capabilities_twice_the_same(here, key):
+    names, pictures = EXPECTED[key]
+    numbers = numbers_of(key)
+    assert set(numbers) - ORIGIN - {"mse_pca"} == names - {"mse_pca"}
+    assert all(np.isfinite(numbers[name]) for name in set(numbers) - {"data_sha256", "checkpoint_sha256"})
+    written = files(paths.out("evaluate", key))
+    assert set(written) == {"metrics.json"} | {f"{name}.png" for name in pictures}
+    torch.manual_seed(1)  # global generators have no say
+    np.random.seed(1)
+    evaluate.main([key])
+    assert files(paths.out("evaluate", key)) == written
+
+
+def test_numbers_agree_with_one_another_and_with_their_definitions(here):
+    numbers = numbers_of("vae-two_moons")
+    x = open_data("two_moons").x("test")
+    assert numbers["truth_nats"] == pytest.approx(-np.mean(LOG_DENSITIES["two_moons"](x)), abs=1e-6)
+    assert numbers["gap_nats"] == pytest.approx(numbers["nats"] - numbers["truth_nats"])
+    assert numbers["nats_iw50"] <= numbers["nats"]
+    assert numbers["memorisation"] == pytest.approx(numbers["sample_distance"] / numbers["test_distance"])
+    assert (numbers["rows"], numbers["dims"]) == (len(x), 2)
+    assert numbers["data_sha256"] == open_data("two_moons").sha256
+
+
+def test_bits_are_nats_over_dimensions_and_the_held_out_class_does_not_count(here):
+    numbers = numbers_of("vae-digits_normal")
+    assert numbers["bits_per_dim"] == pytest.approx(numbers["nats"] / (64 * np.log(2)))
+    y = open_data("digits_normal").y("test")
+    assert numbers["rows"] == np.sum(y != 8) < len(y)
+
+
+def test_the_histogram_of_pixels_is_a_model_by_itself(here):
+    trained = open_trained(config.params().run("ae-digits"))
+    train, test = (np.asarray(trained.data.x(split)).reshape(-1, 64) for split in ("train", "test"))
+    expected = 0.0
+    for pixel in range(64):
+        p = (np.bincount(train[:, pixel], minlength=17) + 1) / (len(train) + 17)
+        expected += np.log(p[test[:, pixel]]).mean()
+    assert evaluate.histogram_log_prob(trained) == pytest.approx(expected)
+
+
+def test_a_classifier_tells_apart_what_differs_and_guesses_where_nothing_does():
+    like = torch.zeros((), dtype=torch.float64)
+    a, b = (Noise(0).normal(stream, (300, 2), like) for stream in ("a", "b"))
+    assert abs(evaluate.two_sample_accuracy(a, b, 0) - 0.5) < 0.08
+    assert evaluate.two_sample_accuracy(a, b + 8, 0) > 0.99
+
+
+class Parrot(torch.nn.Module):
+    """A sampler that repeats its training rows."""
+
+    def __init__(self, rows: torch.Tensor):
+        super().__init__()
+        self.rows = rows
+
+    def sample(self, n, noise):
+        return self.rows[noise.permutation("parrot", len(self.rows))[:n]]
+
+
+def test_a_sampler_that_repeats_its_training_rows_is_found_out(here):
+    run, data = config.params().run("sn_wgan-two_moons"), open_data("two_moons")
+    numbers = evaluate.samples(Trained(run, Parrot(data.rows("train")), data), Noise(0))
+    assert numbers["memorisation"] == 0.0
+    assert abs(numbers["c2st_accuracy"] - 0.5) < 0.1  # which the two-sample test cannot see
+
+
+@pytest.mark.parametrize("stage", [evaluate, detect, cluster])
+def test_wrong_arguments_are_one_line(here, stage):
+    with pytest.raises(ConfigError) as caught:
+        stage.main(["no-such-run"])
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ConfigError, match="evaluate needs one run's key"):
+        evaluate.main([])
+
+
+# detect
+
+
+def test_every_score_of_every_run_with_a_held_out_class_and_each_baseline_once(here):
+    detect.main([])
+    rows = json.loads(paths.out("detect", "scores.json").read_text())
+    found = {}
+    for row in rows:
+        found.setdefault(row["run"], set()).add(row["score"])
+        assert row["data"] == "digits_normal"
+        assert 0 <= row["low"] <= row["auroc"] <= row["high"] <= 1
+        assert row["fpr_target"] == 0.05
+        assert 0 <= row["tpr"] <= 1
+    assert found.pop("vae-digits_normal") == SCORES["vae"]
+    assert found.pop("gmm-digits_normal") == SCORES["gmm"]
+    assert found == {
+        "pca": {"reconstruction_16"},
+        "nearest_neighbours": {"mean_distance_5"},
+        "isolation_forest": {"isolation"},
+    }
+    assert len(rows) == 4 + 3
+    # the level holds on average over calibration splits; one split of n rows spreads as a beta distribution
+    normal, calibration = (int(np.sum(open_data("digits_normal").y(split) != 8)) for split in ("test", "calibration"))
+    slack = 4 * np.sqrt(0.05 * 0.95 * (1 / normal + 1 / calibration))
+    assert all(row["fpr"] <= 0.05 + slack for row in rows)
+    written = files(paths.out("detect"))
+    assert set(written) == {"scores.json", "roc.png", "extremes-digits_normal.png"}
+    detect.main([])
+    assert files(paths.out("detect")) == written
+
+
+def test_runs_that_were_taken_out_are_not_read(here):
+    write_params(here, {"gmm-digits_normal": RUNS["gmm-digits_normal"]})
+    detect.main([])
+    rows = json.loads(paths.out("detect", "scores.json").read_text())
+    assert {row["run"] for row in rows} == {"gmm-digits_normal", "pca", "nearest_neighbours", "isolation_forest"}
+    write_params(here, {"ae-digits": RUNS["ae-digits"]})
+    detect.main([])
+    assert json.loads(paths.out("detect", "scores.json").read_text()) == []
+    cluster.main([])
+    rows = json.loads(paths.out("cluster", "scores.json").read_text())
+    assert [row["run"] for row in rows] == ["ae-digits", "k-means"]
+
+
+def test_a_held_out_class_without_calibration_rows_says_what_to_write(here):
+    trained = open_trained(config.params().run("gmm-digits_normal"))
+    without = {split: rows for split, rows in trained.data.arrays.items() if split != "calibration"}
+    data = type(trained.data)(trained.data.name, trained.data.manifest, without)
+    with pytest.raises(DataError, match=r"'8' and has no calibration split; add calibration: 0.2"):
+        detect.detect(Trained(trained.run, trained.model, data), 0, with_baselines=False)
+
+
+# cluster
+
+
+def test_every_encoder_is_clustered_beside_its_data_twice_the_same(here):
+    cluster.main([])
+    rows = json.loads(paths.out("cluster", "scores.json").read_text())
+    encoders = [key for key, (model, _, _) in RUNS.items() if model != "sn_wgan"]
+    assert [row["run"] for row in rows if row["space"] == "latent"] == encoders
+    assert sorted(row["data"] for row in rows if row["space"] == "data") == ["digits", "digits_normal", "two_moons"]
+    for row in rows:
+        assert row["k"] == {"digits": 10, "digits_normal": 9, "two_moons": 2}[row["data"]]
+        assert 1 / row["k"] < row["acc_mean"] <= 1
+        assert row["nmi_sd"] >= 0
+    raw = next(row for row in rows if row["space"] == "data" and row["data"] == "digits")
+    assert raw["acc_mean"] > 0.55  # k-means on the pixels of digits is known to reach about 0.7
+    written = files(paths.out("cluster"))
+    assert "clusters-ae-digits.png" in written
+    cluster.main([])
+    assert files(paths.out("cluster")) == written
+
+
+# figures
+
+
+def chunks(png: bytes) -> list[bytes]:
+    """The kinds of a PNG's chunks."""
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    kinds, at = [], 8
+    while at < len(png):
+        (length,) = struct.unpack(">I", png[at : at + 4])
+        kinds.append(png[at + 4 : at + 8])
+        at += 12 + length
+    return kinds
+
+
+def test_pictures_hold_pixels_and_no_date_version_or_text(here):
+    numbers_of("vae-digits_normal")
+    detect.main([])
+    pictures = [*paths.out("evaluate", "vae-digits_normal").glob("*.png"), *paths.out("detect").glob("*.png")]
+    assert len(pictures) == 5
+    for path in pictures:
+        assert set(chunks(path.read_bytes())) <= {b"IHDR", b"pHYs", b"IDAT", b"IEND", b"sBIT"}, path
+
+
+def test_grey_levels_have_one_scale_for_all_images_of_a_picture():
+    images = np.stack([np.full((1, 8, 8), level) for level in (0, 4, 16)])
+    grid = figures.mosaic(images, levels=17, columns=3)
+    zoom = grid.shape[0] // 10
+    centres = [grid[5 * zoom, (5 + 9 * k) * zoom, 0] for k in range(3)]
+    assert centres == [0, 64, 255]
+
+
+def test_the_table_of_trials_is_drawn_without_those_that_diverged():
+    rows = [
+        {
+            "trial": k,
+            "override": {"model.beta": beta, "model.kind": "a"},
+            "value": value,
+            "metrics": {"rate": k, "mse": -k},
+        }
+        for k, (beta, value) in enumerate([(0.5, 3.0), (4.0, None), (1.0, 2.0)])
+    ]
+    whole, part = BytesIO(), BytesIO()
+    before = dict(matplotlib.rcParams)
+    figures.trials(rows, "nats", 2, whole, front={"rate": "rate", "distortion": "mse"})
+    figures.trials(rows[:1] + rows[2:], "nats", 2, part, front={"rate": "rate", "distortion": "mse"})
+    assert chunks(whole.getvalue())[-1] == chunks(part.getvalue())[-1] == b"IEND"
+    figures.trials([{**rows[0], "override": {}}], "nats", 0, BytesIO())
+    figures.curves({"likelihood.nats": ([1, 2, 3], [3.0, 2.0, 1.5])}, BytesIO(), title="history")
+    assert dict(matplotlib.rcParams) == before  # no global style is left behind

@@ -1,0 +1,94 @@
+"""A training that is cut anywhere and begun again ends where the straight one ends; its ledger has each step once."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines import config, paths
+from pipelines.ledger import Ledger
+from pipelines.play import WORST, Task, play, play_to_the_end, task_of
+from pipelines.prepare import main as prepare
+from tests.project import make_project
+
+MODELS = ("gmm", "ae", "vae", "realnvp", "sn_wgan")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = make_project(tmp_path_factory.mktemp("play") / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEN_MODELS_ROOT", str(folder))
+        prepare(["digits"])
+        yield folder
+
+
+def task(model: str, folder: Path, **changes) -> Task:
+    conf = config.override(config.compose(model, "digits", "tiny"), changes)
+    conf["budget"] |= {"reports": 6, "checkpoints": 3}
+    return task_of(conf, paths.out("data", "digits"), seed=1, steps=24, folder=folder, is_trial=False)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_cut_after_any_report_and_resumed_equals_straight(project, tmp_path, model):
+    straight = list(play(task(model, tmp_path / "straight")))
+    for cut in (1, 2, 3, 5):
+        begun = play(task(model, tmp_path / f"cut{cut}"))
+        for _ in range(cut):
+            next(begun)
+        begun.close()
+        resumed = list(play(task(model, tmp_path / f"cut{cut}")))
+        assert resumed == straight[cut - cut % 2 :]  # checkpoints are at every second report
+        assert files(tmp_path / f"cut{cut}") == files(tmp_path / "straight")
+
+
+def test_the_same_task_twice_writes_the_same_bytes(project, tmp_path):
+    for name in ("first", "second"):
+        list(play(task("vae", tmp_path / name)))
+    assert files(tmp_path / "first") == files(tmp_path / "second")
+
+
+def test_a_torn_last_line_and_a_torn_checkpoint_cost_time_and_nothing_else(project, tmp_path):
+    straight = list(play(task("vae", tmp_path / "straight")))
+    begun = play(task("vae", tmp_path / "torn"))
+    for _ in range(3):
+        next(begun)
+    begun.close()
+    with (tmp_path / "torn" / "history.jsonl").open("a") as file:
+        file.write('{"step": 16, "met')
+    weights = tmp_path / "torn" / "latest" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-3])
+    assert list(play(task("vae", tmp_path / "torn"))) == straight
+    assert files(tmp_path / "torn") == files(tmp_path / "straight")
+
+
+def test_a_finished_task_has_nothing_left_to_do(project, tmp_path):
+    done = task("ae", tmp_path / "done")
+    assert not Ledger(tmp_path / "done").is_finished(done.steps)
+    list(play(done))
+    assert Ledger(tmp_path / "done").is_finished(done.steps)
+    before = files(tmp_path / "done")
+    assert list(play(done)) == []
+    assert files(tmp_path / "done") == before
+
+
+def test_the_best_checkpoint_is_that_of_the_lowest_metric(project, tmp_path):
+    records = list(play(task("vae", tmp_path / "run", **{"optim.vae.lr": 0.05})))
+    assert Ledger(tmp_path / "run").best_step() == min(records, key=lambda record: record.value).step
+
+
+def test_a_diverged_trial_ends_with_a_finite_worst_value_and_says_why(project, tmp_path):
+    trial = task("vae", tmp_path / "run", **{"optim.vae.lr": 1e30})
+    records = list(play_to_the_end(trial))
+    assert records[-1].value == WORST
+    ledger = Ledger(tmp_path / "run")
+    assert "not finite" in ledger.diverged() or "is nan" in ledger.diverged() or "is inf" in ledger.diverged()
+    assert ledger.is_finished(trial.steps)
+
+
+def test_steps_are_told_once_in_order(project, tmp_path):
+    list(play(task("realnvp", tmp_path / "run")))
+    assert [line["step"] for line in Ledger(tmp_path / "run").history()] == [4, 8, 12, 16, 20, 24]

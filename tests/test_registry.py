@@ -1,0 +1,464 @@
+"""The store is a copy of the graph's outputs: nothing is logged twice, nothing is lost, no alias moves unverified."""
+
+import itertools
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow.exceptions import MlflowException
+
+from gen_models import checkpoint
+from gen_models.errors import CheckpointError, GenModelsError, RegistryError
+from pipelines import register, registry, replay, sync, tracking
+from pipelines.register import Standing, gate
+from tests.finished import PROJECT, finish, make_project, metrics_at
+
+NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """One project and store for the whole file, in a folder with a space and an umlaut; each test has its own run."""
+    with pytest.MonkeyPatch.context() as patch:
+        root = make_project(tmp_path_factory.mktemp("a prÖject"), ["vae-digits"])
+        patch.setenv("GEN_MODELS_ROOT", str(root))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        tracking.open_store()
+        yield root
+
+
+@pytest.fixture
+def run(project):
+    """A run name that no other test uses."""
+    return f"run-{next(NUMBERS)}"
+
+
+@pytest.fixture
+def client(project):
+    return tracking.open_store()
+
+
+def command(root: Path, *words: str, **environment: str) -> subprocess.CompletedProcess:
+    """A verb of gen-models in a process of its own, from another current directory."""
+    inherited = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    return subprocess.run(
+        [sys.executable, "-m", "pipelines.cli", *words], cwd=root.parent, capture_output=True, text=True, timeout=120,
+        env=inherited | {"GEN_MODELS_ROOT": str(root), "PYTHONPATH": str(PROJECT)} | environment, check=False,
+    )  # fmt: skip
+
+
+def history(client, run_id: str, name: str) -> list[tuple[int, float]]:
+    return sorted((metric.step, metric.value) for metric in client.get_metric_history(run_id, name))
+
+
+def expected(name: str, steps=(10, 20, 30)) -> list[tuple[int, float]]:
+    return [(step, metrics_at(step)[name]) for step in steps]
+
+
+def a_file_of(client, version: registry.Version, name: str) -> Path:
+    return registry.folder_of(client, version) / name
+
+
+class TestStore:
+    def test_opened_twice_is_the_same_store(self, project):
+        first, second = tracking.open_store(), tracking.open_store()
+        ids = [[e.experiment_id for e in client.search_experiments()] for client in (first, second)]
+        assert ids[0] == ids[1]
+        assert (project / "mlflow.db").is_file()
+
+    def test_artifacts_lie_in_the_project_folder_whatever_the_current_directory(self, project, client, tmp_path):
+        where = client.get_experiment_by_name(tracking.TRAININGS).artifact_location
+        assert where == (project / "mlartifacts" / tracking.TRAININGS).as_uri()
+
+    def test_a_server_that_does_not_answer_is_one_line_that_says_how_to_start_it(self, project, monkeypatch):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        with pytest.raises(tracking.StoreError, match=r"no server answers .*`mlflow server .*`") as caught:
+            tracking.open_store()
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize("uri", ["/data/mlruns", "file:///data/mlruns"])
+    def test_the_file_store_is_refused(self, project, monkeypatch, uri):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        with pytest.raises(tracking.StoreError, match="not supported; use sqlite"):
+            tracking.open_store()
+
+    def test_a_project_folder_that_moved_is_told_instead_of_writing_to_the_old_place(self, tmp_path, monkeypatch):
+        old = make_project(tmp_path / "old", ["vae-digits"])
+        monkeypatch.setenv("GEN_MODELS_ROOT", str(old))
+        tracking.open_store()
+        new = old.rename(tmp_path / "new")
+        monkeypatch.setenv("GEN_MODELS_ROOT", str(new))
+        with pytest.raises(tracking.StoreError, match="has moved; remove mlflow"):
+            tracking.open_store()
+        assert not old.exists()
+
+    def test_a_damaged_store_is_one_line_that_says_how_to_rebuild_it(self, project, monkeypatch, tmp_path):
+        (tmp_path / "mlflow.db").write_bytes(b"no database at all" * 500)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+        with pytest.raises(tracking.StoreError, match="gen-models sync") as caught:
+            tracking.open_store()
+        assert "\n" not in str(caught.value)
+
+
+class TestRecorder:
+    def test_a_step_is_logged_once_however_often_it_is_reported(self, project, client, run):
+        lineage = finish(project, run)
+        for steps in ((10, 20), (20, 30), (10, 20, 30)):  # a killed training begins again before its last report
+            recorder = tracking.Recorder(lineage)
+            assert all(recorder.log(step, metrics_at(step)) for step in steps)
+            assert recorder.log_samples(10, np.zeros((9, 9), dtype=np.uint8))
+        assert history(client, recorder.run_id, "vae/nats") == expected("vae.nats")
+        images = client.list_artifacts(recorder.run_id, "images")
+        assert len(images) == 2  # the picture and its small copy
+        assert replay.replay(run).run_id == recorder.run_id
+
+    def test_status_params_and_tags_tell_where_a_run_came_from(self, project, client, run):
+        lineage = finish(project, run)
+        recorder = tracking.Recorder(lineage)
+        assert client.get_run(recorder.run_id).info.status == "RUNNING"
+        for status in ("KILLED", "FAILED", "FINISHED"):
+            assert recorder.finish(status, project / "out" / "train" / run / "checkpoint")
+            assert client.get_run(recorder.run_id).info.status == status
+        data = client.get_run(recorder.run_id).data
+        assert data.params["model.beta"] == "1.0"
+        for name in ("key", "data_sha256", "conf_sha256", "git_commit", "seed", "model", "family"):
+            assert data.tags[name] == str(lineage[name])
+        stored = Path(tracking.fetch(f"runs:/{recorder.run_id}/checkpoint"))
+        checkpoint.verify(stored)
+        assert client.get_run(tracking.Recorder(lineage).run_id).info.status == "RUNNING"
+
+    def test_a_number_that_is_not_finite_is_a_tag_and_no_metric(self, project, client, run):
+        recorder = tracking.Recorder(finish(project, run))
+        assert recorder.log(10, {"vae.nats": math.nan, "vae.rate": math.inf, "vae.mse": 1.0})
+        data = client.get_run(recorder.run_id).data
+        assert set(data.metrics) == {"vae/mse"}
+        assert "step 10" in data.tags["diverged"]
+
+    def test_a_store_that_fails_in_the_middle_stops_nothing_and_misses_nothing(
+        self, project, client, run, monkeypatch, capsys
+    ):
+        recorder = tracking.Recorder(finish(project, run))
+        assert recorder.log(10, metrics_at(10))
+
+        def fail(*_, **__):
+            raise MlflowException("database is locked")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(recorder.run.client, "log_batch", fail)
+            assert recorder.log(20, metrics_at(20)) is False
+            assert recorder.log_samples(20, np.zeros((9, 9), dtype=np.uint8)) is False
+            assert recorder.finish("FINISHED") is False
+        assert capsys.readouterr().err.count("warning") == 1
+        assert history(client, recorder.run_id, "vae/nats") == expected("vae.nats", [10])
+        assert recorder.finish("FINISHED")  # what waited is delivered
+        assert history(client, recorder.run_id, "vae/nats") == expected("vae.nats", [10, 20])
+        for _ in range(2):
+            replay.replay(run)
+            assert history(client, recorder.run_id, "vae/nats") == expected("vae.nats")
+
+    def test_a_batch_that_was_stored_although_its_answer_was_lost_is_not_stored_again(
+        self, project, client, run, monkeypatch
+    ):
+        recorder = tracking.Recorder(finish(project, run))
+        real = recorder.run.client.log_batch
+
+        def lose_the_answer(*arguments, **keywords):
+            real(*arguments, **keywords)
+            raise MlflowException("timed out")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(recorder.run.client, "log_batch", lose_the_answer)
+            assert recorder.log(10, metrics_at(10)) is False
+        assert recorder.finish("FINISHED")
+        assert history(client, recorder.run_id, "vae/nats") == expected("vae.nats", [10])
+
+
+class TestReplay:
+    def test_a_run_is_rebuilt_from_its_outputs_and_then_left_alone(self, project, client, run):
+        finish(project, run)
+        first = replay.replay(run)
+        assert (first.numbers, first.pictures, first.is_new) == (6 + 2, 3, True)
+        assert history(client, first.run_id, "validation/nats") == expected("validation.nats")
+        assert client.get_run(first.run_id).data.metrics["evaluate/nats"] == 20.0
+        assert {f.path for f in client.list_artifacts(first.run_id)} == {"checkpoint", "evaluate", "images"}
+        assert replay.replay(run) == replay.Replayed(first.run_id, first.experiment_id)
+
+    def test_lost_artifacts_come_back(self, project, client, run):
+        finish(project, run)
+        ids = replay.replay(run)
+        shutil.rmtree(project / "mlartifacts" / tracking.TRAININGS / ids.run_id)
+        assert replay.replay(run).pictures == 3
+        checkpoint.verify(tracking.fetch(f"runs:/{ids.run_id}/checkpoint"))
+        assert history(client, ids.run_id, "vae/nats") == expected("vae.nats")
+
+    def test_an_evaluation_that_changed_replaces_the_old_numbers(self, project, client, run):
+        finish(project, run)
+        replay.replay(run)
+        path = project / "out" / "evaluate" / run / "metrics.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"nats": 19.0}))
+        assert client.get_run(replay.replay(run).run_id).data.metrics["evaluate/nats"] == 19.0
+
+    def test_a_sweep_has_a_run_below_it_for_each_trial_once(self, project, client):
+        rows = [
+            {
+                "trial": 0, "override": {}, "value": 3.0, "best_step": 20, "steps": 20, "diverged": None,
+                "metrics": {"validation.nats": 3.0},
+                "history": [{"step": s, "metrics": {"validation.nats": 60.0 / s}} for s in (10, 20)],
+            },
+            {
+                "trial": 1, "override": {"optim.vae.lr": 9.0}, "value": None, "best_step": 0, "steps": 10,
+                "diverged": "step 10: the loss is nan", "metrics": {}, "history": [],
+            },
+        ]  # fmt: skip
+        lineage = {"key": "5" * 64, "data": "digits", "data_sha256": "d" * 64, "seed": 0}
+        assert tracking.log_sweep("vae-digits", lineage, rows) is True
+        assert tracking.log_sweep("vae-digits", lineage, rows) is False
+        assert tracking.record_sweep("vae-digits", lineage, rows[:1]) is True
+        experiment = client.get_experiment_by_name(tracking.SWEEPS).experiment_id
+        runs = {run.info.run_name: run for run in client.search_runs([experiment])}
+        assert set(runs) == {"vae-digits", "vae-digits/0", "vae-digits/1"}
+        parent = runs["vae-digits"].info.run_id
+        assert {runs[f"vae-digits/{k}"].data.tags["mlflow.parentRunId"] for k in (0, 1)} == {parent}
+        assert runs["vae-digits/1"].info.status == "FAILED"
+        assert runs["vae-digits/1"].data.params == {"optim.vae.lr": "9.0"}
+        assert history(client, runs["vae-digits/0"].info.run_id, "validation/nats") == [(10, 6.0), (20, 3.0)]
+
+
+class TestGate:
+    here = Standing("nats", 20.0, "d")
+
+    @pytest.mark.parametrize(
+        ("candidate", "champion", "passes"),
+        [
+            (here, None, True),
+            (Standing("nats", math.nan, "d"), None, False),
+            (Standing("nats", math.inf, "d"), here, False),
+            (Standing("nats", 20.0, "d"), here, True),
+            (Standing("nats", 19.9, "d"), here, True),
+            (Standing("nats", 20.1, "d"), here, False),
+            (Standing("nats", 99.0, "other"), here, True),
+            (Standing("mse", 99.0, "d"), here, True),
+            (here, Standing("nats", math.nan, "d"), True),
+        ],
+    )
+    def test_champion_moves_if_not_worse_on_the_same_data_or_not_comparable(self, candidate, champion, passes):
+        moves, reason = gate(candidate, champion, "1")
+        assert moves is passes
+        assert reason
+
+
+class TestRegister:
+    def test_a_setting_that_comes_back_finds_its_version_again(self, project, client, run):
+        written = []
+        for beta, nats in ((1, 20.0), (4, 21.0), (1, 20.0)):
+            finish(project, run, beta=beta, nats=nats)
+            written.append(register.register(run))
+        assert [row["version"] for row in written] == [1, 2, 1]
+        assert len(registry.versions(client, run)) == 2
+        assert registry.models(client)[run] == {"candidate": "1", "champion": "1"}
+        assert written[1]["aliases"] == ["candidate"]
+        stored = json.loads((project / "out" / "register" / run / "version.json").read_text())
+        trained = project / "out" / "train" / run / "checkpoint"
+        assert stored["checkpoint_sha256"] == checkpoint.digest(trained)
+        table = [json.loads(line) for line in (project / "out" / "register" / run / "aliases.jsonl").open()]
+        assert [(row["alias"], row["from"], row["to"]) for row in table] == [
+            ("candidate", None, "1"), ("champion", None, "1"), ("candidate", "1", "2"), ("candidate", "2", "1"),
+        ]  # fmt: skip
+
+    def test_a_second_run_of_the_stage_changes_nothing(self, project, client, run):
+        finish(project, run)
+        register.register(run)
+        files = sorted((project / "out" / "register" / run).iterdir())
+        before = [path.read_bytes() for path in files], registry.versions(client, run)
+        register.register(run)
+        assert ([path.read_bytes() for path in files], registry.versions(client, run)) == before
+
+    def test_a_version_carries_its_lineage_and_the_hash_of_each_file(self, project, client, run):
+        lineage = finish(project, run)
+        register.register(run)
+        version = registry.find(client, run, "champion")
+        for name in ("key", "git_commit", "data_sha256", "conf_sha256", "seed"):
+            assert version.tags[name] == str(lineage[name])
+        files = json.loads(version.tags["files"])
+        assert "artifacts/checkpoint/weights.safetensors" in files
+        assert "code/gen_models/checkpoint.py" in files
+        assert files == registry.hashes(registry.folder_of(client, version))
+        assert "first champion" in version.tags["became_champion"]
+        assert not [name for name in files if name.endswith((".pkl", ".pt", ".pickle"))]
+
+    def test_a_better_model_becomes_champion_and_a_worse_one_does_not(self, project, client, run):
+        for beta, nats, champion in ((1, 20.0, "1"), (2, 19.0, "2"), (3, 19.5, "2"), (4, 19.0, "4")):
+            finish(project, run, beta=beta, nats=nats)
+            register.register(run)
+            assert registry.models(client)[run] == {"candidate": str(beta), "champion": champion}
+
+    def test_a_kill_between_upload_and_alias_is_made_good_by_the_next_run(self, project, client, run, monkeypatch):
+        finish(project, run)
+        for alias in ("candidate", "champion"):
+
+            def killed(client_, name, version, *, at=alias, real=registry.point):
+                if name == at:
+                    raise KeyboardInterrupt
+                real(client_, name, version)
+
+            with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+                patch.setattr(registry, "point", killed)
+                register.register(run)
+            assert not (project / "out" / "register" / run).exists()
+        written = register.register(run)
+        assert (written["version"], written["aliases"]) == (1, ["candidate", "champion"])
+        table = (project / "out" / "register" / run / "aliases.jsonl").read_text().splitlines()
+        assert [json.loads(line)["alias"] for line in table] == ["candidate", "champion"]
+
+    def test_a_kill_during_the_upload_leaves_no_half_version(self, project, client, run, monkeypatch):
+        finish(project, run)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(registry, "hashes", _interrupted)
+            register.register(run)
+        assert registry.versions(client, run) == []
+        assert register.register(run)["version"] == 1
+        experiment = client.get_experiment_by_name(tracking.TRAININGS).experiment_id
+        assert len(client.search_logged_models([experiment], f"tags.run = '{run}'")) == 1
+
+    def test_no_alias_moves_to_files_that_changed_in_the_store(self, project, client, run, monkeypatch):
+        finish(project, run)
+        real = registry.upload
+
+        def swapped(*arguments, **keywords):
+            version = real(*arguments, **keywords)
+            _flip(a_file_of(client, version, "artifacts/checkpoint/weights.safetensors"))
+            return version
+
+        with (
+            monkeypatch.context() as patch,
+            pytest.raises(RegistryError, match=r"weights.safetensors has changed") as e,
+        ):
+            patch.setattr(registry, "upload", swapped)
+            register.register(run)
+        assert "\n" not in str(e.value)
+        assert registry.models(client)[run] == {}
+
+    @pytest.mark.parametrize("damage", ["flip", "remove", "add"])
+    def test_a_version_damaged_later_is_not_used_and_is_stored_anew(self, project, client, run, damage, capsys):
+        finish(project, run)
+        register.register(run)
+        path = a_file_of(client, registry.find(client, run, "champion"), "serving.py")
+        if damage == "flip":
+            _flip(path)
+        elif damage == "remove":
+            path.unlink()
+        else:
+            (path.parent / "code" / "sitecustomize.py").write_text("")
+        with pytest.raises(RegistryError, match="has changed"):
+            registry.folder_of(client, registry.find(client, run, "champion"))
+        written = register.register(run)
+        assert (written["version"], written["aliases"]) == (2, ["candidate", "champion"])
+        assert "has changed" in capsys.readouterr().out
+
+    def test_what_loading_leaves_in_a_store_is_no_change(self, project, client, run):
+        finish(project, run)
+        register.register(run)
+        folder = registry.folder_of(client, registry.find(client, run, "champion"))
+        (folder / "code" / "gen_models" / "__pycache__").mkdir()
+        (folder / "code" / "gen_models" / "__pycache__" / "x.pyc").write_bytes(b"x")
+        assert registry.folder_of(client, registry.find(client, run, "champion")) == folder
+
+    def test_an_evaluation_of_another_checkpoint_is_refused(self, project, run):
+        finish(project, run)
+        path = project / "out" / "evaluate" / run / "metrics.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"checkpoint_sha256": "0" * 64}))
+        with pytest.raises(GenModelsError, match=f"dvc repro evaluate@{run}"):
+            register.register(run)
+
+    def test_a_damaged_checkpoint_is_never_registered(self, project, client, run):
+        finish(project, run)
+        _flip(project / "out" / "train" / run / "checkpoint" / "weights.safetensors")
+        with pytest.raises(CheckpointError, match=r"weights\.safetensors"):
+            register.register(run)
+        assert run not in registry.models(client)
+
+    def test_a_metric_that_is_not_finite_makes_a_candidate_but_no_champion(self, project, client, run):
+        finish(project, run, nats=math.nan)
+        assert register.register(run)["aliases"] == ["candidate"]
+        assert "champion" not in registry.models(client)[run]
+
+    @pytest.mark.parametrize("words", [[], ["a", "b"], ["vae-digit"], ["../vae-digits"]])
+    def test_the_stage_takes_one_known_run(self, project, words):
+        with pytest.raises(GenModelsError, match=r"one run's key|unknown run"):
+            register.main(words)
+
+
+class TestFind:
+    def test_an_unknown_model_or_alias_names_the_nearest_and_all_that_exist(self, project, client, run):
+        finish(project, run)
+        register.register(run)
+        with pytest.raises(RegistryError, match=f"did you mean '{run}'"):
+            registry.find(client, f"{run}x", "champion")
+        with pytest.raises(RegistryError, match=r"did you mean 'champion'\? choose from 1, candidate, champion"):
+            registry.find(client, run, "champ")
+
+
+class TestSync:
+    def test_it_is_quiet_where_nothing_lags(self, tmp_path_factory, project, run, capsys):
+        finish(project, run)
+        register.register(run)
+        capsys.readouterr()
+        assert sync.sync_run(run) == "up to date; version 1 (candidate, champion)"
+        assert sync.sync_run("never-trained") == "not trained yet"
+        assert sync.sync_sweep("vae-digits") == "not swept yet"
+
+    @pytest.mark.slow
+    def test_a_lost_store_is_rebuilt(self, tmp_path, monkeypatch, capsys):
+        """Runs, histories, sample grids, evaluation, versions and aliases: all from what lies in out/."""
+        root = make_project(tmp_path / "lost", ["one", "two", "three"])
+        monkeypatch.setenv("GEN_MODELS_ROOT", str(root))
+        for run in ("one", "two"):
+            finish(root, run)
+            register.register(run)
+        (root / "mlflow.db").unlink()
+        shutil.rmtree(root / "mlartifacts")
+        done = command(root, "sync")  # a new process: this one still holds the removed file open
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines() == [
+            "sweep vae-digits: not swept yet",
+            "one: logged 8 numbers and 3 pictures; version 1 (candidate, champion)",
+            "two: logged 8 numbers and 3 pictures; version 1 (candidate, champion)",
+            "three: not trained yet",
+        ]
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/./mlflow.db")
+        client = tracking.open_store()
+        for run in ("one", "two"):
+            written = json.loads((root / "out" / "register" / run / "version.json").read_text())
+            assert registry.models(client)[run] == {"candidate": "1", "champion": "1"}
+            assert history(client, written["run_id"], "vae/nats") == expected("vae.nats")
+            assert len(client.list_artifacts(written["run_id"], "images")) == 6
+            registry.folder_of(client, registry.find(client, run, "champion"))
+
+
+@pytest.mark.slow
+def test_four_first_openings_at_once_make_one_store(tmp_path):
+    root = make_project(tmp_path / "new", ["one"])
+    code = "from pipelines import tracking; print(len(tracking.open_store().search_experiments()))"
+    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+    environment |= {"GEN_MODELS_ROOT": str(root), "PYTHONPATH": str(PROJECT)}
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    assert [process.communicate(timeout=120)[0] for process in started] == ["3\n"] * 4  # MLflow's Default is the third
+
+
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def _interrupted(*_):
+    raise KeyboardInterrupt

@@ -1,0 +1,297 @@
+"""A version answers the same in memory, through MLflow and over HTTP; what does not fit is refused in one line."""
+
+import ast
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+
+from gen_models.build import build_model
+from gen_models.errors import DataError, RegistryError
+from gen_models.scores import scores
+from pipelines import predict, register, registry, serving, tracking
+from tests.finished import EVENT_SHAPE, LEVELS, PROJECT, SPECS, finish, make_project
+
+RUN = "vae-digits"
+START_SECONDS = 90  # at most; a server is up in about ten
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project with one registered VAE."""
+    with pytest.MonkeyPatch.context() as patch:
+        root = make_project(tmp_path_factory.mktemp("served"), [RUN])
+        patch.setenv("GEN_MODELS_ROOT", str(root))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        finish(root, RUN)
+        register.register(RUN)
+        yield root
+
+
+@pytest.fixture
+def rows():
+    return torch.randint(0, LEVELS, (5, 64), generator=torch.Generator().manual_seed(0)).float().numpy()
+
+
+@pytest.fixture
+def vae():
+    return build_model(SPECS["vae"], seed=1).eval()
+
+
+FACTS = {"event_shape": EVENT_SHAPE, "levels": LEVELS, "latent": 3, "statistics": None}
+FLAT = {"event_shape": [2], "levels": None, "latent": None, "statistics": None}
+
+
+class TestAnswer:
+    def test_each_task_answers_flat_rows(self, vae, rows):
+        shapes = {"score": (5, 1), "encode": (5, 3), "reconstruct": (5, 64), "sample": (5, 64)}
+        for task, shape in shapes.items():
+            found = serving.answer(vae, rows, facts=FACTS, task=task)
+            assert (found.shape, found.dtype) == (shape, np.float32)
+        z = serving.answer(vae, rows, facts=FACTS, task="encode")
+        back = serving.answer(vae, z, facts=FACTS, task="decode")
+        np.testing.assert_array_equal(back, serving.answer(vae, rows, facts=FACTS, task="reconstruct"))
+
+    @pytest.mark.parametrize(("name", "score"), [("vae", "neg_elbo"), ("realnvp", "nll"), ("sn_wgan", "critic")])
+    def test_the_score_is_the_first_that_the_model_offers(self, name, score, rows):
+        model = build_model(SPECS[name], seed=1).eval()
+        facts = FACTS if name == "vae" else FLAT
+        x = rows if name == "vae" else rows[:, :2]
+        expected = scores(model, torch.from_numpy(x).reshape(5, *facts["event_shape"]), levels=facts["levels"])[score]
+        assert serving.score_name(model, facts) == score
+        np.testing.assert_array_equal(serving.answer(model, x, facts=facts)[:, 0], expected.float().numpy())
+
+    def test_a_row_s_answer_does_not_depend_on_its_neighbours(self, vae, rows):
+        for task in ("score", "encode", "reconstruct"):
+            together = serving.answer(vae, rows, facts=FACTS, task=task)
+            alone = np.concatenate([serving.answer(vae, row[None], facts=FACTS, task=task) for row in rows])
+            np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-5)
+
+    def test_no_rows_are_no_answers(self, vae):
+        for task, columns in (("score", 1), ("encode", 3), ("reconstruct", 64), ("sample", 64)):
+            assert serving.answer(vae, np.zeros((0, 64)), facts=FACTS, task=task).shape == (0, columns)
+
+    def test_samples_are_a_function_of_n_and_seed(self, vae, rows):
+        first, again, other = (
+            serving.answer(vae, rows, facts=FACTS, task="sample", n=3, seed=seed) for seed in (7, 7, 8)
+        )
+        assert first.shape == (3, 64)
+        np.testing.assert_array_equal(first, again)
+        assert not np.array_equal(first, other)
+
+    @pytest.mark.parametrize(
+        ("task", "x", "message"),
+        [
+            ("scores", np.zeros((2, 64)), r"unknown task 'scores': did you mean 'score'\?"),
+            ("score", np.zeros((2, 63)), r"takes rows of 64 numbers, \(1, 8, 8\) flat; found 63 columns"),
+            ("decode", np.zeros((2, 64)), r"takes latent vectors of 3 numbers; found 64 columns"),
+            ("score", np.zeros(64), r"expected rows of numbers, shape \(rows, columns\), found shape \(64,\)"),
+            ("score", np.full((2, 64), np.nan), r"row 0, column 0 is nan"),
+        ],
+    )
+    def test_what_does_not_fit_is_refused_in_one_line(self, vae, task, x, message):
+        with pytest.raises(DataError, match=message) as caught:
+            serving.answer(vae, x, facts=FACTS, task=task)
+        assert "\n" not in str(caught.value)
+
+    def test_a_task_that_the_model_does_not_offer_names_those_that_it_does(self):
+        with pytest.raises(DataError, match="RealNVP does not reconstruct; it offers score, encode, decode, sample"):
+            serving.answer(build_model(SPECS["realnvp"], 0), np.zeros((1, 2)), facts=FLAT, task="reconstruct")
+
+    @pytest.mark.parametrize(("n", "seed"), [(-1, 0), (serving.MOST_SAMPLES + 1, 0), (1, -1)])
+    def test_a_request_cannot_ask_for_more_samples_than_fit(self, vae, rows, n, seed):
+        with pytest.raises(DataError, match="it may be 0"):
+            serving.answer(vae, rows, facts=FACTS, task="sample", n=n, seed=seed)
+
+
+class TestLoadedByMLflow:
+    def test_it_answers_as_in_memory_and_nothing_is_unpickled(self, project, vae, rows):
+        assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
+        tracking.open_store()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "path", list(sys.path))  # MLflow puts the version's own code in front
+            loaded = mlflow.pyfunc.load_model(f"models:/{RUN}@champion")
+        for task in ("score", "encode", "reconstruct"):
+            expected = serving.answer(vae, rows, facts=FACTS, task=task)
+            np.testing.assert_array_equal(loaded.predict(rows, params={"task": task}), expected)
+        drawn = loaded.predict(rows[:1], params={"task": "sample", "n": 4, "seed": 3})
+        np.testing.assert_array_equal(drawn, serving.answer(vae, rows, facts=FACTS, task="sample", n=4, seed=3))
+
+    def test_the_signature_tells_tasks_and_shapes(self, project):
+        client = tracking.open_store()
+        folder = registry.folder_of(client, registry.find(client, RUN, "champion"))
+        signature = mlflow.models.Model.load(str(folder)).signature
+        assert [(p.name, p.default) for p in signature.params.params] == [("task", "score"), ("n", 0), ("seed", 0)]
+        assert signature.inputs.inputs[0].shape == (-1, -1)
+        requirements = (folder / "requirements.txt").read_text().split()
+        assert {line.partition("==")[0] for line in requirements} == set(serving.REQUIREMENTS)
+
+    def test_the_requirements_are_all_that_a_version_s_code_imports(self):
+        """A version brings its own gen_models; every other import must be installed from requirements.txt."""
+        imported: set[str] = set()
+        for path in [Path(serving.__file__), *(PROJECT / "gen_models").rglob("*.py")]:
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Import):
+                    imported |= {name.name.partition(".")[0] for name in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module:
+                    imported.add(node.module.partition(".")[0])
+        packages = {"pyyaml" if name == "yaml" else name for name in imported - set(sys.stdlib_module_names)}
+        assert packages - {"gen_models"} == set(serving.REQUIREMENTS)
+
+
+class TestPredict:
+    def test_answers_reach_a_file_or_the_terminal(self, project, rows, tmp_path, capsys):
+        np.save(tmp_path / "rows.npy", rows.reshape(5, *EVENT_SHAPE))
+        lines = [",".join(f"p{k}" for k in range(64)), *(",".join(map(str, row)) for row in rows)]
+        (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
+        predict.main([f"{RUN}@champion", str(tmp_path / "rows.npy"), "--output", str(tmp_path / "a.npy")])
+        predict.main([RUN, str(tmp_path / "rows.csv"), "--output", str(tmp_path / "b.csv")])
+        local = project / "out" / "train" / RUN / "checkpoint"
+        capsys.readouterr()
+        predict.main([str(local), str(tmp_path / "rows.csv")])
+        shown = capsys.readouterr().out
+        assert shown == (tmp_path / "b.csv").read_text()
+        assert shown.splitlines()[0] == "neg_elbo"
+        np.testing.assert_array_equal(np.load(tmp_path / "a.npy")[:, 0], np.float32(shown.split()[1:]))
+
+    def test_samples_are_the_same_for_the_same_seed(self, project, tmp_path):
+        for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+            words = [f"{RUN}@1", "--n", "3", "--seed", str(seed), "--output", str(tmp_path / f"{name}.npy")]
+            predict.sample(words)
+        a, b, c = (np.load(tmp_path / f"{name}.npy") for name in "abc")
+        assert a.shape == (3, 64)
+        assert np.array_equal(a, b)
+        assert not np.array_equal(a, c)
+
+    @pytest.mark.parametrize(
+        ("model", "message"),
+        [
+            ("vae-digit", r"unknown registered model 'vae-digit': did you mean 'vae-digits'\? choose from vae-digits"),
+            ("vae-digits@champ", r"did you mean 'champion'\? choose from 1, candidate, champion"),
+            ("vae-digits@7", r"unknown alias or version of vae-digits '7': choose from 1, candidate, champion"),
+            ("no/such/folder", "no checkpoint in that folder"),
+        ],
+    )
+    def test_an_unknown_model_or_alias_names_what_exists(self, project, rows, tmp_path, model, message):
+        np.save(tmp_path / "rows.npy", rows)
+        with pytest.raises(RegistryError, match=message):
+            predict.main([model, str(tmp_path / "rows.npy")])
+
+    @pytest.mark.parametrize(
+        ("name", "content", "message"),
+        [
+            ("x.csv", b"", "empty"),
+            ("x.csv", b"1,2\n3,4\n", "line 1: numbers where the names of the columns belong"),
+            ("x.csv", b"a,b\n1,2\n1\n", r"line 3: 1 cells, the header has 2"),
+            ("x.csv", b"a,b\n1,2\n3,four\n", r"line 3, column 'b': 'four' is not a number"),
+            ("x.csv", b"\xff\xfea\x00", "not CSV in UTF-8"),
+            ("x.csv", b"a;b\n1,5;2\n", r"line 2: 2 cells, the header has 1"),
+            ("x.npy", b"no array", "not an array"),
+            ("x.txt", b"", r"ends with \.npy or \.csv"),
+        ],
+    )
+    def test_a_file_that_holds_no_rows_of_numbers_is_refused_by_line_and_column(self, tmp_path, name, content, message):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataError, match=message) as caught:
+            predict.read_rows(tmp_path / name)
+        assert name in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "array",
+        [np.array([[{}]], dtype=object), np.zeros((2, 2), dtype=complex), np.zeros((2, 2), dtype=bool), np.zeros(3)],
+    )
+    def test_an_array_that_is_no_rows_of_real_numbers_is_refused(self, tmp_path, array):
+        np.save(tmp_path / "x.npy", array)
+        with pytest.raises(DataError, match=r"x\.npy"):
+            predict.read_rows(tmp_path / "x.npy")
+
+    def test_numbers_that_overflow_float32_are_refused(self, tmp_path):
+        np.save(tmp_path / "x.npy", np.full((1, 2), 1e300))
+        with pytest.raises(DataError, match="too large for 32-bit"):
+            predict.read_rows(tmp_path / "x.npy")
+
+    def test_a_changed_version_is_not_used(self, project, rows, tmp_path):
+        np.save(tmp_path / "rows.npy", rows)
+        client = tracking.open_store()
+        weights = registry.folder_of(client, registry.find(client, RUN, "champion")) / "artifacts/checkpoint/model.yaml"
+        kept = weights.read_bytes()
+        try:
+            weights.write_bytes(kept.replace(b"latent: 3", b"latent: 4"))
+            with pytest.raises(RegistryError, match=r"model\.yaml has changed"):
+                predict.main([RUN, str(tmp_path / "rows.npy")])
+        finally:
+            weights.write_bytes(kept)
+
+
+@pytest.mark.slow
+def test_a_version_answers_over_http(project, vae, rows, tmp_path):
+    """mlflow models serve, on loopback, from another current directory."""
+    port = _free_port()
+    log = (tmp_path / "server.log").open("w+")
+    environment = {name: value for name, value in os.environ.items() if name not in ("GEN_MODELS_ROOT", "PYTHONPATH")}
+    server = subprocess.Popen(
+        [
+            str(Path(sys.executable).with_name("mlflow")), "models", "serve", "-m", f"models:/{RUN}@champion",
+            "--env-manager", "local", "--port", str(port), "--host", "127.0.0.1",
+        ],
+        cwd=tmp_path, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+        env=environment
+        | {
+            "MLFLOW_TRACKING_URI": f"sqlite:///{project}/mlflow.db",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # it starts uvicorn by name
+        },
+    )  # fmt: skip
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/ping", server, log)
+        found = _ask(port, {"inputs": rows.tolist(), "params": {"task": "score"}})
+        np.testing.assert_allclose(found, serving.answer(vae, rows, facts=FACTS), rtol=1e-6)
+        assert np.shape(_ask(port, {"inputs": rows[:1].tolist(), "params": {"task": "sample", "n": 3}})) == (3, 64)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            _ask(port, {"inputs": [[1.0, 2.0]], "params": {"task": "score"}})
+        assert "takes rows of 64 numbers" in refused.value.read().decode()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+        server.wait(timeout=20)
+        log.close()
+        shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _wait_for(url: str, server: subprocess.Popen, log) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.3)
+    log.seek(0)
+    pytest.fail(f"the server is not up: {log.read()[-2000:]}")
+
+
+def _ask(port: int, request: dict) -> list:
+    asked = urllib.request.Request(
+        f"http://127.0.0.1:{port}/invocations", json.dumps(request).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(asked, timeout=30) as answer:
+        return json.loads(answer.read())["predictions"]

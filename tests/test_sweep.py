@@ -1,0 +1,139 @@
+"""Sweeps and trainings on a real local Ray cluster: packed trials are unpacked ones, schedulers keep their word."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gen_models.errors import GenModelsError
+from pipelines import cluster_session, config, paths, sweep, train
+from pipelines.ledger import Ledger
+from pipelines.play import play, task_of
+from pipelines.prepare import main as prepare
+from tests.project import make_project
+
+STEPS = 36
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project whose cluster is kept for this process, as it is for a dvc."""
+    folder = make_project(tmp_path_factory.mktemp("sweep") / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEN_MODELS_ROOT", str(folder))
+        patch.setattr(cluster_session, "dvc_ancestor", os.getpid)
+        prepare(["digits"])
+        yield folder
+        cluster_session.release(os.getpid())
+
+
+def conf(scheduler: str) -> dict:
+    made = config.compose("vae", "digits", "tiny")
+    made["budget"] |= {"trials": 4, "trial_steps": STEPS, "reports": 4, "checkpoints": 2}
+    made["sweep"] |= {"scheduler": scheduler, "rungs": 2, "eta": 2}
+    return made
+
+
+def histories(trials) -> list[list[dict]]:
+    return [Ledger(Path(task.folder)).history() for _, task in trials]
+
+
+@pytest.fixture(scope="module")
+def unpacked(project) -> list[list[dict]]:
+    """The trials played one after the other in this process, without Ray."""
+    trials = sweep.plan(conf("none"), "digits", 0, project / "work" / "unpacked")
+    for _, task in trials:
+        list(play(task))
+    return histories(trials)
+
+
+def test_packed_trials_equal_unpacked_ones_bit_for_bit(project, unpacked):
+    trials = sweep.plan(conf("none"), "digits", 0, project / "work" / "none")
+    sweep.play_trials("vae-digits", conf("none"), trials)
+    assert histories(trials) == unpacked
+
+
+def test_synchronous_halving_takes_the_best_half_to_the_end_and_resumes_from_its_ledgers(project, unpacked):
+    trials = sweep.plan(conf("halving"), "digits", 0, project / "work" / "halving")
+    sweep.play_trials("vae-digits", conf("halving"), trials)
+    rung = STEPS // 2
+    at_rung = [min(line["metrics"]["validation.nats"] for line in h if line["step"] <= rung) for h in unpacked]
+    best_half = set(sorted(range(4), key=at_rung.__getitem__)[:2])
+    found = histories(trials)
+    for index, history in enumerate(found):
+        assert history[-1]["step"] == (STEPS if index in best_half else rung)
+        steps = {line["step"] for line in history}
+        assert [line for line in unpacked[index] if line["step"] in steps] == history
+    last = max(best_half)
+    shutil.rmtree(trials[last][1].folder)
+    sweep.play_trials("vae-digits", conf("halving"), trials)
+    assert histories(trials) == found
+
+
+def test_asha_stops_trials_whose_trajectories_are_those_of_the_unstopped(project, unpacked):
+    trials = sweep.plan(conf("asha"), "digits", 0, project / "work" / "asha")
+    sweep.play_trials("vae-digits", conf("asha"), trials)
+    for history, whole in zip(histories(trials), unpacked, strict=True):
+        assert 1 <= len(history) <= len(whole)
+        assert history == whole[: len(history)]
+    assert any(len(history) == len(unpacked[0]) for history in histories(trials))
+
+
+def test_a_trial_that_fails_is_one_line(project):
+    trials = sweep.plan(conf("none"), "digits", 0, project / "work" / "broken")
+    for _, task in trials:
+        task.conf["model"]["latent"] = 0
+    with pytest.raises(GenModelsError, match="latent") as caught:
+        sweep.play_trials("vae-digits", conf("none"), trials)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def no_restarts(monkeypatch):
+    """A worker that fails is then an error, not a training that resumes and takes longer."""
+    monkeypatch.setattr(train, "WORKER_RESTARTS", 0)
+    monkeypatch.setattr(train, "SECONDS_BETWEEN_REPORTS", 0.0)
+
+
+def test_two_workers_of_ray_train_reach_what_one_reaches(project, no_restarts):
+    made = conf("none")
+    tasks = [
+        task_of(made, paths.out("data", "digits"), seed=0, steps=20, folder=project / "work" / name, is_trial=False)
+        for name in ("one", "two")
+    ]
+    list(play(tasks[0]))
+    train.fit("vae-digits", tasks[1], workers=2)
+    one, two = (Ledger(Path(task.folder)).history() for task in tasks)
+    assert [line["step"] for line in one] == [line["step"] for line in two]
+    for first, second in zip(one, two, strict=True):
+        assert second["metrics"] == pytest.approx(first["metrics"], rel=1e-3)  # float32: rounding, not 1e-8
+
+
+def test_an_error_inside_a_worker_is_one_line_and_names_the_file_that_holds_it_all(project, no_restarts):
+    made = conf("none")
+    made["model"]["latent"] = 0
+    task = task_of(made, paths.out("data", "digits"), seed=0, steps=2, folder=project / "work" / "bad", is_trial=False)
+    with pytest.raises(GenModelsError, match="latent.*error.log") as caught:
+        train.fit("vae-digits", task, workers=1)
+    assert "\n" not in str(caught.value)
+    assert "Traceback" in (project / "work" / "bad" / "error.log").read_text()
+
+
+def test_more_workers_than_there_are_is_said_before_anything_starts(project):
+    task = task_of(
+        conf("none"), paths.out("data", "digits"), seed=0, steps=2, folder=project / "work" / "many", is_trial=False
+    )
+    with pytest.raises(GenModelsError, match=r"workers: 64 is more than the \d+ CPUs"):
+        train.fit("vae-digits", task, workers=64)
+
+
+def test_a_diverged_training_is_one_line_and_is_not_tried_again(project, no_restarts):
+    made = config.override(conf("none"), {"optim.vae.lr": 1e30})
+    task = task_of(made, paths.out("data", "digits"), seed=0, steps=20, folder=project / "work" / "nan", is_trial=False)
+    train.fit("vae-digits", task, workers=1)
+    assert Ledger(Path(task.folder)).diverged()
+
+
+def test_the_clusters_token_is_its_owners_alone(project):
+    assert (project / "work" / "cluster" / "token").stat().st_mode & 0o777 == 0o600
