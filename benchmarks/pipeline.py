@@ -1,0 +1,230 @@
+"""What orchestration costs beside the engine: `python -m benchmarks.pipeline [ROW ...]` on an idle machine.
+
+noop-repro         CPU time of a `dvc repro` that has nothing to do
+sweep-overhead-16  what Tune, ledger and checkpoints add to a trial, after the first
+fit-fixed-cost     what Ray Train's fit() adds to a training, the first time in a session
+report-stall       the share of a training that its reports to Ray wait for
+"""
+
+import argparse
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import rows
+from gen_models.build import build_model, build_optimisers
+from gen_models.contracts import WarmStart
+from gen_models.engine import Training, fit
+from gen_models.loader import Batches
+from gen_models.noise import Noise
+from pipelines import config, paths, sweep, train
+from pipelines.cluster_session import cluster
+from pipelines.play import Task, Validation, task_of
+from pipelines.progress import Progress
+from pipelines.store import open_folder
+
+TRIALS = 16
+TRIAL_STEPS = 500
+LONG_STEPS = 30_000  # about a minute: long enough for reports at their normal pace
+ROWS_OF: dict[str, Callable[[], None]] = {}
+
+
+def row(name: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    def register(measure: Callable[[], None]) -> Callable[[], None]:
+        ROWS_OF[name] = measure
+        return measure
+
+    return register
+
+
+@row("noop-repro")
+def noop_repro() -> None:
+    """The least of five: the first may have to hash files that changed their times."""
+    began, seconds = time.monotonic(), []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(["dvc", "repro"], cwd=paths.root(), capture_output=True, text=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        if "Running stage" in done.stdout:
+            sys.exit("noop-repro: the graph is not up to date; run `make repro` first")
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    stages = len(
+        subprocess.run(
+            ["dvc", "stage", "list", "--name-only"], cwd=paths.root(), capture_output=True, text=True, check=True
+        ).stdout.split()
+    )
+    rows.write(
+        "noop-repro",
+        model="all",
+        data="all",
+        figure=min(seconds),
+        unit="s of CPU",
+        target=0.8 + 0.015 * stages,
+        baselines={},
+        seeds=[],
+        spread=max(seconds) - min(seconds),
+        budget=f"{stages} stages, least of 5",
+        seconds=time.monotonic() - began,
+    )
+
+
+@row("sweep-overhead-16")
+def sweep_overhead() -> None:
+    """(time from the first trial's end to the last's) / 15, less the engine's time of a trial; one trial at a time."""
+    began = time.monotonic()
+    plain = _engine_seconds(_task("plain", TRIAL_STEPS, checkpoints=1))
+    found = {}
+    for name, checkpoints in (("ten reports", 1), ("ten reports, five checkpoints", 5)):
+        ends = _trial_ends([_task(f"{checkpoints}-{i}", TRIAL_STEPS, checkpoints=checkpoints) for i in range(TRIALS)])
+        found[name] = (ends[-1] - ends[0]) / (TRIALS - 1) - plain
+    rows.write(
+        "sweep-overhead-16",
+        model="vae",
+        data="digits",
+        figure=found["ten reports"],
+        unit="s a trial",
+        target=0.1,
+        baselines={
+            "engine alone, s a trial": plain,
+            "with five checkpoints (target 0.2)": found["ten reports, five checkpoints"],
+        },
+        seeds=[0],
+        spread=None,
+        budget=f"{TRIALS} trials of {TRIAL_STEPS} steps, one at a time",
+        seconds=time.monotonic() - began,
+    )
+
+
+@row("fit-fixed-cost")
+def fit_fixed_cost() -> None:
+    """fit()'s time less that of the loop inside it, in a session that is connected but has trained nothing."""
+    began = time.monotonic()
+    first, second = _fits([_task("fit-0", TRIAL_STEPS), _task("fit-1", TRIAL_STEPS)])
+    rows.write(
+        "fit-fixed-cost",
+        model="vae",
+        data="digits",
+        figure=first["fit"] - first["loop"],
+        unit="s",
+        target=10.0,
+        baselines={"the second time in the session": second["fit"] - second["loop"]},
+        seeds=[0],
+        spread=None,
+        budget=f"one worker, {TRIAL_STEPS} steps",
+        seconds=time.monotonic() - began,
+    )
+
+
+@row("report-stall")
+def report_stall() -> None:
+    """The time inside ray.train.report over that of the loop."""
+    began = time.monotonic()
+    (found,) = _fits([_task("stall", LONG_STEPS, reports=50, checkpoints=50)])
+    rows.write(
+        "report-stall",
+        model="vae",
+        data="digits",
+        figure=100 * found["reports"] / found["loop"],
+        unit="%",
+        target=1.0,
+        baselines={"loop, s": found["loop"], "reports": found["count"]},
+        seeds=[0],
+        spread=None,
+        budget=f"one worker, {LONG_STEPS} steps, 50 places to report",
+        seconds=time.monotonic() - began,
+    )
+
+
+def _task(name: str, steps: int, *, reports: int = 10, checkpoints: int = 5) -> Task:
+    conf = config.compose("vae", "digits", "quick")
+    conf["budget"] |= {"reports": reports, "checkpoints": checkpoints}
+    folder = paths.work("bench", name)
+    shutil.rmtree(folder, ignore_errors=True)
+    return task_of(conf, paths.out("data", "digits"), seed=0, steps=steps, folder=folder, is_trial=True)
+
+
+def _engine_seconds(task: Task) -> float:
+    """A trial's work without an orchestrator: build, train, validate ten times. The median of five, after one."""
+    taken = []
+    for _ in range(6):
+        start = time.monotonic()
+        torch.set_num_threads(1)
+        dataset = open_folder(Path(task.data))
+        model = build_model(task.conf["model"], task.seed)
+        training = Training(model, build_optimisers(task.conf["optim"], model))
+        if isinstance(model, WarmStart):
+            model.warm_start(dataset.rows("train"), Noise(task.seed))
+        check = Validation(dataset, task.conf["metric"], "cpu")
+        batches = Batches(dataset.rows("train"), task.conf["batch_size"], task.seed)
+        for _ in fit(training, batches, Noise(task.seed), steps=task.steps, report_every=task.report_every):
+            check(training)
+        taken.append(time.monotonic() - start)
+    return statistics.median(taken[1:])
+
+
+def _trial_ends(tasks: list[Task]) -> list[float]:
+    """When each trial's end reached the driver, by its clock."""
+    ends: list[float] = []
+
+    class Ends(Progress):
+        def show(self, done: int, note: str) -> None:
+            ends.append(time.monotonic())
+
+    with cluster() as ray:
+        progress = Ends("bench", len(tasks), "trial")
+        sweep.tune_trials(ray, tasks[0].conf, tasks, tasks[0].steps, progress, done=0, at_once=1)
+    return ends
+
+
+def _fits(tasks: list[Task]) -> list[dict[str, float]]:
+    """{fit, loop, reports, count} of each training in one session; seconds."""
+    found = []
+    with cluster() as ray:
+        for task in tasks:
+            note = paths.work("bench", "timing.txt")
+            start = time.monotonic()
+            train.fit_workers(ray, "bench", task, 1, worker=_timed, note=str(note))
+            whole = time.monotonic() - start
+            loop, reports, count = map(float, note.read_text().split())
+            found.append({"fit": whole, "loop": loop, "reports": reports, "count": count})
+    return found
+
+
+def _timed(configuration: dict[str, Any]) -> None:
+    """train.play_and_report with a clock around its reports."""
+    import ray.train
+
+    report, waited = ray.train.report, []
+
+    def clocked(*arguments: Any, **keywords: Any) -> None:
+        start = time.monotonic()
+        report(*arguments, **keywords)
+        waited.append(time.monotonic() - start)
+
+    ray.train.report = clocked
+    start = time.monotonic()
+    train.play_and_report(configuration)
+    Path(configuration["note"]).write_text(f"{time.monotonic() - start} {sum(waited)} {len(waited)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pipeline", description=__doc__)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="all, if none is named: " + ", ".join(ROWS_OF))
+    chosen = parser.parse_args().rows or list(ROWS_OF)
+    for name in chosen:
+        if name not in ROWS_OF:
+            parser.error(f"unknown row {name!r}: choose from {', '.join(ROWS_OF)}")
+    for name in chosen:
+        ROWS_OF[name]()
+
+
+if __name__ == "__main__":
+    main()

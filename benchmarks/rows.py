@@ -1,0 +1,103 @@
+"""A benchmark's row as a result file, and which rows went stale.
+
+`inputs` is the hash of the code and conf that the row ran on: `python -m benchmarks.rows` lists the rows
+whose hash no longer is that of the project's files.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pipelines import lineage, paths
+
+PACKAGES = ("torch", "ray", "mlflow", "dvc")
+ORCHESTRATION = ("gen_models", "pipelines", "conf", "dvc.yaml", "benchmarks/pipeline.py", "requirements.lock")
+
+
+def write(
+    name: str,
+    *,
+    model: str,
+    data: str,
+    figure: float,
+    unit: str,
+    target: float,
+    better: str = "lower",
+    baselines: Mapping[str, float],
+    seeds: Sequence[int],
+    spread: float | None,
+    budget: str,
+    seconds: float,
+    inputs: Sequence[str] = ORCHESTRATION,
+) -> dict[str, Any]:
+    """Write benchmarks/results/NAME.json and print its line."""
+    assert better in ("lower", "higher"), better
+    row = {
+        "name": name,
+        "model": model,
+        "data": data,
+        "figure": figure,
+        "unit": unit,
+        "better": better,
+        "target": target,
+        "met": figure <= target if better == "lower" else figure >= target,
+        "baselines": dict(baselines),
+        "seeds": list(seeds),
+        "spread": spread,
+        "budget": budget,
+        "seconds": round(seconds, 1),
+        "device": device(),
+        "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
+        "commit": lineage.git_commit(),
+        "command": "python -m " + " ".join([_module(), *sys.argv[1:]]),
+        "inputs": inputs_sha256(inputs),
+        "inputs_of": list(inputs),
+    }
+    path = paths.root() / "benchmarks" / "results" / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(row, indent=1) + "\n")
+    print(f"{name}: {figure:.4g} {unit}, target {target:g} ({'met' if row['met'] else 'MISSED'})", flush=True)
+    return row
+
+
+def inputs_sha256(inputs: Sequence[str]) -> str:
+    """The hash of files and folders of the project, as they are now."""
+    facts = {}
+    for name in inputs:
+        path = paths.root() / name
+        files = [p for p in sorted(path.rglob("*")) if p.suffix in (".py", ".yaml")] if path.is_dir() else [path]
+        facts |= {str(p.relative_to(paths.root())): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    return lineage.sha256_json(facts)
+
+
+def stale() -> list[str]:
+    """The names of the rows whose inputs have changed since they ran."""
+    rows = [json.loads(path.read_text()) for path in sorted((paths.root() / "benchmarks/results").glob("*.json"))]
+    return [row["name"] for row in rows if inputs_sha256(row["inputs_of"]) != row["inputs"]]
+
+
+def device() -> str:
+    """The machine, in words."""
+    model = next((line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")), "CPU")
+    return f"{os.cpu_count()} x {model}"
+
+
+def _cpuinfo() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.is_file() else []
+
+
+def _module() -> str:
+    spec = sys.modules["__main__"].__spec__
+    return spec.name if spec else Path(sys.argv[0]).name
+
+
+if __name__ == "__main__":
+    for name in stale():
+        print(f"stale: {name}")
