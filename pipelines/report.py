@@ -1,0 +1,26 @@
+"""report: one page to look at, reports/index.html, and the same numbers for machines, reports/leaderboard.json.
+
+The page needs nothing but itself: pictures are in it, there are no scripts, and the only addresses are MLflow's on this
+machine. Both files are functions of the graph's outputs, without times: the same outputs give the same bytes.
+"""
+
+import json
+
+from pipelines import config, paths
+from pipelines.reporting import leaderboard, results
+from pipelines.reporting.page import page
+from pipelines.stage import no_argument, produce, run
+
+
+def main(argv: list[str]) -> None:
+    no_argument(argv, "report", __doc__)
+    found = results.read(config.params())
+    with produce(paths.root() / "reports") as folder:
+        (folder / "index.html").write_text(page(found), encoding="utf-8")
+        numbers = json.dumps(leaderboard.machine(found), indent=1, allow_nan=False)
+        (folder / "leaderboard.json").write_text(numbers + "\n", encoding="utf-8")
+    print(f"reports/index.html, reports/leaderboard.json: runs {', '.join(found.runs)}")
+
+
+if __name__ == "__main__":
+    run(main)

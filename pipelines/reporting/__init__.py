@@ -1,0 +1,1 @@
+"""What the report is made of: results read and checked, tables, comparisons, pictures, the page."""

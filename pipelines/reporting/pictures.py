@@ -1,0 +1,111 @@
+"""The pictures of the page, each with what it shows and the runs and data that it is of."""
+
+from base64 import b64encode
+from collections.abc import Iterable
+from dataclasses import dataclass
+from io import BytesIO
+
+from pipelines import figures
+from pipelines.reporting.comparisons import Comparison
+from pipelines.reporting.results import BASELINES, Results, RunResult
+
+KINDS = {  # evaluate's pictures, in the order of the page
+    "samples": ("Samples", "Drawn from the model; of numbers, beside test rows."),
+    "reconstructions": ("Reconstructions", "Pairs of rows: test images, and below each what came back."),
+    "density": ("Densities", "log p over the plane, with test rows in white."),
+    "latent": ("Latent spaces", "Test rows by class; more than two latents by their first two principal components."),
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image in the page: a data: URI, (width, height) in pixels, what it shows, and of which runs and data."""
+
+    uri: str
+    alt: str
+    runs: tuple[RunResult, ...]
+    data: tuple[str, ...]
+    text: str = ""
+    is_wide: bool = False
+    size: tuple[int, int] = (0, 0)
+
+    @property
+    def shape(self) -> str:
+        """How much of the page's width it needs."""
+        return "wide" if self.is_wide else "broad" if self.size[0] > 1.1 * self.size[1] else "square"
+
+
+def picture(
+    content: bytes,
+    alt: str,
+    runs: Iterable[RunResult],
+    data: str | Iterable[str],
+    text: str = "",
+    *,
+    is_wide: bool = False,
+) -> Picture:
+    """A PNG as a data: URI."""
+    size = (int.from_bytes(content[16:20]), int.from_bytes(content[20:24]))  # in the header, after its own length
+    uri = f"data:image/png;base64,{b64encode(content).decode()}"
+    return Picture(uri, alt, tuple(runs), (data,) if isinstance(data, str) else tuple(data), text, is_wide, size)
+
+
+def gallery(found: Results, data: str) -> list[tuple[str, str, list[Picture]]]:
+    """(heading, what it shows, pictures) of a data set: each kind of evaluate's pictures, then the training curves."""
+    runs = found.runs_on(data)
+    names = [*KINDS, *sorted({name for run in runs for name in run.pictures} - set(KINDS))]
+    groups = []
+    for name in names:
+        heading, about = KINDS.get(name, (name, ""))
+        shown = [
+            picture(run.pictures[name], f"{heading} of {run.line.key}", [run], data)
+            for run in runs if name in run.pictures
+        ]  # fmt: skip
+        if shown:
+            groups.append((heading, about, shown))
+    if curves := training_curves(runs, data):
+        groups.append(("Training", "The validation metric by step; each model has its own.", [curves]))
+    return groups
+
+
+def training_curves(runs: list[RunResult], data: str) -> Picture | None:
+    """A small panel a run."""
+    drawn = [run for run in runs if run.history]
+    if not drawn:
+        return None
+    lines = {
+        f"{run.line.key}: {run.lineage['metric']}": ([step for step, _ in run.history], [v for _, v in run.history])
+        for run in drawn
+    }
+    file = BytesIO()
+    figures.curves(lines, file)
+    return picture(file.getvalue(), f"Validation metrics by step on {data}", drawn, data, is_wide=True)
+
+
+def detection_pictures(found: Results) -> list[Picture]:
+    """The ROC curves of all data sets, and for each what its best score finds and misses."""
+    scored = [data for data in found.data if found.scores_on(data)]
+    shown = []
+    if "roc" in found.detection.pictures:
+        runs = [run for run in found.runs.values() if run.line.data in scored]
+        text = "ROC curves, of each run its best score."
+        shown.append(picture(found.detection.pictures["roc"], "ROC curves", runs, scored, text, is_wide=True))
+    for data in scored:
+        if content := found.detection.pictures.get(f"extremes-{data}"):
+            best = max(found.scores_on(data), key=lambda row: row["auroc"])
+            runs = [found.runs[best["run"]]] if best["run"] in found.runs else []
+            who = "" if runs else f"{BASELINES[best['run']]}, a baseline, "
+            text = f"What the best score finds, and misses: {who}{best['score']}."
+            shown.append(picture(content, f"Extremes of {data}", runs, data, text, is_wide=True))
+    return shown
+
+
+def clustering_pictures(found: Results, data: str, comparison: Comparison) -> list[Picture]:
+    """The sheets of images that cluster drew, in the order of the table."""
+    sheets = []
+    for row, name, who, _ in comparison.rows:
+        content = found.clustering.pictures.get(f"clusters-{row['run']}" + ("" if who else f"-{data}"))
+        if content:
+            text = "" if who else f"{name}."
+            sheets.append(picture(content, f"Clusters of {name}", [who] if who else [], data, text))
+    return sheets

@@ -1,0 +1,339 @@
+"""The report: self-contained, escaped, the same bytes for the same outputs, true to them, and never half a page."""
+
+import hashlib
+import json
+import math
+import shutil
+from html.parser import HTMLParser
+from io import BytesIO
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+import yaml
+from matplotlib import image
+
+from pipelines import config, report
+from pipelines.reporting import leaderboard, results
+from pipelines.reporting.results import ResultError
+
+PROJECT = Path(__file__).resolve().parent.parent
+HOSTILE = "<script>alert('x')</script>\"&"
+FAMILIES = {"gmm": "mixtures", "vae": "autoencoders", "realnvp": "flows"}
+RUNS = {"gmm-a": "gmm", "vae-a": "vae", "realnvp-a": "realnvp"}
+DATA = "digits_normal"
+METRICS = {
+    "gmm-a": {"rows": 90, "dims": 64, "nats": 120.25, "nats_error": 1.5, "mmd2": 0.002, "mmd2_floor": 0.0001,
+              "c2st_accuracy": 0.44, "c2st_accuracy_error": 0.02, "c2st_accuracy_floor": 0.51, "memorisation": 1.25},
+    "vae-a": {"rows": 90, "dims": 64, "nats": 110.5, "nats_error": 1.25, "nats_iw50": 108.0, "mse": 0.0125,
+              "mse_pca": 0.025, "mmd2": 0.001, "mmd2_floor": 0.0001, "c2st_accuracy": 0.7, "c2st_accuracy_error": 0.02,
+              "c2st_accuracy_floor": 0.51, "memorisation": 0.8},
+    "realnvp-a": {"rows": 90, "dims": 64, "nats": 100.0, "nats_error": 1.0, "mmd2": math.nan, "memorisation": 1.5},
+}  # fmt: skip
+AUROC = {"gmm-a": 0.8, "vae-a": 0.95, "realnvp-a": 0.4, "pca": 0.85, "isolation_forest": 0.5}
+ACC = {"gmm-a": 0.7, "vae-a": 0.5, "k-means": 0.6}
+
+
+def sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def png(shade: float) -> bytes:
+    file = BytesIO()
+    image.imsave(file, np.full((3, 4, 3), shade), format="png")
+    return file.getvalue()
+
+
+def write(root: Path, name: str, value: object) -> None:
+    path = root / "out" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(value, bytes):
+        path.write_bytes(value)
+    else:
+        path.write_text(value if isinstance(value, str) else json.dumps(value))
+
+
+def list_runs(root: Path, runs: dict[str, str]) -> None:
+    """Write params.yaml with these runs, {key: model}."""
+    lines = {key: {"model": m, "family": FAMILIES[m], "data": DATA, "setting": "sweep-a"} for key, m in runs.items()}
+    sweeps = {"sweep-a": {"model": "gmm", "family": "mixtures", "data": DATA}}
+    params = {"seed": 3, "budget": "quick", "workers": 1, "data": [DATA], "sweeps": sweeps, "runs": lines}
+    (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """The outputs of a small graph, in the stages' formats; hostile text wherever a file may hold text."""
+    root = tmp_path / "project"
+    shutil.copytree(PROJECT / "conf", root / "conf")
+    (root / "gen_models").symlink_to(PROJECT / "gen_models")
+    monkeypatch.setenv("GEN_MODELS_ROOT", str(root))
+    list_runs(root, RUNS)
+    entry = {"rows": 90, "x": {}, "y": {}, "labels": {}}
+    manifest = {
+        "name": DATA, "source": "digits", "event_shape": [1, 8, 8], "levels": 17, "classes": ["0", HOSTILE],
+        "anomaly": 1, "splits": {"train": entry, "test": entry}, "leakage": {"train/test": 0}, "sha256": sha("data"),
+    }  # fmt: skip
+    write(root, f"data/{DATA}/manifest.json", manifest)
+    trials = [
+        {"trial": 0, "override": {"model.components": 10}, "value": 130.0, "best_step": 20, "steps": 20,
+         "diverged": None, "metrics": {}},
+        {"trial": 1, "override": {"model.components": HOSTILE}, "value": None, "best_step": 0, "steps": 10,
+         "diverged": f"step 10: {HOSTILE}", "metrics": {}},
+        {"trial": 2, "override": {"model.components": 40}, "value": 125.0, "best_step": 20, "steps": 20,
+         "diverged": None, "metrics": {}},
+    ]  # fmt: skip
+    best = {"metric": "nats", "value": 125.0, "trial": 2, "trials": 3, "override": {HOSTILE: 40}}
+    facts = {"data_sha256": sha("data"), "conf_sha256": sha("conf"), "git_commit": "none", "seed": 3}
+    write(root, "sweep/sweep-a/best.json", best)
+    write(root, "sweep/sweep-a/trials.json", trials)
+    write(root, "sweep/sweep-a/lineage.json", {**facts, "key": sha("sweep")})
+    write(root, "sweep/sweep-a/sweep.png", png(0.9))
+    for key, model in RUNS.items():
+        finish(root, key, model, METRICS[key])
+    scores = [
+        {"run": who, "data": DATA, "score": f"nll {HOSTILE}", "auroc": area, "low": area - 0.02, "high": area + 0.02,
+         "fpr_target": 0.05, "fpr": 0.06, "tpr": 0.5}
+        for who, area in AUROC.items()
+    ]  # fmt: skip
+    write(root, "detect/scores.json", scores)
+    write(root, "detect/roc.png", png(0.5))
+    write(root, f"detect/extremes-{DATA}.png", png(0.4))
+    clusters = [
+        {"run": who, "data": DATA, "space": "data" if who == "k-means" else "latent", "k": 9, "rows": 90, "seeds": 5}
+        | {f"{name}_mean": acc for name in ("acc", "nmi", "ari")}
+        | {f"{name}_sd": 0.01 for name in ("acc", "nmi", "ari")}
+        for who, acc in ACC.items()
+    ]  # fmt: skip
+    write(root, "cluster/scores.json", clusters)
+    write(root, "cluster/clusters-gmm-a.png", png(0.3))
+    return root
+
+
+def finish(root: Path, key: str, model: str, metrics: dict) -> None:
+    """What train, evaluate and register leave of a run."""
+    manifest = json.dumps({"files": key})
+    write(root, f"train/{key}/checkpoint/manifest.json", manifest)
+    lineage = {
+        "key": sha(key), "run": key, "model": model, "family": FAMILIES[model], "data": DATA,
+        "data_sha256": sha("data"), "conf_sha256": sha("conf"), "code_sha256": sha("code"), "seed": 3, "workers": 1,
+        "git_commit": f"0123456789abcdef{HOSTILE}", "steps": 1500, "metric": "nats",
+        "params": {"model.name": HOSTILE, "optim.lr": 0.001}, "versions": {"torch": HOSTILE},
+    }  # fmt: skip
+    write(root, f"train/{key}/lineage.json", lineage)
+    lines = [{"step": step, "metrics": {"validation.nats": 1000.0 / step}} for step in (5, 10)]
+    write(root, f"train/{key}/history.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    identity = {"checkpoint_sha256": sha(manifest), "data_sha256": sha("data")}
+    write(root, f"evaluate/{key}/metrics.json", {**metrics, **identity})
+    for k, name in enumerate(("samples", "reconstructions")):
+        write(root, f"evaluate/{key}/{name}.png", png(k / 4))
+    version = {"model": key, "version": 2, "run_id": f"{key}-id {HOSTILE}", "experiment_id": "1"}
+    version |= {"aliases": ["candidate", "champion"], "checkpoint_sha256": sha(manifest)}
+    write(root, f"register/{key}/version.json", version)
+
+
+class Page(HTMLParser):
+    """Every tag with its attributes, and the text between tags."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture
+def page(project):
+    report.main([])
+    return Page((project / "reports" / "index.html").read_text())
+
+
+def error_of(project: Path) -> str:
+    with pytest.raises(ResultError) as caught:
+        report.main([])
+    assert not (project / "reports").exists()
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+class TestPage:
+    def test_it_needs_nothing_but_itself(self, project, page):
+        ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+        for tag, attributes in page.tags:
+            assert tag not in ("script", "link", "iframe", "object", "embed", "base", "form"), tag
+            assert not [name for name in attributes if name.startswith("on") or name in ("srcset", "poster", "style")]
+            assert attributes.get("src", "data:").startswith("data:image/png;base64,") or "src" not in attributes
+            if "href" in attributes:
+                parts = urlsplit(attributes["href"])
+                local = not parts.scheme and not parts.netloc and not parts.path and parts.fragment in ids
+                assert local or (parts.scheme, parts.netloc) == ("http", "127.0.0.1:5000"), attributes["href"]
+        style = (project / "reports" / "index.html").read_text().partition("<style>")[2].partition("</style>")[0]
+        assert "url(" not in style and "@import" not in style
+
+    def test_every_picture_decodes_and_says_what_it_is_of(self, page):
+        from base64 import b64decode
+
+        pictures = page.all("img")
+        assert len(pictures) == 2 * len(RUNS) + 1 + 1 + 2 + 1  # of runs, training curves, sweep, detect, clusters
+        for attributes in pictures:
+            height, width = image.imread(BytesIO(b64decode(attributes["src"].partition(",")[2]))).shape[:2]
+            assert (str(width), str(height)) == (attributes["width"], attributes["height"])
+            assert attributes["alt"]
+        assert page.text.count(sha("data")[:12]) >= len(pictures)
+
+    def test_text_of_files_is_text_and_never_markup(self, page):
+        assert not page.all("script")
+        for where in (f"class {HOSTILE}", f"nll {HOSTILE}", f"step 10: {HOSTILE}", f"torch {HOSTILE}"):
+            assert where in page.text
+        links = [attributes["href"] for attributes in page.all("a")]
+        assert not [link for link in links if any(mark in link for mark in "<>\"' ")]
+
+    def test_links_lead_to_the_run_and_the_version_in_mlflow(self, page):
+        links = [attributes["href"] for attributes in page.all("a")]
+        assert "http://127.0.0.1:5000/#/models/vae-a/versions/2" in links
+        assert any(link.startswith("http://127.0.0.1:5000/#/experiments/1/runs/vae-a-id%20%3Cscript") for link in links)
+
+    def test_a_second_run_writes_the_same_bytes(self, project, page):
+        folder = project / "reports"
+        before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        report.main([])
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+        assert set(before) == {"index.html", "leaderboard.json"}
+
+    def test_a_model_below_its_baseline_is_said_to_be(self, page):
+        text = " ".join(page.text.split())
+        assert "Below PCA with every score: gmm-a, realnvp-a" in text
+        assert "Above PCA, at their best: vae-a" in text
+        assert "Better than k-means on the data: gmm-a" in text
+        assert "Worse than k-means on the data: vae-a" in text
+
+    def test_a_number_that_is_not_finite_is_told_and_not_ranked(self, page):
+        assert "Not finite: mmd2." in page.text
+
+
+class TestLeaderboard:
+    def test_the_best_of_each_column_follows_its_direction(self, project):
+        best = leaderboard.table(results.read(config.params()), DATA).best
+        assert best["nats"] == ["realnvp-a"]  # lowest
+        assert best["mmd2"] == ["vae-a"]  # lowest that is finite
+        assert best["auroc"] == ["vae-a"]  # highest, no baseline
+        assert best["acc"] == ["gmm-a"]
+        assert best["c2st_accuracy"] == ["gmm-a"]  # nearest to a half, from below
+        assert best["memorisation"] == ["vae-a"]  # nearest to 1
+        assert best["mse"] == best["nats_iw50"] == []  # nothing to compare
+
+    def test_ties_are_all_best(self):
+        assert leaderboard.best_of({"a": 1.0, "b": 2.0, "c": 1.0}, "lower") == ["a", "c"]
+        assert leaderboard.best_of({"a": 0.9, "b": 1.1}, "higher") == ["b"]
+        assert leaderboard.best_of({"a": 0.75, "b": 1.25}, 1.0) == ["a", "b"]
+
+    def test_the_page_marks_the_best_and_the_bounds(self, page):
+        best = [attributes for attributes in page.all("td") if attributes.get("class") == "best"]
+        columns = ("nats", "c2st_accuracy", "mmd2", "memorisation", "auroc", "acc", "nmi", "ari")
+        assert len(best) == len(columns) + 1  # and the chosen trial
+        assert page.text.count("≤") >= 4
+
+    def test_cells_show_the_digits_that_the_error_allows(self, project):
+        table = leaderboard.table(results.read(config.params()), DATA)
+        cells = {key: row["nats"] for key, row in table.rows.items()}
+        shown = [(cell.text, cell.error) for cell in cells.values()]
+        assert shown == [("120.2", "1.5"), ("110.5", "1.2"), ("100.0", "1.0")]
+        assert all(cell.is_bound for cell in cells.values())  # levels: dequantised, or an ELBO
+        assert table.rows["vae-a"]["mse"].text == "0.0125"
+        assert table.rows["realnvp-a"]["mmd2"].text == "not finite"
+        assert table.beside["c2st_accuracy"] == "floor 0.510"
+
+    @pytest.mark.parametrize(
+        ("value", "decimals", "text"),
+        [(1.005, 1, "1.0"), (-0.62, 2, "\N{MINUS SIGN}0.62"), (-0.001, 2, "0.00"), (0.01251, None, "0.0125"),
+         (0.0, None, "0"), (123.4, None, "123")],
+    )  # fmt: skip
+    def test_numbers_are_written_for_people(self, value, decimals, text):
+        assert leaderboard.decimal(value, decimals) == text
+
+    def test_the_machine_s_numbers_are_the_outputs(self, project, page):
+        written = json.loads((project / "reports" / "leaderboard.json").read_text(), parse_constant=pytest.fail)
+        assert [row["run"] for row in written["runs"]] == list(RUNS)
+        for row in written["runs"]:
+            finite = {name: value for name, value in METRICS[row["run"]].items() if math.isfinite(value)}
+            assert row["metrics"] == finite
+            assert row["data_sha256"] == sha("data")
+            assert row["checkpoint_sha256"] == sha(json.dumps({"files": row["run"]}))
+            assert row["detection"][0]["auroc"] == AUROC[row["run"]]
+            assert (row["clustering"] or {}).get("acc_mean") == ACC.get(row["run"])
+            assert row["mlflow"]["version"] == 2
+        assert written["runs"][2]["not_finite"] == ["mmd2"]
+        assert {row["run"] for row in written["baselines"]["detection"]} == {"pca", "isolation_forest"}
+
+
+class TestMissing:
+    @pytest.mark.parametrize(
+        ("path", "stage"),
+        [
+            (f"data/{DATA}/manifest.json", f"prepare@{DATA}"),
+            ("sweep/sweep-a/best.json", "sweep@sweep-a"),
+            ("sweep/sweep-a/sweep.png", "sweep@sweep-a"),
+            ("train/vae-a/lineage.json", "train@vae-a"),
+            ("train/vae-a/history.jsonl", "train@vae-a"),
+            ("train/vae-a/checkpoint/manifest.json", "train@vae-a"),
+            ("evaluate/vae-a/metrics.json", "evaluate@vae-a"),
+            ("register/vae-a/version.json", "register@vae-a"),
+            ("detect/scores.json", "detect"),
+            ("cluster/scores.json", "cluster"),
+        ],
+    )
+    def test_what_is_missing_is_one_line_that_names_the_stage_to_run(self, project, path, stage):
+        (project / "out" / path).unlink()
+        message = error_of(project)
+        assert message.endswith(f"run `dvc repro {stage}`")
+        assert message.count("run `") == 1
+        assert f"out/{path}".removesuffix("/manifest.json" if "checkpoint" in path else "") in message
+
+    @pytest.mark.parametrize("name", ["train/vae-a/lineage.json", "evaluate/vae-a/metrics.json", "detect/scores.json"])
+    def test_a_torn_file_is_one_line_that_names_it(self, project, name):
+        path = project / "out" / name
+        path.write_text(path.read_text()[:40])
+        assert f"out/{name}" in error_of(project)
+
+    def test_a_torn_picture_is_one_line_that_names_it(self, project):
+        path = project / "out" / "evaluate" / "vae-a" / "samples.png"
+        path.write_bytes(path.read_bytes()[:-5])
+        assert "out/evaluate/vae-a/samples.png" in error_of(project)
+
+    def test_numbers_of_another_checkpoint_are_refused(self, project):
+        write(project, "train/vae-a/checkpoint/manifest.json", "{}")
+        assert "dvc repro evaluate@vae-a" in error_of(project)
+
+    def test_a_run_of_other_data_is_refused(self, project):
+        path = project / "out" / "data" / DATA / "manifest.json"
+        write(project, f"data/{DATA}/manifest.json", json.loads(path.read_text()) | {"sha256": sha("new")})
+        assert "dvc repro sweep@sweep-a" in error_of(project)
+
+    def test_a_removed_run_s_lingering_folders_are_ignored(self, project):
+        list_runs(project, {key: model for key, model in RUNS.items() if key != "realnvp-a"})
+        for stage in ("detect", "cluster"):
+            path = project / "out" / stage / "scores.json"
+            write(project, f"{stage}/scores.json", [r for r in json.loads(path.read_text()) if r["run"] != "realnvp-a"])
+        report.main([])
+        assert "realnvp-a" not in (project / "reports" / "index.html").read_text()
+        assert "realnvp-a" not in (project / "reports" / "leaderboard.json").read_text()
+
+    def test_scores_of_a_removed_run_ask_for_their_stage(self, project):
+        list_runs(project, {key: model for key, model in RUNS.items() if key != "realnvp-a"})
+        assert "run `dvc repro detect`" in error_of(project)
+
+    def test_a_new_run_without_scores_asks_for_their_stage(self, project):
+        list_runs(project, {**RUNS, "gmm-b": "gmm"})
+        finish(project, "gmm-b", "gmm", METRICS["gmm-a"])
+        assert "no scores of the run gmm-b: run `dvc repro detect`" in error_of(project)
