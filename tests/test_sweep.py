@@ -114,7 +114,7 @@ def test_an_error_inside_a_worker_is_one_line_and_names_the_file_that_holds_it_a
     made = conf("none")
     made["model"]["latent"] = 0
     task = task_of(made, paths.out("data", "digits"), seed=0, steps=2, folder=project / "work" / "bad", is_trial=False)
-    with pytest.raises(GenModelsError, match="latent.*error.log") as caught:
+    with pytest.raises(GenModelsError, match=r"latent.*error\.log") as caught:
         train.fit("vae-digits", task, workers=1)
     assert "\n" not in str(caught.value)
     assert "Traceback" in (project / "work" / "bad" / "error.log").read_text()
