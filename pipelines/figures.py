@@ -109,6 +109,17 @@ def step_picture(folder: Path, step: int, dataset: Any) -> np.ndarray | None:
         return np.array(canvas.buffer_rgba())[:, :, :3]
 
 
+def overview(panels: Mapping[str, np.ndarray | Path], to: Target, *, columns: int = 4) -> None:
+    """Pictures side by side under their names: (height, width, 3) arrays or PNG files, each at its own proportions."""
+    with matplotlib.rc_context(STYLE):
+        figure, places = _panels(len(panels), columns=columns, size=(2.6, 2.75))
+        for axes, (name, picture) in zip(places, panels.items(), strict=True):
+            axes.imshow(image.imread(picture) if isinstance(picture, Path) else picture, interpolation="none")
+            axes.set_title(name)
+            axes.set_axis_off()
+        _save(figure, to)
+
+
 def is_image(event_shape: Sequence[int]) -> bool:
     """(channels, height, width)."""
     return len(event_shape) == 3

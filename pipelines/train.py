@@ -223,9 +223,8 @@ def _reason(error: Exception, key: str, log: Path) -> TrainingError:
     log.write_text(text)
     named = [line for line in text.splitlines() if re.match(r"[\w.]+(Error|Exception|Exit|Interrupt)\b", line)]
     last = (named or [line for line in text.splitlines() if line.strip()] or [type(error).__name__])[-1]
-    return TrainingError(
-        f"train {key}: {last.strip().removeprefix('gen_models.errors.')}; what was saved stays, and all of the error is in {log}"
-    )
+    what = last.strip().removeprefix("gen_models.errors.")
+    return TrainingError(f"train {key}: {what}; what was saved stays, and all of the error is in {log}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,113 @@
+"""`python -m benchmarks.readme`: README's picture and tables, from the graph's outputs and the result files.
+
+Run it after `make repro` and `make bench`. Tables stand between `<!-- NAME -->` and `<!-- /NAME -->`.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import rows
+from gen_models.errors import GenModelsError
+from pipelines import config, figures, paths
+from pipelines.store import open_data
+
+SAMPLED = ("gmm-digits", "vae-digits", "realnvp-digits", "sn_wgan-digits")
+PICTURES = {  # beside the samples: what the stages drew
+    "AE: digits, reconstructed": "out/evaluate/ae-digits/reconstructions.png",
+    "Real NVP: density of two moons": "out/evaluate/realnvp-two_moons/density.png",
+    "VAE: sweep of beta and sigma": "out/sweep/vae-digits/sweep.png",
+}
+TITLES = {"gmm": "Gaussian mixture", "ae": "Autoencoder", "vae": "VAE", "realnvp": "Real NVP", "sn_wgan": "SN-WGAN"}
+
+
+def main() -> None:
+    picture()
+    board = json.loads((paths.root() / "reports" / "leaderboard.json").read_text())
+    replace("models", models(board))
+    replace("detection", detection(board))
+    replace("bench", bench())
+
+
+def picture() -> None:
+    """docs/pictures/overview.png: samples of each model on digits, and what else the stages drew."""
+    digits = open_data("digits")
+    panels: dict[str, np.ndarray | Path] = {"data": figures.mosaic(digits.x("test")[:36], levels=17, columns=6)}
+    for key in SAMPLED:
+        last = sorted((paths.out("train", key) / "samples").glob("*.npy"))[-1]
+        draws = np.load(last, allow_pickle=False)[:36]
+        panels[f"{TITLES[key.partition('-')[0]]}: samples"] = figures.mosaic(draws, levels=17, columns=6)
+    panels |= {title: paths.root() / path for title, path in PICTURES.items()}
+    path = paths.root() / "docs" / "pictures" / "overview.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figures.overview(panels, path)
+
+
+def models(board: dict[str, Any]) -> str:
+    """A row per run on whole data sets: likelihood, reconstruction, samples, clusters."""
+    lines = []
+    for run in board["runs"]:
+        if run["data"].endswith("_normal"):
+            continue
+        m, c = run["metrics"], run["clustering"]
+        likelihood = f"{m['nats']:.2f}" + (" (bound)" if run["is_bound"] else "") if "nats" in m else ""
+        lines.append([
+            TITLES.get(run["model"], run["model"]),
+            run["data"],
+            likelihood,
+            f"{m['bits_per_dim']:.3f}" if "bits_per_dim" in m else "",
+            f"{m['mse']:.5f} ({m['mse_pca']:.5f})" if "mse" in m else "",
+            f"{m['c2st_accuracy']:.2f} ({m['c2st_accuracy_floor']:.2f})" if "c2st_accuracy" in m else "",
+            f"{m['memorisation']:.2f}" if "memorisation" in m else "",
+            f"{c['acc_mean']:.2f} / {c['nmi_mean']:.2f} / {c['ari_mean']:.2f}" if c else "",
+        ])  # fmt: skip
+    raw = next(row for row in board["baselines"]["clustering"] if row["data"] == "digits")
+    clusters = f"{raw['acc_mean']:.2f} / {raw['nmi_mean']:.2f} / {raw['ari_mean']:.2f}"
+    lines.append(["*k-means on the data*", "digits", "", "", "", "", "", clusters])
+    head = ["model", "data", "-log p, nats", "bits/dim", "MSE (PCA)", "C2ST (floor)", "memorisation", "ACC / NMI / ARI"]
+    return table(head, lines)
+
+
+def detection(board: dict[str, Any]) -> str:
+    """A row per score: the area under the ROC curve with its 95% interval."""
+    found = [row for run in board["runs"] for row in run["detection"]] + board["baselines"]["detection"]
+    found.sort(key=lambda row: -row["auroc"])
+    lines = [
+        [row["run"], row["score"], f"{row['auroc']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}"] for row in found
+    ]
+    return table(["model or baseline", "score", "AUROC", "95% interval"], lines)
+
+
+def bench() -> str:
+    """A row per result file, with its command; a row that went stale says so."""
+    stale, lines = set(rows.stale()), []
+    for path in sorted((paths.root() / "benchmarks" / "results").glob("*.json")):
+        row = json.loads(path.read_text())
+        verdict = "met" if row["met"] else "**missed**"
+        verdict += ", stale" if row["name"] in stale else ""
+        figure, target = f"{row['figure']:.3g} {row['unit']}", f"{row['target']:.3g}"
+        lines.append([row["name"], figure, target, verdict, row["budget"], f"`{row['command']}`", row["device"]])
+    return table(["row", "figure", "target", "", "budget", "command", "machine"], lines)
+
+
+def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *lines])
+
+
+def replace(name: str, text: str) -> None:
+    """Put a table between its marks in README."""
+    path = paths.root() / "README.md"
+    whole = path.read_text()
+    marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    if not marks.search(whole):
+        raise GenModelsError(f"{path}: the marks <!-- {name} --> and <!-- /{name} --> are missing; put them back")
+    path.write_text(marks.sub(lambda found: f"{found[1]}{text}\n{found[2]}", whole))
+
+
+if __name__ == "__main__":
+    config.params()
+    main()
