@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from benchmarks import rows
+from gen_models.checkpoint import load_model
 from gen_models.errors import GenModelsError
 from pipelines import config, figures, paths
-from pipelines.store import open_data
+from pipelines.store import Dataset, open_data
 
 SAMPLED = ("gmm-digits", "vae-digits", "realnvp-digits", "sn_wgan-digits")
 PICTURES = {  # beside the samples: what the stages drew
-    "AE: digits, reconstructed": "out/evaluate/ae-digits/reconstructions.png",
-    "Real NVP: density of two moons": "out/evaluate/realnvp-two_moons/density.png",
-    "VAE: sweep of beta and sigma": "out/sweep/vae-digits/sweep.png",
+    "Real NVP: density": "out/evaluate/realnvp-two_moons/density.png",
+    "anomaly scores, without the 8": "out/detect/roc.png",
 }
 TITLES = {"gmm": "Gaussian mixture", "ae": "Autoencoder", "vae": "VAE", "realnvp": "Real NVP", "sn_wgan": "SN-WGAN"}
 
@@ -41,10 +42,19 @@ def picture() -> None:
         last = sorted((paths.out("train", key) / "samples").glob("*.npy"))[-1]
         draws = np.load(last, allow_pickle=False)[:36]
         panels[f"{TITLES[key.partition('-')[0]]}: samples"] = figures.mosaic(draws, levels=17, columns=6)
+    panels["AE: test rows, above copies"] = figures.mosaic(there_and_back(digits), levels=17, columns=6)
     panels |= {title: paths.root() / path for title, path in PICTURES.items()}
     path = paths.root() / "docs" / "pictures" / "overview.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     figures.overview(panels, path)
+
+
+def there_and_back(digits: Dataset) -> np.ndarray:
+    """Three rows of six test images, each row above its reconstructions by the autoencoder."""
+    x = digits.rows("test")[:18]
+    back = load_model(paths.out("train", "ae-digits", "checkpoint")).reconstruct(x).clamp(0, 16)
+    pairs = [rows for both in zip(x.split(6), back.split(6), strict=True) for rows in both]
+    return torch.cat(pairs).numpy()
 
 
 def models(board: dict[str, Any]) -> str:
