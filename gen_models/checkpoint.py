@@ -3,7 +3,7 @@
     model.yaml            the spec that build() takes
     weights.safetensors   parameters and buffers
     resume.safetensors    the optimisers' tensors          (only in a checkpoint to resume from)
-    resume.json           step, seed, the optimisers' numbers
+    resume.json           step, the optimisers' numbers, the caller's notes (the seed, the best step)
     manifest.json         sha256 and size of each file above
 
 It is written to a temporary folder, fsynced, hashed and renamed, and verified on every load: a flipped
@@ -63,7 +63,7 @@ def load_training(folder: Path, training: Training) -> dict[str, Any]:
     device = next((p.device for p in training.model.parameters()), torch.device("cpu"))
     _load_weights(folder, training.model, device)
     state = json.loads((folder / RESUME).read_text())
-    tensors = load_file(folder / RESUME_TENSORS, device=str(device))
+    tensors = load_file(folder / RESUME_TENSORS)  # an optimiser moves what it wants on its parameters' device
     for name, optimiser in training.optimisers.items():
         _load_optimiser(optimiser, name, state["optimisers"].get(name), tensors, folder)
     training.step = state["step"]

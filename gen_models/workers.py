@@ -16,6 +16,15 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+def first_worker_says(number: int, device: torch.device | str = "cpu") -> int:
+    """The first worker's number, on every worker: what one decides for all."""
+    if world_size() == 1:
+        return number
+    said = torch.tensor(number, device=device)
+    dist.broadcast(said, src=0)
+    return int(said.item())
+
+
 def sum_over_workers(value: Tensor) -> Tensor:
     """sum over workers of `value`; its gradient is summed over workers as well."""
     return value if world_size() == 1 else differentiable_all_reduce(value.contiguous())

@@ -59,6 +59,7 @@ def _ui() -> None:
     root = paths.root()
     command = ["mlflow", "server", "--backend-store-uri", f"sqlite:///{root}/mlflow.db"]
     command += ["--artifacts-destination", f"{root}/mlartifacts", "--host", "127.0.0.1", "--port", "5000"]
+    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
     print("http://127.0.0.1:5000, Ctrl-C ends it", flush=True)
     os.execvp(os.path.join(os.path.dirname(sys.executable), "mlflow"), command)  # noqa: PTH118, PTH120
 

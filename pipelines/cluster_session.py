@@ -8,23 +8,27 @@ Local clusters listen on more than loopback in this version of Ray, so token aut
 the token's file is readable by its owner alone.
 """
 
+import fcntl
 import json
 import logging
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from gen_models.errors import GenModelsError
 from pipelines import paths
 from pipelines.stage import dvc_ancestor, when_process_ends
 
+T = TypeVar("T")
 START_SECONDS = 60.0
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -32,6 +36,7 @@ QUIET = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",  # by default a report waits for two seconds
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # a thread that is left behind must not start a cluster of its own
     "RAY_DEDUP_LOGS": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
@@ -62,6 +67,39 @@ def cluster() -> Iterator[Any]:
         ray.shutdown()
 
 
+def in_thread(act: Callable[[], T]) -> T:
+    """`act()` in a thread, waited for in this one: Ray's fit() would else put its own handlers in place of Ctrl-C's."""
+    found: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            found.append(act())
+        except BaseException as error:  # the waiting thread raises it
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True, name="ray-fit")
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.2)  # in steps, so that a signal is handled between them
+    if errors:
+        raise errors[0]
+    return found[0]
+
+
+@contextmanager
+def ray_folder(kind: str) -> Iterator[Path]:
+    """Where Ray keeps the state of one fit(), until its end; nothing is resumed from it. Those of the dead go too."""
+    folder = paths.work("ray", f"{kind}-{os.getpid()}-{time.time_ns()}")
+    for other in folder.parent.glob("*-*-*"):
+        if not Path(f"/proc/{other.name.split('-')[1]}").exists():
+            shutil.rmtree(other, ignore_errors=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def cpus(ray: Any) -> int:
     return int(ray.cluster_resources().get("CPU", 0))
 
@@ -74,7 +112,11 @@ def _init(ray: Any, address: str) -> None:
     local = {"include_dashboard": False, "object_store_memory": 256 * 2**20} if address == "local" else {}
     for name in ("ray", "ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     ray.init(address=address, log_to_driver=False, logging_level="critical", configure_logging=True, **local)
+    for number, handler in handlers.items():  # Ray's own prints a stack trace at SIGTERM
+        if handler is not None:
+            signal.signal(number, handler)
 
 
 def _prepare_environment() -> None:
@@ -102,7 +144,7 @@ def _shared_address() -> str | None:
         note.unlink(missing_ok=True)
         path = note.with_suffix(".log")
         with path.open("w") as log:
-            subprocess.Popen(
+            keeper = subprocess.Popen(
                 [sys.executable, "-m", "pipelines.cluster_session", str(dvc)],
                 cwd=paths.root(),
                 stdin=subprocess.DEVNULL,
@@ -112,18 +154,22 @@ def _shared_address() -> str | None:
             )
         deadline = time.monotonic() + START_SECONDS
         while not _is_kept(note):
-            if time.monotonic() > deadline:
-                raise ClusterError(f"the local Ray cluster did not start within {START_SECONDS:.0f} s: see {path}")
+            if keeper.poll() is not None or time.monotonic() > deadline:
+                raise ClusterError(f"the local Ray cluster did not start: see {path}")
             time.sleep(0.05)
     return json.loads(note.read_text())["address"]
 
 
 def _is_kept(note: Path) -> bool:
+    """Whether the keeper that wrote the note lives: it holds a lock on it, which no other process can inherit."""
     try:
-        os.kill(json.loads(note.read_text())["keeper"], 0)
-    except (OSError, ValueError, KeyError):
+        with note.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
         return False
-    return True
+    except BlockingIOError:
+        return True
+    return False
 
 
 def release(dvc: int) -> None:
@@ -148,8 +194,15 @@ def keep(dvc: int) -> None:
     signal.signal(signal.SIGTERM, lambda signum, frame: end())
     _init(ray, "local")
     fresh = note.with_suffix(".unfinished")
-    fresh.write_text(json.dumps({"address": ray.get_runtime_context().gcs_address, "keeper": os.getpid()}))
-    fresh.rename(note)
+    with fresh.open("w") as file:
+        file.write(json.dumps({"address": ray.get_runtime_context().gcs_address, "keeper": os.getpid()}))
+        file.flush()
+        fcntl.flock(file, fcntl.LOCK_EX)
+        fresh.rename(note)
+        _wait_for_the_end_of(dvc, end)
+
+
+def _wait_for_the_end_of(dvc: int, end: Callable[[], None]) -> None:
     when_process_ends(dvc, end)
     while True:
         time.sleep(3600)

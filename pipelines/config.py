@@ -20,8 +20,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gen_models.engine import ORDERS
 from gen_models.errors import ConfigError, unknown
+from gen_models.measures import METRICS
 from pipelines import paths
 
+KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # without a dot: DVC reads a.b as b inside a
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 SCHEDULERS = ("none", "halving", "asha")
 KEEP = ("best", "last")
@@ -96,16 +98,25 @@ def params() -> Params:
     _whole(raw["seed"], "params.yaml: seed", least=0)
     _whole(raw["workers"], "params.yaml: workers", least=1)
     _known("budget", raw["budget"])
+    if not isinstance(raw["data"], list):
+        raise ConfigError(f"params.yaml: data: expected a list such as [digits], found {raw['data']!r}")
     for name in raw["data"]:
         _known("data", name)
-    sweeps = {key: _run("sweeps", key, line, setting=False) for key, line in (raw["sweeps"] or {}).items()}
-    runs = {key: _run("runs", key, line, setting=True) for key, line in (raw["runs"] or {}).items()}
+    for section in ("sweeps", "runs"):
+        if not isinstance(raw[section], dict):
+            raise ConfigError(f"params.yaml: {section}: expected KEY: {{model, family, data}}, found {raw[section]!r}")
+    sweeps = {key: _run("sweeps", key, line, setting=False) for key, line in raw["sweeps"].items()}
+    runs = {key: _run("runs", key, line, setting=True) for key, line in raw["runs"].items()}
     for run in (*sweeps.values(), *runs.values()):
         if run.data not in raw["data"]:
             raise ConfigError(f"params.yaml: {run.key}: data {run.data!r} is not listed under data:; add it there")
     for run in runs.values():
         if run.setting not in sweeps:
             raise ConfigError(f"params.yaml: runs.{run.key}.setting: " + unknown("sweep", str(run.setting), sweeps))
+        if (swept := sweeps[run.setting].model) != run.model:
+            raise ConfigError(
+                f"params.yaml: runs.{run.key}.setting: {run.setting!r} is a sweep of {swept}, not of {run.model}"
+            )
     return Params(raw["seed"], raw["budget"], raw["workers"], tuple(raw["data"]), sweeps, runs)
 
 
@@ -183,7 +194,10 @@ def _known(group: str, name: str) -> None:
 
 
 def _run(section: str, key: str, line: Any, *, setting: bool) -> Run:
-    slug(key, f"params.yaml: {section}")
+    if not isinstance(key, str) or not KEY.fullmatch(key):
+        raise ConfigError(
+            f"params.yaml: {section}: the name {key!r} may hold letters, digits, _ and - only, the first not _ or -"
+        )
     where = f"params.yaml: {section}.{key}"
     fields = ("model", "family", "data", *(("setting",) if setting else ()))
     if not isinstance(line, dict):
@@ -204,7 +218,10 @@ def _run(section: str, key: str, line: Any, *, setting: bool) -> Run:
 
 def _fold_budget(conf: dict[str, Any], model: str) -> None:
     """A model's own numbers for the chosen budget take the place of the budget's."""
-    own = (conf.pop("budgets", None) or {}).get(conf["budget"]["name"], {})
+    budgets = conf.pop("budgets", None) or {}
+    own = budgets.get(conf["budget"]["name"], {}) if isinstance(budgets, dict) else budgets
+    if not isinstance(own, dict):
+        raise ConfigError(f"conf/model/{model}.yaml: budgets: expected {{quick: {{steps: 800}}}}, found {budgets!r}")
     for key in own:
         if key not in BUDGET:
             raise ConfigError(f"conf/model/{model}.yaml: budgets: " + unknown("key", key, BUDGET))
@@ -218,18 +235,35 @@ def _check(conf: dict[str, Any], where: str) -> None:
     for key in ("model", "optim", "metric"):
         if key not in conf:
             raise ConfigError(f"{where}: the key {key!r} is missing")
-    for key in conf["sweep"]:
-        if key not in SWEEP:
-            raise ConfigError(f"{where}: sweep: " + unknown("key", key, SWEEP))
-    for key in conf["budget"]:
-        if key not in BUDGET:
-            raise ConfigError(f"{where}: budget: " + unknown("key", key, BUDGET))
+    for key in ("sweep", "budget", "optim", "model"):
+        if not isinstance(conf[key], dict):
+            raise ConfigError(f"{where}: {key}: expected a mapping, found {conf[key]!r}")
+    for key, known in {"sweep": SWEEP, "budget": BUDGET}.items():
+        for inner in conf[key]:
+            if inner not in known:
+                raise ConfigError(f"{where}: {key}: " + unknown("key", inner, known))
+    _check_numbers(conf, where)
+    if not isinstance(conf["sweep"]["space"], dict):
+        raise ConfigError(
+            f"{where}: sweep.space: expected {{key: {{choice: [...]}}}}, found {conf['sweep']['space']!r}"
+        )
+    leaves = flat({key: value for key, value in conf.items() if key != "sweep"})
+    for key, draw in conf["sweep"]["space"].items():
+        _check_draw(key, draw, leaves, where)
+        for value in next(iter(draw.values())):
+            _check_numbers(override(conf, {key: value}), f"{where}: sweep.space.{key}")
+
+
+def _check_numbers(conf: dict[str, Any], where: str) -> None:
     for key in BUDGET[1:]:
         _whole(conf["budget"].get(key), f"{where}: budget.{key}", least=1)
     _whole(conf["batch_size"], f"{where}: batch_size", least=1)
     _whole(conf["threads"], f"{where}: threads", least=1)
+    _whole(conf["sweep"]["rungs"], f"{where}: sweep.rungs", least=1)
+    _whole(conf["sweep"]["eta"], f"{where}: sweep.eta", least=2)
     _one_of(conf["order"], ORDERS, f"{where}: order")
     _one_of(conf["keep"], KEEP, f"{where}: keep")
+    _one_of(conf["metric"], tuple(METRICS), f"{where}: metric")
     _one_of(conf["sweep"]["scheduler"], SCHEDULERS, f"{where}: sweep.scheduler")
     if conf["clip_norm"] is not None:
         _positive(conf["clip_norm"], f"{where}: clip_norm")
@@ -240,9 +274,6 @@ def _check(conf: dict[str, Any], where: str) -> None:
             )
         if "lr" in spec:
             _positive(spec["lr"], f"{where}: optim.{name}.lr")
-    leaves = flat({key: value for key, value in conf.items() if key != "sweep"})
-    for key, draw in conf["sweep"]["space"].items():
-        _check_draw(key, draw, leaves, where)
 
 
 def _check_draw(key: str, draw: Any, leaves: Mapping[str, Any], where: str) -> None:

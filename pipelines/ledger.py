@@ -11,7 +11,8 @@ kill the folder is brought back to the step of `latest`, and the steps after it 
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,15 @@ import numpy as np
 from gen_models import checkpoint
 from gen_models.engine import Training
 from gen_models.errors import CheckpointError
+from pipelines import locks
+
+STOPPED = "stopped"
+WAIT_SECONDS = 30.0
 
 
 class Ledger:
+    """The record in a folder. One process writes it at a time: it holds it meanwhile."""
+
     def __init__(self, folder: Path):
         self.folder = folder
         self.history_path = folder / "history.jsonl"
@@ -33,24 +40,26 @@ class Ledger:
 
         A torn or damaged `latest` is a start from the beginning, not an error: nothing is lost but time.
         """
-        notes: dict[str, Any] = {}
         checkpoint.recover(self.best)
-        if checkpoint.recover(self.latest).exists():
-            try:
-                notes = checkpoint.load_training(self.latest, training)
-            except CheckpointError:
-                training.step = 0
+        notes = checkpoint.load_training(self.latest, training) if self.saved_step() else {}
         self._forget_after(training.step)
         return notes
 
-    def is_finished(self, steps: int) -> bool:
-        """Whether step `steps` is saved, or the training diverged before it."""
-        saved = checkpoint.recover(self.latest) / checkpoint.RESUME
-        return (saved.is_file() and json.loads(saved.read_text())["step"] >= steps) or self.diverged() is not None
+    def saved_step(self) -> int:
+        """The step of a `latest` that is whole; 0 if there is none."""
+        try:
+            checkpoint.verify(checkpoint.recover(self.latest))
+        except CheckpointError:
+            return 0
+        return json.loads((self.latest / checkpoint.RESUME).read_text())["step"]
 
-    def best_step(self) -> int:
-        """The step that the best model is of, as the latest checkpoint knows it."""
-        return json.loads((self.latest / checkpoint.RESUME).read_text())["notes"]["step"]
+    def is_finished(self, steps: int) -> bool:
+        """Whether step `steps` is saved, or the training diverged or was stopped before it."""
+        return self.saved_step() >= steps or self.diverged() is not None or (self.folder / STOPPED).exists()
+
+    def stop(self) -> None:
+        """A scheduler has seen enough of it: a resumed sweep does not play it on."""
+        (self.folder / STOPPED).touch()
 
     def diverged(self) -> str | None:
         """Why the training diverged, if it did."""
@@ -76,7 +85,21 @@ class Ledger:
         if not self.history_path.is_file():
             return []
         text = self.history_path.read_text()
-        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+        try:
+            return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+        except ValueError:
+            raise CheckpointError(
+                f"{self.history_path}: a line is not JSON; remove {self.folder} to begin again"
+            ) from None
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Its only writer: a worker that outlives its driver for a moment must not meet the one after it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("a") as file:
+            if not locks.take(file, within_seconds=WAIT_SECONDS):
+                raise CheckpointError(f"{self.folder}: another process is writing it; wait for it to end, or stop it")
+            yield
 
     def _append(self, line: Mapping[str, Any]) -> None:
         with self.history_path.open("a") as file:

@@ -19,6 +19,7 @@ SHARED = (
     "gen_models/contracts.py",
     "gen_models/engine.py",
     "gen_models/build.py",
+    "gen_models/checkpoint.py",
     "gen_models/loader.py",
     "gen_models/noise.py",
     "gen_models/workers.py",
@@ -26,7 +27,9 @@ SHARED = (
     "gen_models/measures",
     "gen_models/layers",
     "gen_models/bijections",
+    "pipelines/ledger.py",
     "pipelines/play.py",
+    "pipelines/store.py",
 )
 
 

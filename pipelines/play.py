@@ -5,6 +5,7 @@ reports onwards and stops it by no longer iterating.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from math import ceil, isfinite
 from pathlib import Path
@@ -17,10 +18,11 @@ from gen_models import checkpoint
 from gen_models.build import build_model, build_optimisers
 from gen_models.contracts import Sampler, WarmStart, objectives_of
 from gen_models.engine import Report, Training, fit
-from gen_models.errors import DivergedError
+from gen_models.errors import CheckpointError, DivergedError
 from gen_models.loader import Batches
 from gen_models.measures import evaluating, median_bandwidth, unit_scale, validation
 from gen_models.noise import Noise
+from gen_models.workers import first_worker_says
 from pipelines.ledger import Ledger
 from pipelines.store import Dataset, open_folder
 
@@ -67,32 +69,43 @@ def task_of(conf: Mapping[str, Any], data: Path, *, seed: int, steps: int, folde
 
 def play(task: Task, *, rank: int = 0, world: int = 1, device: str = "cpu") -> Iterator[Record]:
     """Resume or begin the task, and yield a record at each report; rank 0 writes the ledger."""
+    ledger = Ledger(Path(task.folder))
+    with ledger.hold() if rank == 0 else nullcontext():
+        yield from _play(task, ledger, rank, world, device)
+
+
+def _play(task: Task, ledger: Ledger, rank: int, world: int, device: str) -> Iterator[Record]:
     torch.set_num_threads(task.conf["threads"])
-    conf, dataset, ledger = task.conf, open_folder(Path(task.data)), Ledger(Path(task.folder))
-    noise = Noise(task.seed, rank=rank, world=world)
-    model = build_model(conf["model"], task.seed)
-    training = Training(model.to(device), build_optimisers(conf["optim"], model))
-    best = ledger.resume(training) if rank == 0 else _resume_silently(ledger, training)
+    conf, dataset = task.conf, open_folder(Path(task.data))
+    training = build_training(conf, task.seed, device)
+    best = _resume(ledger, training, task.seed, rank, device)
+    model = training.model
     if training.step == 0 and isinstance(model, WarmStart):
         with torch.no_grad():
-            model.warm_start(dataset.rows("train")[:WARM_ROWS].to(device), Noise(task.seed))
+            model.warm_start(_first_rows(dataset, WARM_ROWS).to(device), Noise(task.seed))
     batches = Batches(_source(dataset, device), conf["batch_size"], task.seed, rank=rank, world=world, device=device)
     check = Validation(dataset, conf["metric"], device)
+    noise = Noise(task.seed, rank=rank, world=world)
     options = {"steps": task.steps, "order": conf["order"], "clip_norm": conf["clip_norm"]}
     for report in fit(training, batches, noise, report_every=task.report_every, **options):
         metrics = {**report.terms, **_moves(report), **check(training)}
         value = metrics[f"validation.{conf['metric']}"]
-        is_last = report.step == task.steps
-        is_saved = is_last or report.step % task.checkpoint_every == 0
+        is_saved = report.step == task.steps or report.step % task.checkpoint_every == 0
         if rank == 0:
             ledger.record(report.step, metrics, None if task.is_trial else _samples(training, task))
             if conf["keep"] == "last" or not best or value < best["value"]:
                 best = {"value": value, "step": report.step}
                 if not task.is_trial:
-                    checkpoint.save_model(ledger.best, conf["model"], training.model)
+                    checkpoint.save_model(ledger.best, conf["model"], model)
             if is_saved:
-                checkpoint.save_training(ledger.latest, conf["model"], training, best)
+                checkpoint.save_training(ledger.latest, conf["model"], training, {"seed": task.seed, "best": best})
         yield Record(report.step, metrics, value, is_saved)
+
+
+def build_training(conf: Mapping[str, Any], seed: int, device: str = "cpu") -> Training:
+    """A configuration's model and optimisers before step 1. Raises ConfigError for what cannot be built."""
+    model = build_model(conf["model"], seed).to(device)
+    return Training(model, build_optimisers(conf["optim"], model))
 
 
 def play_to_the_end(task: Task, *, rank: int = 0, **place: Any) -> Iterator[Record]:
@@ -107,9 +120,16 @@ def play_to_the_end(task: Task, *, rank: int = 0, **place: Any) -> Iterator[Reco
         yield Record(last, {}, WORST, is_saved=True)
 
 
-def _resume_silently(ledger: Ledger, training: Training) -> dict[str, Any]:
-    """Workers after the first read the same checkpoint and write nothing."""
-    return checkpoint.load_training(ledger.latest, training) if ledger.latest.exists() else {}
+def _resume(ledger: Ledger, training: Training, seed: int, rank: int, device: str) -> dict[str, Any]:
+    """The best so far. Rank 0 brings the ledger in order and says where to go on; the others read what it read."""
+    notes = ledger.resume(training) if rank == 0 else {}
+    step = first_worker_says(training.step, device)
+    if rank != 0 and step:
+        notes = checkpoint.load_training(ledger.latest, training)
+    if notes.get("seed", seed) != seed:
+        raise CheckpointError(f"{ledger.latest}: seed {notes['seed']} cannot go on with seed {seed}; remove the folder")
+    assert training.step == step, (rank, training.step, step)
+    return notes.get("best", {})
 
 
 class Validation:
@@ -119,7 +139,7 @@ class Validation:
         self._metric = metric
         self._rows = dataset.rows("validation").to(device)
         self._units = {"levels": dataset.levels, "statistics": dataset.manifest["statistics"]}
-        train = unit_scale(dataset.rows("train")[:BANDWIDTH_ROWS].to(device), **self._units)
+        train = unit_scale(_first_rows(dataset, BANDWIDTH_ROWS).to(device), **self._units)
         self._bandwidth = median_bandwidth(train)
 
     def __call__(self, training: Training) -> dict[str, float]:
@@ -135,6 +155,11 @@ class Validation:
             if not isfinite(value):
                 raise DivergedError(f"step {training.step}: validation {name} is {value}; lower the learning rates")
         return {f"validation.{name}": value for name, value in found.items()}
+
+
+def _first_rows(dataset: Dataset, count: int) -> torch.Tensor:
+    """A fair draw of training rows (a split is in random order), without reading the others."""
+    return torch.from_numpy(np.array(dataset.x("train")[:count], dtype=np.float32))
 
 
 def _source(dataset: Dataset, device: str) -> np.ndarray | torch.Tensor:

@@ -7,7 +7,6 @@
 """
 
 import argparse
-import fcntl
 import os
 import select
 import shutil
@@ -16,13 +15,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from gen_models.errors import GenModelsError
-from pipelines import paths
+from pipelines import locks, paths
 
 LOCK_WAIT_SECONDS = 20.0
+SECONDS_TO_END = 5.0
+STOPS = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated")}  # exit code, in words
 
 
 class StageBusyError(GenModelsError):
@@ -32,15 +33,13 @@ class StageBusyError(GenModelsError):
 def run(main: Callable[[list[str]], None]) -> None:
     """Run a stage's main on sys.argv; an error for people is one line and exit code 1."""
     end_with_parent()
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in STOPS:
+        signal.signal(number, _stop)
     try:
         main(sys.argv[1:])
     except GenModelsError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("interrupted: what was saved stays; run the same command to continue", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 def argument(argv: list[str], verb: str, name: str, doc: str | None) -> str:
@@ -83,7 +82,12 @@ def hold(output: Path) -> Iterator[None]:
     path = paths.work("locks", _slug(output) + ".lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
-        _lock(file, output)
+        if not locks.take(file, within_seconds=LOCK_WAIT_SECONDS):
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise StageBusyError(
+                f"{output}: process {holder} is writing it; wait for it to end, or stop it with `kill {holder}`"
+            )
         file.seek(0)
         file.truncate()
         file.write(str(os.getpid()))
@@ -100,7 +104,7 @@ def dvc_ancestor() -> int | None:
             parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
         except (OSError, ValueError):
             return None
-        if any(word == b"dvc" or word.endswith(b"/dvc") for word in words[:3]):
+        if any(word.rpartition(b"/")[2] == b"dvc" for word in words[:2]) or words[1:3] == [b"-m", b"dvc"]:
             return pid
         pid = parent
     return None
@@ -113,11 +117,16 @@ def when_process_ends(pid: int, act: Callable[[], None]) -> None:
     except ProcessLookupError:
         act()
         return
+    except OSError:  # a kernel or a sandbox without pidfds
+        descriptor = None
 
     def watch() -> None:
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        poll.poll()
+        if descriptor is not None:
+            poll = select.poll()
+            poll.register(descriptor, select.POLLIN)
+            poll.poll()
+        while descriptor is None and Path(f"/proc/{pid}").exists():
+            time.sleep(0.5)
         act()
 
     threading.Thread(target=watch, daemon=True, name=f"watch-{pid}").start()
@@ -126,28 +135,23 @@ def when_process_ends(pid: int, act: Callable[[], None]) -> None:
 def end_with_parent() -> None:
     """End this process, and what it started, when the dvc that started it is gone."""
     if (pid := dvc_ancestor()) and hasattr(os, "pidfd_open"):
-        when_process_ends(pid, lambda: os._exit(143))
+        when_process_ends(pid, _end)
 
 
-def _terminate(signum: int, frame: object) -> None:
-    """SIGTERM: as Ctrl-C, but with exit code 143."""
-    print("terminated: what was saved stays; run the same command to continue", file=sys.stderr)
-    raise SystemExit(143)
+def _end() -> None:
+    """As SIGTERM, which lets the run be marked killed; at once if that does not help."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(SECONDS_TO_END)
+    os._exit(STOPS[signal.SIGTERM][0])
 
 
-def _lock(file, output: Path) -> None:
-    deadline = time.monotonic() + LOCK_WAIT_SECONDS
-    while True:
-        with suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        if time.monotonic() > deadline:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
-            raise StageBusyError(
-                f"{output}: process {holder} is writing it; wait for it to end, or stop it with `kill {holder}`"
-            )
-        time.sleep(0.2)
+def _stop(number: int, frame: object) -> None:
+    """SIGINT, SIGTERM: one line, what is open is closed, the exit code that shells expect; the second time at once."""
+    code, word = STOPS[signal.Signals(number)]
+    for other in STOPS:
+        signal.signal(other, lambda number, frame: os._exit(code))
+    print(f"{word}: what was saved stays; run the same command to continue", file=sys.stderr, flush=True)
+    raise SystemExit(code)
 
 
 def _slug(output: Path) -> str:

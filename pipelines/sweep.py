@@ -11,17 +11,15 @@ Talwalkar, 2016) decides each rung from the ledgers when all its trials are ther
 """
 
 import json
-import shutil
-import time
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 from gen_models.errors import GenModelsError
 from pipelines import config, figures, lineage, paths, tracking
-from pipelines.cluster_session import ClusterError, cluster, cpus
+from pipelines.cluster_session import ClusterError, cluster, cpus, in_thread, ray_folder
 from pipelines.ledger import Ledger
-from pipelines.play import WORST, Task, play_to_the_end, task_of
+from pipelines.play import WORST, Task, build_training, play_to_the_end, task_of
 from pipelines.progress import Progress
 from pipelines.search import settings
 from pipelines.stage import argument, produce, run
@@ -69,12 +67,13 @@ def plan(conf: dict[str, Any], data: str, seed: int, folder: Path) -> list[tuple
     """(override, task) of each trial; all trials share the seed, so that they differ by their setting alone."""
     planned = []
     for index, override in enumerate(settings(conf, seed)):
+        chosen = config.override(conf, override)
         task = task_of(
-            config.override(conf, override),
+            chosen,
             paths.out("data", data),
             seed=seed,
             steps=conf["budget"]["trial_steps"],
-            folder=folder / f"trial_{index:04d}",
+            folder=folder / f"trial_{index:04d}-{lineage.sha256_json(chosen)[:8]}",
             is_trial=True,
         )
         planned.append((override, task))
@@ -96,15 +95,23 @@ def play_trials(key: str, conf: dict[str, Any], trials: list[tuple[dict[str, Any
 
 
 def _play(key: str, conf: dict[str, Any], tasks: list[Task], until: int) -> None:
+    """Each task to step `until`, or to where the scheduler or a loss that is not finite stops it."""
     unfinished = [task for task in tasks if not Ledger(Path(task.folder)).is_finished(until)]
     if not unfinished:
         return
+    for task in unfinished:
+        build_training(task.conf, task.seed)  # a setting that cannot be built is said before a cluster starts
     with cluster() as ray:
         if cpus(ray) < 1:
             raise ClusterError(f"sweep {key}: the cluster has no free CPU; a trial needs one")
         progress = Progress(f"sweep {key}", len(tasks), "trial")
         tune_trials(ray, conf, unfinished, until, progress, done=len(tasks) - len(unfinished), at_once=cpus(ray))
         progress.close()
+    for ledger in (Ledger(Path(task.folder)) for task in unfinished):
+        if not ledger.is_finished(until):
+            if conf["sweep"]["scheduler"] != "asha" or not ledger.history():
+                raise SweepError(f"sweep {key}: {ledger.folder} is not finished; run the same command to continue")
+            ledger.stop()
 
 
 def tune_trials(
@@ -126,7 +133,6 @@ def tune_trials(
             self.done += 1
             progress.show(self.done, f"best {conf['metric']} {self.best:.4g}")
 
-    experiment = paths.work("ray", f"tune-{time.time_ns()}")
     scheduler = None
     if conf["sweep"]["scheduler"] == "asha":
         grace = max(1, until // conf["sweep"]["eta"] ** (conf["sweep"]["rungs"] - 1))
@@ -138,24 +144,22 @@ def tune_trials(
             grace_period=grace,
             reduction_factor=conf["sweep"]["eta"],
         )
-    tuner = tune.Tuner(
-        tune.with_resources(trial, {"cpu": 1}),
-        param_space={"task": tune.grid_search([{**task.as_json(), "steps": until} for task in tasks])},
-        tune_config=tune.TuneConfig(
-            reuse_actors=True, max_concurrent_trials=at_once, scheduler=scheduler, trial_dirname_creator=str
-        ),
-        run_config=tune.RunConfig(
-            name=experiment.name,
-            storage_path=str(experiment.parent),
-            verbose=0,
-            callbacks=[Watch()],
-            failure_config=tune.FailureConfig(max_failures=TRIAL_RESTARTS),
-        ),
-    )
-    try:
-        results = tuner.fit()
-    finally:
-        shutil.rmtree(experiment, ignore_errors=True)
+    with ray_folder("tune") as experiment:
+        tuner = tune.Tuner(
+            tune.with_resources(trial, {"cpu": 1}),
+            param_space={"task": tune.grid_search([{**task.as_json(), "steps": until} for task in tasks])},
+            tune_config=tune.TuneConfig(
+                reuse_actors=True, max_concurrent_trials=at_once, scheduler=scheduler, trial_dirname_creator=str
+            ),
+            run_config=tune.RunConfig(
+                name=experiment.name,
+                storage_path=str(experiment.parent),
+                verbose=0,
+                callbacks=[Watch()],
+                failure_config=tune.FailureConfig(max_failures=TRIAL_RESTARTS),
+            ),
+        )
+        results = in_thread(tuner.fit)
     if results.errors:
         raise SweepError(f"{results.num_errors} trials failed; the first: {_last_line(results.errors[0])}")
 

@@ -14,11 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gen_models.errors import DivergedError, GenModelsError
+from gen_models import checkpoint
+from gen_models.errors import CheckpointError, ConfigError, DivergedError, GenModelsError
+from gen_models.workers import first_worker_says
 from pipelines import config, figures, lineage, paths, tracking
-from pipelines.cluster_session import ClusterError, cluster, cpus, gpus
+from pipelines.cluster_session import ClusterError, cluster, cpus, gpus, in_thread, ray_folder
 from pipelines.ledger import Ledger
-from pipelines.play import Task, play_to_the_end, task_of
+from pipelines.play import Task, build_training, play_to_the_end, task_of
 from pipelines.progress import Progress
 from pipelines.stage import argument, produce, run
 from pipelines.store import open_data, open_folder
@@ -35,8 +37,8 @@ def main(argv: list[str]) -> None:
     key = argument(argv, "train", "RUN", __doc__)
     params = config.params()
     line = params.run(key)
-    best = json.loads(paths.out("sweep", str(line.setting), "best.json").read_text())
-    conf = config.override(config.compose(line.model, line.data, params.budget), best["override"])
+    setting = best_setting(str(line.setting))
+    conf = config.override(config.compose(line.model, line.data, params.budget), setting)
     if conf["batch_size"] % params.workers:
         raise GenModelsError(
             f"params.yaml: workers: {params.workers} does not divide the batch_size {conf['batch_size']} "
@@ -53,16 +55,26 @@ def main(argv: list[str]) -> None:
             folder=scratch,
             is_trial=False,
         )
+        build_training(conf, params.seed)  # what cannot be built is said before a cluster starts
         recorder = tracking.Recorder(facts)
         with Follower(key, task, recorder):
             ledger = Ledger(scratch)
             if not ledger.is_finished(task.steps):
                 fit(key, task, params.workers)
             if reason := ledger.diverged():
+                recorder.diverged(reason)
                 raise DivergedError(f"train {key}: {reason}; the best model before that is {ledger.best}")
         hand_over(task, facts, folder)
         recorder.finish("FINISHED", folder / "checkpoint")
-    shutil.rmtree(scratch)
+    remove(scratch)
+
+
+def best_setting(sweep: str) -> dict[str, Any]:
+    """{dotted key: value} that a sweep found best."""
+    path = paths.out("sweep", sweep, "best.json")
+    if not path.is_file():
+        raise ConfigError(f"{path} is not there: run `dvc repro sweep@{sweep}` first")
+    return json.loads(path.read_text())["override"]
 
 
 def lineage_of(
@@ -110,25 +122,26 @@ def fit_workers(
             f"params.yaml: workers: {workers} is more than the {cpus(ray)} CPUs of the cluster; "
             f"lower it, or point RAY_ADDRESS at a larger cluster"
         )
-    experiment = paths.work("ray", f"train-{key}-{time.time_ns()}")
-    trainer = TorchTrainer(
-        worker or play_and_report,
-        train_loop_config={"task": task.as_json(), "seconds_between_reports": SECONDS_BETWEEN_REPORTS, **more},
-        scaling_config=ScalingConfig(num_workers=workers, use_gpu=use_gpu),
-        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
-        run_config=RunConfig(
-            name=experiment.name,
-            storage_path=str(experiment.parent),
-            checkpoint_config=CheckpointConfig(num_to_keep=1),
-            failure_config=FailureConfig(max_failures=WORKER_RESTARTS, controller_failure_limit=2),  # type: ignore[call-arg]
-        ),
-    )
     try:
-        trainer.fit()
+        with ray_folder("train") as experiment:
+            trainer = TorchTrainer(
+                worker or play_and_report,
+                train_loop_config={"task": task.as_json(), "seconds_between_reports": SECONDS_BETWEEN_REPORTS, **more},
+                scaling_config=ScalingConfig(num_workers=workers, use_gpu=use_gpu),
+                torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
+                run_config=RunConfig(
+                    name=experiment.name,
+                    storage_path=str(experiment.parent),
+                    checkpoint_config=CheckpointConfig(num_to_keep=1),
+                    failure_config=FailureConfig(
+                        max_failures=WORKER_RESTARTS,
+                        controller_failure_limit=2,  # type: ignore[call-arg]
+                    ),
+                ),
+            )
+            in_thread(trainer.fit)
     except ray.train.TrainingFailedError as error:
         raise _reason(error, key, Path(task.folder) / "error.log") from error
-    finally:
-        shutil.rmtree(experiment, ignore_errors=True)
 
 
 def play_and_report(configuration: dict[str, Any]) -> None:
@@ -140,12 +153,12 @@ def play_and_report(configuration: dict[str, Any]) -> None:
     task = Task(**configuration["task"])
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
+    device = str(get_device())
     reported = time.monotonic()
-    for record in play_to_the_end(task, rank=rank, world=world, device=str(get_device())):
+    for record in play_to_the_end(task, rank=rank, world=world, device=device):
         is_last = record.step == task.steps or not record.metrics
-        if not record.is_saved or not _all_agree(
-            is_last or time.monotonic() - reported > configuration["seconds_between_reports"], world
-        ):
+        is_due = is_last or time.monotonic() - reported > configuration["seconds_between_reports"]
+        if not record.is_saved or not first_worker_says(int(is_due), device):  # a report is a barrier
             continue
         latest = Ledger(Path(task.folder)).latest
         saved = Checkpoint.from_directory(str(latest)) if rank == 0 and latest.is_dir() else None
@@ -156,13 +169,26 @@ def play_and_report(configuration: dict[str, Any]) -> None:
 
 
 def hand_over(task: Task, facts: dict[str, Any], folder: Path) -> None:
-    """The stage's output: the best checkpoint, the history, the samples and the lineage."""
+    """The stage's output: the best checkpoint, verified, the history, the samples and the lineage."""
     ledger = Ledger(Path(task.folder))
+    try:
+        checkpoint.verify(ledger.best)
+    except CheckpointError as error:
+        remove(ledger.folder)
+        raise TrainingError(f"{error}; its training was removed, run the same command to begin it again") from None
     shutil.copytree(ledger.best, folder / "checkpoint")
     shutil.copy(ledger.history_path, folder / "history.jsonl")
     if (ledger.folder / "samples").is_dir():
         shutil.copytree(ledger.folder / "samples", folder / "samples")
     (folder / "lineage.json").write_text(json.dumps(facts, indent=1, sort_keys=True))
+
+
+def remove(folder: Path) -> None:
+    """All of a ledger or none of it: a kill in the middle leaves nothing that could be taken for a finished one."""
+    doomed = folder.with_name(f".{folder.name}.removed")
+    shutil.rmtree(doomed, ignore_errors=True)
+    folder.rename(doomed)
+    shutil.rmtree(doomed)
 
 
 class Follower:
@@ -185,7 +211,7 @@ class Follower:
         if error is None:
             self._catch_up()
         else:
-            self._recorder.finish("KILLED" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "FAILED", None)
+            self._recorder.finish("KILLED" if isinstance(error, SystemExit) else "FAILED", None)
         self._progress.close()
 
     def _follow(self) -> None:
@@ -203,17 +229,6 @@ class Follower:
             if picture is not None:
                 self._recorder.log_samples(line["step"], picture)
             self._progress.show(line["step"], f"{metric} {line['metrics'][metric]:.4g}")
-
-
-def _all_agree(wish: bool, world: int) -> bool:
-    """A report is a barrier: the first worker's clock decides for all."""
-    if world == 1:
-        return wish
-    import torch
-
-    decision = torch.tensor([int(wish)])
-    torch.distributed.broadcast(decision, src=0)
-    return bool(decision.item())
 
 
 def _reason(error: Exception, key: str, log: Path) -> TrainingError:

@@ -130,7 +130,7 @@ def test_a_lost_store_is_rebuilt_by_sync_and_the_graph_stays_up_to_date(project)
     done = call(project, "gen-models", "sync")
     assert done.returncode == 0, done.stdout + done.stderr
     assert set(candidates(project)) == set(LINES)
-    assert repro(project) <= {"report"}
+    assert not {stage for stage in repro(project) if stage.startswith(("sweep", "train", "evaluate"))}
 
 
 def test_a_registered_model_answers_on_the_command_line(project):

@@ -1,13 +1,17 @@
 """A training that is cut anywhere and begun again ends where the straight one ends; its ledger has each step once."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pipelines import config, paths
+from gen_models.errors import CheckpointError
+from pipelines import config, paths, sweep
 from pipelines.ledger import Ledger
 from pipelines.play import WORST, Task, play, play_to_the_end, task_of
 from pipelines.prepare import main as prepare
+from pipelines.search import settings
 from tests.project import make_project
 
 MODELS = ("gmm", "ae", "vae", "realnvp", "sn_wgan")
@@ -65,6 +69,41 @@ def test_a_torn_last_line_and_a_torn_checkpoint_cost_time_and_nothing_else(proje
     assert files(tmp_path / "torn") == files(tmp_path / "straight")
 
 
+@pytest.mark.parametrize("name", ["resume.json", "manifest.json", "resume.safetensors"])
+def test_a_damaged_latest_is_not_finished_and_is_played_again(project, tmp_path, name):
+    done = task("ae", tmp_path / "run")
+    straight = list(play(done))
+    (tmp_path / "run" / "latest" / name).write_bytes(b"{")
+    assert not Ledger(tmp_path / "run").is_finished(done.steps)
+    assert list(play(done)) == straight
+
+
+def test_a_ledger_has_one_writer_at_a_time(project, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.ledger.WAIT_SECONDS", 0.1)
+    first = play(task("ae", tmp_path / "run"))
+    next(first)
+    with pytest.raises(CheckpointError, match="another process is writing it"):
+        next(play(task("ae", tmp_path / "run")))
+    first.close()
+    assert next(play(task("ae", tmp_path / "run"))).step
+
+
+def test_another_seed_does_not_go_on_with_a_checkpoint(project, tmp_path):
+    begun = task("ae", tmp_path / "run")
+    list(play(begun))
+    with pytest.raises(CheckpointError, match="seed 1 cannot go on with seed 2"):
+        next(play(replace(begun, seed=2, steps=48)))
+
+
+def test_a_trials_folder_is_named_by_its_setting(project, tmp_path, monkeypatch):
+    """Other settings of the same index must not find the ledger of the old ones."""
+    conf = config.compose("vae", "digits", "tiny")
+    before = {t.folder for _, t in sweep.plan(conf, "digits", 0, tmp_path)}
+    monkeypatch.setattr(sweep, "settings", lambda conf, seed: settings(conf, seed + 1))
+    after = {t.folder for _, t in sweep.plan(conf, "digits", 0, tmp_path)}
+    assert len(before & after) == 1  # the first trial is the conf as it stands, whatever the seed
+
+
 def test_a_finished_task_has_nothing_left_to_do(project, tmp_path):
     done = task("ae", tmp_path / "done")
     assert not Ledger(tmp_path / "done").is_finished(done.steps)
@@ -77,7 +116,8 @@ def test_a_finished_task_has_nothing_left_to_do(project, tmp_path):
 
 def test_the_best_checkpoint_is_that_of_the_lowest_metric(project, tmp_path):
     records = list(play(task("vae", tmp_path / "run", **{"optim.vae.lr": 0.05})))
-    assert Ledger(tmp_path / "run").best_step() == min(records, key=lambda record: record.value).step
+    resume = json.loads((tmp_path / "run" / "latest" / "resume.json").read_text())
+    assert resume["notes"]["best"]["step"] == min(records, key=lambda record: record.value).step
 
 
 def test_a_diverged_trial_ends_with_a_finite_worst_value_and_says_why(project, tmp_path):

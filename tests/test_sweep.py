@@ -77,14 +77,18 @@ def test_asha_stops_trials_whose_trajectories_are_those_of_the_unstopped(project
     for history, whole in zip(histories(trials), unpacked, strict=True):
         assert 1 <= len(history) <= len(whole)
         assert history == whole[: len(history)]
-    assert any(len(history) == len(unpacked[0]) for history in histories(trials))
+    lengths = [len(history) for history in histories(trials)]
+    assert max(lengths) == len(unpacked[0])
+    assert min(lengths) < len(unpacked[0]), "nothing was stopped"
+    sweep.play_trials("vae-digits", conf("asha"), trials)
+    assert [len(history) for history in histories(trials)] == lengths, "what was stopped was played on"
 
 
 def test_a_trial_that_fails_is_one_line(project):
     trials = sweep.plan(conf("none"), "digits", 0, project / "work" / "broken")
     for _, task in trials:
-        task.conf["model"]["latent"] = 0
-    with pytest.raises(GenModelsError, match="latent") as caught:
+        task.conf["batch_size"] = 10**6  # what only the trial itself finds out
+    with pytest.raises(GenModelsError, match="batch_size") as caught:
         sweep.play_trials("vae-digits", conf("none"), trials)
     assert "\n" not in str(caught.value)
 

@@ -42,6 +42,10 @@ class Recorder:
         self._pictures[step] = picture
         return self._deliver()
 
+    def diverged(self, reason: str) -> bool:
+        """Why the training has no result."""
+        return self._attempt(lambda: self.run.tag("diverged", reason))
+
     def finish(self, status: str, checkpoint: Path | None = None) -> bool:
         """All that waits, the checkpoint's files, and how the training ended: FINISHED, FAILED or KILLED."""
 
