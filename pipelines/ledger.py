@@ -66,13 +66,15 @@ class Ledger:
         history = self.history()
         return history[-1].get("diverged") if history else None
 
-    def record(self, step: int, metrics: Mapping[str, float], samples: np.ndarray | None) -> None:
+    def keep_samples(self, step: int, samples: np.ndarray) -> None:
+        """Draws at a step; 0 is before the first."""
+        path = self.folder / "samples" / f"step_{step:08d}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, samples, allow_pickle=False)
+
+    def record(self, step: int, metrics: Mapping[str, float]) -> None:
         """Write one report; the line is on disk when this returns."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        if samples is not None:
-            path = self.folder / "samples" / f"step_{step:08d}.npy"
-            path.parent.mkdir(exist_ok=True)
-            np.save(path, samples, allow_pickle=False)
         self._append({"step": step, "metrics": dict(metrics)})
 
     def diverge(self, step: int, reason: str) -> None:

@@ -85,6 +85,9 @@ def _play(task: Task, ledger: Ledger, rank: int, world: int, device: str) -> Ite
             model.warm_start(_first_rows(dataset, WARM_ROWS).to(device), Noise(task.seed))
     batches = Batches(_source(dataset, device), conf["batch_size"], task.seed, rank=rank, world=world, device=device)
     check = Validation(dataset, conf["metric"], device)
+    draws = rank == 0 and not task.is_trial and isinstance(model, Sampler)
+    if draws and training.step == 0:  # what training begins with
+        ledger.keep_samples(0, _samples(training, task.seed))
     noise = Noise(task.seed, rank=rank, world=world)
     options = {"steps": task.steps, "order": conf["order"], "clip_norm": conf["clip_norm"]}
     for report in fit(training, batches, noise, report_every=task.report_every, **options):
@@ -92,7 +95,9 @@ def _play(task: Task, ledger: Ledger, rank: int, world: int, device: str) -> Ite
         value = metrics[f"validation.{conf['metric']}"]
         is_saved = report.step == task.steps or report.step % task.checkpoint_every == 0
         if rank == 0:
-            ledger.record(report.step, metrics, None if task.is_trial else _samples(training, task))
+            if draws:
+                ledger.keep_samples(report.step, _samples(training, task.seed))
+            ledger.record(report.step, metrics)
             if conf["keep"] == "last" or not best or value < best["value"]:
                 best = {"value": value, "step": report.step}
                 if not task.is_trial:
@@ -172,11 +177,9 @@ def _moves(report: Report) -> dict[str, float]:
     return {f"moves.{name}": float(count) for name, count in report.moves.items()}
 
 
-def _samples(training: Training, task: Task) -> np.ndarray | None:
+def _samples(training: Training, seed: int) -> np.ndarray:
     """Draws at a fixed noise, so that grids of different steps compare."""
     model = training.model
-    if not isinstance(model, Sampler):
-        return None
+    assert isinstance(model, Sampler)
     with evaluating(model):
-        draws = model.sample(SAMPLES, Noise(task.seed))
-    return draws.cpu().numpy()
+        return model.sample(SAMPLES, Noise(seed)).cpu().numpy()

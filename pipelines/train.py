@@ -223,12 +223,17 @@ class Follower:
         for line in self._ledger.history():
             if line["step"] <= self._seen or "diverged" in line:
                 continue
-            self._seen = line["step"]
+            if not self._seen:
+                self._draw(0)
             self._recorder.log(line["step"], line["metrics"])
-            picture = figures.step_picture(self._ledger.folder, line["step"], self._dataset)
-            if picture is not None:
-                self._recorder.log_samples(line["step"], picture)
+            self._draw(line["step"])
+            self._seen = line["step"]
             self._progress.show(line["step"], f"{metric} {line['metrics'][metric]:.4g}")
+
+    def _draw(self, step: int) -> None:
+        picture = figures.step_picture(self._ledger.folder, step, self._dataset)
+        if picture is not None:
+            self._recorder.log_samples(step, picture)
 
 
 def _reason(error: Exception, key: str, log: Path) -> TrainingError:
