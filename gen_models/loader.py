@@ -85,33 +85,50 @@ class _GatherTensor:
 
 
 class _GatherArray:
-    """Rows of an array, read in the order in which they lie and returned in the order asked for.
+    """Rows of an array in memory or of a mapped file."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, x: np.ndarray):
+        self._rows = Rows(x)
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        return torch.from_numpy(self._rows(rows.numpy()))
+
+
+class Rows:
+    """Rows by their numbers, read in the order in which they lie and returned in the order asked for.
 
     The pages of a mapped file that were touched count as this process's memory until they are let go;
     where the file is larger than RESIDENT_BYTES they are let go in time. They stay in the system's cache
     as long as there is room.
     """
 
-    device = torch.device("cpu")
-
     def __init__(self, x: np.ndarray):
         self.x = np.asarray(x)
         self._map = _read_only_map(x) if x.nbytes > RESIDENT_BYTES else None
-        self._row_bytes = max(x.nbytes // x.shape[0], BYTES_A_ROW_FAULTS)
+        self._row_bytes = max(x.nbytes // max(len(x), 1), 1)
         self._touched = 0
 
-    def __call__(self, rows: Tensor) -> Tensor:
-        wanted = rows.numpy()
+    def __call__(self, wanted: np.ndarray) -> np.ndarray:
         order = wanted.argsort()
         gathered = np.empty((len(wanted), *self.x.shape[1:]), dtype=self.x.dtype)
-        gathered[order] = self.x[wanted[order]]
-        if self._map is not None:
-            self._let_go(self._map, len(wanted))
-        return torch.from_numpy(gathered)
+        for part in self._parts(wanted, order):
+            gathered[part] = self.x[wanted[part]]
+            if self._map is not None:
+                self._let_go(self._map, len(part))
+        return gathered
+
+    def _parts(self, wanted: np.ndarray, order: np.ndarray) -> list[np.ndarray]:
+        """The order, cut so that no part spans more than RESIDENT_BYTES of the file."""
+        if self._map is None:
+            return [order]
+        span = wanted[order] * self._row_bytes // RESIDENT_BYTES
+        return np.split(order, np.flatnonzero(np.diff(span)) + 1)
 
     def _let_go(self, file: mmap.mmap, rows: int) -> None:
-        self._touched += rows * self._row_bytes
-        if self._touched > RESIDENT_BYTES:
+        self._touched += min(rows * max(self._row_bytes, BYTES_A_ROW_FAULTS), RESIDENT_BYTES)
+        if self._touched >= RESIDENT_BYTES:
             file.madvise(mmap.MADV_DONTNEED)
             self._touched = 0
 

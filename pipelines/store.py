@@ -4,8 +4,9 @@ DVC trusts a read-only cache file without hashing it, so a flipped byte would be
 Every reader therefore hashes what it reads; what does not agree with the manifest is an error that names
 the file, what was expected, what was found, and how to get the file back.
 
-    out/data/NAME/  SPLIT.x.npy  SPLIT.y.npy  manifest.json
+    out/data/NAME/  SPLIT.x.npy  SPLIT.y.npy  SPLIT.factors.npy  manifest.json
 
+Rows without labels have no SPLIT.y.npy, rows whose making is not known no SPLIT.factors.npy.
 Arrays are written without pickle and opened memory-mapped: a data set may be larger than memory.
 """
 
@@ -28,6 +29,7 @@ from pipelines import paths
 MANIFEST = "manifest.json"
 FACTS = ("name", "source", "event_shape", "dtype", "levels", "classes", "statistics", "anomaly", "leakage")
 KEYS = (*FACTS, "splits", "sha256")
+KINDS = ("x", "y", "factors")
 CHUNK_BYTES = 16 << 20
 
 
@@ -37,7 +39,7 @@ class Dataset:
 
     name: str
     manifest: dict[str, Any]
-    arrays: dict[str, tuple[np.ndarray, np.ndarray]]
+    arrays: dict[str, dict[str, np.ndarray]]
 
     @property
     def sha256(self) -> str:
@@ -56,19 +58,37 @@ class Dataset:
     def splits(self) -> tuple[str, ...]:
         return tuple(self.arrays)
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of a table's columns; none of other data."""
+        return tuple(self.manifest.get("columns", ()))
+
+    @property
+    def factor_names(self) -> tuple[str, ...]:
+        """What `factors` holds; nothing of data whose making is not known."""
+        return tuple(self.manifest.get("factors", ()))
+
     def x(self, split: str) -> np.ndarray:
         """(rows, *event) as stored, memory-mapped, read-only."""
-        return self._split(split)[0]
+        return self._split(split)["x"]
 
     def y(self, split: str) -> np.ndarray:
-        """(rows,) int64 labels: indices into the manifest's `classes`."""
-        return self._split(split)[1]
+        """(rows,) int64 labels: indices into the manifest's `classes`; rows without labels are of one class, 0."""
+        arrays = self._split(split)
+        return arrays["y"] if "y" in arrays else np.zeros(len(arrays["x"]), dtype=np.int64)
 
-    def rows(self, split: str) -> Float[Tensor, "rows *event"]:
-        """All rows of a split in memory, float32, as stored."""
-        return torch.from_numpy(np.array(self.x(split), dtype=np.float32))
+    def factors(self, split: str) -> np.ndarray:
+        """(rows, len(factor_names)) float32: what each row was made of."""
+        arrays = self._split(split)
+        if "factors" not in arrays:
+            raise DataError(f"{self.name}: the factors of its rows are not known; `factors` is data whose are")
+        return arrays["factors"]
 
-    def _split(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+    def rows(self, split: str, most: int | None = None) -> Float[Tensor, "rows *event"]:
+        """The rows of a split in memory, float32, as stored: all, or the first, which are a fair draw."""
+        return torch.from_numpy(np.array(self.x(split)[:most], dtype=np.float32))
+
+    def _split(self, split: str) -> dict[str, np.ndarray]:
         if split not in self.arrays:
             raise DataError(unknown(f"split of {self.name}", split, self.arrays))
         return self.arrays[split]
@@ -88,12 +108,18 @@ def open_folder(folder: Path) -> Dataset:
     manifest = _read_manifest(folder)
     arrays = {}
     for split, entry in manifest["splits"].items():
-        x, y = (_open_array(folder, manifest, split, kind, entry[kind]) for kind in ("x", "y"))
-        shape, dtype = (entry["rows"], *manifest["event_shape"]), manifest["dtype"]
-        if x.shape != shape or x.dtype != dtype or y.shape != shape[:1] or y.dtype != np.int64:
-            found = f"x {x.shape} {x.dtype}, y {y.shape} {y.dtype}"
-            raise _broken(folder / MANIFEST, f"{split}: x {shape} {dtype}, y {shape[:1]} int64", found)
-        arrays[split] = (x, y)
+        rows = entry["rows"]
+        expected = {
+            "x": ((rows, *manifest["event_shape"]), manifest["dtype"]),
+            "y": ((rows,), "int64"),
+            "factors": ((rows, len(manifest.get("factors", ()))), "float32"),
+        }
+        arrays[split] = {kind: _open_array(folder, split, kind, entry[kind]) for kind in KINDS if entry.get(kind)}
+        for kind, array in arrays[split].items():
+            shape, dtype = expected[kind]
+            if array.shape != shape or array.dtype != dtype:
+                found = f"{array.shape} {array.dtype}"
+                raise _broken(folder / MANIFEST, f"{split}: {kind} {shape} {dtype}", found)
     return Dataset(manifest["name"], manifest, arrays)
 
 
@@ -137,7 +163,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _open_array(folder: Path, manifest: dict[str, Any], split: str, kind: str, entry: dict[str, Any]) -> np.ndarray:
+def _open_array(folder: Path, split: str, kind: str, entry: dict[str, Any]) -> np.ndarray:
     path = folder / f"{split}.{kind}.npy"
     if entry["file"] != path.name:  # a manifest must not lead out of its folder
         raise _broken(folder / MANIFEST, f"file {path.name}", str(entry["file"]))

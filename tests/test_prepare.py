@@ -8,13 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from gen_models.errors import ConfigError, DataError
+from gen_models.errors import ConfigError, DataError, GenModelsError
+from gen_models.measures import unit_scale
 from gen_models.noise import Noise
 from pipelines import prepare as stage
-from pipelines.config import data_conf
+from pipelines.config import data_conf, names
 from pipelines.paths import root
 from pipelines.prepare import leakage, prepare, split_rows
-from pipelines.sources import LOG_DENSITIES, SOURCES, Arrays, digits, two_moons
+from pipelines.sources import LOG_DENSITIES, SOURCES, Arrays, digits, mnist, two_moons
+from pipelines.sources.arrays import Factors
 from pipelines.store import open_data, open_folder
 
 CONF = {
@@ -134,18 +136,134 @@ def test_a_summary_names_leaks_and_the_held_out_class(tmp_path, source):
     assert "duplicates  5 in train/validation, 25 in train/test" in text
 
 
+# --- rows without labels, divided rows, tables, factors
+
+
+def prepared(tmp_path, monkeypatch, arrays, **conf):
+    monkeypatch.setitem(SOURCES, "made", lambda noise: arrays)
+    prepare(tmp_path, "toy", {**CONF, "event_shape": list(arrays.x.shape[1:]), **conf}, seed=0)
+    return open_folder(tmp_path)
+
+
+def test_rows_without_labels_have_no_file_of_them_and_are_of_one_class(tmp_path, monkeypatch):
+    data = prepared(tmp_path, monkeypatch, Arrays(np.random.default_rng(0).normal(size=(40, 2)), None, ()))
+    assert not list(tmp_path.glob("*.y.npy"))
+    assert data.manifest["classes"] == []
+    assert data.y("test").tolist() == [0] * 10
+    assert "10 rows, no labels" in stage.summary(data.manifest)
+
+
+OWN_PARTS = {"train": np.arange(30), "test": np.arange(30, 40)}
+OWN_SPLIT = {"train": 0.8, "validation": 0.2, "test": "own"}
+
+
+def test_a_source_s_own_test_rows_are_the_test_split_and_validation_is_cut_from_train(tmp_path, monkeypatch):
+    x = np.arange(80.0).reshape(40, 2)
+    data = prepared(tmp_path, monkeypatch, Arrays(x, np.arange(40) % 2, ("a", "b"), parts=OWN_PARTS), split=OWN_SPLIT)
+    rows = {split: sorted((data.x(split)[:, 0] / 2).astype(int).tolist()) for split in data.splits}
+    assert rows["test"] == list(range(30, 40))
+    assert sorted(rows["train"] + rows["validation"]) == list(range(30))
+    assert len(rows["validation"]) == 6
+
+
+def test_a_held_out_class_of_a_divided_source_is_in_its_test_rows_only(tmp_path, monkeypatch):
+    x = np.arange(80.0).reshape(40, 2)
+    arrays = Arrays(x, np.arange(40) % 2, ("a", "b"), parts=OWN_PARTS)
+    data = prepared(tmp_path, monkeypatch, arrays, split=OWN_SPLIT, anomaly="b")
+    assert [int((data.y(split) == 1).sum()) for split in data.splits] == [0, 0, 5]
+    assert [len(data.y(split)) for split in data.splits] == [12, 3, 10]
+
+
+@pytest.mark.parametrize(
+    "parts, split, message",
+    [
+        (OWN_PARTS, CONF["split"], "split.test: 0.25, but made has a test part of its own; write test: own"),
+        (OWN_PARTS, {"train": 1.0, "validation": "own", "test": "own"}, "no such part, its parts are train, test"),
+        ({"test": np.arange(40)}, OWN_SPLIT, "made: divided into test without train"),
+    ],
+)
+def test_a_division_that_is_not_the_source_s_is_refused(tmp_path, monkeypatch, parts, split, message):
+    arrays = Arrays(np.arange(80.0).reshape(40, 2), None, (), parts=parts)
+    monkeypatch.setitem(SOURCES, "made", lambda noise: arrays)
+    fails(tmp_path, {**CONF, "split": split}, message, GenModelsError)
+
+
+def test_a_table_keeps_the_names_of_its_columns_and_has_statistics_for_each(tmp_path, monkeypatch):
+    x = np.random.default_rng(0).normal(size=(40, 2)) * [1, 1000] + [0, 5]
+    data = prepared(tmp_path, monkeypatch, Arrays(x, None, (), ("small", "large")))
+    assert data.columns == ("small", "large")
+    train = data.x("train").astype(np.float64)
+    found = data.manifest["statistics"]
+    assert found["mean"] == pytest.approx(train.mean(axis=0), rel=1e-5)
+    assert found["std"] == pytest.approx(train.std(axis=0), rel=1e-5)
+    scaled = unit_scale(data.rows("train"), levels=None, statistics=found)
+    assert scaled.std(dim=0, correction=0).tolist() == pytest.approx([1, 1], rel=1e-4)
+
+
+def test_a_constant_column_is_refused_by_name(tmp_path, source, monkeypatch):
+    x = np.stack([np.arange(40.0), np.full(40, 3.0)], axis=1)
+    monkeypatch.setitem(SOURCES, "made", lambda noise: Arrays(x, None, (), ("a", "b")))
+    fails(
+        tmp_path, CONF, r"made: column 'b' is 3 in every training row.*leave it out with options.drop: \[b\]", DataError
+    )
+
+
+def test_factors_stay_beside_their_rows(tmp_path, monkeypatch):
+    x = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
+    data = prepared(tmp_path, monkeypatch, Arrays(x, None, (), factors=Factors(("one", "two"), 2 * x)))
+    assert data.factor_names == ("one", "two")
+    for split in data.splits:
+        assert np.array_equal(data.factors(split), 2 * data.x(split))
+    (tmp_path / "test.factors.npy").write_bytes(b"other")
+    with pytest.raises(DataError, match=r"test\.factors\.npy: expected"):
+        open_folder(tmp_path)
+
+
+def test_rows_of_another_data_set_have_no_factors(tmp_path, monkeypatch):
+    data = prepared(tmp_path, monkeypatch, Arrays(np.arange(80.0).reshape(40, 2), None, ()))
+    with pytest.raises(DataError, match="factors of its rows are not known"):
+        data.factors("train")
+
+
+def test_axes_of_one_may_be_added_by_the_conf(tmp_path, monkeypatch):
+    x = np.arange(40 * 4, dtype=np.uint8).reshape(40, 2, 2)
+    monkeypatch.setitem(SOURCES, "made", lambda noise: Arrays(x, None, ()))
+    prepare(tmp_path, "toy", {**CONF, "event_shape": [1, 2, 2], "levels": 256}, seed=0)
+    assert open_folder(tmp_path).x("train").shape == (20, 1, 2, 2)
+
+
+def test_whole_numbers_in_images_are_levels(tmp_path, monkeypatch):
+    x = np.random.default_rng(0).integers(0, 256, (40, 1, 2, 2)).astype(float)
+    monkeypatch.setitem(SOURCES, "made", lambda noise: Arrays(x, None, ()))
+    fails(tmp_path, {**CONF, "event_shape": [1, 2, 2]}, "whole numbers 0 .. 25[0-5].*write levels: 256")
+
+
 # --- the data sets that come with the project
 
 
-@pytest.mark.parametrize("name", ["digits", "digits_normal", "two_moons"])
-def test_each_conf_prepares(tmp_path, name):
+@pytest.mark.parametrize("name", names("data"))
+def test_each_conf_prepares(tmp_path, name, monkeypatch):
     conf = data_conf(name)
+    if name in ("mnist", "fashion_mnist"):
+        monkeypatch.setattr(mnist, "_download", offline)
+        try:
+            SOURCES[name](Noise(0))
+        except DataError as error:
+            pytest.skip(str(error))
+    if name == "factors":
+        conf["options"]["rows"] = 2000
     manifest = prepare(tmp_path, name, conf, seed=0)
     data = open_folder(tmp_path)
     assert list(data.event_shape) == conf["event_shape"]
     assert data.levels == conf["levels"]
-    assert not any(manifest["leakage"].values())
-    assert all(len(data.x(split)) >= 100 for split in data.splits)
+    # on the line some of 40,000 float32 numbers are equal by chance: about n^2 2^-24 / 2 of them
+    assert max(manifest["leakage"].values()) <= (40 if data.event_shape == (1,) else 0)
+    assert all(len(data.x(split)) >= 30 for split in data.splits)
+    assert bool(data.columns) == (name in ("breast_cancer", "wine", "iris"))
+
+
+def offline(url):
+    raise OSError("no network in this test")
 
 
 def test_the_held_out_digit_is_in_the_test_split_only(tmp_path):
@@ -221,7 +339,9 @@ def fails(tmp_path, conf, message, error=ConfigError):
         ({"levels": 0}, "levels: 0 is not 2 .. 256"),
         ({"levels": 2.5}, "levels: 2.5 is not 2 .. 256"),
         ({"levels": True}, "levels: True is not"),
-        ({"event_shape": [1, 2]}, r"event_shape: \[1, 2\] is not that of made's rows; write \[2\]"),
+        ({"event_shape": [3]}, r"event_shape: \[3\] is not that of made's rows; write \[2\]"),
+        ({"split": {"train": 0.5, "validation": 0.5, "test": "own"}}, "split.test: own, but made has no such part"),
+        ({"split": {"train": "own", "validation": 0.5, "test": 0.5}}, "split.train: 'own' is not a share"),
         ({"event_shape": None}, r"event_shape: None is not that of made's rows; write \[2\]"),
         ({"split": {"train": 0.5, "validation": 0.3, "test": 0.1}}, "sum to 0.9; make them sum to 1"),
         ({"split": {"train": 0.5, "test": 0.5}}, "the share of 'validation' is missing"),
@@ -332,9 +452,11 @@ def test_an_error_leaves_what_was_prepared_before(project):
 
 
 @pytest.mark.parametrize("argv", [[], ["a", "b"]])
-def test_the_stage_takes_one_name(project, argv):
-    with pytest.raises(ConfigError, match=r"prepare takes one name.*two_moons"):
+def test_the_stage_takes_one_name(project, argv, capsys):
+    with pytest.raises(SystemExit) as ended:
         stage.main(argv)
+    assert ended.value.code == 2
+    assert "usage: gen-models prepare [-h] DATA" in capsys.readouterr().err
 
 
 def test_an_unknown_name_has_a_near_match(project):

@@ -9,16 +9,35 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pipelines.sources import digits, two_moons
+from pipelines.sources import digits, factors, idx, interval, mnist, plane, sklearn_tables, two_moons
 from pipelines.sources.arrays import Arrays
+from pipelines.sources.gaussians import MIXTURES
 
 SOURCES: dict[str, Callable[..., Arrays]] = {
     "digits": digits.digits,
+    "mnist": mnist.mnist,
+    "fashion_mnist": mnist.fashion_mnist,
+    "factors": factors.factors,
+    "breast_cancer": sklearn_tables.breast_cancer,
+    "wine": sklearn_tables.wine,
+    "iris": sklearn_tables.iris,
+    "uniform": interval.uniform,
+    "beta_5_5": interval.beta_5_5,
     "two_moons": two_moons.two_moons,
+    "rings": plane.rings,
+    "checkerboard": plane.checkerboard,
+    "pinwheel": plane.pinwheel,
+    **{name: mixture.draw for name, mixture in MIXTURES.items()},
+    "idx": idx.idx,
 }
 
 LOG_DENSITIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "uniform": interval.uniform_log_density,
+    "beta_5_5": interval.beta_5_5_log_density,
     "two_moons": two_moons.log_density,
+    "rings": plane.rings_log_density,
+    "checkerboard": plane.checkerboard_log_density,
+    **{name: mixture.log_density for name, mixture in MIXTURES.items()},
 }
 
 __all__ = ["LOG_DENSITIES", "SOURCES", "Arrays"]

@@ -18,9 +18,8 @@ import torch
 from jaxtyping import Float
 from scipy.special import logsumexp
 
-from gen_models.errors import ConfigError
 from gen_models.noise import Noise
-from pipelines.sources.arrays import Arrays
+from pipelines.sources.arrays import Arrays, require_rows
 
 CLASSES = ("upper", "lower")
 SCALE, SHIFT = 2.0, np.array([-1.0, -0.2])
@@ -31,8 +30,7 @@ ROWS_AT_ONCE = 4096
 
 def two_moons(noise: Noise, *, rows: int) -> Arrays:
     """x (rows, 2) float32, y 0 on the upper and 1 on the lower moon, in turn."""
-    if isinstance(rows, bool) or not isinstance(rows, int) or rows < 2:
-        raise ConfigError(f"options.rows: {rows!r} is not a number of rows; give an integer of at least 2")
+    require_rows(rows)
     y = np.arange(rows) % 2
     like = torch.empty(0, dtype=torch.float64)
     t = math.pi * noise.uniform("two_moons/angle", (rows,), like).numpy()
