@@ -82,7 +82,7 @@ def _play(task: Task, ledger: Ledger, rank: int, world: int, device: str) -> Ite
     model = training.model
     if training.step == 0 and isinstance(model, WarmStart):
         with torch.no_grad():
-            model.warm_start(_first_rows(dataset, WARM_ROWS).to(device), Noise(task.seed))
+            model.warm_start(dataset.rows("train", WARM_ROWS).to(device), Noise(task.seed))
     batches = Batches(_source(dataset, device), conf["batch_size"], task.seed, rank=rank, world=world, device=device)
     check = Validation(dataset, conf["metric"], device)
     draws = rank == 0 and not task.is_trial and isinstance(model, Sampler)
@@ -144,7 +144,7 @@ class Validation:
         self._metric = metric
         self._rows = dataset.rows("validation").to(device)
         self._units = {"levels": dataset.levels, "statistics": dataset.manifest["statistics"]}
-        train = unit_scale(_first_rows(dataset, BANDWIDTH_ROWS).to(device), **self._units)
+        train = unit_scale(dataset.rows("train", BANDWIDTH_ROWS).to(device), **self._units)
         self._bandwidth = median_bandwidth(train)
 
     def __call__(self, training: Training) -> dict[str, float]:
@@ -160,11 +160,6 @@ class Validation:
             if not isfinite(value):
                 raise DivergedError(f"step {training.step}: validation {name} is {value}; lower the learning rates")
         return {f"validation.{name}": value for name, value in found.items()}
-
-
-def _first_rows(dataset: Dataset, count: int) -> torch.Tensor:
-    """A fair draw of training rows (a split is in random order), without reading the others."""
-    return torch.from_numpy(np.array(dataset.x("train")[:count], dtype=np.float32))
 
 
 def _source(dataset: Dataset, device: str) -> np.ndarray | torch.Tensor:
