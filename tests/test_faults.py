@@ -136,10 +136,11 @@ def test_kill_9_of_the_sweeps_driver(fresh, undisturbed):
     dvc = start(fresh, *GOALS)
 
     def finished() -> list[Path]:
-        ledgers = sorted(fresh.glob("work/sweep/*/*/history.jsonl"))
-        return [p for p in ledgers if p.read_text().count("\n") == 20 and (p.parent / "latest").is_dir()]
+        """Ledgers whose last step is saved: the line alone is written before it is."""
+        saved = sorted(fresh.glob("work/sweep/*/*/latest/resume.json"))
+        return [p.parent.parent / "history.jsonl" for p in saved if json.loads(p.read_text())["step"] == 1500]
 
-    wait(lambda: len(finished()) >= 1 and lines(fresh, "sweep/*/trial_0002") >= 2, "a finished trial and one in play")
+    wait(lambda: len(finished()) >= 1 and lines(fresh, "sweep/*/trial_0002*") >= 2, "a finished trial and one in play")
     driver = next(p for p in psutil.Process(dvc.pid).children(recursive=True) if "pipelines.sweep" in p.cmdline())
     driver.kill()
     assert dvc.wait(PATIENCE) != 0
