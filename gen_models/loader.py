@@ -10,6 +10,7 @@ leaves out other rows.
 """
 
 import mmap
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,8 +21,8 @@ from gen_models.errors import ConfigError
 from gen_models.noise import Noise
 
 STREAM = "batches"
-RESIDENT_BYTES = 256 << 20  # a mapped file may hold about this much of a training's memory before it is let go
-BYTES_A_ROW_FAULTS = 64 << 10  # touching one row maps its neighbourhood too: Linux' fault-around
+RESIDENT_BYTES = 128 << 20  # a mapped file may hold about this much of a training's memory before it is let go
+STATM = Path("/proc/self/statm")
 
 
 class Batches:
@@ -101,22 +102,24 @@ class Rows:
 
     The pages of a mapped file that were touched count as this process's memory until they are let go;
     where the file is larger than RESIDENT_BYTES they are let go in time. They stay in the system's cache
-    as long as there is room.
+    as long as there is room. What one row touches is the system's choice, from 64 kB to whole megabytes:
+    it is measured, not assumed.
     """
 
     def __init__(self, x: np.ndarray):
         self.x = np.asarray(x)
         self._map = _read_only_map(x) if x.nbytes > RESIDENT_BYTES else None
         self._row_bytes = max(x.nbytes // max(len(x), 1), 1)
-        self._touched = 0
+        self._held = _mapped_bytes()
 
     def __call__(self, wanted: np.ndarray) -> np.ndarray:
         order = wanted.argsort()
         gathered = np.empty((len(wanted), *self.x.shape[1:]), dtype=self.x.dtype)
         for part in self._parts(wanted, order):
             gathered[part] = self.x[wanted[part]]
-            if self._map is not None:
-                self._let_go(self._map, len(part))
+            if self._map is not None and _mapped_bytes() - self._held >= RESIDENT_BYTES:
+                self._map.madvise(mmap.MADV_DONTNEED)
+                self._held = _mapped_bytes()
         return gathered
 
     def _parts(self, wanted: np.ndarray, order: np.ndarray) -> list[np.ndarray]:
@@ -126,11 +129,12 @@ class Rows:
         span = wanted[order] * self._row_bytes // RESIDENT_BYTES
         return np.split(order, np.flatnonzero(np.diff(span)) + 1)
 
-    def _let_go(self, file: mmap.mmap, rows: int) -> None:
-        self._touched += min(rows * max(self._row_bytes, BYTES_A_ROW_FAULTS), RESIDENT_BYTES)
-        if self._touched >= RESIDENT_BYTES:
-            file.madvise(mmap.MADV_DONTNEED)
-            self._touched = 0
+
+def _mapped_bytes() -> int:
+    """This process's resident bytes of mapped files; 0 where the system does not say: then nothing is let go."""
+    if not STATM.exists():
+        return 0
+    return int(STATM.read_text().split()[2]) * mmap.PAGESIZE
 
 
 def _read_only_map(x: np.ndarray) -> mmap.mmap | None:

@@ -20,13 +20,20 @@ STAGES = {
     "report": "one page to look at, reports/index.html",
 }
 TOOLS = {
+    "inspect": "PATH: what a file or folder of data holds, and the lines that put it into the graph",
+    "add-data": "NAME PATH: write conf/data/NAME.yaml for it",
     "list": "models, data sets, sweeps and runs that there are",
     "sync": "bring the MLflow store up to what the graph's outputs describe; rebuilds a lost one",
     "predict": "MODEL[@ALIAS] FILE: score, encode, decode or reconstruct rows with a registered model",
     "sample": "MODEL[@ALIAS]: draw from a registered model",
     "ui": "MLflow's pages on http://127.0.0.1:5000",
 }
-MODULES = {"list": "pipelines.listing", "sample": "pipelines.predict"}
+MODULES = {
+    "inspect": "pipelines.inspection",
+    "add-data": "pipelines.add_data",
+    "list": "pipelines.listing",
+    "sample": "pipelines.predict",
+}
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ reports onwards and stops it by no longer iterating.
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from math import ceil, isfinite
+from math import ceil, isfinite, prod
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from pipelines.store import Dataset, open_folder
 
 WARM_ROWS = 10_000  # rows that a data-dependent start sees
 BANDWIDTH_ROWS = 2_000  # of the training rows, for the kernel of mmd
+SOME_BYTES = 32 << 20  # of rows in memory at once for a start, a bandwidth, a validation: they need not be all
 RESIDENT_BYTES = 1 << 30  # as float32
 SAMPLES = 64  # draws of a report's sample grid
 WORST = 1e30  # what a scheduler is told of a diverged trial: finite, and above every metric
@@ -82,7 +83,7 @@ def _play(task: Task, ledger: Ledger, rank: int, world: int, device: str) -> Ite
     model = training.model
     if training.step == 0 and isinstance(model, WarmStart):
         with torch.no_grad():
-            model.warm_start(dataset.rows("train", WARM_ROWS).to(device), Noise(task.seed))
+            model.warm_start(_some(dataset, "train", WARM_ROWS).to(device), Noise(task.seed))
     batches = Batches(_source(dataset, device), conf["batch_size"], task.seed, rank=rank, world=world, device=device)
     check = Validation(dataset, conf["metric"], device)
     draws = rank == 0 and not task.is_trial and isinstance(model, Sampler)
@@ -142,9 +143,9 @@ class Validation:
 
     def __init__(self, dataset: Dataset, metric: str, device: str):
         self._metric = metric
-        self._rows = dataset.rows("validation").to(device)
+        self._rows = _some(dataset, "validation").to(device)
         self._units = {"levels": dataset.levels, "statistics": dataset.manifest["statistics"]}
-        train = unit_scale(dataset.rows("train", BANDWIDTH_ROWS).to(device), **self._units)
+        train = unit_scale(_some(dataset, "train", BANDWIDTH_ROWS).to(device), **self._units)
         self._bandwidth = median_bandwidth(train)
 
     def __call__(self, training: Training) -> dict[str, float]:
@@ -160,6 +161,12 @@ class Validation:
             if not isfinite(value):
                 raise DivergedError(f"step {training.step}: validation {name} is {value}; lower the learning rates")
         return {f"validation.{name}": value for name, value in found.items()}
+
+
+def _some(dataset: Dataset, split: str, most: int | None = None) -> torch.Tensor:
+    """The first rows of a split, a fair draw: at most so many, and no more than SOME_BYTES hold."""
+    fit = max(SOME_BYTES // (4 * prod(dataset.event_shape)), 1)
+    return dataset.rows(split, fit if most is None else min(most, fit))
 
 
 def _source(dataset: Dataset, device: str) -> np.ndarray | torch.Tensor:

@@ -123,8 +123,8 @@ def split_rows(
 
 def leakage(x: np.ndarray, splits: Mapping[str, np.ndarray], dtype: np.dtype | None = None) -> dict[str, int]:
     """{"train/test": n, ...}: n rows of the second split are, byte for byte, rows of the first, as stored."""
-    digests = {split: _digests(x, rows, dtype or x.dtype) for split, rows in splits.items()}
-    return {f"{a}/{b}": int(np.isin(digests[b], digests[a]).sum()) for a, b in itertools.combinations(splits, 2)}
+    found = {split: digests(x, rows, dtype or x.dtype) for split, rows in splits.items()}
+    return {f"{a}/{b}": int(np.isin(found[b], found[a]).sum()) for a, b in itertools.combinations(splits, 2)}
 
 
 def summary(manifest: Mapping[str, Any]) -> str:
@@ -151,6 +151,14 @@ def blocks_of(array: np.ndarray, rows: np.ndarray, dtype: np.dtype) -> Iterator[
     at_once = max(CHUNK_BYTES // max(row_bytes, 1), 1)
     for start in range(0, len(rows), at_once):
         yield read(rows[start : start + at_once]).astype(dtype, copy=False)
+
+
+def digests(x: np.ndarray, rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """(rows,) hashes of 16 bytes: equal for equal rows."""
+    found, blocks = np.empty(len(rows), dtype="S16"), blocks_of(x, np.sort(rows), dtype)
+    for i, row in enumerate(itertools.chain.from_iterable(blocks)):
+        found[i] = blake2b(row.tobytes(), digest_size=16).digest()
+    return found
 
 
 def _known(arrays: Arrays) -> dict[str, Any]:
@@ -192,14 +200,6 @@ def _rounded(values: np.ndarray) -> float | list[float]:
     if values.ndim:
         return [float(f"{value:.{DIGITS}g}") for value in values]
     return float(f"{float(values):.{DIGITS}g}")
-
-
-def _digests(x: np.ndarray, rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """(rows,) hashes of 16 bytes: equal for equal rows."""
-    found, blocks = np.empty(len(rows), dtype="S16"), blocks_of(x, np.sort(rows), dtype)
-    for i, row in enumerate(itertools.chain.from_iterable(blocks)):
-        found[i] = blake2b(row.tobytes(), digest_size=16).digest()
-    return found
 
 
 def _require_room(folder: Path, x: np.ndarray, dtype: np.dtype) -> None:

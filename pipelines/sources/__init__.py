@@ -9,7 +9,20 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pipelines.sources import digits, factors, idx, interval, mnist, plane, sklearn_tables, two_moons
+from pipelines.sources import (
+    array_files,
+    csv_file,
+    digits,
+    factors,
+    idx,
+    image_folder,
+    interval,
+    mnist,
+    parquet_file,
+    plane,
+    sklearn_tables,
+    two_moons,
+)
 from pipelines.sources.arrays import Arrays
 from pipelines.sources.gaussians import MIXTURES
 
@@ -28,6 +41,12 @@ SOURCES: dict[str, Callable[..., Arrays]] = {
     "checkerboard": plane.checkerboard,
     "pinwheel": plane.pinwheel,
     **{name: mixture.draw for name, mixture in MIXTURES.items()},
+    # people's own, by options.path
+    "image_folder": image_folder.image_folder,
+    "npy": array_files.npy,
+    "npz": array_files.npz,
+    "csv": csv_file.csv_table,
+    "parquet": parquet_file.parquet,
     "idx": idx.idx,
 }
 

@@ -128,11 +128,15 @@ class Scratch:
         self.bytes += len(data)
 
     def map(self, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-        """The bytes as an array, read-only."""
-        self._file.flush()
-        if not self.bytes:
-            return np.empty(shape, dtype)
-        return np.memmap(self._file, dtype, mode="r", shape=shape)
+        """The bytes as an array, read-only; nothing can be written any more."""
+        with self._file as file:  # the map outlives it
+            file.flush()
+            return np.memmap(file, dtype, mode="r", shape=shape) if self.bytes else np.empty(shape, dtype)
+
+    def __del__(self) -> None:
+        """After an error nobody maps it."""
+        if hasattr(self, "_file"):
+            self._file.close()
 
 
 def copy_exactly(source: IO[bytes] | gzip.GzipFile, to: Scratch, size: int) -> int:

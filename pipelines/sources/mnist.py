@@ -97,11 +97,8 @@ def _arrays(collection: Collection, folder: str | None) -> Arrays:
 
 def _read(collection: Collection, name: str, folder: str | None) -> np.ndarray:
     """One of the four files as an array, from the first place that has it; its bytes are those that are pinned."""
-    looked = list(_folders(collection, folder))
-    for place in looked:
-        for path in (place / name, place / f"{name}.gz"):
-            if path.is_file():
-                return parse_idx(_content(path, collection, name), path)
+    if (path := find(collection, name, folder)) is not None:
+        return parse_idx(content_of(path, collection, name), path)
     reasons = []
     for mirror in collection.mirrors:
         try:
@@ -115,10 +112,20 @@ def _read(collection: Collection, name: str, folder: str | None) -> np.ndarray:
             continue
         _keep(packed, _downloads(collection) / f"{name}.gz")
         return parse_idx(content, Path(f"{name}.gz"))
+    looked = ", ".join(shown(place) for place in _folders(collection, folder))
     raise DataError(
-        f"{collection.name}: {name}(.gz) is not in {', '.join(shown(place) for place in looked)}, "
+        f"{collection.name}: {name}(.gz) is not in {looked}, "
         f"nor could it be had from {', '.join(reasons)}; put the four files into a folder and set {VARIABLE} to it"
     )
+
+
+def find(collection: Collection, name: str, folder: str | None) -> Path | None:
+    """One of the four files on this machine."""
+    for place in _folders(collection, folder):
+        for path in (place / name, place / f"{name}.gz"):
+            if path.is_file():
+                return path
+    return None
 
 
 def _folders(collection: Collection, folder: str | None) -> Iterator[Path]:
@@ -138,7 +145,7 @@ def _downloads(collection: Collection) -> Path:
     return paths.work("downloads", collection.name)
 
 
-def _content(path: Path, collection: Collection, name: str) -> bytes:
+def content_of(path: Path, collection: Collection, name: str) -> bytes:
     """The unpacked bytes of a file, if they are the pinned ones."""
     require_file(path)
     try:

@@ -1,0 +1,259 @@
+"""inspect and add-data: what they print is what is there, and the conf that they write prepares."""
+
+import struct
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from PIL import Image
+
+from gen_models.errors import ConfigError, DataError
+from pipelines import add_data, config, inspection, paths, prepare
+from pipelines.store import open_data
+from tests.project import HERE, call
+
+RNG = np.random.default_rng(0)
+ROWS = 40
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project of this one's confs, its path with a space and a letter beyond ASCII."""
+    root = tmp_path / "a prøject"
+    for group in ("model", "budget"):
+        (root / "conf" / group).mkdir(parents=True)
+        for path in (HERE / "conf" / group).glob("*.yaml"):
+            (root / "conf" / group / path.name).write_text(path.read_text())
+    (root / "conf" / "data").mkdir()
+    for path in (HERE / "gen_models").glob("*/__init__.py"):
+        (root / "gen_models" / path.parent.name).mkdir(parents=True)
+        (root / "gen_models" / path.parent.name / "__init__.py").touch()
+    (root / "conf" / "config.yaml").write_text((HERE / "conf" / "config.yaml").read_text())
+    (root / "params.yaml").write_text("seed: 0\nbudget: quick\nworkers: 1\ndata: []\nsweeps: {}\nruns: {}\n")
+    monkeypatch.setenv("GEN_MODELS_ROOT", str(root))
+    return root
+
+
+def save_images(folder, names, *, size=(6, 5), mode="L"):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = RNG.integers(0, 256, (*size, 3) if mode == "RGB" else size).astype(np.uint8)
+        Image.fromarray(pixels).save(path)
+
+
+def table():
+    x = RNG.normal(size=(ROWS, 2))
+    return {"a": x[:, 0], "b": 1000 * x[:, 1], "species": ["one", "two"] * (ROWS // 2)}
+
+
+def write_csv(path, columns, separator=","):
+    lines = [separator.join(columns), *(separator.join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def write_idx(path, array):
+    path.write_bytes(struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes())
+
+
+def make(kind, folder):
+    """A file or folder of ROWS rows, and (source, event_shape, levels, classes) that must be found in it."""
+    folder.mkdir(exist_ok=True)
+    pixels = RNG.integers(0, 256, (ROWS, 6, 5)).astype(np.uint8)
+    pixels[0, 0, 0] = 255
+    labels = (np.arange(ROWS) % 2).astype(np.uint8)
+    if kind == "flat images":
+        save_images(folder / "flat", [f"{k}.png" for k in range(ROWS)])
+        return folder / "flat", ("image_folder", [1, 6, 5], 256, [])
+    if kind == "images of classes":
+        save_images(folder / "classes", [f"{'cat' if k % 2 else 'dog'}/{k}.png" for k in range(ROWS)], mode="RGB")
+        return folder / "classes", ("image_folder", [3, 6, 5], 256, ["cat", "dog"])
+    if kind == "divided images":
+        names = [f"{'train' if k < 30 else 'test'}/{'cat' if k % 2 else 'dog'}/{k}.png" for k in range(ROWS)]
+        save_images(folder / "divided", names)
+        return folder / "divided", ("image_folder", [1, 6, 5], 256, ["cat", "dog"])
+    if kind == "normal and abnormal images":
+        names = [f"{'normal' if k % 4 else 'abnormal'}/{k}.png" for k in range(ROWS)]
+        save_images(folder / "screws", names)
+        return folder / "screws", ("image_folder", [1, 6, 5], 256, ["abnormal", "normal"])
+    if kind == "csv":
+        write_csv(folder / "t.csv", table())
+        return folder / "t.csv", ("csv", [2], None, ["one", "two"])
+    if kind == "tsv":
+        write_csv(folder / "t.tsv", table(), "\t")
+        return folder / "t.tsv", ("csv", [2], None, ["one", "two"])
+    if kind == "parquet":
+        pq.write_table(pa.table(table()), folder / "t.parquet")
+        return folder / "t.parquet", ("parquet", [2], None, ["one", "two"])
+    if kind == "npy":
+        np.save(folder / "x.npy", RNG.normal(size=(ROWS, 3)))
+        return folder / "x.npy", ("npy", [3], None, [])
+    if kind == "npy of colour images":
+        np.save(folder / "c.npy", np.repeat(pixels[..., None], 3, axis=3))
+        return folder / "c.npy", ("npy", [3, 6, 5], 256, [])
+    if kind == "npz":
+        np.savez_compressed(folder / "z.npz", x=pixels, y=labels)
+        return folder / "z.npz", ("npz", [1, 6, 5], 256, ["0", "1"])
+    write_idx(folder / "train-images-idx3-ubyte", pixels)
+    write_idx(folder / "train-labels-idx1-ubyte", labels)
+    return folder / "train-images-idx3-ubyte", ("idx", [1, 6, 5], 256, ["0", "1"])
+
+
+KINDS = (
+    "flat images",
+    "images of classes",
+    "divided images",
+    "normal and abnormal images",
+    "csv",
+    "tsv",
+    "parquet",
+    "npy",
+    "npy of colour images",
+    "npz",
+    "idx",
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_added_prepares_and_holds_the_rows(project, tmp_path, capsys, kind):
+    path, (source, event_shape, levels, classes) = make(kind, tmp_path / "own")
+    add_data.main(["mine", str(path)])
+    printed = capsys.readouterr().out
+    conf = config.data_conf("mine")
+    assert (conf["source"], conf["event_shape"], conf["levels"]) == (source, event_shape, levels)
+    prepare.main(["mine"])
+    data = open_data("mine")
+    assert sum(len(data.x(split)) for split in data.splits) == ROWS
+    assert data.manifest["classes"] == classes
+    assert data.manifest["origin"]["sha256"] == conf["options"]["sha256"]
+    assert "path" not in data.manifest["origin"]
+    assert conf["options"]["sha256"] in printed
+    if kind == "divided images":
+        assert len(data.x("test")) == 10
+    if kind == "normal and abnormal images":
+        assert data.manifest["anomaly"] == 0
+        assert data.splits == ("train", "validation", "calibration", "test")
+        assert not (data.y("train") == 0).any()
+    # the lines for params.yaml are lines that params.yaml takes
+    lines = printed[printed.index("\ndata: [...") + 1 :].replace("[..., ", "[")
+    text = "seed: 0\nbudget: quick\nworkers: 1\n" + lines
+    (project / "params.yaml").write_text(text)
+    assert config.params().data == ("mine",)
+    for line in config.params().runs.values():
+        target = config.compose(line.model, line.data, "quick")["model"]["_target_"]
+        assert target.startswith(f"gen_models.{line.family}.")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_inspect_writes_nothing_and_prints_the_conf_that_add_data_writes(project, tmp_path, capsys, kind):
+    path, _ = make(kind, tmp_path / "own")
+    inspection.main([str(path)])
+    printed = capsys.readouterr().out
+    assert not list((project / "conf" / "data").iterdir())
+    name = printed.partition("conf/data/")[2].partition(".yaml")[0]
+    add_data.main([name, str(path)])
+    text = (project / "conf" / "data" / f"{name}.yaml").read_text()
+    assert "\n".join(f"  {line}" for line in text.splitlines()) in printed
+
+
+def test_counts_are_those_of_the_data(project, tmp_path, capsys):
+    x = np.arange(30.0).reshape(10, 3)
+    x[:, 1] = 7
+    x[4] = x[2]
+    x[5, 2] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    inspection.main([str(tmp_path / "x.npy")])
+    printed = capsys.readouterr().out
+    for line in ("10 of 3 float64", "0 .. 29", "1 numbers", "1 of 3 columns", "1 rows are equal", "labels      none"):
+        assert line in printed
+    assert "prepare would refuse it" in printed
+    assert "row 5, column 2: nan" in printed
+
+
+def test_a_table_s_text_missing_and_constant_columns_are_left_out_and_said(project, tmp_path, capsys):
+    columns = {**table(), "name": ["Ann Lee"] * ROWS, "same": [3] * ROWS, "gap": ["", *range(ROWS - 1)]}
+    write_csv(tmp_path / "t.csv", columns)
+    add_data.main(["mine", str(tmp_path / "t.csv")])
+    printed = capsys.readouterr().out
+    for note in ("name: text, left", "same: constant, left", f"gap: 1 of {ROWS} missing, left"):
+        assert note in printed
+    assert config.data_conf("mine")["options"]["drop"] == ["name", "same", "gap"]
+    prepare.main(["mine"])
+    assert open_data("mine").columns == ("a", "b")
+
+
+def test_a_label_may_be_named(project, tmp_path):
+    columns = {**table(), "wing": [k % 3 for k in range(ROWS)]}
+    write_csv(tmp_path / "t.csv", columns)
+    add_data.main(["mine", str(tmp_path / "t.csv"), "--label", "wing"])
+    prepare.main(["mine"])
+    assert open_data("mine").manifest["classes"] == ["0", "1", "2"]
+
+
+def test_an_edited_file_is_refused_until_its_new_hash_is_taken(project, tmp_path):
+    path, _ = make("csv", tmp_path / "own")
+    add_data.main(["mine", str(path)])
+    prepare.main(["mine"])
+    before = open_data("mine").sha256
+    path.write_text(path.read_text() + "0.5,0.5,one\n")
+    with pytest.raises(DataError, match=r"t\.csv: sha256 is [0-9a-f]{64}, options\.sha256 .*: the data have changed"):
+        prepare.main(["mine"])
+    assert open_data("mine").sha256 == before
+    add_data.main(["mine", str(path), "--force"])
+    prepare.main(["mine"])
+    assert open_data("mine").sha256 != before
+
+
+def test_a_conf_that_is_there_is_not_replaced(project, tmp_path):
+    path, _ = make("npy", tmp_path / "own")
+    add_data.main(["mine", str(path)])
+    conf = project / "conf" / "data" / "mine.yaml"
+    conf.write_text(conf.read_text() + "# mine\n")
+    with pytest.raises(ConfigError, match=r"mine\.yaml: is there already; choose another name, or .* --force"):
+        add_data.main(["mine", str(path)])
+    assert conf.read_text().endswith("# mine\n")
+
+
+def test_what_prepare_would_refuse_is_not_added(project, tmp_path):
+    np.save(tmp_path / "x.npy", np.full((ROWS, 2), np.nan))
+    with pytest.raises(DataError, match="row 0, column 0: nan"):
+        add_data.main(["mine", str(tmp_path / "x.npy")])
+    assert not list((project / "conf" / "data").iterdir())
+
+
+@pytest.mark.parametrize("name", ["../mine", "a/b", "", "a\nb", ".hidden"])
+def test_a_name_that_is_no_file_name_is_refused(project, tmp_path, name):
+    path, _ = make("npy", tmp_path / "own")
+    with pytest.raises(ConfigError, match="may hold letters, digits"):
+        add_data.main([name, str(path)])
+
+
+def test_paths_inside_the_project_are_written_relative_to_it(project, tmp_path, monkeypatch):
+    make("npy", project / "data")
+    monkeypatch.chdir(project / "data")
+    add_data.main(["mine", "x.npy"])
+    assert config.data_conf("mine")["options"]["path"] == "data/x.npy"
+    monkeypatch.chdir(tmp_path)
+    prepare.main(["mine"])
+
+
+def test_a_name_of_letters_beyond_ascii_gives_a_name_that_conf_takes(project, tmp_path, capsys):
+    write_csv(tmp_path / "blümchen 2.csv", table())
+    inspection.main([str(tmp_path / "blümchen 2.csv")])
+    assert "conf/data/bl_mchen_2.yaml" in capsys.readouterr().out
+
+
+def test_a_file_of_no_known_kind_says_which_there_are(project, tmp_path):
+    (tmp_path / "x.docx").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"x\.docx: not a kind that is known by its ending; give a folder of images"):
+        inspection.main([str(tmp_path / "x.docx")])
+
+
+def test_the_command_line_says_what_is_wrong_in_one_line(project, tmp_path):
+    done = call(HERE, "gen-models", "inspect", str(tmp_path / "nothing.npy"))
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert yaml.safe_load("a: 1") == {"a": 1}
+    assert paths.root() == project
