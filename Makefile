@@ -23,8 +23,9 @@ check: $(VENV)/.installed ## lint, format, types, directions of imports
 	mypy
 	lint-imports
 
-bench: $(VENV)/.installed ## the pipeline's own costs, as benchmarks/results/*.json
+bench: $(VENV)/.installed ## what pipeline and loader cost, as benchmarks/results/*.json
 	python -m benchmarks.pipeline
+	python -m benchmarks.loader
 
 ui: $(VENV)/.installed ## MLflow's pages on http://127.0.0.1:5000
 	gen-models ui

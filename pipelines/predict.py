@@ -4,7 +4,8 @@
     gen-models sample vae-digits --n 64 --output digits.npy
 
 A registered version's files are verified by sha256 and only its checkpoint is read: no stored code runs.
-Rows come from .npy, (rows, D) or (rows, *event), or from .csv with one header line; numbers as stored.
+Rows come from .npy, (rows, D) or (rows, *event), or from .csv with one header line, or .parquet; numbers as stored.
+A model of a table takes its columns by their names, in whatever order they come and whatever stands beside them.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import io
 import math
 import os
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,11 @@ import yaml
 from gen_models.checkpoint import MANIFEST, load_model
 from gen_models.errors import DataError, RegistryError
 from pipelines import registry, serving, tracking
+from pipelines.sources import csv_file, parquet_file
 from pipelines.stage import run
 
-SUFFIXES = (".npy", ".csv")
+INPUTS = (".npy", ".csv", ".parquet")
+OUTPUTS = (".npy", ".csv")
 LARGEST = float(np.finfo(np.float32).max)
 MODEL = "a registered model, NAME[@ALIAS or @VERSION] (default: @champion), or a checkpoint's folder"
 
@@ -33,7 +37,7 @@ def main(argv: Sequence[str]) -> None:
     """predict MODEL INPUT --task TASK --output FILE"""
     parser = argparse.ArgumentParser(prog="gen-models predict", description="Answers of a model to rows of data.")
     parser.add_argument("model", help=MODEL)
-    parser.add_argument("input", type=Path, help="rows: FILE.npy or FILE.csv")
+    parser.add_argument("input", type=Path, help="rows: FILE.npy, FILE.csv or FILE.parquet")
     parser.add_argument(
         "--task", default="score", help=f"one of {', '.join(t for t in serving.TASKS if t != 'sample')}"
     )
@@ -42,8 +46,9 @@ def main(argv: Sequence[str]) -> None:
     _check_suffix(asked.output)
     if asked.task == "sample":
         raise DataError("predict answers to rows; write `gen-models sample MODEL --n 16` for draws")
-    rows = read_rows(asked.input)
     model, facts = open_model(asked.model)
+    fit = {} if asked.task == "decode" else {"columns": facts.get("columns", ()), "event_shape": facts["event_shape"]}
+    rows = read_rows(asked.input, **fit)  # decode takes latent vectors, which have no names
     found = serving.answer(model, rows, facts=facts, task=asked.task)
     name = serving.score_name(model, facts) if asked.task == "score" else asked.task
     _deliver(found, asked.output, name)
@@ -82,19 +87,42 @@ def open_model(name: str) -> tuple[Any, dict[str, Any]]:
     return load_model(folder / "artifacts" / "checkpoint"), stored["flavors"]["python_function"]["config"]
 
 
-def read_rows(path: Path) -> np.ndarray:
-    """Rows of numbers, (rows, columns) float32. Raises DataError with the file, the row and the column."""
+def read_rows(path: Path, *, columns: Sequence[str] = (), event_shape: Sequence[int] | None = None) -> np.ndarray:
+    """Rows of numbers, (rows, columns) float32. Raises DataError with the file, the row and the column.
+
+    columns      those of the table that the model was fitted on: taken by name, in that order
+    event_shape  of a row, for rows that have axes
+    """
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    if path.suffix not in SUFFIXES:
-        raise DataError(f"{path}: expected a file of rows that ends with {' or '.join(SUFFIXES)}")
-    rows = _read_npy(path) if path.suffix == ".npy" else _read_csv(path)
+    if path.suffix not in INPUTS:
+        raise DataError(f"{path}: expected a file of rows that ends with {' or '.join(INPUTS)}")
+    if path.suffix == ".npy":
+        rows = _read_npy(path, event_shape)
+    elif columns or path.suffix == ".parquet":
+        rows = _read_columns(path, columns)
+    else:
+        rows = _read_csv(path)
     if rows.size and (size := float(np.abs(rows[np.isfinite(rows)]).max(initial=0.0))) > LARGEST:
         raise DataError(f"{path}: {size:g} is too large for 32-bit numbers; rescale the column that holds it")
     return rows.astype(np.float32)
 
 
-def _read_npy(path: Path) -> np.ndarray:
+def _read_columns(path: Path, columns: Sequence[str]) -> np.ndarray:
+    table = parquet_file if path.suffix == ".parquet" else csv_file
+    header = table.read_schema(path) if table is parquet_file else table.read_header(path)
+    for name in columns:
+        if name not in header:
+            near = get_close_matches(name, header, n=1)
+            hint = f", nor is it {near[0]!r}" if near else ""
+            raise DataError(
+                f"{path}: the model was fitted on column {name!r}, which is not there{hint}: it has "
+                f"{', '.join(header[:20])}; name the columns as at the fit: {', '.join(columns[:20])}"
+            )
+    return table.read_numbers(path, list(columns) or header, with_missing=True)[0]
+
+
+def _read_npy(path: Path, event_shape: Sequence[int] | None) -> np.ndarray:
     try:
         array = np.load(path, allow_pickle=False, mmap_mode="r")
     except (ValueError, OSError, EOFError) as error:
@@ -103,6 +131,10 @@ def _read_npy(path: Path) -> np.ndarray:
         raise DataError(f"{path}: expected an array of real numbers, found {getattr(array, 'dtype', 'an archive')}")
     if array.ndim < 2:
         raise DataError(f"{path}: expected rows, shape (rows, columns), found shape {array.shape}")
+    if event_shape is not None and array.ndim > 2 and array.shape[1:] != tuple(event_shape):
+        raise DataError(
+            f"{path}: rows of shape {array.shape[1:]}, this model takes {tuple(event_shape)}; resize or reshape them"
+        )
     return np.asarray(array).reshape(len(array), math.prod(array.shape[1:]))
 
 
@@ -136,8 +168,8 @@ def _is_number(cell: str) -> bool:
 
 
 def _check_suffix(path: Path | None) -> None:
-    if path is not None and path.suffix not in SUFFIXES:
-        raise DataError(f"--output {path}: expected a name that ends with {' or '.join(SUFFIXES)}")
+    if path is not None and path.suffix not in OUTPUTS:
+        raise DataError(f"--output {path}: expected a name that ends with {' or '.join(OUTPUTS)}")
 
 
 def _deliver(values: np.ndarray, output: Path | None, name: str) -> None:

@@ -57,7 +57,7 @@ def register(key: str) -> dict[str, Any]:
         client = tracking.open_store()
         recorded = replay.replay(key)
         version = _find_stored(client, key, tags) or registry.upload(
-            client, key, trained, facts=serving.facts_of(trained, _statistics(lineage)), tags=tags,
+            client, key, trained, facts=serving.facts_of(trained, *_of_the_data(lineage)), tags=tags,
             run_id=recorded.run_id, experiment_id=recorded.experiment_id,
         )  # fmt: skip
         _describe(client, version, tags, replay.numbers_in(evaluation))
@@ -152,13 +152,14 @@ def _standing(tags: Mapping[str, str]) -> Standing:
     return Standing(tags.get("metric", "no metric"), float(tags.get("value", "nan")), tags.get("data_sha256", ""))
 
 
-def _statistics(lineage: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Mean and std of the training rows, where the prepared data are there: the unit of reconstruction errors."""
+def _of_the_data(lineage: Mapping[str, Any]) -> tuple[dict[str, Any] | None, list[str]]:
+    """Where the prepared data are there: mean and std of the training rows, the unit of reconstruction errors; and
+    the names of a table's columns."""
     path = paths.out("data", lineage["data"], "manifest.json")
     if not path.is_file():
-        return None
-    statistics = json.loads(path.read_text())["statistics"]
-    return {name: statistics[name] for name in ("mean", "std")}
+        return None, []
+    manifest = json.loads(path.read_text())
+    return {name: manifest["statistics"][name] for name in ("mean", "std")}, manifest.get("columns", [])
 
 
 def _describe(client: Any, version: Version, tags: Mapping[str, str], metrics: Mapping[str, float]) -> None:

@@ -19,7 +19,7 @@ Rows are flat: (rows, D) of numbers as stored, or (rows, latent) for `decode`. S
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -97,14 +97,20 @@ def score_name(model: nn.Module, facts: Mapping[str, Any]) -> str:
     return next(name for name in SCORES if name in offered)
 
 
-def facts_of(checkpoint: Path, statistics: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What `answer` needs beside the model, from the checkpoint's spec and the data's manifest."""
+def facts_of(
+    checkpoint: Path, statistics: Mapping[str, Any] | None = None, columns: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What `answer` needs beside the model, from the checkpoint's spec and the data's manifest.
+
+    columns: the names of a table's, for those who send rows with names.
+    """
     spec = yaml.safe_load((checkpoint / "model.yaml").read_text())
     return {
         "event_shape": list(spec["event_shape"]),
         "levels": spec.get("levels"),
         "latent": spec.get("latent"),
         "statistics": dict(statistics) if statistics else None,
+        "columns": list(columns),
     }
 
 

@@ -6,6 +6,7 @@ unpickled, and a header may declare what is not there.
 
 import math
 import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -37,7 +38,7 @@ FORTRAN_BYTES = 256 << 20
 ROW, LABEL = "uif", "uifbUS"
 KINDS = {"O": "Python objects", "c": "complex numbers", "b": "true and false", "U": "text", "S": "text", "V": "records"}
 FIXES = {"O": "save x.astype(float)", "c": "save real and imaginary parts as columns", "b": "save x.astype('uint8')"}
-UNREADABLE = (SyntaxError, TypeError, KeyError, OverflowError, MemoryError, RecursionError)  # of a header
+UNREADABLE = (SyntaxError, tokenize.TokenError, TypeError, KeyError, OverflowError, MemoryError, RecursionError)
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, struct.error)
 
 

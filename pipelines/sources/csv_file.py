@@ -27,7 +27,7 @@ from pipelines.sources.files import (
     shown,
     unreadable,
 )
-from pipelines.sources.labels import classes_of
+from pipelines.sources.labels import classes_of, require_name
 
 LINES_AT_ONCE = 4096
 MOST_LINE = 1 << 20  # characters
@@ -83,6 +83,7 @@ def read_header(path: Path, delimiter: str = ",") -> list[str]:
     for place, name in enumerate(header, start=1):
         if not name:
             raise DataError(f"{shown(path)}, line 1: column {place} has no name; give it one")
+        require_name(name, f"{shown(path)}, line 1: column {place},")
         if name in seen:
             raise DataError(f"{shown(path)}, line 1: two columns are named {_cut(name)}; rename one")
         seen.add(name)

@@ -6,15 +6,18 @@ unpacked goes to disk and is mapped, and no reader allocates more than a block.
 
 import gzip
 import hashlib
+import itertools
+import re
 import shutil
 import stat
 import tempfile
+from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from gen_models.errors import ConfigError, DataError, unknown
+from gen_models.errors import ConfigError, DataError
 from pipelines import paths
 
 BLOCK_BYTES = 4 << 20
@@ -46,12 +49,13 @@ def require_there(path: Path) -> None:
     try:
         path.stat()
     except FileNotFoundError:
-        parent = path.parent
-        while not parent.is_dir():
-            parent, path = parent.parent, parent
-        near = [child.name for child in parent.iterdir()][:10_000]
-        hint = unknown("name", path.name, near).partition(" choose from")[0].partition(": ")[2]
-        raise DataError(f"{shown(path)}: no such file or folder{'; ' + hint if hint else ''}") from None
+        missing = path
+        while not missing.parent.is_dir():
+            missing = missing.parent
+        there = [child.name for child in itertools.islice(missing.parent.iterdir(), 10_000)]
+        near = get_close_matches(missing.name, there, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "give one that is there"
+        raise DataError(f"{shown(path)}: no such file or folder; {hint}") from None
     except OSError as error:
         raise unreadable(path, error) from None
 
@@ -98,7 +102,9 @@ def require_sha256(pinned: Any, found: str, path: Path) -> None:
 
 
 def one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    """What an error says, without line breaks and addresses, and no longer than a line allows."""
+    text = re.sub(r" at 0x[0-9a-f]+", "", " ".join(str(error).split()))[:200]
+    return shown(text) or type(error).__name__
 
 
 class Scratch:

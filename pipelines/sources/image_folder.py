@@ -24,6 +24,7 @@ from gen_models.errors import ConfigError, DataError
 from gen_models.noise import Noise
 from pipelines.sources.arrays import Arrays
 from pipelines.sources.files import Scratch, locate, one_line, require_file, require_sha256, shown, unreadable
+from pipelines.sources.labels import require_name
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
@@ -130,10 +131,7 @@ def arrange(files: Sequence[Path], root: Path) -> tuple[dict[str, np.ndarray] | 
             f"{shown(files[is_flat.index(True)])}: lies beside the folders of classes; move it into one of them"
         )
     for way in ways:
-        if not way[0].isprintable():
-            raise DataError(
-                f"{shown(root)}: the class folder {shown(way[0])} has a name that cannot be shown; rename it"
-            )
+        require_name(way[0], f"{shown(root)}: the class folder")
     return parts, [way[0] for way in ways]
 
 

@@ -8,7 +8,14 @@ from gen_models.errors import DataError
 from pipelines.sources.files import shown
 
 MOST_CLASSES = 10_000
+MOST_LETTERS = 200
 MOST_DIGITS = 15  # whole numbers up to 1e15 are exact in a double
+
+
+def require_name(name: str, what: str) -> None:
+    """DataError unless a class or a column can be named in one line of a message, a table, a page."""
+    if not name.isprintable() or len(name) > MOST_LETTERS:
+        raise DataError(f"{what} {name[:40]!r} has a name that is too long or cannot be shown; rename it")
 
 
 def classes_of(labels: np.ndarray, rows: int, where: Path, of: Path) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -33,6 +40,8 @@ def classes_of(labels: np.ndarray, rows: int, where: Path, of: Path) -> tuple[np
             )
         labels = labels.astype(np.int64)
     names, y = np.unique(labels, return_inverse=True)
+    for name in map(str, names if labels.dtype.kind == "U" else ()):
+        require_name(name, f"{shown(where)}: the class")
     if len(names) > MOST_CLASSES:
         raise DataError(
             f"{shown(where)}: {len(names)} different labels in {rows} rows, more than {MOST_CLASSES}: "

@@ -21,6 +21,7 @@ from pipelines.sources.files import (
     shown,
     unreadable,
 )
+from pipelines.sources.labels import require_name
 
 ROWS_AT_ONCE = 16_384
 
@@ -48,7 +49,8 @@ def parquet(
 def read_schema(path: Path) -> list[str]:
     """The names of the columns."""
     names = [field.name for field in _open(path).schema_arrow]
-    for name in names:
+    for place, name in enumerate(names, start=1):
+        require_name(name, f"{shown(path)}: column {place},")
         if names.count(name) > 1:
             raise DataError(f"{shown(path)}: two columns are named {name!r}; rename one")
     return names

@@ -1,0 +1,120 @@
+"""What the loader costs: `python -m benchmarks.loader` on an idle machine, with MNIST where GEN_MODELS_DATA says.
+
+loader-cost  the time in which a batch is drawn, as a share of a VAE's training step on it, on one thread of the CPU
+
+Batches of the training rows in memory, as a training of their size draws them, and mapped from disk, as one that is
+larger than memory does; the figure is the worse of the two. Steps are timed without the loader, in turns with it, so
+that both see the same machine; the medians of rounds are compared. Epochs end inside a round: permutations count.
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from benchmarks import rows
+from gen_models.build import build_model, build_optimisers
+from gen_models.engine import Training, fit
+from gen_models.errors import GenModelsError
+from gen_models.loader import Batches
+from gen_models.noise import Noise
+from pipelines import config, prepare
+from pipelines.store import Dataset, open_folder
+
+ROUNDS = 15
+STEPS = 100  # of a round
+DRAWS = 500  # of a round: more than an epoch of 421 batches
+SEED = 0
+TARGET = 2.0
+CODE = (
+    "gen_models/loader.py",
+    "gen_models/engine.py",
+    "gen_models/autoencoders",
+    "gen_models/layers",
+    "conf/config.yaml",
+)
+INPUTS = (*CODE, "conf/data/mnist.yaml", "conf/model/vae.yaml", "benchmarks/loader.py", "requirements.lock")
+
+
+def main() -> None:
+    began = time.monotonic()
+    torch.set_num_threads(1)
+    conf = config.compose("vae", "mnist", "quick")
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            prepare.prepare(Path(folder), "mnist", config.data_conf("mnist"), SEED)
+        except GenModelsError as error:
+            raise SystemExit(f"loader-cost: {error}") from None
+        found = measure(open_folder(Path(folder)), conf)
+    costs = {name: 100 * found[name] / found["step"] for name in ("resident", "mapped")}
+    rows.write(
+        "loader-cost",
+        model="vae",
+        data="mnist",
+        figure=max(costs.values()),
+        unit="%",
+        target=TARGET,
+        baselines={
+            "from memory, %": costs["resident"],
+            "mapped from disk, %": costs["mapped"],
+            "a step, ms": 1000 * found["step"],
+        },
+        seeds=[SEED],
+        spread=100 * found["spread"] / found["step"],
+        budget=f"{ROUNDS} rounds of {STEPS} steps and {DRAWS} batches of {conf['batch_size']}",
+        seconds=time.monotonic() - began,
+        inputs=INPUTS,
+    )
+
+
+def measure(dataset: Dataset, conf: dict) -> dict[str, float]:
+    """{step, resident, mapped}: seconds each, the median of the rounds; spread: between the worse one's quartiles."""
+    model = build_model(conf["model"], SEED)
+    training = Training(model, build_optimisers(conf["optim"], model))
+    one = Held(Batches(dataset.rows("train"), conf["batch_size"], SEED))
+    loaders = {
+        "resident": Batches(dataset.rows("train"), conf["batch_size"], SEED),
+        "mapped": Batches(dataset.x("train"), conf["batch_size"], SEED),
+    }
+    taken: dict[str, list[float]] = {"step": [], **{name: [] for name in loaders}}
+    for turn in range(ROUNDS + 1):  # the first warms up
+        steps = (turn + 1) * STEPS
+        reports = fit(training, one, Noise(SEED), steps=steps, report_every=STEPS)
+        seconds = {"step": clock(lambda played=reports: list(played), STEPS)}
+        for name, loader in loaders.items():
+            seconds[name] = clock(lambda batches=loader, first=turn * DRAWS + 1: draw(batches, first), DRAWS)
+        if turn:
+            for name, value in seconds.items():
+                taken[name].append(value)
+    medians = {name: statistics.median(values) for name, values in taken.items()}
+    low, _, high = statistics.quantiles(taken[max(loaders, key=medians.__getitem__)], n=4)
+    return {**medians, "spread": high - low}
+
+
+class Held:
+    """One batch, drawn once: a training on it is a training without a loader."""
+
+    def __init__(self, batches: Batches):
+        self._batch = batches.at(1)
+
+    def at(self, step: int) -> torch.Tensor:
+        return self._batch
+
+
+def draw(batches: Batches, first: int) -> None:
+    for step in range(first, first + DRAWS):
+        batches.at(step)
+
+
+def clock(act: Callable[[], object], count: int) -> float:
+    """Seconds of one of `count`."""
+    start = time.perf_counter()
+    act()
+    return (time.perf_counter() - start) / count
+
+
+if __name__ == "__main__":
+    main()
