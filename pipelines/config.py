@@ -136,6 +136,7 @@ def compose(model: str, data: str, budget: str) -> dict[str, Any]:
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise ConfigError(f"conf/model/{model}.yaml with conf/data/{data}.yaml: {_first_line(error)}") from None
     _fold_budget(conf, model)
+    conf["batch_size"] = conf["data"].get("batch_size", conf["batch_size"])  # of data with few rows
     _check(conf, f"conf/model/{model}.yaml")
     return conf
 

@@ -16,7 +16,7 @@ from pipelines.sources import SOURCES, Arrays
 
 SPLITS = ("train", "validation", "calibration", "test")
 NEEDED = ("train", "validation", "test")
-KEYS = ("name", "source", "options", "event_shape", "levels", "split", "anomaly")
+KEYS = ("name", "source", "options", "event_shape", "levels", "split", "anomaly", "batch_size")
 OWN = "own"
 MOST_LEVELS = 256
 MOST_NUMBERS = 1 << 26  # of a row: 64 million
@@ -39,6 +39,11 @@ def check_conf(conf: Mapping[str, Any], name: str, where: str) -> None:
     if levels is not None and (type(levels) is not int or not 2 <= levels <= MOST_LEVELS):
         raise ConfigError(f"{where}: levels: {levels!r} is not 2 .. {MOST_LEVELS}, or null for continuous data")
     _check_split(conf["split"], where)
+    batch_size = conf.get("batch_size", 1)
+    if type(batch_size) is not int or batch_size < 1:
+        raise ConfigError(
+            f"{where}: batch_size: {batch_size!r} is not a number of rows; give 1 or more, or leave it out"
+        )
 
 
 def draw(conf: Mapping[str, Any], noise: Noise, where: str) -> Arrays:

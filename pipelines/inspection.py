@@ -30,6 +30,7 @@ LABELS = ("label", "labels", "class", "target", "species", "y")
 ABNORMAL = ("abnormal", "anomaly", "anomalous", "defect", "defective", "bad", "broken", "outlier")
 COLLECTIONS = {"mnist": mnist.MNIST, "fashion_mnist": mnist.FASHION_MNIST}
 ENDINGS = {".npy": "npy", ".npz": "npz", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+FEW_ROWS = 256  # of training: below, the usual minibatch of 128 is too large a share of them
 SHOWN_CLASSES = 12
 SAMPLE_LINES = 1000
 SPLIT = {"train": 0.7, "validation": 0.15, "test": 0.15}
@@ -156,6 +157,9 @@ def propose(found: Found, name: str) -> dict[str, Any]:
     total = sum(shares.values())
     split |= {part: round(share / total, 4) for part, share in shares.items()}
     split["train"] = round(1 - sum(split[part] for part in shares if part != "train"), 4)
+    rows = len(arrays.x) if arrays.parts is None else len(arrays.parts["train"])
+    train = int(split["train"] * rows)
+    few = {"batch_size": 1 << max((train // 2).bit_length() - 1, 0)} if train < FEW_ROWS else {}
     return {
         "name": name,
         "source": found.source,
@@ -164,6 +168,7 @@ def propose(found: Found, name: str) -> dict[str, Any]:
         "levels": _levels(arrays),
         "split": {part: split[part] for part in SPLITS if part in split},
         "anomaly": anomaly,
+        **few,
     }
 
 

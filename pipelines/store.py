@@ -81,7 +81,9 @@ class Dataset:
         """(rows, len(factor_names)) float32: what each row was made of."""
         arrays = self._split(split)
         if "factors" not in arrays:
-            raise DataError(f"{self.name}: the factors of its rows are not known; `factors` is data whose are")
+            raise DataError(
+                f"{self.name}: the factors of its rows are not known; use data that has them, such as factors"
+            )
         return arrays["factors"]
 
     def rows(self, split: str, most: int | None = None) -> Float[Tensor, "rows *event"]:

@@ -1,4 +1,4 @@
-"""From a file to a registered model: inspect, add-data, params.yaml, `dvc repro`; people's own data, and MNIST."""
+"""From a file to a registered model: inspect, add-data, params.yaml and `dvc repro`, on own data and on MNIST."""
 
 import json
 from pathlib import Path

@@ -10,7 +10,7 @@ import yaml
 from gen_models.build import build_model, build_optimisers
 from gen_models.errors import ConfigError
 from gen_models.noise import Noise
-from pipelines import config, lineage
+from pipelines import config, lineage, listing
 from pipelines.search import settings
 from tests.project import HERE, PARAMS, call, make_project
 
@@ -50,6 +50,16 @@ def test_every_setting_that_a_sweep_tries_fits_the_conf(model, budget, monkeypat
     conf = config.compose(model, "digits", budget)
     for setting in settings(conf, seed=0):
         config.override(conf, setting)
+
+
+@pytest.mark.parametrize("data", ["[]", "[uniform]"])
+def test_list_names_every_model_whatever_data_are_in_use(project, capsys, data):
+    (project / "params.yaml").write_text(
+        f"seed: 0\nbudget: quick\nworkers: 1\ndata: {data}\nsweeps: {{}}\nruns: {{}}\n"
+    )
+    listing.main([])
+    printed = capsys.readouterr().out
+    assert all(f"\n  {model} " in printed for model in MODELS)
 
 
 def test_the_published_graph_names_what_exists(monkeypatch):

@@ -12,7 +12,7 @@ from gen_models.errors import ConfigError, DataError, GenModelsError
 from gen_models.measures import unit_scale
 from gen_models.noise import Noise
 from pipelines import prepare as stage
-from pipelines.config import data_conf, names
+from pipelines.config import compose, data_conf, names
 from pipelines.paths import root
 from pipelines.prepare import leakage, prepare, split_rows
 from pipelines.sources import LOG_DENSITIES, SOURCES, Arrays, digits, mnist, two_moons
@@ -259,6 +259,7 @@ def test_each_conf_prepares(tmp_path, name, monkeypatch):
     # on the line some of 40,000 float32 numbers are equal by chance: about n^2 2^-24 / 2 of them
     assert max(manifest["leakage"].values()) <= (40 if data.event_shape == (1,) else 0)
     assert all(len(data.x(split)) >= 30 for split in data.splits)
+    assert len(data.x("train")) >= compose("gmm", name, "quick")["batch_size"]
     assert bool(data.columns) == (name in ("breast_cancer", "wine", "iris"))
 
 
@@ -336,6 +337,7 @@ def fails(tmp_path, conf, message, error=ConfigError):
         ({"source": "two_moons"}, "two_moons needs the option 'rows'"),
         ({"source": "two_moons", "options": {"rows": "many"}}, "options.rows: 'many' is not a number of rows"),
         ({"options": [1]}, "options: expected a mapping"),
+        ({"batch_size": 0}, "batch_size: 0 is not a number of rows; give 1 or more"),
         ({"levels": 0}, "levels: 0 is not 2 .. 256"),
         ({"levels": 2.5}, "levels: 2.5 is not 2 .. 256"),
         ({"levels": True}, "levels: True is not"),

@@ -92,7 +92,7 @@ def origin_of(*files: Path) -> dict[str, Any]:
 
 
 def require_sha256(pinned: Any, found: str, path: Path) -> None:
-    """ConfigError unless `options.sha256` is left out or is that of what was read."""
+    """DataError unless `options.sha256` is left out or is that of what was read."""
     if pinned is None or pinned == found:
         return
     raise DataError(
