@@ -113,10 +113,6 @@ def params() -> Params:
     for run in runs.values():
         if run.setting not in sweeps:
             raise ConfigError(f"params.yaml: runs.{run.key}.setting: " + unknown("sweep", str(run.setting), sweeps))
-        if (swept := sweeps[run.setting].model) != run.model:
-            raise ConfigError(
-                f"params.yaml: runs.{run.key}.setting: {run.setting!r} is a sweep of {swept}, not of {run.model}"
-            )
     return Params(raw["seed"], raw["budget"], raw["workers"], tuple(raw["data"]), sweeps, runs)
 
 

@@ -172,7 +172,6 @@ BAD_PARAMS = [
     ({"sweeps": {"a.b": LINE}}, "the name 'a.b' may hold letters, digits, _ and - only"),
     ({"data": None}, "data: expected a list such as [digits], found None"),
     ({"runs": [1]}, "runs: expected KEY: {model, family, data}, found [1]"),
-    ({"runs": {"a": {**LINE, "model": "ae", "setting": "vae-digits"}}}, "is a sweep of vae, not of ae"),
     ({"sweeps": {"a": 3}}, "expected {model, family, data}, found 3"),
     ({"sweeps": {"a/b": LINE}}, "the name 'a/b' may hold letters"),
     ({"sweeps": {"a\nb": LINE}}, "may hold letters"),
