@@ -34,6 +34,21 @@ from pipelines.store import open_folder
 TRIALS = 16
 TRIAL_STEPS = 500
 LONG_STEPS = 30_000  # about a minute: long enough for reports at their normal pace
+GRAPH = ("dvc.yaml", "params.yaml", "pyproject.toml", "requirements.lock", "benchmarks/pipeline.py")
+PLAY = (  # what a trial and a training run on
+    *(f"gen_models/{name}.py" for name in ("build", "checkpoint", "contracts", "engine", "loader", "noise", "workers")),
+    "gen_models/autoencoders/vae.py",
+    "gen_models/layers/data_scale.py",
+    "gen_models/layers/mlp.py",
+    "gen_models/measures",
+    *(f"pipelines/{name}.py" for name in ("cluster_session", "ledger", "play", "search", "store", "sweep", "train")),
+    "conf/config.yaml",
+    "conf/budget/quick.yaml",
+    "conf/data/digits.yaml",
+    "conf/model/vae.yaml",
+    "requirements.lock",
+    "benchmarks/pipeline.py",
+)
 ROWS_OF: dict[str, Callable[[], None]] = {}
 
 
@@ -73,6 +88,7 @@ def noop_repro() -> None:
         spread=max(seconds) - min(seconds),
         budget=f"{stages} stages, least of 5",
         seconds=time.monotonic() - began,
+        inputs=GRAPH,
     )
 
 
@@ -100,6 +116,7 @@ def sweep_overhead() -> None:
         spread=None,
         budget=f"{TRIALS} trials of {TRIAL_STEPS} steps, one at a time",
         seconds=time.monotonic() - began,
+        inputs=PLAY,
     )
 
 
@@ -120,6 +137,7 @@ def fit_fixed_cost() -> None:
         spread=None,
         budget=f"one worker, {TRIAL_STEPS} steps",
         seconds=time.monotonic() - began,
+        inputs=PLAY,
     )
 
 
@@ -140,6 +158,7 @@ def report_stall() -> None:
         spread=None,
         budget=f"one worker, {LONG_STEPS} steps, 50 places to report",
         seconds=time.monotonic() - began,
+        inputs=PLAY,
     )
 
 

@@ -17,7 +17,6 @@ from typing import Any
 from pipelines import lineage, paths
 
 PACKAGES = ("torch", "ray", "mlflow", "dvc")
-ORCHESTRATION = ("gen_models", "pipelines", "conf", "dvc.yaml", "benchmarks/pipeline.py", "requirements.lock")
 
 
 def write(
@@ -34,7 +33,7 @@ def write(
     spread: float | None,
     budget: str,
     seconds: float,
-    inputs: Sequence[str] = ORCHESTRATION,
+    inputs: Sequence[str],
 ) -> dict[str, Any]:
     """Write benchmarks/results/NAME.json and print its line."""
     assert better in ("lower", "higher"), better

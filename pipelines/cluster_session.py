@@ -36,6 +36,7 @@ QUIET = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",  # by default a report waits for two seconds
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_ENABLE_AUTO_CONNECT": "0",  # a thread that is left behind must not start a cluster of its own
     "RAY_DEDUP_LOGS": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -123,6 +124,7 @@ def _prepare_environment() -> None:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     if not os.environ.get("RAY_ADDRESS"):
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # no one takes this machine away; 1 s a fit()
         token = paths.work("cluster", "token")
         if not token.is_file():
             token.parent.mkdir(parents=True, exist_ok=True)

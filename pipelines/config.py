@@ -6,7 +6,7 @@ Composed here and not by DVC's own integration, which would overwrite params.yam
 import copy
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,14 +81,8 @@ class Params:
 
 def params() -> Params:
     """params.yaml, checked: every name it uses exists."""
-    path = paths.root() / paths.MARK
-    try:
-        raw = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {_first_line(error)}") from None
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: expected a mapping with the keys seed, budget, workers, data, sweeps, runs")
     known = ("seed", "budget", "workers", "data", "sweeps", "runs")
+    raw = _mapping(paths.root() / paths.MARK, known)
     for key in raw:
         if key not in known:
             raise ConfigError("params.yaml: " + unknown("key", str(key), known))
@@ -155,13 +149,7 @@ def data_conf(name: str) -> dict[str, Any]:
     """conf/data/NAME.yaml."""
     _known("data", name)
     path = paths.root() / "conf" / "data" / f"{name}.yaml"
-    try:
-        conf = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {_first_line(error)}") from None
-    if not isinstance(conf, dict):
-        raise ConfigError(f"{path}: expected a mapping with the keys name, source, event_shape, levels, split")
-    return conf
+    return _mapping(path, ("name", "source", "event_shape", "levels", "split"))
 
 
 def flat(conf: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -182,6 +170,17 @@ def slug(name: str, where: str) -> str:
             f"{where}: the name {name!r} may hold letters, digits and _ . - only, and starts with a letter or digit"
         )
     return name
+
+
+def _mapping(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+    """A YAML file that holds a mapping; `keys` are what the error tells of it."""
+    try:
+        found = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {_first_line(error)}") from None
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path}: expected a mapping with the keys {', '.join(keys)}")
+    return found
 
 
 def _known(group: str, name: str) -> None:

@@ -28,6 +28,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from torch import Tensor
 
+from gen_models import checkpoint
 from gen_models.contracts import Bound, Density, Encoder, Reconstructor, Sampler
 from gen_models.measures import (
     bandwidths_around,
@@ -44,7 +45,7 @@ from gen_models.noise import Noise
 from pipelines import config, figures, paths
 from pipelines.sources import LOG_DENSITIES
 from pipelines.stage import argument, produce, run
-from pipelines.trained import Trained, checkpoint_sha256, open_trained
+from pipelines.trained import Trained, open_trained
 
 IMPORTANCE_SAMPLES = 50
 TWO_SAMPLE_ROWS = 1000  # of each side: an accuracy is then known to 0.011
@@ -84,7 +85,7 @@ def origin(trained: Trained) -> dict[str, int | str]:
         "rows": len(x),
         "dims": math.prod(trained.data.event_shape),
         "data_sha256": trained.data.sha256,
-        "checkpoint_sha256": checkpoint_sha256(trained.run),
+        "checkpoint_sha256": checkpoint.digest(paths.out("train", trained.run.key, "checkpoint")),
     }
 
 

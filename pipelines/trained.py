@@ -1,6 +1,5 @@
 """A run's trained model beside the data that it was trained on: what every stage after `train` begins with."""
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gen_models.checkpoint import MANIFEST, load_model
+from gen_models.checkpoint import load_model
 from gen_models.measures import unit_scale
 from pipelines import paths
 from pipelines.config import Run
@@ -54,8 +53,3 @@ def open_trained(run: Run) -> Trained:
     """The checkpoint of out/train/KEY and the data of the run, both verified."""
     torch.set_num_threads(THREADS)
     return Trained(run, load_model(paths.out("train", run.key, "checkpoint")), open_data(run.data))
-
-
-def checkpoint_sha256(run: Run) -> str:
-    """The sha256 of the checkpoint's manifest, which holds that of each of its files."""
-    return hashlib.sha256(paths.out("train", run.key, "checkpoint", MANIFEST).read_bytes()).hexdigest()
