@@ -36,7 +36,7 @@ CODE = (
     "gen_models/layers",
     "conf/config.yaml",
 )
-INPUTS = (*CODE, "conf/data/mnist.yaml", "conf/model/vae.yaml", "benchmarks/loader.py", "requirements.lock")
+INPUTS = (*CODE, "conf/data/mnist.yaml", "conf/model/vae.yaml", "benchmarks/loader.py")
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ from pipelines.store import open_folder
 TRIALS = 16
 TRIAL_STEPS = 500
 LONG_STEPS = 30_000  # about a minute: long enough for reports at their normal pace
-GRAPH = ("dvc.yaml", "params.yaml", "pyproject.toml", "requirements.lock", "benchmarks/pipeline.py")
+GRAPH = ("dvc.yaml", "params.yaml", "benchmarks/pipeline.py")
 PLAY = (  # what a trial and a training run on
     *(f"gen_models/{name}.py" for name in ("build", "checkpoint", "contracts", "engine", "loader", "noise", "workers")),
     "gen_models/autoencoders/vae.py",
@@ -46,7 +46,6 @@ PLAY = (  # what a trial and a training run on
     "conf/budget/quick.yaml",
     "conf/data/digits.yaml",
     "conf/model/vae.yaml",
-    "requirements.lock",
     "benchmarks/pipeline.py",
 )
 ROWS_OF: dict[str, Callable[[], None]] = {}

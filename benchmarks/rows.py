@@ -1,7 +1,7 @@
 """A benchmark's row as a result file, and which rows went stale.
 
 `inputs` is the hash of the code and conf that the row ran on: `python -m benchmarks.rows` lists the rows
-whose hash no longer is that of the project's files.
+whose hash no longer is that of the project's files, or whose versions of PACKAGES are no longer installed.
 """
 
 import hashlib
@@ -52,7 +52,7 @@ def write(
         "budget": budget,
         "seconds": round(seconds, 1),
         "device": device(),
-        "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
+        "versions": versions(),
         "commit": lineage.git_commit(),
         "command": "python -m " + " ".join([_module(), *sys.argv[1:]]),
         "inputs": inputs_sha256(inputs),
@@ -76,9 +76,15 @@ def inputs_sha256(inputs: Sequence[str]) -> str:
 
 
 def stale() -> list[str]:
-    """The names of the rows whose inputs have changed since they ran."""
+    """The names of the rows whose inputs or versions have changed since they ran."""
     rows = [json.loads(path.read_text()) for path in sorted((paths.root() / "benchmarks/results").glob("*.json"))]
-    return [row["name"] for row in rows if inputs_sha256(row["inputs_of"]) != row["inputs"]]
+    now = versions()
+    return [row["name"] for row in rows if inputs_sha256(row["inputs_of"]) != row["inputs"] or row["versions"] != now]
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of PACKAGES."""
+    return {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
 
 
 def device() -> str:
