@@ -32,8 +32,9 @@ TARGET = 2.0
 CODE = (
     "gen_models/loader.py",
     "gen_models/engine.py",
-    "gen_models/autoencoders",
-    "gen_models/layers",
+    "gen_models/autoencoders/vae.py",
+    "gen_models/layers/data_scale.py",
+    "gen_models/layers/mlp.py",
     "conf/config.yaml",
 )
 INPUTS = (*CODE, "conf/data/mnist.yaml", "conf/model/vae.yaml", "benchmarks/loader.py")
