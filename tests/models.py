@@ -10,25 +10,39 @@ from gen_models.adversarial.sn_wgan import SNWGAN
 from gen_models.autoencoders.autoencoder import Autoencoder
 from gen_models.autoencoders.vae import VAE
 from gen_models.contracts import Objective
+from gen_models.flows.affine_flow import AffineFlow
+from gen_models.flows.ffjord import FFJORD
+from gen_models.flows.flow_matching import FlowMatching
+from gen_models.flows.glow import Glow
+from gen_models.flows.image_realnvp import ImageRealNVP
+from gen_models.flows.nice import NICE
 from gen_models.flows.realnvp import RealNVP
+from gen_models.flows.scalar_flow import ScalarFlow, UniversalFlow
+from gen_models.flows.spline_flow import SplineFlow
 from gen_models.mixtures.gaussian_mixture import GaussianMixture
 from gen_models.noise import Noise
 
+LINE = ([1], None)
 PLANE = ([2], None)
 SPACE = ([5], None)
 DIGITS = ([1, 4, 4], 17)
+PICTURES = ([3, 4, 4], None)
 ROWS_OF_DATA = 72
 
 
 @dataclass(frozen=True)
 class Row:
-    """name; constructor and its arguments; the data that it is tried on; the capabilities that it must offer."""
+    """name; constructor and its arguments; the data that it is tried on; the capabilities that it must offer.
+
+    is_seedless  every parameter starts at a constant or where the data say, so that seeds make no difference
+    """
 
     name: str
     model: Callable[..., nn.Module]
     data: tuple[Sequence[int], int | None]
     arguments: dict[str, object]
     offers: tuple[str, ...]
+    is_seedless: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -41,10 +55,24 @@ FLOW = ("density", "encoder", "decoder", "sampler")
 GAME = ("sampler", "critic")
 
 ROWS = [
-    Row("gmm full", GaussianMixture, PLANE, {"components": 3, "covariance": "full", "em_steps": 3}, MIXTURE),
-    Row("gmm diagonal", GaussianMixture, SPACE, {"components": 3, "covariance": "diagonal", "em_steps": 3}, MIXTURE),
-    Row("gmm spherical", GaussianMixture, SPACE, {"components": 3, "covariance": "spherical", "em_steps": 3}, MIXTURE),
-    Row("gmm digits", GaussianMixture, DIGITS, {"components": 3, "em_steps": 3}, MIXTURE),
+    Row("gmm full", GaussianMixture, PLANE, {"components": 3, "covariance": "full", "em_steps": 3}, MIXTURE, True),
+    Row(
+        "gmm diagonal",
+        GaussianMixture,
+        SPACE,
+        {"components": 3, "covariance": "diagonal", "em_steps": 3},
+        MIXTURE,
+        True,
+    ),
+    Row(
+        "gmm spherical",
+        GaussianMixture,
+        SPACE,
+        {"components": 3, "covariance": "spherical", "em_steps": 3},
+        MIXTURE,
+        True,
+    ),
+    Row("gmm digits", GaussianMixture, DIGITS, {"components": 3, "em_steps": 3}, MIXTURE, True),
     Row("ae", Autoencoder, SPACE, {"latent": 2, "hidden": [8]}, AUTOENCODER),
     Row("ae linear", Autoencoder, SPACE, {"latent": 2, "hidden": []}, AUTOENCODER),
     Row("ae digits", Autoencoder, DIGITS, {"latent": 3, "hidden": [16, 8]}, AUTOENCODER),
@@ -54,6 +82,36 @@ ROWS = [
     Row("realnvp", RealNVP, PLANE, {"couplings": 4, "hidden": [8]}, FLOW),
     Row("realnvp no bn", RealNVP, SPACE, {"couplings": 3, "hidden": [8, 8], "batch_norm": False}, FLOW),
     Row("realnvp digits", RealNVP, DIGITS, {"couplings": 4, "hidden": [8]}, FLOW),
+    Row("affine_flow", AffineFlow, SPACE, {}, FLOW, True),
+    Row("affine_flow digits", AffineFlow, DIGITS, {}, FLOW, True),
+    Row("scalar_flow normal", ScalarFlow, LINE, {"map": "gaussians", "base": "normal", "components": 3}, FLOW, True),
+    Row("scalar_flow uniform", ScalarFlow, LINE, {"map": "logistics", "base": "uniform", "components": 3}, FLOW, True),
+    Row("scalar_flow beta", ScalarFlow, LINE, {"map": "spline", "base": "beta", "components": 4}, FLOW, True),
+    Row("universal_flow", UniversalFlow, LINE, {"base": "beta", "components": 3}, FLOW, True),
+    Row("nice", NICE, PLANE, {"couplings": 3, "hidden": [8], "base": "normal"}, FLOW),
+    Row("nice digits", NICE, DIGITS, {"couplings": 4, "hidden": [8]}, FLOW),
+    Row("spline_flow", SplineFlow, PLANE, {"couplings": 2, "hidden": [8], "bins": 4}, FLOW),
+    Row("spline_flow digits", SplineFlow, DIGITS, {"couplings": 2, "hidden": [8], "bins": 4}, FLOW),
+    Row("image_realnvp digits", ImageRealNVP, DIGITS, {"scales": 2, "channels": 4, "blocks": 1}, FLOW),
+    Row(
+        "image_realnvp bn",
+        ImageRealNVP,
+        DIGITS,
+        {"scales": 2, "channels": 4, "blocks": 1, "norm": "batch", "batch_norm": False},
+        FLOW,
+    ),
+    Row("image_realnvp", ImageRealNVP, PICTURES, {"scales": 1, "channels": 4, "blocks": 0, "norm": "none"}, FLOW),
+    Row("glow digits", Glow, DIGITS, {"scales": 2, "steps": 2, "channels": 4}, FLOW),
+    Row("glow", Glow, PICTURES, {"scales": 1, "steps": 2, "channels": 4}, FLOW),
+    Row("ffjord", FFJORD, PLANE, {"hidden": [8], "steps": 4, "score_steps": 8}, FLOW),
+    Row(
+        "ffjord adjoint",
+        FFJORD,
+        SPACE,
+        {"hidden": [8], "steps": 2, "score_steps": 8, "trace": "exact", "adjoint": True},
+        FLOW,
+    ),
+    Row("flow_matching", FlowMatching, PLANE, {"hidden": [8], "score_steps": 8}, FLOW),
     Row("sn_wgan", SNWGAN, PLANE, {"latent": 2, "hidden": [8, 8], "n_dis": 2}, GAME),
     Row("sn_wgan relu", SNWGAN, SPACE, {"latent": 2, "hidden": [8], "activation": "relu"}, GAME),
     Row("sn_wgan digits", SNWGAN, DIGITS, {"latent": 3, "hidden": [8], "critic_hidden": [16, 8]}, GAME),

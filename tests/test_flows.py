@@ -15,13 +15,18 @@ from gen_models.bijections.coupling import MAX_LOG_SCALE, AffineCoupling
 from gen_models.bijections.logit import Logit
 from gen_models.bijections.partition import partitions
 from gen_models.errors import ConfigError
-from gen_models.flows.flow import Flow, standard_normal_log_density
+from gen_models.flows.base import Normal
+from gen_models.flows.ffjord import FFJORD
+from gen_models.flows.flow import Flow
+from gen_models.flows.flow_matching import FlowMatching
 from gen_models.flows.realnvp import RealNVP
+from gen_models.flows.spline_flow import SplineFlow
 from gen_models.noise import Noise
 from tests.models import build, data_of, descend, ready, rows_offering
 
 NOISE = Noise(seed=11)
 FLOWS = [row for row in rows_offering("density") if issubclass(row.model, Flow)]
+IDENTITIES = (RealNVP, SplineFlow, FFJORD, FlowMatching)
 each_flow = pytest.mark.parametrize("row", FLOWS, ids=str)
 
 
@@ -177,7 +182,7 @@ def gradient_of_a_flow(x: torch.Tensor) -> tuple[torch.Tensor, FlowBatchNorm]:
     layer = FlowBatchNorm(3, rho=0.5).double().train()
     weight = (torch.eye(3, dtype=torch.float64) + 0.1 * normal(3, 3)).requires_grad_()
     z, log_det = layer(x @ weight)
-    loss = -(standard_normal_log_density(z) + log_det).mean()
+    loss = -(Normal().log_density(z) + log_det).mean()
     return torch.autograd.grad(loss, weight)[0], layer
 
 
@@ -194,8 +199,8 @@ def test_batch_statistics_of_two_workers_are_those_of_one(tmp_path):
 # Flows
 
 
-@each_flow
-def test_a_flow_starts_as_the_identity(row):
+@pytest.mark.parametrize("row", [row for row in FLOWS if row.model in IDENTITIES], ids=str)
+def test_a_flow_starts_as_the_identity_where_it_says_so(row):
     """Up to the scaling and the logit; batch norm starts at mean 0 and variance 1."""
     model, x = build(row), data_of(row)
     model.warm_start(x, NOISE)
@@ -209,7 +214,7 @@ def test_a_flow_starts_as_the_identity(row):
 def test_forward_undoes_inverse_on_draws_from_the_prior(row, dtype, tolerance):
     """In float32 the logit of a saturated sigmoid limits it: 1e-2 absolute at |z| up to 5."""
     model = ready(row, dtype)
-    z = NOISE.normal("z", (200, data_of(row)[0].numel()), like=model.data_scale.scale)
+    z = model.base.from_normal(NOISE.normal("z", (200, data_of(row)[0].numel()), like=model.data_scale.scale))
     y, _ = model.bijection.inverse(z)
     assert y.isfinite().all()
     torch.testing.assert_close(model.bijection(y)[0], z, rtol=tolerance, atol=tolerance)
@@ -224,12 +229,14 @@ def test_decoding_a_latent_returns_the_datum(row):
 @each_flow
 def test_samples_are_decoded_draws_from_the_prior(row):
     model = ready(row)
-    z = NOISE.normal("flow.z", (7, data_of(row)[0].numel()), like=model.data_scale.scale)
-    assert torch.equal(model.sample(7, NOISE), model.decode(z))
+    normal = NOISE.normal("flow.z", (7, data_of(row)[0].numel()), like=model.data_scale.scale)
+    z = model.base.from_normal(normal)
+    torch.testing.assert_close(model.sample(7, NOISE), model.decode(z), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("has_batch_norm", [True, False])
 def test_density_in_the_plane_integrates_to_one(has_batch_norm):
+    torch.manual_seed(0)
     model = RealNVP([2], None, couplings=4, hidden=[8], batch_norm=has_batch_norm)
     nudged(model.bijection, scale=0.15)
     model.double()
@@ -292,6 +299,6 @@ def test_what_cannot_be_built_says_why(arguments, message):
 def test_training_moves_the_statistics_and_scores_do_not():
     row = FLOWS[0]
     model, x = ready(row).train(), data_of(row)
-    before = model.state_dict()["bijection.parts.1.mean"].clone()
+    before = model.state_dict()["bijection.parts.2.mean"].clone()
     descend(model.objectives()[0], x, NOISE)
-    assert not torch.equal(model.state_dict()["bijection.parts.1.mean"], before)
+    assert not torch.equal(model.state_dict()["bijection.parts.2.mean"], before)

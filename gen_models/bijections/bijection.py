@@ -12,19 +12,23 @@ from torch import Tensor, nn
 
 
 class Bijection(nn.Module, ABC):
-    """y = f(x), f invertible and differentiable. log_det is log |det dy/dx| of each row."""
+    """y = f(x), invertible and differentiable; log_det is log |det dy/dx| of each row. Shapes of x and y may differ."""
 
     @abstractmethod
     def forward(
         self, x: Float[Tensor, "batch *event"]
-    ) -> tuple[Float[Tensor, "batch *event"], Float[Tensor, " batch"]]:
+    ) -> tuple[Float[Tensor, "batch *latent"], Float[Tensor, " batch"]]:
         """(y, log |det dy/dx|)."""
 
     @abstractmethod
     def inverse(
-        self, y: Float[Tensor, "batch *event"]
+        self, y: Float[Tensor, "batch *latent"]
     ) -> tuple[Float[Tensor, "batch *event"], Float[Tensor, " batch"]]:
         """(x, log |det dx/dy|)."""
+
+    def start(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *latent"]:
+        """Let the parameters start where these rows say, and pass the rows on; few bijections have such a start."""
+        return self(x)[0]
 
 
 class Compose(Bijection):
@@ -47,3 +51,22 @@ class Compose(Bijection):
             y, log_det = part.inverse(y)
             total = total + log_det
         return y, total
+
+    def start(self, x):
+        for part in self.parts:
+            x = part.start(x)
+        return x
+
+
+class Flatten(Bijection):
+    """(batch, *event) -> (batch, D), log |det| = 0: where a flow of vectors begins, and one of images ends."""
+
+    def __init__(self, event_shape: Sequence[int]):
+        super().__init__()
+        self.event_shape = tuple(event_shape)
+
+    def forward(self, x):
+        return x.flatten(1), x.new_zeros(x.shape[0])
+
+    def inverse(self, y):
+        return y.unflatten(1, self.event_shape), y.new_zeros(y.shape[0])

@@ -1,10 +1,14 @@
-"""The affine coupling of Real NVP (Dinh, Sohl-Dickstein and Bengio, 2017, equations 4-8).
+"""Couplings: some coordinates stay, and say how the others move (Dinh, Krueger and Bengio, 2015, section 3.2).
 
-z_A = x_A,  z_B = exp(s(x_A)) * x_B + t(x_A). The Jacobian is triangular: log |det| = sum s(x_A). Neither
-s nor t needs an inverse.
+z_A = x_A,  z_B = g(x_B; m(x_A)), g invertible in x_B and m any network: neither direction inverts m. The Jacobian is
+triangular: log |det| = sum log dg/dx_B.
+
+The affine coupling of Real NVP (Dinh, Sohl-Dickstein and Bengio, 2017, equations 4-8) has g = exp(s) * x_B + t with
+s, t = m(x_A), and log |det| = sum s.
 """
 
-from collections.abc import Sequence
+from abc import ABC
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,21 +20,47 @@ from gen_models.layers.mlp import mlp
 MAX_LOG_SCALE = 2.0  # an unbounded exp(s) overflows in the inverse first, on draws far from the data
 
 
-class AffineCoupling(Bijection):
+class Coupling(Bijection, ABC):
+    """What couplings of vectors (batch, D) share: who stays, who moves, and the network from the one to the other.
+
+    The network's last layer is 0 at the start: where outputs of 0 mean no move, the coupling starts as the identity.
+
+    outputs     of the network, for each coordinate that moves
+    activation  of its hidden layers
+    """
+
+    kept: Tensor
+    moved: Tensor
+
+    def __init__(
+        self,
+        partition: Partition,
+        hidden: Sequence[int],
+        *,
+        outputs: int = 1,
+        activation: Callable[[], nn.Module] = nn.SiLU,
+    ):
+        super().__init__()
+        self.kept = nn.Buffer(partition.kept.clone())  # a copy: a checkpoint refuses tensors that share memory
+        self.moved = nn.Buffer(partition.moved.clone())
+        self.net = mlp(
+            len(partition.kept),
+            hidden,
+            outputs * len(partition.moved),
+            activation=activation,
+            is_zero_at_start=True,
+        )
+
+
+class AffineCoupling(Coupling):
     """A coupling of vectors (batch, D) that starts as the identity.
 
     s = c tanh(raw/c) with c = MAX_LOG_SCALE: symmetric, so that it stretches as easily as it shrinks, of
     slope 1 at 0, and e^-c <= dz/dx <= e^c.
     """
 
-    kept: Tensor
-    moved: Tensor
-
     def __init__(self, partition: Partition, hidden: Sequence[int]):
-        super().__init__()
-        self.kept = nn.Buffer(partition.kept.clone())  # a copy: a checkpoint refuses tensors that share memory
-        self.moved = nn.Buffer(partition.moved.clone())
-        self.net = mlp(len(partition.kept), hidden, 2 * len(partition.moved), is_zero_at_start=True)
+        super().__init__(partition, hidden, outputs=2)
 
     def forward(self, x):
         s, t = self._s_and_t(x)

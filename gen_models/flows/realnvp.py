@@ -7,7 +7,7 @@ images.
 from collections.abc import Sequence
 
 from gen_models.bijections.batch_norm import FlowBatchNorm
-from gen_models.bijections.bijection import Bijection, Compose
+from gen_models.bijections.bijection import Bijection, Compose, Flatten
 from gen_models.bijections.coupling import AffineCoupling
 from gen_models.bijections.logit import Logit
 from gen_models.bijections.partition import partitions
@@ -34,7 +34,7 @@ class RealNVP(Flow):
         require_whole("couplings", couplings)
         require_widths("hidden", hidden)
         D = dimensions(event_shape)
-        parts: list[Bijection] = [] if levels is None else [Logit()]
+        parts: list[Bijection] = [Flatten(event_shape), *([] if levels is None else [Logit()])]
         for partition in partitions(D, couplings):
             parts.append(AffineCoupling(partition, hidden))
             if batch_norm:

@@ -1,0 +1,51 @@
+"""ActNorm: a scale and a bias for each channel, started by the data (Kingma and Dhariwal, 2018, section 3.1).
+
+y = exp(log_scale) (x + bias), log |det| = H W sum log_scale. At the start b = -mean and log_scale = -log std of the
+first rows that it sees, so that each channel of y has mean 0 and variance 1. From then on both are parameters like
+any others: training and evaluation compute the same map.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from gen_models.bijections.bijection import Bijection
+from gen_models.layers.batch_norm import along, batch_statistics
+
+MIN_STD = 1e-3  # of a channel that hardly varies in the rows of the start: its scale is 1000, not infinite
+
+
+class ActNorm(Bijection):
+    """Axis 1 of (batch, channels, *positions); vectors have no positions.
+
+    `initialised` is a buffer, so a restored flow knows that its start is behind it. Only `start` sets it.
+    """
+
+    initialised: Tensor
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.zeros(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.initialised = nn.Buffer(torch.tensor(False))
+
+    def forward(self, x):
+        y = along(self.log_scale.exp(), x) * (x + along(self.bias, x))
+        return y, self._log_det(x)
+
+    def inverse(self, y):
+        x = y * along((-self.log_scale).exp(), y) - along(self.bias, y)
+        return x, -self._log_det(y)
+
+    @torch.no_grad()
+    def start(self, x):
+        """Mean 0 and variance 1 over these rows, those of all workers; a second start changes nothing."""
+        if not self.initialised:
+            mean, variance = batch_statistics(x)
+            self.bias.copy_(-mean)
+            self.log_scale.copy_(-variance.sqrt().clamp_min(MIN_STD).log())
+            self.initialised.fill_(True)
+        return self(x)[0]
+
+    def _log_det(self, x: Tensor) -> Tensor:
+        """H W sum log_scale, for each row."""
+        return (x.shape[2:].numel() * self.log_scale.sum()).expand(len(x))

@@ -1,0 +1,105 @@
+"""Affine couplings of images (Dinh, Sohl-Dickstein and Bengio, 2017, equations 7-9).
+
+    y = b x + (1 - b) (x exp(s(b x)) + t(b x)),    log |det dy/dx| = sum (1 - b) s(b x)
+
+b = 1 marks what is kept: one colour of a checkerboard, or one half of the channels. The inverse needs that of
+neither s nor t. The network of s and t is handed in: (inputs, outputs) -> a module of images that keeps height
+and width; with its last layer at 0 the coupling starts as the identity.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gen_models.bijections.bijection import Bijection
+from gen_models.bijections.coupling import MAX_LOG_SCALE
+
+Network = Callable[[int, int], nn.Module]
+
+
+class MaskedCoupling(Bijection):
+    """Keeps where the mask is 1; for masks of positions, whose two parts are no images themselves."""
+
+    moved: Tensor
+
+    def __init__(self, channels: int, kept: Float[Tensor, "#channels #height #width"], network: Network):
+        super().__init__()
+        self.moved = nn.Buffer(1 - kept)
+        self.net = network(channels, 2 * channels)
+        self.bounded = BoundedLogScale(channels)
+
+    def forward(self, x):
+        s, t = self._s_and_t(x)
+        return x * s.exp() + t, s.flatten(1).sum(dim=1)
+
+    def inverse(self, y):
+        s, t = self._s_and_t(y)
+        return (y - t) * (-s).exp(), -s.flatten(1).sum(dim=1)
+
+    def _s_and_t(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(s, t), 0 where b = 1."""
+        raw, t = self.net(x * (1 - self.moved)).chunk(2, dim=1)
+        return self.moved * self.bounded(raw), self.moved * t
+
+
+class ChannelCoupling(Bijection):
+    """Keeps one half of the channels; the network sees that half only, and speaks of the other only.
+
+    is_first_kept  which half: neighbours in a composition keep opposite halves, or something mixes the channels
+    """
+
+    def __init__(self, channels: int, network: Network, *, is_first_kept: bool = True):
+        super().__init__()
+        self.middle = channels // 2
+        self.is_first_kept = is_first_kept
+        kept = self.middle if is_first_kept else channels - self.middle
+        self.net = network(kept, 2 * (channels - kept))
+        self.bounded = BoundedLogScale(channels - kept)
+
+    def forward(self, x):
+        kept, moved = self._halves(x)
+        s, t = self._s_and_t(kept)
+        return self._whole(kept, moved * s.exp() + t), s.flatten(1).sum(dim=1)
+
+    def inverse(self, y):
+        kept, moved = self._halves(y)
+        s, t = self._s_and_t(kept)
+        return self._whole(kept, (moved - t) * (-s).exp()), -s.flatten(1).sum(dim=1)
+
+    def _s_and_t(self, kept: Tensor) -> tuple[Tensor, Tensor]:
+        raw, t = self.net(kept).chunk(2, dim=1)
+        return self.bounded(raw), t
+
+    def _halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        first, second = x[:, : self.middle], x[:, self.middle :]
+        return (first, second) if self.is_first_kept else (second, first)
+
+    def _whole(self, kept: Tensor, moved: Tensor) -> Tensor:
+        return torch.cat([kept, moved] if self.is_first_kept else [moved, kept], dim=1)
+
+
+class BoundedLogScale(nn.Module):
+    """s = c tanh(raw/c): symmetric, of slope 1 at 0, and e^-c <= dy/dx <= e^c. Each channel learns its c.
+
+    The paper's s = c tanh(raw) has slope c at 0; and a fixed c is too small where the pixels of one channel differ in
+    scale by orders of magnitude, as paper and ink do.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.log_bound = nn.Parameter(torch.full((channels, 1, 1), math.log(MAX_LOG_SCALE)))
+
+    def forward(
+        self, raw: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels height width"]:
+        bound = self.log_bound.exp()
+        return bound * torch.tanh(raw / bound)
+
+
+def checkerboard(height: int, width: int, colour: int) -> Float[Tensor, "1 height width"]:
+    """1 where row + column + colour is even; colours 0 and 1 are opposite."""
+    rows, columns = torch.arange(height)[:, None], torch.arange(width)
+    return ((rows + columns + colour) % 2 == 0)[None].to(torch.get_default_dtype())

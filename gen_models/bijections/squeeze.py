@@ -1,0 +1,45 @@
+"""Space becomes channels, so that an image can be split by them (Dinh, Sohl-Dickstein and Bengio, 2017, section 3.6).
+
+(C, 2h, 2w) -> (4C, h, w): each 2x2 square becomes one position. A permutation, so log |det| = 0.
+"""
+
+from collections.abc import Sequence
+
+from gen_models.bijections.bijection import Bijection
+from gen_models.errors import ConfigError
+
+
+class Squeeze(Bijection):
+    """y[(2i + j)C + c, u, v] = x[c, 2u + i, 2v + j].
+
+    The place in the square comes before the colour: the first half of the channels is the upper row of each
+    square, in all colours. No checkerboard has that half, so couplings of either kind mix what the other kept.
+    """
+
+    def forward(self, x):
+        batch, channels, height, width = x.shape
+        squares = x.reshape(batch, channels, height // 2, 2, width // 2, 2)
+        y = squares.permute(0, 3, 5, 1, 2, 4).reshape(batch, 4 * channels, height // 2, width // 2)
+        return y, x.new_zeros(batch)
+
+    def inverse(self, y):
+        batch, channels, height, width = y.shape
+        squares = y.reshape(batch, 2, 2, channels // 4, height, width)
+        x = squares.permute(0, 3, 4, 1, 5, 2).reshape(batch, channels // 4, 2 * height, 2 * width)
+        return x, y.new_zeros(batch)
+
+
+def pyramid(event_shape: Sequence[int], scales: int, *, squeezes: int) -> list[tuple[int, int, int]]:
+    """The shape (C, H, W) that enters each scale, where a scale squeezes and half of the channels leaves after it.
+
+    (C, H, W), (2C, H/2, W/2), (4C, H/4, W/4), ... `squeezes` says how many of the scales squeeze, the last one or not.
+    Raises ConfigError unless rows are images whose height and width halve as often as that.
+    """
+    if len(event_shape) != 3:
+        raise ConfigError(f"event_shape = {list(event_shape)} is no image: give [channels, height, width]")
+    channels, height, width = event_shape
+    if height % 2**squeezes or width % 2**squeezes:
+        raise ConfigError(
+            f"scales = {scales} cannot be used: {height}x{width} does not halve {squeezes} times; give fewer scales"
+        )
+    return [(channels << k, height >> k, width >> k) for k in range(scales)]

@@ -1,0 +1,48 @@
+"""What continuous flows share, however they are trained: the flow of one field, from data (t = 0) to noise (t = 1)."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from jaxtyping import Float
+from torch import Tensor
+
+from gen_models.bijections.bijection import Bijection, Compose, Flatten
+from gen_models.bijections.logit import Logit
+from gen_models.bijections.ode import ContinuousBijection
+from gen_models.flows.flow import Flow
+from gen_models.layers.data_scale import dimensions
+from gen_models.noise import Noise
+
+
+class ContinuousFlow(Flow):
+    """[logit on levels] then the flow of `ode`; scores and samples are its forward and inverse, on a fixed grid.
+
+    Latents and draws need no log-determinant, whose trace costs D times the field: they are transported without it.
+    """
+
+    def __init__(self, event_shape: Sequence[int], levels: int | None, ode: ContinuousBijection):
+        before: list[Bijection] = [Flatten(event_shape), *([] if levels is None else [Logit()])]
+        super().__init__(event_shape, levels, Compose([Compose(before), ode]))
+
+    @property
+    def before(self) -> Bijection:
+        """From network units to the vectors that the field moves."""
+        return cast(Compose, self.bijection).parts[0]
+
+    @property
+    def ode(self) -> ContinuousBijection:
+        return cast(ContinuousBijection, cast(Compose, self.bijection).parts[1])
+
+    def draw(self, n: int, noise: Noise, *, temperature: float = 1.0) -> Float[Tensor, "batch *event"]:
+        D = dimensions(self.data_scale.event_shape)
+        normal = noise.normal("flow.z", (n, D), like=self.data_scale.scale)
+        return self._from_latent(self.base.from_normal(temperature * normal))
+
+    def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
+        return self.ode.transport(self.before(self.data_scale.centre(x))[0])
+
+    def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]:
+        return self.data_scale.quantise(self._from_latent(z))
+
+    def _from_latent(self, z: Tensor) -> Tensor:
+        return self.before.inverse(self.ode.transport(z, is_inverse=True))[0]

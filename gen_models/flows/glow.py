@@ -1,0 +1,70 @@
+"""Glow (Kingma and Dhariwal, 2018, section 3 and figure 2): steps of ActNorm, a 1x1 convolution and a coupling.
+
+At each scale: squeeze, `steps` steps; after each scale but the last half of the channels leaves. The learned mixing of
+the channels stands where Real NVP has alternating masks, and ActNorm, started by the data, where it has batch norm.
+
+The couplings start as the identity. The flow does not: its ActNorms normalise, its convolutions rotate.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gen_models.bijections.actnorm import ActNorm
+from gen_models.bijections.bijection import Bijection, Compose
+from gen_models.bijections.image_coupling import ChannelCoupling, Network
+from gen_models.bijections.invertible_conv import InvertibleConv
+from gen_models.bijections.logit import Logit
+from gen_models.bijections.multi_scale import MultiScale
+from gen_models.bijections.squeeze import Squeeze, pyramid
+from gen_models.flows.flow import Flow
+from gen_models.layers.arguments import require_whole
+from gen_models.layers.resnet import zero_conv
+
+
+class Glow(Flow):
+    """Glow of (C, H, W), H and W divisible by 2^scales.
+
+    scales    each squeezes: 2 for 28x28 (to 7x7), 3 for 32x32, 2 or 3 for 8x8
+    steps     of a scale
+    channels  the width of the couplings' networks
+    """
+
+    def __init__(self, event_shape: Sequence[int], levels: int | None, *, scales: int, steps: int, channels: int):
+        require_whole("scales", scales)
+        require_whole("steps", steps)
+        require_whole("channels", channels)
+        shapes = [(4 * c, h // 2, w // 2) for c, h, w in pyramid(event_shape, scales, squeezes=scales)]
+        network = partial(ThreeConvolutions, width=channels)
+        flows = [Compose([Squeeze(), *glow_steps(squeezed, steps, network)]) for squeezed, _, _ in shapes]
+        multi_scale = MultiScale(flows, shapes)
+        super().__init__(event_shape, levels, multi_scale if levels is None else Compose([Logit(), multi_scale]))
+
+
+def glow_steps(channels: int, steps: int, network: Network) -> list[Bijection]:
+    """`steps` times ActNorm, invertible 1x1 convolution, affine coupling (table 1)."""
+    return [
+        part
+        for _ in range(steps)
+        for part in (ActNorm(channels), InvertibleConv(channels), ChannelCoupling(channels, network))
+    ]
+
+
+class ThreeConvolutions(nn.Module):
+    """3x3, 1x1, 3x3, the last 0 at the start: the paper's network, with SiLU, which is smooth, for ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, *, width: int):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(inputs, width, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(width, width, 1),
+            nn.SiLU(),
+            zero_conv(width, outputs, 3),
+        )
+
+    def forward(self, x: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs height width"]:
+        return self.layers(x.contiguous(memory_format=torch.channels_last))  # no reordering at each convolution

@@ -1,0 +1,98 @@
+"""Multi-scale Real NVP of images (Dinh, Sohl-Dickstein and Bengio, 2017, section 3.6 and figure 4).
+
+    logit, then at each scale but the last: 3 checkerboard couplings, squeeze, 3 channel couplings,
+    half of the channels leaves; at the last: 4 checkerboard couplings
+
+Neighbouring couplings keep opposite halves. The network of a checkerboard coupling sees the image squeezed where height
+and width are even: a checkerboard is then a mask of channels, and a quarter of the positions carries four times
+the channels through a network of the same width, at a quarter of the time.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gen_models.bijections.batch_norm import FlowBatchNorm
+from gen_models.bijections.bijection import Bijection, Compose
+from gen_models.bijections.image_coupling import ChannelCoupling, MaskedCoupling, Network, checkerboard
+from gen_models.bijections.logit import Logit
+from gen_models.bijections.multi_scale import MultiScale
+from gen_models.bijections.squeeze import Squeeze, pyramid
+from gen_models.errors import ConfigError
+from gen_models.flows.flow import Flow
+from gen_models.layers.arguments import require_choice, require_whole
+from gen_models.layers.resnet import NORMS, ResNet
+
+BETWEEN = 3  # couplings of a kind at a scale
+AT_THE_END = 4
+
+
+class ImageRealNVP(Flow):
+    """Real NVP of (C, H, W), H and W divisible by 2^(scales - 1). With one scale there are only the last 4 couplings.
+
+    scales      of which all but the last squeeze: 3 for 28x28 (to 7x7), 4 for 32x32, 2 or 3 for 8x8
+    channels    the width of the networks of s and t
+    blocks      their depth in residual blocks
+    norm        inside the networks: weight, batch or none
+    batch_norm  whether a flow batch norm follows each coupling
+    """
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        levels: int | None,
+        *,
+        scales: int,
+        channels: int,
+        blocks: int,
+        norm: str = "weight",
+        batch_norm: bool = True,
+    ):
+        require_whole("scales", scales)
+        require_whole("channels", channels)
+        require_whole("blocks", blocks, least=0)
+        require_choice("norm", norm, NORMS)
+        shapes = pyramid(event_shape, scales, squeezes=scales - 1)
+        if shapes[-1][1:] == (1, 1):
+            raise ConfigError(f"scales = {scales} cannot be used: a checkerboard of 1x1 keeps nothing; give fewer")
+        network = partial(ResNet, width=channels, blocks=blocks, norm=norm)
+        bijections: list[Bijection] = []
+        for shape in shapes[:-1]:
+            squeezed = 4 * shape[0]
+            halves = [ChannelCoupling(squeezed, network, is_first_kept=i % 2 == 0) for i in range(BETWEEN)]
+            before = with_batch_norm(checkerboards(shape, BETWEEN, network), shape[0], batch_norm)
+            after = with_batch_norm(halves, squeezed, batch_norm)
+            bijections.append(Compose([*before, Squeeze(), *after]))
+        last = checkerboards(shapes[-1], AT_THE_END, network)
+        bijections.append(Compose(with_batch_norm(last, shapes[-1][0], batch_norm)))
+        returned = [(4 * c, h // 2, w // 2) for c, h, w in shapes[:-1]] + shapes[-1:]
+        multi_scale = MultiScale(bijections, returned)
+        super().__init__(event_shape, levels, multi_scale if levels is None else Compose([Logit(), multi_scale]))
+
+
+class OfSquares(nn.Module):
+    """A network of the images whose positions are the 2x2 squares of these."""
+
+    def __init__(self, inputs: int, outputs: int, *, network: Network):
+        super().__init__()
+        self.squeeze = Squeeze()
+        self.net = network(4 * inputs, 4 * outputs)
+
+    def forward(self, x: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs height width"]:
+        squares, _ = self.squeeze(x)
+        return self.squeeze.inverse(self.net(squares))[0]
+
+
+def checkerboards(shape: tuple[int, int, int], count: int, network: Network) -> list[Bijection]:
+    """`count` couplings of images (C, H, W), of alternating colours."""
+    channels, height, width = shape
+    is_even = height % 2 == width % 2 == 0
+    seen = partial(OfSquares, network=network) if is_even else network
+    return [MaskedCoupling(channels, checkerboard(height, width, colour % 2), seen) for colour in range(count)]
+
+
+def with_batch_norm(couplings: Sequence[Bijection], channels: int, batch_norm: bool) -> list[Bijection]:
+    """Each coupling, followed by flow batch norm if asked for."""
+    return [part for coupling in couplings for part in [coupling, *([FlowBatchNorm(channels)] if batch_norm else [])]]

@@ -1,0 +1,44 @@
+"""NICE (Dinh, Krueger and Bengio, 2015): additive couplings of even and odd coordinates in turn, then a scaling.
+
+log p(x) = sum_d (log p_Z(f_d(x)) + s_d) (equation 3 with the diagonal S of section 3.3). Data on levels stay on
+[0, 1], without a logit, as theirs.
+"""
+
+from collections.abc import Sequence
+
+from gen_models.bijections.additive_coupling import AdditiveCoupling
+from gen_models.bijections.bijection import Bijection, Compose, Flatten
+from gen_models.bijections.diagonal import Diagonal
+from gen_models.bijections.partition import partitions
+from gen_models.flows.base import base_of
+from gen_models.flows.flow import Flow
+from gen_models.layers.arguments import require_choice, require_whole, require_widths
+from gen_models.layers.data_scale import dimensions
+
+BASES = ("logistic", "normal")  # p_Z on the line; a bounded base would not contain f(x)
+
+
+class NICE(Flow):
+    """`couplings` additive couplings, then the diagonal scaling.
+
+    hidden  the widths of each coupling's network
+    base    logistic or normal: p_Z of each coordinate
+    """
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        levels: int | None,
+        *,
+        couplings: int,
+        hidden: Sequence[int],
+        base: str = "logistic",
+    ):
+        require_whole("couplings", couplings)
+        require_widths("hidden", hidden)
+        require_choice("base", base, BASES)
+        D = dimensions(event_shape)
+        even_and_odd = partitions(D, 2)
+        parts: list[Bijection] = [Flatten(event_shape)]
+        parts += [AdditiveCoupling(even_and_odd[i % 2], hidden) for i in range(couplings)]
+        super().__init__(event_shape, levels, Compose([*parts, Diagonal(D)]), base=base_of(base))

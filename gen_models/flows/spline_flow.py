@@ -1,0 +1,43 @@
+"""Neural spline flow on vectors, RQ-NSF (C) (Durkan et al., 2019): couplings by rational-quadratic splines.
+
+Images are flattened here. Couplings alternate between halves that are permuted between pairs, as in `partitions`,
+which stand for the random permutations of the paper; its LU-decomposed linear maps are left out.
+"""
+
+from collections.abc import Sequence
+
+from gen_models.bijections.bijection import Bijection, Compose, Flatten
+from gen_models.bijections.logit import Logit
+from gen_models.bijections.partition import partitions
+from gen_models.bijections.spline_coupling import SplineCoupling
+from gen_models.flows.flow import Flow
+from gen_models.layers.arguments import require_positive, require_whole, require_widths
+from gen_models.layers.data_scale import dimensions
+
+
+class SplineFlow(Flow):
+    """[logit on levels] then `couplings` spline couplings.
+
+    hidden  the widths of each coupling's network
+    bins    of each spline
+    bound   splines act on [-bound, bound], in standard deviations of continuous data; beyond is the identity
+    """
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        levels: int | None,
+        *,
+        couplings: int,
+        hidden: Sequence[int],
+        bins: int = 16,
+        bound: float = 4.0,
+    ):
+        require_whole("couplings", couplings)
+        require_widths("hidden", hidden)
+        require_whole("bins", bins, least=2)
+        require_positive("bound", bound)
+        parts: list[Bijection] = [Flatten(event_shape), *([] if levels is None else [Logit()])]
+        for partition in partitions(dimensions(event_shape), couplings):
+            parts.append(SplineCoupling(partition, hidden, bins=bins, bound=bound))
+        super().__init__(event_shape, levels, Compose(parts))

@@ -1,0 +1,53 @@
+"""Batch normalisation inside a network (Ioffe and Szegedy, 2015), over the batch of all workers.
+
+y = gamma (x - m)/sqrt(v + eps) + beta for each channel. In training m and v are those of the global batch, summed over
+workers where gradients flow through the sum, so that two workers equal one; in evaluation mode they are running
+means, and a row's answer does not depend on its neighbours.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gen_models.workers import sum_over_workers
+
+
+class BatchNorm(nn.Module):
+    """Axis 1 of (batch, channels, *positions). `momentum` weights the new value, as in torch."""
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, channels: int, *, momentum: float = 0.1, eps: float = 1e-5):
+        super().__init__()
+        self.momentum = momentum
+        self.eps = eps
+        self.gamma = nn.Parameter(torch.ones(channels))
+        self.beta = nn.Parameter(torch.zeros(channels))
+        self.mean = nn.Buffer(torch.zeros(channels))
+        self.variance = nn.Buffer(torch.ones(channels))
+
+    def forward(self, x: Float[Tensor, "batch channels *positions"]) -> Float[Tensor, "batch channels *positions"]:
+        mean, variance = self.mean, self.variance
+        if self.training:
+            mean, variance = batch_statistics(x)
+            self.mean.lerp_(mean.detach(), self.momentum)
+            self.variance.lerp_(variance.detach(), self.momentum)
+        scale = self.gamma * (variance + self.eps).rsqrt()
+        return x * along(scale, x) + along(self.beta - mean * scale, x)
+
+
+def batch_statistics(
+    x: Float[Tensor, "batch channels *positions"],
+) -> tuple[Float[Tensor, " channels"], Float[Tensor, " channels"]]:
+    """(m_hat, v_hat) of each channel over the batch of all workers; v_hat divides by n."""
+    axes = [0, *range(2, x.ndim)]
+    count = sum_over_workers(x.new_tensor(float(x.numel() // x.shape[1])))
+    mean = sum_over_workers(x.sum(dim=axes)) / count
+    variance = sum_over_workers((x - along(mean, x)).square().sum(dim=axes)) / count
+    return mean, variance
+
+
+def along(values: Float[Tensor, " channels"], x: Float[Tensor, "batch channels *positions"]) -> Tensor:
+    """(channels,) values shaped to meet the channels of x."""
+    return values.view(-1, *[1] * (x.ndim - 2))

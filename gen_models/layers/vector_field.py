@@ -1,0 +1,57 @@
+"""The field h(t, z) of a continuous flow: a perceptron whose every layer knows the time.
+
+    layer(t, y) = (A y + b) * 2 sigmoid(g t + g_0) + c t
+
+is the gated layer that Grathwohl et al. (2019, appendix B.1) call concatsquash; the 2 makes it an ordinary layer
+where it starts, at g = g_0 = 0. Only smooth activations: the trace of dh/dz is integrated, and an ODE solver
+of order p wants p derivatives, which ReLU has not.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import silu, softplus
+
+from gen_models.layers.arguments import require_choice, require_widths
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"silu": silu, "softplus": softplus, "tanh": torch.tanh}
+
+
+class VectorField(nn.Module):
+    """h: (t, (batch, D)) -> (batch, D), 0 at the start: the flow along it is then the identity."""
+
+    def __init__(self, dimensions: int, hidden: Sequence[int], *, activation: str = "tanh"):
+        super().__init__()
+        require_widths("hidden", hidden)
+        require_choice("activation", activation, ACTIVATIONS)
+        widths = [dimensions, *hidden, dimensions]
+        self.layers = nn.ModuleList(TimedLinear(n, m) for n, m in pairwise(widths))
+        self.activation = ACTIVATIONS[activation]
+        last = self.layers[-1]
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, t: Float[Tensor, "*times"], z: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+        """h(t, z); t is one time for all rows, or (batch, 1): one for each."""
+        t = t.reshape(-1, 1)
+        *hidden, last = self.layers
+        for layer in hidden:
+            z = self.activation(layer(t, z))
+        return last(t, z)
+
+
+class TimedLinear(nn.Module):
+    """(A y + b) * 2 sigmoid(g t + g_0) + c t."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.linear = nn.Linear(inputs, outputs)
+        self.slope = nn.Parameter(torch.zeros(outputs))  # g
+        self.offset = nn.Parameter(torch.zeros(outputs))  # g_0
+        self.drift = nn.Parameter(torch.zeros(outputs))  # c
+
+    def forward(self, t: Float[Tensor, "times 1"], y: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch outputs"]:
+        return self.linear(y) * (2 * torch.sigmoid(self.slope * t + self.offset)) + self.drift * t

@@ -1,0 +1,33 @@
+"""docs/chapter.md names code and tests: what it names is there."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+REFERENCE = re.compile(r"`([\w/]+\.(?:py|md|html))(?:::([\w.]+))?`")
+ROOT = Path(__file__).resolve().parent.parent
+CHAPTER = (ROOT / "docs" / "chapter.md").read_text()
+MADE_BY_A_COMMAND = ("reports/index.html",)
+
+
+@pytest.mark.parametrize(("file", "symbol"), sorted(set(REFERENCE.findall(CHAPTER))))
+def test_what_the_chapters_index_names_is_there(file, symbol):
+    if file in MADE_BY_A_COMMAND:
+        return
+    assert (ROOT / file).is_file()
+    names = ast.parse((ROOT / file).read_text()).body if symbol else []
+    for name in symbol.split(".") if symbol else ():
+        named = {node.name: node for node in names if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        assert name in named, f"{file} has no {symbol}"
+        names = named[name].body
+
+
+def test_every_row_of_the_index_has_code_and_a_test():
+    rows = [line for line in CHAPTER.splitlines() if line.startswith("| ") and "---" not in line]
+    for line in rows[1:]:
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        assert len(cells) == 5, line
+        assert "gen_models/" in cells[1], line
+        assert "tests/" in cells[2], line
