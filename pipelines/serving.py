@@ -44,7 +44,7 @@ from gen_models.scores import scorers
 SCORES = ("nll", "neg_elbo", "reconstruction", "critic")  # the model's own likelihood first
 TASKS = ("score", "encode", "decode", "reconstruct", "sample")
 MOST_SAMPLES = 100_000  # of one request
-REQUIREMENTS = ("mlflow", "torch", "numpy", "safetensors", "pyyaml", "jaxtyping", "scipy")
+REQUIREMENTS = ("mlflow", "torch", "numpy", "safetensors", "pyyaml", "jaxtyping", "scipy", "torchdiffeq")
 
 
 class Served(PythonModel):
