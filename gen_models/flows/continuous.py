@@ -10,7 +10,6 @@ from gen_models.bijections.bijection import Bijection, Compose, Flatten
 from gen_models.bijections.logit import Logit
 from gen_models.bijections.ode import ContinuousBijection
 from gen_models.flows.flow import Flow
-from gen_models.layers.data_scale import dimensions
 from gen_models.noise import Noise
 
 
@@ -34,9 +33,7 @@ class ContinuousFlow(Flow):
         return cast(ContinuousBijection, cast(Compose, self.bijection).parts[1])
 
     def draw(self, n: int, noise: Noise, *, temperature: float = 1.0) -> Float[Tensor, "batch *event"]:
-        D = dimensions(self.data_scale.event_shape)
-        normal = noise.normal("flow.z", (n, D), like=self.data_scale.scale)
-        return self._from_latent(self.base.from_normal(temperature * normal))
+        return self._from_latent(self.base.from_normal(self.normal_draw(n, noise, temperature)))
 
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
         return self.ode.transport(self.before(self.data_scale.centre(x))[0])

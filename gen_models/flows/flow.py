@@ -48,8 +48,12 @@ class Flow(LikelihoodModel):
 
     def draw(self, n: int, noise: Noise, *, temperature: float = 1.0) -> Float[Tensor, "batch *event"]:
         """f^-1(z), z from the base at a temperature; below 1 it draws nearer the mode (Kingma and Dhariwal, 2018)."""
-        normal = noise.normal("flow.z", (n, dimensions(self.data_scale.event_shape)), like=self.data_scale.scale)
-        return self.bijection.inverse(self.base.from_normal(temperature * normal))[0]
+        return self.bijection.inverse(self.base.from_normal(self.normal_draw(n, noise, temperature)))[0]
+
+    def normal_draw(self, n: int, noise: Noise, temperature: float) -> Float[Tensor, "batch latent"]:
+        """T times a draw from N(0, I): what every draw of a flow begins with."""
+        D = dimensions(self.data_scale.event_shape)
+        return temperature * noise.normal("flow.z", (n, D), like=self.data_scale.scale)
 
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
         """z = f(x), x on levels at the middle of its cell."""

@@ -61,8 +61,7 @@ class _LineFlow(Flow):
 
     def draw(self, n, noise, *, temperature=1.0):
         """g^-1(w), w from the base on the line at a temperature."""
-        normal = noise.normal("flow.z", (n, dimensions(self.data_scale.event_shape)), like=self.data_scale.scale)
-        return self.line.inverse(self.line_base.from_normal(temperature * normal))[0]
+        return self.line.inverse(self.line_base.from_normal(self.normal_draw(n, noise, temperature)))[0]
 
 
 class ScalarFlow(_LineFlow):
