@@ -25,6 +25,7 @@ from gen_models.flows.image_realnvp import ImageRealNVP, OfSquares
 from gen_models.layers.batch_norm import BatchNorm
 from gen_models.layers.resnet import NORMS, ResNet
 from gen_models.noise import Noise
+from tests.jacobians import assert_log_det_is_that_of_the_jacobian
 
 NOISE = Noise(seed=11)
 
@@ -91,13 +92,6 @@ def test_forward_of_inverse_is_the_identity_far_from_the_data(make, x):
     bijection = nudged(make(), 0.3)
     y = 5 * bijection(x)[0].detach().flip(0)
     torch.testing.assert_close(bijection(bijection.inverse(y)[0])[0], y, rtol=1e-10, atol=1e-10)
-
-
-def assert_log_det_is_that_of_the_jacobian(maps, x: torch.Tensor) -> None:
-    _, log_det = maps(x)
-    for row, expected in zip(x, log_det, strict=True):
-        J = jacobian(lambda r: maps(r[None])[0][0], row).reshape(row.numel(), row.numel())
-        torch.testing.assert_close(torch.linalg.slogdet(J).logabsdet, expected, rtol=1e-9, atol=1e-9)
 
 
 @each_bijection
