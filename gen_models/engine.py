@@ -6,6 +6,9 @@ Minimax play (theta descends, phi ascends, each by its own loss; Ryu, 2022, chap
     alternating    each player's gradient is taken after the player before it moved: (theta^k, phi^{k+1})
     multi-ascent   alternating, with a player that moves at each `every`-th minibatch only (n_dis)
 
+    extragradient  all gradients are taken at a point ahead, which a simultaneous step finds, and move the players
+                   from where they stood (Korpelevich, 1976; with Adam: Gidel et al., 2019)
+
 A model of one objective is the game of one. The unit of budget is a minibatch: with n_dis = 5 the critic
 moves on each, the generator on each fifth.
 
@@ -14,7 +17,7 @@ function of (seed, stream, step), so (weights, optimisers, step) is all that a r
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -25,9 +28,8 @@ from torch.optim import Optimizer
 from gen_models.contracts import Loss, Objective, objectives_of
 from gen_models.errors import ConfigError, DivergedError, unknown
 from gen_models.noise import Noise
+from gen_models.schedules import SCHEDULES
 from gen_models.workers import average_over_workers
-
-ORDERS = ("alternating", "simultaneous")
 
 
 @runtime_checkable
@@ -67,35 +69,92 @@ def fit(
     report_every: int,
     order: str = "alternating",
     clip_norm: float | None = None,
+    schedule: str = "constant",
+    horizon: int | None = None,
 ) -> Iterator[Report]:
     """Play from the step after training.step to `steps`; yield a report at each multiple of report_every, and last.
 
-    When a report is yielded, `training` is at that step and may be saved.
+    When a report is yielded, `training` is at that step and may be saved. The rates of `schedule` reach their end at
+    step `horizon`: `steps`, where a training is not cut short of what was planned.
     Raises DivergedError when a loss is not finite.
     """
     if order not in ORDERS:
         raise ConfigError(unknown("order of play", order, ORDERS))
+    if schedule not in SCHEDULES:
+        raise ConfigError(unknown("schedule", schedule, SCHEDULES))
+    play, rate = ORDERS[order], SCHEDULES[schedule]
     objectives = objectives_of(training.model)
     window = _Window()
     training.model.train()
     for step in range(training.step + 1, steps + 1):
         x, draws = batches.at(step), noise.at(step)
+        set_rates(training.optimisers, rate((step - 1) / (horizon or steps)))
         due = [objective for objective in objectives if step % objective.every == 0]
-        if order == "simultaneous":
-            losses = {objective: take_gradient(objective, x, draws, clip_norm) for objective in due}
-            for objective in due:
-                move(objective, training.optimisers[objective.name])
-        else:
-            losses = {}
-            for objective in due:
-                losses[objective] = take_gradient(objective, x, draws, clip_norm)
-                move(objective, training.optimisers[objective.name])
-        for objective, loss in losses.items():
+        for objective, loss in play(due, training.optimisers, x, draws, clip_norm).items():
             window.add(objective, loss, step)
         training.step = step
         if step % report_every == 0 or step == steps:
             yield Report(step, window.close(), {objective.name: step // objective.every for objective in objectives})
             training.model.train()
+
+
+def set_rates(optimisers: Mapping[str, Optimizer], factor: float) -> None:
+    """Each optimiser's rate becomes `factor` times the one that it was built with."""
+    for optimiser in optimisers.values():
+        for group in optimiser.param_groups:
+            group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
+
+
+Optimisers = Mapping[str, Optimizer]
+Losses = dict[Objective, Loss]
+
+
+def alternating(
+    due: Sequence[Objective], optimisers: Optimisers, x: Tensor, noise: Noise, clip: float | None
+) -> Losses:
+    """Each player's gradient at the iterate that the players before it have moved."""
+    losses = {}
+    for objective in due:
+        losses[objective] = take_gradient(objective, x, noise, clip)
+        move(objective, optimisers[objective.name])
+    return losses
+
+
+def simultaneous(
+    due: Sequence[Objective], optimisers: Optimisers, x: Tensor, noise: Noise, clip: float | None
+) -> Losses:
+    """All gradients at one iterate."""
+    losses = {objective: take_gradient(objective, x, noise, clip) for objective in due}
+    for objective in due:
+        move(objective, optimisers[objective.name])
+    return losses
+
+
+def extragradient(
+    due: Sequence[Objective], optimisers: Optimisers, x: Tensor, noise: Noise, clip: float | None
+) -> Losses:
+    """A simultaneous step to look ahead, then one from where the players stood, by the gradients found there.
+
+    Both on the same minibatch and the same draws. The losses are those where the players stood.
+    """
+    parameters = [parameter for objective in due for parameter in objective.module.parameters()]
+    stood = [parameter.detach().clone() for parameter in parameters]
+    losses = simultaneous(due, optimisers, x, noise, clip)
+    for objective in due:
+        take_gradient(objective, x, noise, clip)
+    with torch.no_grad():
+        for parameter, value in zip(parameters, stood, strict=True):
+            parameter.copy_(value)
+    for objective in due:
+        move(objective, optimisers[objective.name])
+    return losses
+
+
+ORDERS: dict[str, Callable[..., Losses]] = {
+    "alternating": alternating,
+    "simultaneous": simultaneous,
+    "extragradient": extragradient,
+}
 
 
 def take_gradient(objective: Objective, x: Tensor, noise: Noise, clip_norm: float | None = None) -> Loss:

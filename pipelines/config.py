@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gen_models.engine import ORDERS
 from gen_models.errors import ConfigError, unknown
 from gen_models.measures import METRICS
+from gen_models.schedules import SCHEDULES
 from pipelines import paths
 
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # without a dot: DVC reads a.b as b inside a
@@ -30,6 +31,7 @@ KEEP = ("best", "last")
 TOP = (
     "batch_size",
     "order",
+    "schedule",
     "clip_norm",
     "keep",
     "threads",
@@ -257,7 +259,8 @@ def _check_numbers(conf: dict[str, Any], where: str) -> None:
     _whole(conf["threads"], f"{where}: threads", least=1)
     _whole(conf["sweep"]["rungs"], f"{where}: sweep.rungs", least=1)
     _whole(conf["sweep"]["eta"], f"{where}: sweep.eta", least=2)
-    _one_of(conf["order"], ORDERS, f"{where}: order")
+    _one_of(conf["order"], tuple(ORDERS), f"{where}: order")
+    _one_of(conf["schedule"], tuple(SCHEDULES), f"{where}: schedule")
     _one_of(conf["keep"], KEEP, f"{where}: keep")
     _one_of(conf["metric"], tuple(METRICS), f"{where}: metric")
     _one_of(conf["sweep"]["scheduler"], SCHEDULERS, f"{where}: sweep.scheduler")

@@ -22,6 +22,7 @@ SHARED = (
     "gen_models/checkpoint.py",
     "gen_models/loader.py",
     "gen_models/noise.py",
+    "gen_models/schedules.py",
     "gen_models/workers.py",
     "gen_models/likelihood.py",
     "gen_models/measures",
@@ -85,5 +86,5 @@ def params_of(conf: Mapping[str, Any]) -> dict[str, Any]:
     """What a person compares between runs: the numbers of model, optimisers, batch and budget, by dotted key."""
     from pipelines.config import flat
 
-    kept = ("model", "optim", "batch_size", "order", "clip_norm", "budget")
+    kept = ("model", "optim", "batch_size", "order", "schedule", "clip_norm", "budget")
     return flat({name: conf[name] for name in kept})

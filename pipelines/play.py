@@ -42,6 +42,7 @@ class Task:
     data: str
     seed: int
     steps: int
+    horizon: int  # of the schedule: the steps that were planned, of which a scheduler may grant fewer
     report_every: int
     checkpoint_every: int
     folder: str
@@ -65,7 +66,7 @@ def task_of(conf: Mapping[str, Any], data: Path, *, seed: int, steps: int, folde
     """The task of a configuration; reports and checkpoints are spread evenly over its steps."""
     report_every = ceil(steps / conf["budget"]["reports"])
     checkpoint_every = report_every * max(1, conf["budget"]["reports"] // conf["budget"]["checkpoints"])
-    return Task(dict(conf), str(data), seed, steps, report_every, checkpoint_every, str(folder), is_trial)
+    return Task(dict(conf), str(data), seed, steps, steps, report_every, checkpoint_every, str(folder), is_trial)
 
 
 def play(task: Task, *, rank: int = 0, world: int = 1, device: str = "cpu") -> Iterator[Record]:
@@ -90,8 +91,17 @@ def _play(task: Task, ledger: Ledger, rank: int, world: int, device: str) -> Ite
     if draws and training.step == 0:  # what training begins with
         ledger.keep_samples(0, _samples(training, task.seed))
     noise = Noise(task.seed, rank=rank, world=world)
-    options = {"steps": task.steps, "order": conf["order"], "clip_norm": conf["clip_norm"]}
-    for report in fit(training, batches, noise, report_every=task.report_every, **options):
+    options = {name: conf[name] for name in ("order", "clip_norm", "schedule")}
+    reports = fit(
+        training,
+        batches,
+        noise,
+        steps=task.steps,
+        horizon=task.horizon,
+        report_every=task.report_every,
+        **options,
+    )
+    for report in reports:
         metrics = {**report.terms, **_moves(report), **check(training)}
         value = metrics[f"validation.{conf['metric']}"]
         is_saved = report.step == task.steps or report.step % task.checkpoint_every == 0

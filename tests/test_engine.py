@@ -80,6 +80,20 @@ def test_alternating_play_of_the_bilinear_game_conserves_x2_plus_y2_plus_alpha_x
         assert form() == pytest.approx(before, rel=1e-12)
 
 
+def test_extragradient_play_of_the_bilinear_game_shrinks_by_sqrt_1_minus_alpha2_plus_alpha4_a_step():
+    model = Bilinear()
+    before = math.hypot(*model.point())
+    play(model, 50, "extragradient")
+    assert math.hypot(*model.point()) == pytest.approx(before * (1 - ALPHA**2 + ALPHA**4) ** 25, rel=1e-12)
+
+
+def test_extragradient_looks_ahead_on_the_same_minibatch_and_moves_each_player_once():
+    batches = NoBatches()
+    (report,) = play(Bilinear(), 4, "extragradient", batches)
+    assert batches.asked == [1, 2, 3, 4]
+    assert report.moves == {"ascent": 4, "descent": 4}
+
+
 def test_multi_ascent_with_one_ascent_is_alternating_play():
     one, other = Bilinear(every=1), Bilinear()
     play(one, 20, "alternating")
@@ -173,6 +187,40 @@ def test_a_loss_that_is_not_finite_stops_with_its_step_and_objective():
 def test_an_unknown_order_of_play_is_refused_with_the_nearest():
     with pytest.raises(ConfigError, match="did you mean 'alternating'"):
         play(Bilinear(), 1, "alternate")
+
+
+class Slope(nn.Module):
+    """A loss whose gradient is 1 everywhere: a step of SGD moves by its rate."""
+
+    def __init__(self):
+        super().__init__()
+        self.point = Point(0.0)
+
+    def objectives(self):
+        return (Objective("slope", self.point, lambda batch, noise: Loss(self.point.value, {"at": self.point.value})),)
+
+
+def test_the_rates_of_a_cosine_fall_from_the_optimisers_own_to_nothing_at_the_horizon():
+    run = training(Slope())
+    rates, last = [], 0.0
+    for _ in fit(run, NoBatches(), Noise(0), steps=8, report_every=1, schedule="cosine"):
+        rates.append(last - run.model.point.value.item())
+        last = run.model.point.value.item()
+    assert rates == pytest.approx([ALPHA * (1 + math.cos(math.pi * k / 8)) / 2 for k in range(8)], rel=1e-12)
+    assert sum(rates) == pytest.approx(ALPHA * (8 + 1) / 2, rel=1e-12)
+
+
+def test_a_training_that_is_cut_short_of_its_horizon_and_goes_on_takes_the_steps_of_the_straight_one():
+    straight, cut = training(Slope()), training(Slope())
+    list(fit(straight, NoBatches(), Noise(0), steps=9, report_every=9, schedule="cosine"))
+    for until in (3, 9):
+        list(fit(cut, NoBatches(), Noise(0), steps=until, report_every=9, schedule="cosine", horizon=9))
+    assert cut.model.point.value.item() == straight.model.point.value.item()
+
+
+def test_an_unknown_schedule_is_refused_with_the_nearest():
+    with pytest.raises(ConfigError, match="did you mean 'cosine'"):
+        list(fit(training(Slope()), NoBatches(), Noise(0), steps=1, report_every=1, schedule="cosin"))
 
 
 def test_clipping_bounds_the_gradient_norm():

@@ -49,6 +49,17 @@ def test_cut_after_any_report_and_resumed_equals_straight(project, tmp_path, mod
         assert files(tmp_path / f"cut{cut}") == files(tmp_path / "straight")
 
 
+def test_a_falling_rate_is_resumed_where_it_was(project, tmp_path):
+    straight = list(play(task("realnvp", tmp_path / "straight", schedule="cosine")))
+    begun = play(task("realnvp", tmp_path / "cut", schedule="cosine"))
+    for _ in range(3):
+        next(begun)
+    begun.close()
+    list(play(task("realnvp", tmp_path / "cut", schedule="cosine")))
+    assert straight
+    assert files(tmp_path / "cut") == files(tmp_path / "straight")
+
+
 def test_the_same_task_twice_writes_the_same_bytes(project, tmp_path):
     for name in ("first", "second"):
         list(play(task("vae", tmp_path / name)))
