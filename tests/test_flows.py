@@ -12,6 +12,7 @@ from torch.autograd.functional import jacobian
 from gen_models.bijections.batch_norm import FlowBatchNorm
 from gen_models.bijections.bijection import Bijection, Compose
 from gen_models.bijections.coupling import MAX_LOG_SCALE, AffineCoupling
+from gen_models.bijections.histogram import Histogram
 from gen_models.bijections.logit import Logit
 from gen_models.bijections.partition import partitions
 from gen_models.errors import ConfigError
@@ -49,6 +50,13 @@ def normal(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
 
 
+def histogram(dimensions: int = 5, levels: int = 7, rows: int = 40) -> Histogram:
+    """Of rows most of which are 0, so that the shares of the levels differ by factors of a hundred."""
+    bijection = Histogram(dimensions, levels).double()
+    bijection.fit((normal(rows, dimensions) * 3).clamp(0, levels - 1).floor())
+    return bijection
+
+
 FIRST, SECOND = partitions(5, 2)
 BIJECTIONS = {
     "coupling": (lambda: AffineCoupling(FIRST, [8]), normal(6, 5)),
@@ -57,6 +65,8 @@ BIJECTIONS = {
     "batch norm of images": (lambda: FlowBatchNorm(2), normal(4, 2, 3, 2)),
     "logit": (lambda: Logit(), normal(6, 5).sigmoid()),
     "logit of images": (lambda: Logit(), normal(4, 1, 2, 3).sigmoid()),
+    "histogram": (histogram, normal(6, 5).sigmoid()),
+    "histogram beyond its ends": (histogram, 4 * normal(6, 5)),
     "composition": (
         lambda: Compose([Logit(), AffineCoupling(FIRST, [8]), FlowBatchNorm(5), AffineCoupling(SECOND, [8])]),
         normal(6, 5).sigmoid(),
@@ -79,6 +89,44 @@ def test_log_det_is_that_of_the_autograd_jacobian(make, x):
     bijection = nudged(make())
     assert_log_det_is_that_of_the_jacobian(bijection.forward, x)
     assert_log_det_is_that_of_the_jacobian(bijection.inverse, bijection(x)[0].detach())
+
+
+# Histogram
+
+
+def test_under_a_histogram_the_levels_of_each_coordinate_have_its_shares():
+    """A cell holds (1 - w) of its level's share of the coordinate's rows, and w of that of all coordinates."""
+    x = (normal(400, 3) * 2).clamp(0, 6).floor()
+    bijection = Histogram(3, 7).double()
+    bijection.fit(x)
+    counts = torch.stack([(x == level).sum(0) for level in range(7)]).double()
+    pooled = (counts.sum(1) + 1) / (counts.sum() + 7)
+    shares = 0.99 * counts / 400 + 0.01 * pooled[:, None]
+    places = (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000
+    for level in range(7):
+        y = ((level + places) / 7)[:, None].expand(-1, 3)
+        for d in range(3):
+            log_p = one_coordinate(bijection, y, d)
+            assert log_p.exp().mean().item() / 7 == pytest.approx(shares[level, d].item(), rel=1e-3)
+
+
+def one_coordinate(bijection: Histogram, y: torch.Tensor, d: int) -> torch.Tensor:
+    """log p of coordinate d alone."""
+    alone = Histogram(1, bijection.levels).double()
+    alone.below.copy_(bijection.below[d : d + 1])
+    alone.above.copy_(bijection.above[d : d + 1])
+    z, log_det = alone(y[:, d : d + 1])
+    return Normal().log_density(z) + log_det
+
+
+def test_a_histogram_tells_places_in_the_rarest_cell_in_float32():
+    """A level that no row has, between two that share all: its cell comes back from both sides."""
+    x = torch.tensor([0.0, 200.0]).repeat(500)[:, None].expand(-1, 4)
+    bijection = Histogram(4, 256)
+    bijection.fit(x)
+    y = ((torch.arange(256) + 0.5) / 256)[:, None].expand(-1, 4)
+    back = bijection.inverse(bijection(y)[0])[0]
+    assert torch.equal((256 * back).floor(), (256 * y).floor())
 
 
 # Partitions

@@ -412,6 +412,19 @@ def test_image_realnvp_starts_as_a_permutation(batch_norm):
     torch.testing.assert_close(model.encode(x).sort().values, expected.sort().values, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("levels", [4, 17])
+def test_image_realnvp_from_histograms_starts_as_the_density_of_independent_pixels(levels):
+    """log p(x) = sum_d log share_d(x_d), every level's cell of volume 1; the tolerance is eps's."""
+    model = ImageRealNVP([1, 4, 4], levels, scales=2, channels=4, blocks=1, batch_norm=False, to_line="histogram")
+    model.double().eval()
+    x = (6 * normal(300, 1, 4, 4)).clamp(0, levels - 1).floor()
+    model.warm_start(x, NOISE)
+    (histogram,) = model.histograms
+    shares = histogram.below.diff(dim=1)
+    expected = shares.log().gather(1, x.flatten(1).long().T).sum(0)
+    torch.testing.assert_close(model.log_prob(x), expected, rtol=0, atol=1e-3)
+
+
 def test_neighbouring_couplings_keep_opposite_halves():
     model = ImageRealNVP([1, 8, 8], None, scales=2, channels=4, blocks=0)
     couplings = [part for part in model.modules() if isinstance(part, MaskedCoupling | ChannelCoupling)]
