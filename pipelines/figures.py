@@ -137,10 +137,11 @@ def reconstructions(
 
 
 def sheet(rows: Mapping[str, np.ndarray], to: Target, *, levels: int | None, title: str, limit: int = 12) -> None:
-    """Named rows of images: {"cluster 0": (n, c, h, w), ...}, at most `limit` of each."""
+    """Named rows of images: {"cluster 0": (n, c, h, w), ...}, at most `limit` of each; one scale for all."""
     rows = {name: images[:limit] for name, images in rows.items() if len(images)}
     columns = max(len(images) for images in rows.values())
-    grid = np.concatenate([_padded_row(images, levels, columns) for images in rows.values()])
+    tiles = np.split(_tiles(np.concatenate(list(rows.values())), levels), np.cumsum([len(r) for r in rows.values()]))
+    grid = np.concatenate([_padded_row(row, columns) for row in tiles[:-1]])
     tall, wide = grid.shape[0] / len(rows), grid.shape[1] / columns
     width, height = 1.7 + 0.52 * columns, 0.4 + 0.52 * len(rows) * tall / wide
     with matplotlib.rc_context(STYLE):
@@ -346,9 +347,8 @@ def _tiles(images: np.ndarray, levels: int | None) -> np.ndarray:
     return np.clip(scaled, 0.0, 1.0).transpose(0, 2, 3, 1)
 
 
-def _padded_row(images: np.ndarray, levels: int | None, columns: int) -> np.ndarray:
+def _padded_row(tiles: np.ndarray, columns: int) -> np.ndarray:
     """Tiles side by side on white, (h + 1, columns (w + 1), channels)."""
-    tiles = _tiles(images, levels)
     n, height, width, channels = tiles.shape
     row = np.ones((columns, height + 1, width + 1, channels))
     row[:n, :height, :width] = tiles
