@@ -1,5 +1,6 @@
 """The pictures of a model: the laws of what they show, and which model gets which."""
 
+import math
 import shutil
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import yaml
 from gen_models import checkpoint
 from gen_models.build import build_model
 from gen_models.noise import Noise
-from pipelines import config, figures, paths, portraits, prepare
-from pipelines.portraits import images
+from pipelines import config, figures, paths, play, portraits, prepare
+from pipelines.portraits import images, line
 from pipelines.reporting.pictures import KINDS
 from pipelines.store import open_data
 from pipelines.trained import Trained
@@ -24,10 +25,10 @@ FLOWS = {"image": "realnvp-digits", "line": "scalar_flow-bimodal", "plane": "rea
 RUNS = {  # key: the pictures of its model
     "ae-digits": {"reconstructions", "interpolation", "latent"},
     "gmm-bimodal": {"samples", "latent"},
-    "realnvp-checkerboard": {"samples", "density"},
+    "realnvp-checkerboard": {"samples", "density", "latent_flow"},
     "realnvp-digits": {"samples", "temperatures", "interpolation", "latent"},
-    "realnvp-two_moons": {"samples", "density", "latent"},
-    "scalar_flow-bimodal": {"samples"},
+    "realnvp-two_moons": {"samples", "density", "latent_flow", "latent"},
+    "scalar_flow-bimodal": {"samples", "flow"},
     "sn_wgan-digits": {"samples"},
 }
 DATA = ("digits", "bimodal", "two_moons", "checkerboard")
@@ -152,3 +153,49 @@ def test_the_way_is_an_arc_only_where_latents_are_drawn_around_the_origin():
         with torch.no_grad():
             half = images.between(model, x[row.name][:1], x[row.name][1:2], 3)[:, 1]
             torch.testing.assert_close(half, model.decode(expected[row.name](*ends, 0.5)), rtol=1e-9, atol=1e-9)
+
+
+# The line
+
+
+def test_before_training_is_the_model_that_its_training_began_with(here, tmp_path):
+    """Its draws are, bit for bit, those that the training itself kept of step 0."""
+    key = "scalar_flow-bimodal"
+    task = play.task_of(
+        conf_of(key), paths.out("data", "bimodal"), seed=3, steps=20, folder=tmp_path / "run", is_trial=False
+    )
+    list(play.play(task))
+    folder = paths.out("train", key, "checkpoint")
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(tmp_path / "run" / "best", folder)
+    run = config.params().run(key)
+    trained = Trained(run, checkpoint.load_model(folder), open_data(run.data))
+    model = line.untrained(trained, 3).eval()
+    with torch.no_grad():
+        began = np.load(tmp_path / "run" / "samples" / "step_00000000.npy")
+        np.testing.assert_array_equal(model.sample(len(began), Noise(3)).numpy(), began)
+        assert not np.array_equal(trained.model.sample(len(began), Noise(3)).numpy(), began)
+
+
+@pytest.mark.parametrize("name", ["scalar_flow normal", "scalar_flow uniform", "scalar_flow beta", "universal_flow"])
+def test_densities_of_x_and_z_belong_together(name):
+    """p(x) integrates to one; p(z), found through the slope of the map, is that of the base; z rises with x."""
+    row = next(row for row in ROWS if row.name == name)
+    model, x = ready(row), data_of(row)
+    grid = torch.linspace(float(x.min()) - 60, float(x.max()) + 60, 40_001, dtype=torch.float64)[:, None]
+    found = line.seen(model, grid, x)
+    assert np.trapezoid(found.density, found.x) == pytest.approx(1, abs=2e-3)
+    inside = np.isfinite(found.z_density) & (found.density > 1e-6)
+    z = torch.from_numpy(found.z)[inside, None]
+    np.testing.assert_allclose(found.z_density[inside], model.base.log_density(z).exp(), rtol=1e-6, atol=1e-9)
+    assert (np.diff(found.z) >= 0).all()
+    np.testing.assert_allclose(found.latents, model.encode(x)[:, 0].detach())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_bijection_has_a_density_and_as_many_latents_as_numbers(here):
+    for key in RUNS:
+        with torch.no_grad():
+            found = portraits.is_bijection(untrained(key))
+        assert found == (key in ("realnvp-checkerboard", "realnvp-two_moons", "scalar_flow-bimodal")), key
+    assert math.prod(open_data("digits").event_shape) == 64  # of data on levels no row is a point of the density

@@ -35,6 +35,14 @@ def density(trained: Trained, noise: Noise, to: Path) -> None:
     )
 
 
+def flow(trained: Trained, x: Tensor, labels: np.ndarray, to: Path) -> None:
+    """Test rows, and where the flow takes them: by class, or by angle where there are no classes to tell apart."""
+    names = np.asarray(trained.data.manifest["classes"])[labels] if len(np.unique(labels)) > 1 else None
+    z = by_rows(trained.model.encode, x)
+    title = f"{trained.run.key}: from data to latents"
+    figures.flow_of_the_plane(x.numpy(), z.numpy(), to, labels=names, title=title)
+
+
 def latents(trained: Trained, x: Tensor, labels: np.ndarray, to: Path) -> None:
     """Test rows in the latent space, seen along its two widest directions where it has more."""
     z = by_rows(trained.model.encode, x).flatten(1).numpy()
