@@ -51,7 +51,7 @@ class Row:
 MIXTURE = ("density", "encoder", "sampler")
 AUTOENCODER = ("encoder", "decoder", "reconstructor")
 VARIATIONAL = ("bound", "encoder", "decoder", "reconstructor", "sampler")
-FLOW = ("density", "encoder", "decoder", "sampler")
+FLOW = ("density", "encoder", "decoder", "sampler", "temperature")
 GAME = ("sampler", "critic")
 
 ROWS = [

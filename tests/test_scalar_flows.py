@@ -430,6 +430,12 @@ def test_an_affine_flow_is_the_gaussian_of_its_matrix():
     assert A.triu(1).abs().max() > 0.01, "not only triangular matrices"
 
 
+def test_the_covariance_of_an_affine_flow_goes_with_the_square_of_the_temperature():
+    model = nudged(AffineFlow([4], None))
+    hot, cold = model.sample(200, NOISE), model.sample_at(200, NOISE, 0.7)
+    torch.testing.assert_close(torch.cov(cold.T), 0.7**2 * torch.cov(hot.T), rtol=1e-9, atol=1e-9)
+
+
 def test_a_composition_of_affine_maps_is_affine():
     both = Compose([nudged(AffineMap(3)), nudged(AffineMap(3), scale=0.2)])
     first, second = both.parts
