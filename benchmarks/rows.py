@@ -34,8 +34,9 @@ def write(
     budget: str,
     seconds: float,
     inputs: Sequence[str],
+    command: str | None = None,
 ) -> dict[str, Any]:
-    """Write benchmarks/results/NAME.json and print its line."""
+    """Write benchmarks/results/NAME.json and print its line; `command` is the one that is running if none is given."""
     assert better in ("lower", "higher"), better
     row = {
         "name": name,
@@ -54,7 +55,7 @@ def write(
         "device": device(),
         "versions": versions(),
         "commit": lineage.git_commit(),
-        "command": "python -m " + " ".join([_module(), *sys.argv[1:]]),
+        "command": command or "python -m " + " ".join([_module(), *sys.argv[1:]]),
         "inputs": inputs_sha256(inputs),
         "inputs_of": list(inputs),
     }
