@@ -18,12 +18,22 @@ from gen_models.errors import GenModelsError
 from pipelines import config, figures, paths
 from pipelines.store import Dataset, open_data
 
-SAMPLED = ("gmm-digits", "vae-digits", "realnvp-digits", "sn_wgan-digits")
+SAMPLED = ("gmm-digits", "vae-digits", "glow-digits", "sn_wgan-digits")
 PICTURES = {  # beside the samples: what the stages drew
     "Real NVP: density": "out/evaluate/realnvp-two_moons/density.png",
     "anomaly scores, without the 8": "out/detect/roc.png",
 }
-TITLES = {"gmm": "Gaussian mixture", "ae": "Autoencoder", "vae": "VAE", "realnvp": "Real NVP", "sn_wgan": "SN-WGAN"}
+TITLES = {
+    "gmm": "Gaussian mixture",
+    "ae": "Autoencoder",
+    "vae": "VAE",
+    "scalar_flow": "Flow of the line",
+    "realnvp": "Real NVP",
+    "image_realnvp": "Real NVP of images",
+    "glow": "Glow",
+    "ffjord": "FFJORD",
+    "sn_wgan": "SN-WGAN",
+}
 
 
 def main() -> None:

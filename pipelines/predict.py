@@ -2,7 +2,7 @@
 
     gen-models predict vae-digits@champion rows.npy --task score --output scores.csv
     gen-models sample vae-digits --n 64 --output digits.npy
-    gen-models sample realnvp-digits --n 64 --temperature 0.7
+    gen-models sample glow-digits --n 64 --temperature 0.7
 
 A registered version's files are verified by sha256 and only its checkpoint is read: no stored code runs.
 Rows come from .npy, (rows, D) or (rows, *event), or from .csv with one header line, or .parquet; numbers as stored.
