@@ -12,12 +12,11 @@ minibatches; the checkpoint is chosen on validation rows. Data that are drawn ha
 GEN_MODELS_DATA says where MNIST is.
 """
 
-import argparse
 import math
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,7 +25,6 @@ import yaml
 from benchmarks import rows, training
 from gen_models.build import build_model, build_optimisers
 from gen_models.engine import Training, fit
-from gen_models.errors import GenModelsError
 from gen_models.measures import bits_per_dim, by_rows, evaluating
 from gen_models.noise import Noise
 from pipelines import config, paths
@@ -55,7 +53,7 @@ class Row:
 
 
 def gap(name: str, row: Row) -> None:
-    """The worst over data sets and seeds of the mean gap to the truth."""
+    """The worst over data sets and seeds of the mean gap to the truth; spread: their range, or one's standard error."""
     began, found, errors, seconds, batch = time.monotonic(), {}, {}, 0.0, 0
     for data in row.data:
         dataset = training.data(data, **MANY)
@@ -90,45 +88,36 @@ def gaps_to_the_truth(trained: Any) -> torch.Tensor:
 
 def bits(name: str, row: Row) -> None:
     """Bits a dimension, beside what needs no network."""
-    began = time.monotonic()
-    dataset = training.data(row.data[0])
-    played = training.play(row.model, dataset, row.settings, steps=row.steps)
-    log_p = log_prob(played.trained)
-    D = math.prod(dataset.event_shape)
-    beside = {"histogram of each pixel": bits_per_dim(histogram_log_prob(played.trained), D)}
-    if dataset.name == "digits":
-        beside |= mixtures(dataset, D)
-    write(
-        name,
-        row,
-        bits_per_dim(log_p.mean().item(), D),
-        "bits/dim",
-        spread=log_p.std().item() / math.sqrt(len(log_p)) / (D * math.log(2)),
-        baselines=beside,
-        budget=f"{row.steps} minibatches of {played.batch_size}, {played.seconds:.0f} s",
-        seconds=time.monotonic() - began,
-    )
+    likelihood(name, row, unit="bits/dim", better="lower")
 
 
 def nats(name: str, row: Row) -> None:
     """log p of x scaled to [0, 1]: that of x as stored, and D log q for the change of units."""
+    likelihood(name, row, unit="nats", better="higher")
+
+
+def likelihood(name: str, row: Row, *, unit: str, better: str) -> None:
+    """The mean log-likelihood of test rows, in a unit; of digits beside mixtures, of all beside independent pixels."""
     began = time.monotonic()
     dataset = training.data(row.data[0])
+    D, q = math.prod(dataset.event_shape), dataset.levels or 1
     played = training.play(row.model, dataset, row.settings, steps=row.steps)
     log_p = log_prob(played.trained)
-    D = math.prod(dataset.event_shape)
-    units = D * math.log(dataset.levels or 1)
+    beside = {"histogram of each pixel": histogram_log_prob(played.trained)}
+    if dataset.name == "digits":
+        beside |= mixtures(dataset)
+    to_unit, scale = {
+        "bits/dim": (lambda value: bits_per_dim(value, D), 1 / (D * math.log(2))),
+        "nats": (lambda value: value + D * math.log(q), 1.0),
+    }[unit]
     write(
         name,
         row,
-        log_p.mean().item() + units,
-        "nats",
-        better="higher",
-        spread=log_p.std().item() / math.sqrt(len(log_p)),
-        baselines={
-            "bits/dim": bits_per_dim(log_p.mean().item(), D),
-            "histogram of each pixel": histogram_log_prob(played.trained) + units,
-        },
+        to_unit(log_p.mean().item()),
+        unit,
+        better=better,
+        spread=scale * log_p.std().item() / math.sqrt(len(log_p)),
+        baselines={what: to_unit(value) for what, value in beside.items()},
         budget=f"{row.steps} minibatches of {played.batch_size}, {played.seconds:.0f} s",
         seconds=time.monotonic() - began,
     )
@@ -139,19 +128,19 @@ def log_prob(trained: Any) -> torch.Tensor:
         return by_rows(trained.model.log_prob, trained.normal("test")).double()
 
 
-def mixtures(dataset: Any, D: int) -> dict[str, float]:
-    """A Gaussian with full covariance; 50 Gaussians, full or diagonal, whichever is better on validation rows."""
+def mixtures(dataset: Any) -> dict[str, float]:
+    """The same of a Gaussian with full covariance, and of 50, full or diagonal: whichever validation rows prefer."""
     found, chosen = {}, (math.inf, 0.0)
     for components, covariance in ((1, "full"), (50, "full"), (50, "diagonal")):
         settings = {"model.components": components, "model.covariance": covariance}
         trained = training.play("gmm", dataset, settings, steps=300).trained
         with evaluating(trained.model):
             validation = -by_rows(trained.model.log_prob, trained.normal("validation")).mean().item()
-        figure = bits_per_dim(log_prob(trained).mean().item(), D)
+        log_p = log_prob(trained).mean().item()
         if components == 1:
-            found["Gaussian, full covariance"] = figure
+            found["Gaussian, full covariance"] = log_p
         else:
-            chosen = min(chosen, (validation, figure))
+            chosen = min(chosen, (validation, log_p))
     return {**found, "mixture of 50 Gaussians": chosen[1]}
 
 
@@ -233,17 +222,8 @@ def table() -> dict[str, Row]:
 
 def main() -> None:
     known = table()
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.flows", description=__doc__.split("\n")[0])
-    parser.add_argument("rows", nargs="*", metavar="ROW", help="all, if none is named: " + ", ".join(known))
-    chosen = parser.parse_args().rows or list(known)
-    for name in chosen:
-        if name not in known:
-            parser.error(f"unknown row {name!r}: choose from {', '.join(known)}")
-    for name in chosen:
-        try:
-            MEASURES[known[name].measure](name, known[name])
-        except GenModelsError as error:
-            sys.exit(f"{name}: {error}")
+    measures = {name: partial(MEASURES[row.measure], name, row) for name, row in known.items()}
+    rows.run(measures, prog="python -m benchmarks.flows", description=str(__doc__))
 
 
 if __name__ == "__main__":
