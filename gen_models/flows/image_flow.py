@@ -2,8 +2,8 @@
 
 logit      y = logit(alpha + (1 - 2 alpha) (x + u)/q), the same for all pixels (Dinh, Sohl-Dickstein and Bengio, 2017)
 histogram  each pixel by its own histogram's CDF and the normal quantile: the flow starts as the density of
-           independent pixels. A logit leaves to the couplings that paper is paper, which costs them most of a short
-           training: on MNIST 1000 minibatches of 64 reach 1.70 bits a dimension from it, 1.40 from the histogram.
+           independent pixels. After a logit the couplings have to learn that paper is paper, which takes most of a
+           short training.
 """
 
 from collections.abc import Callable, Sequence
