@@ -11,7 +11,6 @@ from safetensors.torch import load_file, save_file
 from torch.autograd.functional import jacobian
 
 from gen_models.bijections.actnorm import MIN_STD, ActNorm
-from gen_models.bijections.batch_norm import FlowBatchNorm
 from gen_models.bijections.bijection import Bijection, Compose
 from gen_models.bijections.coupling import MAX_LOG_SCALE
 from gen_models.bijections.image_coupling import ChannelCoupling, MaskedCoupling, checkerboard
@@ -26,26 +25,9 @@ from gen_models.layers.batch_norm import BatchNorm
 from gen_models.layers.resnet import NORMS, ResNet
 from gen_models.noise import Noise
 from tests.jacobians import assert_log_det_is_that_of_the_jacobian
+from tests.nudges import normal, nudged
 
 NOISE = Noise(seed=11)
-
-
-def normal(*shape: int, seed: int = 5) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def nudged(module, scale: float = 0.1, dtype: torch.dtype = torch.float64):
-    """In evaluation mode, with parameters and statistics away from where they start."""
-    generator = torch.Generator().manual_seed(4)
-    module.to(dtype).eval()
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter += scale * torch.randn(parameter.shape, generator=generator, dtype=dtype)
-        for part in module.modules():
-            if isinstance(part, FlowBatchNorm | BatchNorm):
-                part.mean += scale * torch.randn(part.mean.shape, generator=generator, dtype=dtype)
-                part.variance *= 0.5 + torch.rand(part.mean.shape, generator=generator, dtype=dtype)
-    return module
 
 
 def resnet(norm: str = "weight", blocks: int = 1):
