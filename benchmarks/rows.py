@@ -62,7 +62,7 @@ def write(
         "inputs_of": list(inputs),
     }
     path = paths.root() / "benchmarks" / "results" / f"{name}.json"
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(row, indent=1) + "\n")
     print(f"{name}: {figure:.4g} {unit}, target {target:g} ({'met' if row['met'] else 'MISSED'})", flush=True)
     return row
