@@ -115,6 +115,21 @@ ROWS = [
     Row("sn_wgan", SNWGAN, PLANE, {"latent": 2, "hidden": [8, 8], "n_dis": 2}, GAME),
     Row("sn_wgan relu", SNWGAN, SPACE, {"latent": 2, "hidden": [8], "activation": "relu"}, GAME),
     Row("sn_wgan digits", SNWGAN, DIGITS, {"latent": 3, "hidden": [8], "critic_hidden": [16, 8]}, GAME),
+    Row("conv_ae digits", Autoencoder, DIGITS, {"latent": 3, "hidden": [8], "channels": [4]}, AUTOENCODER),
+    Row(
+        "denoising_ae",
+        Autoencoder,
+        SPACE,
+        {"latent": 2, "hidden": [8], "corruption": "gaussian"},
+        AUTOENCODER,
+    ),
+    Row(
+        "denoising_ae digits",
+        Autoencoder,
+        DIGITS,
+        {"latent": 3, "hidden": [8], "corruption": "salt_and_pepper"},
+        AUTOENCODER,
+    ),
 ]
 
 
