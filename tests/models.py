@@ -130,6 +130,7 @@ ROWS = [
         {"latent": 3, "hidden": [8], "corruption": "salt_and_pepper"},
         AUTOENCODER,
     ),
+    Row("gmm uniform", GaussianMixture, PLANE, {"components": 3, "em_steps": 3, "weights": "uniform"}, MIXTURE, True),
 ]
 
 
