@@ -131,6 +131,31 @@ ROWS = [
         AUTOENCODER,
     ),
     Row("gmm uniform", GaussianMixture, PLANE, {"components": 3, "em_steps": 3, "weights": "uniform"}, MIXTURE, True),
+    Row("conv_vae digits", VAE, DIGITS, {"latent": 3, "hidden": [8], "channels": [4], "sigma": 0.1}, VARIATIONAL),
+    Row("bernoulli_vae digits", VAE, DIGITS, {"latent": 3, "hidden": [8], "likelihood": "bernoulli"}, VARIATIONAL),
+    Row(
+        "bernoulli_vae conv",
+        VAE,
+        ([1, 4, 4], 2),
+        {"latent": 2, "hidden": [], "channels": [4], "likelihood": "bernoulli"},
+        VARIATIONAL,
+    ),
+    Row("vae learned", VAE, SPACE, {"latent": 2, "hidden": [8], "variance": "learned"}, VARIATIONAL),
+    Row("vae optimal", VAE, SPACE, {"latent": 2, "hidden": [8], "variance": "optimal", "samples": 2}, VARIATIONAL),
+    Row(
+        "vae score",
+        VAE,
+        SPACE,
+        {"latent": 2, "hidden": [8], "gradient": "score_function", "control_variate": "leave_one_out", "samples": 3},
+        VARIATIONAL,
+    ),
+    Row(
+        "vae score running",
+        VAE,
+        PLANE,
+        {"latent": 2, "hidden": [8], "gradient": "score_function", "control_variate": "running_mean"},
+        VARIATIONAL,
+    ),
 ]
 
 
