@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from gen_models.adversarial.sn_wgan import SNWGAN
 from gen_models.autoencoders.autoencoder import Autoencoder
+from gen_models.autoencoders.iwae import IWAE
 from gen_models.autoencoders.vae import VAE
 from gen_models.contracts import Objective
 from gen_models.flows.affine_flow import AffineFlow
@@ -154,6 +155,35 @@ ROWS = [
         VAE,
         PLANE,
         {"latent": 2, "hidden": [8], "gradient": "score_function", "control_variate": "running_mean"},
+        VARIATIONAL,
+    ),
+    Row("iwae", IWAE, PLANE, {"latents": [2], "hidden": [[8]], "samples": 5, "variance": "learned"}, VARIATIONAL),
+    Row(
+        "iwae digits",
+        IWAE,
+        DIGITS,
+        {
+            "latents": [3],
+            "hidden": [[8]],
+            "samples": 3,
+            "likelihood": "bernoulli",
+            "gradient": "doubly_reparameterised",
+        },
+        VARIATIONAL,
+    ),
+    Row("iwae2", IWAE, SPACE, {"latents": [3, 2], "hidden": [[8], [6]], "samples": 3}, VARIATIONAL),
+    Row(
+        "iwae2 dreg",
+        IWAE,
+        SPACE,
+        {"latents": [3, 2], "hidden": [[8], [6]], "samples": 3, "gradient": "doubly_reparameterised"},
+        VARIATIONAL,
+    ),
+    Row(
+        "iwae conv",
+        IWAE,
+        DIGITS,
+        {"latents": [3], "hidden": [[]], "samples": 2, "channels": [4], "sigma": 0.1},
         VARIATIONAL,
     ),
 ]
