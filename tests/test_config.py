@@ -38,7 +38,7 @@ def test_every_conf_builds_and_takes_a_gradient(model, data, monkeypatch):
     refused |= dict.fromkeys(("image_realnvp", "glow", "conv_ae", "conv_vae"), no_image)
     refused |= {"ae": dims <= 8 and "latent = 8"}
     refused |= dict.fromkeys(
-        ("bernoulli_vae", "iwae", "iwae2"), conf["data"]["levels"] is None and "cannot be binarised"
+        ("bernoulli_vae", "beta_vae", "iwae", "iwae2"), conf["data"]["levels"] is None and "cannot be binarised"
     )
     if cannot := refused.get(model):
         with pytest.raises(ConfigError, match=cannot):  # said, not built
