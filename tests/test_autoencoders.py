@@ -254,6 +254,24 @@ def test_training_from_a_random_start_approaches_the_evidence_of_probabilistic_p
     assert -0.01 < gap < 0.03
 
 
+@pytest.mark.parametrize("variance", ["learned", "optimal"])
+def test_training_finds_the_variance_of_probabilistic_pca(variance):
+    """Tipping and Bishop (1999, equation 8): the best sigma^2 is the mean of the eigenvalues that are left out."""
+    x = correlated(400)
+    torch.manual_seed(1)
+    model = VAE([4], None, latent=2, hidden=[], sigma=1.0, variance=variance).double().train()
+    model.warm_start(x, NOISE)
+    eigenvalues = torch.linalg.eigvalsh(torch.cov(model.data_scale.centre(x).T, correction=0))
+    optimiser = torch.optim.Adam(model.parameters(), lr=3e-2)
+    falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 800)
+    for step in range(800):
+        optimiser.zero_grad()
+        model.loss(x, NOISE.at(step)).value.backward()
+        optimiser.step()
+        falling.step()
+    assert model.likelihood.log_var().exp().item() == pytest.approx(eigenvalues[:2].mean().item(), rel=0.1)
+
+
 # Samples
 
 
