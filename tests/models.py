@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from gen_models.adversarial.sn_wgan import SNWGAN
 from gen_models.autoencoders.autoencoder import Autoencoder
+from gen_models.autoencoders.iwae import IWAE
 from gen_models.autoencoders.vae import VAE
 from gen_models.contracts import Objective
 from gen_models.flows.affine_flow import AffineFlow
@@ -128,6 +129,76 @@ ROWS = [
     Row("sn_wgan", SNWGAN, PLANE, {"latent": 2, "hidden": [8, 8], "n_dis": 2}, GAME),
     Row("sn_wgan relu", SNWGAN, SPACE, {"latent": 2, "hidden": [8], "activation": "relu"}, GAME),
     Row("sn_wgan digits", SNWGAN, DIGITS, {"latent": 3, "hidden": [8], "critic_hidden": [16, 8]}, GAME),
+    Row("conv_ae digits", Autoencoder, DIGITS, {"latent": 3, "hidden": [8], "channels": [4]}, AUTOENCODER),
+    Row(
+        "denoising_ae",
+        Autoencoder,
+        SPACE,
+        {"latent": 2, "hidden": [8], "corruption": "gaussian"},
+        AUTOENCODER,
+    ),
+    Row(
+        "denoising_ae digits",
+        Autoencoder,
+        DIGITS,
+        {"latent": 3, "hidden": [8], "corruption": "salt_and_pepper"},
+        AUTOENCODER,
+    ),
+    Row("gmm uniform", GaussianMixture, PLANE, {"components": 3, "em_steps": 3, "weights": "uniform"}, MIXTURE, True),
+    Row("conv_vae digits", VAE, DIGITS, {"latent": 3, "hidden": [8], "channels": [4], "sigma": 0.1}, VARIATIONAL),
+    Row("bernoulli_vae digits", VAE, DIGITS, {"latent": 3, "hidden": [8], "likelihood": "bernoulli"}, VARIATIONAL),
+    Row(
+        "bernoulli_vae conv",
+        VAE,
+        ([1, 4, 4], 2),
+        {"latent": 2, "hidden": [], "channels": [4], "likelihood": "bernoulli"},
+        VARIATIONAL,
+    ),
+    Row("vae learned", VAE, SPACE, {"latent": 2, "hidden": [8], "variance": "learned"}, VARIATIONAL),
+    Row("vae optimal", VAE, SPACE, {"latent": 2, "hidden": [8], "variance": "optimal", "samples": 2}, VARIATIONAL),
+    Row(
+        "vae score",
+        VAE,
+        SPACE,
+        {"latent": 2, "hidden": [8], "gradient": "score_function", "control_variate": "leave_one_out", "samples": 3},
+        VARIATIONAL,
+    ),
+    Row(
+        "vae score running",
+        VAE,
+        PLANE,
+        {"latent": 2, "hidden": [8], "gradient": "score_function", "control_variate": "running_mean"},
+        VARIATIONAL,
+    ),
+    Row("iwae", IWAE, PLANE, {"latents": [2], "hidden": [[8]], "samples": 5, "variance": "learned"}, VARIATIONAL),
+    Row(
+        "iwae digits",
+        IWAE,
+        DIGITS,
+        {
+            "latents": [3],
+            "hidden": [[8]],
+            "samples": 3,
+            "likelihood": "bernoulli",
+            "gradient": "doubly_reparameterised",
+        },
+        VARIATIONAL,
+    ),
+    Row("iwae2", IWAE, SPACE, {"latents": [3, 2], "hidden": [[8], [6]], "samples": 3}, VARIATIONAL),
+    Row(
+        "iwae2 dreg",
+        IWAE,
+        SPACE,
+        {"latents": [3, 2], "hidden": [[8], [6]], "samples": 3, "gradient": "doubly_reparameterised"},
+        VARIATIONAL,
+    ),
+    Row(
+        "iwae conv",
+        IWAE,
+        DIGITS,
+        {"latents": [3], "hidden": [[]], "samples": 2, "channels": [4], "sigma": 0.1},
+        VARIATIONAL,
+    ),
 ]
 
 
