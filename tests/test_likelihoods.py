@@ -68,6 +68,18 @@ def test_a_variance_has_a_floor_and_stays_finite_where_all_is_explained(variance
     assert likelihood.eval().log_var().item() >= 2 * math.log(MIN_SIGMA) - 1e-6
 
 
+@pytest.mark.parametrize("variance", ["fixed", "learned", "optimal"])
+def test_a_model_tells_the_sigma_that_its_density_has(variance):
+    torch.manual_seed(0)
+    model = VAE([3], None, latent=2, hidden=[], sigma=0.3, variance=variance).double().eval()
+    with torch.no_grad():
+        for parameter in model.likelihood.parameters():
+            parameter += 1
+        y, f = normal(5, 3), normal(5, 3, seed=7)
+        torch.testing.assert_close(model.likelihood.log_prob(y, f), Normal(f, model.sigma).log_prob(y).sum(1))
+    assert not hasattr(bernoulli_vae([3]), "sigma")
+
+
 # Bernoulli
 
 

@@ -88,6 +88,13 @@ class LatentVariableModel(nn.Module, ABC):
         mean = self.data_scale.centre(x.mean(dim=0, keepdim=True))
         self.likelihood.start(mean.flatten(), len(x))
 
+    @property
+    def sigma(self) -> Tensor | float:
+        """The standard deviation of y|z, in network units, as it now is; only where the likelihood is Gaussian."""
+        if not isinstance(self.likelihood, GaussianLikelihood):
+            raise AttributeError("a Bernoulli likelihood has no sigma")
+        return self.likelihood.std()
+
     # Capabilities
 
     def elbo(self, x: Float[Tensor, "batch *event"], noise: Noise, samples: int = 1) -> Float[Tensor, " batch"]:

@@ -74,6 +74,11 @@ class GaussianLikelihood(Likelihood):
             return floor + softplus(self.raw - floor)
         return self.running.log() if self.variance == "optimal" else 2 * math.log(self.sigma)
 
+    def std(self) -> Tensor | float:
+        """exp(log_var / 2); of the fixed one, sigma itself."""
+        log_var = self.log_var()
+        return (0.5 * log_var).exp() if isinstance(log_var, Tensor) else self.sigma
+
     def log_prob(self, y, f):
         if self.variance == "optimal" and self.training:
             return gaussian_log_density(y, f, self._optimum(y, f).log())
@@ -83,9 +88,7 @@ class GaussianLikelihood(Likelihood):
         return f
 
     def draw(self, f, noise):
-        log_var = self.log_var()
-        sigma = (0.5 * log_var).exp() if isinstance(log_var, Tensor) else self.sigma
-        return f + sigma * noise.normal("likelihood", f.shape, like=f)
+        return f + self.std() * noise.normal("likelihood", f.shape, like=f)
 
     @torch.no_grad()
     def _optimum(self, y: Tensor, f: Tensor) -> Float[Tensor, ""]:
