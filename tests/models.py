@@ -6,7 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from gen_models.adversarial.dcgan import DCGAN
+from gen_models.adversarial.gan import GAN
 from gen_models.adversarial.sn_wgan import SNWGAN
+from gen_models.adversarial.wgan import WGAN, ConvWGAN
 from gen_models.autoencoders.autoencoder import Autoencoder
 from gen_models.autoencoders.vae import VAE
 from gen_models.contracts import Objective
@@ -27,6 +30,7 @@ PLANE = ([2], None)
 SPACE = ([5], None)
 DIGITS = ([1, 4, 4], 17)
 PICTURES = ([3, 4, 4], None)
+ODD = ([2, 7, 5], None)
 ROWS_OF_DATA = 72
 
 
@@ -53,6 +57,7 @@ AUTOENCODER = ("encoder", "decoder", "reconstructor")
 VARIATIONAL = ("bound", "encoder", "decoder", "reconstructor", "sampler")
 FLOW = ("density", "encoder", "decoder", "sampler")
 GAME = ("sampler", "critic")
+CONV_WGAN = {"latent": 16, "channels": 16, "clip": 0.3}
 
 ROWS = [
     Row("gmm full", GaussianMixture, PLANE, {"components": 3, "covariance": "full", "em_steps": 3}, MIXTURE, True),
@@ -115,6 +120,18 @@ ROWS = [
     Row("sn_wgan", SNWGAN, PLANE, {"latent": 2, "hidden": [8, 8], "n_dis": 2}, GAME),
     Row("sn_wgan relu", SNWGAN, SPACE, {"latent": 2, "hidden": [8], "activation": "relu"}, GAME),
     Row("sn_wgan digits", SNWGAN, DIGITS, {"latent": 3, "hidden": [8], "critic_hidden": [16, 8]}, GAME),
+    Row("gan", GAN, PLANE, {"latent": 2, "hidden": [8, 8], "n_dis": 2, "weight": 2.0}, GAME),
+    Row("gan digits", GAN, DIGITS, {"latent": 3, "hidden": [8], "generator_loss": "non_saturating"}, GAME),
+    Row("dcgan digits", DCGAN, DIGITS, {"latent": 16, "channels": 16, "kernel": 3}, GAME),
+    Row("dcgan odd", DCGAN, ODD, {"latent": 3, "channels": 4, "n_dis": 2, "generator_loss": "zero_sum"}, GAME),
+    *(
+        Row(f"wgan {constraint}", WGAN, PLANE, {"latent": 2, "hidden": [8], "constraint": constraint}, GAME)
+        for constraint in ("normalisation", "penalty", "clipping")
+    ),
+    *(
+        Row(f"conv_wgan {constraint}", ConvWGAN, DIGITS, {**CONV_WGAN, "constraint": constraint}, GAME)
+        for constraint in ("projection", "normalisation", "penalty", "clipping")
+    ),
 ]
 
 
