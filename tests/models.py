@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gen_models.adversarial.dcgan import DCGAN
+from gen_models.adversarial.f_gan import FGAN
 from gen_models.adversarial.gan import GAN
 from gen_models.adversarial.sn_wgan import SNWGAN
 from gen_models.adversarial.wgan import WGAN, ConvWGAN
@@ -124,6 +125,12 @@ ROWS = [
     Row("gan digits", GAN, DIGITS, {"latent": 3, "hidden": [8], "generator_loss": "non_saturating"}, GAME),
     Row("dcgan digits", DCGAN, DIGITS, {"latent": 16, "channels": 16, "kernel": 3}, GAME),
     Row("dcgan odd", DCGAN, ODD, {"latent": 3, "channels": 4, "n_dis": 2, "generator_loss": "zero_sum"}, GAME),
+    *(
+        Row(f"f_gan {divergence}", FGAN, PLANE, {"latent": 2, "hidden": [8], "divergence": divergence}, GAME)
+        for divergence in ("kl", "reverse_kl", "squared_hellinger", "js", "pearson", "total_variation")
+    ),
+    Row("f_gan reverse", FGAN, SPACE, {"latent": 2, "hidden": [8], "divergence": "js", "direction": "reverse"}, GAME),
+    Row("f_gan digits", FGAN, DIGITS, {"latent": 2, "hidden": [8], "generator_loss": "non_saturating"}, GAME),
     *(
         Row(f"wgan {constraint}", WGAN, PLANE, {"latent": 2, "hidden": [8], "constraint": constraint}, GAME)
         for constraint in ("normalisation", "penalty", "clipping")
