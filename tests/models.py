@@ -6,7 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from gen_models.adversarial.dcgan import DCGAN
+from gen_models.adversarial.f_gan import FGAN
+from gen_models.adversarial.gan import GAN
 from gen_models.adversarial.sn_wgan import SNWGAN
+from gen_models.adversarial.wgan import WGAN, ConvWGAN
 from gen_models.autoencoders.autoencoder import Autoencoder
 from gen_models.autoencoders.iwae import IWAE
 from gen_models.autoencoders.vae import VAE
@@ -28,6 +32,7 @@ PLANE = ([2], None)
 SPACE = ([5], None)
 DIGITS = ([1, 4, 4], 17)
 PICTURES = ([3, 4, 4], None)
+ODD = ([2, 7, 5], None)
 ROWS_OF_DATA = 72
 
 
@@ -54,6 +59,7 @@ AUTOENCODER = ("encoder", "decoder", "reconstructor")
 VARIATIONAL = ("bound", "encoder", "decoder", "reconstructor", "sampler")
 FLOW = ("density", "encoder", "decoder", "sampler", "temperature")
 GAME = ("sampler", "critic")
+CONV_WGAN = {"latent": 16, "channels": 16, "clip": 0.3}
 
 ROWS = [
     Row("gmm full", GaussianMixture, PLANE, {"components": 3, "covariance": "full", "em_steps": 3}, MIXTURE, True),
@@ -198,6 +204,24 @@ ROWS = [
         DIGITS,
         {"latents": [3], "hidden": [[]], "samples": 2, "channels": [4], "sigma": 0.1},
         VARIATIONAL,
+    ),
+    Row("gan", GAN, PLANE, {"latent": 2, "hidden": [8, 8], "n_dis": 2, "weight": 2.0}, GAME),
+    Row("gan digits", GAN, DIGITS, {"latent": 3, "hidden": [8], "generator_loss": "non_saturating"}, GAME),
+    Row("dcgan digits", DCGAN, DIGITS, {"latent": 16, "channels": 16, "kernel": 3}, GAME),
+    Row("dcgan odd", DCGAN, ODD, {"latent": 3, "channels": 4, "n_dis": 2, "generator_loss": "zero_sum"}, GAME),
+    *(
+        Row(f"f_gan {divergence}", FGAN, PLANE, {"latent": 2, "hidden": [8], "divergence": divergence}, GAME)
+        for divergence in ("kl", "reverse_kl", "squared_hellinger", "js", "pearson", "total_variation")
+    ),
+    Row("f_gan reverse", FGAN, SPACE, {"latent": 2, "hidden": [8], "divergence": "js", "direction": "reverse"}, GAME),
+    Row("f_gan digits", FGAN, DIGITS, {"latent": 2, "hidden": [8], "generator_loss": "non_saturating"}, GAME),
+    *(
+        Row(f"wgan {constraint}", WGAN, PLANE, {"latent": 2, "hidden": [8], "constraint": constraint}, GAME)
+        for constraint in ("normalisation", "penalty", "clipping")
+    ),
+    *(
+        Row(f"conv_wgan {constraint}", ConvWGAN, DIGITS, {**CONV_WGAN, "constraint": constraint}, GAME)
+        for constraint in ("projection", "normalisation", "penalty", "clipping")
     ),
 ]
 
