@@ -1,0 +1,47 @@
+"""The Frechet distance between Gaussians, and between two sets of rows through their moments.
+
+    d^2 = |m - n|^2 + tr(S + T - 2 (S^(1/2) T S^(1/2))^(1/2))           (Dowson and Landau, 1982)
+
+the squared 2-Wasserstein distance of N(m, S) and N(n, T). Of a classifier's features it is the FID (Heusel et al.,
+2017); features of another network are another scale, and a sample of n rows has a bias of the order of 1/n, so a
+number means something beside that of training rows against test rows, with as many of each.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gen_models.errors import DataError
+
+
+def frechet_distance(a: Float[Tensor, "rows_a *event"], b: Float[Tensor, "rows_b *event"]) -> Float[Tensor, ""]:
+    """d^2 of the Gaussians with the rows' means and covariances, in float64. DataError for fewer than two rows."""
+    for rows in (a, b):
+        if len(rows) < 2:
+            raise DataError(f"the Frechet distance needs two rows of each set: found {len(rows)}, give more")
+    return gaussian_frechet(*_moments(a), *_moments(b))
+
+
+def gaussian_frechet(
+    mean: Float[Tensor, " dim"],
+    covariance: Float[Tensor, "dim dim"],
+    other_mean: Float[Tensor, " dim"],
+    other_covariance: Float[Tensor, "dim dim"],
+) -> Float[Tensor, ""]:
+    """d^2 of two Gaussians; covariances may be singular."""
+    root = _root(covariance)
+    cross = torch.linalg.eigvalsh(root @ other_covariance @ root).clamp_min(0).sqrt().sum()
+    return (mean - other_mean).square().sum() + covariance.trace() + other_covariance.trace() - 2 * cross
+
+
+def _moments(rows: Tensor) -> tuple[Tensor, Tensor]:
+    rows = rows.flatten(1).double()
+    mean = rows.mean(dim=0)
+    centred = rows - mean
+    return mean, centred.mT @ centred / (len(rows) - 1)
+
+
+def _root(covariance: Tensor) -> Tensor:
+    """The symmetric square root; eigenvalues that rounding put below 0 are 0."""
+    values, vectors = torch.linalg.eigh(covariance)
+    return (vectors * values.clamp_min(0).sqrt()) @ vectors.mT
