@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from gen_models.adversarial.sn_wgan import SNWGAN
 from gen_models.autoencoders.autoencoder import Autoencoder
 from gen_models.autoencoders.vae import VAE
+from gen_models.autoencoders.vq_vae import VQVAE
 from gen_models.contracts import Objective
 from gen_models.flows.affine_flow import AffineFlow
 from gen_models.flows.ffjord import FFJORD
@@ -53,6 +54,16 @@ AUTOENCODER = ("encoder", "decoder", "reconstructor")
 VARIATIONAL = ("bound", "encoder", "decoder", "reconstructor", "sampler")
 FLOW = ("density", "encoder", "decoder", "sampler")
 GAME = ("sampler", "critic")
+QUANTISED = ("encoder", "decoder", "reconstructor", "sampler")
+TINY_VQ: dict[str, object] = {
+    "codes": 5,
+    "dim": 3,
+    "channels": 4,
+    "blocks": 1,
+    "scales": 1,
+    "prior_channels": 4,
+    "prior_layers": 2,
+}
 
 ROWS = [
     Row("gmm full", GaussianMixture, PLANE, {"components": 3, "covariance": "full", "em_steps": 3}, MIXTURE, True),
@@ -115,6 +126,8 @@ ROWS = [
     Row("sn_wgan", SNWGAN, PLANE, {"latent": 2, "hidden": [8, 8], "n_dis": 2}, GAME),
     Row("sn_wgan relu", SNWGAN, SPACE, {"latent": 2, "hidden": [8], "activation": "relu"}, GAME),
     Row("sn_wgan digits", SNWGAN, DIGITS, {"latent": 3, "hidden": [8], "critic_hidden": [16, 8]}, GAME),
+    Row("vq_vae digits", VQVAE, DIGITS, {**TINY_VQ, "decay": 0.8}, QUANTISED),
+    Row("vq_vae gradient", VQVAE, PICTURES, {**TINY_VQ, "decay": None}, QUANTISED),
 ]
 
 
