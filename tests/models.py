@@ -10,6 +10,7 @@ from gen_models.adversarial.sn_wgan import SNWGAN
 from gen_models.autoencoders.autoencoder import Autoencoder
 from gen_models.autoencoders.vae import VAE
 from gen_models.autoencoders.vq_vae import VQVAE
+from gen_models.autoencoders.vq_vae2 import VQVAE2
 from gen_models.contracts import Objective
 from gen_models.flows.affine_flow import AffineFlow
 from gen_models.flows.ffjord import FFJORD
@@ -27,6 +28,7 @@ LINE = ([1], None)
 PLANE = ([2], None)
 SPACE = ([5], None)
 DIGITS = ([1, 4, 4], 17)
+SCANS = ([1, 8, 8], 17)
 PICTURES = ([3, 4, 4], None)
 ROWS_OF_DATA = 72
 
@@ -128,6 +130,8 @@ ROWS = [
     Row("sn_wgan digits", SNWGAN, DIGITS, {"latent": 3, "hidden": [8], "critic_hidden": [16, 8]}, GAME),
     Row("vq_vae digits", VQVAE, DIGITS, {**TINY_VQ, "decay": 0.8}, QUANTISED),
     Row("vq_vae gradient", VQVAE, PICTURES, {**TINY_VQ, "decay": None}, QUANTISED),
+    Row("vq_vae2 digits", VQVAE2, SCANS, TINY_VQ, QUANTISED),
+    Row("vq_vae2 gradient", VQVAE2, SCANS, {**TINY_VQ, "decay": None}, QUANTISED),
 ]
 
 

@@ -35,7 +35,9 @@ def test_every_conf_builds_and_takes_a_gradient(model, data, monkeypatch):
     no_coupling = dims == 1 and "coupling of 1 dimension"
     no_image = len(conf["data"]["event_shape"]) != 3 and "is no image"
     refused = dict.fromkeys(("realnvp", "nice", "spline_flow"), no_coupling)
-    refused |= dict.fromkeys(("image_realnvp", "glow", "vq_vae"), no_image) | {"ae": dims <= 8 and "latent = 8"}
+    refused |= dict.fromkeys(("image_realnvp", "glow", "vq_vae", "vq_vae2"), no_image) | {
+        "ae": dims <= 8 and "latent = 8"
+    }
     if cannot := refused.get(model):
         with pytest.raises(ConfigError, match=cannot):  # said, not built
             build_model(conf["model"], seed=0)

@@ -8,6 +8,7 @@ import torch
 
 from gen_models.autoencoders.pixel_cnn import PixelCNN
 from gen_models.autoencoders.vq_vae import VQVAE
+from gen_models.autoencoders.vq_vae2 import VQVAE2
 from gen_models.errors import ConfigError
 from gen_models.noise import Noise
 from tests.models import TINY_VQ
@@ -17,6 +18,10 @@ NOISE = Noise(seed=17)
 
 def normal(*shape: int, seed: int = 6) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def pictures(n: int) -> torch.Tensor:
+    return torch.randint(0, 17, (n, 1, 4, 4), generator=torch.Generator().manual_seed(2)).double()
 
 
 def tiny_vq_vae(**arguments) -> VQVAE:
@@ -84,7 +89,7 @@ def test_samples_have_the_frequencies_of_the_density():
 def test_the_start_gives_the_encoder_variance_one_and_a_code_its_share():
     """Outputs that lie close together would merge in the encoder's first steps."""
     model = tiny_vq_vae()
-    x = torch.randint(0, 17, (90, 1, 4, 4), generator=torch.Generator().manual_seed(2)).double()
+    x = pictures(90)
     model.warm_start(x, NOISE)
     z = model.encoder(model.images.centre(x))
     torch.testing.assert_close(z.mean(dim=(0, 2, 3)), torch.zeros(3).double(), atol=1e-12, rtol=0)
@@ -93,7 +98,7 @@ def test_the_start_gives_the_encoder_variance_one_and_a_code_its_share():
 
 
 def test_codes_stand_for_the_row():
-    model, x = tiny_vq_vae(), torch.randint(0, 17, (6, 1, 4, 4), generator=torch.Generator().manual_seed(2)).double()
+    model, x = tiny_vq_vae(), pictures(6)
     (codes,) = model.codes(x)
     assert codes.shape == (6, 2, 2)
     assert torch.equal(model.decode_codes((codes,)), model.reconstruct(x))
@@ -158,3 +163,55 @@ def test_what_cannot_be_built_says_why(event_shape, arguments, message):
     with pytest.raises(ConfigError, match=message) as raised:
         VQVAE(event_shape, 17, **{**TINY_VQ, **arguments})
     assert "\n" not in str(raised.value)
+
+
+# VQ-VAE-2
+
+
+def tiny_two_levels(**arguments) -> VQVAE2:
+    torch.manual_seed(4)
+    return VQVAE2([1, 4, 4], 17, **{**TINY_VQ, **arguments}).double()
+
+
+def test_two_levels_have_a_coarse_grid_and_a_fine_one_that_stand_for_the_row():
+    model, x = (
+        tiny_two_levels(),
+        pictures(6),
+    )
+    model.warm_start(x, NOISE)
+    top, bottom = model.codes(x)
+    assert (top.shape, bottom.shape) == ((6, 1, 1), (6, 2, 2))
+    assert torch.equal(model.decode_codes((top, bottom)), model.reconstruct(x))
+    torch.testing.assert_close(model.decode(model.encode(x)), model.reconstruct(x), rtol=1e-12, atol=1e-12)
+
+
+def test_the_two_priors_are_one_distribution_over_both_grids():
+    """Of 3 codes on 1x1 and 2x2 positions: the 243 probabilities sum to 1, and the bottom's depend on the top."""
+    model = tiny_two_levels(codes=3)
+    tops = torch.arange(3).view(3, 1, 1)
+    bottoms = torch.tensor(list(itertools.product(range(3), repeat=4))).view(-1, 2, 2)
+    given = torch.stack([model.bottom_prior.log_prob(bottoms, top.expand(81, 1, 1)) for top in tops])
+    assert not torch.allclose(given[0], given[1])
+    joint = model.prior.log_prob(tops)[:, None] + given
+    assert joint.exp().sum().item() == pytest.approx(1.0, abs=1e-12)
+
+
+def test_both_levels_reach_the_picture_and_are_reported():
+    model, x = (
+        tiny_two_levels(),
+        pictures(40),
+    )
+    model.warm_start(x, NOISE)
+    terms = model.loss(x, NOISE).terms
+    assert {"perplexity_top", "perplexity_bottom"} <= set(terms)
+    top, bottom = model.codes(x)
+    for changed in ((top.roll(1, 0), bottom), (top, bottom.roll(1, 0))):
+        assert not torch.allclose(model.decode_codes(changed), model.decode_codes((top, bottom)))
+
+
+def test_a_collapsed_level_shows_in_its_own_perplexity():
+    model = tiny_two_levels()
+    model.top_quantiser.shares.copy_(torch.tensor([5.0, 0, 0, 0, 0]))
+    terms = model.loss(torch.full((3, 1, 4, 4), 5.0, dtype=torch.float64), NOISE).terms
+    assert terms["perplexity_top"].item() == pytest.approx(1.0)
+    assert terms["perplexity_bottom"].item() == pytest.approx(5.0)
