@@ -27,6 +27,9 @@ bench: $(VENV)/.installed ## what pipeline and loader cost, as benchmarks/result
 	python -m benchmarks.pipeline
 	python -m benchmarks.loader
 
+figures: $(VENV)/.installed ## what the flows reach, as benchmarks/results/*.json; MNIST by GEN_MODELS_DATA
+	python -m benchmarks.flows
+
 ui: $(VENV)/.installed ## MLflow's pages on http://127.0.0.1:5000
 	gen-models ui
 
@@ -37,4 +40,4 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
 
-.PHONY: help repro test faults check bench ui
+.PHONY: help repro test faults check bench figures ui

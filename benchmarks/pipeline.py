@@ -6,7 +6,6 @@ fit-fixed-cost     what Ray Train's fit() adds to a training, the first time in 
 report-stall       the share of a training that its reports to Ray wait for
 """
 
-import argparse
 import resource
 import shutil
 import statistics
@@ -233,16 +232,5 @@ def _timed(configuration: dict[str, Any]) -> None:
     Path(configuration["note"]).write_text(f"{time.monotonic() - start} {sum(waited)} {len(waited)}")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.pipeline", description=__doc__)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help="all, if none is named: " + ", ".join(ROWS_OF))
-    chosen = parser.parse_args().rows or list(ROWS_OF)
-    for name in chosen:
-        if name not in ROWS_OF:
-            parser.error(f"unknown row {name!r}: choose from {', '.join(ROWS_OF)}")
-    for name in chosen:
-        ROWS_OF[name]()
-
-
 if __name__ == "__main__":
-    main()
+    rows.run(ROWS_OF, prog="python -m benchmarks.pipeline", description=str(__doc__))

@@ -1,6 +1,6 @@
 """`python -m benchmarks.readme`: README's picture and tables, from the graph's outputs and the result files.
 
-Run it after `make repro` and `make bench`. Tables stand between `<!-- NAME -->` and `<!-- /NAME -->`.
+Run it after `make repro`, `make bench` and `make figures`. Tables stand between `<!-- NAME -->` and `<!-- /NAME -->`.
 """
 
 import json
@@ -18,12 +18,22 @@ from gen_models.errors import GenModelsError
 from pipelines import config, figures, paths
 from pipelines.store import Dataset, open_data
 
-SAMPLED = ("gmm-digits", "vae-digits", "realnvp-digits", "sn_wgan-digits")
+SAMPLED = ("gmm-digits", "vae-digits", "glow-digits", "sn_wgan-digits")
 PICTURES = {  # beside the samples: what the stages drew
     "Real NVP: density": "out/evaluate/realnvp-two_moons/density.png",
     "anomaly scores, without the 8": "out/detect/roc.png",
 }
-TITLES = {"gmm": "Gaussian mixture", "ae": "Autoencoder", "vae": "VAE", "realnvp": "Real NVP", "sn_wgan": "SN-WGAN"}
+TITLES = {
+    "gmm": "Gaussian mixture",
+    "ae": "Autoencoder",
+    "vae": "VAE",
+    "scalar_flow": "Flow of the line",
+    "realnvp": "Real NVP",
+    "image_realnvp": "Real NVP of images",
+    "glow": "Glow",
+    "ffjord": "FFJORD",
+    "sn_wgan": "SN-WGAN",
+}
 
 
 def main() -> None:
@@ -31,7 +41,8 @@ def main() -> None:
     board = json.loads((paths.root() / "reports" / "leaderboard.json").read_text())
     replace("models", models(board))
     replace("detection", detection(board))
-    replace("bench", bench())
+    replace("flows", measured("flows"))
+    replace("bench", measured("pipeline", "loader"))
 
 
 def picture() -> None:
@@ -92,16 +103,28 @@ def detection(board: dict[str, Any]) -> str:
     return table(["model or baseline", "score", "AUROC", "95% interval"], lines)
 
 
-def bench() -> str:
-    """A row per result file, with its command; a row that went stale says so."""
+def measured(*modules: str) -> str:
+    """A row per result file that these modules of benchmarks/ wrote; a row that went stale says so."""
+    commands = tuple(f"python -m benchmarks.{module}" for module in modules)
     stale, lines = set(rows.stale()), []
     for path in sorted((paths.root() / "benchmarks" / "results").glob("*.json")):
         row = json.loads(path.read_text())
+        if not row["command"].startswith(commands):
+            continue
         verdict = "met" if row["met"] else "**missed**"
         verdict += ", stale" if row["name"] in stale else ""
-        figure, target = f"{row['figure']:.3g} {row['unit']}", f"{row['target']:.3g}"
-        lines.append([row["name"], figure, target, verdict, row["budget"], f"`{row['command']}`", row["device"]])
-    return table(["row", "figure", "target", "", "budget", "command", "machine"], lines)
+        spread = "" if row["spread"] is None else f" +- {row['spread']:.1g}"
+        lines.append([
+            row["name"],
+            f"{row['figure']:.4g}{spread} {row['unit']}",
+            f"{row['target']:.4g}",
+            verdict,
+            "; ".join(f"{name} {value:.4g}" for name, value in row["baselines"].items()),
+            row["budget"],
+            f"`{row['command']}`",
+            row["device"],
+        ])  # fmt: skip
+    return table(["row", "figure", "target", "", "beside it", "budget", "command", "machine"], lines)
 
 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -4,16 +4,18 @@
 whose hash no longer is that of the project's files, or whose versions of PACKAGES are no longer installed.
 """
 
+import argparse
 import hashlib
 import json
 import os
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from gen_models.errors import GenModelsError, unknown
 from pipelines import lineage, paths
 
 PACKAGES = ("torch", "ray", "mlflow", "dvc")
@@ -34,8 +36,9 @@ def write(
     budget: str,
     seconds: float,
     inputs: Sequence[str],
+    command: str | None = None,
 ) -> dict[str, Any]:
-    """Write benchmarks/results/NAME.json and print its line."""
+    """Write benchmarks/results/NAME.json and print its line; `command` is the one that is running if none is given."""
     assert better in ("lower", "higher"), better
     row = {
         "name": name,
@@ -54,15 +57,31 @@ def write(
         "device": device(),
         "versions": versions(),
         "commit": lineage.git_commit(),
-        "command": "python -m " + " ".join([_module(), *sys.argv[1:]]),
+        "command": command or "python -m " + " ".join([_module(), *sys.argv[1:]]),
         "inputs": inputs_sha256(inputs),
         "inputs_of": list(inputs),
     }
     path = paths.root() / "benchmarks" / "results" / f"{name}.json"
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(row, indent=1) + "\n")
     print(f"{name}: {figure:.4g} {unit}, target {target:g} ({'met' if row['met'] else 'MISSED'})", flush=True)
     return row
+
+
+def run(measures: Mapping[str, Callable[[], None]], *, prog: str, description: str) -> None:
+    """A command that measures the rows it is given, or all of them, one after the other."""
+    about = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=about)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="all, if none is named: " + ", ".join(measures))
+    chosen = parser.parse_args().rows or list(measures)
+    for name in chosen:
+        if name not in measures:
+            parser.error(unknown("row", name, measures))
+    for name in chosen:
+        try:
+            measures[name]()
+        except GenModelsError as error:
+            sys.exit(f"{name}: {error}")
 
 
 def inputs_sha256(inputs: Sequence[str]) -> str:

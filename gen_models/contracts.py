@@ -115,6 +115,16 @@ class Sampler(Protocol):
 
 
 @runtime_checkable
+class TemperedSampler(Sampler, Protocol):
+    """Draws at a temperature T > 0, whose latents are T times as far from the middle at the same noise.
+
+    sample_at(n, noise, 1) is sample(n, noise), bit for bit (Kingma and Dhariwal, 2018, section 6.3).
+    """
+
+    def sample_at(self, n: int, noise: Noise, temperature: float) -> Float[Tensor, "batch *event"]: ...
+
+
+@runtime_checkable
 class Critic(Protocol):
     """A number for each row; larger means more like the training data."""
 
@@ -128,6 +138,7 @@ CAPABILITIES: dict[str, type] = {
     "decoder": Decoder,
     "reconstructor": Reconstructor,
     "sampler": Sampler,
+    "temperature": TemperedSampler,
     "critic": Critic,
 }
 

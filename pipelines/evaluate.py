@@ -13,13 +13,12 @@
     sample_distance, test_distance, memorisation   median distance to the nearest training row, of samples and of test
                              rows, and their ratio: far below 1, the sampler repeats what it was shown
 
-Rows of a class that was held out as anomaly are left out. All noise comes from the seed of params.yaml: a second run
-writes the same bytes.
+The pictures are those of pipelines/portraits. Rows of a class that was held out as anomaly are left out. All noise
+comes from the seed of params.yaml: a second run writes the same bytes.
 """
 
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -42,7 +41,7 @@ from gen_models.measures import (
     nearest_distances,
 )
 from gen_models.noise import Noise
-from pipelines import config, figures, paths
+from pipelines import config, paths, portraits
 from pipelines.sources import LOG_DENSITIES
 from pipelines.stage import argument, produce, run
 from pipelines.trained import Trained, open_trained
@@ -52,8 +51,6 @@ TWO_SAMPLE_ROWS = 1000  # of each side: an accuracy is then known to 0.011
 FOREST = {"n_estimators": 200, "min_samples_leaf": 3, "n_jobs": 1}
 FOLDS = 5
 ROWS_AT_ONCE = 4096
-GRID = 120  # points a side in the picture of a density
-GRID_SAMPLES = 10  # importance samples there: a picture needs fewer than a number
 
 
 def main(argv: list[str]) -> None:
@@ -71,7 +68,7 @@ def main(argv: list[str]) -> None:
                 **samples(trained, noise),
             }
             (folder / "metrics.json").write_text(json.dumps(numbers, indent=1) + "\n")
-            pictures(trained, noise, folder)
+            portraits.pictures(trained, noise, folder)
     print(
         f"{line.key}: "
         + ", ".join(f"{name} {value:.4g}" for name, value in numbers.items() if isinstance(value, float))
@@ -174,58 +171,6 @@ def two_sample_accuracy(a: Tensor, b: Tensor, seed: int) -> float:
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     guesses = cross_val_predict(RandomForestClassifier(**FOREST, random_state=seed), rows, labels, cv=folds)
     return float(np.mean(guesses == labels))
-
-
-def pictures(trained: Trained, noise: Noise, folder: Path) -> None:
-    """samples.png, reconstructions.png, density.png, latent.png: those that the model and the data's shape allow."""
-    model, data, x = trained.model, trained.data, trained.normal("test")
-    is_image = figures.is_image(data.event_shape)
-    if isinstance(model, Sampler):
-        count = 100 if is_image else 2000
-        figures.draws(draw(model, count, noise).numpy(), x[:count].numpy(), folder / "samples.png", levels=data.levels)
-    if isinstance(model, Reconstructor) and is_image:
-        shown = x[:48]
-        figures.reconstructions(
-            shown.numpy(), model.reconstruct(shown).numpy(), folder / "reconstructions.png", levels=data.levels
-        )
-    if isinstance(model, (Density, Bound)) and data.event_shape == (2,):
-        density(trained, noise, folder / "density.png")
-    labels = np.asarray(data.y("test"))[~trained.is_anomaly("test")]
-    if isinstance(model, Encoder) and len(np.unique(labels)) > 1:
-        latents(trained, x[:2000], labels[:2000], folder / "latent.png")
-
-
-def density(trained: Trained, noise: Noise, to: Path) -> None:
-    """log p, or its importance-weighted bound, on a grid over the data."""
-    model, x = trained.model, trained.normal("test")
-    low, high = x.amin(dim=0), x.amax(dim=0)
-    low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
-    x1, x2 = (torch.linspace(float(low[k]), float(high[k]), GRID) for k in (0, 1))
-    grid = torch.stack(torch.meshgrid(x1, x2, indexing="xy"), dim=-1).reshape(-1, 2)
-    if isinstance(model, Density):
-        values, title = by_rows(model.log_prob, grid), "log density"
-    else:
-        values = elbo(model, grid, noise.shared(), samples=GRID_SAMPLES, draws=1)
-        title = f"importance-weighted bound, K = {GRID_SAMPLES}"
-    extent = (float(low[0]), float(high[0]), float(low[1]), float(high[1]))
-    figures.density(
-        values.reshape(GRID, GRID).numpy(), extent, x[:500].numpy(), to, title=f"{trained.run.key}: {title}"
-    )
-
-
-def latents(trained: Trained, x: Tensor, labels: np.ndarray, to: Path) -> None:
-    """Test rows in the latent space, seen along its two widest directions where it has more."""
-    z = by_rows(trained.model.encode, x).flatten(1).numpy()
-    names = np.asarray(trained.data.manifest["classes"])[labels]
-    axes = ("z1", "z2")
-    if z.shape[1] != 2:
-        if z.shape[1] < 2:
-            return
-        z, axes = (
-            PCA(2, svd_solver="full").fit_transform(z),
-            ("first principal component", "second principal component"),
-        )
-    figures.classes(z, names, to, x_label=axes[0], y_label=axes[1], title=f"{trained.run.key}: latents of test rows")
 
 
 if __name__ == "__main__":

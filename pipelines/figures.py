@@ -6,6 +6,7 @@ colour-blind readers; heat maps are viridis. Grey levels have one fixed scale a 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,12 +15,14 @@ import numpy as np
 from matplotlib import image
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 INK, GREY = "#222222", "#9a9a9a"
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C6D31", "#000000", "#B8AD00", "#6A51A3")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+AROUND = LinearSegmentedColormap.from_list("around", [*COLOURS[:5], COLOURS[0]])  # for angles: it ends where it began
 DASHES = ("-", "--", ":", "-.")
 STYLE: dict[Any, Any] = {
     "font.size": 9.0,
@@ -137,10 +140,11 @@ def reconstructions(
 
 
 def sheet(rows: Mapping[str, np.ndarray], to: Target, *, levels: int | None, title: str, limit: int = 12) -> None:
-    """Named rows of images: {"cluster 0": (n, c, h, w), ...}, at most `limit` of each."""
+    """Named rows of images: {"cluster 0": (n, c, h, w), ...}, at most `limit` of each; one scale for all."""
     rows = {name: images[:limit] for name, images in rows.items() if len(images)}
     columns = max(len(images) for images in rows.values())
-    grid = np.concatenate([_padded_row(images, levels, columns) for images in rows.values()])
+    tiles = np.split(_tiles(np.concatenate(list(rows.values())), levels), np.cumsum([len(r) for r in rows.values()]))
+    grid = np.concatenate([_padded_row(row, columns) for row in tiles[:-1]])
     tall, wide = grid.shape[0] / len(rows), grid.shape[1] / columns
     width, height = 1.7 + 0.52 * columns, 0.4 + 0.52 * len(rows) * tall / wide
     with matplotlib.rc_context(STYLE):
@@ -172,12 +176,32 @@ def classes(points: np.ndarray, labels: np.ndarray, to: Target, *, x_label: str,
     """Points (n, 2) coloured by class: a map of a latent space."""
     with matplotlib.rc_context(STYLE):
         figure, (axes,) = _panels(1, size=(4.8, 4.0))
-        for k, label in enumerate(np.unique(labels)):
-            z, colour = points[labels == label], COLOURS[k % len(COLOURS)]
-            marker = MARKERS[k % len(MARKERS)]
-            axes.scatter(z[:, 0], z[:, 1], s=16, alpha=0.8, color=colour, marker=marker, linewidths=0, label=str(label))
+        _classes(axes, points, labels, size=16)
         axes.set(xlabel=x_label, ylabel=y_label, title=title)
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=1.6)
+        _save(figure, to)
+
+
+def flow_of_the_plane(x: np.ndarray, z: np.ndarray, to: Target, *, labels: np.ndarray | None, title: str) -> None:
+    """Points (n, 2), and where a flow takes them, in the same colours: of their class, or of the angle of x."""
+    with matplotlib.rc_context(STYLE):
+        figure, panels = _panels(2, columns=2, size=(4.3, 3.9))
+        _heading(figure, title)
+        for axes, points, name in zip(panels, (x, z), "xz", strict=True):
+            if labels is None:
+                angle = np.degrees(np.arctan2(*(x - x.mean(axis=0)).T[::-1]))
+                look: dict[str, Any] = {"cmap": AROUND, "vmin": -180, "vmax": 180}
+                shown = axes.scatter(points[:, 0], points[:, 1], c=angle, s=7, alpha=0.8, linewidths=0, **look)
+            else:
+                _classes(axes, points, labels, size=7)
+            low, high = _extent(points)
+            axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel=f"{name}1", ylabel=f"{name}2")
+            axes.set_title("test rows x" if name == "x" else "z = f(x)")
+        if labels is None:
+            bar = figure.colorbar(shown, ax=panels, label="angle of x around the mean, degrees")
+            bar.set_ticks([-180, -90, 0, 90, 180])
+        else:
+            panels[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=2.0)
         _save(figure, to)
 
 
@@ -215,6 +239,55 @@ def density(
         axes.scatter(points[:, 0], points[:, 1], s=5, color="white", alpha=0.6, linewidths=0)
         axes.set(xlim=extent[:2], ylim=extent[2:], xlabel="x1", ylabel="x2", title=title)
         figure.colorbar(shown, ax=axes, label="log p(x), nats", extend="min")
+        _save(figure, to)
+
+
+@dataclass(frozen=True)
+class LineFlow:
+    """What there is to see of a flow of the line: x, p(x), z = f(x) and p(z) along a grid, and z of rows of data."""
+
+    x: np.ndarray
+    density: np.ndarray
+    z: np.ndarray
+    z_density: np.ndarray
+    latents: np.ndarray
+
+
+def line_flows(
+    stages: Mapping[str, LineFlow], data: np.ndarray, to: Target, *, truth: np.ndarray | None, title: str
+) -> None:
+    """A row of three panels a stage, {"before training": ...}: p(x), x -> z, the latents of data under p(z).
+
+    data (rows,) are those whose latents are shown; truth (grid,) is their density where it is known. The panels of a
+    column have the same axes, so that the rows compare.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(10.6, 2.9 * len(stages) + 0.3), dpi=DPI, layout="constrained")
+        grid = figure.subplots(len(stages), 3, squeeze=False, sharex="col", sharey="col")
+        _heading(figure, title)
+        for (density_of_x, map_to_z, density_of_z), (name, flow) in zip(grid, stages.items(), strict=True):
+            _filled(density_of_x, data, "data")
+            if truth is not None:
+                density_of_x.plot(flow.x, truth, color=INK, linestyle="--", label="true density")
+            density_of_x.plot(flow.x, flow.density, color=COLOURS[0], label="model")
+            density_of_x.set(title=f"{name}: density of x", xlabel="x", ylabel="p(x)")
+            map_to_z.plot(flow.x, flow.z, color=COLOURS[0])
+            map_to_z.set(title="flow x \u2192 z", xlabel="x", ylabel="z = f(x)")
+            _filled(density_of_z, flow.latents, "data")
+            density_of_z.plot(flow.z, flow.z_density, color=COLOURS[3], label="base of the flow")
+            density_of_z.set(title="z of the data", xlabel="z", ylabel="p(z)")
+            for axes in (density_of_x, map_to_z, density_of_z):
+                axes.tick_params(labelbottom=True)
+        everything = np.concatenate([flow.latents for flow in stages.values()])
+        low, high = _extent(everything[np.isfinite(everything), None])
+        grid[0, 2].set_xlim(low[0], high[0])
+        for axes in grid[0, (0, 2)]:
+            axes.set_ylim(bottom=0)
+        looks: dict[str, Any] = {}
+        for axes in grid[0, (0, 2)]:
+            handles, names = axes.get_legend_handles_labels()
+            looks |= dict(zip(names, handles, strict=True))
+        figure.legend(looks.values(), looks.keys(), loc="outside upper right", ncols=len(looks))  # no panel has room
         _save(figure, to)
 
 
@@ -284,6 +357,19 @@ def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], to: Tar
         _save(figure, to)
 
 
+def _classes(axes: Axes, points: np.ndarray, labels: np.ndarray, *, size: float) -> None:
+    for k, label in enumerate(np.unique(labels)):
+        kept, colour, marker = points[labels == label], COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
+        look: dict[str, Any] = {"s": size, "alpha": 0.8, "color": colour, "marker": marker, "linewidths": 0}
+        axes.scatter(kept[:, 0], kept[:, 1], label=str(label), **look)
+
+
+def _filled(axes: Axes, values: np.ndarray, name: str) -> None:
+    """A histogram in grey, as a density: what lines are compared with."""
+    kept = values[np.isfinite(values)]
+    axes.hist(kept, bins=60, density=True, color=GREY, alpha=0.45, label=name)
+
+
 def _save(figure: Figure, to: Target) -> None:
     FigureCanvasAgg(figure).print_png(to, metadata=PLAIN)
 
@@ -346,9 +432,8 @@ def _tiles(images: np.ndarray, levels: int | None) -> np.ndarray:
     return np.clip(scaled, 0.0, 1.0).transpose(0, 2, 3, 1)
 
 
-def _padded_row(images: np.ndarray, levels: int | None, columns: int) -> np.ndarray:
+def _padded_row(tiles: np.ndarray, columns: int) -> np.ndarray:
     """Tiles side by side on white, (h + 1, columns (w + 1), channels)."""
-    tiles = _tiles(images, levels)
     n, height, width, channels = tiles.shape
     row = np.ones((columns, height + 1, width + 1, channels))
     row[:n, :height, :width] = tiles

@@ -84,7 +84,7 @@ def _play(task: Task, ledger: Ledger, rank: int, world: int, device: str) -> Ite
     model = training.model
     if training.step == 0 and isinstance(model, WarmStart):
         with torch.no_grad():
-            model.warm_start(_some(dataset, "train", WARM_ROWS).to(device), Noise(task.seed))
+            model.warm_start(some(dataset, "train", WARM_ROWS).to(device), Noise(task.seed))
     batches = Batches(_source(dataset, device), conf["batch_size"], task.seed, rank=rank, world=world, device=device)
     check = Validation(dataset, conf["metric"], device)
     draws = rank == 0 and not task.is_trial and isinstance(model, Sampler)
@@ -153,9 +153,9 @@ class Validation:
 
     def __init__(self, dataset: Dataset, metric: str, device: str):
         self._metric = metric
-        self._rows = _some(dataset, "validation").to(device)
+        self._rows = some(dataset, "validation").to(device)
         self._units = {"levels": dataset.levels, "statistics": dataset.manifest["statistics"]}
-        train = unit_scale(_some(dataset, "train", BANDWIDTH_ROWS).to(device), **self._units)
+        train = unit_scale(some(dataset, "train", BANDWIDTH_ROWS).to(device), **self._units)
         self._bandwidth = median_bandwidth(train)
 
     def __call__(self, training: Training) -> dict[str, float]:
@@ -173,7 +173,7 @@ class Validation:
         return {f"validation.{name}": value for name, value in found.items()}
 
 
-def _some(dataset: Dataset, split: str, most: int | None = None) -> torch.Tensor:
+def some(dataset: Dataset, split: str, most: int | None = None) -> torch.Tensor:
     """The first rows of a split, a fair draw: at most so many, and no more than SOME_BYTES hold."""
     fit = max(SOME_BYTES // (4 * prod(dataset.event_shape)), 1)
     return dataset.rows(split, fit if most is None else min(most, fit))

@@ -2,6 +2,7 @@
 
     gen-models predict vae-digits@champion rows.npy --task score --output scores.csv
     gen-models sample vae-digits --n 64 --output digits.npy
+    gen-models sample glow-digits --n 64 --temperature 0.7
 
 A registered version's files are verified by sha256 and only its checkpoint is read: no stored code runs.
 Rows come from .npy, (rows, D) or (rows, *event), or from .csv with one header line, or .parquet; numbers as stored.
@@ -55,18 +56,22 @@ def main(argv: Sequence[str]) -> None:
 
 
 def sample(argv: Sequence[str]) -> None:
-    """sample MODEL --n N --seed SEED --output FILE"""
+    """sample MODEL --n N --seed SEED --temperature T --output FILE"""
     parser = argparse.ArgumentParser(prog="gen-models sample", description="Draws from a model.")
     parser.add_argument("model", help=MODEL)
     parser.add_argument("--n", type=int, default=16, help="how many draws")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same draws")
+    parser.add_argument(
+        "--temperature", type=float, default=1.0, help="below 1 sharper and less varied, of models that have one"
+    )
     parser.add_argument("--output", type=Path, help="FILE.npy or FILE.csv; without it, CSV to the terminal")
     asked = parser.parse_args(argv)
     _check_suffix(asked.output)
     if asked.n < 1:
         raise DataError(f"--n {asked.n}: at least one draw")
     model, facts = open_model(asked.model)
-    found = serving.answer(model, np.zeros((0, 0)), facts=facts, task="sample", n=asked.n, seed=asked.seed)
+    draws = {"n": asked.n, "seed": asked.seed, "temperature": asked.temperature}
+    found = serving.answer(model, np.zeros((0, 0)), facts=facts, task="sample", **draws)
     _deliver(found, asked.output, "x")
 
 

@@ -15,7 +15,8 @@ Rows are flat: (rows, D) of numbers as stored, or (rows, latent) for `decode`. S
     encode       (rows, latent)
     decode       (rows, D)
     reconstruct  (rows, D)
-    sample       (n, D)          a function of n and seed; n = 0 means as many as the input has rows
+    sample       (n, D)          a function of n, seed and temperature (1: the model itself; others if it has one);
+                                 n = 0 means as many as the input has rows
 """
 
 import math
@@ -40,6 +41,7 @@ from gen_models.errors import DataError, unknown
 from gen_models.measures.evaluation import by_rows, draw, evaluating
 from gen_models.noise import Noise
 from gen_models.scores import scorers
+from gen_models.temperature import at_temperature
 
 SCORES = ("nll", "neg_elbo", "reconstruction", "critic")  # the model's own likelihood first
 TASKS = ("score", "encode", "decode", "reconstruct", "sample")
@@ -59,7 +61,14 @@ class Served(PythonModel):
 
 
 def answer(
-    model: nn.Module, rows: np.ndarray, *, facts: Mapping[str, Any], task: str = "score", n: int = 0, seed: int = 0
+    model: nn.Module,
+    rows: np.ndarray,
+    *,
+    facts: Mapping[str, Any],
+    task: str = "score",
+    n: int = 0,
+    seed: int = 0,
+    temperature: float = 1.0,
 ) -> np.ndarray:
     """The answer to one request, (rows, columns) float32.
 
@@ -75,7 +84,7 @@ def answer(
         raise DataError(f"expected rows of numbers, shape (rows, columns), found shape {rows.shape}")
     with evaluating(model):
         if task == "sample":
-            return _flat(_sample(model, n or len(rows), seed, facts))
+            return _flat(_sample(model, n or len(rows), seed, temperature, facts))
         return _flat(_by_rows(model, rows, task, facts))
 
 
@@ -121,7 +130,12 @@ def package(folder: Path, checkpoint: Path, facts: Mapping[str, Any], model_id: 
         inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, -1))]),
         outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, -1))]),
         params=ParamSchema(
-            [ParamSpec("task", "string", "score"), ParamSpec("n", "long", 0), ParamSpec("seed", "long", 0)]
+            [
+                ParamSpec("task", "string", "score"),
+                ParamSpec("n", "long", 0),
+                ParamSpec("seed", "long", 0),
+                ParamSpec("temperature", "double", 1.0),
+            ]
         ),
     )
     mlflow.pyfunc.save_model(
@@ -161,12 +175,13 @@ def _function(model: Any, task: str, facts: Mapping[str, Any]) -> Callable[[Tens
     return getattr(model, task)  # encode, decode and reconstruct are methods of those names
 
 
-def _sample(model: Any, n: int, seed: int, facts: Mapping[str, Any]) -> Tensor:
+def _sample(model: Any, n: int, seed: int, temperature: float, facts: Mapping[str, Any]) -> Tensor:
     if not 0 <= n <= MOST_SAMPLES:
         raise DataError(f"sample: n is {n}; it may be 0 to {MOST_SAMPLES}")
     if seed < 0:
         raise DataError(f"sample: seed is {seed}; it may be 0 or more")
-    return draw(model, n, Noise(seed)) if n else torch.zeros(0, *facts["event_shape"])
+    sampler = at_temperature(model, temperature)
+    return draw(sampler, n, Noise(seed)) if n else torch.zeros(0, *facts["event_shape"])
 
 
 def _latent(model: Any, event: tuple[int, ...], facts: Mapping[str, Any]) -> int:

@@ -6,8 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from gen_models.adversarial.dcgan import DCGAN
+from gen_models.adversarial.f_gan import FGAN
+from gen_models.adversarial.gan import GAN
 from gen_models.adversarial.sn_wgan import SNWGAN
+from gen_models.adversarial.wgan import WGAN, ConvWGAN
 from gen_models.autoencoders.autoencoder import Autoencoder
+from gen_models.autoencoders.iwae import IWAE
 from gen_models.autoencoders.vae import VAE
 from gen_models.autoencoders.vq_vae import VQVAE
 from gen_models.autoencoders.vq_vae2 import VQVAE2
@@ -30,6 +35,7 @@ SPACE = ([5], None)
 DIGITS = ([1, 4, 4], 17)
 SCANS = ([1, 8, 8], 17)
 PICTURES = ([3, 4, 4], None)
+ODD = ([2, 7, 5], None)
 ROWS_OF_DATA = 72
 
 
@@ -54,8 +60,9 @@ class Row:
 MIXTURE = ("density", "encoder", "sampler")
 AUTOENCODER = ("encoder", "decoder", "reconstructor")
 VARIATIONAL = ("bound", "encoder", "decoder", "reconstructor", "sampler")
-FLOW = ("density", "encoder", "decoder", "sampler")
+FLOW = ("density", "encoder", "decoder", "sampler", "temperature")
 GAME = ("sampler", "critic")
+CONV_WGAN = {"latent": 16, "channels": 16, "clip": 0.3}
 QUANTISED = ("encoder", "decoder", "reconstructor", "sampler")
 TINY_VQ: dict[str, object] = {
     "codes": 5,
@@ -93,7 +100,13 @@ ROWS = [
     Row("vae beta", VAE, SPACE, {"latent": 2, "hidden": [8], "beta": 4.0}, VARIATIONAL),
     Row("vae digits", VAE, DIGITS, {"latent": 3, "hidden": [16, 8], "sigma": 0.1}, VARIATIONAL),
     Row("realnvp", RealNVP, PLANE, {"couplings": 4, "hidden": [8]}, FLOW),
-    Row("realnvp no bn", RealNVP, SPACE, {"couplings": 3, "hidden": [8, 8], "batch_norm": False}, FLOW),
+    Row(
+        "realnvp no bn",
+        RealNVP,
+        SPACE,
+        {"couplings": 3, "hidden": [8, 8], "batch_norm": False, "activation": "relu"},
+        FLOW,
+    ),
     Row("realnvp digits", RealNVP, DIGITS, {"couplings": 4, "hidden": [8]}, FLOW),
     Row("affine_flow", AffineFlow, SPACE, {}, FLOW, True),
     Row("affine_flow digits", AffineFlow, DIGITS, {}, FLOW, True),
@@ -113,6 +126,13 @@ ROWS = [
         {"scales": 2, "channels": 4, "blocks": 1, "norm": "batch", "batch_norm": False},
         FLOW,
     ),
+    Row(
+        "image_realnvp histogram",
+        ImageRealNVP,
+        DIGITS,
+        {"scales": 2, "channels": 4, "blocks": 1, "to_line": "histogram"},
+        FLOW,
+    ),
     Row("image_realnvp", ImageRealNVP, PICTURES, {"scales": 1, "channels": 4, "blocks": 0, "norm": "none"}, FLOW),
     Row("glow digits", Glow, DIGITS, {"scales": 2, "steps": 2, "channels": 4}, FLOW),
     Row("glow", Glow, PICTURES, {"scales": 1, "steps": 2, "channels": 4}, FLOW),
@@ -128,6 +148,94 @@ ROWS = [
     Row("sn_wgan", SNWGAN, PLANE, {"latent": 2, "hidden": [8, 8], "n_dis": 2}, GAME),
     Row("sn_wgan relu", SNWGAN, SPACE, {"latent": 2, "hidden": [8], "activation": "relu"}, GAME),
     Row("sn_wgan digits", SNWGAN, DIGITS, {"latent": 3, "hidden": [8], "critic_hidden": [16, 8]}, GAME),
+    Row("conv_ae digits", Autoencoder, DIGITS, {"latent": 3, "hidden": [8], "channels": [4]}, AUTOENCODER),
+    Row(
+        "denoising_ae",
+        Autoencoder,
+        SPACE,
+        {"latent": 2, "hidden": [8], "corruption": "gaussian"},
+        AUTOENCODER,
+    ),
+    Row(
+        "denoising_ae digits",
+        Autoencoder,
+        DIGITS,
+        {"latent": 3, "hidden": [8], "corruption": "salt_and_pepper"},
+        AUTOENCODER,
+    ),
+    Row("gmm uniform", GaussianMixture, PLANE, {"components": 3, "em_steps": 3, "weights": "uniform"}, MIXTURE, True),
+    Row("conv_vae digits", VAE, DIGITS, {"latent": 3, "hidden": [8], "channels": [4], "sigma": 0.1}, VARIATIONAL),
+    Row("bernoulli_vae digits", VAE, DIGITS, {"latent": 3, "hidden": [8], "likelihood": "bernoulli"}, VARIATIONAL),
+    Row(
+        "bernoulli_vae conv",
+        VAE,
+        ([1, 4, 4], 2),
+        {"latent": 2, "hidden": [], "channels": [4], "likelihood": "bernoulli"},
+        VARIATIONAL,
+    ),
+    Row("vae learned", VAE, SPACE, {"latent": 2, "hidden": [8], "variance": "learned"}, VARIATIONAL),
+    Row("vae optimal", VAE, SPACE, {"latent": 2, "hidden": [8], "variance": "optimal", "samples": 2}, VARIATIONAL),
+    Row(
+        "vae score",
+        VAE,
+        SPACE,
+        {"latent": 2, "hidden": [8], "gradient": "score_function", "control_variate": "leave_one_out", "samples": 3},
+        VARIATIONAL,
+    ),
+    Row(
+        "vae score running",
+        VAE,
+        PLANE,
+        {"latent": 2, "hidden": [8], "gradient": "score_function", "control_variate": "running_mean"},
+        VARIATIONAL,
+    ),
+    Row("iwae", IWAE, PLANE, {"latents": [2], "hidden": [[8]], "samples": 5, "variance": "learned"}, VARIATIONAL),
+    Row(
+        "iwae digits",
+        IWAE,
+        DIGITS,
+        {
+            "latents": [3],
+            "hidden": [[8]],
+            "samples": 3,
+            "likelihood": "bernoulli",
+            "gradient": "doubly_reparameterised",
+        },
+        VARIATIONAL,
+    ),
+    Row("iwae2", IWAE, SPACE, {"latents": [3, 2], "hidden": [[8], [6]], "samples": 3}, VARIATIONAL),
+    Row(
+        "iwae2 dreg",
+        IWAE,
+        SPACE,
+        {"latents": [3, 2], "hidden": [[8], [6]], "samples": 3, "gradient": "doubly_reparameterised"},
+        VARIATIONAL,
+    ),
+    Row(
+        "iwae conv",
+        IWAE,
+        DIGITS,
+        {"latents": [3], "hidden": [[]], "samples": 2, "channels": [4], "sigma": 0.1},
+        VARIATIONAL,
+    ),
+    Row("gan", GAN, PLANE, {"latent": 2, "hidden": [8, 8], "n_dis": 2, "weight": 2.0}, GAME),
+    Row("gan digits", GAN, DIGITS, {"latent": 3, "hidden": [8], "generator_loss": "non_saturating"}, GAME),
+    Row("dcgan digits", DCGAN, DIGITS, {"latent": 16, "channels": 16, "kernel": 3}, GAME),
+    Row("dcgan odd", DCGAN, ODD, {"latent": 3, "channels": 4, "n_dis": 2, "generator_loss": "zero_sum"}, GAME),
+    *(
+        Row(f"f_gan {divergence}", FGAN, PLANE, {"latent": 2, "hidden": [8], "divergence": divergence}, GAME)
+        for divergence in ("kl", "reverse_kl", "squared_hellinger", "js", "pearson", "total_variation")
+    ),
+    Row("f_gan reverse", FGAN, SPACE, {"latent": 2, "hidden": [8], "divergence": "js", "direction": "reverse"}, GAME),
+    Row("f_gan digits", FGAN, DIGITS, {"latent": 2, "hidden": [8], "generator_loss": "non_saturating"}, GAME),
+    *(
+        Row(f"wgan {constraint}", WGAN, PLANE, {"latent": 2, "hidden": [8], "constraint": constraint}, GAME)
+        for constraint in ("normalisation", "penalty", "clipping")
+    ),
+    *(
+        Row(f"conv_wgan {constraint}", ConvWGAN, DIGITS, {**CONV_WGAN, "constraint": constraint}, GAME)
+        for constraint in ("projection", "normalisation", "penalty", "clipping")
+    ),
     Row("vq_vae digits", VQVAE, DIGITS, {**TINY_VQ, "decay": 0.8}, QUANTISED),
     Row("vq_vae gradient", VQVAE, PICTURES, {**TINY_VQ, "decay": None}, QUANTISED),
     Row("vq_vae2 digits", VQVAE2, SCANS, TINY_VQ, QUANTISED),

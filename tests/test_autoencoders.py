@@ -7,7 +7,8 @@ import torch
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from gen_models.autoencoders.autoencoder import Autoencoder
-from gen_models.autoencoders.vae import MAX_LOG_VAR, VAE, gaussian_log_density, kl_to_standard_normal
+from gen_models.autoencoders.gaussian import MAX_LOG_VAR, gaussian_log_density, kl_to_standard_normal
+from gen_models.autoencoders.vae import VAE
 from gen_models.errors import ConfigError
 from gen_models.noise import Noise
 
@@ -92,7 +93,7 @@ def test_gaussian_log_density_is_torchs():
 
 def test_the_posterior_variance_is_bounded():
     model = seeded_vae()
-    _, log_var = model._posterior(1e6 * normal(50, 4))
+    _, log_var = model.posterior(1e6 * normal(50, 4))
     assert log_var.abs().max() <= MAX_LOG_VAR
 
 
@@ -137,6 +138,17 @@ def test_beta_and_sigma_are_one_knob():
     torch.testing.assert_close(values, torch.full_like(values, constant), rtol=1e-9, atol=1e-9)
 
 
+def test_beta_1_is_the_vae_bit_for_bit():
+    """The loss of a model with beta = 1 is minus the bound itself, and so are its gradients."""
+    model, x = seeded_vae(beta=1.0), correlated()
+    loss = model.loss(x, NOISE)
+    assert torch.equal(loss.value, loss.terms["nats"])
+    parameters = list(model.parameters())
+    ours = torch.autograd.grad(loss.value, parameters, retain_graph=True)
+    bound = torch.autograd.grad(loss.terms["nats"], parameters)
+    assert all(torch.equal(a, b) for a, b in zip(ours, bound, strict=True))
+
+
 def test_beta_changes_the_loss_but_not_the_terms():
     x = correlated()
     one, four = (seeded_vae(beta=beta).loss(x, NOISE) for beta in (1.0, 4.0))
@@ -149,7 +161,7 @@ def test_the_best_sigma_squared_is_the_mean_squared_error():
     best = model.loss(x, NOISE).terms["distortion_mse"].sqrt().item()
 
     def nats(sigma: float) -> float:
-        model.sigma = sigma
+        model.likelihood.sigma = sigma
         return model.loss(x, NOISE).terms["nats"].item()
 
     assert nats(best) < min(nats(best * 0.99), nats(best * 1.01))
@@ -186,8 +198,9 @@ def test_the_bounds_do_not_fall_with_the_samples_and_stay_below_the_evidence():
 def test_the_bound_does_not_depend_on_how_many_samples_go_at_once(monkeypatch):
     model, x = seeded_vae(), correlated(6)
     whole = model.elbo(x, NOISE, 10)
-    monkeypatch.setattr("gen_models.autoencoders.vae.SAMPLES_AT_ONCE", 3)
-    torch.testing.assert_close(model.elbo(x, NOISE, 10), whole, rtol=1e-12, atol=1e-12)
+    monkeypatch.setattr("gen_models.autoencoders.latent_variable.POINTS_AT_ONCE", 18)
+    with torch.no_grad():
+        torch.testing.assert_close(model.elbo(x, NOISE, 10), whole, rtol=1e-12, atol=1e-12)
 
 
 # The linear-Gaussian model: z ~ N(0, I), x|z ~ N(Wz + b, sigma^2 I), evidence N(b, WW' + sigma^2 I)
@@ -211,7 +224,7 @@ def linear_gaussian(sigma: float = 0.6) -> VAE:
 
 def exact_evidence(model: VAE) -> MultivariateNormal:
     W, b = model.decoder[0].weight.detach(), model.decoder[0].bias.detach()
-    return MultivariateNormal(b, W @ W.T + model.sigma**2 * torch.eye(4, dtype=W.dtype))
+    return MultivariateNormal(b, W @ W.T + model.likelihood.sigma**2 * torch.eye(4, dtype=W.dtype))
 
 
 @pytest.mark.parametrize("samples", [1, 5])
@@ -239,6 +252,24 @@ def test_training_from_a_random_start_approaches_the_evidence_of_probabilistic_p
         reached = torch.stack([model.elbo(x, NOISE.at(k)).mean() for k in range(1000, 1050)]).mean()
     gap = optimum + model.data_scale.log_det() - reached
     assert -0.01 < gap < 0.03
+
+
+@pytest.mark.parametrize("variance", ["learned", "optimal"])
+def test_training_finds_the_variance_of_probabilistic_pca(variance):
+    """Tipping and Bishop (1999, equation 8): the best sigma^2 is the mean of the eigenvalues that are left out."""
+    x = correlated(400)
+    torch.manual_seed(1)
+    model = VAE([4], None, latent=2, hidden=[], sigma=1.0, variance=variance).double().train()
+    model.warm_start(x, NOISE)
+    eigenvalues = torch.linalg.eigvalsh(torch.cov(model.data_scale.centre(x).T, correction=0))
+    optimiser = torch.optim.Adam(model.parameters(), lr=3e-2)
+    falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 800)
+    for step in range(800):
+        optimiser.zero_grad()
+        model.loss(x, NOISE.at(step)).value.backward()
+        optimiser.step()
+        falling.step()
+    assert model.likelihood.log_var().exp().item() == pytest.approx(eigenvalues[:2].mean().item(), rel=0.1)
 
 
 # Samples

@@ -11,6 +11,7 @@ from gen_models.flows.ffjord import FFJORD
 from gen_models.flows.flow_matching import FlowMatching
 from gen_models.layers.vector_field import ACTIVATIONS, VectorField
 from gen_models.noise import Noise
+from tests.nudges import mass_in_the_plane, normal, nudged
 
 NOISE = Noise(seed=11)
 ADAPTIVE_TIGHT = Solver("dopri5", rtol=1e-9, atol=1e-9)
@@ -25,20 +26,6 @@ class LinearField(nn.Module):
 
     def forward(self, t, z):
         return z @ self.matrix.mT
-
-
-def normal(*shape: int, seed: int = 5) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def nudged(module: nn.Module, scale: float = 0.5) -> nn.Module:
-    """In double, with parameters away from where they start."""
-    generator = torch.Generator().manual_seed(4)
-    module.double()
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter += scale * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-    return module
 
 
 def bijection(dimensions: int = 3, solver: Solver | None = None, **arguments) -> ContinuousBijection:
@@ -271,16 +258,8 @@ def test_what_cannot_be_built_says_why(arguments, message):
 
 
 def test_density_in_the_plane_integrates_to_one():
-    flow = FFJORD([2], None, hidden=[8], score_steps=10).double()
-    nudged(flow.ode, scale=0.3)
-    flow.data_scale.shift.copy_(torch.tensor([1.0, -2.0]))
-    flow.data_scale.scale.copy_(torch.tensor([0.5, 3.0]))
-    y = torch.linspace(-10, 10, 90, dtype=torch.float64)
-    first, second = 1 + 0.5 * y, -2 + 3 * y
-    cell = (first[1] - first[0]) * (second[1] - second[0])
-    with torch.no_grad():
-        total = flow.log_prob(torch.cartesian_prod(first, second)).exp().sum() * cell
-    assert abs(total.item() - 1) < 1e-4
+    flow = nudged(FFJORD([2], None, hidden=[8], score_steps=10))
+    assert abs(mass_in_the_plane(flow, reach=10, points=90) - 1) < 1e-4
 
 
 def test_the_loss_of_ffjord_with_the_exact_trace_is_minus_log_prob():

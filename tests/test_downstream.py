@@ -20,6 +20,7 @@ from gen_models.errors import ConfigError, DataError
 from gen_models.loader import Batches
 from gen_models.noise import Noise
 from pipelines import cluster, config, detect, evaluate, figures, paths, prepare
+from pipelines.portraits import plane
 from pipelines.sources import LOG_DENSITIES
 from pipelines.store import open_data
 from pipelines.trained import Trained, open_trained
@@ -82,7 +83,7 @@ def here(project, monkeypatch):
     """The project, with forests and starts that take no time; its params.yaml is written anew for each test."""
     monkeypatch.setenv("GEN_MODELS_ROOT", str(project))
     monkeypatch.setattr(evaluate, "FOREST", {**evaluate.FOREST, "n_estimators": 10})
-    monkeypatch.setattr(evaluate, "GRID", 20)
+    monkeypatch.setattr(plane, "GRID", 20)
     monkeypatch.setattr(cluster, "SEEDS", 2)
     monkeypatch.setattr(cluster, "STARTS", 1)
     monkeypatch.setattr(detect, "TREES", 20)
@@ -108,10 +109,10 @@ SAMPLES = {
 }  # fmt: skip
 BITS = {"bits_per_dim", "bits_per_dim_histogram"}
 EXPECTED = {
-    "ae-digits": ({"mse", "mse_pca"}, {"latent", "reconstructions"}),
+    "ae-digits": ({"mse", "mse_pca"}, {"interpolation", "latent", "reconstructions"}),
     "vae-digits_normal": (
         {"nats", "nats_error", "nats_iw50", "bits_per_dim_iw50", "mse", "mse_pca"} | BITS | SAMPLES,
-        {"latent", "reconstructions", "samples"},
+        {"interpolation", "latent", "reconstructions", "samples"},
     ),
     "sn_wgan-two_moons": (SAMPLES, {"samples"}),
     "gmm-two_moons": (
@@ -292,7 +293,7 @@ def test_pictures_hold_pixels_and_no_date_version_or_text(here):
     numbers_of("vae-digits_normal")
     detect.main([])
     pictures = [*paths.out("evaluate", "vae-digits_normal").glob("*.png"), *paths.out("detect").glob("*.png")]
-    assert len(pictures) == 5
+    assert len(pictures) == 6
     for path in pictures:
         assert set(chunks(path.read_bytes())) <= {b"IHDR", b"pHYs", b"IDAT", b"IEND", b"sBIT"}, path
 

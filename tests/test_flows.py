@@ -10,8 +10,9 @@ from safetensors.torch import load_file, save_file
 from torch.autograd.functional import jacobian
 
 from gen_models.bijections.batch_norm import FlowBatchNorm
-from gen_models.bijections.bijection import Bijection, Compose
+from gen_models.bijections.bijection import Compose
 from gen_models.bijections.coupling import MAX_LOG_SCALE, AffineCoupling
+from gen_models.bijections.histogram import Histogram
 from gen_models.bijections.logit import Logit
 from gen_models.bijections.partition import partitions
 from gen_models.errors import ConfigError
@@ -24,6 +25,7 @@ from gen_models.flows.spline_flow import SplineFlow
 from gen_models.noise import Noise
 from tests.jacobians import assert_log_det_is_that_of_the_jacobian
 from tests.models import build, data_of, descend, ready, rows_offering
+from tests.nudges import mass_in_the_plane, normal, nudged
 
 NOISE = Noise(seed=11)
 FLOWS = [row for row in rows_offering("density") if issubclass(row.model, Flow)]
@@ -31,22 +33,11 @@ IDENTITIES = (RealNVP, SplineFlow, FFJORD, FlowMatching)
 each_flow = pytest.mark.parametrize("row", FLOWS, ids=str)
 
 
-def nudged(bijection: Bijection, scale: float = 0.3) -> Bijection:
-    """In double and evaluation mode, with parameters and statistics away from where they start."""
-    generator = torch.Generator().manual_seed(4)
-    bijection.double().eval()
-    with torch.no_grad():
-        for parameter in bijection.parameters():
-            parameter += scale * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
-        for module in bijection.modules():
-            if isinstance(module, FlowBatchNorm):
-                module.mean += torch.randn(module.mean.shape, generator=generator, dtype=torch.float64)
-                module.variance *= 0.5 + torch.rand(module.mean.shape, generator=generator, dtype=torch.float64)
+def histogram(dimensions: int = 5, levels: int = 7, rows: int = 40) -> Histogram:
+    """Of rows most of which are 0, so that the shares of the levels differ by factors of a hundred."""
+    bijection = Histogram(dimensions, levels).double()
+    bijection.fit((normal(rows, dimensions) * 3).clamp(0, levels - 1).floor())
     return bijection
-
-
-def normal(*shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
 
 
 FIRST, SECOND = partitions(5, 2)
@@ -57,6 +48,8 @@ BIJECTIONS = {
     "batch norm of images": (lambda: FlowBatchNorm(2), normal(4, 2, 3, 2)),
     "logit": (lambda: Logit(), normal(6, 5).sigmoid()),
     "logit of images": (lambda: Logit(), normal(4, 1, 2, 3).sigmoid()),
+    "histogram": (histogram, normal(6, 5).sigmoid()),
+    "histogram beyond its ends": (histogram, 4 * normal(6, 5)),
     "composition": (
         lambda: Compose([Logit(), AffineCoupling(FIRST, [8]), FlowBatchNorm(5), AffineCoupling(SECOND, [8])]),
         normal(6, 5).sigmoid(),
@@ -79,6 +72,44 @@ def test_log_det_is_that_of_the_autograd_jacobian(make, x):
     bijection = nudged(make())
     assert_log_det_is_that_of_the_jacobian(bijection.forward, x)
     assert_log_det_is_that_of_the_jacobian(bijection.inverse, bijection(x)[0].detach())
+
+
+# Histogram
+
+
+def test_under_a_histogram_the_levels_of_each_coordinate_have_its_shares():
+    """A cell holds (1 - w) of its level's share of the coordinate's rows, and w of that of all coordinates."""
+    x = (normal(400, 3) * 2).clamp(0, 6).floor()
+    bijection = Histogram(3, 7).double()
+    bijection.fit(x)
+    counts = torch.stack([(x == level).sum(0) for level in range(7)]).double()
+    pooled = (counts.sum(1) + 1) / (counts.sum() + 7)
+    shares = 0.99 * counts / 400 + 0.01 * pooled[:, None]
+    places = (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000
+    for level in range(7):
+        y = ((level + places) / 7)[:, None].expand(-1, 3)
+        for d in range(3):
+            log_p = one_coordinate(bijection, y, d)
+            assert log_p.exp().mean().item() / 7 == pytest.approx(shares[level, d].item(), rel=1e-3)
+
+
+def one_coordinate(bijection: Histogram, y: torch.Tensor, d: int) -> torch.Tensor:
+    """log p of coordinate d alone."""
+    alone = Histogram(1, bijection.levels).double()
+    alone.below.copy_(bijection.below[d : d + 1])
+    alone.above.copy_(bijection.above[d : d + 1])
+    z, log_det = alone(y[:, d : d + 1])
+    return Normal().log_density(z) + log_det
+
+
+def test_a_histogram_tells_places_in_the_rarest_cell_in_float32():
+    """A level that no row has, between two that share all: its cell comes back from both sides."""
+    x = torch.tensor([0.0, 200.0]).repeat(500)[:, None].expand(-1, 4)
+    bijection = Histogram(4, 256)
+    bijection.fit(x)
+    y = ((torch.arange(256) + 0.5) / 256)[:, None].expand(-1, 4)
+    back = bijection.inverse(bijection(y)[0])[0]
+    assert torch.equal((256 * back).floor(), (256 * y).floor())
 
 
 # Partitions
@@ -236,16 +267,7 @@ def test_samples_are_decoded_draws_from_the_prior(row):
 def test_density_in_the_plane_integrates_to_one(has_batch_norm):
     torch.manual_seed(0)
     model = RealNVP([2], None, couplings=4, hidden=[8], batch_norm=has_batch_norm)
-    nudged(model.bijection, scale=0.15)
-    model.double()
-    model.data_scale.shift.copy_(torch.tensor([1.0, -2.0]))
-    model.data_scale.scale.copy_(torch.tensor([0.5, 3.0]))
-    y = torch.linspace(-25, 25, 900, dtype=torch.float64)
-    first, second = 1 + 0.5 * y, -2 + 3 * y
-    cell = (first[1] - first[0]) * (second[1] - second[0])
-    with torch.no_grad():
-        total = model.log_prob(torch.cartesian_prod(first, second)).exp().sum() * cell
-    assert abs(total.item() - 1) < 1e-3
+    assert abs(mass_in_the_plane(nudged(model, scale=0.15), reach=25, points=900) - 1) < 1e-3
 
 
 def test_log_prob_by_hand():
@@ -257,10 +279,17 @@ def test_log_prob_by_hand():
     torch.testing.assert_close(model.log_prob(x), exact.log_prob(x).sum(1), rtol=1e-6, atol=1e-6)
 
 
-def test_a_temperature_shrinks_the_latents():
-    model = ready(FLOWS[1])
-    hot, cold = model.draw(20, NOISE), model.draw(20, NOISE, temperature=0.5)
-    torch.testing.assert_close(model.bijection(cold)[0], 0.5 * model.bijection(hot)[0])
+@pytest.mark.parametrize("row", [row for row in FLOWS if row.data[1] is None], ids=str)
+def test_the_latents_of_draws_have_the_standard_deviation_of_the_temperature(row):
+    """In normal scores, which are the latents themselves under the normal base: T times those at 1, draw by draw."""
+    model = ready(row)
+
+    def scores(temperature):
+        z = model.encode(model.sample_at(50, NOISE, temperature))
+        return Normal().quantile(*model.base.log_cdf(z))
+
+    for temperature in (0.5, 1.2):
+        torch.testing.assert_close(scores(temperature), temperature * scores(1.0), rtol=1e-7, atol=1e-7)
 
 
 @pytest.mark.parametrize("has_batch_norm", [True, False])

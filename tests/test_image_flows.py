@@ -11,7 +11,6 @@ from safetensors.torch import load_file, save_file
 from torch.autograd.functional import jacobian
 
 from gen_models.bijections.actnorm import MIN_STD, ActNorm
-from gen_models.bijections.batch_norm import FlowBatchNorm
 from gen_models.bijections.bijection import Bijection, Compose
 from gen_models.bijections.coupling import MAX_LOG_SCALE
 from gen_models.bijections.image_coupling import ChannelCoupling, MaskedCoupling, checkerboard
@@ -26,26 +25,9 @@ from gen_models.layers.batch_norm import BatchNorm
 from gen_models.layers.resnet import NORMS, ResNet
 from gen_models.noise import Noise
 from tests.jacobians import assert_log_det_is_that_of_the_jacobian
+from tests.nudges import normal, nudged
 
 NOISE = Noise(seed=11)
-
-
-def normal(*shape: int, seed: int = 5) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def nudged(module, scale: float = 0.1, dtype: torch.dtype = torch.float64):
-    """In evaluation mode, with parameters and statistics away from where they start."""
-    generator = torch.Generator().manual_seed(4)
-    module.to(dtype).eval()
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter += scale * torch.randn(parameter.shape, generator=generator, dtype=dtype)
-        for part in module.modules():
-            if isinstance(part, FlowBatchNorm | BatchNorm):
-                part.mean += scale * torch.randn(part.mean.shape, generator=generator, dtype=dtype)
-                part.variance *= 0.5 + torch.rand(part.mean.shape, generator=generator, dtype=dtype)
-    return module
 
 
 def resnet(norm: str = "weight", blocks: int = 1):
@@ -410,6 +392,19 @@ def test_image_realnvp_starts_as_a_permutation(batch_norm):
     model.warm_start(x, NOISE)
     expected = torch.logit(0.05 + 0.9 * model.data_scale.centre(x)).flatten(1)
     torch.testing.assert_close(model.encode(x).sort().values, expected.sort().values, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("levels", [4, 17])
+def test_image_realnvp_from_histograms_starts_as_the_density_of_independent_pixels(levels):
+    """log p(x) = sum_d log share_d(x_d), every level's cell of volume 1; the tolerance is eps's."""
+    model = ImageRealNVP([1, 4, 4], levels, scales=2, channels=4, blocks=1, batch_norm=False, to_line="histogram")
+    model.double().eval()
+    x = (6 * normal(300, 1, 4, 4)).clamp(0, levels - 1).floor()
+    model.warm_start(x, NOISE)
+    (histogram,) = model.histograms
+    shares = histogram.below.diff(dim=1)
+    expected = shares.log().gather(1, x.flatten(1).long().T).sum(0)
+    torch.testing.assert_close(model.log_prob(x), expected, rtol=0, atol=1e-3)
 
 
 def test_neighbouring_couplings_keep_opposite_halves():

@@ -37,6 +37,7 @@ each_model = pytest.mark.parametrize("row", ROWS, ids=str)
 each_score = pytest.mark.parametrize(("row", "score"), SCORED)
 each_player = pytest.mark.parametrize(("row", "player"), PLAYERS)
 each_sampler = pytest.mark.parametrize("row", rows_offering("sampler"), ids=str)
+each_tempered = pytest.mark.parametrize("row", rows_offering("temperature"), ids=str)
 each_decoder = pytest.mark.parametrize("row", rows_offering("decoder"), ids=str)
 
 
@@ -237,6 +238,13 @@ def test_two_workers_draw_the_samples_of_one(row):
     model = ready(row)
     halves = [model.sample(5, replace(NOISE, rank=rank, world=2)) for rank in range(2)]
     torch.testing.assert_close(torch.cat(halves), model.sample(10, NOISE), rtol=1e-12, atol=1e-12)
+
+
+@each_tempered
+def test_the_temperature_one_is_the_sampler_bit_for_bit(row):
+    model = ready(row)
+    assert torch.equal(model.sample_at(9, NOISE, 1.0), model.sample(9, NOISE))
+    assert not torch.equal(model.sample_at(9, NOISE, 0.5), model.sample(9, NOISE))
 
 
 @each_decoder

@@ -8,7 +8,7 @@ import torch
 from sklearn.mixture import GaussianMixture as Reference
 
 from gen_models.errors import ConfigError
-from gen_models.mixtures.gaussian_mixture import COVARIANCES, MIN_VARIANCE, GaussianMixture
+from gen_models.mixtures.gaussian_mixture import COVARIANCES, MIN_VARIANCE, WEIGHTS, GaussianMixture
 from gen_models.mixtures.kmeans import kmeans_plus_plus
 from gen_models.noise import Noise
 
@@ -25,9 +25,13 @@ def clusters(n: int = 300, dim: int = 2) -> torch.Tensor:
     return x
 
 
-def mixture(covariance: str, components: int = 3, dim: int = 2, em_steps: int = 0) -> GaussianMixture:
+def mixture(
+    covariance: str, components: int = 3, dim: int = 2, em_steps: int = 0, weights: str = "learned"
+) -> GaussianMixture:
     torch.manual_seed(0)
-    return GaussianMixture([dim], None, components=components, covariance=covariance, em_steps=em_steps).double()
+    return GaussianMixture(
+        [dim], None, components=components, covariance=covariance, em_steps=em_steps, weights=weights
+    ).double()
 
 
 def covariances(model: GaussianMixture) -> torch.Tensor:
@@ -152,6 +156,74 @@ def test_projection_leaves_what_obeys_the_floor_untouched(covariance):
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
+def three_in_the_plane(n: int = 1500) -> tuple[torch.Tensor, torch.Tensor]:
+    """The chapter's example: a third of the rows from each of three Gaussians in the plane; rows and components."""
+    z = torch.arange(n).remainder(3)
+    means = torch.tensor([[-2.0, 0.0], [2.0, 0.5], [0.0, 3.0]], dtype=torch.float64)
+    factors = torch.tensor([[[0.6, 0.0], [0.3, 0.5]], [[0.5, 0.0], [-0.4, 0.7]], [[0.8, 0.0], [0.0, 0.4]]])
+    epsilon = torch.randn(n, 2, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    return means[z] + torch.einsum("nij,nj->ni", factors.double()[z], epsilon), z
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_gradients_reach_the_optimum_of_em(weights):
+    """Two ways up the same hill, from the same start: 400 steps of EM, and 400 of Adam with no step of EM."""
+    x, _ = three_in_the_plane()
+    by_em, by_gradients = mixture("full", em_steps=0, weights=weights), mixture("full", em_steps=0, weights=weights)
+    for model in (by_em, by_gradients):
+        model.data_scale.fit(x)
+        model.start_at(model.data_scale(x[:3], NOISE), model.data_scale(x, NOISE))
+    y = by_em.data_scale(x, NOISE)
+    for _ in range(400):
+        by_em.em_step(y)
+    optimiser = torch.optim.Adam(by_gradients.parameters(), lr=0.05)
+    falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 400)
+    for _ in range(400):
+        optimiser.zero_grad()
+        by_gradients.loss(x, NOISE).value.backward()
+        optimiser.step()
+        by_gradients.project()
+        falling.step()
+    torch.testing.assert_close(by_gradients.log_prob(x).mean(), by_em.log_prob(x).mean(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(by_gradients.means, by_em.means, rtol=0, atol=1e-3)
+    torch.testing.assert_close(covariances(by_gradients), covariances(by_em), rtol=0, atol=1e-3)
+    shares = by_gradients.logits.softmax(0)
+    torch.testing.assert_close(shares, by_em.logits.softmax(0), rtol=0, atol=1e-3)
+    if weights == "uniform":
+        assert torch.equal(shares, torch.full_like(shares, 1 / 3))
+
+
+@each_covariance
+def test_em_with_uniform_weights_never_lowers_the_likelihood(covariance):
+    model, x = mixture(covariance, weights="uniform"), clusters()
+    model.warm_start(x, NOISE)
+    y = model.data_scale(x, NOISE)
+    values = torch.stack([model.em_step(y) for _ in range(40)])
+    assert values[-1] > values[0]
+    assert values.diff().min() > -1e-12
+
+
+@each_covariance
+def test_responsibilities_are_the_posterior_by_bayes(covariance):
+    """p(k|x) p(x) = p(k) p(x|k), with p(x|k) from torch's own Gaussian."""
+    model, x = mixture(covariance, em_steps=5), clusters()
+    model.warm_start(x, NOISE)
+    y = model.data_scale(x, NOISE)
+    component = torch.distributions.MultivariateNormal(model.means, covariances(model))
+    joint = model.logits.softmax(0) * component.log_prob(y[:, None]).exp()
+    torch.testing.assert_close(model.encode(x) * model.log_density(y).exp()[:, None], joint, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(model.encode(x).sum(1), torch.ones_like(x[:, 0]))
+
+
+def test_responsibilities_find_the_components_that_rows_came_from():
+    x, z = three_in_the_plane()
+    model = mixture("full", em_steps=60)
+    model.warm_start(x, NOISE)
+    found = model.encode(x).argmax(dim=1)
+    table = torch.stack([torch.bincount(found[z == k], minlength=3) for k in range(3)])
+    assert table.amax(dim=1).sum() > 0.98 * len(x)
+
+
 def test_more_components_than_rows_stay_finite():
     model, x = mixture("full", components=8, em_steps=20), clusters(n=5)
     model.warm_start(x, NOISE)
@@ -181,6 +253,7 @@ def test_kmeans_plus_plus_draws_in_proportion_to_the_squared_distance():
         ({"components": 0}, "components = 0"),
         ({"components": 3, "em_steps": -1}, "em_steps = -1"),
         ({"components": 3, "covariance": "diag"}, "did you mean 'diagonal'"),
+        ({"components": 3, "weights": "unifrom"}, "did you mean 'uniform'"),
     ],
 )
 def test_what_cannot_be_built_says_why(arguments, message):

@@ -19,6 +19,7 @@ from gen_models.flows.scalar_flow import MAPS, ScalarFlow, UniversalFlow
 from gen_models.noise import Noise
 from pipelines.sources.gaussians import MIXTURES
 from tests.jacobians import assert_log_det_is_that_of_the_jacobian
+from tests.nudges import normal, nudged
 
 NOISE = Noise(seed=11)
 REFERENCES = {"normal": stats.norm, "logistic": stats.logistic, "uniform": stats.uniform, "beta": stats.beta(5, 5)}
@@ -33,20 +34,6 @@ LAWS = {
 each_base = pytest.mark.parametrize("name", BASES)
 each_law = pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
 each_map = pytest.mark.parametrize("map", MAPS)
-
-
-def normal(*shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-
-
-def nudged(module: torch.nn.Module, scale: float = 0.5) -> torch.nn.Module:
-    """In double, with every parameter away from where it starts."""
-    generator = torch.Generator().manual_seed(4)
-    module.double().eval()
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter += scale * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
-    return module
 
 
 def scalar_flow(map: str, base: str, D: int = 1) -> ScalarFlow:
@@ -428,6 +415,12 @@ def test_an_affine_flow_is_the_gaussian_of_its_matrix():
     torch.testing.assert_close(model.log_prob(x), exact.log_prob(x), rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(affine(x)[0], torch.linalg.solve(A, (x - affine.b).T).T, rtol=1e-9, atol=1e-9)
     assert A.triu(1).abs().max() > 0.01, "not only triangular matrices"
+
+
+def test_the_covariance_of_an_affine_flow_goes_with_the_square_of_the_temperature():
+    model = nudged(AffineFlow([4], None))
+    hot, cold = model.sample(200, NOISE), model.sample_at(200, NOISE, 0.7)
+    torch.testing.assert_close(torch.cov(cold.T), 0.7**2 * torch.cov(hot.T), rtol=1e-9, atol=1e-9)
 
 
 def test_a_composition_of_affine_maps_is_affine():

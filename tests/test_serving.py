@@ -19,8 +19,10 @@ import numpy as np
 import pytest
 import torch
 
+from gen_models import checkpoint
 from gen_models.build import build_model
 from gen_models.errors import DataError, RegistryError
+from gen_models.noise import Noise
 from gen_models.scores import scores
 from pipelines import predict, register, registry, serving, tracking
 from tests.finished import EVENT_SHAPE, LEVELS, PROJECT, SPECS, finish, make_project
@@ -116,6 +118,30 @@ class TestAnswer:
         with pytest.raises(DataError, match="it may be 0"):
             serving.answer(vae, rows, facts=FACTS, task="sample", n=n, seed=seed)
 
+    def test_a_temperature_is_one_unless_asked_for(self):
+        flow, ask = build_model(SPECS["realnvp"], seed=1).eval(), {"facts": FLAT, "task": "sample", "n": 5}
+        none = np.zeros((0, 2))
+        usual = serving.answer(flow, none, **ask)
+        np.testing.assert_array_equal(serving.answer(flow, none, **ask, temperature=1.0), usual)
+        expected = flow.sample_at(5, Noise(0), 0.5).detach().numpy()
+        np.testing.assert_array_equal(serving.answer(flow, none, **ask, temperature=0.5), expected)
+        assert not np.array_equal(usual, expected)
+
+    def test_a_model_without_temperature_draws_at_one_only(self, vae, rows):
+        ask = {"facts": FACTS, "task": "sample", "n": 3}
+        usual = serving.answer(vae, rows, **ask)
+        np.testing.assert_array_equal(serving.answer(vae, rows, **ask, temperature=1.0), usual)
+        with pytest.raises(DataError, match=r"temperature 0\.7: VAE draws at 1 only; leave it out") as caught:
+            serving.answer(vae, rows, **ask, temperature=0.7)
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
+    @pytest.mark.parametrize("name", ["realnvp", "sn_wgan"])
+    def test_a_temperature_is_a_finite_number_above_0(self, name, temperature):
+        model = build_model(SPECS[name], seed=1).eval()
+        with pytest.raises(DataError, match=f"temperature {temperature:g}: give a finite number above 0"):
+            serving.answer(model, np.zeros((0, 2)), facts=FLAT, task="sample", n=3, temperature=temperature)
+
 
 class TestLoadedByMLflow:
     def test_it_answers_as_in_memory_and_nothing_is_unpickled(self, project, vae, rows):
@@ -134,7 +160,12 @@ class TestLoadedByMLflow:
         client = tracking.open_store()
         folder = registry.folder_of(client, registry.find(client, RUN, "champion"))
         signature = mlflow.models.Model.load(str(folder)).signature
-        assert [(p.name, p.default) for p in signature.params.params] == [("task", "score"), ("n", 0), ("seed", 0)]
+        assert [(p.name, p.default) for p in signature.params.params] == [
+            ("task", "score"),
+            ("n", 0),
+            ("seed", 0),
+            ("temperature", 1.0),
+        ]
         assert signature.inputs.inputs[0].shape == (-1, -1)
         requirements = (folder / "requirements.txt").read_text().split()
         assert {line.partition("==")[0] for line in requirements} == set(serving.REQUIREMENTS)
@@ -175,6 +206,18 @@ class TestPredict:
         assert a.shape == (3, 64)
         assert np.array_equal(a, b)
         assert not np.array_equal(a, c)
+
+    def test_a_temperature_draws_from_what_has_one(self, project, tmp_path):
+        checkpoint.save_model(tmp_path / "flow", SPECS["realnvp"], build_model(SPECS["realnvp"], seed=1))
+        for name, words in {"usual": (), "one": ("1",), "cold": ("0.1",)}.items():
+            output = str(tmp_path / f"{name}.npy")
+            predict.sample([str(tmp_path / "flow"), *(f"--temperature={word}" for word in words), "--output", output])
+        usual, one, cold = (np.load(tmp_path / f"{name}.npy") for name in ("usual", "one", "cold"))
+        assert np.array_equal(usual, one)
+        assert cold.std() < 0.5 * usual.std()
+        for model, word in (("flow", "-1"), (RUN, "0.7")):
+            with pytest.raises(DataError, match="temperature"):
+                predict.sample([str(tmp_path / model) if model == "flow" else model, f"--temperature={word}"])
 
     @pytest.mark.parametrize(
         ("model", "message"),

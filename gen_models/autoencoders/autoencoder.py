@@ -2,6 +2,9 @@
 
 L = sum_i |y_i - D(E(y_i))|^2, E: R^n -> R^r, D: R^r -> R^n, r < n. With hidden = [] both are linear and the
 best of them spans the first r principal components.
+
+The denoising one (Vincent et al., 2010) sees a corrupted row and is asked for the clean one:
+L = sum_i |y_i - D(E(c(y_i)))|^2, c drawn anew at each step. The identity is no solution of that, so r >= n is allowed.
 """
 
 from collections.abc import Sequence
@@ -9,27 +12,46 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gen_models.autoencoders.corruption import corrupted, require_corruption
 from gen_models.contracts import Loss, Objective
 from gen_models.errors import ConfigError
-from gen_models.layers.arguments import require_whole, require_widths
+from gen_models.layers.arguments import require_whole
+from gen_models.layers.coder import decoder, encoder
 from gen_models.layers.data_scale import DataScale, dimensions
-from gen_models.layers.mlp import mlp
 from gen_models.noise import Noise
 
 
 class Autoencoder(nn.Module):
-    """latent = r < n = the numbers in a row; hidden = the encoder's widths, which the decoder reverses."""
+    """latent = r < n = the numbers in a row; hidden = the encoder's widths, which the decoder reverses.
 
-    def __init__(self, event_shape: Sequence[int], levels: int | None, *, latent: int, hidden: Sequence[int]):
+    channels          of convolutions that halve an image, before the widths; none: a perceptron
+    corruption        none, gaussian, masking, salt_and_pepper: what training undoes
+    corruption_level  the noise's standard deviation in network units, or the share of numbers that are hit
+    """
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        levels: int | None,
+        *,
+        latent: int,
+        hidden: Sequence[int],
+        channels: Sequence[int] = (),
+        corruption: str = "none",
+        corruption_level: float = 0.25,
+        activation: str = "silu",
+    ):
         super().__init__()
         require_whole("latent", latent)
-        require_widths("hidden", hidden)
-        n = dimensions(event_shape)
-        if latent >= n:
-            raise ConfigError(f"latent = {latent} lets {n} dimensions pass unchanged: give fewer than {n}")
+        require_corruption(corruption, corruption_level, levels)
         self.data_scale = DataScale(event_shape, levels)
-        self.encoder = mlp(n, hidden, latent)
-        self.decoder = mlp(latent, hidden[::-1], n)
+        self.encoder = encoder(event_shape, hidden, latent, channels=channels, activation=activation)
+        self.decoder = decoder(event_shape, hidden, latent, channels=channels, activation=activation)
+        self.corruption = corruption
+        self.corruption_level = corruption_level
+        n = dimensions(event_shape)
+        if latent >= n and corruption == "none":
+            raise ConfigError(f"latent = {latent} lets {n} dimensions pass unchanged: give fewer than {n}")
 
     def objectives(self) -> tuple[Objective, ...]:
         return (Objective("autoencoder", self, self.loss),)
@@ -39,13 +61,26 @@ class Autoencoder(nn.Module):
         self.data_scale.fit(x)
 
     def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """1/B sum_i |y_i - D(E(y_i))|^2: a sum over dimensions, a mean over the batch.
+        """1/B sum_i |y_i - D(E(c(y_i)))|^2: a sum over dimensions, a mean over the batch.
 
         The term "mse" is per dimension, in network units.
         """
         y = self.data_scale.centre(x).flatten(1)
-        squares = (y - self.decoder(self.encoder(y))).square()
+        seen = self.data_scale.centre(self.corrupt(x, noise)).flatten(1)
+        squares = (y - self.decoder(self.encoder(seen))).square()
         return Loss(squares.sum(dim=1).mean(), {"mse": squares.mean()})
+
+    def corrupt(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Float[Tensor, "batch *event"]:
+        """c(x), as stored, by the corruption that training undoes."""
+        return corrupted(x, self.corruption, self.corruption_level, self.data_scale, noise)
+
+    def denoise(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
+        """D(E(x)) of a corrupted x: both as stored, so that pixels of q levels lie on 0 .. q - 1, not on [0, 1].
+
+        x may lie between and beyond the levels. The answer lies between them; what is beyond is the network's, and
+        is not clipped.
+        """
+        return self.reconstruct(x)
 
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
         """E(y)."""

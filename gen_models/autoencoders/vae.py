@@ -1,32 +1,41 @@
-"""The variational autoencoder (Kingma and Welling, 2014) with a Gaussian decoder, every constant kept.
+"""The variational autoencoder (Kingma and Welling, 2014), every constant kept.
 
-    z ~ N(0, I_r),  y|z ~ N(f(z), sigma^2 I_n),  q(z|y) = N(mu(y), diag exp log_var(y))
+    z ~ N(0, I_r),  y|z ~ N(f(z), sigma^2 I_n) or Bernoulli(sigmoid f(z)),  q(z|y) = N(mu(y), diag exp log_var(y))
     log p(y) >= ELBO(y) = E_q log p(y|z) - KL(q(z|y) || p(z))
 
 Sums run over dimensions, means over the batch. sigma is a parameter: at 1 on data in [0, 1] the KL wins
 and the posterior collapses. beta (Higgins et al., 2017) weighs the KL in training only, and is one knob
 with sigma: beta-ELBO(beta, sigma) = beta ELBO(1, sigma sqrt(beta)) + constant.
+
+Its gradient by the encoder is that of the draws z = mu + exp(log_var/2) epsilon, or the score function's.
 """
 
-import math
 from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from gen_models.autoencoders.gaussian import gaussian_log_density, kl_to_standard_normal
+from gen_models.autoencoders.gradients import CONTROL_VARIATES, RunningMean, leave_one_out, with_gradient_of
+from gen_models.autoencoders.latent_variable import LatentVariableModel, at_once, reparameterised
 from gen_models.contracts import Loss, Objective
-from gen_models.layers.arguments import require_positive, require_whole, require_widths
-from gen_models.layers.data_scale import DataScale, dimensions
-from gen_models.layers.mlp import mlp
+from gen_models.errors import ConfigError
+from gen_models.layers.arguments import require_choice, require_positive, require_whole
+from gen_models.layers.coder import by_vectors
 from gen_models.noise import Noise
 
-MAX_LOG_VAR = 10.0  # posterior standard deviations stay within e^-5 .. e^5
-SAMPLES_AT_ONCE = 64  # of the K of the importance-weighted bound: limits memory, not the result
+GRADIENTS = ("reparameterised", "score_function")
 
 
-class VAE(nn.Module):
-    """latent = r; hidden = the encoder's widths, which the decoder reverses; sigma in network units."""
+class VAE(LatentVariableModel):
+    """latent = r; hidden = the encoder's widths, which the decoder reverses; sigma in network units.
+
+    channels, activation, likelihood, variance   see LatentVariableModel
+    samples          draws of z for each row and step
+    gradient         reparameterised, score_function
+    control_variate  of the score function: none, leave_one_out (samples >= 2), running_mean
+    """
 
     def __init__(
         self,
@@ -37,99 +46,87 @@ class VAE(nn.Module):
         hidden: Sequence[int],
         sigma: float = 1.0,
         beta: float = 1.0,
+        channels: Sequence[int] = (),
+        activation: str = "silu",
+        likelihood: str = "gaussian",
+        variance: str = "fixed",
+        samples: int = 1,
+        gradient: str = "reparameterised",
+        control_variate: str = "none",
     ):
-        super().__init__()
         require_whole("latent", latent)
-        require_widths("hidden", hidden)
-        require_positive("sigma", sigma)
         require_positive("beta", beta)
-        n = dimensions(event_shape)
-        self.data_scale = DataScale(event_shape, levels)
-        self.encoder = mlp(n, hidden, 2 * latent)
-        self.decoder = mlp(latent, hidden[::-1], n)
+        require_whole("samples", samples)
+        require_choice("gradient", gradient, GRADIENTS)
+        require_choice("control_variate", control_variate, CONTROL_VARIATES)
+        if control_variate == "leave_one_out" and samples < 2:
+            raise ConfigError(f"samples = {samples} leaves nothing when one is left out: give at least 2")
+        super().__init__(
+            event_shape,
+            levels,
+            latents=[latent],
+            hidden=[hidden],
+            channels=channels,
+            activation=activation,
+            likelihood=likelihood,
+            sigma=sigma,
+            variance=variance,
+        )
         self.latent = latent
-        self.sigma = sigma
         self.beta = beta
+        self.samples = samples
+        self.gradient = gradient
+        self.control_variate = control_variate
+        if control_variate == "running_mean":
+            self.running_mean = RunningMean()
 
     def objectives(self) -> tuple[Objective, ...]:
         return (Objective("vae", self, self.loss),)
 
-    def warm_start(self, x: Float[Tensor, "batch *event"], noise: Noise) -> None:
-        """Standardise continuous data."""
-        self.data_scale.fit(x)
-
     def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """distortion + beta rate, in nats of the data as stored, with one draw of z and the KL in closed form.
+        """distortion + beta rate, in nats of the data as stored, with `samples` draws of z and the KL in closed form.
 
         nats            -ELBO: the bound at beta = 1, whatever beta is trained with
         rate_nats       KL(q(z|y) || p(z))
-        distortion_mse  |y - f(z)|^2 / n, in network units
+        distortion_mse  |y - E(y|z)|^2 / n, in network units
         """
         y = self.data_scale(x, noise).flatten(1)
-        mu, log_var = self._posterior(y)
-        z = mu + (0.5 * log_var).exp() * noise.normal("posterior", mu.shape, like=y)
-        f = self.decoder(z)
-        distortion = -gaussian_log_density(y, f, 2 * math.log(self.sigma)).mean() - self.data_scale.log_det()
+        mu, log_var = self.posterior(y)
+        z = reparameterised((mu[:, None], log_var[:, None]), self.draws(y, noise, self.samples)[0])
+        if self.gradient == "score_function":
+            z = z.detach()
+        log_likelihood, mse = self._decoded(y, z)
+        distortion = -log_likelihood.mean() - self.data_scale.log_det()
         rate = kl_to_standard_normal(mu, log_var).mean()
-        terms = {"nats": distortion + rate, "rate_nats": rate, "distortion_mse": (y - f).square().mean()}
-        return Loss(distortion + self.beta * rate, terms)
+        terms = {"nats": distortion + rate, "rate_nats": rate, "distortion_mse": mse}
+        value = distortion + self.beta * rate
+        if self.gradient == "score_function":
+            value = with_gradient_of(value, self._score_surrogate(z, mu, log_var, log_likelihood))
+        return Loss(value, terms)
 
-    def elbo(self, x: Float[Tensor, "batch *event"], noise: Noise, samples: int = 1) -> Float[Tensor, " batch"]:
-        """log 1/K sum_k w_k, w_k = p(y|z_k) p(z_k) / q(z_k|y), z_k ~ q (Burda, Grosse and Salakhutdinov, 2016).
+    def _decoded(
+        self, y: Float[Tensor, "batch dim"], z: Float[Tensor, "batch samples latent"]
+    ) -> tuple[Tensor, Tensor]:
+        """log p(y|z) for each sample, and the mean squared error of E(y|z) over all."""
+        log_likelihoods, errors = [], []
+        for piece in z.split(at_once(len(y)), dim=1):
+            f = by_vectors(self.decoder, piece)
+            log_likelihoods.append(self.likelihood.log_prob(y[:, None], f))
+            errors.append((y[:, None] - self.likelihood.mean(f)).square().mean() * piece.shape[1])
+        return torch.cat(log_likelihoods, dim=1), torch.stack(errors).sum() / z.shape[1]
 
-        At K = 1 it is the ELBO in expectation over the noise. The log-ratio is sampled there too, not the KL
-        in closed form: so one formula serves all K, and where q is the posterior every single draw is log p.
+    def _score_surrogate(self, z: Tensor, mu: Tensor, log_var: Tensor, log_likelihood: Tensor) -> Float[Tensor, ""]:
+        """Its gradient: -1/K sum_k [grad_theta log p(y|z_k) + grad_phi log q(z_k|y) (l_k - b)], a mean over the batch.
+
+        l = log p(y|z) + beta (log p(z) - log q(z|y)), the chapter's log-ratio where beta is 1.
         """
-        y = self.data_scale(x, noise).flatten(1)
-        mu, log_var = (moment[:, None] for moment in self._posterior(y))
-        draws = noise.normal("posterior", (len(y), samples, self.latent), like=y)
-        log_weights = []
-        for epsilon in draws.split(SAMPLES_AT_ONCE, dim=1):
-            z = mu + (0.5 * log_var).exp() * epsilon
-            log_likelihood = gaussian_log_density(y[:, None], self.decoder(z), 2 * math.log(self.sigma))
-            log_weights.append(
-                log_likelihood + gaussian_log_density(z, 0.0, 0.0) - gaussian_log_density(z, mu, log_var)
-            )
-        bound = torch.logsumexp(torch.cat(log_weights, dim=1), dim=1) - math.log(samples)
-        return bound + self.data_scale.log_det()
-
-    def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
-        """mu(y), the posterior mean."""
-        mu, _ = self._posterior(self.data_scale.centre(x).flatten(1))
-        return mu
-
-    def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]:
-        """f(z), the mean of p(x|z), as stored; between the levels, if the data are on levels."""
-        return self.data_scale.uncentre(self.decoder(z).unflatten(1, self.data_scale.event_shape))
-
-    def reconstruct(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """f(mu(x)), as stored."""
-        return self.decode(self.encode(x))
-
-    def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
-        """Draws of x ~ p(x|z), z ~ p(z): with the decoder's noise, of which sigma says how much."""
-        like = self.data_scale.scale
-        f = self.decoder(noise.normal("prior", (n, self.latent), like=like))
-        y = f + self.sigma * noise.normal("likelihood", f.shape, like=like)
-        return self.data_scale.quantise(y.unflatten(1, self.data_scale.event_shape))
-
-    def _posterior(self, y: Float[Tensor, "batch dim"]) -> tuple[Tensor, Tensor]:
-        """(mu, log_var) of q(z|y), log_var within +-MAX_LOG_VAR and of slope 1 at 0."""
-        mu, raw = self.encoder(y).chunk(2, dim=1)
-        return mu, MAX_LOG_VAR * torch.tanh(raw / MAX_LOG_VAR)
-
-
-def gaussian_log_density(y: Tensor, mean: Tensor | float, log_var: Tensor | float) -> Tensor:
-    """log N(y; mean, diag exp log_var), summed over the last axis.
-
-    -1/2 sum [(y - mean)^2 / exp log_var + log_var + log(2 pi)].
-    """
-    log_var = torch.as_tensor(log_var, dtype=y.dtype, device=y.device)
-    return -0.5 * ((y - mean).square() * (-log_var).exp() + log_var + math.log(2 * math.pi)).sum(dim=-1)
-
-
-def kl_to_standard_normal(
-    mu: Float[Tensor, "batch latent"], log_var: Float[Tensor, "batch latent"]
-) -> Float[Tensor, " batch"]:
-    """KL(N(mu, S) || N(0, I)) = 1/2 (tr S + |mu|^2 - d - log det S), S = diag exp log_var."""
-    return 0.5 * (log_var.exp() + mu.square() - 1 - log_var).sum(dim=1)
+        log_q = gaussian_log_density(z, mu[:, None], log_var[:, None])
+        values = (log_likelihood + self.beta * (gaussian_log_density(z, 0.0, 0.0) - log_q)).detach()
+        centred = values
+        if self.control_variate == "leave_one_out":
+            centred = values - leave_one_out(values)
+        if self.control_variate == "running_mean":
+            centred = values - self.running_mean.mean
+            if self.training:
+                self.running_mean.add(values)
+        return -(log_likelihood + log_q * centred).mean()

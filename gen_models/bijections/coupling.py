@@ -59,8 +59,8 @@ class AffineCoupling(Coupling):
     slope 1 at 0, and e^-c <= dz/dx <= e^c.
     """
 
-    def __init__(self, partition: Partition, hidden: Sequence[int]):
-        super().__init__(partition, hidden, outputs=2)
+    def __init__(self, partition: Partition, hidden: Sequence[int], *, activation: Callable[[], nn.Module] = nn.SiLU):
+        super().__init__(partition, hidden, outputs=2, activation=activation)
 
     def forward(self, x):
         s, t = self._s_and_t(x)

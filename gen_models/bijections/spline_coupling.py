@@ -4,9 +4,9 @@ z_A = x_A,  z_B = g(x_B; m(x_A)): each coordinate that moves has a rational-quad
 heights and slopes the network gives. log |det| = sum log dg/dx_B.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from gen_models.bijections.coupling import Coupling
 from gen_models.bijections.partition import Partition
@@ -20,8 +20,16 @@ class SplineCoupling(Coupling):
     bound  the splines act on [-bound, bound], in the units of x
     """
 
-    def __init__(self, partition: Partition, hidden: Sequence[int], *, bins: int, bound: float):
-        super().__init__(partition, hidden, outputs=3 * bins - 1)
+    def __init__(
+        self,
+        partition: Partition,
+        hidden: Sequence[int],
+        *,
+        bins: int,
+        bound: float,
+        activation: Callable[[], nn.Module] = nn.SiLU,
+    ):
+        super().__init__(partition, hidden, outputs=3 * bins - 1, activation=activation)
         self.bins = bins
         self.bound = bound
 

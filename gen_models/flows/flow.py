@@ -50,6 +50,10 @@ class Flow(LikelihoodModel):
         """f^-1(z), z from the base at a temperature; below 1 it draws nearer the mode (Kingma and Dhariwal, 2018)."""
         return self.bijection.inverse(self.base.from_normal(self.normal_draw(n, noise, temperature)))[0]
 
+    def sample_at(self, n: int, noise: Noise, temperature: float) -> Float[Tensor, "batch *event"]:
+        """`sample` at a temperature."""
+        return self.data_scale.quantise(self.draw(n, noise, temperature=temperature))
+
     def normal_draw(self, n: int, noise: Noise, temperature: float) -> Float[Tensor, "batch latent"]:
         """T times a draw from N(0, I): what every draw of a flow begins with."""
         D = dimensions(self.data_scale.event_shape)

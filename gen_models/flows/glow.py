@@ -17,23 +17,32 @@ from gen_models.bijections.actnorm import ActNorm
 from gen_models.bijections.bijection import Bijection, Compose
 from gen_models.bijections.image_coupling import ChannelCoupling, Network
 from gen_models.bijections.invertible_conv import InvertibleConv
-from gen_models.bijections.logit import Logit
 from gen_models.bijections.multi_scale import MultiScale
 from gen_models.bijections.squeeze import Squeeze, pyramid
-from gen_models.flows.flow import Flow
+from gen_models.flows.image_flow import ImageFlow
 from gen_models.layers.arguments import require_whole
 from gen_models.layers.resnet import zero_conv
 
 
-class Glow(Flow):
+class Glow(ImageFlow):
     """Glow of (C, H, W), H and W divisible by 2^scales.
 
     scales    each squeezes: 2 for 28x28 (to 7x7), 3 for 32x32, 2 or 3 for 8x8
     steps     of a scale
     channels  the width of the couplings' networks
+    to_line   logit or histogram: see flows/image_flow.py
     """
 
-    def __init__(self, event_shape: Sequence[int], levels: int | None, *, scales: int, steps: int, channels: int):
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        levels: int | None,
+        *,
+        scales: int,
+        steps: int,
+        channels: int,
+        to_line: str = "logit",
+    ):
         require_whole("scales", scales)
         require_whole("steps", steps)
         require_whole("channels", channels)
@@ -41,7 +50,7 @@ class Glow(Flow):
         network = partial(ThreeConvolutions, width=channels)
         flows = [Compose([Squeeze(), *glow_steps(squeezed, steps, network)]) for squeezed, _, _ in shapes]
         multi_scale = MultiScale(flows, shapes)
-        super().__init__(event_shape, levels, multi_scale if levels is None else Compose([Logit(), multi_scale]))
+        super().__init__(event_shape, levels, multi_scale, to_line=to_line)
 
 
 def glow_steps(channels: int, steps: int, network: Network) -> list[Bijection]:

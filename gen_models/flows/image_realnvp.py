@@ -1,6 +1,6 @@
 """Multi-scale Real NVP of images (Dinh, Sohl-Dickstein and Bengio, 2017, section 3.6 and figure 4).
 
-    logit, then at each scale but the last: 3 checkerboard couplings, squeeze, 3 channel couplings,
+    to the line, then at each scale but the last: 3 checkerboard couplings, squeeze, 3 channel couplings,
     half of the channels leaves; at the last: 4 checkerboard couplings
 
 Neighbouring couplings keep opposite halves. The network of a checkerboard coupling sees the image squeezed where height
@@ -17,11 +17,10 @@ from torch import Tensor, nn
 from gen_models.bijections.batch_norm import FlowBatchNorm
 from gen_models.bijections.bijection import Bijection, Compose
 from gen_models.bijections.image_coupling import ChannelCoupling, MaskedCoupling, Network, checkerboard
-from gen_models.bijections.logit import Logit
 from gen_models.bijections.multi_scale import MultiScale
 from gen_models.bijections.squeeze import Squeeze, pyramid
 from gen_models.errors import ConfigError
-from gen_models.flows.flow import Flow
+from gen_models.flows.image_flow import ImageFlow
 from gen_models.layers.arguments import require_choice, require_whole
 from gen_models.layers.resnet import NORMS, ResNet
 
@@ -29,7 +28,7 @@ BETWEEN = 3  # couplings of a kind at a scale
 AT_THE_END = 4
 
 
-class ImageRealNVP(Flow):
+class ImageRealNVP(ImageFlow):
     """Real NVP of (C, H, W), H and W divisible by 2^(scales - 1). With one scale there are only the last 4 couplings.
 
     scales      of which all but the last squeeze: 3 for 28x28 (to 7x7), 4 for 32x32, 2 or 3 for 8x8
@@ -37,6 +36,7 @@ class ImageRealNVP(Flow):
     blocks      their depth in residual blocks
     norm        inside the networks: weight, batch or none
     batch_norm  whether a flow batch norm follows each coupling
+    to_line     logit or histogram: see flows/image_flow.py
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class ImageRealNVP(Flow):
         blocks: int,
         norm: str = "weight",
         batch_norm: bool = True,
+        to_line: str = "logit",
     ):
         require_whole("scales", scales)
         require_whole("channels", channels)
@@ -69,7 +70,7 @@ class ImageRealNVP(Flow):
         bijections.append(Compose(with_batch_norm(last, shapes[-1][0], batch_norm)))
         returned = [(4 * c, h // 2, w // 2) for c, h, w in shapes[:-1]] + shapes[-1:]
         multi_scale = MultiScale(bijections, returned)
-        super().__init__(event_shape, levels, multi_scale if levels is None else Compose([Logit(), multi_scale]))
+        super().__init__(event_shape, levels, multi_scale, to_line=to_line)
 
 
 class OfSquares(nn.Module):

@@ -12,14 +12,17 @@ from gen_models.bijections.coupling import AffineCoupling
 from gen_models.bijections.logit import Logit
 from gen_models.bijections.partition import partitions
 from gen_models.flows.flow import Flow
-from gen_models.layers.arguments import require_whole, require_widths
+from gen_models.layers.arguments import require_choice, require_whole, require_widths
 from gen_models.layers.data_scale import dimensions
+from gen_models.layers.mlp import ACTIVATIONS
 
 
 class RealNVP(Flow):
     """[logit on levels] then `couplings` affine couplings, each followed by batch norm if asked for.
 
-    hidden  the widths of each coupling's network (s, t)
+    hidden      the widths of each coupling's network (s, t)
+    activation  of its hidden layers: silu and tanh are smooth, and so is the density then; relu has corners, and learns
+                the edges of a density sooner
     """
 
     def __init__(
@@ -30,13 +33,15 @@ class RealNVP(Flow):
         couplings: int,
         hidden: Sequence[int],
         batch_norm: bool = True,
+        activation: str = "silu",
     ):
         require_whole("couplings", couplings)
         require_widths("hidden", hidden)
+        require_choice("activation", activation, ACTIVATIONS)
         D = dimensions(event_shape)
         parts: list[Bijection] = [Flatten(event_shape), *([] if levels is None else [Logit()])]
         for partition in partitions(D, couplings):
-            parts.append(AffineCoupling(partition, hidden))
+            parts.append(AffineCoupling(partition, hidden, activation=ACTIVATIONS[activation]))
             if batch_norm:
                 parts.append(FlowBatchNorm(D))
         super().__init__(event_shape, levels, Compose(parts))

@@ -11,16 +11,18 @@ from gen_models.bijections.logit import Logit
 from gen_models.bijections.partition import partitions
 from gen_models.bijections.spline_coupling import SplineCoupling
 from gen_models.flows.flow import Flow
-from gen_models.layers.arguments import require_positive, require_whole, require_widths
+from gen_models.layers.arguments import require_choice, require_positive, require_whole, require_widths
 from gen_models.layers.data_scale import dimensions
+from gen_models.layers.mlp import ACTIVATIONS
 
 
 class SplineFlow(Flow):
     """[logit on levels] then `couplings` spline couplings.
 
-    hidden  the widths of each coupling's network
-    bins    of each spline
-    bound   splines act on [-bound, bound], in standard deviations of continuous data; beyond is the identity
+    hidden      the widths of each coupling's network
+    bins        of each spline
+    bound       splines act on [-bound, bound], in standard deviations of continuous data; beyond is the identity
+    activation  of the networks: silu, relu or tanh
     """
 
     def __init__(
@@ -32,12 +34,14 @@ class SplineFlow(Flow):
         hidden: Sequence[int],
         bins: int = 16,
         bound: float = 4.0,
+        activation: str = "silu",
     ):
         require_whole("couplings", couplings)
         require_widths("hidden", hidden)
+        require_choice("activation", activation, ACTIVATIONS)
         require_whole("bins", bins, least=2)
         require_positive("bound", bound)
         parts: list[Bijection] = [Flatten(event_shape), *([] if levels is None else [Logit()])]
         for partition in partitions(dimensions(event_shape), couplings):
-            parts.append(SplineCoupling(partition, hidden, bins=bins, bound=bound))
+            parts.append(SplineCoupling(partition, hidden, bins=bins, bound=bound, activation=ACTIVATIONS[activation]))
         super().__init__(event_shape, levels, Compose(parts))

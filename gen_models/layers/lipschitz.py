@@ -4,6 +4,9 @@
 loses gradient norm at each layer and cannot reach some 1-Lipschitz functions (the absolute value of a linear
 map, say) under this constraint; MaxMin, which sorts pairs, keeps the norm and can
 (Anil, Lucas and Grosse, 2019: GroupSort with groups of 2).
+
+The constraint may also be left to something else, a penalty of the loss or a clipping of the weights: then the layers
+are plain ones.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,31 +17,50 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gen_models.layers.arguments import require_choice
 from gen_models.layers.operator_norm import UnitBall
+from gen_models.layers.operators import Matrix
+from gen_models.layers.spectral_norm import normalise
 
 
 class MaxMin(nn.Module):
-    """(a, b) -> (max(a, b), min(a, b)) for each pair of neighbours; a permutation, so |Jacobian|_op = 1."""
+    """(a, b) -> (max(a, b), min(a, b)) for each pair of neighbours, units or channels: a permutation, of norm 1."""
 
-    def forward(self, x: Float[Tensor, "batch width"]) -> Float[Tensor, "batch width"]:
+    def forward(self, x: Float[Tensor, "batch width *positions"]) -> Float[Tensor, "batch width *positions"]:
         pairs = x.unflatten(1, (-1, 2))
         return torch.cat([pairs.amax(dim=2), pairs.amin(dim=2)], dim=1)
 
 
-class LipschitzMLP(nn.Module):
-    """(batch, inputs) -> (batch,), 1-Lipschitz after each `project`.
+KEPT_BY = ("projection", "normalisation", "nothing")
 
-    The last layer has no bias: a critic is defined up to a constant.
+
+class LipschitzMLP(nn.Module):
+    """(batch, inputs) -> (batch,); the last layer has no bias, as a critic is defined up to a constant.
+
+    kept_by  what keeps |A_l|_op <= 1: projection, by `project` after each step; normalisation, W/sigma_max(W) in the
+             forward, whose power method `follow` advances after each step; or nothing
     """
 
-    def __init__(self, inputs: int, hidden: Sequence[int], *, activation: Callable[[], nn.Module] = MaxMin):
+    def __init__(
+        self,
+        inputs: int,
+        hidden: Sequence[int],
+        *,
+        activation: Callable[[], nn.Module] = MaxMin,
+        kept_by: str = "projection",
+    ):
         super().__init__()
+        require_choice("kept_by", kept_by, KEPT_BY)
         linears = [nn.Linear(n, m) for n, m in pairwise([inputs, *hidden])]
         linears.append(nn.Linear(hidden[-1] if hidden else inputs, 1, bias=False))
         self.linears = cast(Sequence[nn.Linear], nn.ModuleList(linears))
         self.activation = activation()
-        self.balls = cast(Sequence[UnitBall], nn.ModuleList(UnitBall(linear.in_features) for linear in linears))
+        balls = [UnitBall(linear.in_features) for linear in linears] if kept_by == "projection" else []
+        self.balls = cast(Sequence[UnitBall], nn.ModuleList(balls))
         self.project()
+        if kept_by == "normalisation":
+            for linear in linears:
+                normalise(linear, Matrix(linear.in_features))
 
     def forward(self, x: Float[Tensor, "batch inputs"]) -> Float[Tensor, " batch"]:
         *inner, last = self.linears
@@ -48,5 +70,5 @@ class LipschitzMLP(nn.Module):
 
     def project(self) -> None:
         """sigma_max(A_l) <= 1 again for every layer: the step that follows each ascent."""
-        for linear, ball in zip(self.linears, self.balls, strict=True):
+        for linear, ball in zip(self.linears, self.balls, strict=False):  # no balls where nothing is projected
             ball.project(linear.weight)

@@ -5,6 +5,8 @@ from itertools import pairwise
 
 from torch import nn
 
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"silu": nn.SiLU, "relu": nn.ReLU, "tanh": nn.Tanh}
+
 
 def mlp(
     inputs: int,

@@ -1,5 +1,8 @@
 """The Gaussian mixture: p(y) = sum_k pi_k N(y; mu_k, Sigma_k), by EM and then by gradients.
 
+A latent-variable model with a discrete z of few values: E_z p(y|z) is summed exactly, and so is the posterior
+p(z|y) = pi_z p(y|z) / p(y). Where z is continuous neither can be: that is what autoencoders/ is about.
+
 The M step is exact under Sigma_k >= MIN_VARIANCE I: of the maximisers of the expected log-likelihood that
 obey the floor, the eigenvalues of the weighted covariance are clipped from below. (To add the floor to the
 diagonal instead would cost EM its promise never to lower the likelihood.) Without a floor the likelihood
@@ -22,6 +25,7 @@ from gen_models.mixtures.kmeans import kmeans_plus_plus
 from gen_models.noise import Noise
 
 COVARIANCES = ("full", "diagonal", "spherical")
+WEIGHTS = ("learned", "uniform")
 MIN_VARIANCE = 1e-6  # in network units: of standardised data, or of data on levels divided by their number
 
 
@@ -34,6 +38,7 @@ class GaussianMixture(LikelihoodModel):
     components  K
     covariance  full; diagonal; spherical: one variance for each component
     em_steps    steps of EM in the warm start; the gradient steps of a training polish what they leave
+    weights     learned; uniform: pi_k = 1/K stay
     """
 
     def __init__(
@@ -44,16 +49,20 @@ class GaussianMixture(LikelihoodModel):
         components: int,
         covariance: str = "full",
         em_steps: int = 50,
+        weights: str = "learned",
     ):
         super().__init__()
         require_whole("components", components)
         require_whole("em_steps", em_steps, least=0)
         require_choice("covariance", covariance, COVARIANCES)
+        require_choice("weights", weights, WEIGHTS)
         D = dimensions(event_shape)
         self.data_scale = DataScale(event_shape, levels)
         self.covariance = covariance
         self.em_steps = em_steps
-        self.logits = nn.Parameter(torch.zeros(components))
+        self.are_weights_learned = weights == "learned"
+        zeros = torch.zeros(components)
+        self.logits = nn.Parameter(zeros) if self.are_weights_learned else nn.Buffer(zeros)
         self.means = nn.Parameter(torch.randn(components, D))
         self.log_scales = nn.Parameter(torch.zeros(components, 1 if covariance == "spherical" else D))
         if covariance == "full":  # what is below the diagonal of U, row by row
@@ -93,8 +102,9 @@ class GaussianMixture(LikelihoodModel):
         r = (log_joint - log_density[:, None]).exp().double()
         flat = y.flatten(1).double()
         counts = r.sum(dim=0)
-        tiny = torch.finfo(self.logits.dtype).tiny
-        self.logits.copy_((counts / len(flat)).clamp_min(tiny).log())
+        if self.are_weights_learned:
+            tiny = torch.finfo(self.logits.dtype).tiny
+            self.logits.copy_((counts / len(flat)).clamp_min(tiny).log())
         for k in torch.nonzero(counts > len(flat) * torch.finfo(flat.dtype).eps).flatten().tolist():
             weights = r[:, k] / counts[k]  # a component that owns no row keeps its mean and covariance
             mean = weights @ flat

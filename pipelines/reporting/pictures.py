@@ -11,8 +11,15 @@ from pipelines.reporting.results import BASELINES, Results, RunResult
 
 KINDS = {  # evaluate's pictures, in the order of the page
     "samples": ("Samples", "Drawn from the model; of numbers, beside test rows."),
+    "temperatures": ("Temperatures", "The same draws at rising temperatures T: sharper and less varied below 1."),
     "reconstructions": ("Reconstructions", "Pairs of rows: test images, and below each what came back."),
+    "interpolation": (
+        "Interpolations",
+        "From a test image to another through latent space, as the model returns them.",
+    ),
     "density": ("Densities", "log p over the plane, with test rows in white."),
+    "flow": ("Flows of the line", "The density, the map x to z and z of test rows, before training and after it."),
+    "latent_flow": ("Flows of the plane", "Test rows, and where the flow takes them, by class or by angle."),
     "latent": ("Latent spaces", "Test rows by class; more than two latents by their first two principal components."),
 }
 

@@ -1,0 +1,230 @@
+"""Figures of the flows: `python -m benchmarks.flows ROW ...`, or all of them, one after the other.
+
+    flow1d-BASE, realnvp-PLANE, spline-PLANE, ffjord-PLANE, flow_matching-PLANE
+               nats above the truth: mean log p*(x) - log p(x) over the test rows of data whose density p* is known
+    affine-mle nats a row between training from a random start and the Gaussian's maximum likelihood in closed form
+    realnvp-digits, glow-digits, nice-digits, realnvp-mnist
+               bits a dimension of test rows: the dequantisation bound, u averaged over the draws that scores share
+    nice-mnist nats of test rows on the scale [0, 1]
+
+Each is trained by the stages' own loop from conf/model, with the settings of benchmarks/settings, for a fixed number of
+minibatches; the checkpoint is chosen on validation rows. Data that are drawn have 360000 rows to train with.
+GEN_MODELS_DATA says where MNIST is.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+import yaml
+
+from benchmarks import rows, training
+from gen_models.build import build_model, build_optimisers
+from gen_models.engine import Training, fit
+from gen_models.measures import bits_per_dim, by_rows, evaluating
+from gen_models.noise import Noise
+from pipelines import config, paths
+from pipelines.evaluate import histogram_log_prob
+from pipelines.sources import LOG_DENSITIES
+
+MANY = {  # so that no gap is one of overfitting, and 20000 test rows know it to a thousandth of a nat
+    "options": {"rows": 400_000},
+    "split": {"train": 0.9, "validation": 0.05, "test": 0.05},
+}
+FLOWS = ("gen_models/flows", "gen_models/bijections", "benchmarks/flows.py")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one row is of: conf/model/MODEL.yaml with `settings` on each of `data`, for `steps` minibatches."""
+
+    measure: str  # of MEASURES
+    model: str
+    data: Sequence[str]
+    steps: int
+    settings: Mapping[str, Any]
+    inputs: Sequence[str]
+    target: float | None = None  # None: the best of the baselines
+    seeds: Sequence[int] = (0,)
+
+
+def gap(name: str, row: Row) -> None:
+    """The worst over data sets and seeds of the mean gap to the truth; spread: their range, or one's standard error."""
+    began, found, errors, seconds, batch = time.monotonic(), {}, {}, 0.0, 0
+    for data in row.data:
+        dataset = training.data(data, **MANY)
+        for seed in row.seeds:
+            played = training.play(row.model, dataset, row.settings, steps=row.steps, seed=seed)
+            gaps = gaps_to_the_truth(played.trained)
+            found[f"{data}, seed {seed}"] = gaps.mean().item()
+            errors[f"{data}, seed {seed}"] = gaps.std().item() / math.sqrt(len(gaps))
+            seconds, batch = max(seconds, played.seconds), played.batch_size
+    worst = max(found, key=found.__getitem__)
+    several = len(found) > 1
+    write(
+        name,
+        row,
+        found[worst],
+        "nats above the truth",
+        spread=max(found.values()) - min(found.values()) if several else errors[worst],
+        baselines=found if several else {},
+        budget=f"{row.steps} minibatches of {batch}, {seconds:.0f} s"
+        + (f" at most, {len(found)} times" if several else ""),
+        seconds=time.monotonic() - began,
+    )
+
+
+def gaps_to_the_truth(trained: Any) -> torch.Tensor:
+    """log p*(x) - log p(x) of each test row."""
+    x = trained.normal("test")
+    truth = LOG_DENSITIES[trained.data.manifest["source"]](x.double().numpy())
+    with evaluating(trained.model):
+        return torch.from_numpy(truth) - by_rows(trained.model.log_prob, x).double()
+
+
+def bits(name: str, row: Row) -> None:
+    """Bits a dimension, beside what needs no network."""
+    likelihood(name, row, unit="bits/dim", better="lower")
+
+
+def nats(name: str, row: Row) -> None:
+    """log p of x scaled to [0, 1]: that of x as stored, and D log q for the change of units."""
+    likelihood(name, row, unit="nats", better="higher")
+
+
+def likelihood(name: str, row: Row, *, unit: str, better: str) -> None:
+    """The mean log-likelihood of test rows, in a unit; of digits beside mixtures, of all beside independent pixels."""
+    began = time.monotonic()
+    dataset = training.data(row.data[0])
+    D, q = math.prod(dataset.event_shape), dataset.levels or 1
+    played = training.play(row.model, dataset, row.settings, steps=row.steps)
+    log_p = log_prob(played.trained)
+    beside = {"histogram of each pixel": histogram_log_prob(played.trained)}
+    if dataset.name == "digits":
+        beside |= mixtures(dataset)
+    to_unit, scale = {
+        "bits/dim": (lambda value: bits_per_dim(value, D), 1 / (D * math.log(2))),
+        "nats": (lambda value: value + D * math.log(q), 1.0),
+    }[unit]
+    write(
+        name,
+        row,
+        to_unit(log_p.mean().item()),
+        unit,
+        better=better,
+        spread=scale * log_p.std().item() / math.sqrt(len(log_p)),
+        baselines={what: to_unit(value) for what, value in beside.items()},
+        budget=f"{row.steps} minibatches of {played.batch_size}, {played.seconds:.0f} s",
+        seconds=time.monotonic() - began,
+    )
+
+
+def log_prob(trained: Any) -> torch.Tensor:
+    with evaluating(trained.model):
+        return by_rows(trained.model.log_prob, trained.normal("test")).double()
+
+
+def mixtures(dataset: Any) -> dict[str, float]:
+    """The same of a Gaussian with full covariance, and of 50, full or diagonal: whichever validation rows prefer."""
+    found, chosen = {}, (math.inf, 0.0)
+    for components, covariance in ((1, "full"), (50, "full"), (50, "diagonal")):
+        settings = {"model.components": components, "model.covariance": covariance}
+        trained = training.play("gmm", dataset, settings, steps=300).trained
+        with evaluating(trained.model):
+            validation = -by_rows(trained.model.log_prob, trained.normal("validation")).mean().item()
+        log_p = log_prob(trained).mean().item()
+        if components == 1:
+            found["Gaussian, full covariance"] = log_p
+        else:
+            chosen = min(chosen, (validation, log_p))
+    return {**found, "mixture of 50 Gaussians": chosen[1]}
+
+
+def affine(name: str, row: Row) -> None:
+    """The worst seed's nats above the closed form -1/2 (D log 2 pi + log det S + D), S the sample's covariance.
+
+    Full batches in float64, each column in units of its deviation; the parameters start at draws from N(0, 1/4).
+    """
+    began, found = time.monotonic(), {}
+    (data,) = row.data
+    x = training.data(data).rows("train").double()
+    conf = config.override(config.compose(row.model, data, "quick"), row.settings)
+    covariance = torch.cov(x.T, correction=0)
+    best = -0.5 * (x.shape[1] * (math.log(2 * math.pi) + 1) + torch.linalg.slogdet(covariance).logabsdet.item())
+    for seed in row.seeds:
+        model = build_model(conf["model"], seed).double()
+        model.data_scale.fit(x)
+        for number, (_, parameter) in enumerate(model.named_parameters()):
+            parameter.data += 0.5 * Noise(seed).normal(f"start/{number}", parameter.shape, like=parameter)
+        run = Training(model, build_optimisers(conf["optim"], model))
+        for report in fit(run, Whole(x), Noise(seed), steps=row.steps, report_every=row.steps, schedule="cosine"):
+            found[f"seed {seed}"] = best - model.log_prob(x).mean().item()
+            print(f"{data}, seed {seed}: {found[f'seed {seed}']:.3g} nats above the closed form", flush=True)
+            assert report.step == row.steps
+    write(
+        name,
+        row,
+        max(found.values()),
+        "nats above the closed form",
+        spread=max(found.values()) - min(found.values()),
+        baselines={"closed form, nats": -best},
+        budget=f"{row.steps} full batches of {len(x)} rows, {len(row.seeds)} random starts",
+        seconds=time.monotonic() - began,
+    )
+
+
+class Whole:
+    """Every batch is all rows."""
+
+    def __init__(self, x: torch.Tensor):
+        self.x = x
+
+    def at(self, step: int) -> torch.Tensor:
+        return self.x
+
+
+def write(name: str, row: Row, figure: float, unit: str, *, baselines: Mapping[str, float], **facts: Any) -> None:
+    """The result file of a row."""
+    own = [f"conf/model/{row.model}.yaml", *(f"conf/data/{data}.yaml" for data in row.data)]
+    rows.write(
+        name,
+        model=row.model,
+        data=", ".join(row.data),
+        figure=figure,
+        unit=unit,
+        target=min(baselines.values()) if row.target is None else row.target,
+        baselines=baselines,
+        seeds=row.seeds,
+        inputs=[*training.INPUTS, *FLOWS, *row.inputs, *own],
+        command=f"python -m benchmarks.flows {name}",
+        **facts,
+    )
+
+
+MEASURES: dict[str, Callable[[str, Row], None]] = {"gap": gap, "bits": bits, "nats": nats, "affine": affine}
+
+
+def table() -> dict[str, Row]:
+    """The rows of benchmarks/settings/*.yaml: what a row says adds to what its file says, settings key by key."""
+    found = {}
+    for path in sorted((paths.root() / "benchmarks" / "settings").glob("*.yaml")):
+        shared = yaml.safe_load(path.read_text())
+        for name, own in shared.pop("rows").items():
+            said = {**shared, **own, "settings": {**shared.get("settings", {}), **own.get("settings", {})}}
+            said["inputs"] = [*said.get("inputs", []), str(path.relative_to(paths.root()))]
+            found[name] = Row(**said)
+    return found
+
+
+def main() -> None:
+    known = table()
+    measures = {name: partial(MEASURES[row.measure], name, row) for name, row in known.items()}
+    rows.run(measures, prog="python -m benchmarks.flows", description=str(__doc__))
+
+
+if __name__ == "__main__":
+    main()

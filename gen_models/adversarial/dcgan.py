@@ -1,0 +1,39 @@
+"""The deep convolutional GAN (Radford, Metz and Chintala, 2016): the game of GAN with other pieces."""
+
+from collections.abc import Sequence
+
+from gen_models.adversarial.game import Game
+from gen_models.adversarial.gan_losses import GANLosses
+from gen_models.layers.dcgan import Discriminator, Generator
+
+
+class DCGAN(Game):
+    """E log D(Y) + lambda E log(1 - D(G(Z))) of images, D = sigmoid(critic).
+
+    channels        of the layers next to the image, doubled at each halving of it: the paper's are 128
+    kernel          odd; the paper's is 5
+    generator_loss  non_saturating, as the paper trains, or zero_sum
+    """
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        levels: int | None,
+        *,
+        latent: int,
+        channels: int,
+        kernel: int = 5,
+        n_dis: int = 1,
+        weight: float = 1.0,
+        generator_loss: str = "non_saturating",
+    ):
+        super().__init__(
+            event_shape,
+            levels,
+            latent=latent,
+            generator=Generator(latent, event_shape, channels=channels, kernel=kernel, is_unit=levels is not None),
+            critic=Discriminator(event_shape, channels=channels, kernel=kernel, is_unit=levels is not None),
+            losses=GANLosses(weight, generator_loss),
+            y_shape=event_shape,
+            n_dis=n_dis,
+        )

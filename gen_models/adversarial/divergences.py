@@ -1,0 +1,105 @@
+"""f-divergences with their convex conjugates (Nowozin, Cseke and Tomioka, 2016, table 2).
+
+    D_f(p||q) = E_q f(p/q),  f convex, f(1) = 0, f(u) = inf for u < 0
+    f*(t) = sup_u {t u - f(u)},   f'(p/q) = the T that attains D_f = sup_T {E_p T - E_q f*(T)}
+
+Each with the output activation rho, which maps a network's r onto the t where f* is finite, and f*(rho(r)) in the
+form that the loss uses, which neither overflows nor cancels where f* after rho would. f* is inf outside its domain.
+Factors differ between papers; here the Jensen-Shannon one is 2 JS (so that the standard game is recovered, less
+log 4) and total variation is half the L1 distance.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid, softplus
+
+LOG_4 = math.log(4)
+Function = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """f, f' and f* of tensors; rho and f*(rho(.)); `direction` is the sign of rho's slope.
+
+    at_one  f'(1): T above it says that p is the larger (of total variation, the middle of its subgradients)
+    """
+
+    f: Function
+    slope: Function
+    conjugate: Function
+    rho: Function
+    conjugate_of_rho: Function
+    at_one: float
+    direction: int = 1
+
+
+def inside(condition: Tensor, value: Tensor) -> Tensor:
+    """value where the condition holds, else inf."""
+    return torch.where(condition, value, torch.inf)
+
+
+def _conjugate_js(t: Tensor) -> Tensor:
+    """-log(1 - exp t) - log 4 for t < 0."""
+    return inside(t < 0, -torch.log(-torch.expm1(t)) - LOG_4)
+
+
+def _conjugate_pearson(t: Tensor) -> Tensor:
+    """t^2/4 + t where the u = 1 + t/2 that attains it is at least 0; below, u = 0 attains -1."""
+    return torch.where(t >= -2, t.square() / 4 + t, -1.0)
+
+
+DIVERGENCES = {
+    "kl": Divergence(  # KL(p||q)
+        f=lambda u: inside(u >= 0, torch.xlogy(u, u)),
+        slope=lambda u: u.log() + 1,
+        conjugate=lambda t: (t - 1).exp(),
+        rho=lambda r: r,
+        conjugate_of_rho=lambda r: (r - 1).exp(),
+        at_one=1.0,
+    ),
+    "reverse_kl": Divergence(  # KL(q||p)
+        f=lambda u: inside(u > 0, -u.log()),
+        slope=lambda u: -1 / u,
+        conjugate=lambda t: inside(t < 0, -1 - (-t).log()),
+        rho=lambda r: -r.exp(),
+        conjugate_of_rho=lambda r: -1 - r,
+        at_one=-1.0,
+        direction=-1,
+    ),
+    "squared_hellinger": Divergence(  # integral (sqrt p - sqrt q)^2
+        f=lambda u: inside(u >= 0, (u.sqrt() - 1).square()),
+        slope=lambda u: 1 - u.rsqrt(),
+        conjugate=lambda t: inside(t < 1, t / (1 - t)),
+        rho=lambda r: -torch.expm1(-r),
+        conjugate_of_rho=torch.expm1,
+        at_one=0.0,
+    ),
+    "js": Divergence(  # 2 JS(p, q)
+        f=lambda u: inside(u >= 0, torch.xlogy(u, u) - (u + 1) * torch.log1p(u) + LOG_4),
+        slope=lambda u: -torch.log1p(1 / u),
+        conjugate=_conjugate_js,
+        rho=logsigmoid,
+        conjugate_of_rho=lambda r: softplus(r) - LOG_4,
+        at_one=-math.log(2),
+    ),
+    "pearson": Divergence(  # integral (p - q)^2/q, beyond the chapter
+        f=lambda u: inside(u >= 0, (u - 1).square()),
+        slope=lambda u: 2 * (u - 1),
+        conjugate=_conjugate_pearson,
+        rho=lambda r: r,
+        conjugate_of_rho=_conjugate_pearson,
+        at_one=0.0,
+    ),
+    "total_variation": Divergence(  # 1/2 integral |p - q|, beyond the chapter
+        f=lambda u: inside(u >= 0, (u - 1).abs() / 2),
+        slope=lambda u: (u - 1).sign() / 2,
+        conjugate=lambda t: inside(t <= 0.5, t.clamp_min(-0.5)),
+        rho=lambda r: torch.tanh(r) / 2,
+        conjugate_of_rho=lambda r: torch.tanh(r) / 2,
+        at_one=0.0,
+    ),
+}

@@ -1,0 +1,96 @@
+"""Optimistic play: each player steps by a forecast of its next gradient, g <- 2 g_k - g_{k-1}.
+
+    w_{k+1} = w_k - eta (2 g_k - g_{k-1})                                   (OptimisticSGD)
+    w_{k+1} = w_k - eta (2 d_k - d_{k-1}),   d_k = m_k/(sqrt(v_k) + eps)    (OptimisticAdam)
+
+Daskalakis, Ilyas, Syrgkanis and Zeng (2018), equation 3 and algorithm 1. The forecast is that the gradient goes on
+as it last changed; on the bilinear game, where plain simultaneous play spirals out, it spirals in, for one gradient
+a step where extragradient takes two. The first step has no forecast and is a plain one.
+
+A class of optimiser and not an order of play: what it needs, the gradient or direction before, is one player's own,
+lies in the optimiser's state and travels with a checkpoint. Under simultaneous play it is the paper's algorithm.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gen_models.errors import ConfigError
+from gen_models.layers.arguments import require_positive
+
+
+class _Optimistic(Optimizer):
+    """w <- w - lr (2 d_k - d_{k-1}), d_k a direction that the class says."""
+
+    def __init__(self, params: Iterable[nn.Parameter], defaults: dict[str, Any], foreach: bool):
+        require_positive("lr", defaults["lr"])
+        if foreach:  # the argument is there as conf gives it to every optimiser
+            raise ConfigError("foreach = True cannot be used: optimistic steps are taken parameter by parameter")
+        super().__init__(params, defaults)
+
+    def direction(self, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
+        """d_k, a new tensor."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One step of every parameter that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                d = self.direction(parameter.grad, state, group)
+                before = state.get("previous", d)
+                parameter.sub_(group["lr"] * (2 * d - before))
+                state["previous"] = d
+        return loss
+
+
+class OptimisticSGD(_Optimistic):
+    """d_k = g_k."""
+
+    def __init__(self, params: Iterable[nn.Parameter], lr: float = 1e-3, *, foreach: bool = False):
+        super().__init__(params, {"lr": lr}, foreach)
+
+    def direction(self, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
+        return gradient.clone()
+
+
+class OptimisticAdam(_Optimistic):
+    """d_k = m_k/(sqrt(v_k) + eps), Adam's direction with its moments corrected for their start at 0."""
+
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter],
+        lr: float = 1e-3,
+        betas: Sequence[float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        *,
+        foreach: bool = False,
+    ):
+        for i, beta in enumerate(betas):
+            if not 0 <= beta < 1:
+                raise ConfigError(f"betas[{i}] = {beta!r} cannot be used: give a number of at least 0, below 1")
+        require_positive("eps", eps)
+        super().__init__(params, {"lr": lr, "betas": tuple(betas), "eps": eps}, foreach)
+
+    def direction(self, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
+        if "step" not in state:
+            state["step"] = 0
+            state["exp_avg"] = torch.zeros_like(gradient)
+            state["exp_avg_sq"] = torch.zeros_like(gradient)
+        state["step"] += 1
+        beta_1, beta_2 = group["betas"]
+        state["exp_avg"].lerp_(gradient, 1 - beta_1)
+        state["exp_avg_sq"].lerp_(gradient.square(), 1 - beta_2)
+        m = state["exp_avg"] / (1 - beta_1 ** state["step"])
+        v = state["exp_avg_sq"] / (1 - beta_2 ** state["step"])
+        return m / (v.sqrt() + group["eps"])

@@ -1,0 +1,51 @@
+"""What a denoising autoencoder undoes (Vincent, Larochelle, Lajoie, Bengio and Manzagol, 2010, section 4.1).
+
+    gaussian         x + level * unit * epsilon, epsilon ~ N(0, 1); the unit is the network's: all q levels, or the
+                     standard deviation of the dimension
+    masking          a share `level` of the numbers is wiped out: 0 on levels, else the dimension's mean
+    salt_and_pepper  a share `level` becomes, by a fair coin, 0 or q - 1, the darkest or brightest level
+    none             x
+
+x goes in and comes out as stored. After gaussian noise it lies between and beyond the levels, as no camera rounds it.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gen_models.errors import ConfigError
+from gen_models.layers.arguments import require_choice, require_positive
+from gen_models.layers.data_scale import DataScale
+from gen_models.noise import Noise
+
+CORRUPTIONS = ("none", "gaussian", "masking", "salt_and_pepper")
+
+
+def require_corruption(kind: str, level: float, levels: int | None) -> None:
+    """Raise ConfigError for a kind that is unknown or that the data cannot have, or a level that it cannot take."""
+    require_choice("corruption", kind, CORRUPTIONS)
+    if kind == "none":
+        return
+    require_positive("corruption_level", level)
+    if kind != "gaussian" and level > 1:
+        raise ConfigError(f"corruption_level = {level} cannot be used: {kind} takes a share, give at most 1")
+    if kind == "salt_and_pepper" and levels is None:
+        raise ConfigError(
+            "corruption = 'salt_and_pepper' needs a darkest and a brightest level: use gaussian or masking"
+        )
+
+
+def corrupted(
+    x: Float[Tensor, "batch *event"], kind: str, level: float, scale: DataScale, noise: Noise
+) -> Float[Tensor, "batch *event"]:
+    """A draw of the corrupted x; the streams are "corruption" and, of the coin, "corruption.coin"."""
+    if kind == "none":
+        return x
+    if kind == "gaussian":
+        return x + level * scale.scale * noise.normal("corruption", x.shape, like=x)
+    is_hit = noise.uniform("corruption", x.shape, like=x) < level
+    wiped = scale.shift.expand_as(x)  # 0 on levels
+    if kind == "salt_and_pepper":
+        assert scale.levels is not None
+        wiped = (scale.levels - 1) * noise.bernoulli("corruption.coin", 0.5, x.shape, like=x)
+    return torch.where(is_hit, wiped, x)

@@ -1,0 +1,46 @@
+"""Gradients of an expectation over q(z|y) other than by differentiating its draws; what all of them share.
+
+The score function (log-derivative) estimator of grad_phi E_q l(z) is 1/K sum_k grad log q(z_k|y) (l(z_k) - b).
+It needs no derivative of l by z. Any b that does not depend on z_k leaves the mean unchanged, as
+E_q grad log q = 0, and a good one takes most of the variance away (Mnih and Gregor, 2014, section 2.3).
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gen_models.workers import average_over_workers
+
+CONTROL_VARIATES = ("none", "leave_one_out", "running_mean")
+MOMENTUM = 0.1  # weight of the new value; before 10 steps are done, of equal weights
+
+
+def with_gradient_of(value: Float[Tensor, ""], surrogate: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    """`value`, whose gradient is the surrogate's: what is watched for divergence is then the objective itself."""
+    return value.detach() + (surrogate - surrogate.detach())
+
+
+def leave_one_out(values: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch samples"]:
+    """The mean of the other samples of the row: b for each sample (Mnih and Rezende, 2016, section 2.2)."""
+    samples = values.shape[1]
+    return (values.sum(dim=1, keepdim=True) - values) / (samples - 1)
+
+
+class RunningMean(nn.Module):
+    """A mean over past batches of all workers, one number for all rows; 0 before the first."""
+
+    mean: Tensor
+    steps: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean = nn.Buffer(torch.tensor(0.0))
+        self.steps = nn.Buffer(torch.tensor(0.0))
+
+    @torch.no_grad()
+    def add(self, values: Tensor) -> None:
+        """Take in a batch, after its gradient was formed with the mean of those before it."""
+        new = values.mean()
+        average_over_workers([new])
+        self.steps += 1
+        self.mean.lerp_(new, max(MOMENTUM, 1 / self.steps.item()))

@@ -1,0 +1,157 @@
+"""Why importance sampling, and what amortising it costs: log p(y) by samples of any q, and q fitted to each datum.
+
+    p(y) = E_{z ~ q} w(z),   w = p(y|z) p(z) / q(z),   for any q that covers p(z|y)
+
+The variance of w says how good q is: of the prior it grows exponentially with the dimension, of the posterior it is 0.
+KL(q || p(z|y)) = log p(y) - ELBO(q), so the ELBO of a datum is highest at the q nearest to its posterior, and
+
+    log p(y) - ELBO(encoder's q)  =  [log p(y) - ELBO(best q)]  +  [ELBO(best q) - ELBO(encoder's q)]
+                                     approximation gap             amortisation gap
+
+(Cremer, Li and Duvenaud, 2018). The best diagonal q of each datum is found by Adam: a batch of independent problems.
+Models of one layer of latents; y is what the model explains, drawn from x by the noise, the same for the same noise.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gen_models.autoencoders.gaussian import gaussian_log_density, kl_to_standard_normal
+from gen_models.autoencoders.latent_variable import (
+    LatentVariableModel,
+    Moments,
+    at_once,
+    importance_bound,
+    reparameterised,
+)
+from gen_models.errors import ConfigError
+from gen_models.noise import Noise
+
+
+class Evidence(NamedTuple):
+    """An estimate of log p(x) for each row, of data as stored, from K weights.
+
+    log_p              log 1/K sum_k w_k
+    relative_variance  of one weight, Var w / (E w)^2; that of the estimate of p is a K-th of it
+    """
+
+    log_p: Float[Tensor, " batch"]
+    relative_variance: Float[Tensor, " batch"]
+
+
+class Gaps(NamedTuple):
+    """Both in nats, of each row."""
+
+    amortisation: Float[Tensor, " batch"]
+    approximation: Float[Tensor, " batch"]
+
+
+@torch.no_grad()
+def evidence(
+    model: LatentVariableModel, x: Float[Tensor, "batch *event"], q: Moments, noise: Noise, *, samples: int
+) -> Evidence:
+    """log p(x) by `samples` draws from q = N(mu, diag exp log_var) of each row: `prior_q`, `encoder_q` or `fit_q`."""
+    y = observed(model, x, noise)
+    mu, log_var = (moment[:, None] for moment in q)
+    log_weights = []
+    draws = noise.normal("importance", (len(y), samples, mu.shape[-1]), like=y)
+    for epsilon in draws.split(at_once(len(y)), dim=1):
+        z = reparameterised((mu, log_var), epsilon)
+        log_weights.append(model.log_joint(y, [z]) - gaussian_log_density(z, mu, log_var))
+    log_w = torch.cat(log_weights, dim=1)
+    bound = importance_bound(log_w)
+    spread = (log_w - bound[:, None]).exp().var(dim=1) if samples > 1 else torch.full_like(bound, math.nan)
+    return Evidence(bound + model.data_scale.log_det(), spread)
+
+
+def observed(model: LatentVariableModel, x: Float[Tensor, "batch *event"], noise: Noise) -> Float[Tensor, "batch dim"]:
+    """y, in network units. Raises ConfigError for a model whose latents are not one Gaussian vector."""
+    if len(model.latents) != 1:
+        raise ConfigError(f"latents = {list(model.latents)}: inference for single rows is for one layer of latents")
+    return model.data_scale(x, noise).flatten(1)
+
+
+@torch.no_grad()
+def prior_q(model: LatentVariableModel, x: Float[Tensor, "batch *event"]) -> Moments:
+    """The prior N(0, I), for each row."""
+    zeros = x.new_zeros(len(x), model.latents[0])
+    return zeros, zeros.clone()
+
+
+@torch.no_grad()
+def encoder_q(model: LatentVariableModel, x: Float[Tensor, "batch *event"], noise: Noise) -> Moments:
+    """The encoder's q(z|y)."""
+    return model.posterior(observed(model, x, noise))
+
+
+def fit_q(
+    model: LatentVariableModel,
+    x: Float[Tensor, "batch *event"],
+    start: Moments,
+    noise: Noise,
+    *,
+    steps: int = 300,
+    rate: float = 0.05,
+    samples: int = 8,
+) -> Moments:
+    """argmax_q ELBO(q) for each row, by Adam on (mu, log_var) with a rate that falls to 0 as a cosine.
+
+    Adam moves each number by its own gradients, so a row's answer does not depend on its neighbours (nor, with shared
+    noise, on its place). start: `encoder_q`, or `prior_q` for from scratch.
+    """
+    y = observed(model, x, noise)
+    mu, log_var = (moment.detach().clone().requires_grad_() for moment in start)
+    optimiser = torch.optim.Adam([mu, log_var], lr=rate, foreach=False)
+    falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    for step in range(steps):
+        optimiser.zero_grad()
+        epsilon = noise.normal(f"fit_q.{step}", (len(y), samples, mu.shape[1]), like=y)
+        with torch.enable_grad():
+            (-_elbo(model, y, (mu, log_var), epsilon).sum()).backward(inputs=[mu, log_var])
+        optimiser.step()
+        falling.step()
+    return mu.detach(), log_var.detach()
+
+
+@torch.no_grad()
+def elbo_of(
+    model: LatentVariableModel, x: Float[Tensor, "batch *event"], q: Moments, noise: Noise, *, samples: int = 256
+) -> Float[Tensor, " batch"]:
+    """E_q log p(x|z) - KL(q || p(z)), of data as stored: the mean over `samples` draws, with the KL in closed form."""
+    y = observed(model, x, noise)
+    epsilon = noise.normal("elbo_of", (len(y), samples, model.latents[0]), like=y)
+    return _elbo(model, y, q, epsilon) + model.data_scale.log_det()
+
+
+def gaps(
+    model: LatentVariableModel,
+    x: Float[Tensor, "batch *event"],
+    log_p: Float[Tensor, " batch"],
+    noise: Noise,
+    *,
+    steps: int = 300,
+    rate: float = 0.05,
+    samples: int = 256,
+) -> Gaps:
+    """The two parts of log p - ELBO(encoder's q), where log_p is of the same noise, by `evidence` or annealing.
+
+    The fit starts at the encoder's q, and where it ends no better there (by common draws) the start is kept: the
+    amortisation gap is then 0, never less. The approximation gap is as low as log_p is: lower bounds lower it.
+    """
+    start = encoder_q(model, x, noise)
+    before = elbo_of(model, x, start, noise, samples=samples)
+    after = elbo_of(model, x, fit_q(model, x, start, noise, steps=steps, rate=rate), noise, samples=samples)
+    best = torch.maximum(before, after)
+    return Gaps(best - before, log_p - best)
+
+
+def _elbo(model: LatentVariableModel, y: Tensor, q: Moments, epsilon: Tensor) -> Float[Tensor, " batch"]:
+    mu, log_var = q
+    log_likelihoods = [
+        model.log_likelihood(y, reparameterised((mu[:, None], log_var[:, None]), piece))
+        for piece in epsilon.split(at_once(len(y)), dim=1)
+    ]
+    return torch.cat(log_likelihoods, dim=1).mean(dim=1) - kl_to_standard_normal(mu, log_var)

@@ -1,0 +1,117 @@
+"""The importance-weighted autoencoder (Burda, Grosse and Salakhutdinov, 2016): a VAE's parts under a tighter bound.
+
+    L_K(y) = E log 1/K sum_k w_k,   w_k = p(y, z_k) / q(z_k|y),   z_k ~ q(.|y);   ELBO = L_1 <= L_K <= log p(y)
+
+The gradient of L_K by q's parameters loses signal as K grows, as 1/sqrt(K) (Rainforth et al., 2018). Differentiating
+log q by its parameters adds only noise of mean 0; taken through z once more it becomes the doubly reparameterised
+gradient (Tucker, Lawson, Gu and Maddison, 2019, equation 8), with wbar_k = w_k / sum_j w_j:
+
+    grad_phi L_K = E sum_k wbar_k^2 (d log w_k / d z_k) (d z_k / d phi)
+
+in which log q is held fixed but for its z_k. p's gradient is E sum_k wbar_k grad_theta log p(y, z_k) in both.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gen_models.autoencoders.gaussian import mean_and_log_var
+from gen_models.autoencoders.gradients import with_gradient_of
+from gen_models.autoencoders.latent_variable import LatentVariableModel, importance_bound, log_q, require_layers
+from gen_models.contracts import Loss, Objective
+from gen_models.errors import ConfigError
+from gen_models.layers.arguments import require_choice, require_whole
+from gen_models.noise import Noise
+
+GRADIENTS = ("plain", "doubly_reparameterised")
+
+
+class IWAE(LatentVariableModel):
+    """latents = [r_1, ..., r_L], hidden = a list of widths for each: [50], [[200, 200]] is the paper's first model.
+
+    samples   K of the bound that is trained; `elbo` takes any
+    gradient  plain, doubly_reparameterised
+    channels, activation, likelihood, sigma, variance   see LatentVariableModel
+    """
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        levels: int | None,
+        *,
+        latents: Sequence[int],
+        hidden: Sequence[Sequence[int]],
+        samples: int,
+        gradient: str = "plain",
+        channels: Sequence[int] = (),
+        activation: str = "silu",
+        likelihood: str = "gaussian",
+        sigma: float = 1.0,
+        variance: str = "fixed",
+    ):
+        require_layers(latents, hidden)
+        require_whole("samples", samples)
+        require_choice("gradient", gradient, GRADIENTS)
+        if variance == "optimal":
+            raise ConfigError(
+                "variance = 'optimal' is the ELBO's optimum, not that of this bound: use learned or fixed"
+            )
+        super().__init__(
+            event_shape,
+            levels,
+            latents=latents,
+            hidden=hidden,
+            channels=channels,
+            activation=activation,
+            likelihood=likelihood,
+            sigma=sigma,
+            variance=variance,
+        )
+        self.samples = samples
+        self.gradient = gradient
+
+    def objectives(self) -> tuple[Objective, ...]:
+        return (Objective("iwae", self, self.loss),)
+
+    def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
+        """-L_K, in nats of the data as stored.
+
+        nats               -L_K
+        elbo_nats          -ELBO, of the same draws
+        effective_samples  1 / sum_k wbar_k^2, of K: near 1, one draw does all the work
+        """
+        y = self.data_scale(x, noise).flatten(1)
+        draws = self.draws(y, noise, self.samples)
+        if self.gradient == "doubly_reparameterised" and torch.is_grad_enabled():
+            log_weights, surrogate = self._doubly_reparameterised(y, draws)
+        else:
+            log_weights, surrogate = self.log_weights(y, draws), None
+        log_det = self.data_scale.log_det()
+        nats = -importance_bound(log_weights).mean() - log_det
+        wbar = torch.softmax(log_weights, dim=1)
+        terms = {
+            "nats": nats,
+            "elbo_nats": -log_weights.mean() - log_det,
+            "effective_samples": (1 / wbar.square().sum(dim=1)).mean(),
+        }
+        return Loss(nats if surrogate is None else with_gradient_of(nats, surrogate), terms)
+
+    def _doubly_reparameterised(self, y: Float[Tensor, "batch dim"], draws: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """log w, and a scalar whose gradient is that of -L_K for p's parameters and the estimator above for q's.
+
+        The z of all layers are one vector here: log w is differentiated at copies of them that know no parameter, each
+        layer by itself, and that gradient is carried to phi by the draws.
+        """
+        latents, moments = self.infer(y, draws)
+        copies = [z.detach().requires_grad_() for z in latents]
+        above = [mean_and_log_var(network(z)) for network, z in zip(self.upper_encoders, copies, strict=False)]
+        log_p = self.log_joint(y, copies)
+        log_weights = log_p - log_q(copies, [moments[0], *above])
+        slopes = torch.autograd.grad(log_weights.sum(), copies, retain_graph=True)
+        wbar = torch.softmax(log_weights.detach(), dim=1)
+        surrogate = (wbar * log_p).sum(dim=1)
+        for z, slope in zip(latents, slopes, strict=True):
+            surrogate = surrogate + (wbar.square()[:, :, None] * slope * z).sum(dim=(1, 2))
+        return log_weights, -surrogate.mean()

@@ -1,0 +1,217 @@
+"""What the models with Gaussian latents share: the bound, and all that is done with q(z|y), p(z) and p(y|z).
+
+    p(y, z) = p(y|z_1) p(z_1|z_2) ... p(z_L),   q(z|y) = q(z_1|y) q(z_2|z_1) ...,   p(z_L) = N(0, I)
+
+All but p(y|z_1) are diagonal Gaussians whose moments are networks. L = 1, where the last sentence has one factor each,
+is the ordinary case; with L = 2 it is the deeper model of Burda, Grosse and Salakhutdinov (2016).
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gen_models.autoencoders.gaussian import gaussian_log_density, mean_and_log_var
+from gen_models.autoencoders.likelihoods import BernoulliLikelihood, GaussianLikelihood, Likelihood
+from gen_models.contracts import Loss, Objective
+from gen_models.errors import ConfigError
+from gen_models.layers.arguments import require_choice, require_whole
+from gen_models.layers.binarisation import Binarisation
+from gen_models.layers.coder import ACTIVATIONS, by_vectors, decoder, encoder
+from gen_models.layers.data_scale import DataScale, dimensions
+from gen_models.layers.mlp import mlp
+from gen_models.noise import Noise
+
+LIKELIHOODS = ("gaussian", "bernoulli")
+POINTS_AT_ONCE = 2**14  # rows times samples that are decoded together: limits memory, not the result
+
+Moments = tuple[Tensor, Tensor]  # (mu, log_var)
+
+
+class LatentVariableModel(nn.Module, ABC):
+    """Bound, Encoder, Decoder, Reconstructor and Sampler. A subclass says how it is trained: its `loss`.
+
+    latents     r_1, ..., r_L
+    hidden      the widths between each layer and the one below; generation reverses them
+    channels    of convolutions next to the data
+    likelihood  gaussian; bernoulli, whose y are pixels drawn by their grey
+    sigma, variance  of the gaussian one: see GaussianLikelihood
+    """
+
+    data_scale: DataScale | Binarisation
+    likelihood: Likelihood
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        levels: int | None,
+        *,
+        latents: Sequence[int],
+        hidden: Sequence[Sequence[int]],
+        channels: Sequence[int],
+        activation: str,
+        likelihood: str,
+        sigma: float,
+        variance: str,
+    ):
+        super().__init__()
+        require_choice("likelihood", likelihood, LIKELIHOODS)
+        if likelihood == "bernoulli":
+            self.data_scale = Binarisation(event_shape, levels)
+            self.likelihood = BernoulliLikelihood(dimensions(event_shape))
+        else:
+            self.data_scale = DataScale(event_shape, levels)
+            self.likelihood = GaussianLikelihood(sigma, variance)
+        first, *upper = hidden
+        self.latents = tuple(latents)
+        self.encoder = encoder(event_shape, first, 2 * latents[0], channels=channels, activation=activation)
+        self.decoder = decoder(event_shape, first, latents[0], channels=channels, activation=activation)
+        act = ACTIVATIONS[activation]
+        steps = list(zip(pairwise(latents), upper, strict=True))
+        self.upper_encoders = nn.ModuleList(mlp(n, widths, 2 * m, activation=act) for (n, m), widths in steps)
+        self.upper_decoders = nn.ModuleList(mlp(m, widths[::-1], 2 * n, activation=act) for (n, m), widths in steps)
+
+    @abstractmethod
+    def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
+        """What training descends; the term "nats" is minus the bound that it climbs, of the data as stored."""
+
+    @abstractmethod
+    def objectives(self) -> tuple[Objective, ...]: ...
+
+    def warm_start(self, x: Float[Tensor, "batch *event"], noise: Noise) -> None:
+        """Standardise continuous data; begin binary pixels at their log-odds."""
+        self.data_scale.fit(x)
+        mean = self.data_scale.centre(x.mean(dim=0, keepdim=True))
+        self.likelihood.start(mean.flatten(), len(x))
+
+    @property
+    def sigma(self) -> Tensor | float:
+        """The standard deviation of y|z, in network units, as it now is; only where the likelihood is Gaussian."""
+        if not isinstance(self.likelihood, GaussianLikelihood):
+            raise AttributeError("a Bernoulli likelihood has no sigma")
+        return self.likelihood.std()
+
+    # Capabilities
+
+    def elbo(self, x: Float[Tensor, "batch *event"], noise: Noise, samples: int = 1) -> Float[Tensor, " batch"]:
+        """log 1/K sum_k w_k, w_k = p(y, z_k) / q(z_k|y), z_k ~ q (Burda, Grosse and Salakhutdinov, 2016).
+
+        At K = 1 it is the ELBO in expectation over the noise. The log-ratio is sampled there too, not the KL
+        in closed form: so one formula serves all K, and where q is the posterior every single draw is log p.
+        """
+        y = self.data_scale(x, noise).flatten(1)
+        log_weights = self.log_weights(y, self.draws(y, noise, samples))
+        return importance_bound(log_weights) + self.data_scale.log_det()
+
+    def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
+        """The mean of q(z_1|y)."""
+        mu, _ = self.posterior(self.data_scale.centre(x).flatten(1))
+        return mu
+
+    def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]:
+        """The mean of p(x|z_1), as stored; between the levels, if the data are on levels."""
+        y = self.likelihood.mean(self.decoder(z))
+        return self.data_scale.uncentre(y.unflatten(1, self.data_scale.event_shape))
+
+    def reconstruct(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
+        """The mean of p(x|z_1) at the mean of q(z_1|y), as stored."""
+        return self.decode(self.encode(x))
+
+    def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
+        """Draws of x ~ p(x|z), z ~ p(z): with the likelihood's noise, of which sigma says how much."""
+        y = self.likelihood.draw(self.decoder(self.prior(n, noise)), noise)
+        return self.data_scale.quantise(y.unflatten(1, self.data_scale.event_shape))
+
+    # The pieces of the bound. y is in network units, (batch, dim); latents are (batch, samples, latent) each
+
+    def posterior(self, y: Float[Tensor, "batch dim"]) -> Moments:
+        """(mu, log_var) of q(z_1|y)."""
+        return mean_and_log_var(self.encoder(y))
+
+    def draws(self, y: Float[Tensor, "batch dim"], noise: Noise, samples: int) -> list[Tensor]:
+        """The standard normal draws of each layer's z."""
+        return [
+            noise.normal(_stream("posterior", layer), (len(y), samples, latent), like=y)
+            for layer, latent in enumerate(self.latents)
+        ]
+
+    def infer(self, y: Float[Tensor, "batch dim"], draws: Sequence[Tensor]) -> tuple[list[Tensor], list[Moments]]:
+        """z_l = mu_l + exp(log_var_l / 2) epsilon_l from the bottom up, and the moments of q that made them."""
+        mu, log_var = self.posterior(y)
+        moments = [(mu[:, None], log_var[:, None])]
+        latents = [reparameterised(moments[0], draws[0])]
+        for network, epsilon in zip(self.upper_encoders, draws[1:], strict=True):
+            moments.append(mean_and_log_var(network(latents[-1])))
+            latents.append(reparameterised(moments[-1], epsilon))
+        return latents, moments
+
+    def log_weights(self, y: Float[Tensor, "batch dim"], draws: Sequence[Tensor]) -> Float[Tensor, "batch samples"]:
+        """log w = log p(y, z) - log q(z|y) for each sample."""
+        pieces = []
+        for piece in zip(*(epsilon.split(at_once(len(y)), dim=1) for epsilon in draws), strict=True):
+            latents, moments = self.infer(y, piece)
+            pieces.append(self.log_joint(y, latents) - log_q(latents, moments))
+        return torch.cat(pieces, dim=1)
+
+    def log_joint(self, y: Float[Tensor, "batch dim"], latents: Sequence[Tensor]) -> Float[Tensor, "batch samples"]:
+        """log p(y|z_1) + log p(z_1|z_2) + ... + log p(z_L)."""
+        log_p = self.log_likelihood(y, latents[0])
+        for network, (below, above) in zip(self.upper_decoders, pairwise(latents), strict=True):
+            log_p = log_p + gaussian_log_density(below, *mean_and_log_var(network(above)))
+        return log_p + gaussian_log_density(latents[-1], 0.0, 0.0)
+
+    def log_likelihood(
+        self, y: Float[Tensor, "batch dim"], z: Float[Tensor, "batch samples latent"]
+    ) -> Float[Tensor, "batch samples"]:
+        """log p(y|z_1)."""
+        return self.likelihood.log_prob(y[:, None], by_vectors(self.decoder, z))
+
+    def prior(self, n: int, noise: Noise) -> Float[Tensor, "batch latent"]:
+        """z_1 of z ~ p(z), from the top down."""
+        top = len(self.latents) - 1
+        like = self.data_scale.scale
+        z = noise.normal(_stream("prior", top), (n, self.latents[top]), like=like)
+        for layer in reversed(range(top)):
+            moments = mean_and_log_var(self.upper_decoders[layer](z))
+            z = reparameterised(moments, noise.normal(_stream("prior", layer), (n, self.latents[layer]), like=like))
+        return z
+
+
+def importance_bound(log_weights: Float[Tensor, "batch samples"]) -> Float[Tensor, " batch"]:
+    """log 1/K sum_k w_k."""
+    return torch.logsumexp(log_weights, dim=1) - math.log(log_weights.shape[1])
+
+
+def log_q(latents: Sequence[Tensor], moments: Sequence[Moments]) -> Float[Tensor, "batch samples"]:
+    """log q(z_1|y) + log q(z_2|z_1) + ..."""
+    layers = [gaussian_log_density(z, mu, log_var) for z, (mu, log_var) in zip(latents, moments, strict=True)]
+    return torch.stack(layers).sum(dim=0)
+
+
+def reparameterised(moments: Moments, epsilon: Tensor) -> Tensor:
+    """mu + exp(log_var / 2) epsilon (Kingma and Welling, 2014)."""
+    mu, log_var = moments
+    return mu + (0.5 * log_var).exp() * epsilon
+
+
+def at_once(rows: int) -> int:
+    """Samples of each row that go together. Where gradients are kept, splitting would save nothing."""
+    return 2**31 if torch.is_grad_enabled() else max(1, POINTS_AT_ONCE // max(1, rows))
+
+
+def require_layers(latents: Sequence[int], hidden: Sequence[Sequence[int]]) -> None:
+    """Raise ConfigError unless there is a list of widths for each layer of latents."""
+    for i, latent in enumerate(latents):
+        require_whole(f"latents[{i}]", latent)
+    if not latents or len(hidden) != len(latents):
+        raise ConfigError(
+            f"hidden = {list(hidden)} cannot be used: give a list of widths for each of latents = {list(latents)}"
+        )
+
+
+def _stream(name: str, layer: int) -> str:
+    return name if layer == 0 else f"{name}.{layer + 1}"

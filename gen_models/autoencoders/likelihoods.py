@@ -1,0 +1,122 @@
+"""p(y|z) as a function of what the decoder says, f(z): Gaussian for numbers, Bernoulli for binary pixels.
+
+    gaussian   y|z ~ N(f, sigma^2 I): log p = -|y - f|^2/(2 sigma^2) - n/2 log(2 pi sigma^2)
+    bernoulli  y|z ~ Bernoulli(sigmoid(f)): log p = sum_i y_i f_i - softplus(f_i), f moved by the log-odds of the data
+
+Sums run over dimensions and every constant stays: what is left out changes what beta means.
+"""
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from gen_models.autoencoders.gaussian import gaussian_log_density
+from gen_models.errors import ConfigError
+from gen_models.layers.arguments import require_choice, require_positive
+from gen_models.noise import Noise
+from gen_models.workers import sum_over_workers
+
+VARIANCES = ("fixed", "learned", "optimal")
+MIN_SIGMA = 1e-3  # a quarter of one of 256 levels; without a floor a latent code that fits exactly has no maximum
+MOMENTUM = 0.1  # weight of the new value in the running variance, as in batch norm
+PSEUDO_ROWS = 1.0  # rows of half ink that a mean counts besides: a pixel that never has any keeps finite log-odds
+
+
+class Likelihood(nn.Module, ABC):
+    @abstractmethod
+    def log_prob(self, y: Float[Tensor, "*#batch dim"], f: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch"]:
+        """log p(y|f) in nats."""
+
+    @abstractmethod
+    def mean(self, f: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
+        """E y."""
+
+    @abstractmethod
+    def draw(self, f: Float[Tensor, "batch dim"], noise: Noise) -> Float[Tensor, "batch dim"]:
+        """A draw of y, by the stream "likelihood"."""
+
+    def start(self, mean: Float[Tensor, " dim"], rows: int) -> None:
+        """Begin at the mean of so many rows of y."""
+
+
+class GaussianLikelihood(Likelihood):
+    """sigma in network units, by `variance`:
+
+    fixed    sigma
+    learned  a parameter that starts at sigma; log sigma^2 bends softly above a floor of MIN_SIGMA
+    optimal  in training the mean squared error per dimension of the batch of all workers, the maximiser at this f
+             (Rybkin, Daniilidis and Levine, 2021); in evaluation its running mean, which starts at sigma^2. At the
+             maximiser the derivative by sigma^2 is 0, so it is held fixed in the gradient
+    """
+
+    def __init__(self, sigma: float, variance: str):
+        super().__init__()
+        require_positive("sigma", sigma)
+        require_choice("variance", variance, VARIANCES)
+        if variance != "fixed" and sigma <= MIN_SIGMA:
+            raise ConfigError(f"sigma = {sigma} cannot be used: where it is {variance} it stays above {MIN_SIGMA}")
+        self.sigma = sigma
+        self.variance = variance
+        floor = 2 * math.log(MIN_SIGMA)
+        if variance == "learned":
+            self.raw = nn.Parameter(torch.tensor(floor + math.log(math.expm1(2 * math.log(sigma) - floor))))
+        if variance == "optimal":
+            self.running = nn.Buffer(torch.tensor(float(sigma**2)))
+
+    def log_var(self) -> Tensor | float:
+        """log sigma^2; of the optimal one, its running mean."""
+        if self.variance == "learned":
+            floor = 2 * math.log(MIN_SIGMA)
+            return floor + softplus(self.raw - floor)
+        return self.running.log() if self.variance == "optimal" else 2 * math.log(self.sigma)
+
+    def std(self) -> Tensor | float:
+        """exp(log_var / 2); of the fixed one, sigma itself."""
+        log_var = self.log_var()
+        return (0.5 * log_var).exp() if isinstance(log_var, Tensor) else self.sigma
+
+    def log_prob(self, y, f):
+        if self.variance == "optimal" and self.training:
+            return gaussian_log_density(y, f, self._optimum(y, f).log())
+        return gaussian_log_density(y, f, self.log_var())
+
+    def mean(self, f):
+        return f
+
+    def draw(self, f, noise):
+        return f + self.std() * noise.normal("likelihood", f.shape, like=f)
+
+    @torch.no_grad()
+    def _optimum(self, y: Tensor, f: Tensor) -> Float[Tensor, ""]:
+        squares = (y - f).square()
+        total = sum_over_workers(torch.stack([squares.sum(), squares.new_tensor(float(squares.numel()))]))
+        variance = (total[0] / total[1]).clamp_min(MIN_SIGMA**2)
+        self.running.lerp_(variance, MOMENTUM)
+        return variance
+
+
+class BernoulliLikelihood(Likelihood):
+    """n pixels of y in {0, 1}; f(z) are log-odds beside those of the data, so that training starts at their mean."""
+
+    log_odds: Tensor
+
+    def __init__(self, n: int):
+        super().__init__()
+        self.log_odds = nn.Buffer(torch.zeros(n))
+
+    def start(self, mean, rows):
+        self.log_odds.copy_(torch.logit((rows * mean + 0.5 * PSEUDO_ROWS) / (rows + PSEUDO_ROWS)))
+
+    def log_prob(self, y, f):
+        logits = f + self.log_odds
+        return (y * logits - softplus(logits)).sum(dim=-1)
+
+    def mean(self, f):
+        return torch.sigmoid(f + self.log_odds)
+
+    def draw(self, f, noise):
+        return (noise.uniform("likelihood", f.shape, like=f) < self.mean(f)).to(f.dtype)

@@ -1,0 +1,41 @@
+"""What flows of images share: how grey levels reach the line on which couplings work.
+
+logit      y = logit(alpha + (1 - 2 alpha) (x + u)/q), the same for all pixels (Dinh, Sohl-Dickstein and Bengio, 2017)
+histogram  each pixel by its own histogram's CDF and the normal quantile: the flow starts as the density of
+           independent pixels. After a logit the couplings have to learn that paper is paper, which takes most of a
+           short training.
+"""
+
+from collections.abc import Callable, Sequence
+
+from jaxtyping import Float
+from torch import Tensor
+
+from gen_models.bijections.bijection import Bijection, Compose
+from gen_models.bijections.histogram import Histogram
+from gen_models.bijections.logit import Logit
+from gen_models.flows.flow import Flow
+from gen_models.layers.arguments import require_choice
+from gen_models.layers.data_scale import dimensions
+from gen_models.noise import Noise
+
+TO_LINE: dict[str, Callable[[int, int], Bijection]] = {
+    "logit": lambda pixels, levels: Logit(),
+    "histogram": Histogram,
+}
+
+
+class ImageFlow(Flow):
+    """[to_line on levels] then a flow of images (batch, C, H, W)."""
+
+    def __init__(self, event_shape: Sequence[int], levels: int | None, images: Bijection, *, to_line: str):
+        require_choice("to_line", to_line, TO_LINE)
+        first = [] if levels is None else [TO_LINE[to_line](dimensions(event_shape), levels)]
+        super().__init__(event_shape, levels, Compose([*first, images]))
+        self.histograms = [part for part in first if isinstance(part, Histogram)]
+
+    def warm_start(self, x: Float[Tensor, "batch *event"], noise: Noise) -> None:
+        """The histograms of all these rows, then the starts that every flow has."""
+        for histogram in self.histograms:
+            histogram.fit(x)
+        super().warm_start(x, noise)

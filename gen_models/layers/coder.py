@@ -1,0 +1,90 @@
+"""The two networks of an autoencoder: rows to codes and back, by a perceptron, or by convolutions before it.
+
+Each entry of `channels` is a convolution of kernel 4 and stride 2, which halves an image; the decoder mirrors it by
+transposed ones. A kernel that the stride divides covers every pixel equally often: others draw a checkerboard
+(Odena, Dumoulin and Olah, 2016). What the last convolution leaves is flattened for the perceptron of widths
+`hidden`. An odd size loses its last row going in and gets it back going out: 28 -> 14 -> 7 -> 3 -> 7 -> 14 -> 28.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gen_models.errors import ConfigError
+from gen_models.layers.arguments import require_choice, require_widths
+from gen_models.layers.data_scale import dimensions
+from gen_models.layers.mlp import mlp
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"silu": nn.SiLU, "tanh": nn.Tanh}
+
+
+def encoder(
+    event_shape: Sequence[int],
+    hidden: Sequence[int],
+    outputs: int,
+    *,
+    channels: Sequence[int] = (),
+    activation: str = "silu",
+) -> nn.Sequential:
+    """(batch, dim) -> (batch, outputs). Without channels it is `mlp`, of the same initial weights.
+
+    Raises ConfigError where there are channels but rows are no image, or one that does not halve so often.
+    """
+    _check(hidden, channels, activation)
+    act = ACTIVATIONS[activation]
+    if not channels:
+        return mlp(dimensions(event_shape), hidden, outputs, activation=act)
+    shapes = _shapes(event_shape, channels)
+    layers: list[nn.Module] = [nn.Unflatten(1, shapes[0])]
+    for (n, *_), (m, *_) in pairwise(shapes):
+        layers += [nn.Conv2d(n, m, 4, stride=2, padding=1), act()]
+    return nn.Sequential(*layers, nn.Flatten(1), *mlp(math.prod(shapes[-1]), hidden, outputs, activation=act))
+
+
+def decoder(
+    event_shape: Sequence[int],
+    hidden: Sequence[int],
+    inputs: int,
+    *,
+    channels: Sequence[int] = (),
+    activation: str = "silu",
+) -> nn.Sequential:
+    """(batch, inputs) -> (batch, dim): those of `encoder` in reverse; `hidden` and `channels` are the encoder's."""
+    _check(hidden, channels, activation)
+    act = ACTIVATIONS[activation]
+    if not channels:
+        return mlp(inputs, hidden[::-1], dimensions(event_shape), activation=act)
+    small, *larger = _shapes(event_shape, channels)[::-1]
+    layers: list[nn.Module] = [*mlp(inputs, hidden[::-1], math.prod(small), activation=act), nn.Unflatten(1, small)]
+    for (n, *_), (m, *size) in pairwise([small, *larger]):
+        odd = (size[0] % 2, size[1] % 2)
+        layers += [act(), nn.ConvTranspose2d(n, m, 4, stride=2, padding=1, output_padding=odd)]
+    return nn.Sequential(*layers, nn.Flatten(1))
+
+
+def by_vectors(network: nn.Module, z: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
+    """network(z) for any number of leading axes; convolutions know one only."""
+    return network(z.flatten(0, -2)).unflatten(0, z.shape[:-1])
+
+
+def _shapes(event_shape: Sequence[int], channels: Sequence[int]) -> list[tuple[int, ...]]:
+    """(C, H, W) before the first convolution and after each."""
+    if len(event_shape) != 3:
+        raise ConfigError(
+            f"event_shape = {list(event_shape)} is no image: give [channels, height, width], or channels: []"
+        )
+    _, height, width = event_shape
+    if min(height, width) >> len(channels) < 1:
+        raise ConfigError(
+            f"channels = {list(channels)} cannot be used: {height}x{width} halves fewer times; give fewer"
+        )
+    return [tuple(event_shape), *((c, height >> k, width >> k) for k, c in enumerate(channels, start=1))]
+
+
+def _check(hidden: Sequence[int], channels: Sequence[int], activation: str) -> None:
+    require_widths("hidden", hidden)
+    require_widths("channels", channels)
+    require_choice("activation", activation, ACTIVATIONS)

@@ -1,0 +1,67 @@
+"""A convolutional critic that is 1-Lipschitz because each of its layers is: DCGAN's shape without its batch norm.
+
+Batch norm would tie the rows of a batch together and divide by their spread: with it neither a Lipschitz bound nor a
+gradient penalty of single rows has a meaning (Gulrajani et al., 2017, section 4). Images go in as they are, so that
+distances are in network units.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import cast
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gen_models.layers.arguments import require_choice
+from gen_models.layers.convolution_norm import ConvolutionBall
+from gen_models.layers.dcgan import halved_sizes, halving, layer_widths, require_odd
+from gen_models.layers.lipschitz import KEPT_BY, MaxMin
+from gen_models.layers.operator_norm import UnitBall
+from gen_models.layers.operators import Convolution, Matrix
+from gen_models.layers.spectral_norm import normalise
+
+
+class LipschitzConv(nn.Module):
+    """(batch, channels, height, width) -> (batch,), by halvings of the image and a last linear layer without bias.
+
+    channels  of the first layer, doubled at each further one
+    kept_by   as in LipschitzMLP; norms are those of the operators, on the sizes that the layers see
+    """
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        *,
+        channels: int,
+        kernel: int = 3,
+        activation: Callable[[], nn.Module] = MaxMin,
+        kept_by: str = "projection",
+    ):
+        super().__init__()
+        require_choice("kept_by", kept_by, KEPT_BY)
+        require_odd(kernel)
+        sizes = halved_sizes(event_shape)
+        widths = [event_shape[0], *layer_widths(channels, len(sizes) - 1)]
+        convs = [halving(n, m, kernel) for n, m in pairwise(widths)]
+        last = nn.Linear(widths[-1] * sizes[-1][0] * sizes[-1][1], 1, bias=False)
+        self.layers = cast(Sequence[nn.Conv2d | nn.Linear], nn.ModuleList([*convs, last]))
+        self.activation = activation()
+        self.operators = [Convolution((n, *size), 2, kernel // 2) for n, size in zip(widths, sizes[:-1], strict=False)]
+        balls = [*(ConvolutionBall(operator) for operator in self.operators), UnitBall(last.in_features)]
+        self.balls = cast(Sequence[UnitBall], nn.ModuleList(balls if kept_by == "projection" else []))
+        self.project()
+        if kept_by == "normalisation":
+            for conv, operator in zip(convs, self.operators, strict=True):
+                normalise(conv, operator)
+            normalise(last, Matrix(last.in_features))
+
+    def forward(self, y: Float[Tensor, "batch channels height width"]) -> Float[Tensor, " batch"]:
+        *convs, last = self.layers
+        for conv in convs:
+            y = self.activation(conv(y))
+        return last(y.flatten(1)).squeeze(1)
+
+    def project(self) -> None:
+        """sigma_max <= 1 again for every layer: the step that follows each ascent."""
+        for layer, ball in zip(self.layers, self.balls, strict=False):  # no balls where nothing is projected
+            ball.project(layer.weight)

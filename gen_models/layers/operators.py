@@ -1,0 +1,77 @@
+"""Linear maps by their weights: the map and its adjoint, on k vectors at once.
+
+A convolution is a linear map of images, and its operator norm is that of this map, over the image that it sees. The
+kernel reshaped to a matrix (outputs x inputs k^2), which spectral normalisation first used (Miyato et al., 2018),
+has another norm: the operator's is at most k times as large, and may be smaller too.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import conv2d, conv_transpose2d, linear
+
+
+@runtime_checkable
+class Operator(Protocol):
+    """in_shape of one vector; A v and A^T u for rows of vectors."""
+
+    @property
+    def in_shape(self) -> tuple[int, ...]: ...
+
+    def __call__(self, weight: Tensor, v: Float[Tensor, "k *inputs"]) -> Float[Tensor, "k *outputs"]: ...
+
+    def adjoint(self, weight: Tensor, u: Float[Tensor, "k *outputs"]) -> Float[Tensor, "k *inputs"]: ...
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """v -> W v, W (rows, columns)."""
+
+    columns: int
+
+    @property
+    def in_shape(self) -> tuple[int, ...]:
+        return (self.columns,)
+
+    def __call__(self, weight: Tensor, v: Float[Tensor, "k columns"]) -> Float[Tensor, "k rows"]:
+        return linear(v, weight)
+
+    def adjoint(self, weight: Tensor, u: Float[Tensor, "k rows"]) -> Float[Tensor, "k columns"]:
+        return linear(u, weight.mT)
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """conv2d of images (channels, height, width), padded with zeros, without its bias."""
+
+    image: tuple[int, int, int]
+    stride: int = 1
+    padding: int = 0
+
+    @property
+    def in_shape(self) -> tuple[int, ...]:
+        return self.image
+
+    def __call__(
+        self, weight: Float[Tensor, "outputs inputs kh kw"], v: Float[Tensor, "k inputs height width"]
+    ) -> Float[Tensor, "k outputs height_out width_out"]:
+        return conv2d(v, weight, stride=self.stride, padding=self.padding)
+
+    def adjoint(
+        self, weight: Float[Tensor, "outputs inputs kh kw"], u: Float[Tensor, "k outputs height_out width_out"]
+    ) -> Float[Tensor, "k inputs height width"]:
+        left = [  # rows and columns that the stride never reached
+            side - ((out - 1) * self.stride - 2 * self.padding + kernel)
+            for side, out, kernel in zip(self.image[1:], u.shape[2:], weight.shape[2:], strict=True)
+        ]
+        return conv_transpose2d(u, weight, stride=self.stride, padding=self.padding, output_padding=left)
+
+
+def materialised(operator: Operator, weight: Tensor) -> Float[Tensor, "rows columns"]:
+    """The operator as a matrix, for small ones."""
+    n = torch.Size(operator.in_shape).numel()
+    identity = torch.eye(n, dtype=weight.dtype, device=weight.device).unflatten(1, operator.in_shape)
+    return operator(weight, identity).flatten(1).mT

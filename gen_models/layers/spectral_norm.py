@@ -1,0 +1,64 @@
+"""Spectral normalisation as a parametrisation (Miyato, Kataoka, Koyama and Yoshida, 2018): W -> W / sigma_max(W).
+
+One step of the power method for each forward in training (their algorithm 1), none in evaluation; u and v are
+buffers, saved with the weights. sigma = u^T W v is differentiated with u and v held, which is its exact gradient
+where they are the singular vectors. It is a lower bound on sigma_max, near it as long as weights move slowly, so the
+norm of W / sigma may exceed 1 a little; the projection of operator_norm.py promises more. A convolution is divided by
+the norm of its operator, not of its reshaped kernel.
+"""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import register_parametrization
+
+from gen_models.layers.operators import Operator
+
+STEPS_AT_THE_START = 20
+
+
+class SpectralNorm(nn.Module):
+    """W -> W / (u^T W v) by the power method on one operator; `steps` of it for each forward in training."""
+
+    u: Tensor
+    v: Tensor
+
+    def __init__(self, operator: Operator, weight: Tensor):
+        super().__init__()
+        self.operator = operator
+        self.steps = 1
+        generator = torch.Generator().manual_seed(0)  # whichever direction the power method starts from
+        v = torch.randn(1, *operator.in_shape, generator=generator).to(weight)
+        self.v = nn.Buffer(v / v.norm())
+        self.u = nn.Buffer(torch.zeros_like(operator(weight.detach(), v)))
+        self.iterate(weight, STEPS_AT_THE_START)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        if self.training:
+            self.iterate(weight, self.steps)
+        u, v = self.u.clone(), self.v.clone()  # the next forward moves them before this one's gradient is taken
+        return weight / (u * self.operator(weight, v)).sum()
+
+    @torch.no_grad()
+    def iterate(self, weight: Tensor, steps: int) -> None:
+        """v <- A^T u / |A^T u|, u <- A v / |A v|."""
+        for _ in range(steps):
+            v = self.operator.adjoint(weight, self.operator(weight, self.v))
+            self.v.copy_(v / v.norm())
+            u = self.operator(weight, self.v)
+            self.u.copy_(u / u.norm())
+
+
+def normalise(layer: nn.Module, operator: Operator) -> None:
+    """The layer's weight becomes W / sigma_max(W); the parameter is W."""
+    register_parametrization(layer, "weight", SpectralNorm(operator, cast(Tensor, layer.weight)))
+
+
+def follow(network: nn.Module) -> None:
+    """One more step of each power method, after the weights moved: evaluation then divides by the sigma of these."""
+    for module in network.modules():
+        for parametrised in getattr(module, "parametrizations", {}).values():
+            for spectral in parametrised:
+                if isinstance(spectral, SpectralNorm):
+                    spectral.iterate(parametrised.original, 1)

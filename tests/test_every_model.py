@@ -1,0 +1,185 @@
+"""Every conf/model through the whole graph: swept, trained, evaluated, registered, scored, clustered, on the page.
+
+A new conf file is covered when it is there: what its run must have follows from the capabilities of what it builds.
+"""
+
+import json
+import math
+import os
+import re
+import signal
+import sqlite3
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+
+from gen_models.build import build_model
+from gen_models.contracts import capabilities
+from gen_models.errors import ConfigError
+from pipelines import config
+from pipelines.sources import LOG_DENSITIES
+from tests.project import HERE, make_project, start
+
+pytestmark = pytest.mark.slow
+MODELS = sorted(path.stem for path in (HERE / "conf" / "model").glob("*.yaml"))
+ANOMALIES = "digits_normal"  # what detect scores, cluster clusters, and most models take
+MADE_FOR = {"scalar_flow": "bimodal", "ffjord": "two_moons", "spline_flow": "two_moons"}  # other data, seen as well
+ROWS = 1200  # of a toy
+BUDGET = {"steps": 30, "trial_steps": 10, "trials": 1, "reports": 2, "checkpoints": 1}
+SECONDS = 3600  # for the whole graph, on two cores that have other work
+PROMISES = {
+    "density": {"nats", "nats_error"},
+    "bound": {"nats", "nats_error", "nats_iw50"},
+    "reconstructor": {"mse"},
+    "sampler": {"mmd2", "mmd2_floor", "c2st_accuracy", "c2st_accuracy_floor", "memorisation"},
+}
+SCORES = {"density": "nll", "bound": "neg_elbo", "reconstructor": "reconstruction", "critic": "critic"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A run of the graph, and what its model can do."""
+
+    key: str
+    model: str
+    family: str
+    data: str
+    levels: int | None
+    event_shape: tuple[int, ...]
+    offers: tuple[str, ...]
+
+
+class Graph(NamedTuple):
+    """A project's folder after `dvc repro`, {model: its runs}, and what went wrong in words."""
+
+    folder: Path
+    lines: dict[str, list[Line]]
+    failures: str
+
+
+def line_of(model: str, data: str) -> Line:
+    """Raises ConfigError if the model does not take rows of that shape."""
+    conf = config.compose(model, data, "tiny")
+    family = conf["model"]["_target_"].split(".")[1]
+    offers = capabilities(build_model(conf["model"], 0))
+    return Line(
+        f"{model}-{data}", model, family, data, conf["data"]["levels"], tuple(conf["data"]["event_shape"]), offers
+    )
+
+
+def lines_of(model: str) -> list[Line]:
+    """The model on digits, if it takes them, and on the data that it is made for, if they are others."""
+    lines = []
+    with suppress(ConfigError):
+        lines.append(line_of(model, ANOMALIES))
+    if model in MADE_FOR:
+        lines.append(line_of(model, MADE_FOR[model]))
+    assert lines, f"conf/model/{model}.yaml does not take {ANOMALIES}: add the data that it is made for to MADE_FOR"
+    return lines
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory) -> Graph:
+    """The graph of them all; a stage that fails does not keep the others from running."""
+    folder = make_project(tmp_path_factory.mktemp("every") / "project", budget=BUDGET)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEN_MODELS_ROOT", str(folder))
+        for name in set(MADE_FOR.values()):
+            conf = folder / "conf" / "data" / f"{name}.yaml"
+            conf.write_text(re.sub(r"rows: \d+", f"rows: {ROWS}", conf.read_text()))
+        lines = {model: lines_of(model) for model in MODELS}
+    data = {line.data for runs in lines.values() for line in runs}
+    params: dict = {"seed": 0, "budget": "tiny", "workers": 1, "data": sorted(data), "sweeps": {}, "runs": {}}
+    for first, *others in lines.values():
+        for line in (first, *others):
+            entry = {"model": line.model, "family": line.family, "data": line.data}
+            params["runs"][line.key] = {**entry, "setting": first.key}
+        params["sweeps"][first.key] = {"model": first.model, "family": first.family, "data": first.data}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    repro = start(folder, "dvc", "repro", "--keep-going")
+    try:
+        code = repro.wait(SECONDS)
+    finally:
+        if repro.poll() is None:
+            os.killpg(repro.pid, signal.SIGKILL)
+    log = (folder.parent / f"{folder.name}.log").read_text()
+    failures = "\n".join(re.findall(r".*(?:rror: |failed to reproduce).*", log)) or f"dvc repro ended with {code}"
+    return Graph(folder, lines, failures if code else "")
+
+
+def read(path: Path):
+    return json.loads(path.read_text())
+
+
+def test_no_stage_failed(graph):
+    assert graph.failures == ""
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_is_evaluated_as_its_capabilities_promise(graph, model):
+    for line in graph.lines[model]:
+        folder = graph.folder / "out" / "evaluate" / line.key
+        numbers = read(folder / "metrics.json")
+        promised = set().union(*(PROMISES.get(name, set()) for name in line.offers))
+        if {"density", "bound"} & set(line.offers):
+            promised |= {"bits_per_dim"} if line.levels else set()
+            promised |= {"gap_nats"} if line.data in LOG_DENSITIES else set()
+        assert promised <= set(numbers), line.key
+        assert all(math.isfinite(numbers[name]) for name in promised), line.key
+        assert {path.stem for path in folder.glob("*.png")} >= pictures_of(line), line.key
+
+
+def pictures_of(line: Line) -> set[str]:
+    """Those of a model that is told by its capabilities alone."""
+    offers, is_image = set(line.offers), len(line.event_shape) == 3
+    expected = {"samples"} if "sampler" in offers else set()
+    if is_image:
+        expected |= {"temperatures"} if "temperature" in offers else set()
+        expected |= {"reconstructions"} if "reconstructor" in offers else set()
+        expected |= {"interpolation"} if {"encoder", "decoder"} <= offers else set()
+    if {"density", "encoder", "decoder"} <= offers and line.levels is None:
+        expected |= {(1,): {"flow"}, (2,): {"latent_flow"}}.get(line.event_shape, set())
+    return expected
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_is_registered_and_its_champion_answers(graph, model):
+    with sqlite3.connect(graph.folder / "mlflow.db") as store:
+        aliases = store.execute("select name, alias from registered_model_aliases").fetchall()
+    for line in graph.lines[model]:
+        assert read(graph.folder / "out" / "register" / line.key / "version.json")["version"] == 1
+        assert {alias for name, alias in aliases if name == line.key} == {"candidate", "champion"}, line.key
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_that_can_score_is_scored_on_anomalies(graph, model):
+    """A density by its exact likelihood, a bound by its bound, and so on, each by all that it offers."""
+    rows = read(graph.folder / "out" / "detect" / "scores.json")
+    for line in graph.lines[model]:
+        found = {row["score"]: row["auroc"] for row in rows if row["run"] == line.key}
+        expected = {score for name, score in SCORES.items() if name in line.offers and line.data == ANOMALIES}
+        assert expected <= set(found), line.key
+        assert all(0 <= area <= 1 for area in found.values()), line.key
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_an_encoder_is_clustered(graph, model):
+    rows = read(graph.folder / "out" / "cluster" / "scores.json")
+    clustered = {row["run"] for row in rows if row["space"] == "latent"}
+    for line in graph.lines[model]:
+        assert (line.key in clustered) == ("encoder" in line.offers), line.key
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_is_on_the_page_with_its_pictures(graph, model):
+    page = (graph.folder / "reports" / "index.html").read_text()
+    board = {row["run"] for row in read(graph.folder / "reports" / "leaderboard.json")["runs"]}
+    for line in graph.lines[model]:
+        assert line.key in page
+        assert line.key in board
+        for name in pictures_of(line):
+            assert re.search(rf'alt="[^"]+ of {line.key}"', page), (line.key, name)
