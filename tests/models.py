@@ -14,6 +14,8 @@ from gen_models.adversarial.wgan import WGAN, ConvWGAN
 from gen_models.autoencoders.autoencoder import Autoencoder
 from gen_models.autoencoders.iwae import IWAE
 from gen_models.autoencoders.vae import VAE
+from gen_models.autoencoders.vq_vae import VQVAE
+from gen_models.autoencoders.vq_vae2 import VQVAE2
 from gen_models.contracts import Objective
 from gen_models.flows.affine_flow import AffineFlow
 from gen_models.flows.ffjord import FFJORD
@@ -31,6 +33,7 @@ LINE = ([1], None)
 PLANE = ([2], None)
 SPACE = ([5], None)
 DIGITS = ([1, 4, 4], 17)
+SCANS = ([1, 8, 8], 17)
 PICTURES = ([3, 4, 4], None)
 ODD = ([2, 7, 5], None)
 ROWS_OF_DATA = 72
@@ -60,6 +63,16 @@ VARIATIONAL = ("bound", "encoder", "decoder", "reconstructor", "sampler")
 FLOW = ("density", "encoder", "decoder", "sampler", "temperature")
 GAME = ("sampler", "critic")
 CONV_WGAN = {"latent": 16, "channels": 16, "clip": 0.3}
+QUANTISED = ("encoder", "decoder", "reconstructor", "sampler")
+TINY_VQ: dict[str, object] = {
+    "codes": 5,
+    "dim": 3,
+    "channels": 4,
+    "blocks": 1,
+    "scales": 1,
+    "prior_channels": 4,
+    "prior_layers": 2,
+}
 
 ROWS = [
     Row("gmm full", GaussianMixture, PLANE, {"components": 3, "covariance": "full", "em_steps": 3}, MIXTURE, True),
@@ -223,6 +236,10 @@ ROWS = [
         Row(f"conv_wgan {constraint}", ConvWGAN, DIGITS, {**CONV_WGAN, "constraint": constraint}, GAME)
         for constraint in ("projection", "normalisation", "penalty", "clipping")
     ),
+    Row("vq_vae digits", VQVAE, DIGITS, {**TINY_VQ, "decay": 0.8}, QUANTISED),
+    Row("vq_vae gradient", VQVAE, PICTURES, {**TINY_VQ, "decay": None}, QUANTISED),
+    Row("vq_vae2 digits", VQVAE2, SCANS, TINY_VQ, QUANTISED),
+    Row("vq_vae2 gradient", VQVAE2, SCANS, {**TINY_VQ, "decay": None}, QUANTISED),
 ]
 
 

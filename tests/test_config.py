@@ -35,7 +35,8 @@ def test_every_conf_builds_and_takes_a_gradient(model, data, monkeypatch):
     no_coupling = dims == 1 and "coupling of 1 dimension"
     no_image = len(conf["data"]["event_shape"]) != 3 and "is no image"
     refused = dict.fromkeys(("realnvp", "nice", "spline_flow"), no_coupling)
-    refused |= dict.fromkeys(("image_realnvp", "glow", "conv_ae", "conv_vae", "dcgan", "conv_wgan"), no_image)
+    images = ("image_realnvp", "glow", "conv_ae", "conv_vae", "dcgan", "conv_wgan", "vq_vae", "vq_vae2")
+    refused |= dict.fromkeys(images, no_image)
     refused |= {"ae": dims <= 8 and "latent = 8"}
     refused |= dict.fromkeys(
         ("bernoulli_vae", "beta_vae", "iwae", "iwae2"), conf["data"]["levels"] is None and "cannot be binarised"

@@ -1,0 +1,96 @@
+"""The gated PixelCNN (van den Oord et al., 2016): a density of grids of codes, one position after the other.
+
+    log p(k) = sum_ij log p(k_ij | k_i'j' before ij, context), a categorical each, in raster order
+
+Every sum over all grids is 1 by construction. Likelihoods of all positions come from one pass; sampling takes a pass
+of the vertical stack for each row and one of the horizontal stack, on that row alone, for each position.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from gen_models.layers.arguments import require_whole
+from gen_models.layers.masked_conv import GatedLayer
+from gen_models.noise import Noise
+
+
+class PixelCNN(nn.Module):
+    """Grids of `codes` symbols; context: the channels of what the grid is conditioned on, a grid of the same size."""
+
+    def __init__(self, codes: int, *, channels: int, layers: int, reach: int = 1, context: int = 0):
+        super().__init__()
+        require_whole("prior_channels", channels)
+        require_whole("prior_layers", layers)
+        self.embedding = nn.Embedding(codes, channels)
+        self.layers = nn.ModuleList(
+            GatedLayer(channels, reach=reach, is_first=layer == 0, context=context) for layer in range(layers)
+        )
+        self.head = nn.Sequential(nn.SiLU(), nn.Conv2d(channels, channels, 1), nn.SiLU(), nn.Conv2d(channels, codes, 1))
+
+    def log_prob(
+        self, codes: Int[Tensor, "batch h w"], context: Float[Tensor, "batch seen h w"] | None = None
+    ) -> Float[Tensor, " batch"]:
+        """log p(codes | context) in nats."""
+        logits = self.logits(self.embed(codes), context)
+        return -F.cross_entropy(logits, codes, reduction="none").flatten(1).sum(dim=1)
+
+    def embed(self, codes: Int[Tensor, "batch h w"]) -> Float[Tensor, "batch channels h w"]:
+        return self.embedding(codes).movedim(-1, 1)
+
+    def logits(
+        self, embedded: Float[Tensor, "batch channels h w"], context: Float[Tensor, "batch seen h w"] | None = None
+    ) -> Float[Tensor, "batch codes h w"]:
+        """Of each position's code, from the embedded codes before it; the last axes are the grid's."""
+        return self._right(embedded, self._down(embedded, context))
+
+    @torch.no_grad()
+    def sample(
+        self,
+        shape: Sequence[int],
+        noise: Noise,
+        stream: str,
+        context: Float[Tensor, "batch seen h w"] | None = None,
+    ) -> Int[Tensor, "batch h w"]:
+        """Codes of the given shape (n, h, w), each drawn from its categorical by the Gumbel-max trick."""
+        codes = torch.zeros(tuple(shape), dtype=torch.long, device=self.embedding.weight.device)
+        tiny = torch.finfo(self.embedding.weight.dtype).tiny
+        for i in range(codes.shape[1]):
+            told = self.told(codes, i, context)
+            for j in range(codes.shape[2]):
+                logits = self.row_logits(codes, i, told)[:, :, j]
+                u = noise.uniform(f"{stream}/{i}/{j}", logits.shape, like=logits).clamp_min(tiny)
+                codes[:, i, j] = (logits - torch.log(-torch.log(u))).argmax(dim=1)
+        return codes
+
+    def told(self, codes: Int[Tensor, "batch h w"], row: int, context: Tensor | None) -> list[Tensor]:
+        """What the vertical stack says to each layer about a row; only the rows above it are read."""
+        above = None if context is None else context[:, :, : row + 1]
+        return [told[:, :, row:] for told in self._down(self.embed(codes[:, : row + 1]), above)]
+
+    def row_logits(
+        self, codes: Int[Tensor, "batch h w"], row: int, told: list[Tensor]
+    ) -> Float[Tensor, "batch codes w"]:
+        """The logits along a row; those of column j read columns before j only."""
+        return self._right(self.embed(codes[:, row : row + 1]), told)[:, :, 0]
+
+    def _gated(self) -> Iterator[GatedLayer]:
+        for layer in self.layers:
+            assert isinstance(layer, GatedLayer)
+            yield layer
+
+    def _down(self, embedded: Tensor, context: Tensor | None) -> list[Tensor]:
+        v, told = embedded, []
+        for layer in self._gated():
+            v, said = layer.down(v, context)
+            told.append(said)
+        return told
+
+    def _right(self, embedded: Tensor, told: list[Tensor]) -> Tensor:
+        h = embedded
+        for layer, said in zip(self._gated(), told, strict=True):
+            h = layer.right(h, said)
+        return self.head(h)

@@ -1,0 +1,131 @@
+"""The vector-quantised autoencoder with a learned prior (van den Oord, Vinyals and Kavukcuoglu, 2017).
+
+    z = E(u) on a grid, k = nearest codes, e = codebook[k], u' = D(e)
+    L = |u - u'|^2 + |sg(z) - e|^2 + beta |z - sg(e)|^2        equation 3, each a mean over its numbers
+    log p(k) by a gated PixelCNN
+
+u is the image at variance 1, so that the weights of the three terms do not depend on the data's unit. With moving
+averages the middle term trains nothing and is left out (section 3.2 and appendix A.1).
+
+Two objectives of one game: "vq_vae" moves encoder, codes and decoder, "prior" moves the PixelCNN on codes that carry
+no gradient. The paper trains the prior afterwards; here it follows along, so that one engine, one checkpoint and one
+resume serve, and `sample` is there at every report. Neither loss moves the other's parameters: once the codes stand
+still, the prior's training is the paper's.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from gen_models.autoencoders.pixel_cnn import PixelCNN
+from gen_models.contracts import Loss, Objective
+from gen_models.layers.arguments import require_positive, require_whole
+from gen_models.layers.grid_conv import down, grid_shape, start_at_unit_variance, up
+from gen_models.layers.quantiser import Quantiser
+from gen_models.layers.unit_images import UnitImages
+from gen_models.noise import Noise
+
+START_ROWS = 2048  # that the encoder and its codes start from: more change neither
+
+
+class VQVAE(nn.Module):
+    """codes = K of `dim` numbers, on a grid 2^scales times coarser than the image; a row costs h w log2 K bits at most.
+
+    channels, blocks               of encoder and decoder
+    beta                           weight of the commitment
+    decay                          of the moving averages that the codes are; null: codes follow a gradient
+    prior_channels, prior_layers   of the PixelCNN
+    """
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        levels: int | None,
+        *,
+        codes: int,
+        dim: int,
+        channels: int,
+        blocks: int,
+        scales: int,
+        prior_channels: int,
+        prior_layers: int,
+        beta: float = 0.25,
+        decay: float | None = 0.99,
+    ):
+        super().__init__()
+        require_whole("channels", channels)
+        require_whole("blocks", blocks, least=0)
+        require_positive("beta", beta)
+        self.grid = grid_shape(event_shape, scales)
+        self.images = UnitImages(event_shape, levels)
+        self.encoder = down(event_shape[0], dim, width=channels, blocks=blocks, scales=scales)
+        self.quantiser = Quantiser(codes, dim, decay=decay)
+        self.decoder = up(dim, event_shape[0], width=channels, blocks=blocks, scales=scales)
+        self.prior = PixelCNN(codes, channels=prior_channels, layers=prior_layers)
+        self.dim = dim
+        self.beta = beta
+
+    def objectives(self) -> tuple[Objective, ...]:
+        coder = nn.ModuleList([self.encoder, self.quantiser, self.decoder])
+        return (
+            Objective("vq_vae", coder, self.loss, after_step=self.quantiser.update),
+            Objective("prior", self.prior, self.prior_loss),
+        )
+
+    def warm_start(self, x: Float[Tensor, "batch *event"], noise: Noise) -> None:
+        """Take the images' mean and variance; the encoder starts at variance 1, the codes by k-means on its outputs."""
+        self.images.fit(x)
+        z = start_at_unit_variance(self.encoder, self.images.centre(x[:START_ROWS]))
+        self.quantiser.start(z, noise)
+
+    def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
+        """|u - u'|^2 + [codes by gradient] |sg(z) - e|^2 + beta |z - sg(e)|^2.
+
+        distortion   |u - u'|^2 / n: the part of the variance that is lost
+        commitment   |z - e|^2 / d
+        perplexity   of the codebook's use in training, of K
+        """
+        u = self.images.centre(x)
+        found = self.quantiser(self.encoder(u), noise)
+        distortion = (u - self.decoder(found.straight)).square().mean()
+        value = distortion + self.beta * found.commitment
+        if self.quantiser.decay is None:
+            value = value + found.codebook
+        terms = {"distortion": distortion, "commitment": found.commitment, "perplexity": self.quantiser.perplexity()}
+        return Loss(value, terms)
+
+    def prior_loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
+        """-log p(k(x)), nats a row: the bits that the codes cost under the prior, times ln 2."""
+        with torch.no_grad():
+            (codes,) = self.codes(x)
+        nats = -self.prior.log_prob(codes).mean()
+        return Loss(nats, {"nats": nats})
+
+    def codes(self, x: Float[Tensor, "batch *event"]) -> tuple[Int[Tensor, "batch h w"]]:
+        """(k(x),): one grid of indices for each row."""
+        return (self.quantiser.indices(self.encoder(self.images.centre(x))),)
+
+    def decode_codes(self, codes: tuple[Int[Tensor, "batch h w"]]) -> Float[Tensor, "batch *event"]:
+        """D(codebook[k]) as stored; between the levels, if the data are on levels."""
+        (indices,) = codes
+        return self.images.uncentre(self.decoder(self.quantiser.lookup(indices)))
+
+    def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
+        """The chosen codes of all positions, flat: d h w numbers of a finite set."""
+        (indices,) = self.codes(x)
+        return self.quantiser.lookup(indices).flatten(1)
+
+    def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]:
+        """D(z) as stored; z is decoded as it is, on the codes or between them."""
+        return self.images.uncentre(self.decoder(z.unflatten(1, (self.dim, *self.grid))))
+
+    def reconstruct(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
+        """D(e_k(x)), as stored."""
+        return self.decode_codes(self.codes(x))
+
+    def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
+        """D(codebook[k]), k ~ prior, as stored."""
+        codes = self.prior.sample((n, *self.grid), noise, "prior")
+        return self.images.quantise(self.decoder(self.quantiser.lookup(codes)))

@@ -1,0 +1,214 @@
+"""The VQ-VAE of two levels (Razavi, van den Oord and Vinyals, 2019, section 3 and algorithm 1).
+
+    h = E_b(u);  e_t = codes of E_t(h);  e_b = codes of Q_b(h, D_t(e_t));  u' = D(e_b, up(e_t))
+    L = |u - u'|^2 + beta (|z_t - sg(e_t)|^2 + |z_b - sg(e_b)|^2) [+ the codebook losses, if codes follow a gradient]
+    log p(k_t, k_b) = log p(k_t) + log p(k_b | k_t), two gated PixelCNNs
+
+The top says what the picture is, the bottom its detail. A level whose perplexity falls to 1 has collapsed, and its
+prior's loss of 0 is no success: both are reported by level. The game is that of `vq_vae`: coder, then priors on codes
+without gradient. The paper's top prior has attention as well; the bottom is conditioned through a decoder of top codes.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from gen_models.autoencoders.pixel_cnn import PixelCNN
+from gen_models.contracts import Loss, Objective
+from gen_models.layers.arguments import require_positive, require_whole
+from gen_models.layers.grid_conv import down, grid_shape, start_at_unit_variance, up
+from gen_models.layers.quantiser import Quantised, Quantiser
+from gen_models.layers.unit_images import UnitImages
+from gen_models.noise import Noise
+
+START_ROWS = 2048  # that the encoders and their codes start from
+
+Codes = tuple[Int[Tensor, "batch top_h top_w"], Int[Tensor, "batch h w"]]
+
+
+class VQVAE2(nn.Module):
+    """K = `codes` of `dim` numbers a level; the bottom's grid is 2^scales coarser than the image, the top's twice that.
+
+    channels, blocks               of encoders and decoders
+    beta                           weight of the commitment
+    decay                          of the moving averages that the codes are; null: codes follow a gradient
+    prior_channels, prior_layers   of each PixelCNN
+    """
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        levels: int | None,
+        *,
+        codes: int,
+        dim: int,
+        channels: int,
+        blocks: int,
+        scales: int,
+        prior_channels: int,
+        prior_layers: int,
+        beta: float = 0.25,
+        decay: float | None = 0.99,
+    ):
+        super().__init__()
+        require_whole("channels", channels)
+        require_whole("blocks", blocks, least=0)
+        require_positive("beta", beta)
+        self.top_grid = grid_shape(event_shape, scales + 1)
+        self.grid = grid_shape(event_shape, scales)
+        self.images = UnitImages(event_shape, levels)
+        size = {"width": channels, "blocks": blocks}
+        self.encoder = down(event_shape[0], channels, scales=scales, **size)
+        self.top_encoder = down(channels, dim, scales=1, **size)
+        self.top_quantiser = Quantiser(codes, dim, decay=decay, stream="top")
+        self.top_decoder = up(dim, dim, scales=1, **size)
+        self.bottom_encoder = down(channels + dim, dim, width=channels, blocks=0, scales=0)
+        self.bottom_quantiser = Quantiser(codes, dim, decay=decay, stream="bottom")
+        self.upsample = nn.ConvTranspose2d(dim, dim, 4, stride=2, padding=1)
+        self.decoder = up(2 * dim, event_shape[0], scales=scales, **size)
+        self.prior = PixelCNN(codes, channels=prior_channels, layers=prior_layers)
+        self.bottom_prior = ConditionalPixelCNN(codes, channels=prior_channels, layers=prior_layers)
+        self.dim = dim
+        self.beta = beta
+
+    def objectives(self) -> tuple[Objective, ...]:
+        priors = nn.ModuleList([self.prior, self.bottom_prior])
+        coder = nn.ModuleList(
+            [
+                self.encoder,
+                self.top_encoder,
+                self.top_quantiser,
+                self.top_decoder,
+                self.bottom_encoder,
+                self.bottom_quantiser,
+                self.upsample,
+                self.decoder,
+            ]
+        )
+        return (
+            Objective("vq_vae", coder, self.loss, after_step=self.update),
+            Objective("prior", priors, self.prior_loss),
+        )
+
+    def update(self) -> None:
+        """Both codebooks, after the parameters moved."""
+        self.top_quantiser.update()
+        self.bottom_quantiser.update()
+
+    def warm_start(self, x: Float[Tensor, "batch *event"], noise: Noise) -> None:
+        """Take the images' mean and variance; level by level, encoders start at variance 1 and codes by k-means."""
+        self.images.fit(x)
+        h = self.encoder(self.images.centre(x[:START_ROWS]))
+        z = start_at_unit_variance(self.top_encoder, h)
+        self.top_quantiser.start(z, noise)
+        told = self.top_decoder(self.top_quantiser.lookup(self.top_quantiser.indices(z)))
+        self.bottom_quantiser.start(start_at_unit_variance(self.bottom_encoder, torch.cat([h, told], dim=1)), noise)
+
+    def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
+        """|u - u'|^2 + sum over levels of beta |z - sg(e)|^2 [+ |sg(z) - e|^2].
+
+        distortion          |u - u'|^2 / n: the part of the variance that is lost
+        commitment_LEVEL    |z - e|^2 / d
+        perplexity_LEVEL    of the codebook's use in training, of K
+        """
+        u = self.images.centre(x)
+        h = self.encoder(u)
+        top = self.top_quantiser(self.top_encoder(h), noise)
+        bottom = self.bottom_quantiser(self._bottom(h, top.straight), noise)
+        distortion = (u - self._decode(top.straight, bottom.straight)).square().mean()
+        value = distortion + self._codebook_loss(top) + self._codebook_loss(bottom)
+        terms = {
+            "distortion": distortion,
+            "commitment_top": top.commitment,
+            "commitment_bottom": bottom.commitment,
+            "perplexity_top": self.top_quantiser.perplexity(),
+            "perplexity_bottom": self.bottom_quantiser.perplexity(),
+        }
+        return Loss(value, terms)
+
+    def prior_loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
+        """-log p(k_t) - log p(k_b | k_t), nats a row, and each alone."""
+        with torch.no_grad():
+            top, bottom = self.codes(x)
+        nats_top = -self.prior.log_prob(top).mean()
+        nats_bottom = -self.bottom_prior.log_prob(bottom, top).mean()
+        value = nats_top + nats_bottom
+        return Loss(value, {"nats": value, "nats_top": nats_top, "nats_bottom": nats_bottom})
+
+    def codes(self, x: Float[Tensor, "batch *event"]) -> Codes:
+        """(k_t(x), k_b(x)): two grids of indices for each row."""
+        h = self.encoder(self.images.centre(x))
+        top = self.top_quantiser.indices(self.top_encoder(h))
+        return top, self.bottom_quantiser.indices(self._bottom(h, self.top_quantiser.lookup(top)))
+
+    def decode_codes(self, codes: Codes) -> Float[Tensor, "batch *event"]:
+        """D(e_b, up(e_t)) as stored; between the levels, if the data are on levels."""
+        return self.images.uncentre(self._decode(*self._lookup(codes)))
+
+    def prior_of(self, level: int, above: tuple[Tensor, ...]) -> tuple[PixelCNN, Tensor | None]:
+        """The density of the top's grid, or of the bottom's with what it sees of the top's codes."""
+        if level == 0:
+            return self.prior, None
+        return self.bottom_prior.density, self.bottom_prior.context(above[0])
+
+    def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
+        """The chosen codes of all positions, the top's first, flat: numbers of a finite set."""
+        top, bottom = self._lookup(self.codes(x))
+        return torch.cat([top.flatten(1), bottom.flatten(1)], dim=1)
+
+    def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]:
+        """D(z) as stored; z is decoded as it is, on the codes or between them."""
+        (h, w), (height, width) = self.top_grid, self.grid
+        top, bottom = z.split([self.dim * h * w, self.dim * height * width], dim=1)
+        e_top, e_bottom = top.unflatten(1, (self.dim, h, w)), bottom.unflatten(1, (self.dim, height, width))
+        return self.images.uncentre(self._decode(e_top, e_bottom))
+
+    def reconstruct(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
+        """D of the codes of x, as stored."""
+        return self.decode_codes(self.codes(x))
+
+    def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
+        """D of codes k_t ~ p(k_t), k_b ~ p(k_b | k_t), as stored."""
+        top = self.prior.sample((n, *self.top_grid), noise, "prior/top")
+        bottom = self.bottom_prior.sample((n, *self.grid), noise, "prior/bottom", top)
+        return self.images.quantise(self._decode(*self._lookup((top, bottom))))
+
+    def _bottom(self, h: Float[Tensor, "batch channels h w"], top: Float[Tensor, "batch dim top_h top_w"]) -> Tensor:
+        return self.bottom_encoder(torch.cat([h, self.top_decoder(top)], dim=1))
+
+    def _decode(self, top: Float[Tensor, "batch dim top_h top_w"], bottom: Float[Tensor, "batch dim h w"]) -> Tensor:
+        return self.decoder(torch.cat([bottom, self.upsample(top)], dim=1))
+
+    def _lookup(self, codes: Codes) -> tuple[Tensor, Tensor]:
+        top, bottom = codes
+        return self.top_quantiser.lookup(top), self.bottom_quantiser.lookup(bottom)
+
+    def _codebook_loss(self, found: Quantised) -> Tensor:
+        follows_gradient = self.top_quantiser.decay is None
+        return self.beta * found.commitment + (found.codebook if follows_gradient else 0.0)
+
+
+class ConditionalPixelCNN(nn.Module):
+    """p(grid | a grid of codes half as fine): the condition's codes, decoded to features that every position sees."""
+
+    def __init__(self, codes: int, *, channels: int, layers: int):
+        super().__init__()
+        self.embedding = nn.Embedding(codes, channels)
+        self.condition = up(channels, channels, width=channels, blocks=1, scales=1)
+        self.density = PixelCNN(codes, channels=channels, layers=layers, context=channels)
+
+    def log_prob(
+        self, codes: Int[Tensor, "batch h w"], given: Int[Tensor, "batch top_h top_w"]
+    ) -> Float[Tensor, " batch"]:
+        """log p(codes | given) in nats."""
+        return self.density.log_prob(codes, self.context(given))
+
+    def sample(
+        self, shape: Sequence[int], noise: Noise, stream: str, given: Int[Tensor, "batch top_h top_w"]
+    ) -> Int[Tensor, "batch h w"]:
+        return self.density.sample(shape, noise, stream, self.context(given))
+
+    def context(self, given: Int[Tensor, "batch top_h top_w"]) -> Float[Tensor, "batch seen h w"]:
+        return self.condition(self.embedding(given).movedim(-1, 1))

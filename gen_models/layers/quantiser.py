@@ -1,0 +1,202 @@
+"""The codebook of a VQ-VAE: each vector becomes its nearest code (van den Oord, Vinyals and Kavukcuoglu, 2017).
+
+    k(z) = argmin_k |z - e_k|,  straight(z) = z + sg(e_k(z) - z)
+    codebook loss |sg(z) - e_k(z)|^2,  commitment loss |z - sg(e_k(z))|^2
+
+Both losses are of z itself, before the straight-through substitution, and means over batch, positions and the d
+numbers of a code, so that a weight keeps its meaning whatever the batch's size.
+
+Codes follow their vectors by gradient (decay = None), or by moving averages (the paper, appendix A.1): of M vectors in
+a batch let n_k lie nearest to code k, with sum s_k;
+
+    N_k <- decay N_k + (1 - decay) (K/M) n_k,   N_k e_k <- decay N_k e_k + (1 - decay) (K/M) s_k
+
+The factor K/M counts in shares: N_k = 1 is a code's even share, where it starts; the average is that of the paper. The
+running sum is kept as N_k e_k, so that count, sum and code cannot disagree. At decay 0 it is a step of k-means.
+
+A code whose share falls below `revive_below` is dead: it restarts at a vector of the batch, with the share 1.
+"""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from gen_models.errors import ConfigError
+from gen_models.layers.arguments import require_whole
+from gen_models.noise import Noise
+from gen_models.workers import sum_over_workers
+
+USAGE_DECAY = 0.99  # of the shares, where codes follow a gradient
+START_VECTORS = 16_384  # that k-means sees at the start: more do not move its means
+START_STEPS = 10
+VECTORS_AT_ONCE = 16_384  # whose distances to all codes are in memory
+
+
+class Quantised(NamedTuple):
+    """What one pass through a codebook gives.
+
+    straight    the chosen codes, with the gradient of z
+    indices     k(z), at each position
+    codebook    mean |sg(z) - e|^2: moves codes, if they follow a gradient
+    commitment  mean |z - sg(e)|^2: moves the encoder
+    """
+
+    straight: Float[Tensor, "batch dim *positions"]
+    indices: Int[Tensor, "batch *positions"]
+    codebook: Float[Tensor, ""]
+    commitment: Float[Tensor, ""]
+
+
+class _Batch(NamedTuple):
+    """Of a training pass over all workers: n_k and s_k times K/M, and a vector to revive each code with."""
+
+    counts: Float[Tensor, " codes"]
+    sums: Float[Tensor, "codes dim"]
+    candidates: Float[Tensor, "codes dim"]
+
+
+class Quantiser(nn.Module):
+    """K = `size` codes of `dim` numbers. A training pass keeps the batch's statistics, `update` uses them once."""
+
+    codes: Tensor
+    shares: Tensor
+
+    def __init__(
+        self,
+        size: int,
+        dim: int,
+        *,
+        decay: float | None = 0.99,
+        revive_below: float = 0.05,
+        stream: str = "codebook",
+    ):
+        super().__init__()
+        require_whole("codes", size, least=2)
+        require_whole("dim", dim)
+        if decay is not None and not 0 <= decay < 1:
+            raise ConfigError(
+                f"decay = {decay!r} cannot be used: give a number from 0 to below 1, or null for gradients"
+            )
+        if not 0 <= revive_below < 1:
+            raise ConfigError(f"revive_below = {revive_below!r} cannot be used: give a share from 0 (never) to below 1")
+        start = torch.randn(size, dim)
+        self.codes = nn.Parameter(start) if decay is None else nn.Buffer(start)
+        self.shares = nn.Buffer(torch.ones(size))
+        self.decay = decay
+        self.revive_below = revive_below
+        self.stream = stream
+        self._batch: _Batch | None = None
+
+    def forward(self, z: Float[Tensor, "batch dim *positions"], noise: Noise) -> Quantised:
+        """Nearest codes, with the losses; in training also what `update` will need, summed over workers."""
+        vectors = _vectors(z)
+        indices = self.nearest(vectors)
+        chosen = F.embedding(indices, self.codes)
+        if self.training:
+            self._batch = self._statistics(vectors.detach(), indices, noise)
+        return Quantised(
+            straight=_grid(vectors + (chosen - vectors).detach(), z),
+            indices=indices.view(len(z), *z.shape[2:]),
+            codebook=(vectors.detach() - chosen).square().mean(),
+            commitment=(vectors - chosen.detach()).square().mean(),
+        )
+
+    def indices(self, z: Float[Tensor, "batch dim *positions"]) -> Int[Tensor, "batch *positions"]:
+        """k(z) at each position."""
+        return self.nearest(_vectors(z)).view(len(z), *z.shape[2:])
+
+    def lookup(self, indices: Int[Tensor, "batch *positions"]) -> Float[Tensor, "batch dim *positions"]:
+        """e_k at each position."""
+        return F.embedding(indices, self.codes).movedim(-1, 1)
+
+    @torch.no_grad()
+    def nearest(self, vectors: Float[Tensor, "vectors dim"]) -> Int[Tensor, " vectors"]:
+        """argmin_k |z - e_k|^2 = argmin_k |e_k|^2 - 2 z.e_k, in float32 or better; the first of equals."""
+        dtype = torch.promote_types(vectors.dtype, torch.float32)
+        codes = self.codes.to(dtype)
+        squares = codes.square().sum(dim=1)
+        chunks = vectors.to(dtype).split(VECTORS_AT_ONCE)
+        return torch.cat([torch.addmm(squares, chunk, codes.T, alpha=-2).argmin(dim=1) for chunk in chunks])
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """After the parameters moved: averages, then revival of dead codes; nothing without a training pass before."""
+        if self._batch is None:
+            return
+        batch, self._batch = self._batch, None
+        self._average(batch, USAGE_DECAY if self.decay is None else self.decay)
+        self._revive(batch, self.revive_below)
+
+    @torch.no_grad()
+    def start(self, z: Float[Tensor, "batch dim *positions"], noise: Noise) -> None:
+        """k-means on vectors of z: from K of them by lot, steps of Lloyd (1982), where a code without vectors starts
+        again at one by lot. All workers have the same z, and end at the same codes.
+        """
+        vectors = _vectors(z)
+        if not len(vectors):
+            return
+        order = noise.permutation(f"{self.stream}/start", len(vectors)).to(z.device)
+        vectors = vectors[order[:START_VECTORS]]
+        self.codes.copy_(vectors[torch.arange(len(self.codes), device=z.device) % len(vectors)])
+        for step in range(START_STEPS):
+            alone = replace(noise, rank=0, world=1, step=step)
+            batch = self._statistics(vectors, self.nearest(vectors), alone, is_summed=False)
+            self._average(batch, decay=0.0)
+            self._revive(batch, torch.finfo(self.shares.dtype).tiny)
+        self.shares.fill_(1.0)
+
+    def perplexity(self) -> Float[Tensor, ""]:
+        """exp of the entropy of the shares, over the last batches of training: K at even use, 1 at collapse."""
+        return perplexity(self.shares)
+
+    def _average(self, batch: _Batch, decay: float) -> None:
+        shares = decay * self.shares + (1 - decay) * batch.counts
+        if self.decay is not None or decay == 0:
+            sums = decay * self.shares[:, None] * self.codes + (1 - decay) * batch.sums
+            is_used = shares > torch.finfo(shares.dtype).tiny  # a code without vectors stays where it is
+            self.codes.copy_(torch.where(is_used[:, None], sums / shares[:, None], self.codes))
+        self.shares.copy_(shares)
+
+    def _revive(self, batch: _Batch, below: float) -> None:
+        is_dead = self.shares < below
+        self.codes.copy_(torch.where(is_dead[:, None], batch.candidates, self.codes))
+        self.shares.masked_fill_(is_dead, 1.0)
+
+    @torch.no_grad()
+    def _statistics(
+        self,
+        vectors: Float[Tensor, "vectors dim"],
+        indices: Int[Tensor, " vectors"],
+        noise: Noise,
+        is_summed: bool = True,
+    ) -> _Batch:
+        """Of the global batch, of which the vectors are this worker's slice; one message for all three."""
+        size, local = len(self.codes), len(vectors)
+        total = local * noise.world
+        owners = F.one_hot(indices, size).to(vectors.dtype)  # a product, whose order of sums is fixed on every device
+        order = noise.permutation(f"{self.stream}/revive", total).to(vectors.device)
+        drawn = order[torch.arange(size, device=vectors.device) % total] - noise.rank * local
+        is_mine = (drawn >= 0) & (drawn < local)
+        candidates = vectors[drawn.clamp(0, local - 1)] * is_mine[:, None]
+        mine = torch.cat([owners.sum(dim=0)[:, None], owners.T @ vectors, candidates], dim=1)
+        found = sum_over_workers(mine) if is_summed else mine
+        counts, sums, candidates = found.split([1, vectors.shape[1], vectors.shape[1]], dim=1)
+        return _Batch(counts[:, 0] * size / total, sums * size / total, candidates)
+
+
+def perplexity(weights: Float[Tensor, " codes"]) -> Float[Tensor, ""]:
+    """exp H(p) = exp(-sum_k p_k log p_k), p in proportion to the weights."""
+    p = weights / weights.sum()
+    return (-torch.xlogy(p, p).sum()).exp()
+
+
+def _vectors(z: Float[Tensor, "batch dim *positions"]) -> Float[Tensor, "vectors dim"]:
+    return z.movedim(1, -1).reshape(-1, z.shape[1])
+
+
+def _grid(vectors: Float[Tensor, "vectors dim"], like: Float[Tensor, "batch dim *positions"]) -> Tensor:
+    return vectors.view(len(like), *like.shape[2:], like.shape[1]).movedim(-1, 1)
