@@ -26,6 +26,8 @@ TOOLS = {
     "sync": "bring the MLflow store up to what the graph's outputs describe; rebuilds a lost one",
     "predict": "MODEL[@ALIAS] FILE: score, encode, decode or reconstruct rows with a registered model",
     "sample": "MODEL[@ALIAS]: draw from a registered model",
+    "compress": "MODEL[@ALIAS] FILE: rows into a small file, without loss by a VAE, or as codes or latents",
+    "decompress": "MODEL[@ALIAS] FILE: the rows of such a file",
     "ui": "MLflow's pages on http://127.0.0.1:5000",
 }
 MODULES = {
@@ -33,7 +35,10 @@ MODULES = {
     "add-data": "pipelines.add_data",
     "list": "pipelines.listing",
     "sample": "pipelines.predict",
+    "compress": "pipelines.codec",
+    "decompress": "pipelines.codec",
 }
+ACTS = ("sample", "decompress")  # that share a module with another verb, whose main is that one's
 
 
 def main() -> None:
@@ -55,7 +60,7 @@ def _main(argv: Sequence[str]) -> None:
     if chosen.verb == "ui":
         _ui()
     module = importlib.import_module(MODULES.get(chosen.verb, f"pipelines.{chosen.verb}"))
-    act = module.sample if chosen.verb == "sample" else module.main
+    act = getattr(module, chosen.verb) if chosen.verb in ACTS else module.main
     act(chosen.arguments)
 
 

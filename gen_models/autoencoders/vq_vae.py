@@ -112,6 +112,10 @@ class VQVAE(nn.Module):
         (indices,) = codes
         return self.images.uncentre(self.decoder(self.quantiser.lookup(indices)))
 
+    def prior_of(self, level: int, above: tuple[Tensor, ...]) -> tuple[PixelCNN, Tensor | None]:
+        """The density of the one grid, and what it is conditioned on: nothing."""
+        return self.prior, None
+
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
         """The chosen codes of all positions, flat: d h w numbers of a finite set."""
         (indices,) = self.codes(x)

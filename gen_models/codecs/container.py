@@ -1,0 +1,150 @@
+"""The file of compressed rows: docs/codec.md in code.
+
+    8 bytes   magic, 89 47 4D 43 0D 0A 1A 0A: a transfer that changes line ends shows in the first bytes, as in PNG
+    2         version, 1
+    4         length of the header
+    8         length of the payload
+    header    JSON in UTF-8, an object
+    payload   words of 32 bits: the entropy coder's stack
+    32        sha256 of all before
+
+Numbers are little-endian. A file that is cut, changed, foreign or of another model is one line, never other rows.
+"""
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt32
+from torch import nn
+
+from gen_models.errors import CheckpointError, DataError
+
+MAGIC = b"\x89GMC\r\n\x1a\n"
+VERSION = 1
+SETTINGS = (bool, int, float, str)  # that a module has beside its tensors
+MOST_ROWS = 1 << 31  # more is no file that was written here
+_FRONT = struct.Struct("<8sHIQ")
+_DIGEST_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """What a codec hands on: `header` says how to read `words`.
+
+    header   method, model (its digest), rows, event_shape, and what the method needs
+    """
+
+    header: dict[str, Any]
+    words: UInt32[np.ndarray, " words"]
+
+    def as_bytes(self) -> bytes:
+        header = json.dumps(self.header, separators=(",", ":"), allow_nan=False).encode()
+        payload = self.words.astype("<u4").tobytes()
+        body = _FRONT.pack(MAGIC, VERSION, len(header), len(payload)) + header + payload
+        return body + hashlib.sha256(body).digest()
+
+
+def write(path: Path, compressed: Compressed) -> int:
+    """Write beside and rename; the file's bytes. Raises DataError where it cannot be written."""
+    fresh, data = path.with_name(f".{path.name}.unfinished"), compressed.as_bytes()
+    try:
+        with fresh.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror}); name a folder that is there and has room"
+        ) from None
+    return len(data)
+
+
+def read(path: Path) -> Compressed:
+    """The verified contents. Raises DataError for a file that is missing, foreign, cut or changed."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    return parse(data, str(path))
+
+
+def parse(data: bytes, name: str) -> Compressed:
+    """The same of bytes; `name` is what an error calls them."""
+    if data[: len(MAGIC)] != MAGIC[: len(data)] or not data:
+        raise DataError(f"{name}: not a file of `gen-models compress`: it begins with {data[:8]!r}")
+    if len(data) < _FRONT.size:
+        raise _damaged(name, f"{len(data)} bytes, fewer than any such file has")
+    _, version, header_bytes, payload_bytes = _FRONT.unpack_from(data)
+    if version != VERSION:
+        raise DataError(f"{name}: written in version {version} of the format, this reads {VERSION}; update gen-models")
+    expected = _FRONT.size + header_bytes + payload_bytes + _DIGEST_BYTES
+    if len(data) != expected:
+        raise _damaged(name, f"{len(data)} bytes where {expected} are announced")
+    body, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
+    if hashlib.sha256(body).digest() != digest:
+        raise _damaged(name, "its sha256 does not agree")
+    if payload_bytes % 4:
+        raise _damaged(name, f"a payload of {payload_bytes} bytes is not of whole words")
+    header, payload = body[_FRONT.size : _FRONT.size + header_bytes], body[_FRONT.size + header_bytes :]
+    try:
+        facts = json.loads(header)
+    except (ValueError, RecursionError):
+        raise _damaged(name, "its header is not JSON") from None
+    if not isinstance(facts, dict):
+        raise _damaged(name, "its header is no object")
+    return Compressed(facts, np.frombuffer(payload, dtype="<u4").astype(np.uint32))
+
+
+def common_header(method: str, model: nn.Module, rows: int, event_shape: tuple[int, ...]) -> dict[str, Any]:
+    """What every method's header begins with."""
+    return {"method": method, "model": model_digest(model), "rows": rows, "event_shape": list(event_shape)}
+
+
+def require_header(compressed: Compressed, method: str, model: nn.Module, keys: Mapping[str, type]) -> dict[str, Any]:
+    """The header, once it is of this method and model and has these keys.
+
+    Raises CheckpointError for a file of another model, DataError for a header that lacks something.
+    """
+    header = compressed.header
+    for key, kind in {"method": str, "model": str, "rows": int, "event_shape": list, **keys}.items():
+        if not isinstance(header.get(key), kind) or isinstance(header[key], bool):
+            raise DataError(
+                f"header of the compressed rows: {key} is {str(header.get(key))[:40]}, not a {kind.__name__}"
+            )
+    if header["method"] != method:
+        raise DataError(f"the rows were compressed by {header['method'][:40]!r}, not by {method!r}")
+    if not 0 <= header["rows"] <= MOST_ROWS:
+        raise DataError(f"header of the compressed rows: rows is {header['rows']}; it may be 0 to {MOST_ROWS}")
+    if header["model"] != (digest := model_digest(model)):
+        raise CheckpointError(
+            f"the rows were compressed by model {header['model'][:12]}, this {type(model).__name__} is {digest[:12]}; "
+            f"give the checkpoint that compressed them"
+        )
+    return header
+
+
+def model_digest(model: nn.Module) -> str:
+    """sha256 of a model's classes, settings and weights: what must be equal for one to decode what another encoded."""
+    sha = hashlib.sha256()
+    for name, module in model.named_modules():
+        plain = {k: v for k, v in vars(module).items() if isinstance(v, SETTINGS) and not k.startswith("_")}
+        settings = sorted((k, v) for k, v in plain.items() if k != "training")
+        sha.update(f"{name}:{type(module).__qualname__}:{settings}\n".encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        values = tensor.detach().cpu().contiguous()
+        sha.update(f"{name}:{values.dtype}:{tuple(values.shape)}\n".encode())
+        sha.update(values.numpy().tobytes())
+    return sha.hexdigest()
+
+
+def _damaged(name: str, what: str) -> DataError:
+    return DataError(f"{name}: damaged: {what}; take another copy of the file")

@@ -1,0 +1,82 @@
+"""A stack of symbols in nearly as few bits as their probabilities ask: asymmetric numeral systems (Duda, 2013).
+
+Last in, first out: `pop` under the probabilities of a `push` gives its symbols back and the stack as it was before. A
+pop under other probabilities draws symbols from them, as the bits on the stack fall: what bits back needs.
+
+Probabilities are rounded to 24 bits, and none to 0: a symbol costs at most 24 bits.
+"""
+
+import constriction
+import numpy as np
+from jaxtyping import Float, Int, UInt32
+
+from gen_models.errors import DataError
+
+_Ans = constriction.stream.stack.AnsCoder
+_model = constriction.stream.model
+
+
+class Stack:
+    """Symbols on `words`, 32 bits each, of which the last is not 0; without words an empty stack."""
+
+    def __init__(self, words: UInt32[np.ndarray, " words"] | None = None):
+        try:
+            self._coder = _Ans() if words is None else _Ans(np.ascontiguousarray(words, dtype=np.uint32))
+        except ValueError as error:
+            raise DataError(
+                f"compressed words cannot be read ({_one_line(error)}); take another copy of the file"
+            ) from None
+
+    def push(
+        self,
+        symbols: Int[np.ndarray, " symbols"],
+        probabilities: Float[np.ndarray, "symbols size"] | Float[np.ndarray, " size"],
+    ) -> None:
+        """Add symbols, each under a row of probabilities of its own, or all under one; rows need not sum to 1."""
+        if len(symbols) and probabilities.shape[-1] > 1:  # one symbol that must come costs nothing
+            self._coder.encode_reverse(_symbols(symbols), *_categorical(probabilities))
+
+    def pop(
+        self, probabilities: Float[np.ndarray, "symbols size"] | Float[np.ndarray, " size"], count: int | None = None
+    ) -> Int[np.ndarray, " symbols"]:
+        """Take symbols off; `count` of them where all share one row of probabilities."""
+        count = len(probabilities) if count is None else count
+        if not count or probabilities.shape[-1] == 1:
+            return np.zeros(count, dtype=np.int32)
+        family, *rows = _categorical(probabilities)
+        return self._coder.decode(family, *(rows or [count]))
+
+    def push_even(self, symbols: Int[np.ndarray, " symbols"], size: int) -> None:
+        """Add symbols of `size` equally likely ones."""
+        self._coder.encode_reverse(_symbols(symbols), _model.Uniform(size))
+
+    def pop_even(self, count: int, size: int) -> Int[np.ndarray, " symbols"]:
+        """Take symbols of `size` equally likely ones off."""
+        return self._coder.decode(_model.Uniform(size), count)
+
+    def words(self) -> UInt32[np.ndarray, " words"]:
+        """What is on the stack."""
+        return self._coder.get_compressed()
+
+    def bits(self) -> int:
+        """How many bits are on the stack, without the last that is set, which marks its end."""
+        return self._coder.num_valid_bits()
+
+
+def _categorical(probabilities: np.ndarray) -> tuple:
+    """The coder's arguments: one model for all symbols, or the family and a row for each."""
+    probabilities = np.ascontiguousarray(probabilities, dtype=np.float64)
+    sums = probabilities.sum(axis=-1)
+    if not (np.isfinite(sums).all() and (sums > 0).all() and (probabilities >= 0).all()):
+        raise DataError("probabilities of symbols are not finite, or all 0: check the model, or the table of the file")
+    if probabilities.ndim == 1:
+        return (_model.Categorical(probabilities, perfect=False),)
+    return _model.Categorical(perfect=False), probabilities
+
+
+def _symbols(symbols: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(symbols, dtype=np.int32)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

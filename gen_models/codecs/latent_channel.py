@@ -1,0 +1,89 @@
+"""A VAE as probabilities of finitely many symbols: what bits back asks of a model, in one place.
+
+    latents   z in 2^b bins of equal mass under N(0, 1): the prior is even, and q(bin|x) a difference of two Phi
+    levels    of a Gaussian decoder P(x = k|z) = Phi((e_{k+1} - f(z))/sigma) - Phi((e_k - f(z))/sigma), e_k the edge
+              between two levels; the lowest and the highest level have the tails
+              of a Bernoulli decoder and binary pixels, P(x = 1|z) = E(y|z)
+
+In float64, and asked for one row at a time: a batch of another size rounds its matrix products differently, and encoder
+and decoder must get the same bits.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from gen_models.errors import DataError
+
+NEEDED = ("data_scale", "encoder", "decoder", "posterior", "likelihood", "latents")
+
+
+class LatentChannel:
+    """`bins` = 2^b of each latent. Raises DataError for a model that has no such latents, decoder or levels."""
+
+    def __init__(self, model: Any, bins: int):
+        lacking = [name for name in NEEDED if not hasattr(model, name)]
+        if lacking:
+            raise _cannot(model, f"it has no {lacking[0].replace('_', ' ')}")
+        self.model = model  # of which only NEEDED and sigma are asked
+        scale = self.model.data_scale
+        if len(self.model.latents) != 1:
+            raise _cannot(model, f"its latents are {len(self.model.latents)} layers, of which bits back takes one")
+        if scale.levels is None:
+            raise _cannot(model, "it was trained on continuous numbers, which have no finite code")
+        if not hasattr(model, "sigma") and scale.levels != 2:
+            raise _cannot(model, f"its pixels are binary, and the data have {scale.levels} levels")
+        self.latents: int = self.model.latents[0]
+        self.levels: int = scale.levels
+        self.event_shape: tuple[int, ...] = scale.event_shape
+        self._edges = torch.special.ndtri(torch.linspace(0, 1, bins + 1, dtype=torch.float64))
+        self._middles = torch.special.ndtri((torch.arange(bins, dtype=torch.float64) + 0.5) / bins)
+
+    def moments(self, x: Float[Tensor, "batch *event"]) -> tuple[Tensor, Tensor]:
+        """(mu, std) of q(z|x), each (batch, latents); x as stored, read at the middles of its levels."""
+        mu, log_var = self.model.posterior(self.model.data_scale.centre(x).flatten(1))
+        return mu.double(), (0.5 * log_var.double()).exp()
+
+    def posterior(self, x: Float[Tensor, " dim"]) -> Float[np.ndarray, "latents bins"]:
+        """q(bin|x) of each latent, x one row as stored."""
+        mu, std = self.moments(x.view(1, *self.event_shape))
+        edges = (self._edges - mu[0, :, None]) / std[0, :, None]
+        return interval_mass(edges[:, :-1], edges[:, 1:]).numpy()
+
+    def level_probabilities(self, bins: Int[np.ndarray, " latents"]) -> Float[np.ndarray, "dim levels"]:
+        """P(x_j = k|z) of each number of a row, z the middles of the bins."""
+        return self.level_masses(self._middles[torch.from_numpy(bins.astype(np.int64))][None])[0].numpy()
+
+    def level_masses(self, z: Float[Tensor, "batch latents"]) -> Float[Tensor, "batch dim levels"]:
+        """P(x_j = k|z)."""
+        scale = self.model.data_scale
+        f = self.model.decoder(z.to(scale.scale.dtype))
+        mean = self.model.likelihood.mean(f).double()[..., None]
+        if not hasattr(self.model, "sigma"):
+            return torch.cat([1 - mean, mean], dim=-1)
+        inner = torch.arange(1, self.levels, dtype=torch.float64)
+        edges = (inner - scale.shift.double().flatten()[:, None]) / scale.scale.double().flatten()[:, None]
+        edges = F.pad((edges - mean) / float(self.model.sigma), (1, 0), value=-torch.inf)
+        edges = F.pad(edges, (0, 1), value=torch.inf)
+        return interval_mass(edges[..., :-1], edges[..., 1:])
+
+
+def interval_mass(lower: Float[Tensor, "*shape"], upper: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Phi(upper) - Phi(lower), by the tail that is the smaller, where no digit is lost."""
+    return torch.where(lower > 0, _below(-lower) - _below(-upper), _below(upper) - _below(lower))
+
+
+def _below(x: Tensor) -> Tensor:
+    """Phi(x) = erfc(-x/sqrt 2)/2; torch.special.ndtr takes (1 + erf)/2, which is 0 where Phi is not."""
+    return 0.5 * torch.special.erfc(-x / math.sqrt(2))
+
+
+def _cannot(model: nn.Module, why: str) -> DataError:
+    return DataError(
+        f"{type(model).__name__} cannot compress without loss: {why}; use a VAE of data on levels, or --method latents"
+    )

@@ -1,0 +1,133 @@
+"""Lossy compression by any encoder and decoder: latents on a uniform grid, entropy-coded.
+
+    k_j = round((z_j - m_j)/(step s_j)),  z'_j = m_j + k_j step s_j,  x' = D(z')
+
+m_j and s_j are mean and standard deviation of a latent over reference rows (training rows, if given; else the rows
+themselves), so `step` is in standard deviations: an error of step/sqrt(12) of them. Each latent has a table of its
+own: how often each k_j occurs in these rows, in the header, where its bytes are counted.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from gen_models.codecs.container import Compressed, common_header, require_header
+from gen_models.codecs.entropy import Stack
+from gen_models.contracts import Decoder, Encoder
+from gen_models.errors import DataError
+from gen_models.layers.arguments import require_positive
+from gen_models.measures.evaluation import by_rows, evaluating
+
+METHOD = "latents"
+MOST_CELLS = 1 << 16  # of a latent's table
+
+
+class Grid(NamedTuple):
+    """The middle of cell 0 of each latent, and the distance of cells."""
+
+    middle: Float[Tensor, " latent"]
+    step: Float[Tensor, " latent"]
+
+    def cells(self, z: Float[Tensor, "batch latent"]) -> Int[Tensor, "batch latent"]:
+        return ((z.double() - self.middle) / self.step).round().long()
+
+    def middles(self, cells: Int[Tensor, "batch latent"]) -> Float[Tensor, "batch latent"]:
+        return self.middle + cells * self.step
+
+
+def grid_of(model: nn.Module, reference: Float[Tensor, "rows *event"], step: float) -> Grid:
+    """A grid of `step` standard deviations; a latent that never changes gets a cell of its own."""
+    require_positive("step", step)
+    if not len(reference):
+        raise DataError("no rows to choose the step by: give at least one")
+    with evaluating(model):
+        z = by_rows(_encoder(model).encode, reference).double()
+    if not z.isfinite().all():
+        raise DataError(
+            f"{type(model).__name__} encodes a row as {z[~z.isfinite()][0].item()}: check that rows are finite"
+        )
+    std = z.std(dim=0, correction=0)
+    return Grid(z.mean(dim=0), step * torch.where(std > 0, std, torch.ones_like(std)))
+
+
+def compress(model: nn.Module, x: Float[Tensor, "batch *event"], grid: Grid) -> Compressed:
+    """Rows as stored, with the loss of the bottleneck and of the grid."""
+    _decoder(model)
+    with evaluating(model):
+        cells = grid.cells(by_rows(_encoder(model).encode, x)).numpy()
+    tables = [_table(j, column) for j, column in enumerate(cells.T)]
+    stack = Stack()
+    for column, table in reversed(list(zip(cells.T, tables, strict=True))):
+        stack.push(column - table["low"], np.asarray(table["counts"], dtype=np.float64))
+    header = common_header(METHOD, model, len(x), tuple(x.shape[1:]))
+    header |= {"middle": grid.middle.tolist(), "step": grid.step.tolist(), "tables": tables}
+    return Compressed(header, stack.words())
+
+
+def decompress(model: nn.Module, compressed: Compressed) -> Float[Tensor, "batch *event"]:
+    """x' of each row: what `quantised` gives for the rows that were compressed."""
+    header = require_header(compressed, METHOD, model, {"middle": list, "step": list, "tables": list})
+    grid, tables = _grid(header), header["tables"]
+    stack, columns = Stack(compressed.words), []
+    for table in tables:
+        counts = np.asarray(table["counts"], dtype=np.float64)
+        columns.append(stack.pop(counts, header["rows"]).astype(np.int64) + table["low"])
+    if stack.bits():
+        raise DataError(f"{stack.bits()} bits are left after {header['rows']} rows; take another copy of the file")
+    cells = torch.from_numpy(np.stack(columns, axis=1))
+    return _decoded(model, grid, cells)
+
+
+def quantised(model: nn.Module, x: Float[Tensor, "batch *event"], grid: Grid) -> Float[Tensor, "batch *event"]:
+    """x' of each row, without the entropy coder."""
+    with evaluating(model):
+        cells = grid.cells(by_rows(_encoder(model).encode, x))
+    return _decoded(model, grid, cells)
+
+
+def _decoded(model: nn.Module, grid: Grid, cells: Int[Tensor, "batch latent"]) -> Tensor:
+    dtype = next(model.parameters()).dtype
+    with evaluating(model):
+        return by_rows(_decoder(model).decode, grid.middles(cells).to(dtype))
+
+
+def _table(latent: int, column: Int[np.ndarray, " rows"]) -> dict[str, Any]:
+    low, high = (int(column.min()), int(column.max())) if len(column) else (0, 0)
+    if high - low >= MOST_CELLS:
+        raise DataError(
+            f"latent {latent} takes cells {low} to {high}, more than {MOST_CELLS}: "
+            f"give a larger step, or leave out the row that lies so far from the others"
+        )
+    counts = np.bincount(column - low, minlength=1) if len(column) else np.ones(1, dtype=np.int64)
+    return {"low": low, "counts": counts.tolist()}
+
+
+def _grid(header: dict[str, Any]) -> Grid:
+    """The header's grid and tables, once they fit one another. Raises DataError where they do not."""
+    try:
+        grid = Grid(*(torch.tensor(header[key], dtype=torch.float64) for key in ("middle", "step")))
+        sizes = {len(grid.middle), len(grid.step), len(header["tables"])}
+        is_sound = len(sizes) == 1 and all(
+            isinstance(table["low"], int) and table["counts"] and min(table["counts"]) >= 0 and max(table["counts"]) > 0
+            for table in header["tables"]
+        )
+    except (TypeError, ValueError, KeyError, RuntimeError):
+        is_sound = False
+    if not is_sound:
+        raise DataError("header of the compressed rows: middle, step and tables do not fit one another")
+    return grid
+
+
+def _encoder(model: nn.Module) -> Encoder:
+    if not isinstance(model, Encoder):
+        raise DataError(f"{type(model).__name__} has no encoder to compress by; use an autoencoder, a VAE or a flow")
+    return model
+
+
+def _decoder(model: nn.Module) -> Decoder:
+    if not isinstance(model, Decoder):
+        raise DataError(f"{type(model).__name__} has no decoder to decompress by; use an autoencoder, a VAE or a flow")
+    return model

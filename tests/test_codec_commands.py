@@ -1,0 +1,83 @@
+"""compress and decompress as commands: an array comes back as it was, a wrong word is one line."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from gen_models import checkpoint
+from gen_models.build import build_model
+from gen_models.checkpoint import load_model
+from gen_models.errors import GenModelsError
+from pipelines import codec
+from tests.models import TINY_VQ
+
+DATA = {"event_shape": [1, 8, 8], "levels": 17}
+VAE = {"_target_": "gen_models.autoencoders.vae.VAE", **DATA, "latent": 3, "hidden": [8], "sigma": 0.2}
+VQ_VAE = {"_target_": "gen_models.autoencoders.vq_vae.VQVAE", **DATA, **TINY_VQ}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two checkpoints and twenty digits, in the types that people store them in."""
+    for name, spec in (("vae", VAE), ("vq_vae", VQ_VAE)):
+        checkpoint.save_model(tmp_path / name, spec, build_model(spec, seed=0))
+    digits = load_digits().images[:20].astype(np.uint8)
+    np.save(tmp_path / "images.npy", digits[:, None])
+    np.save(tmp_path / "flat.npy", digits.reshape(20, 64).astype(np.float64))
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["images", "flat"])
+def test_an_array_comes_back_in_its_type_and_shape(folder, name, capsys):
+    codec.main([f"{folder}/vae", f"{folder}/{name}.npy", "--output", f"{folder}/rows.gmc"])
+    said = capsys.readouterr().out
+    assert "20 rows by bits_back" in said and "one PNG" in said and "net" in said
+    codec.decompress([f"{folder}/vae", f"{folder}/rows.gmc", "--output", f"{folder}/back.npy"])
+    assert (folder / "back.npy").read_bytes() == (folder / f"{name}.npy").read_bytes()
+
+
+@pytest.mark.parametrize("options", [[], ["--table", "prior"], ["--method", "latents", "--step", "0.5"]])
+def test_what_is_lost_is_the_models_and_is_said(folder, options, capsys):
+    codec.main([f"{folder}/vq_vae", f"{folder}/images.npy", "--output", f"{folder}/rows.gmc", *options])
+    assert "squared error" in capsys.readouterr().out
+    codec.decompress([f"{folder}/vq_vae", f"{folder}/rows.gmc", "--output", f"{folder}/back.npy"])
+    back = torch.from_numpy(np.load(folder / "back.npy"))
+    assert back.shape == (20, 1, 8, 8)
+    if "latents" not in options:
+        x = torch.from_numpy(np.load(folder / "images.npy")).float()
+        assert torch.equal(back, load_model(folder / "vq_vae").reconstruct(x))
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("compress vae images.npy --output rows.gmc --method bitsback", "did you mean 'bits_back'"),
+        ("compress vae images.npy --output rows.gmc --method codes", "VAE has no codes"),
+        ("compress vq_vae images.npy --output rows.gmc --table priors", "'priors' does not exist"),
+        ("compress vae images.npy --output none/rows.gmc", "cannot be written"),
+        ("compress vae none.npy --output rows.gmc", "no such file"),
+        ("compress none images.npy --output rows.gmc", "no checkpoint in that folder"),
+        ("decompress vae images.npy --output back.npy", "not a file of `gen-models compress`"),
+        ("decompress vae rows.gmc --output back.csv", "ends with .npy"),
+        ("decompress vq_vae vae.gmc --output back.npy", "give the checkpoint that compressed them"),
+    ],
+)
+def test_a_wrong_word_is_one_line(folder, command, line):
+    verb, *words = command.split()
+    words = [
+        word if word.startswith("-") or ("." not in word and i > 0) else f"{folder}/{word}"
+        for i, word in enumerate(words)
+    ]
+    if "vae.gmc" in command:
+        codec.main([f"{folder}/vae", f"{folder}/images.npy", "--output", f"{folder}/vae.gmc"])
+    with pytest.raises(GenModelsError) as raised:
+        (codec.main if verb == "compress" else codec.decompress)(words)
+    assert line in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("shape", "levels"), [((3, 1, 8, 8), 17), ((2, 3, 4, 5), 256)])
+def test_a_png_is_of_all_pictures(shape, levels):
+    x = torch.randint(0, levels, shape, generator=torch.Generator().manual_seed(0)).float()
+    assert codec.png_bytes(x, levels) > x.numel() * np.log2(levels) / 8 * 0.9, "noise does not compress"
+    assert codec.png_bytes(x.flatten(1), levels) is None
