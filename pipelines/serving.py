@@ -46,7 +46,17 @@ from gen_models.temperature import at_temperature
 SCORES = ("nll", "neg_elbo", "reconstruction", "critic")  # the model's own likelihood first
 TASKS = ("score", "encode", "decode", "reconstruct", "sample")
 MOST_SAMPLES = 100_000  # of one request
-REQUIREMENTS = ("mlflow", "torch", "numpy", "safetensors", "pyyaml", "jaxtyping", "scipy", "torchdiffeq")
+REQUIREMENTS = (
+    "mlflow",
+    "torch",
+    "numpy",
+    "safetensors",
+    "pyyaml",
+    "jaxtyping",
+    "scipy",
+    "torchdiffeq",
+    "constriction",
+)
 
 
 class Served(PythonModel):
