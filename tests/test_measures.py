@@ -226,7 +226,9 @@ def test_draws_are_as_many_as_asked_and_none_twice(row):
         drawn = measures.draw(model, 23, Noise(0), rows=10)
         assert drawn.shape == (23, *row.data[0])
         assert measures.draw(model, 0, Noise(0)).shape == (0, *row.data[0])
-    if row.data[1] is None:
+    if hasattr(model, "codes"):  # a grid of few codes takes few values: only the same ten again would be a fault
+        assert not torch.equal(drawn[:10], drawn[10:20])
+    elif row.data[1] is None:
         assert len(drawn.unique(dim=0)) == 23
 
 
