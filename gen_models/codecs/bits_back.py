@@ -37,7 +37,7 @@ from gen_models.measures.evaluation import evaluating
 from gen_models.noise import Noise
 
 METHOD = "bits_back"
-LATENT_BITS = 12  # of each latent: narrow beside a posterior of std 0.01; the digits cost the same from 6 to 14
+LATENT_BITS = 12  # of each latent: cells narrow beside a posterior's standard deviation of 0.01
 MOST_LATENT_BITS = 16
 BITS_A_SYMBOL = 24  # that a pop may take, the entropy coder's precision
 
