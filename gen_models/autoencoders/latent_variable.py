@@ -21,9 +21,9 @@ from gen_models.contracts import Loss, Objective
 from gen_models.errors import ConfigError
 from gen_models.layers.arguments import require_choice, require_whole
 from gen_models.layers.binarisation import Binarisation
-from gen_models.layers.coder import ACTIVATIONS, by_vectors, decoder, encoder
+from gen_models.layers.coder import by_vectors, decoder, encoder
 from gen_models.layers.data_scale import DataScale, dimensions
-from gen_models.layers.mlp import mlp
+from gen_models.layers.mlp import ACTIVATIONS, mlp
 from gen_models.noise import Noise
 
 LIKELIHOODS = ("gaussian", "bernoulli")

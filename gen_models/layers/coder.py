@@ -7,7 +7,7 @@ transposed ones. A kernel that the stride divides covers every pixel equally oft
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 from jaxtyping import Float
@@ -16,9 +16,7 @@ from torch import Tensor, nn
 from gen_models.errors import ConfigError
 from gen_models.layers.arguments import require_choice, require_widths
 from gen_models.layers.data_scale import dimensions
-from gen_models.layers.mlp import mlp
-
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"silu": nn.SiLU, "tanh": nn.Tanh}
+from gen_models.layers.mlp import ACTIVATIONS, mlp
 
 
 def encoder(
