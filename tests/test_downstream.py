@@ -20,6 +20,8 @@ from gen_models.errors import ConfigError, DataError
 from gen_models.loader import Batches
 from gen_models.noise import Noise
 from pipelines import cluster, config, detect, evaluate, figures, paths, prepare
+from pipelines.measuring import sampling
+from pipelines.measuring.histogram import bernoulli_log_prob, histogram_log_prob
 from pipelines.portraits import plane
 from pipelines.sources import LOG_DENSITIES
 from pipelines.store import open_data
@@ -31,6 +33,7 @@ RUNS = {
     "vae-digits_normal": ("vae", "autoencoders", "digits_normal"),
     "gmm-digits_normal": ("gmm", "mixtures", "digits_normal"),
     "sn_wgan-two_moons": ("sn_wgan", "adversarial", "two_moons"),
+    "bernoulli_vae-digits": ("bernoulli_vae", "autoencoders", "digits"),
     "gmm-two_moons": ("gmm", "mixtures", "two_moons"),
     "vae-two_moons": ("vae", "autoencoders", "two_moons"),
 }
@@ -82,7 +85,7 @@ def train(key: str, run: config.Run) -> None:
 def here(project, monkeypatch):
     """The project, with forests and starts that take no time; its params.yaml is written anew for each test."""
     monkeypatch.setenv("GEN_MODELS_ROOT", str(project))
-    monkeypatch.setattr(evaluate, "FOREST", {**evaluate.FOREST, "n_estimators": 10})
+    monkeypatch.setattr(sampling, "FOREST", {**sampling.FOREST, "n_estimators": 10})
     monkeypatch.setattr(plane, "GRID", 20)
     monkeypatch.setattr(cluster, "SEEDS", 2)
     monkeypatch.setattr(cluster, "STARTS", 1)
@@ -112,6 +115,10 @@ EXPECTED = {
     "ae-digits": ({"mse", "mse_pca"}, {"interpolation", "latent", "reconstructions"}),
     "vae-digits_normal": (
         {"nats", "nats_error", "nats_iw50", "bits_per_dim_iw50", "mse", "mse_pca"} | BITS | SAMPLES,
+        {"interpolation", "latent", "reconstructions", "samples"},
+    ),
+    "bernoulli_vae-digits": (
+        {"binary_nats", "binary_nats_error", "binary_nats_iw50", "binary_nats_pixels", "mse", "mse_pca"} | SAMPLES,
         {"interpolation", "latent", "reconstructions", "samples"},
     ),
     "sn_wgan-two_moons": (SAMPLES, {"samples"}),
@@ -165,14 +172,24 @@ def test_the_histogram_of_pixels_is_a_model_by_itself(here):
     for pixel in range(64):
         p = (np.bincount(train[:, pixel], minlength=17) + 1) / (len(train) + 17)
         expected += np.log(p[test[:, pixel]]).mean()
-    assert evaluate.histogram_log_prob(trained) == pytest.approx(expected)
+    assert histogram_log_prob(trained) == pytest.approx(expected)
+
+
+def test_independent_binary_pixels_are_a_model_by_itself(here):
+    trained = open_trained(config.params().run("bernoulli_vae-digits"))
+    train, test = (np.asarray(trained.data.x(split), dtype=float).reshape(-1, 64) / 16 for split in ("train", "test"))
+    p = (train.sum(axis=0) + 0.5) / (len(train) + 1)
+    draws = np.random.default_rng(0).random((400, *test.shape)) < test  # y, and log p of it
+    log_p = np.where(draws, np.log(p), np.log1p(-p)).sum(axis=2).mean(axis=1)
+    error = 5 * log_p.std() / np.sqrt(len(log_p))
+    assert bernoulli_log_prob(trained) == pytest.approx(log_p.mean(), abs=error)
 
 
 def test_a_classifier_tells_apart_what_differs_and_guesses_where_nothing_does():
     like = torch.zeros((), dtype=torch.float64)
     a, b = (Noise(0).normal(stream, (300, 2), like) for stream in ("a", "b"))
-    assert abs(evaluate.two_sample_accuracy(a, b, 0) - 0.5) < 0.08
-    assert evaluate.two_sample_accuracy(a, b + 8, 0) > 0.99
+    assert abs(sampling.two_sample_accuracy(a, b, 0) - 0.5) < 0.08
+    assert sampling.two_sample_accuracy(a, b + 8, 0) > 0.99
 
 
 class Parrot(torch.nn.Module):
@@ -188,7 +205,7 @@ class Parrot(torch.nn.Module):
 
 def test_a_sampler_that_repeats_its_training_rows_is_found_out(here):
     run, data = config.params().run("sn_wgan-two_moons"), open_data("two_moons")
-    numbers = evaluate.samples(Trained(run, Parrot(data.rows("train")), data), Noise(0))
+    numbers = sampling.samples(Trained(run, Parrot(data.rows("train")), data), Noise(0))
     assert numbers["memorisation"] == 0.0
     assert abs(numbers["c2st_accuracy"] - 0.5) < 0.1  # which the two-sample test cannot see
 

@@ -74,6 +74,16 @@ COLUMNS = (
         is_likelihood=True, coarser="nats_error",
     ),
     Column(
+        "binary_nats", f"{MINUS}log p of ink", "nats per row", "lower",
+        "The negative ELBO of pixels drawn by their grey, y ~ Bernoulli(x / (levels - 1)), ± its standard error: for "
+        "models of binary pixels, not to be compared with densities of the levels. Beside it independent pixels.",
+        4, error="binary_nats_error", reference=("binary_nats_pixels", "pixels"), is_likelihood=True,
+    ),
+    Column(
+        "binary_nats_iw50", f"{MINUS}log p of ink, K = 50", "nats per row", "lower", f"The same by {IMPORTANCE}.", 4,
+        is_likelihood=True, coarser="binary_nats_error",
+    ),
+    Column(
         "gap_nats", "gap to the truth", "nats per row", "lower",
         f"{MINUS}log p of the model less that of the true density on the same rows: an estimate of KL(truth, model).",
         4, is_likelihood=True, headline="nearest to the true density",
