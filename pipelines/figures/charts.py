@@ -1,0 +1,122 @@
+"""Charts of results: ROC curves, the trials of a sweep, metrics by step."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from pipelines.figures.style import COLOURS, DASHES, GREY, STYLE, Target, heading, panels_of, save
+
+
+def roc(panels: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], to: Target) -> None:
+    """One panel a data set: {data: {curve: (false-positive rates, true-positive rates)}}."""
+    with matplotlib.rc_context(STYLE):
+        figure, drawn = panels_of(len(panels), columns=1, size=(7.4, 3.9))
+        for axes, (name, lines) in zip(drawn, panels.items(), strict=True):
+            axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (2, 2)))
+            for k, (label, (false, true)) in enumerate(lines.items()):
+                look: dict[str, Any] = {
+                    "color": COLOURS[k % len(COLOURS)],
+                    "linestyle": DASHES[(k // len(COLOURS)) % len(DASHES)],
+                }
+                axes.plot(false, true, label=label, **look)
+            axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), title=name)
+            axes.set(xlabel="false-positive rate", ylabel="true-positive rate")
+            axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, title="area under the curve")
+        save(figure, to)
+
+
+def trials(
+    rows: Sequence[Mapping[str, Any]], metric: str, best: int, to: Target, *, front: Mapping[str, str] | None = None
+) -> None:
+    """The metric of each trial against each swept key, the best in colour; a last panel is the rate-distortion front.
+
+    rows: {trial, override: {key: value}, value, metrics: {name: number}}; trials without a finite value are left out.
+    front: {rate: name, distortion: name} of metrics, or None.
+    """
+    kept = [row for row in rows if row["value"] is not None and np.isfinite(row["value"])]
+    values = np.array([row["value"] for row in kept], dtype=float)
+    chosen = next((k for k, row in enumerate(kept) if row["trial"] == best), None)
+    keys = sorted({key for row in rows for key in row["override"]}) or ["trial"]
+    count = len(keys) + (front is not None)
+    with matplotlib.rc_context(STYLE):
+        figure, panels = panels_of(count, columns=min(3, count), size=(3.7, 3.0))
+        for axes, key in zip(panels, keys, strict=False):
+            places = _places(axes, [row["override"].get(key, row["trial"]) for row in kept])
+            axes.scatter(places, values, s=24, color=GREY, linewidths=0)
+            if chosen is not None:
+                axes.scatter(places[chosen], values[chosen], s=60, color=COLOURS[3], zorder=3)
+                at = (places[chosen], values[chosen])
+                note = axes.annotate(f"{values[chosen]:.4g}", at, xytext=(6, 6), textcoords="offset points")
+                note.set_in_layout(False)
+            axes.margins(x=0.14, y=0.1)
+            axes.set(xlabel=key, ylabel=f"validation {metric}")
+        if front is not None:
+            names = (front["rate"], front["distortion"])
+            points = [[_held_out(row["metrics"], name) for name in names] for row in kept]
+            labels = [_setting(row["override"], ("beta", "sigma")) for row in kept]
+            _draw_front(panels[-1], np.array(points, dtype=float).reshape(-1, 2), labels, names)
+        figure.suptitle(
+            f"{len(rows)} trials, validation {metric}, lower is better", x=0.01, ha="left", weight="bold", fontsize=10
+        )
+        save(figure, to)
+
+
+def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], to: Target, *, title: str = "") -> None:
+    """Small panels, one a name: {"likelihood.nats": (steps, values)}."""
+    with matplotlib.rc_context(STYLE):
+        figure, panels = panels_of(len(lines), columns=min(3, len(lines)), size=(3.3, 2.4))
+        for axes, (name, (steps, values)) in zip(panels, lines.items(), strict=True):
+            axes.plot(steps, values, color=COLOURS[0], marker="o" if len(steps) < 30 else None, markersize=3)
+            axes.set(xlabel="step (minibatches)", title=name)
+        if title:
+            heading(figure, title)
+        save(figure, to)
+
+
+def _draw_front(axes: Axes, points: np.ndarray, labels: Sequence[str], axis_labels: tuple[str, str]) -> None:
+    best = np.array([not np.any((points <= p).all(axis=1) & (points < p).any(axis=1)) for p in points], dtype=bool)
+    on_front = points[best][np.argsort(points[best, 0])]
+    axes.plot(on_front[:, 0], on_front[:, 1], marker="o", markersize=5, color=COLOURS[0], label="front")
+    if not best.all():
+        axes.scatter(points[~best, 0], points[~best, 1], s=24, color=GREY, linewidths=0, label="beaten in both")
+        axes.legend()
+    spread = np.maximum(np.ptp(points, axis=0), 1e-12) if len(points) else 1.0
+    written: list[np.ndarray] = []
+    for k in np.flatnonzero(best)[np.argsort(points[best, 0])]:
+        # a label on another's place helps nobody: trials.json has them all
+        if all(np.abs((points[k] - other) / spread)[1] > 0.055 for other in written):
+            written.append(points[k])
+            note = axes.annotate(labels[k], points[k], xytext=(6, 4), textcoords="offset points", fontsize=7)
+            note.set_in_layout(False)
+    axes.margins(x=0.2, y=0.12)
+    axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1])
+
+
+def _held_out(metrics: Mapping[str, float], name: str) -> float:
+    """A metric on validation data where it was taken there, else in training."""
+    return metrics.get(f"validation.{name}", metrics.get(name, float("nan")))
+
+
+def _setting(override: Mapping[str, Any], names: Sequence[str]) -> str:
+    """What of a setting belongs beside a point: "beta 2, sigma 0.1"."""
+    short = {key.rpartition(".")[2]: value for key, value in override.items()}
+    return ", ".join(f"{name} {short[name]:.2g}" for name in names if name in short)
+
+
+def _places(axes: Axes, raw: Sequence[object]) -> np.ndarray:
+    """Where values of a swept key stand on the x axis: numbers (on a log scale if they span factors), or names."""
+    if raw and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in raw):
+        numbers = np.array(raw, dtype=float)
+        if numbers.min() > 0 and numbers.max() / numbers.min() >= 5:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        return numbers
+    names = sorted({str(value) for value in raw})
+    axes.set_xticks(range(len(names)), names)
+    return np.array([names.index(str(value)) for value in raw], dtype=float)
