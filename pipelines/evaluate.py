@@ -13,6 +13,7 @@ from gen_models import checkpoint
 from gen_models.measures import evaluating
 from gen_models.noise import Noise
 from pipelines import config, measuring, paths, portraits
+from pipelines.measuring.collapse import collapse
 from pipelines.measuring.histogram import histogram_log_prob as histogram_log_prob
 from pipelines.stage import argument, produce, run
 from pipelines.trained import Trained, open_trained
@@ -33,6 +34,8 @@ def main(argv: list[str]) -> None:
         f"{line.key}: "
         + ", ".join(f"{name} {value:.4g}" for name, value in numbers.items() if isinstance(value, float))
     )
+    for sentence in collapse({name: value for name, value in numbers.items() if isinstance(value, float)}):
+        print(f"{line.key}: warning: {sentence}")
 
 
 def origin(trained: Trained) -> dict[str, int | str]:

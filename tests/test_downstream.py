@@ -109,19 +109,23 @@ ORIGIN = {"rows", "dims", "data_sha256", "checkpoint_sha256"}
 SAMPLES = {
     "mmd2", "mmd2_floor", "c2st_accuracy", "c2st_accuracy_error", "c2st_accuracy_floor",
     "sample_distance", "test_distance", "memorisation",
+    *(name + end for name in ("precision", "recall", "density", "coverage") for end in ("", "_floor")),
 }  # fmt: skip
+IMAGES = {"frechet", "frechet_floor", "feature_accuracy"}
 BITS = {"bits_per_dim", "bits_per_dim_histogram"}
 EXPECTED = {
     "ae-digits": ({"mse", "mse_pca"}, {"interpolation", "latent", "reconstructions"}),
     "vae-digits_normal": (
-        {"nats", "nats_error", "nats_iw50", "bits_per_dim_iw50", "mse", "mse_pca"} | BITS | SAMPLES,
+        {"nats", "nats_error", "nats_iw50", "bits_per_dim_iw50", "mse", "mse_pca"} | BITS | SAMPLES | IMAGES,
         {"interpolation", "latent", "reconstructions", "samples"},
     ),
     "bernoulli_vae-digits": (
-        {"binary_nats", "binary_nats_error", "binary_nats_iw50", "binary_nats_pixels", "mse", "mse_pca"} | SAMPLES,
+        {"binary_nats", "binary_nats_error", "binary_nats_iw50", "binary_nats_pixels", "mse", "mse_pca"}
+        | SAMPLES
+        | IMAGES,
         {"interpolation", "latent", "reconstructions", "samples"},
     ),
-    "sn_wgan-two_moons": (SAMPLES, {"samples"}),
+    "sn_wgan-two_moons": (SAMPLES | {"critic_wasserstein", "critic_wasserstein_floor"}, {"samples"}),
     "gmm-two_moons": (
         {"nats", "nats_error", "truth_nats", "gap_nats"} | SAMPLES,
         {"density", "latent", "samples"},

@@ -35,7 +35,10 @@ PROMISES = {
     "density": {"nats", "nats_error"},
     "bound": {"nats", "nats_error", "nats_iw50"},
     "reconstructor": {"mse"},
-    "sampler": {"mmd2", "mmd2_floor", "c2st_accuracy", "c2st_accuracy_floor", "memorisation"},
+    "sampler": {
+        *("mmd2", "mmd2_floor", "c2st_accuracy", "c2st_accuracy_floor", "memorisation"),
+        *("precision", "recall", "density", "coverage", "recall_floor", "coverage_floor"),
+    },
 }
 SCORES = {"density": "nll", "bound": "neg_elbo", "reconstructor": "reconstruction", "critic": "critic"}
 
@@ -130,6 +133,8 @@ def test_a_model_is_evaluated_as_its_capabilities_promise(graph, model):
         elif {"density", "bound"} & set(line.offers):
             promised |= {"bits_per_dim"} if line.levels else set()
             promised |= {"gap_nats"} if line.data in LOG_DENSITIES else set()
+        if "sampler" in line.offers and len(line.event_shape) == 3:
+            promised |= {"frechet", "frechet_floor"}
         assert promised <= set(numbers), line.key
         assert all(math.isfinite(numbers[name]) for name in promised), line.key
         assert {path.stem for path in folder.glob("*.png")} >= pictures_of(line), line.key

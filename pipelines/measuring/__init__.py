@@ -2,6 +2,8 @@
 
 from gen_models.noise import Noise
 from pipelines.measuring.densities import likelihood
+from pipelines.measuring.fidelity import fidelity
+from pipelines.measuring.games import games
 from pipelines.measuring.reconstructions import reconstruction
 from pipelines.measuring.sampling import samples
 from pipelines.trained import Trained
@@ -9,4 +11,10 @@ from pipelines.trained import Trained
 
 def numbers(trained: Trained, noise: Noise) -> dict[str, float]:
     """{metric: value}: all that apply, as the files of this package explain them."""
-    return {**likelihood(trained, noise), **reconstruction(trained), **samples(trained, noise)}
+    return {
+        **likelihood(trained, noise),
+        **reconstruction(trained),
+        **samples(trained, noise),
+        **fidelity(trained, noise),
+        **games(trained, noise),
+    }

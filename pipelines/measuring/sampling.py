@@ -8,6 +8,7 @@ sample_distance, test_distance, memorisation   median distance to the nearest tr
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,17 +26,22 @@ FOREST = {"n_estimators": 200, "min_samples_leaf": 3, "n_jobs": 1}
 FOLDS = 5
 
 
+class Sides(NamedTuple):
+    """As many rows of each on the unit scale: the model's draws, training rows, test rows."""
+
+    fake: Tensor
+    train: Tensor
+    test: Tensor
+
+
 def samples(trained: Trained, noise: Noise) -> dict[str, float]:
     """Samples against test rows, and training rows against test rows: what no sampler can be better than."""
     model = trained.model
     if not isinstance(model, Sampler):
         return {}
-    train, test = trained.units(trained.normal("train")), trained.units(trained.normal("test"))
-    n = min(TWO_SAMPLE_ROWS, len(train), len(test))
-    some_train, some_test = (
-        rows[noise.permutation(f"evaluate/{name}", len(rows))[:n]] for name, rows in (("train", train), ("test", test))
-    )
-    fake = trained.units(draw(model, n, noise).to(test))
+    train = trained.units(trained.normal("train"))
+    fake, some_train, some_test = sides(trained, noise)
+    n = len(fake)
     widths = bandwidths_around(median_bandwidth(train))
     accuracy, floor = (two_sample_accuracy(rows, some_test, noise.seed) for rows in (fake, some_train))
     near, far = (nearest_distances(rows, train).median().item() for rows in (fake, some_test))
@@ -49,6 +55,16 @@ def samples(trained: Trained, noise: Noise) -> dict[str, float]:
         "test_distance": far,
         "memorisation": near / far if far > 0 else math.inf,
     }
+
+
+def sides(trained: Trained, noise: Noise) -> Sides:
+    """The same rows and draws for every number that compares them: TWO_SAMPLE_ROWS, or all if a split has fewer."""
+    train, test = trained.units(trained.normal("train")), trained.units(trained.normal("test"))
+    n = min(TWO_SAMPLE_ROWS, len(train), len(test))
+    some_train, some_test = (
+        rows[noise.permutation(f"evaluate/{name}", len(rows))[:n]] for name, rows in (("train", train), ("test", test))
+    )
+    return Sides(trained.units(draw(trained.model, n, noise).to(test)), some_train, some_test)
 
 
 def two_sample_accuracy(a: Tensor, b: Tensor, seed: int) -> float:

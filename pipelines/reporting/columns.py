@@ -18,6 +18,7 @@ class Column:
     scale: shown times this; decimals: at most these, None for three significant digits
     coarser: the error of another column that limits the digits, where it has none of its own
     headline: how the report tells who is best; columns without it are not told
+    is_ranked: whether the numbers of two models compare at all
     """
 
     name: str
@@ -33,6 +34,7 @@ class Column:
     is_likelihood: bool = False
     headline: str = ""
     coarser: str = ""
+    is_ranked: bool = True
 
     @property
     def digits_of(self) -> str:
@@ -113,6 +115,59 @@ COLUMNS = (
         "Median distance of samples to the nearest training row over that of test rows. Far below 1 the model repeats "
         "what it was shown; far above 1 its samples lie off the data.",
         2,
+    ),
+    Column(
+        "precision", "precision", "share of samples", "higher",
+        "Samples within the ball of a test row, which reaches to its fifth nearest test row (Kynkaanniemi et al., "
+        "2019): do samples look like data? The floors of this and the next three are those of training rows.",
+        reference=("precision_floor", "floor"),
+    ),
+    Column(
+        "recall", "recall", "share of rows", "higher",
+        "Test rows within the ball of a sample: are all of the data among the samples? Stray samples have large balls "
+        "and make it too large.",
+        reference=("recall_floor", "floor"),
+    ),
+    Column(
+        "density", "density", "rows per 5", "higher",
+        "How many test rows' balls hold a sample, over 5 (Naeem et al., 2020): precision that minds stray rows less. "
+        "Near 1 for perfect samples; above it they crowd where data are dense.",
+        2, reference=("density_floor", "floor"),
+    ),
+    Column(
+        "coverage", "coverage", "share of rows", "higher",
+        "Test rows whose ball holds a sample: recall that minds stray samples less.",
+        reference=("coverage_floor", "floor"), headline="samples nearest to all of the data",
+    ),
+    Column(
+        "frechet", "Fréchet", "squared feature distance", "lower",
+        "The Fréchet distance between samples and test rows (Heusel et al., 2017), of "
+        "the features of a small classifier of these training rows: not the published FID, and no data sets compare. "
+        "The floor is that of training rows, with as many of each.",
+        None, reference=("frechet_floor", "floor"),
+    ),
+    Column(
+        "modes", "modes", "of the known ones", "higher",
+        "Modes of a known mixture that hold 20 of 2,500 samples within 3 standard deviations.",
+        0, reference=("modes_known", "of"),
+    ),
+    Column(
+        "high_quality", "high quality", "share of samples", "higher",
+        "Samples within 3 standard deviations of a mode (Lin et al., 2018); the floor is that of training rows.",
+        reference=("high_quality_floor", "floor"),
+    ),
+    Column(
+        "critic_accuracy", "critic's accuracy", "share of rows", 0.5,
+        "How many test rows and samples the model's own critic puts on the right side: 0.5 where it can only guess. "
+        "Each model has a critic of its own, so no two models compare.",
+        is_ranked=False,
+    ),
+    Column(
+        "critic_wasserstein", "critic's W", "networks' units", "lower",
+        "E T(test rows) less E T(samples) of the model's own critic T: at most the Wasserstein distance where T is "
+        "1-Lipschitz, and less where T is weak, so no two models compare. The floor has training rows in place of "
+        "samples: away from 0, the critic knows its training rows by heart.",
+        reference=("critic_wasserstein_floor", "floor"), is_ranked=False,
     ),
     Column(
         "auroc", "AUROC", "probability", "higher",

@@ -52,7 +52,7 @@ def table(results: Results, data: str) -> Table:
         if not values and all(column.name not in run.not_finite for run in runs.values()):
             continue
         columns.append(column)
-        best[column.name] = best_of(values, column.better)
+        best[column.name] = best_of(values, column.better) if column.is_ranked else []
         decimals = _decimals(column, list(numbers.values()))
         for key, run in runs.items():
             rows[key][column.name] = _cell(column, run, numbers[key], on_levels, key in best[column.name], decimals)

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pipelines.measuring.collapse import collapse
 from pipelines.reporting import comparisons, leaderboard, pictures
 from pipelines.reporting.columns import COLUMNS, MINUS
 from pipelines.reporting.leaderboard import Cell, Table, decimal
@@ -42,6 +43,7 @@ def page(found: Results) -> str:
         summary=summary(found),
         findings=findings(tables),
         tables=tables,
+        collapsed={key: told for key, run in found.runs.items() if (told := collapse(run.metrics))},
         columns=[c for c in COLUMNS if any(c in table.columns for table in tables.values())],
         galleries={data: pictures.gallery(found, data) for data in tables},
         detection={data: comparisons.detection(found, data) for data in tables if found.scores_on(data)},

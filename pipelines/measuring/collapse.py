@@ -1,0 +1,33 @@
+"""A sampler that collapsed, noticed in the numbers of evaluate and said in a sentence.
+
+A game that is lost still ends with finite losses: the generator makes a part of the data well and the rest not at all.
+"""
+
+import math
+from collections.abc import Mapping
+
+from gen_models.measures.modes import LEAST, SAMPLES
+
+LEAST_SHARE = 0.5  # of what training rows reach against test rows; at half of it a mode in two is not there
+LEAST_MEMORISATION = 0.5  # test rows lie twice as far from the training rows as samples do
+
+
+def collapse(numbers: Mapping[str, float]) -> list[str]:
+    """A sentence for each sign of collapse; none where the numbers say nothing of it."""
+    found = []
+    modes, known = numbers.get("modes", math.nan), numbers.get("modes_known", math.nan)
+    if modes < known:
+        share = numbers.get("high_quality", math.nan)
+        found.append(
+            f"{modes:.0f} of {known:.0f} modes reached, each by {LEAST} of {SAMPLES:,} samples within 3 standard "
+            f"deviations; {share:.0%} of the samples are as near to any"
+        )
+    for name, what in (("recall", "test rows among the samples"), ("coverage", "test rows with a sample near them")):
+        value, floor = numbers.get(name, math.nan), numbers.get(f"{name}_floor", math.nan)
+        if value < LEAST_SHARE * floor:
+            found.append(f"{name} {value:.2f}, where training rows have {floor:.2f}: too few {what}")
+    if (ratio := numbers.get("memorisation", math.nan)) < LEAST_MEMORISATION:
+        found.append(
+            f"memorisation {ratio:.2f}: samples repeat training rows, or come from the densest part of the data alone"
+        )
+    return found
