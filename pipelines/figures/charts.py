@@ -10,6 +10,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from pipelines.figures.style import COLOURS, DASHES, GREY, STYLE, Target, heading, panels_of, save
 
+TENFOLD = 10.0  # from here on a metric of trials is seen on a log scale
+
 
 def roc(panels: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], to: Target) -> None:
     """One panel a data set: {data: {curve: (false-positive rates, true-positive rates)}}."""
@@ -43,8 +45,10 @@ def trials(
     keys = sorted({key for row in rows for key in row["override"]}) or ["trial"]
     count = len(keys) + (front is not None)
     with matplotlib.rc_context(STYLE):
-        figure, panels = panels_of(count, columns=min(3, count), size=(3.7, 3.0))
+        figure, panels = panels_of(count, columns=2 if count == 4 else min(3, count), size=(3.7, 3.0))
         for axes, key in zip(panels, keys, strict=False):
+            if len(values) and values.min() > 0 and values.max() / values.min() >= TENFOLD:
+                _logarithmic(axes, "y")  # one trial far off must not lay the rest on a line
             places = _places(axes, [row["override"].get(key, row["trial"]) for row in kept])
             axes.scatter(places, values, s=24, color=GREY, linewidths=0)
             if chosen is not None:
@@ -112,11 +116,17 @@ def _places(axes: Axes, raw: Sequence[object]) -> np.ndarray:
     if raw and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in raw):
         numbers = np.array(raw, dtype=float)
         if numbers.min() > 0 and numbers.max() / numbers.min() >= 5:
-            axes.set_xscale("log")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axes.xaxis.set_minor_formatter(NullFormatter())
+            _logarithmic(axes, "x")
         return numbers
     names = sorted({str(value) for value in raw})
     axes.set_xticks(range(len(names)), names)
     return np.array([names.index(str(value)) for value in raw], dtype=float)
+
+
+def _logarithmic(axes: Axes, which: str) -> None:
+    """A log scale of x or y whose ticks are read as numbers: 0.1, 0.2, 0.5, 1."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
