@@ -15,6 +15,7 @@ from gen_models.noise import Noise
 from pipelines import config, measuring, paths, portraits
 from pipelines.measuring.collapse import collapse
 from pipelines.measuring.histogram import histogram_log_prob as histogram_log_prob
+from pipelines.portraits import training
 from pipelines.stage import argument, produce, run
 from pipelines.trained import Trained, open_trained
 
@@ -30,6 +31,7 @@ def main(argv: list[str]) -> None:
             numbers = origin(trained) | measuring.numbers(trained, noise)
             (folder / "metrics.json").write_text(json.dumps(numbers, indent=1) + "\n")
             portraits.pictures(trained, noise, folder)
+        training.animation(trained, folder / "training.gif")
     print(
         f"{line.key}: "
         + ", ".join(f"{name} {value:.4g}" for name, value in numbers.items() if isinstance(value, float))

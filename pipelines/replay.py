@@ -98,7 +98,7 @@ def _log_evaluation(stored: tracking.Run, run: str, facts: dict[str, Any]) -> in
     if not (folder / "metrics.json").is_file():
         return 0
     metrics = numbers_in(evaluation_of(run))
-    for picture in sorted(folder.glob("*.png")):
+    for picture in sorted((*folder.glob("*.png"), *folder.glob("*.gif"))):
         stored.log_file(picture, "evaluate")
     return stored.log_result(int(facts["steps"]), {f"evaluate.{name}": value for name, value in metrics.items()})
 

@@ -89,6 +89,7 @@ def finish(
     }  # fmt: skip
     (evaluated / "metrics.json").write_text(json.dumps(numbers))
     (evaluated / "samples.png").write_bytes(b"\x89PNG")
+    (evaluated / "training.gif").write_bytes(b"GIF89a;")
     return lineage
 
 

@@ -214,6 +214,16 @@ def test_a_sampler_that_repeats_its_training_rows_is_found_out(here):
     assert abs(numbers["c2st_accuracy"] - 0.5) < 0.1  # which the two-sample test cannot see
 
 
+def test_the_samples_that_a_training_kept_become_an_animation(here):
+    folder = paths.out("train", "sn_wgan-two_moons", "samples")
+    folder.mkdir()
+    for step in (0, 30, 60):
+        np.save(folder / f"step_{step:08d}.npy", np.full((64, 2), step / 60, dtype=np.float32))
+    evaluate.main(["sn_wgan-two_moons"])
+    shutil.rmtree(folder)
+    assert paths.out("evaluate", "sn_wgan-two_moons", "training.gif").read_bytes().startswith(b"GIF89a")
+
+
 @pytest.mark.parametrize("stage", [evaluate, detect, cluster])
 def test_wrong_arguments_are_one_line(here, stage):
     with pytest.raises((ConfigError, SystemExit)) as caught:

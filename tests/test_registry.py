@@ -187,6 +187,8 @@ class TestReplay:
         assert history(client, first.run_id, "validation/nats") == expected("validation.nats")
         assert client.get_run(first.run_id).data.metrics["evaluate/nats"] == 20.0
         assert {f.path for f in client.list_artifacts(first.run_id)} == {"checkpoint", "evaluate", "images"}
+        shown = {f.path for f in client.list_artifacts(first.run_id, "evaluate")}
+        assert shown == {"evaluate/samples.png", "evaluate/training.gif"}
         assert replay.replay(run) == replay.Replayed(first.run_id, first.experiment_id)
 
     def test_lost_artifacts_come_back(self, project, client, run):

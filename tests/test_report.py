@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 from matplotlib import image
+from PIL import Image
 
 from pipelines import config, report
 from pipelines.reporting import leaderboard, results
@@ -42,6 +43,13 @@ def sha(text: str) -> str:
 def png(shade: float) -> bytes:
     file = BytesIO()
     image.imsave(file, np.full((3, 4, 3), shade), format="png")
+    return file.getvalue()
+
+
+def gif(frames: int) -> bytes:
+    file = BytesIO()
+    shades = [Image.new("L", (5, 3), 40 * k) for k in range(frames)]
+    shades[0].save(file, "GIF", save_all=True, append_images=shades[1:])
     return file.getvalue()
 
 
@@ -128,6 +136,8 @@ def finish(root: Path, key: str, model: str, metrics: dict) -> None:
     write(root, f"evaluate/{key}/metrics.json", {**metrics, **identity})
     for k, name in enumerate(("samples", "reconstructions")):
         write(root, f"evaluate/{key}/{name}.png", png(k / 4))
+    if key == "vae-a":
+        write(root, f"evaluate/{key}/training.gif", gif(3))
     version = {"model": key, "version": 2, "run_id": f"{key}-id {HOSTILE}", "experiment_id": "1"}
     version |= {"aliases": ["candidate", "champion"], "checkpoint_sha256": sha(manifest)}
     write(root, f"register/{key}/version.json", version)
@@ -173,7 +183,8 @@ class TestPage:
         for tag, attributes in page.tags:
             assert tag not in ("script", "link", "iframe", "object", "embed", "base", "form"), tag
             assert not [name for name in attributes if name.startswith("on") or name in ("srcset", "poster", "style")]
-            assert attributes.get("src", "data:").startswith("data:image/png;base64,") or "src" not in attributes
+            kinds = ("data:image/png;base64,", "data:image/gif;base64,")
+            assert attributes.get("src", "data:").startswith(kinds) or "src" not in attributes
             if "href" in attributes:
                 parts = urlsplit(attributes["href"])
                 local = not parts.scheme and not parts.netloc and not parts.path and parts.fragment in ids
@@ -185,9 +196,10 @@ class TestPage:
         from base64 import b64decode
 
         pictures = page.all("img")
-        assert len(pictures) == 2 * len(RUNS) + 1 + 1 + 2 + 1  # of runs, training curves, sweep, detect, clusters
+        assert len(pictures) == 2 * len(RUNS) + 1 + 1 + 1 + 2 + 1  # of runs, curves, animation, sweep, detect, clusters
         for attributes in pictures:
-            height, width = image.imread(BytesIO(b64decode(attributes["src"].partition(",")[2]))).shape[:2]
+            with Image.open(BytesIO(b64decode(attributes["src"].partition(",")[2]))) as picture:
+                width, height = picture.size
             assert (str(width), str(height)) == (attributes["width"], attributes["height"])
             assert attributes["alt"]
         assert page.text.count(sha("data")[:12]) >= len(pictures)
@@ -218,11 +230,32 @@ class TestPage:
         assert "Better than k-means on the data: gmm-a" in text
         assert "Worse than k-means on the data: vae-a" in text
 
+    def test_a_collapse_is_said_beside_the_run(self, project):
+        path = project / "out" / "evaluate" / "vae-a" / "metrics.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"modes": 3.0, "modes_known": 8.0}))
+        report.main([])
+        text = " ".join(Page((project / "reports" / "index.html").read_text()).text.split())
+        assert "Collapse? vae-a: 3 of 8 modes reached" in text
+        assert text.count("Collapse?") == 1
+
+    def test_samples_over_training_move_beside_the_curves(self, page):
+        (moving,) = [attributes for attributes in page.all("img") if attributes["src"].startswith("data:image/gif")]
+        assert moving["alt"] == "Samples over the training of vae-a"
+        assert (moving["width"], moving["height"]) == ("5", "3")
+
     def test_a_number_that_is_not_finite_is_told_and_not_ranked(self, page):
         assert "Not finite: mmd2." in page.text
 
 
 class TestLeaderboard:
+    def test_numbers_that_two_models_cannot_share_are_shown_and_not_ranked(self, project):
+        for key, value in (("vae-a", 0.2), ("gmm-a", 0.1)):
+            path = project / "out" / "evaluate" / key / "metrics.json"
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"critic_wasserstein": value}))
+        table = leaderboard.table(results.read(config.params()), DATA)
+        assert table.rows["gmm-a"]["critic_wasserstein"].text == "0.100"
+        assert table.best["critic_wasserstein"] == []
+
     def test_the_best_of_each_column_follows_its_direction(self, project):
         best = leaderboard.table(results.read(config.params()), DATA).best
         assert best["nats"] == ["realnvp-a"]  # lowest
@@ -310,6 +343,11 @@ class TestMissing:
         path = project / "out" / "evaluate" / "vae-a" / "samples.png"
         path.write_bytes(path.read_bytes()[:-5])
         assert "out/evaluate/vae-a/samples.png" in error_of(project)
+
+    def test_a_torn_animation_is_one_line_that_names_it(self, project):
+        path = project / "out" / "evaluate" / "vae-a" / "training.gif"
+        path.write_bytes(path.read_bytes()[:-5])
+        assert "out/evaluate/vae-a/training.gif: not a whole GIF" in error_of(project)
 
     def test_numbers_of_another_checkpoint_are_refused(self, project):
         write(project, "train/vae-a/checkpoint/manifest.json", "{}")

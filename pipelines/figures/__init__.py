@@ -1,9 +1,10 @@
 """Pictures; the only import of matplotlib.
 
-Each function takes arrays and writes a PNG into a path or an open binary file: the same bytes for the same arrays, with
-no window system, no global state, no date or version in the file.
+Each function takes arrays and writes a PNG into a path or an open binary file, or a GIF where it moves: the same bytes
+for the same arrays, with no window system, no global state, no date or version in the file.
 """
 
+from pipelines.figures.animation import animation
 from pipelines.figures.charts import curves, roc, trials
 from pipelines.figures.images import image_grid, is_image, mosaic, overview, reconstructions, sheet
 from pipelines.figures.line import LineFlow, histogram, line_flows
@@ -12,6 +13,7 @@ from pipelines.figures.samples import draws, step_picture
 
 __all__ = [
     "LineFlow",
+    "animation",
     "classes",
     "curves",
     "density",

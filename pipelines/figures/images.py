@@ -16,8 +16,8 @@ def image_grid(images: np.ndarray, to: Target, *, levels: int | None, columns: i
     image.imsave(to, mosaic(images, levels=levels, columns=columns), format="png", metadata=PLAIN)
 
 
-def mosaic(images: np.ndarray, *, levels: int | None, columns: int = 10) -> np.ndarray:
-    """The same as an array (height, width, 3) of uint8."""
+def mosaic(images: np.ndarray, *, levels: int | None, columns: int = 10, tile_pixels: int = TILE_PIXELS) -> np.ndarray:
+    """The same as an array (height, width, 3) of uint8; small images are enlarged to about `tile_pixels`."""
     tiles = _tiles(images, levels)
     n, height, width, channels = tiles.shape
     columns = max(1, min(columns, n))
@@ -26,7 +26,7 @@ def mosaic(images: np.ndarray, *, levels: int | None, columns: int = 10) -> np.n
     for k, tile in enumerate(tiles):
         top, left = 1 + (k // columns) * (height + 1), 1 + (k % columns) * (width + 1)
         sheet[top : top + height, left : left + width] = tile
-    zoom = max(1, round(TILE_PIXELS / max(height, width)))
+    zoom = max(1, round(tile_pixels / max(height, width)))
     sheet = sheet.repeat(zoom, axis=0).repeat(zoom, axis=1)
     coloured = sheet.repeat(3, axis=2) if channels == 1 else sheet
     return np.ascontiguousarray((255 * coloured).round().astype(np.uint8))

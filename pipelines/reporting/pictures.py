@@ -51,9 +51,12 @@ def picture(
     *,
     is_wide: bool = False,
 ) -> Picture:
-    """A PNG as a data: URI."""
-    size = (int.from_bytes(content[16:20]), int.from_bytes(content[20:24]))  # in the header, after its own length
-    uri = f"data:image/png;base64,{b64encode(content).decode()}"
+    """A PNG or GIF as a data: URI."""
+    if content.startswith(b"GIF"):
+        kind, size = "gif", (int.from_bytes(content[6:8], "little"), int.from_bytes(content[8:10], "little"))
+    else:
+        kind, size = "png", (int.from_bytes(content[16:20]), int.from_bytes(content[20:24]))  # after its length
+    uri = f"data:image/{kind};base64,{b64encode(content).decode()}"
     return Picture(uri, alt, tuple(runs), (data,) if isinstance(data, str) else tuple(data), text, is_wide, size)
 
 
@@ -70,8 +73,11 @@ def gallery(found: Results, data: str) -> list[tuple[str, str, list[Picture]]]:
         ]  # fmt: skip
         if shown:
             groups.append((heading, about, shown))
-    if curves := training_curves(runs, data):
-        groups.append(("Training", "The validation metric by step; each model has its own.", [curves]))
+    shown = [curves] if (curves := training_curves(runs, data)) else []
+    shown += training_samples(runs, data)
+    if shown:
+        about = "The validation metric by step, each model has its own; and samples of one noise as training goes on."
+        groups.append(("Training", about, shown))
     return groups
 
 
@@ -87,6 +93,15 @@ def training_curves(runs: list[RunResult], data: str) -> Picture | None:
     file = BytesIO()
     figures.curves(lines, file)
     return picture(file.getvalue(), f"Validation metrics by step on {data}", drawn, data, is_wide=True)
+
+
+def training_samples(runs: list[RunResult], data: str) -> list[Picture]:
+    """A run's samples of one noise over its training."""
+    return [
+        picture(run.animations["training"], f"Samples over the training of {run.line.key}", [run], data)
+        for run in runs
+        if "training" in run.animations
+    ]
 
 
 def detection_pictures(found: Results) -> list[Picture]:

@@ -17,7 +17,10 @@ from gen_models.errors import CheckpointError, GenModelsError
 from pipelines import paths
 from pipelines.config import Params, Run
 
-PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+ENDS = {  # what a whole file of a kind begins and ends with
+    "PNG": (b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"),
+    "GIF": (b"GIF8", b";"),
+}
 BASELINES = {  # of detect, beside the runs
     "pca": "PCA",
     "nearest_neighbours": "nearest neighbours",
@@ -39,7 +42,10 @@ class ResultError(GenModelsError):
 
 @dataclass(frozen=True)
 class RunResult:
-    """A run: `metrics` are evaluate's finite numbers, `history` (step, validation metric) pairs, `pictures` PNGs."""
+    """A run: `metrics` are evaluate's finite numbers, `history` (step, validation metric) pairs.
+
+    `pictures` are PNGs, `animations` GIFs, both by their names.
+    """
 
     line: Run
     lineage: Row
@@ -49,6 +55,7 @@ class RunResult:
     history: tuple[tuple[int, float], ...]
     version: Row
     pictures: Pictures
+    animations: Pictures
 
 
 @dataclass(frozen=True)
@@ -137,6 +144,7 @@ def _run(line: Run, manifest: Row, params: Params) -> RunResult:
         _history(trained / "history.jsonl", f"train@{key}", f"validation.{lineage['metric']}"),
         version,
         _pictures(evaluated, f"evaluate@{key}"),
+        _pictures(evaluated, f"evaluate@{key}", "GIF"),
     )
 
 
@@ -219,17 +227,18 @@ def _digest(folder: Path, stage: str) -> str:
         raise ResultError(f"{_short(folder)}: no finished checkpoint there: run `dvc repro {stage}`") from None
 
 
-def _pictures(folder: Path, stage: str) -> Pictures:
-    return {path.stem: _picture(path, stage) for path in sorted(folder.glob("*.png"))}
+def _pictures(folder: Path, stage: str, kind: str = "PNG") -> Pictures:
+    return {path.stem: _picture(path, stage, kind) for path in sorted(folder.glob(f"*.{kind.lower()}"))}
 
 
-def _picture(path: Path, stage: str) -> bytes:
+def _picture(path: Path, stage: str, kind: str = "PNG") -> bytes:
     try:
         content = path.read_bytes()
     except OSError:
         raise ResultError(f"{_short(path)} is not there: run `dvc repro {stage}`") from None
-    if not (content.startswith(PNG_START) and content.endswith(PNG_END)):
-        raise ResultError(f"{_short(path)}: not a whole PNG: {_again(stage)}")
+    start, end = ENDS[kind]
+    if not (content.startswith(start) and content.endswith(end)):
+        raise ResultError(f"{_short(path)}: not a whole {kind}: {_again(stage)}")
     return content
 
 

@@ -1,0 +1,48 @@
+"""A picture that moves: frames and what is written above each, as a GIF of the same bytes for the same frames."""
+
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from pipelines.figures.style import INK
+
+MOST_BYTES = 300_000
+TRIES = ((64, 24), (32, 16), (16, 8), (8, 4))  # (colours, frames), until it is small enough
+FIRST_MS, FRAME_MS, LAST_MS = 800, 350, 2500
+CAPTION_PIXELS = 16
+
+
+def animation(frames: Mapping[str, np.ndarray], to: Path) -> None:
+    """{caption: (height, width, 3) uint8}, the first and the last always among those shown; it begins again for ever.
+
+    All frames share one palette. Of at most MOST_BYTES, by fewer colours and fewer frames where need be.
+    """
+    captioned = [_captioned(name, frame) for name, frame in frames.items()]
+    content = b""
+    for colours, most in TRIES:
+        chosen = np.unique(np.linspace(0, len(captioned) - 1, min(most, len(captioned))).round().astype(int))
+        content = _gif([captioned[k] for k in chosen], colours)
+        if len(content) <= MOST_BYTES:
+            break
+    to.write_bytes(content)
+
+
+def _captioned(name: str, frame: np.ndarray) -> Image.Image:
+    height, width = frame.shape[:2]
+    canvas = Image.new("RGB", (width, height + CAPTION_PIXELS), "white")
+    canvas.paste(Image.fromarray(frame), (0, CAPTION_PIXELS))
+    ImageDraw.Draw(canvas).text((3, 2), name, fill=INK, font=ImageFont.load_default())
+    return canvas
+
+
+def _gif(frames: list[Image.Image], colours: int) -> bytes:
+    strip = Image.fromarray(np.concatenate([np.asarray(frame) for frame in frames]))
+    palette = strip.quantize(colours, method=Image.Quantize.MEDIANCUT)
+    drawn = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    times = [FIRST_MS, *[FRAME_MS] * (len(drawn) - 2), LAST_MS] if len(drawn) > 1 else [LAST_MS]
+    file = BytesIO()
+    drawn[0].save(file, "GIF", save_all=True, append_images=drawn[1:], duration=times, loop=0)
+    return file.getvalue()
