@@ -23,6 +23,7 @@ TOOLS = {
     "inspect": "PATH: what a file or folder of data holds, and the lines that put it into the graph",
     "add-data": "NAME PATH: write conf/data/NAME.yaml for it",
     "list": "models, data sets, sweeps and runs that there are",
+    "games": "FOLDER: pictures of games of two numbers under each order of play",
     "sync": "bring the MLflow store up to what the graph's outputs describe; rebuilds a lost one",
     "predict": "MODEL[@ALIAS] FILE: score, encode, decode or reconstruct rows with a registered model",
     "sample": "MODEL[@ALIAS]: draw from a registered model",

@@ -10,6 +10,7 @@ from pipelines.figures.images import image_grid, is_image, mosaic, overview, rec
 from pipelines.figures.line import LineFlow, histogram, line_flows
 from pipelines.figures.plane import classes, density, flow_of_the_plane, scatter
 from pipelines.figures.samples import draws, step_picture
+from pipelines.figures.toys import orders_of_play
 
 __all__ = [
     "LineFlow",
@@ -24,6 +25,7 @@ __all__ = [
     "is_image",
     "line_flows",
     "mosaic",
+    "orders_of_play",
     "overview",
     "reconstructions",
     "roc",

@@ -1,44 +1,38 @@
 """The page: templates filled with results, tables, comparisons and pictures.
 
-Autoescape is on: whatever comes from a file is text, never markup. The only addresses are MLflow's on this machine.
+Whatever comes from a file is text, never markup. The only addresses are MLflow's on this machine.
 """
 
 from collections import Counter
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipelines.measuring.collapse import collapse
 from pipelines.reporting import comparisons, leaderboard, pictures
 from pipelines.reporting.columns import COLUMNS, MINUS
 from pipelines.reporting.leaderboard import Cell, Table, decimal
 from pipelines.reporting.results import Results, RunResult, SweepResult
+from pipelines.reporting.templates import environment
 
-TEMPLATES = Path(__file__).parent.with_name("templates")
 MLFLOW = "http://127.0.0.1:5000"  # where `make ui` serves it
 
 
 def page(found: Results) -> str:
     """The page's HTML."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {
+    templates = environment()
+    templates.filters |= {
         "decimal": decimal,
         "setting": setting,
         "significant": significant,
         "short": short,
         "commit": commit,
     }
-    environment.globals |= {"run_page": run_page, "version_page": version_page}
+    templates.globals |= {"run_page": run_page, "version_page": version_page}
     tables = {data: leaderboard.table(found, data) for data in found.data if found.runs_on(data)}
     clusters = {
         data: comparisons.clustering(found, data) for data in tables if leaderboard.clusters_of(found, data, None)
     }
-    return environment.get_template("index.html").render(
+    return templates.get_template("index.html").render(
         found=found,
         summary=summary(found),
         findings=findings(tables),
