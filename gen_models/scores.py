@@ -6,6 +6,8 @@
     critic              -critic(x)                                                         Critic
     latent_mahalanobis  (z - m)' C^+ (z - m), m and C of the training rows' latents        Encoder, unless its
                         latents are the responsibilities of a mixture
+    inversion           min_z |G(z) - y|, network units: a search for each row, so     Game, by `inversion`
+                        asked for apart, where rows are few
 
 s(X) as in Sakurada and Yairi (2014). A score of a row is a function of that row alone: not of its neighbours in
 the batch, nor of the batch's size. The conformal p-value turns any of them into a test of known level.
@@ -20,6 +22,8 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from gen_models.adversarial.game import Game
+from gen_models.adversarial.inversion import invert
 from gen_models.contracts import Bound, Critic, Density, Encoder, Reconstructor
 from gen_models.errors import DataError
 from gen_models.measures.evaluation import by_rows, elbo, evaluating
@@ -29,6 +33,7 @@ from gen_models.noise import Noise
 Scorer = Callable[[Float[Tensor, "batch *event"]], Float[Tensor, " batch"]]
 
 NOISE = Noise(seed=0)
+SEARCH_ROWS = 256  # whose searches go through a generator at once, each with all of its starts
 RELATIVE_VARIANCE = 1e-6  # latent directions below this part of the largest variance are not directions of the data
 
 
@@ -74,6 +79,15 @@ def scorers(
         if not _are_probabilities(z):
             found["latent_mahalanobis"] = _latent_mahalanobis(model, z)
     return {name: _guarded(name, model, score) for name, score in found.items()}
+
+
+def inversion(model: Game, *, noise: Noise = NOISE, starts: int = 4, steps: int = 100) -> Scorer:
+    """How far a row lies from all that the generator can make (adversarial/inversion.py), found by a bounded search."""
+
+    def distance(x: Tensor) -> Tensor:
+        return by_rows(lambda rows: invert(model, rows, noise, starts=starts, steps=steps).distance, x, SEARCH_ROWS)
+
+    return _guarded("inversion", model, distance)
 
 
 def conformal_p(calibration: ArrayLike, scores: ArrayLike) -> np.ndarray:

@@ -35,7 +35,10 @@ def main(argv: list[str]) -> None:
         rows: list[dict[str, Any]] = []
         for line in params.runs.values():
             trained = open_trained(line)
-            if not isinstance(trained.model, Encoder) or classes_of(trained) < 2:
+            if not isinstance(trained.model, Encoder):
+                print(f"{line.key}: no latents to cluster: {line.model} has no encoder")
+                continue
+            if classes_of(trained) < 2:
                 continue
             rows.append(cluster(trained, line.key, "latent", latents(trained), params.seed, folder))
             if not any(row["data"] == line.data and row["space"] == "data" for row in rows):

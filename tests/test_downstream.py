@@ -33,12 +33,17 @@ RUNS = {
     "vae-digits_normal": ("vae", "autoencoders", "digits_normal"),
     "gmm-digits_normal": ("gmm", "mixtures", "digits_normal"),
     "sn_wgan-two_moons": ("sn_wgan", "adversarial", "two_moons"),
+    "sn_wgan-digits_normal": ("sn_wgan", "adversarial", "digits_normal"),
     "bernoulli_vae-digits": ("bernoulli_vae", "autoencoders", "digits"),
     "gmm-two_moons": ("gmm", "mixtures", "two_moons"),
     "vae-two_moons": ("vae", "autoencoders", "two_moons"),
 }
 STEPS = 60
-SCORES = {"vae": {"neg_elbo", "reconstruction", "latent_mahalanobis"}, "gmm": {"nll"}}
+SCORES = {
+    "vae": {"neg_elbo", "reconstruction", "latent_mahalanobis"},
+    "gmm": {"nll"},
+    "sn_wgan": {"critic", "inversion"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +95,7 @@ def here(project, monkeypatch):
     monkeypatch.setattr(cluster, "SEEDS", 2)
     monkeypatch.setattr(cluster, "STARTS", 1)
     monkeypatch.setattr(detect, "TREES", 20)
+    monkeypatch.setattr(detect, "SEARCH", {"starts": 2, "steps": 10})
     write_params(project, RUNS)
     return project
 
@@ -248,12 +254,13 @@ def test_every_score_of_every_run_with_a_held_out_class_and_each_baseline_once(h
         assert 0 <= row["tpr"] <= 1
     assert found.pop("vae-digits_normal") == SCORES["vae"]
     assert found.pop("gmm-digits_normal") == SCORES["gmm"]
+    assert found.pop("sn_wgan-digits_normal") == SCORES["sn_wgan"]
     assert found == {
         "pca": {"reconstruction_16"},
         "nearest_neighbours": {"mean_distance_5"},
         "isolation_forest": {"isolation"},
     }
-    assert len(rows) == 4 + 3
+    assert len(rows) == 6 + 3
     # the level holds on average over calibration splits; one split of n rows spreads as a beta distribution
     normal, calibration = (int(np.sum(open_data("digits_normal").y(split) != 8)) for split in ("test", "calibration"))
     slack = 4 * np.sqrt(0.05 * 0.95 * (1 / normal + 1 / calibration))
@@ -262,6 +269,17 @@ def test_every_score_of_every_run_with_a_held_out_class_and_each_baseline_once(h
     assert set(written) == {"scores.json", "roc.png", "extremes-digits_normal.png"}
     detect.main([])
     assert files(paths.out("detect")) == written
+
+
+def test_a_search_that_would_take_long_is_left_out_in_a_line(here, monkeypatch, capsys):
+    trained = open_trained(config.params().run("sn_wgan-digits_normal"))
+    (row, _), *others = detect.searched(trained, 3)
+    assert (row["score"], others) == ("inversion", [])
+    assert "rows among its samples, 2 starts of 10 steps each: " in capsys.readouterr().out
+    monkeypatch.setattr(detect, "MOST_NUMBERS", 1000)
+    assert detect.searched(trained, 3) == []
+    assert "sn_wgan-digits_normal: no score by inversion: " in capsys.readouterr().out
+    assert detect.searched(open_trained(config.params().run("gmm-digits_normal")), 3) == []
 
 
 def test_runs_that_were_taken_out_are_not_read(here):
@@ -288,8 +306,10 @@ def test_a_held_out_class_without_calibration_rows_says_what_to_write(here):
 # cluster
 
 
-def test_every_encoder_is_clustered_beside_its_data_twice_the_same(here):
+def test_every_encoder_is_clustered_beside_its_data_twice_the_same(here, capsys):
     cluster.main([])
+    said = capsys.readouterr().out
+    assert "sn_wgan-two_moons: no latents to cluster: sn_wgan has no encoder\n" in said
     rows = json.loads(paths.out("cluster", "scores.json").read_text())
     encoders = [key for key, (model, _, _) in RUNS.items() if model != "sn_wgan"]
     assert [row["run"] for row in rows if row["space"] == "latent"] == encoders

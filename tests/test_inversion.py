@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from gen_models import scores
 from gen_models.adversarial.dcgan import DCGAN
 from gen_models.adversarial.gan import GAN
 from gen_models.adversarial.inversion import invert
@@ -68,6 +69,19 @@ def test_an_answer_is_a_function_of_row_and_noise_and_leaves_no_trace():
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())
+
+
+def test_the_score_of_a_row_is_its_distance_and_larger_off_the_range_than_on_it(monkeypatch):
+    model = plane_in_space()
+    on = model.generator(NOISE.normal("truth", (6, 2), like=model.data_scale.scale)).detach()
+    normal = torch.linalg.cross(*model.generator[0].weight.detach().T)
+    x = torch.cat([on, on + 2 * normal / normal.norm()])
+    monkeypatch.setattr(scores, "SEARCH_ROWS", 5)
+    found = scores.inversion(model, noise=NOISE, steps=300)(x)
+    assert found[:6].max() < 1e-3
+    torch.testing.assert_close(found[6:], torch.full((6,), 2.0).double(), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(found, invert(model, x, NOISE, steps=300).distance, rtol=1e-9, atol=1e-9)
+    assert "inversion" not in scores.scorers(model)  # a search is asked for apart: a served model answers at once
 
 
 def test_what_cannot_be_searched_says_why():

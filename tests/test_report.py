@@ -230,6 +230,7 @@ class TestPage:
         assert "Above PCA, at their best: vae-a" in text
         assert "Better than k-means on the data: gmm-a" in text
         assert "Worse than k-means on the data: vae-a" in text
+        assert "a row has no latents to cluster, and nothing that comes back of it: realnvp-a." in text
 
     def test_a_collapse_is_said_beside_the_run(self, project):
         path = project / "out" / "evaluate" / "vae-a" / "metrics.json"

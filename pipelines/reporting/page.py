@@ -43,6 +43,12 @@ def page(found: Results) -> str:
         detection={data: comparisons.detection(found, data) for data in tables if found.scores_on(data)},
         detection_pictures=pictures.detection_pictures(found),
         clustering=clusters,
+        unclustered={
+            data: [
+                run.line.key for run in found.runs_on(data) if not leaderboard.clusters_of(found, data, run.line.key)
+            ]
+            for data in clusters
+        },
         sheets={data: pictures.clustering_pictures(found, data, comparison) for data, comparison in clusters.items()},
         sweeps=[sweep(found, result) for result in found.sweeps.values()],
     )
