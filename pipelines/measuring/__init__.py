@@ -1,20 +1,22 @@
 """What evaluate measures of a model on the test split, by its capabilities: one file for each kind of number."""
 
+from gen_models.contracts import Sampler
 from gen_models.noise import Noise
 from pipelines.measuring.densities import likelihood
 from pipelines.measuring.fidelity import fidelity
 from pipelines.measuring.games import games
 from pipelines.measuring.reconstructions import reconstruction
-from pipelines.measuring.sampling import samples
+from pipelines.measuring.sampling import samples, sides
 from pipelines.trained import Trained
 
 
 def numbers(trained: Trained, noise: Noise) -> dict[str, float]:
     """{metric: value}: all that apply, as the files of this package explain them."""
+    drawn = sides(trained, noise) if isinstance(trained.model, Sampler) else None  # some models are slow to draw from
     return {
         **likelihood(trained, noise),
         **reconstruction(trained),
-        **samples(trained, noise),
-        **fidelity(trained, noise),
+        **samples(trained, noise, drawn),
+        **fidelity(trained, noise, drawn),
         **games(trained, noise),
     }

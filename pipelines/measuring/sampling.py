@@ -34,13 +34,13 @@ class Sides(NamedTuple):
     test: Tensor
 
 
-def samples(trained: Trained, noise: Noise) -> dict[str, float]:
+def samples(trained: Trained, noise: Noise, drawn: Sides | None = None) -> dict[str, float]:
     """Samples against test rows, and training rows against test rows: what no sampler can be better than."""
     model = trained.model
     if not isinstance(model, Sampler):
         return {}
     train = trained.units(trained.normal("train"))
-    fake, some_train, some_test = sides(trained, noise)
+    fake, some_train, some_test = drawn or sides(trained, noise)
     n = len(fake)
     widths = bandwidths_around(median_bandwidth(train))
     accuracy, floor = (two_sample_accuracy(rows, some_test, noise.seed) for rows in (fake, some_train))
