@@ -120,24 +120,24 @@ COLUMNS = (
         "precision", "precision", "share of samples", "higher",
         "Samples within the ball of a test row, which reaches to its fifth nearest test row (Kynkaanniemi et al., "
         "2019): do samples look like data? Beside this and the next three what training rows reach.",
-        reference=("precision_floor", "training rows"),
+        reference=("precision_floor", "train"),
     ),
     Column(
         "recall", "recall", "share of rows", "higher",
         "Test rows within the ball of a sample: are all of the data among the samples? Stray samples have large balls "
         "and make it too large.",
-        reference=("recall_floor", "training rows"),
+        reference=("recall_floor", "train"),
     ),
     Column(
         "density", "density", "no unit", "higher",
         "How many test rows' balls hold a sample, over 5 (Naeem et al., 2020): precision that minds stray rows less. "
         "Near 1 for perfect samples; above it they crowd where data are dense.",
-        2, reference=("density_floor", "training rows"),
+        2, reference=("density_floor", "train"),
     ),
     Column(
         "coverage", "coverage", "share of rows", "higher",
         "Test rows whose ball holds a sample: recall that minds stray samples less.",
-        reference=("coverage_floor", "training rows"), headline="samples that cover the data best",
+        reference=("coverage_floor", "train"), headline="samples that cover the data best",
     ),
     Column(
         "frechet", "Fréchet", "squared feature distance", "lower",
@@ -154,7 +154,7 @@ COLUMNS = (
     Column(
         "high_quality", "high quality", "share of samples", "higher",
         "Samples within 3 standard deviations of a mode (Lin et al., 2018). Beside it the same of training rows.",
-        reference=("high_quality_floor", "training rows"),
+        reference=("high_quality_floor", "train"),
     ),
     Column(
         "critic_accuracy", "critic's accuracy", "share of rows", 0.5,
