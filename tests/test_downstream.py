@@ -20,7 +20,7 @@ from gen_models.errors import ConfigError, DataError
 from gen_models.loader import Batches
 from gen_models.noise import Noise
 from pipelines import cluster, config, detect, evaluate, figures, paths, prepare
-from pipelines.measuring import sampling
+from pipelines.measuring import annealing, sampling
 from pipelines.measuring.histogram import bernoulli_log_prob, histogram_log_prob
 from pipelines.portraits import plane
 from pipelines.sources import LOG_DENSITIES
@@ -86,6 +86,7 @@ def here(project, monkeypatch):
     """The project, with forests and starts that take no time; its params.yaml is written anew for each test."""
     monkeypatch.setenv("GEN_MODELS_ROOT", str(project))
     monkeypatch.setattr(sampling, "FOREST", {**sampling.FOREST, "n_estimators": 10})
+    monkeypatch.setattr(annealing, "SETTING", {"temperatures": 10, "chains": 2, "leapfrogs": 1})
     monkeypatch.setattr(plane, "GRID", 20)
     monkeypatch.setattr(cluster, "SEEDS", 2)
     monkeypatch.setattr(cluster, "STARTS", 1)
@@ -111,14 +112,19 @@ SAMPLES = {
     "sample_distance", "test_distance", "memorisation",
 }  # fmt: skip
 BITS = {"bits_per_dim", "bits_per_dim_histogram"}
+AIS = {"nats_ais", "nats_ais_error", "nats_ais_elbo", "nats_ais_iw50", "ais_rows", "ais_accepted"}
+LATENTS = {"latents", "active_latents", "collapsed_latents", "rate_nats"}
 EXPECTED = {
     "ae-digits": ({"mse", "mse_pca"}, {"interpolation", "latent", "reconstructions"}),
     "vae-digits_normal": (
-        {"nats", "nats_error", "nats_iw50", "bits_per_dim_iw50", "mse", "mse_pca"} | BITS | SAMPLES,
+        {"nats", "nats_error", "nats_iw50", "bits_per_dim_iw50", "mse", "mse_pca"} | AIS | LATENTS | BITS | SAMPLES,
         {"interpolation", "latent", "reconstructions", "samples"},
     ),
     "bernoulli_vae-digits": (
-        {"binary_nats", "binary_nats_error", "binary_nats_iw50", "binary_nats_pixels", "mse", "mse_pca"} | SAMPLES,
+        {"binary_nats", "binary_nats_error", "binary_nats_iw50", "binary_nats_pixels", "mse", "mse_pca"}
+        | {f"binary_{name}" if "nats" in name else name for name in AIS}
+        | LATENTS
+        | SAMPLES,
         {"interpolation", "latent", "reconstructions", "samples"},
     ),
     "sn_wgan-two_moons": (SAMPLES, {"samples"}),
@@ -127,7 +133,7 @@ EXPECTED = {
         {"density", "latent", "samples"},
     ),
     "vae-two_moons": (
-        {"nats", "nats_error", "nats_iw50", "truth_nats", "gap_nats", "mse"} | SAMPLES,
+        {"nats", "nats_error", "nats_iw50", "truth_nats", "gap_nats", "mse"} | AIS | LATENTS | SAMPLES,
         {"density", "latent", "samples"},
     ),
 }
@@ -140,7 +146,8 @@ def test_a_run_gets_the_numbers_and_pictures_of_its_capabilities_twice_the_same(
     assert set(numbers) - ORIGIN - {"mse_pca"} == names - {"mse_pca"}
     assert all(np.isfinite(numbers[name]) for name in set(numbers) - {"data_sha256", "checkpoint_sha256"})
     written = files(paths.out("evaluate", key))
-    assert set(written) == {"metrics.json"} | {f"{name}.png" for name in pictures}
+    told = {"latents.json"} if "vae" in key else set()
+    assert set(written) == {"metrics.json"} | told | {f"{name}.png" for name in pictures}
     torch.manual_seed(1)  # global generators have no say
     np.random.seed(1)
     evaluate.main([key])

@@ -125,6 +125,7 @@ def test_a_model_is_evaluated_as_its_capabilities_promise(graph, model):
         folder = graph.folder / "out" / "evaluate" / line.key
         numbers = read(folder / "metrics.json")
         promised = set().union(*(PROMISES.get(name, set()) for name in line.offers))
+        promised |= {"rate_nats"} if "bound" in line.offers else set()
         if "bernoulli" in str(config.compose(line.model, line.data, "tiny")["model"].get("likelihood")):
             promised = {"binary_nats", "binary_nats_pixels"} | promised - PROMISES["bound"]
         elif {"density", "bound"} & set(line.offers):
