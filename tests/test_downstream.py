@@ -114,18 +114,19 @@ SAMPLES = {
 BITS = {"bits_per_dim", "bits_per_dim_histogram"}
 AIS = {"nats_ais", "nats_ais_error", "nats_ais_elbo", "nats_ais_iw50", "ais_rows", "ais_accepted"}
 LATENTS = {"latents", "active_latents", "collapsed_latents", "rate_nats"}
+WALKS = {"traversal", "latent_map", "latent_kl"}
 EXPECTED = {
-    "ae-digits": ({"mse", "mse_pca"}, {"interpolation", "latent", "reconstructions"}),
+    "ae-digits": ({"mse", "mse_pca"}, {"interpolation", "latent", "reconstructions", "traversal"}),
     "vae-digits_normal": (
         {"nats", "nats_error", "nats_iw50", "bits_per_dim_iw50", "mse", "mse_pca"} | AIS | LATENTS | BITS | SAMPLES,
-        {"interpolation", "latent", "reconstructions", "samples"},
+        {"interpolation", "latent", "reconstructions", "samples"} | WALKS,
     ),
     "bernoulli_vae-digits": (
         {"binary_nats", "binary_nats_error", "binary_nats_iw50", "binary_nats_pixels", "mse", "mse_pca"}
         | {f"binary_{name}" if "nats" in name else name for name in AIS}
         | LATENTS
         | SAMPLES,
-        {"interpolation", "latent", "reconstructions", "samples"},
+        {"interpolation", "latent", "reconstructions", "samples"} | WALKS,
     ),
     "sn_wgan-two_moons": (SAMPLES, {"samples"}),
     "gmm-two_moons": (
@@ -134,7 +135,7 @@ EXPECTED = {
     ),
     "vae-two_moons": (
         {"nats", "nats_error", "nats_iw50", "truth_nats", "gap_nats", "mse"} | AIS | LATENTS | SAMPLES,
-        {"density", "latent", "samples"},
+        {"density", "latent", "latent_kl", "samples"},
     ),
 }
 
@@ -317,7 +318,7 @@ def test_pictures_hold_pixels_and_no_date_version_or_text(here):
     numbers_of("vae-digits_normal")
     detect.main([])
     pictures = [*paths.out("evaluate", "vae-digits_normal").glob("*.png"), *paths.out("detect").glob("*.png")]
-    assert len(pictures) == 6
+    assert len(pictures) == 9
     for path in pictures:
         assert set(chunks(path.read_bytes())) <= {b"IHDR", b"pHYs", b"IDAT", b"IEND", b"sBIT"}, path
 

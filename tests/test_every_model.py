@@ -144,6 +144,7 @@ def pictures_of(line: Line) -> set[str]:
         expected |= {"temperatures"} if "temperature" in offers else set()
         expected |= {"reconstructions"} if "reconstructor" in offers else set()
         expected |= {"interpolation"} if {"encoder", "decoder"} <= offers else set()
+        expected |= {"traversal"} if "reconstructor" in offers and not line.model.startswith("vq_vae") else set()
     if {"density", "encoder", "decoder"} <= offers and line.levels is None:
         expected |= {(1,): {"flow"}, (2,): {"latent_flow"}}.get(line.event_shape, set())
     return expected

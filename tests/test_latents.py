@@ -9,11 +9,14 @@ import torch
 from gen_models.autoencoders.iwae import IWAE
 from gen_models.autoencoders.vq_vae import VQVAE
 from gen_models.autoencoders.vq_vae2 import VQVAE2
+from gen_models.autoencoders.watching import watch
 from gen_models.noise import Noise
 from pipelines.config import Run
+from pipelines.figures import latents as figures_of_latents
 from pipelines.measuring import annealing
 from pipelines.measuring.annealing import annealed
-from pipelines.measuring.latents import codebooks, latents, rate_by_draws
+from pipelines.measuring.latents import codebooks, is_watched, latents, rate_by_draws
+from pipelines.portraits import latents as portraits
 from pipelines.store import Dataset
 from pipelines.trained import Trained
 from tests.linear_gaussian import exact_evidence, linear_vae, normal, set_encoder
@@ -147,3 +150,66 @@ def test_a_model_without_latents_of_either_kind_has_nothing_to_say():
     row = next(row for row in ROWS if row.name == "ae digits")
     with torch.no_grad():
         assert latents(trained(ready(row), data_of(row), 17), NOISE) is None
+
+
+# Pictures
+
+
+def test_what_has_walks_is_a_bottleneck_of_numbers():
+    found = {row.name for row in ROWS if portraits.has_walks(ready(row))}
+    assert found == {row.name for row in ROWS if "reconstructor" in row.offers and row.name not in VQ}
+    assert "realnvp digits" not in found and "ae digits" in found
+
+
+@pytest.mark.parametrize("name", ["vae digits", "ae digits"])
+def test_a_walk_changes_one_latent_and_passes_by_the_image_itself(name):
+    row = next(row for row in ROWS if row.name == name)
+    model, x = ready(row), data_of(row)
+    with torch.no_grad():
+        z = model.encode(x[:1])
+        values = z[0, 1] + torch.tensor([-2.0, -1.0, 0.0, 1.0], dtype=z.dtype)
+        found = portraits.walk(model, z, 1, values)
+        assert found.own == 2
+        torch.testing.assert_close(found.images[2:3], model.decode(z))
+        for image, value in zip(found.images, values, strict=True):
+            moved = z.clone()
+            moved[0, 1] = value
+            torch.testing.assert_close(image[None], model.decode(moved))
+    assert found.change == pytest.approx(found.images.var(dim=0, correction=0).mean().item())
+    assert found.change > 0
+
+
+def test_the_map_has_cells_of_equal_mass_and_leaves_the_other_latents():
+    centre = normal(1, 5)
+    z = portraits.grid(centre, 1, 3).unflatten(0, (portraits.SIDE, portraits.SIDE))
+    mass = torch.special.ndtr(z[:, :, [1, 3]])
+    middles = (torch.arange(portraits.SIDE, dtype=torch.float64) + 0.5) / portraits.SIDE
+    torch.testing.assert_close(mass[:, :, 0], middles.expand(portraits.SIDE, -1))  # to the right
+    torch.testing.assert_close(mass[:, :, 1], middles.flip(0)[:, None].expand(-1, portraits.SIDE))  # upwards
+    assert torch.equal(z[:, :, [0, 2, 4]], centre[0, [0, 2, 4]].expand(portraits.SIDE, portraits.SIDE, 3))
+
+
+def test_bars_are_in_the_order_of_kl_and_coloured_by_use(monkeypatch):
+    model = linear_vae(torch.diag(torch.tensor([1.0, 0.0, 2.0], dtype=torch.float64)), 0.5)
+    set_encoder(model, torch.diag(torch.tensor([0.8, 0.0, 1.0]).double()), torch.tensor([0.2, 1.0, 0.06]).double())
+    drawn = {}
+    monkeypatch.setattr(
+        portraits.figures, "latent_kl", lambda names, kl, uses, to, title: drawn.update(names=names, uses=uses, kl=kl)
+    )
+    with torch.no_grad():
+        portraits.latent_kl(trained(model, normal(200, 3)), NOISE, None)
+    assert drawn["names"] == ["2", "0", "1"]
+    assert drawn["uses"] == ["active", "active", "collapsed to the prior"]
+    assert (np.diff(drawn["kl"]) < 0).all()
+    assert set(drawn["uses"]) <= set(figures_of_latents.USES)
+
+
+def test_the_latents_that_say_most_are_walked_along_first(monkeypatch):
+    row = next(row for row in ROWS if row.name == "vae digits")
+    model, drawn = ready(row).float(), {}
+    assert is_watched(model)
+    monkeypatch.setattr(portraits.figures, "traversal", lambda rows, *_, **__: drawn.update(rows))
+    with torch.no_grad():
+        portraits.traversal(trained(model, data_of(row).float(), 17), NOISE, None)
+        kl = watch(model, data_of(row).float(), NOISE).kl_nats
+    assert [int(name.split()[1].rstrip(":")) for name in drawn] == kl.argsort(descending=True).tolist()

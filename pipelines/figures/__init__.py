@@ -6,6 +6,7 @@ no window system, no global state, no date or version in the file.
 
 from pipelines.figures.charts import curves, roc, trials
 from pipelines.figures.images import image_grid, is_image, mosaic, overview, reconstructions, sheet
+from pipelines.figures.latents import latent_kl, latent_map, traversal
 from pipelines.figures.line import LineFlow, histogram, line_flows
 from pipelines.figures.plane import classes, density, flow_of_the_plane, scatter
 from pipelines.figures.samples import draws, step_picture
@@ -20,6 +21,8 @@ __all__ = [
     "histogram",
     "image_grid",
     "is_image",
+    "latent_kl",
+    "latent_map",
     "line_flows",
     "mosaic",
     "overview",
@@ -28,5 +31,6 @@ __all__ = [
     "scatter",
     "sheet",
     "step_picture",
+    "traversal",
     "trials",
 ]
