@@ -39,7 +39,10 @@ class ResultError(GenModelsError):
 
 @dataclass(frozen=True)
 class RunResult:
-    """A run: `metrics` are evaluate's finite numbers, `history` (step, validation metric) pairs, `pictures` PNGs."""
+    """A run: `metrics` are evaluate's finite numbers, `history` (step, validation metric) pairs, `pictures` PNGs.
+
+    latents: evaluate's latents.json, None of a model that has no latents to tell of
+    """
 
     line: Run
     lineage: Row
@@ -49,6 +52,7 @@ class RunResult:
     history: tuple[tuple[int, float], ...]
     version: Row
     pictures: Pictures
+    latents: Row | None = None
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,12 @@ def _run(line: Run, manifest: Row, params: Params) -> RunResult:
         _history(trained / "history.jsonl", f"train@{key}", f"validation.{lineage['metric']}"),
         version,
         _pictures(evaluated, f"evaluate@{key}"),
+        _latents(evaluated / "latents.json", f"evaluate@{key}"),
     )
+
+
+def _latents(path: Path, stage: str) -> Row | None:
+    return _json(path, stage, ("sentence", "is_collapsed"), may_hold_nan=True) if path.exists() else None
 
 
 def _detection(params: Params, data: Mapping[str, Row]) -> Scores:
