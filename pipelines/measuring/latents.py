@@ -33,7 +33,7 @@ LEVELS = {1: ("",), 2: ("top", "bottom")}  # of codebooks, the coarsest first
 
 @dataclass(frozen=True)
 class Latents:
-    """numbers: of metrics.json; sentence: the same for a person; is_collapsed: nothing, or next to it, is in use.
+    """numbers: of metrics.json; sentence: the same for a person; is_collapsed: nothing, or next to nothing, is in use.
 
     each: {name: a number for each latent}, of one layer of Gaussian latents
     """
@@ -92,7 +92,8 @@ def _of_one_layer(found: Watched) -> Latents:
         "rate_nats": found.kl_nats.sum().item(),
     }
     each = {name: value.tolist() for name, value in found._asdict().items()}
-    return Latents(numbers, found.sentence(), bool(found.is_collapsed().all()), each)
+    is_collapsed = bool(found.is_collapsed().all()) or not found.is_active().any()
+    return Latents(numbers, found.sentence(), is_collapsed, each)
 
 
 def _of_layers(trained: Trained, noise: Noise) -> Latents:
