@@ -108,6 +108,16 @@ def test_a_collapse_is_noticed_and_said():
     assert json.loads(json.dumps(found.as_json()))["kl_nats"] == [0.0, 0.0, 0.0]
 
 
+def test_latents_that_say_the_same_of_every_row_count_as_collapsed_whatever_their_kl():
+    model = linear_vae(0 * normal(6, 2), 1.0)
+    set_encoder(model, torch.zeros(2, 6, dtype=torch.float64), torch.tensor([0.5, 0.5], dtype=torch.float64))
+    with torch.no_grad():
+        found = latents(trained(model, normal(50, 6)), NOISE)
+    assert found.numbers["rate_nats"] == pytest.approx(np.log(2) - 0.5)
+    assert (found.numbers["active_latents"], found.numbers["collapsed_latents"]) == (0, 0)
+    assert found.is_collapsed
+
+
 def test_two_layers_have_a_rate_and_the_sentence_says_what_is_not_measured():
     torch.manual_seed(0)
     model = IWAE([6], None, latents=[4, 2], hidden=[[8], [8]], samples=1).double()
@@ -117,6 +127,14 @@ def test_two_layers_have_a_rate_and_the_sentence_says_what_is_not_measured():
     assert set(found.numbers) == {"rate_nats"}
     assert found.sentence.startswith("layers of 4 and 2 latents, ")
     assert found.sentence.endswith("which are active is told of one layer only")
+    assert not found.is_collapsed
+    with torch.no_grad():
+        for networks in (model.encoder, model.upper_encoders, model.upper_decoders):
+            for parameter in networks.parameters():
+                parameter.zero_()
+        found = latents(trained(model, normal(300, 6)), NOISE)
+    assert found.is_collapsed and found.numbers["rate_nats"] == pytest.approx(0)
+    assert "; the posterior has collapsed; " in found.sentence
 
 
 # Codes

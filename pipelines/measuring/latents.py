@@ -26,6 +26,7 @@ from pipelines.trained import Trained
 
 RATE_SAMPLES = 16  # draws of all layers for each row
 RATE_ROWS = 256  # at once
+LEAST_RATE = 0.1  # nats a row, of all layers together
 LEAST_PERPLEXITY = 1.5  # below it a codebook is one code and now and then another
 LEAST_SHARE = 0.1  # of a codebook in use
 LEVELS = {1: ("",), 2: ("top", "bottom")}  # of codebooks, the coarsest first
@@ -100,8 +101,10 @@ def _of_layers(trained: Trained, noise: Noise) -> Latents:
     chunks = trained.normal("test").split(RATE_ROWS)
     rate = torch.cat([rate_by_draws(trained.model, rows, noise.at(k)) for k, rows in enumerate(chunks)]).mean().item()
     layers = " and ".join(map(str, trained.model.latents))
-    sentence = f"layers of {layers} latents, {rate:.2f} nats a row; which are active is told of one layer only"
-    return Latents({"rate_nats": rate}, sentence, is_collapsed=False)
+    is_collapsed = rate < LEAST_RATE
+    sentence = f"layers of {layers} latents, {rate:.2f} nats a row"
+    sentence += "; the posterior has collapsed" if is_collapsed else ""
+    return Latents({"rate_nats": rate}, f"{sentence}; which are active is told of one layer only", is_collapsed)
 
 
 def _of_codes(trained: Trained) -> Latents:
@@ -113,10 +116,10 @@ def _of_codes(trained: Trained) -> Latents:
         size = len(book.codes)
         in_use = perplexity(torch.bincount(torch.cat(grids).flatten(), minlength=size).double()).item()
         numbers |= {f"perplexity_{level}".rstrip("_"): in_use, "codes": size}
-        used.append(f"{level} {in_use:.1f} of {size} codes".lstrip())
+        used.append(f"{level} {in_use:.1f} of {size}".lstrip())
         if in_use < max(LEAST_PERPLEXITY, LEAST_SHARE * size):
             collapsed.append(level or "the codebook")
-    sentence = f"test rows use {', '.join(used)} (perplexity)"
+    sentence = f"codes in use by test rows (perplexity): {', '.join(used)}"
     if collapsed:
         sentence += f"; collapsed: {' and '.join(collapsed)}"
     return Latents(numbers, sentence, bool(collapsed))
