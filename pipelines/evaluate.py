@@ -2,8 +2,9 @@
 
     rows, dims, data_sha256, checkpoint_sha256   what the numbers are of
 
-The numbers are those of pipelines/measuring, the pictures those of pipelines/portraits. Rows of a class that was held
-out as anomaly are left out. All noise comes from the seed of params.yaml: a second run writes the same bytes.
+The numbers are those of pipelines/measuring, the pictures those of pipelines/portraits. Where there are latents or
+codes, latents.json tells which are in use. Rows of a class that was held out as anomaly are left out. All noise comes
+from the seed of params.yaml: a second run writes the same bytes.
 """
 
 import json
@@ -30,6 +31,8 @@ def main(argv: list[str]) -> None:
         with evaluating(trained.model):
             numbers = origin(trained) | measuring.numbers(trained, noise)
             (folder / "metrics.json").write_text(json.dumps(numbers, indent=1) + "\n")
+            if seen := measuring.latents(trained, noise):
+                (folder / "latents.json").write_text(json.dumps(seen.as_json(), indent=1) + "\n")
             portraits.pictures(trained, noise, folder)
         training.animation(trained, folder / "training.gif")
     print(
@@ -38,6 +41,8 @@ def main(argv: list[str]) -> None:
     )
     for sentence in collapse({name: value for name, value in numbers.items() if isinstance(value, float)}):
         print(f"{line.key}: warning: {sentence}")
+    if seen:
+        print(f"{line.key}: {'COLLAPSED: ' if seen.is_collapsed else ''}{seen.sentence}")
 
 
 def origin(trained: Trained) -> dict[str, int | str]:

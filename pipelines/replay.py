@@ -100,6 +100,9 @@ def _log_evaluation(stored: tracking.Run, run: str, facts: dict[str, Any]) -> in
     metrics = numbers_in(evaluation_of(run))
     for picture in sorted((*folder.glob("*.png"), *folder.glob("*.gif"))):
         stored.log_file(picture, "evaluate")
+    if (folder / "latents.json").is_file():
+        stored.log_file(folder / "latents.json", "evaluate")
+        stored.tag("latents", _json(folder / "latents.json")["sentence"])
     return stored.log_result(int(facts["steps"]), {f"evaluate.{name}": value for name, value in metrics.items()})
 
 

@@ -20,7 +20,7 @@ from gen_models.errors import ConfigError, DataError
 from gen_models.loader import Batches
 from gen_models.noise import Noise
 from pipelines import cluster, config, detect, evaluate, figures, paths, prepare
-from pipelines.measuring import sampling
+from pipelines.measuring import annealing, sampling
 from pipelines.measuring.histogram import bernoulli_log_prob, histogram_log_prob
 from pipelines.portraits import plane
 from pipelines.sources import LOG_DENSITIES
@@ -91,6 +91,7 @@ def here(project, monkeypatch):
     """The project, with forests and starts that take no time; its params.yaml is written anew for each test."""
     monkeypatch.setenv("GEN_MODELS_ROOT", str(project))
     monkeypatch.setattr(sampling, "FOREST", {**sampling.FOREST, "n_estimators": 10})
+    monkeypatch.setattr(annealing, "SETTING", {"temperatures": 10, "chains": 2, "leapfrogs": 1})
     monkeypatch.setattr(plane, "GRID", 20)
     monkeypatch.setattr(cluster, "SEEDS", 2)
     monkeypatch.setattr(cluster, "STARTS", 1)
@@ -119,17 +120,27 @@ SAMPLES = {
 }  # fmt: skip
 IMAGES = {"frechet", "frechet_floor", "feature_accuracy"}
 BITS = {"bits_per_dim", "bits_per_dim_histogram"}
+AIS = {"nats_ais", "nats_ais_error", "nats_ais_elbo", "nats_ais_iw50", "ais_rows", "ais_accepted"}
+LATENTS = {"latents", "active_latents", "collapsed_latents", "rate_nats"}
+WALKS = {"traversal", "latent_map", "latent_kl"}
 EXPECTED = {
-    "ae-digits": ({"mse", "mse_pca"}, {"interpolation", "latent", "reconstructions"}),
+    "ae-digits": ({"mse", "mse_pca"}, {"interpolation", "latent", "reconstructions", "traversal"}),
     "vae-digits_normal": (
-        {"nats", "nats_error", "nats_iw50", "bits_per_dim_iw50", "mse", "mse_pca"} | BITS | SAMPLES | IMAGES,
-        {"interpolation", "latent", "reconstructions", "samples"},
+        {"nats", "nats_error", "nats_iw50", "bits_per_dim_iw50", "mse", "mse_pca"}
+        | AIS
+        | LATENTS
+        | BITS
+        | SAMPLES
+        | IMAGES,
+        {"interpolation", "latent", "reconstructions", "samples"} | WALKS,
     ),
     "bernoulli_vae-digits": (
         {"binary_nats", "binary_nats_error", "binary_nats_iw50", "binary_nats_pixels", "mse", "mse_pca"}
+        | {f"binary_{name}" if "nats" in name else name for name in AIS}
+        | LATENTS
         | SAMPLES
         | IMAGES,
-        {"interpolation", "latent", "reconstructions", "samples"},
+        {"interpolation", "latent", "reconstructions", "samples"} | WALKS,
     ),
     "sn_wgan-two_moons": (SAMPLES | {"critic_wasserstein", "critic_wasserstein_floor"}, {"samples"}),
     "gmm-two_moons": (
@@ -137,8 +148,8 @@ EXPECTED = {
         {"density", "latent", "samples"},
     ),
     "vae-two_moons": (
-        {"nats", "nats_error", "nats_iw50", "truth_nats", "gap_nats", "mse"} | SAMPLES,
-        {"density", "latent", "samples"},
+        {"nats", "nats_error", "nats_iw50", "truth_nats", "gap_nats", "mse"} | AIS | LATENTS | SAMPLES,
+        {"density", "latent", "latent_kl", "samples"},
     ),
 }
 
@@ -150,7 +161,8 @@ def test_a_run_gets_the_numbers_and_pictures_of_its_capabilities_twice_the_same(
     assert set(numbers) - ORIGIN - {"mse_pca"} == names - {"mse_pca"}
     assert all(np.isfinite(numbers[name]) for name in set(numbers) - {"data_sha256", "checkpoint_sha256"})
     written = files(paths.out("evaluate", key))
-    assert set(written) == {"metrics.json"} | {f"{name}.png" for name in pictures}
+    told = {"latents.json"} if "vae" in key else set()
+    assert set(written) == {"metrics.json"} | told | {f"{name}.png" for name in pictures}
     torch.manual_seed(1)  # global generators have no say
     np.random.seed(1)
     evaluate.main([key])
@@ -344,7 +356,7 @@ def test_pictures_hold_pixels_and_no_date_version_or_text(here):
     numbers_of("vae-digits_normal")
     detect.main([])
     pictures = [*paths.out("evaluate", "vae-digits_normal").glob("*.png"), *paths.out("detect").glob("*.png")]
-    assert len(pictures) == 6
+    assert len(pictures) == 9
     for path in pictures:
         assert set(chunks(path.read_bytes())) <= {b"IHDR", b"pHYs", b"IDAT", b"IEND", b"sBIT"}, path
 

@@ -128,6 +128,7 @@ def test_a_model_is_evaluated_as_its_capabilities_promise(graph, model):
         folder = graph.folder / "out" / "evaluate" / line.key
         numbers = read(folder / "metrics.json")
         promised = set().union(*(PROMISES.get(name, set()) for name in line.offers))
+        promised |= {"rate_nats"} if "bound" in line.offers else set()
         if "bernoulli" in str(config.compose(line.model, line.data, "tiny")["model"].get("likelihood")):
             promised = {"binary_nats", "binary_nats_pixels"} | promised - PROMISES["bound"]
         elif {"density", "bound"} & set(line.offers):
@@ -148,6 +149,7 @@ def pictures_of(line: Line) -> set[str]:
         expected |= {"temperatures"} if "temperature" in offers else set()
         expected |= {"reconstructions"} if "reconstructor" in offers else set()
         expected |= {"interpolation"} if {"encoder", "decoder"} <= offers else set()
+        expected |= {"traversal"} if "reconstructor" in offers and not line.model.startswith("vq_vae") else set()
     if {"density", "encoder", "decoder"} <= offers and line.levels is None:
         expected |= {(1,): {"flow"}, (2,): {"latent_flow"}}.get(line.event_shape, set())
     return expected

@@ -23,13 +23,16 @@ REPOSITORY = Path(__file__).parent.parent
 NOISE = Noise(seed=3)
 FLOWS = {"image": "realnvp-digits", "line": "scalar_flow-bimodal", "plane": "realnvp-two_moons"}
 RUNS = {  # key: the pictures of its model
-    "ae-digits": {"reconstructions", "interpolation", "latent"},
+    "ae-digits": {"reconstructions", "interpolation", "traversal", "latent"},
     "gmm-bimodal": {"samples", "latent"},
     "realnvp-checkerboard": {"samples", "density", "latent_flow"},
     "realnvp-digits": {"samples", "temperatures", "interpolation", "latent"},
     "realnvp-two_moons": {"samples", "density", "latent_flow", "latent"},
     "scalar_flow-bimodal": {"samples", "flow"},
     "sn_wgan-digits": {"samples"},
+    "vae-bimodal": {"samples", "latent_kl", "latent"},
+    "vae-digits": {*("samples", "reconstructions", "interpolation", "traversal", "latent_map", "latent_kl", "latent")},
+    "vq_vae-digits": {"samples", "reconstructions", "interpolation", "latent"},
 }
 DATA = ("digits", "bimodal", "two_moons", "checkerboard")
 SMALL = {"scalar_flow": {"components": 4}, "realnvp": {"couplings": 2, "hidden": [8]}}

@@ -191,6 +191,14 @@ class TestReplay:
         assert shown == {"evaluate/samples.png", "evaluate/training.gif"}
         assert replay.replay(run) == replay.Replayed(first.run_id, first.experiment_id)
 
+    def test_what_is_said_of_latents_is_a_tag_with_its_file_beside_the_pictures(self, project, client, run):
+        finish(project, run)
+        said = {"sentence": "2 of 3 latents are active, 1.50 nats a row", "is_collapsed": False}
+        (project / "out" / "evaluate" / run / "latents.json").write_text(json.dumps(said))
+        ids = replay.replay(run)
+        assert client.get_run(ids.run_id).data.tags["latents"] == said["sentence"]
+        assert "evaluate/latents.json" in {f.path for f in client.list_artifacts(ids.run_id, "evaluate")}
+
     def test_lost_artifacts_come_back(self, project, client, run):
         finish(project, run)
         ids = replay.replay(run)

@@ -24,6 +24,7 @@ HOSTILE = "<script>alert('x')</script>\"&"
 FAMILIES = {"gmm": "mixtures", "vae": "autoencoders", "realnvp": "flows"}
 RUNS = {"gmm-a": "gmm", "vae-a": "vae", "realnvp-a": "realnvp"}
 DATA = "digits_normal"
+SAID = f"Latents: 0 of 3 active {HOSTILE}."
 METRICS = {
     "gmm-a": {"rows": 90, "dims": 64, "nats": 120.25, "nats_error": 1.5, "mmd2": 0.002, "mmd2_floor": 0.0001,
               "c2st_accuracy": 0.44, "c2st_accuracy_error": 0.02, "c2st_accuracy_floor": 0.51, "memorisation": 1.25},
@@ -100,6 +101,8 @@ def project(tmp_path, monkeypatch):
     write(root, "sweep/sweep-a/sweep.png", png(0.9))
     for key, model in RUNS.items():
         finish(root, key, model, METRICS[key])
+    write(root, "evaluate/vae-a/latents.json", {"sentence": f"0 of 3 active {HOSTILE}", "is_collapsed": True})
+    write(root, "evaluate/realnvp-a/latents.json", {"sentence": "3 of 3 active", "is_collapsed": False})
     scores = [
         {"run": who, "data": DATA, "score": f"nll {HOSTILE}", "auroc": area, "low": area - 0.02, "high": area + 0.02,
          "fpr_target": 0.05, "fpr": 0.06, "tpr": 0.5}
@@ -207,7 +210,7 @@ class TestPage:
 
     def test_text_of_files_is_text_and_never_markup(self, page):
         assert not page.all("script")
-        for where in (f"class {HOSTILE}", f"nll {HOSTILE}", f"step 10: {HOSTILE}", f"torch {HOSTILE}"):
+        for where in (f"class {HOSTILE}", f"nll {HOSTILE}", f"step 10: {HOSTILE}", f"torch {HOSTILE}", SAID):
             assert where in page.text
         links = [attributes["href"] for attributes in page.all("a")]
         assert not [link for link in links if any(mark in link for mark in "<>\"' ")]
@@ -244,6 +247,13 @@ class TestPage:
         (moving,) = [attributes for attributes in page.all("img") if attributes["src"].startswith("data:image/gif")]
         assert moving["alt"] == "Samples over the training of vae-a"
         assert (moving["width"], moving["height"]) == ("5", "3")
+
+    def test_a_collapse_is_said_beside_its_run_and_on_its_row(self, page):
+        warnings = [attributes for attributes in page.all("p") if attributes.get("class") == "warning"]
+        assert len(warnings) == 2  # and that of a number that is not finite
+        marked = [attributes["title"] for attributes in page.all("small") if attributes.get("class") == "warning"]
+        assert marked == [f"0 of 3 active {HOSTILE}"]
+        assert SAID in page.text and "Latents: 3 of 3 active." in page.text
 
     def test_a_number_that_is_not_finite_is_told_and_not_ranked(self, page):
         assert "Not finite: mmd2." in page.text
@@ -335,7 +345,15 @@ class TestMissing:
         assert message.count("run `") == 1
         assert f"out/{path}".removesuffix("/manifest.json" if "checkpoint" in path else "") in message
 
-    @pytest.mark.parametrize("name", ["train/vae-a/lineage.json", "evaluate/vae-a/metrics.json", "detect/scores.json"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "train/vae-a/lineage.json",
+            "evaluate/vae-a/metrics.json",
+            "evaluate/vae-a/latents.json",
+            "detect/scores.json",
+        ],
+    )
     def test_a_torn_file_is_one_line_that_names_it(self, project, name):
         path = project / "out" / name
         path.write_text(path.read_text()[:40])

@@ -7,6 +7,7 @@ for the same arrays, with no window system, no global state, no date or version 
 from pipelines.figures.animation import animation
 from pipelines.figures.charts import curves, roc, trials
 from pipelines.figures.images import image_grid, is_image, mosaic, overview, reconstructions, sheet
+from pipelines.figures.latents import latent_kl, latent_map, traversal
 from pipelines.figures.line import LineFlow, histogram, line_flows
 from pipelines.figures.plane import classes, density, flow_of_the_plane, scatter
 from pipelines.figures.samples import draws, step_picture
@@ -23,6 +24,8 @@ __all__ = [
     "histogram",
     "image_grid",
     "is_image",
+    "latent_kl",
+    "latent_map",
     "line_flows",
     "mosaic",
     "orders_of_play",
@@ -32,5 +35,6 @@ __all__ = [
     "scatter",
     "sheet",
     "step_picture",
+    "traversal",
     "trials",
 ]

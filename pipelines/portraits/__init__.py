@@ -4,6 +4,9 @@
     temperatures     images drawn from the same noise at rising temperatures                TemperedSampler
     reconstructions  test images, and below each what came back                             Reconstructor
     interpolation    images on the way between two test images, in latent space             Encoder, Decoder
+    traversal        a test image, one latent changed at a time                             a bottleneck of numbers
+    latent_map       images over two latents, at quantiles of the prior                     Gaussian latents, one layer
+    latent_kl        how much each latent says of a row                                     Gaussian latents, one layer
     density          log p, or its bound, over the plane                                    Density or Bound
     flow             of the line: density, map and latents, before and after training       a bijection
     latent_flow      of the plane: test rows, and where the flow takes them                 a bijection
@@ -21,7 +24,8 @@ from gen_models.contracts import Bound, Decoder, Density, Encoder, Reconstructor
 from gen_models.measures import draw
 from gen_models.noise import Noise
 from pipelines import figures
-from pipelines.portraits import images, line, plane
+from pipelines.measuring.latents import is_watched
+from pipelines.portraits import images, latents, line, plane
 from pipelines.trained import Trained
 
 
@@ -38,6 +42,12 @@ def pictures(trained: Trained, noise: Noise, folder: Path) -> None:
         images.reconstructions(trained, x, folder / "reconstructions.png")
     if isinstance(model, Encoder) and isinstance(model, Decoder) and is_image:
         images.interpolation(trained, x, folder / "interpolation.png")
+    if latents.has_walks(model) and is_image:
+        latents.traversal(trained, noise, folder / "traversal.png")
+    if is_watched(model) and is_image and model.latents[0] > 1:
+        latents.latent_map(trained, noise, folder / "latent_map.png")
+    if is_watched(model):
+        latents.latent_kl(trained, noise, folder / "latent_kl.png")
     if isinstance(model, (Density, Bound)) and data.event_shape == (2,):
         plane.density(trained, noise, folder / "density.png")
     if is_bijection(trained) and data.event_shape == (1,):

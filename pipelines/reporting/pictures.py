@@ -17,6 +17,12 @@ KINDS = {  # evaluate's pictures, in the order of the page
         "Interpolations",
         "From a test image to another through latent space, as the model returns them.",
     ),
+    "traversal": (
+        "Traversals",
+        "A test image with one latent changed at a time, those that say most first: what each stands for.",
+    ),
+    "latent_map": ("Latent maps", "The mean image over two latents, each step of equal mass under the prior."),
+    "latent_kl": ("Latents at work", "KL to the prior of each latent in nats a row; a latent of 0 says nothing."),
     "density": ("Densities", "log p over the plane, with test rows in white."),
     "flow": ("Flows of the line", "The density, the map x to z and z of test rows, before training and after it."),
     "latent_flow": ("Flows of the plane", "Test rows, and where the flow takes them, by class or by angle."),

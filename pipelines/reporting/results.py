@@ -45,6 +45,7 @@ class RunResult:
     """A run: `metrics` are evaluate's finite numbers, `history` (step, validation metric) pairs.
 
     `pictures` are PNGs, `animations` GIFs, both by their names.
+    latents: evaluate's latents.json, None of a model that has no latents to tell of
     """
 
     line: Run
@@ -56,6 +57,7 @@ class RunResult:
     version: Row
     pictures: Pictures
     animations: Pictures
+    latents: Row | None = None
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,12 @@ def _run(line: Run, manifest: Row, params: Params) -> RunResult:
         version,
         _pictures(evaluated, f"evaluate@{key}"),
         _pictures(evaluated, f"evaluate@{key}", "GIF"),
+        _latents(evaluated / "latents.json", f"evaluate@{key}"),
     )
+
+
+def _latents(path: Path, stage: str) -> Row | None:
+    return _json(path, stage, ("sentence", "is_collapsed"), may_hold_nan=True) if path.exists() else None
 
 
 def _detection(params: Params, data: Mapping[str, Row]) -> Scores:
