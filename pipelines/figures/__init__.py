@@ -9,6 +9,7 @@ from pipelines.figures.images import image_grid, is_image, mosaic, overview, rec
 from pipelines.figures.line import LineFlow, histogram, line_flows
 from pipelines.figures.plane import classes, density, flow_of_the_plane, scatter
 from pipelines.figures.samples import draws, step_picture
+from pipelines.figures.uses import rate_distortion
 
 __all__ = [
     "LineFlow",
@@ -23,6 +24,7 @@ __all__ = [
     "line_flows",
     "mosaic",
     "overview",
+    "rate_distortion",
     "reconstructions",
     "roc",
     "scatter",
