@@ -12,13 +12,14 @@ import yaml
 from gen_models import checkpoint, wiener
 from gen_models.autoencoders.autoencoder import Autoencoder
 from gen_models.build import build_model, build_optimisers
+from gen_models.codecs import container, latents, principal
 from gen_models.contracts import WarmStart
 from gen_models.denoising import at_level, is_denoiser
 from gen_models.engine import Training, fit
 from gen_models.errors import DataError, GenModelsError
 from gen_models.loader import Batches
 from gen_models.noise import Noise
-from pipelines import cli, config, denoise, denoising, paths, prepare
+from pipelines import cli, codec, compression, config, denoise, denoising, paths, pictured, prepare
 from pipelines.store import open_data
 from pipelines.trained import open_trained
 
@@ -213,7 +214,7 @@ def test_a_wrong_word_is_one_line(project, tmp_path, command, line):
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize(("verb", "stage"), [("denoise", denoising)])
+@pytest.mark.parametrize(("verb", "stage"), [("denoise", denoising), ("compress", compression)])
 def test_a_verb_without_arguments_is_the_stage_over_all_runs(project, monkeypatch, verb, stage):
     called = []
     monkeypatch.setattr(stage, "main", called.append)
@@ -224,3 +225,134 @@ def test_a_verb_without_arguments_is_the_stage_over_all_runs(project, monkeypatc
     with pytest.raises(SystemExit, match="2"):
         cli._main([verb, "--no-such-option"])
     assert called == [[]]
+
+
+# compress, the stage: principal components and pictures
+
+
+def test_principal_components_lose_the_variance_of_the_directions_that_are_left_out():
+    x = table()
+    model = principal.fit(x, torch.full((5,), 2.0, dtype=torch.float64)).first(2)
+    with torch.no_grad():
+        lost = ((model.decode(model.encode(x)) - x) / 2).square().sum(dim=1).mean()
+    eigenvalues = np.linalg.eigvalsh(np.cov(x.numpy().T, bias=True) / 4)
+    assert lost.item() == pytest.approx(eigenvalues[:3].sum())
+    with pytest.raises(DataError, match="no rows to take principal components of"):
+        principal.fit(table(0), torch.ones(5))
+
+
+def test_pca_goes_through_the_codec_and_comes_back_within_a_cell():
+    x = table().float()
+    model = principal.fit(x, torch.ones(5))
+    file = latents.compress(model, x, model.even_grid(0.5))
+    back = latents.decompress(model, container.parse(file.as_bytes(), "file"))
+    error = (back - x).square().mean().item()
+    assert error == pytest.approx(0.5**2 / 12, rel=0.1), "of a uniform error, as all components are kept"
+
+
+@pytest.mark.parametrize("shape", [(7, 1, 8, 8), (10, 3, 5, 4), (1, 1, 3, 3)])
+def test_a_mosaic_comes_apart_into_its_tiles(shape):
+    tiles = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    np.testing.assert_array_equal(pictured.tiles_of(pictured.mosaic(tiles), shape), tiles)
+
+
+def test_jpeg_of_high_quality_loses_little_and_of_low_quality_is_small():
+    x = torch.arange(17.0).repeat(5, 8)[:, :64].reshape(5, 1, 8, 8)
+    (small, rough), (large, fine) = (pictured.jpeg(x, 17, quality) for quality in (5, 100))
+    assert len(small) < len(large)
+    assert (fine - x).abs().max() < 0.2 < (rough - x).abs().max()
+
+
+def test_the_front_holds_what_nothing_beats():
+    points = [(10, 5.0), (12, 5.0), (12, 4.0), (20, 4.5), (30, 1.0)]
+    front = compression.front_of([{"bytes": size, "mse": mse} for size, mse in points])
+    assert [(row["bytes"], row["mse"]) for row in front] == [(10, 5.0), (12, 4.0), (30, 1.0)]
+
+
+# compress, the stage
+
+
+TEST_ROWS = 40
+
+
+def compress() -> None:
+    """The stage, with fewer rows and settings of PCA."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compression, "TEST_ROWS", TEST_ROWS)
+        patch.setattr(compression, "COMPONENTS", (1, 4, 16))
+        patch.setattr(compression, "PCA_STEPS", (0.2, 0.8))
+        compression.main([])
+
+
+@pytest.fixture(scope="module")
+def compressed(project):
+    compress()
+    return rows_of("compress")
+
+
+def test_every_codec_is_measured_beside_the_baselines_twice_the_same(compressed):
+    found = {}
+    for row in compressed:
+        found.setdefault((row["run"], row["data"]), []).append(row["method"])
+        assert row["bytes_a_row"] == row["bytes"] / row["rows"]
+        assert row["bits_per_dim"] == pytest.approx(8 * row["bytes_a_row"] / row["dims"])
+    digits = {run: methods for (run, data), methods in found.items() if data == "digits"}
+    assert set(digits.pop("pca")) == {"latents"}
+    assert digits == {
+        "jpeg": ["jpeg"] * 5, "png": ["png"], "denoising_ae-digits": ["latents"] * 3, "ae-digits": ["latents"] * 3,
+        "vae-digits": ["bits_back"] + ["latents"] * 3, "vq_vae-digits": ["codes"] * 2,
+    }  # fmt: skip
+    moons = {run for run, data in found if data == "two_moons"}
+    assert moons == {"pca", "denoising_ae-two_moons"}, "numbers are no pictures, and a mixture has no bottleneck"
+    written = files(paths.out("compress"))
+    assert set(written) == {"scores.json", "rates-digits.png", "rates-two_moons.png"}
+    torch.manual_seed(1)
+    compress()
+    assert files(paths.out("compress")) == written
+
+
+@pytest.mark.parametrize(
+    ("run", "setting", "options"),
+    [
+        ("vq_vae-digits", "table empirical", []),
+        ("vq_vae-digits", "table prior", ["--table", "prior"]),
+        ("ae-digits", "step 0.5", ["--step", "0.5", "--reference", "train.npy"]),
+        ("vae-digits", "without loss", ["--seed", "3"]),
+    ],
+)
+def test_the_bytes_are_those_of_the_commands_own_file(compressed, tmp_path, run, setting, options):
+    row = next(row for row in compressed if (row["run"], row["setting"]) == (run, setting))
+    data = open_data("digits")
+    np.save(tmp_path / "rows.npy", data.x("test")[:TEST_ROWS])
+    np.save(tmp_path / "train.npy", data.x("train"))
+    options = [str(tmp_path / word) if word.endswith(".npy") else word for word in options]
+    model, file = str(paths.out("train", run, "checkpoint")), tmp_path / "rows.gmc"
+    codec.main([model, f"{tmp_path}/rows.npy", "--output", str(file), *options])
+    own = len(container.read(file).as_bytes())
+    array = len(json.dumps(container.read(file).header.get("array"), separators=(",", ":")))
+    beside = len(',"array":') + array if setting == "without loss" else 0  # the command notes the .npy's type
+    assert row["bytes"] == own - beside == file.stat().st_size - beside
+    codec.decompress([model, str(file), "--output", f"{tmp_path}/back.npy"])
+    back, x = np.load(tmp_path / "back.npy").astype(float), data.x("test")[:TEST_ROWS].astype(float)
+    assert row["mse"] == pytest.approx(np.square((np.clip(back, 0, 16) - x) / 16).mean(), rel=1e-5)
+
+
+def test_bits_back_costs_about_what_the_model_promises_and_loses_nothing(compressed):
+    row = next(row for row in compressed if row["method"] == "bits_back")
+    assert row["mse"] == 0
+    assert row["net"] < row["bits_per_dim"]
+    assert row["net"] == pytest.approx(row["elbo"], rel=0.05)
+
+
+@pytest.mark.parametrize("run", ["ae-digits", "denoising_ae-two_moons"])
+def test_a_unit_is_a_difference_of_one_on_the_unit_scale(project, run):
+    trained = open_trained(config.params().run(run))
+    x = trained.data.rows("test")[:5]
+    torch.testing.assert_close(trained.units(x + compression.unit_of(trained)), trained.units(x) + 1)
+
+
+def test_pcas_error_is_that_of_a_file_which_is_no_larger(compressed):
+    front = [row for row in compressed if (row["run"], row["data"]) == ("pca", "digits")]
+    for row in (row for row in compressed if row["data"] == "digits" and row["run"] in RUNS):
+        fits = [other["mse"] for other in front if other["bytes"] <= row["bytes"]]
+        assert row["mse_pca"] == (min(fits) if fits else None)

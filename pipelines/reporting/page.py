@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pipelines.reporting import comparisons, leaderboard, pictures
+from pipelines.reporting import comparisons, leaderboard, pictures, uses
 from pipelines.reporting.columns import COLUMNS, MINUS
 from pipelines.reporting.leaderboard import Cell, Table, decimal
 from pipelines.reporting.results import Results, RunResult, SweepResult
@@ -48,6 +48,8 @@ def page(found: Results) -> str:
         detection_pictures=pictures.detection_pictures(found),
         clustering=clusters,
         sheets={data: pictures.clustering_pictures(found, data, comparison) for data, comparison in clusters.items()},
+        denoising=uses.denoising(found),
+        compression=uses.compression(found),
         sweeps=[sweep(found, result) for result in found.sweeps.values()],
     )
 
