@@ -36,7 +36,10 @@ LOSSLESS = bits_back.METHOD
 
 def main(argv: Sequence[str]) -> None:
     """compress MODEL INPUT --output FILE"""
-    parser = argparse.ArgumentParser(prog="gen-models compress", description="Rows of data into a small file.")
+    parser = argparse.ArgumentParser(
+        prog="gen-models compress",
+        description="Rows of data into a small file. Without any argument: the stage over all runs, out/compress.",
+    )
     parser.add_argument("model", help=MODEL)
     parser.add_argument("input", type=Path, help="rows: FILE.npy, FILE.csv or FILE.parquet")
     parser.add_argument("--output", type=Path, required=True, help="the file to write, FILE.gmc say")
