@@ -153,10 +153,11 @@ def pca(trained: Trained, limits: Range) -> Iterator[Row]:
 
 def unit_of(trained: Trained) -> Tensor:
     """What a difference of 1 on the unit scale is as stored: all levels, or the standard deviation of a number."""
-    if trained.data.levels is not None:
-        return torch.tensor(trained.data.levels - 1.0)
+    shape, levels = trained.data.event_shape, trained.data.levels
+    if levels is not None:
+        return torch.full(shape, levels - 1.0)
     std = torch.as_tensor(trained.data.manifest["statistics"]["std"], dtype=torch.float32)
-    return torch.where(std > 0, std, 1.0)
+    return torch.where(std > 0, std, 1.0).expand(shape).clone()
 
 
 def front_of(rows: list[Row]) -> list[Row]:
