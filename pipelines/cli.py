@@ -17,6 +17,8 @@ STAGES = {
     "register": "RUN: a version in MLflow's registry, out/register/RUN",
     "detect": "anomaly scores of all runs on data with a held-out class, out/detect",
     "cluster": "clusters of all runs' latents, out/cluster",
+    "denoise": "errors of all denoisers, out/denoise; with MODEL[@ALIAS] FILE: rows that a registered model denoises",
+    "compress": "bytes and errors of all codecs, out/compress; with MODEL[@ALIAS] FILE: rows into a small file",
     "report": "one page to look at, reports/index.html",
 }
 TOOLS = {
@@ -27,7 +29,6 @@ TOOLS = {
     "sync": "bring the MLflow store up to what the graph's outputs describe; rebuilds a lost one",
     "predict": "MODEL[@ALIAS] FILE: score, encode, decode or reconstruct rows with a registered model",
     "sample": "MODEL[@ALIAS]: draw from a registered model",
-    "compress": "MODEL[@ALIAS] FILE: rows into a small file, without loss by a VAE, or as codes or latents",
     "decompress": "MODEL[@ALIAS] FILE: the rows of such a file",
     "ui": "MLflow's pages on http://127.0.0.1:5000",
 }
@@ -39,6 +40,7 @@ MODULES = {
     "compress": "pipelines.codec",
     "decompress": "pipelines.codec",
 }
+OF_ALL_RUNS = {"denoise": "pipelines.denoising", "compress": "pipelines.compression"}  # if no argument is given
 ACTS = ("sample", "decompress")  # that share a module with another verb, whose main is that one's
 
 
@@ -60,7 +62,8 @@ def _main(argv: Sequence[str]) -> None:
     chosen = parser.parse_args(argv)
     if chosen.verb == "ui":
         _ui()
-    module = importlib.import_module(MODULES.get(chosen.verb, f"pipelines.{chosen.verb}"))
+    modules = MODULES if chosen.arguments else MODULES | OF_ALL_RUNS
+    module = importlib.import_module(modules.get(chosen.verb, f"pipelines.{chosen.verb}"))
     act = getattr(module, chosen.verb) if chosen.verb in ACTS else module.main
     act(chosen.arguments)
 

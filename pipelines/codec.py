@@ -28,7 +28,7 @@ from gen_models.codecs.latent_channel import LatentChannel
 from gen_models.errors import DataError, unknown
 from gen_models.measures.units import unit_scale
 from gen_models.noise import Noise
-from pipelines.predict import MODEL, open_model, read_rows
+from pipelines.predict import MODEL, open_model, read_events
 
 METHODS = {bits_back.METHOD: bits_back.decompress, codes.METHOD: codes.decompress, latents.METHOD: latents.decompress}
 LOSSLESS = bits_back.METHOD
@@ -36,7 +36,10 @@ LOSSLESS = bits_back.METHOD
 
 def main(argv: Sequence[str]) -> None:
     """compress MODEL INPUT --output FILE"""
-    parser = argparse.ArgumentParser(prog="gen-models compress", description="Rows of data into a small file.")
+    parser = argparse.ArgumentParser(
+        prog="gen-models compress",
+        description="Rows of data into a small file. Without any argument: the stage over all runs, out/compress.",
+    )
     parser.add_argument("model", help=MODEL)
     parser.add_argument("input", type=Path, help="rows: FILE.npy, FILE.csv or FILE.parquet")
     parser.add_argument("--output", type=Path, required=True, help="the file to write, FILE.gmc say")
@@ -49,7 +52,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--seed", type=int, default=0, help="bits_back: of the noise that the first row needs")
     asked = parser.parse_args(argv)
     model, facts = open_model(asked.model)
-    x = _rows(asked.input, facts)
+    x = read_events(asked.input, facts)
     method = asked.method or _method(model)
     if method not in METHODS:
         raise DataError(unknown("method", method, METHODS))
@@ -61,7 +64,7 @@ def main(argv: Sequence[str]) -> None:
     elif method == codes.METHOD:
         compressed = codes.compress(model, x, table=asked.table)
     else:
-        reference = x if asked.reference is None else _rows(asked.reference, facts)
+        reference = x if asked.reference is None else read_events(asked.reference, facts)
         compressed = latents.compress(model, x, latents.grid_of(model, reference, asked.step))
     size = container.write(asked.output, compressed)
     print(f"{asked.output}: {len(x)} rows by {method} in {size} bytes, {_a_number(8 * size, x)} bits a number")
@@ -117,19 +120,6 @@ def _method(model: nn.Module) -> str:
     except DataError:
         return latents.METHOD
     return bits_back.METHOD
-
-
-def _rows(path: Path, facts: Mapping[str, Any]) -> Tensor:
-    event = tuple(facts["event_shape"])
-    rows = read_rows(path, columns=facts.get("columns", ()), event_shape=event)
-    if rows.shape[1] != math.prod(event):
-        raise DataError(
-            f"{path}: {rows.shape[1]} columns; this model takes rows of {math.prod(event)} numbers, {event} flat"
-        )
-    if not np.isfinite(rows).all():
-        row, column = np.argwhere(~np.isfinite(rows))[0]
-        raise DataError(f"{path}, row {row}, column {column}: {rows[row, column]}; every number must be finite")
-    return torch.from_numpy(rows).view(len(rows), *event)
 
 
 def _beside(model: nn.Module, x: Tensor, compressed: Compressed, facts: Mapping[str, Any]) -> list[str]:

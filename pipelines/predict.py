@@ -14,13 +14,16 @@ import csv
 import io
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
+from jaxtyping import Float
+from torch import Tensor
 
 from gen_models.checkpoint import MANIFEST, load_model
 from gen_models.errors import DataError, RegistryError
@@ -44,7 +47,7 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--output", type=Path, help="FILE.npy or FILE.csv; without it, CSV to the terminal")
     asked = parser.parse_args(argv)
-    _check_suffix(asked.output)
+    check_suffix(asked.output)
     if asked.task == "sample":
         raise DataError("predict answers to rows; write `gen-models sample MODEL --n 16` for draws")
     model, facts = open_model(asked.model)
@@ -52,7 +55,7 @@ def main(argv: Sequence[str]) -> None:
     rows = read_rows(asked.input, **fit)  # decode takes latent vectors, which have no names
     found = serving.answer(model, rows, facts=facts, task=asked.task)
     name = serving.score_name(model, facts) if asked.task == "score" else asked.task
-    _deliver(found, asked.output, name)
+    deliver(found, asked.output, name)
 
 
 def sample(argv: Sequence[str]) -> None:
@@ -66,13 +69,13 @@ def sample(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--output", type=Path, help="FILE.npy or FILE.csv; without it, CSV to the terminal")
     asked = parser.parse_args(argv)
-    _check_suffix(asked.output)
+    check_suffix(asked.output)
     if asked.n < 1:
         raise DataError(f"--n {asked.n}: at least one draw")
     model, facts = open_model(asked.model)
     draws = {"n": asked.n, "seed": asked.seed, "temperature": asked.temperature}
     found = serving.answer(model, np.zeros((0, 0)), facts=facts, task="sample", **draws)
-    _deliver(found, asked.output, "x")
+    deliver(found, asked.output, "x")
 
 
 def open_model(name: str) -> tuple[Any, dict[str, Any]]:
@@ -111,6 +114,20 @@ def read_rows(path: Path, *, columns: Sequence[str] = (), event_shape: Sequence[
     if rows.size and (size := float(np.abs(rows[np.isfinite(rows)]).max(initial=0.0))) > LARGEST:
         raise DataError(f"{path}: {size:g} is too large for 32-bit numbers; rescale the column that holds it")
     return rows.astype(np.float32)
+
+
+def read_events(path: Path, facts: Mapping[str, Any]) -> Float[Tensor, "rows *event"]:
+    """The rows of a file as a model takes them. Raises DataError where a row has another size, or is not finite."""
+    event = tuple(facts["event_shape"])
+    rows = read_rows(path, columns=facts.get("columns", ()), event_shape=event)
+    if rows.shape[1] != math.prod(event):
+        raise DataError(
+            f"{path}: {rows.shape[1]} columns; this model takes rows of {math.prod(event)} numbers, {event} flat"
+        )
+    if not np.isfinite(rows).all():
+        row, column = np.argwhere(~np.isfinite(rows))[0]
+        raise DataError(f"{path}, row {row}, column {column}: {rows[row, column]}; every number must be finite")
+    return torch.from_numpy(rows).view(len(rows), *event)
 
 
 def _read_columns(path: Path, columns: Sequence[str]) -> np.ndarray:
@@ -172,12 +189,12 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _check_suffix(path: Path | None) -> None:
+def check_suffix(path: Path | None) -> None:
     if path is not None and path.suffix not in OUTPUTS:
         raise DataError(f"--output {path}: expected a name that ends with {' or '.join(OUTPUTS)}")
 
 
-def _deliver(values: np.ndarray, output: Path | None, name: str) -> None:
+def deliver(values: np.ndarray, output: Path | None, name: str) -> None:
     """To the terminal, or to a file written beside and renamed."""
     columns = [name] if values.shape[1] == 1 else [f"{name}{k}" for k in range(values.shape[1])]
     if output is None:

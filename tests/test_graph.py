@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 FLOW = {"model": "realnvp", "family": "flows", "data": "digits"}
 GAME = {"model": "sn_wgan", "family": "adversarial", "data": "digits"}
 LINES = {"vae-digits": PARAMS["sweeps"]["vae-digits"], "realnvp-digits": FLOW, "sn_wgan-digits": GAME}
-SUMMARIES = {"detect", "cluster", "report"}
+SUMMARIES = {"detect", "cluster", "denoise", "compress", "report"}
 
 
 @pytest.fixture(scope="module")

@@ -119,6 +119,23 @@ def project(tmp_path, monkeypatch):
     ]  # fmt: skip
     write(root, "cluster/scores.json", clusters)
     write(root, "cluster/clusters-gmm-a.png", png(0.3))
+    denoised = {"run": "vae-a", "data": DATA, "corruption": HOSTILE, "rows": 90, "noisy": 0.09, "wiener": 0.0345}
+    denoised |= {"denoised": 0.0233, "gain": 0.0112, "gain_error": 0.001}
+    levels = [{**denoised, "factor": factor, "level": factor / 2} for factor in (0.5, 1.0, 2.0)]
+    write(root, "denoise/scores.json", levels)
+    write(root, "denoise/denoised-vae-a.png", png(0.2))
+    file = {"data": DATA, "setting": HOSTILE, "rows": 90, "dims": 64, "bits_per_dim": 1.5, "net": None, "elbo": None}
+    codecs = [
+        {**file, "run": who, "method": method, "bytes": 90 * size, "bytes_a_row": size, "mse": mse, "mse_pca": pca}
+        for who, method, size, mse, pca in (
+            ("pca", "latents", 9, 0.0777, None), ("jpeg", "jpeg", 30, 0.01, None),
+            ("vae-a", "latents", 10, 0.02, 0.0666), ("realnvp-a", "latents", 11, 0.08, 0.0555),
+            ("vae-a", "bits_back", 20, 0.0, 0.0444),
+        )
+    ]  # fmt: skip
+    codecs[-1] |= {"net": 1.2345, "elbo": 1.1234}
+    write(root, "compress/scores.json", codecs)
+    write(root, f"compress/rates-{DATA}.png", png(0.1))
     return root
 
 
@@ -200,7 +217,8 @@ class TestPage:
         from base64 import b64decode
 
         pictures = page.all("img")
-        assert len(pictures) == 2 * len(RUNS) + 1 + 1 + 1 + 2 + 1  # of runs, curves, animation, sweep, detect, clusters
+        # of runs, training curves, animation, sweep, detect, clusters, denoised, rates
+        assert len(pictures) == 2 * len(RUNS) + 1 + 1 + 1 + 2 + 1 + 1 + 1
         for attributes in pictures:
             with Image.open(BytesIO(b64decode(attributes["src"].partition(",")[2]))) as picture:
                 width, height = picture.size
@@ -307,6 +325,16 @@ class TestLeaderboard:
     def test_numbers_are_written_for_people(self, value, decimals, text):
         assert leaderboard.decimal(value, decimals) == text
 
+    def test_denoisers_stand_beside_the_linear_one_and_codecs_beside_pca(self, page):
+        text = " ".join(page.text.split())
+        assert "better than the linear denoiser: vae-a" in text
+        assert "0.0233 0.0345 0.0112 ± 0.0010" in text
+        assert "Less lost than by PCA in as many bytes, at one setting or more: vae-a" in text
+        assert "At no setting better than PCA: realnvp-a" in text
+        assert "1.234 1.123" in text or "1.235 1.123" in text
+        assert "0.0777" not in text, "PCA's front is in the picture"
+        assert "0.0444" not in text, "nothing is lost by bits back"
+
     def test_the_machine_s_numbers_are_the_outputs(self, project, page):
         written = json.loads((project / "reports" / "leaderboard.json").read_text(), parse_constant=pytest.fail)
         assert [row["run"] for row in written["runs"]] == list(RUNS)
@@ -336,6 +364,8 @@ class TestMissing:
             ("register/vae-a/version.json", "register@vae-a"),
             ("detect/scores.json", "detect"),
             ("cluster/scores.json", "cluster"),
+            ("denoise/scores.json", "denoise"),
+            ("compress/scores.json", "compress"),
         ],
     )
     def test_what_is_missing_is_one_line_that_names_the_stage_to_run(self, project, path, stage):
@@ -380,7 +410,7 @@ class TestMissing:
 
     def test_a_removed_run_s_lingering_folders_are_ignored(self, project):
         list_runs(project, {key: model for key, model in RUNS.items() if key != "realnvp-a"})
-        for stage in ("detect", "cluster"):
+        for stage in ("detect", "cluster", "compress"):
             path = project / "out" / stage / "scores.json"
             write(project, f"{stage}/scores.json", [r for r in json.loads(path.read_text()) if r["run"] != "realnvp-a"])
         report.main([])

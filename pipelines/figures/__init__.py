@@ -12,6 +12,7 @@ from pipelines.figures.line import LineFlow, histogram, line_flows
 from pipelines.figures.plane import classes, density, flow_of_the_plane, scatter
 from pipelines.figures.samples import draws, step_picture
 from pipelines.figures.toys import orders_of_play
+from pipelines.figures.uses import rate_distortion
 
 __all__ = [
     "LineFlow",
@@ -30,6 +31,7 @@ __all__ = [
     "mosaic",
     "orders_of_play",
     "overview",
+    "rate_distortion",
     "reconstructions",
     "roc",
     "scatter",

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pipelines.measuring.collapse import collapse
-from pipelines.reporting import comparisons, leaderboard, pictures
+from pipelines.reporting import comparisons, leaderboard, pictures, uses
 from pipelines.reporting.columns import COLUMNS, MINUS
 from pipelines.reporting.leaderboard import Cell, Table, decimal
 from pipelines.reporting.results import Results, RunResult, SweepResult
@@ -50,6 +50,8 @@ def page(found: Results) -> str:
             for data in clusters
         },
         sheets={data: pictures.clustering_pictures(found, data, comparison) for data, comparison in clusters.items()},
+        denoising=uses.denoising(found),
+        compression=uses.compression(found),
         sweeps=[sweep(found, result) for result in found.sweeps.values()],
     )
 

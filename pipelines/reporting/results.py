@@ -31,6 +31,15 @@ CLUSTERED = (
     *("run", "data", "space", "k", "rows", "seeds"),
     *(f"{name}_{part}" for name in ("acc", "nmi", "ari") for part in ("mean", "sd")),
 )
+DENOISED = (
+    *("run", "data", "corruption", "factor", "level", "rows"),
+    *("noisy", "denoised", "wiener", "gain", "gain_error"),
+)
+COMPRESSED = (
+    *("run", "data", "method", "setting", "rows", "dims", "bytes", "bytes_a_row"),
+    *("bits_per_dim", "mse", "mse_pca", "net", "elbo"),
+)
+CODECS = ("pca", "jpeg", "png")  # of compress, beside the runs
 
 Pictures = dict[str, bytes]
 Row = dict[str, Any]
@@ -73,7 +82,7 @@ class SweepResult:
 
 @dataclass(frozen=True)
 class Scores:
-    """detect or cluster: the rows of scores.json, and PNGs by their names."""
+    """detect, cluster, denoise or compress: the rows of scores.json, and PNGs by their names."""
 
     rows: list[Row]
     pictures: Pictures
@@ -89,6 +98,8 @@ class Results:
     runs: dict[str, RunResult]
     detection: Scores
     clustering: Scores
+    denoising: Scores
+    compression: Scores
 
     def runs_on(self, data: str) -> list[RunResult]:
         """The runs of a data set, in the order of params.yaml."""
@@ -105,7 +116,10 @@ def read(params: Params) -> Results:
     data = {name: _manifest(name) for name in params.data if name in used}
     sweeps = {key: _sweep(line, data[line.data], params) for key, line in params.sweeps.items()}
     runs = {key: _run(line, data[line.data], params) for key, line in params.runs.items()}
-    return Results(params, data, sweeps, runs, _detection(params, data), _clustering(params, data))
+    detection, clustering = _detection(params, data), _clustering(params, data)
+    denoising = _used(params, data, "denoise", DENOISED)
+    compression = _used(params, data, "compress", COMPRESSED, CODECS)
+    return Results(params, data, sweeps, runs, detection, clustering, denoising, compression)
 
 
 def _manifest(name: str) -> Row:
@@ -170,6 +184,16 @@ def _clustering(params: Params, data: Mapping[str, Row]) -> Scores:
     rows = _rows(path, "cluster", CLUSTERED)
     _known(path, "cluster", [row for row in rows if row["space"] != "data"], params.runs, data)
     return Scores(rows, _pictures(path.parent, "cluster"))
+
+
+def _used(
+    params: Params, data: Mapping[str, Row], stage: str, keys: tuple[str, ...], beside: tuple[str, ...] = ()
+) -> Scores:
+    """denoise or compress, and what it holds beside the runs."""
+    path = paths.out(stage, "scores.json")
+    rows = _rows(path, stage, keys)
+    _known(path, stage, rows, {*params.runs, *beside}, data)
+    return Scores(rows, _pictures(path.parent, stage))
 
 
 def _known(path: Path, stage: str, rows: list[Row], names: Any, data: Mapping[str, Row]) -> set[str]:

@@ -1,0 +1,55 @@
+"""Principal components as an encoder and a decoder: what a learned code has to beat, through the same codec.
+
+    z = V_r^T (y - m),  y' = m + V_r z,   y = x/unit
+
+V_r are the r directions of largest variance of training rows, so that no other linear code of r numbers loses less.
+One cell for all components gives each the error step^2/12 and no bits to those that vary less than a cell, which for
+Gaussian components is near the best that a linear code can do (reverse water-filling: Cover and Thomas, section 10.3).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gen_models.codecs.latents import Grid
+from gen_models.errors import DataError
+
+
+class PrincipalComponents(nn.Module):
+    """x comes and goes as stored; `unit` is what a difference of 1 on the unit scale is, a number or an event's."""
+
+    mean: Tensor
+    unit: Tensor
+
+    def __init__(self, mean: Tensor, directions: Float[Tensor, "components dim"], unit: Tensor, shape: Sequence[int]):
+        super().__init__()
+        self.mean, self.unit = nn.Buffer(mean), nn.Buffer(unit)
+        self.directions = nn.Parameter(directions, requires_grad=False)
+        self.event_shape = tuple(shape)
+
+    def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch components"]:
+        return ((x / self.unit).flatten(1) - self.mean) @ self.directions.T
+
+    def decode(self, z: Float[Tensor, "batch components"]) -> Float[Tensor, "batch *event"]:
+        return (z @ self.directions + self.mean).unflatten(1, self.event_shape) * self.unit
+
+    def first(self, components: int) -> "PrincipalComponents":
+        """The same with fewer components."""
+        return PrincipalComponents(self.mean, self.directions[:components].clone(), self.unit, self.event_shape)
+
+    def even_grid(self, step: float) -> Grid:
+        """One step, on the unit scale, for all components."""
+        components = len(self.directions)
+        return Grid(torch.zeros(components, dtype=torch.float64), torch.full((components,), step, dtype=torch.float64))
+
+
+def fit(x: Float[Tensor, "rows *event"], unit: Float[Tensor, "*event"]) -> PrincipalComponents:
+    """All components of training rows as stored, the largest variance first. Raises DataError without a row."""
+    if not len(x):
+        raise DataError("no rows to take principal components of: give at least one")
+    y = (x / unit).flatten(1).double()
+    mean = y.mean(dim=0)
+    _, vectors = torch.linalg.eigh(torch.cov((y - mean).T, correction=0).reshape(y.shape[1], y.shape[1]))
+    return PrincipalComponents(mean.to(x.dtype), vectors.T.flip(0).to(x.dtype), unit, x.shape[1:])
