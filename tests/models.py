@@ -220,6 +220,7 @@ ROWS = [
     ),
     Row("gan", GAN, PLANE, {"latent": 2, "hidden": [8, 8], "n_dis": 2, "weight": 2.0}, GAME),
     Row("gan digits", GAN, DIGITS, {"latent": 3, "hidden": [8], "generator_loss": "non_saturating"}, GAME),
+    Row("gan penalty", GAN, PLANE, {"latent": 2, "hidden": [8], "activation": "relu", "penalty": 0.1}, GAME),
     Row("dcgan digits", DCGAN, DIGITS, {"latent": 16, "channels": 16, "kernel": 3}, GAME),
     Row("dcgan odd", DCGAN, ODD, {"latent": 3, "channels": 4, "n_dis": 2, "generator_loss": "zero_sum"}, GAME),
     *(

@@ -10,6 +10,7 @@ from gen_models.adversarial.dcgan import DCGAN
 from gen_models.adversarial.gan import GAN
 from gen_models.adversarial.gan_losses import GANLosses
 from gen_models.adversarial.wgan import ConvWGAN
+from gen_models.adversarial.zero_penalty import ZeroPenalty
 from gen_models.engine import Training, fit
 from gen_models.errors import ConfigError
 from gen_models.layers.dcgan import Discriminator, Generator, halved_sizes
@@ -74,6 +75,31 @@ def test_both_generator_losses_have_one_slope_at_d_of_a_half_and_only_one_surviv
         (slopes[kind],) = torch.autograd.grad(2 * GANLosses(1.0, kind).generator(fake).value, fake)
     assert slopes["zero_sum"].tolist() == pytest.approx([-0.5, 0.0], abs=1e-15)
     assert slopes["non_saturating"].tolist() == pytest.approx([-0.5, -1.0], abs=1e-15)
+
+
+def test_the_penalty_is_the_mean_square_of_the_slopes_on_both_kinds_of_rows():
+    """Of a linear critic c.y both squares are |c|^2; of c |y|^2 / 2 they are c^2 |y|^2, reals and fakes alike."""
+    y, fakes = normal(5, 2), normal(5, 2, seed=7)
+    linear = nn.Sequential(nn.Linear(2, 1), nn.Flatten(0)).double()
+    loss = ZeroPenalty(3.0)(linear, y, fakes, NOISE)
+    assert loss.value.item() == pytest.approx(3.0 * linear[0].weight.square().sum().item())
+    bowl = Bowl()
+    loss = ZeroPenalty(3.0)(bowl, y, fakes, NOISE)
+    expected = 3.0 / 2 * 4.0 * (y.square().sum(dim=1).mean() + fakes.square().sum(dim=1).mean())
+    assert loss.value.item() == pytest.approx(expected.item())
+    (slope,) = torch.autograd.grad(loss.value, bowl.c)  # 2 value / c: the second derivative is there
+    assert slope.item() == pytest.approx(loss.value.item())
+
+
+class Bowl(nn.Module):
+    """c |y|^2 / 2 at c = 2."""
+
+    def __init__(self):
+        super().__init__()
+        self.c = nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
+
+    def forward(self, y):
+        return self.c * y.square().sum(dim=1) / 2
 
 
 @pytest.mark.parametrize("kind", ["zero_sum", "non_saturating"])
@@ -196,6 +222,8 @@ def test_the_architecture_is_the_papers():
         (lambda: GAN([2], None, latent=2, hidden=[8], weight=0.0), "weight = 0.0"),
         (lambda: GAN([2], None, latent=0, hidden=[8]), "latent = 0"),
         (lambda: GAN([2], None, latent=2, hidden=[8], n_dis=0), "n_dis = 0"),
+        (lambda: GAN([2], None, latent=2, hidden=[8], penalty=0.0), "penalty = 0.0"),
+        (lambda: GAN([2], None, latent=2, hidden=[8], activation="rely"), "did you mean 'relu'"),
         (lambda: GAN([2], None, latent=2, hidden=[8], generator_loss="zerosum"), "did you mean 'zero_sum'"),
         (lambda: DCGAN([2], None, latent=2, channels=8), r"event_shape = \[2\] is no image"),
         (lambda: DCGAN([1, 8, 8], 17, latent=2, channels=8, kernel=4), "kernel = 4"),

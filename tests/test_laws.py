@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from gen_models.contracts import WarmStart, capabilities
+from gen_models.measures.evaluation import evaluating
 from gen_models.noise import Noise
 from tests.models import ROWS, build, data_of, descend, ready, rows_offering
 
@@ -71,6 +72,16 @@ def test_gradients_reach_every_parameter_of_the_player(row, player):
     for name, gradient in zip(parameters, gradients, strict=True):
         assert gradient.isfinite().all(), name
         assert gradient.abs().max() > 0 or gradient.numel() == 0, name
+
+
+@each_player
+def test_terms_can_be_watched_where_no_gradients_are_kept(row, player):
+    """What every report does on validation rows."""
+    model = ready(row)
+    with evaluating(model):
+        terms = model.objectives()[player].loss(data_of(row), NOISE).terms
+    assert terms
+    assert all(term.isfinite() for term in terms.values())
 
 
 @each_player

@@ -77,6 +77,7 @@ class FGAN(Game):
     direction       forward: D_f(p_data||p_G); reverse: D_f(p_G||p_data)
     hidden          the generator's widths
     critic_hidden   the critic's, the same if not given
+    activation      of both: silu is smooth, relu makes sharper edges
     n_dis           ascent steps of the critic, each on a fresh batch, for each step of the generator
     generator_loss  zero_sum, or non_saturating
     """
@@ -89,6 +90,7 @@ class FGAN(Game):
         latent: int,
         hidden: Sequence[int],
         critic_hidden: Sequence[int] | None = None,
+        activation: str = "silu",
         n_dis: int = 1,
         divergence: str = "kl",
         direction: str = "forward",
@@ -99,8 +101,8 @@ class FGAN(Game):
             event_shape,
             levels,
             latent=latent,
-            generator=vector_generator(latent, hidden, D, levels),
-            critic=vector_critic(D, hidden if critic_hidden is None else critic_hidden),
+            generator=vector_generator(latent, hidden, D, levels, activation),
+            critic=vector_critic(D, hidden if critic_hidden is None else critic_hidden, activation),
             losses=VariationalLosses(divergence, direction, generator_loss),
             y_shape=[D],
             n_dis=n_dis,

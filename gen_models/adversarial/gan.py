@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from gen_models.adversarial.game import Game
 from gen_models.adversarial.gan_losses import GANLosses
 from gen_models.adversarial.vectors import vector_critic, vector_generator
+from gen_models.adversarial.zero_penalty import ZeroPenalty
 from gen_models.layers.data_scale import dimensions
 
 
@@ -13,9 +14,11 @@ class GAN(Game):
 
     hidden          the generator's widths
     critic_hidden   the critic's, the same if not given
+    activation      of both: silu is smooth, relu makes sharper edges
     n_dis           ascent steps of the critic, each on a fresh batch, for each step of the generator
     weight          lambda
     generator_loss  zero_sum, or non_saturating
+    penalty         weight of the critic's squared gradients, see zero_penalty.py; null: none
     """
 
     def __init__(
@@ -26,18 +29,21 @@ class GAN(Game):
         latent: int,
         hidden: Sequence[int],
         critic_hidden: Sequence[int] | None = None,
+        activation: str = "silu",
         n_dis: int = 1,
         weight: float = 1.0,
         generator_loss: str = "zero_sum",
+        penalty: float | None = None,
     ):
         D = dimensions(event_shape)
         super().__init__(
             event_shape,
             levels,
             latent=latent,
-            generator=vector_generator(latent, hidden, D, levels),
-            critic=vector_critic(D, hidden if critic_hidden is None else critic_hidden),
+            generator=vector_generator(latent, hidden, D, levels, activation),
+            critic=vector_critic(D, hidden if critic_hidden is None else critic_hidden, activation),
             losses=GANLosses(weight, generator_loss),
             y_shape=[D],
             n_dis=n_dis,
+            penalty=None if penalty is None else ZeroPenalty(penalty),
         )

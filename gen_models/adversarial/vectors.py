@@ -4,21 +4,25 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from gen_models.layers.arguments import require_whole, require_widths
-from gen_models.layers.mlp import mlp
+from gen_models.layers.arguments import require_choice, require_whole, require_widths
+from gen_models.layers.mlp import ACTIVATIONS, mlp
 
 
-def vector_generator(latent: int, hidden: Sequence[int], outputs: int, levels: int | None) -> nn.Sequential:
+def vector_generator(
+    latent: int, hidden: Sequence[int], outputs: int, levels: int | None, activation: str = "silu"
+) -> nn.Sequential:
     """(batch, latent) -> (batch, outputs), within [0, 1] for data on levels: dequantised data fill it."""
     require_whole("latent", latent)
     require_widths("hidden", hidden)
-    generator = mlp(latent, hidden, outputs)
+    require_choice("activation", activation, ACTIVATIONS)
+    generator = mlp(latent, hidden, outputs, activation=ACTIVATIONS[activation])
     if levels is not None:
         generator.append(nn.Sigmoid())
     return generator
 
 
-def vector_critic(inputs: int, hidden: Sequence[int]) -> nn.Sequential:
+def vector_critic(inputs: int, hidden: Sequence[int], activation: str = "silu") -> nn.Sequential:
     """(batch, inputs) -> (batch,): a logit, unbounded and unconstrained."""
     require_widths("critic_hidden", hidden)
-    return mlp(inputs, hidden, 1).append(nn.Flatten(0))
+    require_choice("activation", activation, ACTIVATIONS)
+    return mlp(inputs, hidden, 1, activation=ACTIVATIONS[activation]).append(nn.Flatten(0))

@@ -69,7 +69,8 @@ class GradientPenalty:
     ) -> Loss:
         e = noise.uniform("critic.between", (len(y), *[1] * (y.ndim - 1)), like=y)
         between = (e * y + (1 - e) * fakes).detach().requires_grad_()
-        (gradients,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+        with torch.enable_grad():  # a penalty is watched in evaluation too
+            (gradients,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
         slopes = torch.linalg.vector_norm(gradients.flatten(1), dim=1)
         penalty = self.weight * (slopes - 1).square().mean()
         return Loss(penalty, {"penalty": penalty, "slope": slopes.mean()})

@@ -61,7 +61,7 @@ def compression(found: Results) -> dict[str, Compression]:
         above = {row["run"] for row in mine if row["run"] in lossy and 0 < row["mse"] < (row["mse_pca"] or 0)}
         shown = [row for row in rows if row["run"] != "pca"]
         it = Compression(
-            [(row, BESIDE.get(row["run"], row["run"]), found.runs.get(row["run"])) for row in shown],
+            [(row, str(BESIDE.get(row["run"], row["run"])), found.runs.get(row["run"])) for row in shown],
             [run.line.key for run in runs if run.line.key in above],
             [run.line.key for run in runs if run.line.key in lossy - above],
             [],
