@@ -42,6 +42,7 @@ def main() -> None:
     replace("models", models(board))
     replace("detection", detection(board))
     replace("flows", measured("flows"))
+    replace("games", measured("games"))
     replace("bench", measured("pipeline", "loader"))
 
 

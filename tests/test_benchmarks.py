@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from benchmarks import flows, rows, training
+from benchmarks import flows, games, plan, rows, training
 from pipelines import config, paths
 from pipelines.play import build_training
 
 ROWS = flows.table()
+GAMES = plan.table("games")
 each_row = pytest.mark.parametrize("name", ROWS)
 
 
@@ -26,6 +27,32 @@ def test_a_row_can_be_built_on_each_of_its_data(name):
 def test_the_inputs_of_a_row_exist(name):
     for path in (*training.INPUTS, *flows.FLOWS, *ROWS[name].inputs):
         assert (paths.root() / path).exists(), path
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_a_row_of_games_can_be_built_from_inputs_that_exist(name):
+    row = GAMES[name]
+    variants = row.options.get("variants", {"": {"model": row.model}}).values()
+    for said in variants if row.settings else ():
+        settings = {**row.settings, **said.get("settings", {})}
+        conf = config.override(config.compose(said["model"], row.data, "quick"), settings)
+        assert build_training(conf, seed=0).step == 0
+    assert row.measure in games.MEASURES
+    for path in row.inputs:
+        assert (paths.root() / path).exists(), path
+
+
+def test_a_row_adds_to_what_its_file_says(tmp_path, monkeypatch):
+    folder = tmp_path / "benchmarks" / "settings" / "family"
+    folder.mkdir(parents=True)
+    (tmp_path / "params.yaml").write_text("")
+    shared = "measure: m\ndata: d\nmodel: x\nsteps: 3\ntarget: 1\nsettings: {a: 1, b: 2}\ninputs: [code.py]\n"
+    (folder / "rows.yaml").write_text(shared + "rows: {one: {}, two: {steps: 4, settings: {b: 5}}}\n")
+    monkeypatch.setenv("GEN_MODELS_ROOT", str(tmp_path))
+    rows_ = plan.table("family")
+    assert (rows_["one"].steps, rows_["one"].settings) == (3, {"a": 1, "b": 2})
+    assert (rows_["two"].steps, rows_["two"].settings) == (4, {"a": 1, "b": 5})
+    assert rows_["two"].inputs == ["code.py", "benchmarks/settings/family/rows.yaml"]
 
 
 def test_every_result_file_holds_a_whole_row():
