@@ -23,6 +23,7 @@ PICTURES = {  # beside the samples: what the stages drew
     "Real NVP: density": "out/evaluate/realnvp-two_moons/density.png",
     "anomaly scores, without the 8": "out/detect/roc.png",
 }
+VARIANTS = "modes-variants"  # rows that have a table of their own
 TITLES = {
     "gmm": "Gaussian mixture",
     "ae": "Autoencoder",
@@ -43,6 +44,7 @@ def main() -> None:
     replace("detection", detection(board))
     replace("flows", measured("flows"))
     replace("games", measured("games"))
+    replace("variants", variants())
     replace("bench", measured("pipeline", "loader"))
 
 
@@ -110,7 +112,7 @@ def measured(*modules: str) -> str:
     stale, lines = set(rows.stale()), []
     for path in sorted((paths.root() / "benchmarks" / "results").glob("*.json")):
         row = json.loads(path.read_text())
-        if not row["command"].startswith(commands):
+        if not row["command"].startswith(commands) or row["name"].startswith(VARIANTS):
             continue
         verdict = "met" if row["met"] else "**missed**"
         verdict += ", stale" if row["name"] in stale else ""
@@ -128,8 +130,25 @@ def measured(*modules: str) -> str:
     return table(["row", "figure", "target", "", "beside it", "budget", "command", "machine"], lines)
 
 
+def variants() -> str:
+    """A row per variant of the games: modes reached and the share of samples near one, on each data set."""
+    found = [
+        json.loads(path.read_text())
+        for path in sorted((paths.root() / "benchmarks" / "results").glob(f"{VARIANTS}*.json"))
+    ]
+    head: list[str] = ["variant"]
+    lines: dict[str, list[str]] = {}
+    for row in found:
+        head += [f"modes, {row['data']}", "share within 3 sd"]
+        for what, value in row["baselines"].items():
+            lines.setdefault(what.rpartition(": ")[0], []).append(f"{value:.3g}")
+    beside = [f"`{row['command']}`: {row['budget']}, seeds {row['seeds']}, {row['device']}" for row in found]
+    return "\n\n".join([table(head, [[name, *cells] for name, cells in lines.items()]), *beside])
+
+
 def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *lines])
+    escaped = ([cell.replace("|", "\\|") for cell in line] for line in [head, ["---"] * len(head), *lines])
+    return "\n".join("| " + " | ".join(line) + " |" for line in escaped)
 
 
 def replace(name: str, text: str) -> None:
