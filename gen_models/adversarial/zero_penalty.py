@@ -20,7 +20,7 @@ from gen_models.noise import Noise
 
 @dataclass(frozen=True)
 class ZeroPenalty:
-    """Its gradient takes a second derivative of the critic; the term "slope" is the root of the mean of all squares."""
+    """Its gradient takes a second derivative of the critic; the term "squared_slope" is the mean of all squares."""
 
     weight: float
 
@@ -35,4 +35,4 @@ class ZeroPenalty:
             (gradients,) = torch.autograd.grad(critic(both).sum(), both, create_graph=True)
         squares = gradients.flatten(1).square().sum(dim=1).mean()
         penalty = self.weight * squares  # the mean over both halves is half of the sum of their means
-        return Loss(penalty, {"penalty": penalty, "slope": squares.sqrt()})
+        return Loss(penalty, {"penalty": penalty, "squared_slope": squares})
