@@ -19,7 +19,7 @@ def reconstruction(trained: Trained) -> dict[str, float]:
     found = {"mse": (trained.units(by_rows(model.reconstruct, x)) - trained.units(x)).square().mean().item()}
     train, test = (trained.units(trained.normal(split)).flatten(1).numpy() for split in ("train", "test"))
     latent = model.encode(x[:1]).shape[1] if isinstance(model, Encoder) else None
-    if latent is not None and latent <= min(train.shape):
+    if latent is not None and latent < min(train.shape):  # as many components as numbers lose nothing
         pca = PCA(latent, svd_solver="full").fit(train)
         found["mse_pca"] = float(np.square(pca.inverse_transform(pca.transform(test)) - test).mean())
     return found
