@@ -37,18 +37,8 @@ STEPS = (0.25, 0.5, 1.0)  # of a latent's cell, in its standard deviations
 QUALITIES = (10, 25, 50, 75, 95)  # of JPEG
 TEST_ROWS = 2_000  # bits back asks for one row at a time
 TRAIN_ROWS = 20_000  # that grids and PCA are fitted on
-PCA_STEPS = (
-    0.025,
-    0.05,
-    0.1,
-    0.2,
-    0.3,
-    0.4,
-    0.6,
-    0.8,
-    1.2,
-    1.6,
-)  # on the unit scale; few digits, as the header has them
+# On the unit scale; few digits, as the header has them.
+PCA_STEPS = (0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 1.6)
 COMPONENTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 ELBO_ROWS = 16  # at a time: a number of each level for each of their dimensions
 
