@@ -3,13 +3,15 @@
     nll                 -log p(x), nats                                                    Density
     neg_elbo            -ELBO(x), nats, with draws that all rows share                     Bound
     reconstruction      s(X) = |X - D(E(X))|^2 on the unit scale, summed over dimensions   Reconstructor
+    blurred             |g * (X - D(E(X)))|^2, g a Gaussian of 1 pixel: of images      Reconstructor
     critic              -critic(x)                                                         Critic
     latent_mahalanobis  (z - m)' C^+ (z - m), m and C of the training rows' latents        Encoder, unless its
                         latents are the responsibilities of a mixture
     inversion           min_z |G(z) - y|, network units: a search for each row, so     Game, by `inversion`
                         asked for apart, where rows are few
 
-s(X) as in Sakurada and Yairi (2014). A score of a row is a function of that row alone: not of its neighbours in
+s(X) as in Sakurada and Yairi (2014). An edge that comes back half a pixel aside costs a reconstruction as much as a
+missing stroke; under the blur what is too much on its one side and too little on the other cancels. A score of a row is a function of that row alone: not of its neighbours in
 the batch, nor of the batch's size. The conformal p-value turns any of them into a test of known level.
 """
 
@@ -34,6 +36,9 @@ Scorer = Callable[[Float[Tensor, "batch *event"]], Float[Tensor, " batch"]]
 
 NOISE = Noise(seed=0)
 SEARCH_ROWS = 256  # whose searches go through a generator at once, each with all of its starts
+IMAGE_AXES = 4  # rows, channels, height, width
+BLUR = 1.0  # standard deviation of the Gaussian, in pixels
+BLUR_REACH = 3  # pixels to each side: what lies beyond has a weight below 1%
 RELATIVE_VARIANCE = 1e-6  # latent directions below this part of the largest variance are not directions of the data
 
 
@@ -61,7 +66,8 @@ def scorers(
 ) -> dict[str, Scorer]:
     """{score: function of rows as stored}, fitted once and then applied to any rows.
 
-    reference           training rows, for scores that compare with them; without it these are left out
+    reference           training rows, for scores that compare with them or ask whether they are images; without it
+                        these are left out
     levels, statistics  of the data's manifest: they set the unit scale
     """
     found: dict[str, Scorer] = {}
@@ -70,7 +76,10 @@ def scorers(
     if isinstance(model, Bound):
         found["neg_elbo"] = _neg_elbo(model, noise.shared())
     if isinstance(model, Reconstructor):
-        found["reconstruction"] = _reconstruction(model, levels, statistics)
+        residual = _residual(model, levels, statistics)
+        found["reconstruction"] = _squared(residual)
+        if reference is not None and reference.ndim == IMAGE_AXES and levels is not None:
+            found["blurred"] = _squared(lambda x: _blurred(residual(x)))
     if isinstance(model, Critic):
         found["critic"] = _negated(model.criticise)
     if isinstance(model, Encoder) and reference is not None:
@@ -110,14 +119,26 @@ def _neg_elbo(model: Bound, noise: Noise) -> Scorer:
     return lambda x: -elbo(model, x, noise)
 
 
-def _reconstruction(model: Reconstructor, levels: int | None, statistics: Mapping[str, Any] | None) -> Scorer:
-    def squared_error(x: Tensor) -> Tensor:
-        error = unit_scale(model.reconstruct(x), levels=levels, statistics=statistics) - unit_scale(
-            x, levels=levels, statistics=statistics
-        )
-        return error.square().flatten(1).sum(dim=1)
+def _residual(model: Reconstructor, levels: int | None, statistics: Mapping[str, Any] | None) -> Scorer:
+    def units(x: Tensor) -> Tensor:
+        return unit_scale(x, levels=levels, statistics=statistics)
 
-    return lambda x: by_rows(squared_error, x)
+    return lambda x: units(model.reconstruct(x)) - units(x)
+
+
+def _squared(residual: Scorer) -> Scorer:
+    return lambda x: by_rows(lambda rows: residual(rows).square().flatten(1).sum(dim=1), x)
+
+
+def _blurred(x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch channel height width"]:
+    """g * x, channel by channel, 0 beyond the edges."""
+    offsets = torch.arange(-BLUR_REACH, BLUR_REACH + 1, dtype=x.dtype, device=x.device)
+    weights = (-0.5 * (offsets / BLUR).square()).exp()
+    weights = weights / weights.sum()
+    planes = x.flatten(0, 1)[:, None]
+    for kernel, padding in ((weights[:, None], (BLUR_REACH, 0)), (weights[None], (0, BLUR_REACH))):
+        planes = torch.nn.functional.conv2d(planes, kernel[None, None], padding=padding)
+    return planes.view_as(x)
 
 
 def _are_probabilities(z: Float[Tensor, "rows latent"]) -> bool:

@@ -40,7 +40,7 @@ RUNS = {
 }
 STEPS = 60
 SCORES = {
-    "vae": {"neg_elbo", "reconstruction", "latent_mahalanobis"},
+    "vae": {"neg_elbo", "reconstruction", "blurred", "latent_mahalanobis"},
     "gmm": {"nll"},
     "sn_wgan": {"critic", "inversion"},
 }

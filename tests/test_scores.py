@@ -30,8 +30,10 @@ def test_a_model_has_the_scores_of_its_capabilities(row):
     if row.name.startswith("gmm"):
         names.remove("latent_mahalanobis")  # responsibilities are no place to measure a distance
     model, x = ready(row), data_of(row)
+    if "reconstruction" in names and row.data[1] is not None and x.ndim == 4:
+        names.add("blurred")  # of images
     assert set(scored(row, model, x)) == names
-    assert set(scores(model, x, levels=row.data[1])) == names - {"latent_mahalanobis"}
+    assert set(scores(model, x, levels=row.data[1])) == names - {"latent_mahalanobis", "blurred"}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
@@ -60,6 +62,28 @@ def test_a_row_far_from_all_training_rows_is_more_anomalous(row):
     near, far = scored(row, model, x), scored(row, model, 50.0 * x)
     for name in set(near) - {"latent_mahalanobis"}:
         assert far[name].median() > near[name].max(), name
+
+
+class Blank(nn.Module):
+    """Every image comes back as nothing: what is left of it is itself."""
+
+    def reconstruct(self, x):
+        return torch.zeros_like(x)
+
+
+def test_under_the_blur_a_line_and_its_gap_cancel_and_a_stroke_of_one_sign_stays():
+    def left(image):
+        found = scores(Blank(), image[None, None], torch.zeros(1, 1, 28, 28), levels=2)
+        return (found["blurred"] / found["reconstruction"]).item()
+
+    shifted, thick = torch.zeros(28, 28), torch.zeros(28, 28)
+    shifted[4:24, 12], shifted[4:24, 13] = 1.0, -1.0  # a line that came back one pixel aside
+    thick[4:24, 12:14] = 1.0
+    # g * g is a Gaussian h of variance 2: h(0) -+ h(1) of two impulses across, 1 - E|t|/20 of 20 pixels along
+    along = 1 - 2 / np.sqrt(np.pi) / 20
+    across = [(1 + sign * np.exp(-0.25)) / (2 * np.sqrt(np.pi)) for sign in (-1, 1)]
+    assert left(shifted) == pytest.approx(across[0] * along, rel=0.02)
+    assert left(thick) == pytest.approx(across[1] * along, rel=0.02)
 
 
 class Identity(nn.Module):
