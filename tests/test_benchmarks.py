@@ -4,12 +4,16 @@ import json
 
 import pytest
 
-from benchmarks import flows, games, plan, rows, training
+from benchmarks import flows, games, latent, plan, rows, training
 from pipelines import config, paths
 from pipelines.play import build_training
 
 ROWS = flows.table()
-GAMES = plan.table("games")
+PLANNED = [
+    (family, name, row)
+    for family in (games, latent)
+    for name, row in plan.table(family.__name__.rpartition(".")[2]).items()
+]
 each_row = pytest.mark.parametrize("name", ROWS)
 
 
@@ -29,15 +33,14 @@ def test_the_inputs_of_a_row_exist(name):
         assert (paths.root() / path).exists(), path
 
 
-@pytest.mark.parametrize("name", GAMES)
-def test_a_row_of_games_can_be_built_from_inputs_that_exist(name):
-    row = GAMES[name]
+@pytest.mark.parametrize(("family", "name", "row"), PLANNED, ids=[name for _, name, _ in PLANNED])
+def test_a_planned_row_can_be_built_from_inputs_that_exist(family, name, row):
     variants = row.options.get("variants", {"": {"model": row.model}}).values()
     for said in variants if row.settings else ():
         settings = {**row.settings, **said.get("settings", {})}
         conf = config.override(config.compose(said["model"], row.data, "quick"), settings)
         assert build_training(conf, seed=0).step == 0
-    assert row.measure in games.MEASURES
+    assert row.measure in family.MEASURES
     for path in row.inputs:
         assert (paths.root() / path).exists(), path
 

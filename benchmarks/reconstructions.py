@@ -1,0 +1,94 @@
+"""An autoencoder's squared error of test rows over that of the best linear map, a ratio.
+
+    compression  |x - D(E(x))|^2 with r latents, over r principal components
+    denoising    |x - D(E(c(x)))|^2 of corrupted rows, over the linear denoiser of least error; both clipped to [0, 1]
+
+Errors are means over rows and numbers on the unit scale; spread is the standard error of the ratio. The linear maps are
+fitted on the same training rows, in closed form.
+"""
+
+import math
+import time
+
+import torch
+from torch import Tensor
+
+from benchmarks import plan, training
+from gen_models import wiener
+from gen_models.codecs import principal
+from gen_models.measures import by_rows, evaluating
+from gen_models.noise import Noise
+from pipelines.clipping import range_of, squared_errors
+from pipelines.compression import unit_of
+
+
+def compression(name: str, row: plan.Row) -> None:
+    """Over PCA with as many components as latents."""
+    began = time.monotonic()
+    played = training.play(row.model, training.data(row.data), row.settings, steps=row.steps)
+    trained, r = played.trained, row.settings["model.latent"]
+    x, train = trained.normal("test"), trained.normal("train")
+    pca = principal.fit(train, unit_of(trained)).first(r)
+    with evaluating(trained.model):
+        found = {"model": by_rows(trained.model.reconstruct, x), "pca": pca.decode(pca.encode(x))}
+    errors = {who: (trained.units(y) - trained.units(x)).flatten(1).double().square() for who, y in found.items()}
+    write_ratio(
+        name,
+        row,
+        began,
+        played,
+        errors["model"].mean(dim=1),
+        errors["pca"].mean(dim=1),
+        {"squared error": errors["model"].mean().item(), f"PCA, r = {r}": errors["pca"].mean().item()},
+    )
+
+
+def denoising(name: str, row: plan.Row) -> None:
+    """Over the linear denoiser; the corrupted rows are the same for both, and none that the fit has drawn."""
+    began = time.monotonic()
+    played = training.play(row.model, training.data(row.data), row.settings, steps=row.steps)
+    trained, noise = played.trained, Noise(0)
+    x, limits = trained.normal("test"), range_of(trained)
+    with evaluating(trained.model):
+        seen = trained.model.corrupt(x, noise.at(wiener.DRAWS))
+        linear = wiener.fit(trained.model, trained.normal("train"), noise, draws=row.options["draws"])
+        answers = {"model": by_rows(trained.model.denoise, seen), "linear": linear.denoise(seen), "corrupted": seen}
+    errors = {who: squared_errors(trained, limits, answer, x) for who, answer in answers.items()}
+    write_ratio(
+        name,
+        row,
+        began,
+        played,
+        errors["model"],
+        errors["linear"],
+        {
+            "squared error": errors["model"].mean().item(),
+            "linear denoiser": errors["linear"].mean().item(),
+            "corrupted rows": errors["corrupted"].mean().item(),
+        },
+    )
+
+
+def write_ratio(
+    name: str,
+    row: plan.Row,
+    began: float,
+    played: training.Played,
+    errors: Tensor,
+    rivals: Tensor,
+    beside: dict[str, float],
+) -> None:
+    """mean(errors) / mean(rivals), and by the delta method its standard error over rows."""
+    ratio = errors.mean() / rivals.mean()
+    deviation = ((errors - ratio * rivals) / rivals.mean()).std() / math.sqrt(len(errors))
+    plan.write(
+        "latent",
+        name,
+        row,
+        ratio.item(),
+        "x the linear map's error",
+        spread=torch.as_tensor(deviation).item(),
+        baselines=beside,
+        budget=f"{row.steps} minibatches of {played.batch_size}, {played.seconds:.0f} s",
+        seconds=time.monotonic() - began,
+    )
