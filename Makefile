@@ -27,8 +27,9 @@ bench: $(VENV)/.installed ## what pipeline and loader cost, as benchmarks/result
 	python -m benchmarks.pipeline
 	python -m benchmarks.loader
 
-figures: $(VENV)/.installed ## what flows and games reach, as benchmarks/results/*.json; MNIST by GEN_MODELS_DATA
+figures: $(VENV)/.installed ## what the models reach, as benchmarks/results/*.json; MNIST by GEN_MODELS_DATA
 	python -m benchmarks.flows
+	python -m benchmarks.latent
 	python -m benchmarks.games
 
 ui: $(VENV)/.installed ## MLflow's pages on http://127.0.0.1:5000

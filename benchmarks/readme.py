@@ -43,6 +43,7 @@ def main() -> None:
     replace("models", models(board))
     replace("detection", detection(board))
     replace("flows", measured("flows"))
+    replace("latent", measured("latent"))
     replace("games", measured("games"))
     replace("variants", variants())
     replace("bench", measured("pipeline", "loader"))
@@ -107,9 +108,9 @@ def detection(board: dict[str, Any]) -> str:
 
 
 def measured(*modules: str) -> str:
-    """A row per result file that these modules of benchmarks/ wrote; a row that went stale says so."""
+    """A row per result file that these modules of benchmarks/ wrote, stale ones marked; then commands and machines."""
     commands = tuple(f"python -m benchmarks.{module}" for module in modules)
-    stale, lines = set(rows.stale()), []
+    stale, lines, made = set(rows.stale()), [], set()
     for path in sorted((paths.root() / "benchmarks" / "results").glob("*.json")):
         row = json.loads(path.read_text())
         if not row["command"].startswith(commands) or row["name"].startswith(VARIANTS):
@@ -124,10 +125,10 @@ def measured(*modules: str) -> str:
             verdict,
             "; ".join(f"{name} {value:.4g}" for name, value in row["baselines"].items()),
             row["budget"],
-            f"`{row['command']}`",
-            row["device"],
         ])  # fmt: skip
-    return table(["row", "figure", "target", "", "beside it", "budget", "command", "machine"], lines)
+        made.add((row["command"].replace(row["name"], "ROW"), row["device"]))
+    below = [f"By `{command}` on {device}." for command, device in sorted(made)]
+    return "\n\n".join([table(["row", "figure", "target", "", "beside it", "budget"], lines), *below])
 
 
 def variants() -> str:
