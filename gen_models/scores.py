@@ -11,8 +11,9 @@
                         asked for apart, where rows are few
 
 s(X) as in Sakurada and Yairi (2014). An edge that comes back half a pixel aside costs a reconstruction as much as a
-missing stroke; under the blur what is too much on its one side and too little on the other cancels. A score of a row is a function of that row alone: not of its neighbours in
-the batch, nor of the batch's size. The conformal p-value turns any of them into a test of known level.
+missing stroke; under the blur what is too much on its one side and too little on the other cancels. A score of a row is
+a function of that row alone: not of its neighbours in the batch, nor of the batch's size. The conformal p-value turns
+any of them into a test of known level.
 """
 
 from collections.abc import Callable, Mapping
