@@ -1,25 +1,32 @@
 """VQ-VAEs by what they lose at equal bits.
 
     one_level   the larger of two ratios, both of which are to stay below 1: squared error over that of PCA in at most
-                as many bytes, through the codecs of gen_models/codecs; half of the codebook over its perplexity
+                as many bytes of entropy-coded symbols, tables and header not counted; half of the codebook over its
+                perplexity. PCA is of all training rows; these very test rows choose its components and step
     two_levels  squared error over that of one level whose grids, at log2 K bits a code, take as many bits
 
-Of TEST_ROWS test rows, on the unit scale, clipped to the data's range.
+Of TEST_ROWS test rows, on the unit scale, clipped to the data's range. Spread is the standard error over rows of the
+ratio of errors.
 """
 
 import math
 import time
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from benchmarks import plan, training
-from gen_models.codecs import codes
+from benchmarks.reconstructions import ratio_of_means
+from gen_models.codecs import codes, latents, principal
 from gen_models.noise import Noise
-from pipelines.clipping import range_of, squared_errors
-from pipelines.compression import front_of, measured, pca, test_rows
-from pipelines.measuring.latents import latents
+from pipelines.clipping import Range, range_of, squared_errors
+from pipelines.compression import test_rows, unit_of
+from pipelines.measuring.latents import latents as watched
 from pipelines.trained import Trained
+
+COMPONENTS = (16, 24, 32, 48, 64, 96, 128)
+STEPS = np.geomspace(0.1, 1, 31)  # each 8% wider than the one before
 
 
 def one_level(name: str, row: plan.Row) -> None:
@@ -28,23 +35,25 @@ def one_level(name: str, row: plan.Row) -> None:
     played = training.play(row.model, training.data(row.data), row.settings, steps=row.steps)
     trained, limits = played.trained, range_of(played.trained)
     x = test_rows(trained)
-    own = measured(trained, limits, "table empirical", codes.compress(trained.model, x))
-    front = [linear for linear in front_of(list(pca(trained, limits))) if linear["bytes"] <= own["bytes"]]
-    linear = min(front, key=lambda one: one["mse"])
+    coded = codes.compress(trained.model, x)
+    errors = squared_errors(trained, limits, codes.decompress(trained.model, coded), x)
+    setting, size_of_pca, rivals = best_pca(trained, limits, coded.words.nbytes)
+    ratio, error = ratio_of_means(errors, rivals)
     facts = facts_of(trained)
     size, in_use = facts["codes"], facts["perplexity"]
     plan.write(
         "latent",
         name,
         row,
-        max(own["mse"] / linear["mse"], size / 2 / in_use),
+        max(ratio, size / 2 / in_use),
         "the larger of error over PCA's, K/2 over perplexity",
-        spread=None,
+        spread=error,
         baselines={
-            "squared error": own["mse"],
-            "bytes a row": own["bytes_a_row"],
-            f"PCA, {linear['setting']}": linear["mse"],
-            "PCA, bytes a row": linear["bytes_a_row"],
+            "error over PCA's": ratio,
+            "squared error": errors.mean().item(),
+            "bytes a row": coded.words.nbytes / len(x),
+            f"PCA, {setting}": rivals.mean().item(),
+            "PCA, bytes a row": size_of_pca / len(x),
             "perplexity": in_use,
             "codes": size,
         },
@@ -57,23 +66,26 @@ def two_levels(name: str, row: plan.Row) -> None:
     """Squared error of two levels over that of options.rival."""
     began, dataset, seconds, batch = time.monotonic(), training.data(row.data), 0.0, 0
     found: dict[str, float] = {}
+    errors: dict[str, Tensor] = {}
     for what, (model, changes) in {"two levels": (row.model, {}), "one level": row.options["rival"]}.items():
         settings: dict[str, Any] = {**row.settings, **changes}
         played = training.play(model, dataset, settings, steps=row.steps)
-        errors, bits = loss_and_bits(played.trained)
-        found |= {f"{what}, squared error": errors, f"{what}, bits of a grid": bits}
+        errors[what], bits = loss_and_bits(played.trained)
+        found |= {f"{what}, squared error": errors[what].mean().item(), f"{what}, bits of all grids": bits}
+        found[f"{what}, parameters"] = sum(parameter.numel() for parameter in played.trained.model.parameters())
         coded = codes.compress(played.trained.model, test_rows(played.trained))
-        found[f"{what}, bits a row as coded"] = 8 * len(coded.as_bytes()) / coded.header["rows"]
+        found[f"{what}, bits a row as coded"] = 8 * coded.words.nbytes / coded.header["rows"]
         seconds, batch = max(seconds, played.seconds), played.batch_size
-        print(f"{what}: squared error {errors:.5f}, {seconds:.0f} s", flush=True)
-    assert found["two levels, bits of a grid"] == found["one level, bits of a grid"]
+        print(f"{what}: squared error {errors[what].mean():.5f}, {seconds:.0f} s", flush=True)
+    assert found["two levels, bits of all grids"] == found["one level, bits of all grids"]
+    ratio, error = ratio_of_means(errors["two levels"], errors["one level"])
     plan.write(
         "latent",
         name,
         row,
-        found["two levels, squared error"] / found["one level, squared error"],
+        ratio,
         "x the error of one level",
-        spread=None,
+        spread=error,
         baselines=found,
         budget=f"{row.steps} minibatches of {batch}, {seconds:.0f} s at most",
         seconds=time.monotonic() - began,
@@ -82,15 +94,30 @@ def two_levels(name: str, row: plan.Row) -> None:
 
 def facts_of(trained: Trained) -> dict[str, float]:
     """codes and perplexity, of all test rows."""
-    found = latents(trained, Noise(0))
+    found = watched(trained, Noise(0))
     assert found is not None
     return found.numbers
 
 
-def loss_and_bits(trained: Trained) -> tuple[float, float]:
-    """Mean squared error, and the bits of all grids of a row at log2 K a code."""
+def best_pca(trained: Trained, limits: Range, most: int) -> tuple[str, int, Tensor]:
+    """Setting, bytes and errors of the rows of the PCA that loses least in at most so many bytes of symbols."""
+    x, found = test_rows(trained), []
+    whole = principal.fit(trained.normal("train"), unit_of(trained))
+    for r in COMPONENTS:
+        model = whole.first(r)
+        for step in STEPS:
+            coded = latents.compress(model, x, model.even_grid(step))
+            if coded.words.nbytes <= most:
+                errors = squared_errors(trained, limits, latents.decompress(model, coded), x)
+                found.append((errors.mean().item(), f"{r} components, step {step:.3g}", coded.words.nbytes, errors))
+                break  # a wider step loses more
+    return min(found, key=lambda one: one[0])[1:]
+
+
+def loss_and_bits(trained: Trained) -> tuple[Tensor, float]:
+    """The squared error of each row, and the bits of all its grids at log2 K a code."""
     x, model = test_rows(trained), trained.model
     grids = codes.codes_of(model, x)
     back: Tensor = codes.decompress(model, codes.compress(model, x))
-    error = squared_errors(trained, range_of(trained), back, x).mean().item()
-    return error, sum(grid[0].numel() for grid in grids) * math.log2(facts_of(trained)["codes"])
+    errors = squared_errors(trained, range_of(trained), back, x)
+    return errors, sum(grid[0].numel() for grid in grids) * math.log2(facts_of(trained)["codes"])

@@ -18,7 +18,8 @@ def play(row: Row, dataset: Dataset, changes: Mapping[str, Any] | None = None, *
     """training.play of the row's model with `changes` of its settings, or what an earlier call left of the same."""
     settings = {**row.settings, **(changes or {})}
     code = [name for name in row.inputs if not name.startswith("benchmarks/")]
-    facts = [row.model, dataset.sha256, settings, row.steps, seed, rows.inputs_sha256([*training.INPUTS, *code])]
+    inputs = rows.inputs_sha256([*training.INPUTS, *code])
+    facts = [row.model, dataset.sha256, settings, row.steps, seed, inputs, rows.versions()]
     folder = paths.work("figures", "kept", lineage.sha256_json(facts))
     if not folder.exists():
         played = training.play(row.model, dataset, settings, steps=row.steps, seed=seed)

@@ -1,16 +1,15 @@
 """An autoencoder's squared error of test rows over that of the best linear map, a ratio.
 
     compression  |x - D(E(x))|^2 with r latents, over r principal components
-    denoising    |x - D(E(c(x)))|^2 of corrupted rows, over the linear denoiser of least error; both clipped to [0, 1]
+    denoising    |x - D(E(c(x)))|^2 of corrupted rows, over the linear denoiser of least error
 
-Errors are means over rows and numbers on the unit scale; spread is the standard error of the ratio. The linear maps are
-fitted on the same training rows, in closed form.
+Errors are means over rows and numbers on the unit scale, answers clipped to [0, 1]; spread is the standard error of the
+ratio. The linear maps are fitted on the same training rows, in closed form.
 """
 
 import math
 import time
 
-import torch
 from torch import Tensor
 
 from benchmarks import plan, training
@@ -31,14 +30,14 @@ def compression(name: str, row: plan.Row) -> None:
     pca = principal.fit(train, unit_of(trained)).first(r)
     with evaluating(trained.model):
         found = {"model": by_rows(trained.model.reconstruct, x), "pca": pca.decode(pca.encode(x))}
-    errors = {who: (trained.units(y) - trained.units(x)).flatten(1).double().square() for who, y in found.items()}
+    errors = {who: squared_errors(trained, range_of(trained), y, x) for who, y in found.items()}
     write_ratio(
         name,
         row,
         began,
         played,
-        errors["model"].mean(dim=1),
-        errors["pca"].mean(dim=1),
+        errors["model"],
+        errors["pca"],
         {"squared error": errors["model"].mean().item(), f"PCA, r = {r}": errors["pca"].mean().item()},
     )
 
@@ -47,10 +46,10 @@ def denoising(name: str, row: plan.Row) -> None:
     """Over the linear denoiser; the corrupted rows are the same for both, and none that the fit has drawn."""
     began = time.monotonic()
     played = training.play(row.model, training.data(row.data), row.settings, steps=row.steps)
-    trained, noise = played.trained, Noise(0)
+    trained, noise = played.trained, Noise(1)  # training and its validation have the noise of seed 0
     x, limits = trained.normal("test"), range_of(trained)
     with evaluating(trained.model):
-        seen = trained.model.corrupt(x, noise.at(wiener.DRAWS))
+        seen = trained.model.corrupt(x, noise.at(row.options["draws"]))
         linear = wiener.fit(trained.model, trained.normal("train"), noise, draws=row.options["draws"])
         answers = {"model": by_rows(trained.model.denoise, seen), "linear": linear.denoise(seen), "corrupted": seen}
     errors = {who: squared_errors(trained, limits, answer, x) for who, answer in answers.items()}
@@ -78,17 +77,23 @@ def write_ratio(
     rivals: Tensor,
     beside: dict[str, float],
 ) -> None:
-    """mean(errors) / mean(rivals), and by the delta method its standard error over rows."""
-    ratio = errors.mean() / rivals.mean()
-    deviation = ((errors - ratio * rivals) / rivals.mean()).std() / math.sqrt(len(errors))
+    """The row of a ratio of mean errors."""
+    ratio, error = ratio_of_means(errors, rivals)
     plan.write(
         "latent",
         name,
         row,
-        ratio.item(),
+        ratio,
         "x the linear map's error",
-        spread=torch.as_tensor(deviation).item(),
+        spread=error,
         baselines=beside,
         budget=f"{row.steps} minibatches of {played.batch_size}, {played.seconds:.0f} s",
         seconds=time.monotonic() - began,
     )
+
+
+def ratio_of_means(errors: Tensor, rivals: Tensor) -> tuple[float, float]:
+    """mean(errors) / mean(rivals) of paired rows, and by the delta method its standard error."""
+    ratio = errors.mean() / rivals.mean()
+    deviations = (errors - ratio * rivals) / rivals.mean()
+    return ratio.item(), deviations.std().item() / math.sqrt(len(errors))

@@ -11,15 +11,12 @@ docs/codec.md describes the file, and on which machine it can be read.
 """
 
 import argparse
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from gen_models.codecs import bits_back, codes, container, latents
@@ -28,6 +25,7 @@ from gen_models.codecs.latent_channel import LatentChannel
 from gen_models.errors import DataError, unknown
 from gen_models.measures.units import unit_scale
 from gen_models.noise import Noise
+from pipelines import pictured
 from pipelines.predict import MODEL, open_model, read_events
 
 METHODS = {bits_back.METHOD: bits_back.decompress, codes.METHOD: codes.decompress, latents.METHOD: latents.decompress}
@@ -102,13 +100,10 @@ def decompress(argv: Sequence[str]) -> None:
 
 
 def png_bytes(x: Tensor, levels: int | None) -> int | None:
-    """The bytes of one PNG of all images, one above the other; None of rows that are no such images."""
-    if levels is None or levels > 256 or x.ndim != 4 or x.shape[1] not in (1, 3) or not len(x):
+    """The bytes of one PNG of all images, as the stage has it; None of rows that are no such images."""
+    if levels is None or not len(x) or not pictured.can_be_pictured(tuple(x.shape[1:]), levels):
         return None
-    pixels = x.round().clamp(0, levels - 1).to(torch.uint8).permute(0, 2, 3, 1).flatten(0, 1).squeeze(-1)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels.numpy()).save(buffer, "png", optimize=True)
-    return buffer.tell()
+    return len(pictured.png(x.round().clamp(0, levels - 1)))
 
 
 def _method(model: nn.Module) -> str:

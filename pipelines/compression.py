@@ -3,7 +3,7 @@
     bytes, bytes_a_row   of the whole file of all rows: tables, header and hash with it
     bits_per_dim         8 bytes over the numbers in the rows
     mse                  of what the decoder gives back, a number, on the unit scale, clipped to the data's range
-    mse_pca              the least that PCA reaches in at most as many bytes, or null
+    mse_pca, mse_jpeg    the least that PCA, or JPEG, reaches in at most as many bytes, or null
     net, elbo            of bits back, bits a dimension without the initial bits, and what the model promises: -ELBO
 
     codes       a VQ-VAE's, under both of its tables          bits_back   a VAE's of data on levels, without loss
@@ -34,7 +34,7 @@ from pipelines.stage import no_argument, produce, run
 from pipelines.trained import Trained, open_trained
 
 STEPS = (0.25, 0.5, 1.0)  # of a latent's cell, in its standard deviations
-QUALITIES = (10, 25, 50, 75, 95)  # of JPEG
+QUALITIES = (1, 5, 10, 15, 25, 35, 50, 65, 75, 85, 95)  # of JPEG
 TEST_ROWS = 2_000  # bits back asks for one row at a time
 TRAIN_ROWS = 20_000  # that grids and PCA are fitted on
 # On the unit scale; few digits, as the header has them.
@@ -56,11 +56,9 @@ def main(argv: list[str]) -> None:
                 continue
             if all(row["data"] != line.data for row in rows):
                 rows += baselines(trained)
-            front = [row for row in rows if row["data"] == line.data and row["run"] == "pca"]
+            beside = [row for row in rows if row["data"] == line.data]
             for method in methods:
-                rows += [
-                    row | {"mse_pca": _reached(front, row["bytes"])} for row in rates(trained, method, params.seed)
-                ]
+                rows += [row | reached(beside, row["bytes"]) for row in rates(trained, method, params.seed)]
         (folder / "scores.json").write_text(json.dumps(rows, indent=1) + "\n")
         for data in dict.fromkeys(row["data"] for row in rows):
             mine = [row for row in rows if row["data"] == data]
@@ -179,13 +177,18 @@ def _row(trained: Trained, limits: Range, what: tuple[str, str, str], size: int,
         "bits_per_dim": 8 * size / x.numel(),
         "mse": squared_errors(trained, limits, back, x).mean().item(),
         "mse_pca": None,
+        "mse_jpeg": None,
         "net": None,
         "elbo": None,
     }
 
 
-def _reached(front: list[Row], size: int) -> float | None:
-    return min((row["mse"] for row in front if row["bytes"] <= size), default=None)
+def reached(beside: list[Row], size: int) -> dict[str, float | None]:
+    """The least error of PCA and of JPEG in at most `size` bytes; None where none is so small."""
+    return {
+        f"mse_{who}": min((row["mse"] for row in beside if row["run"] == who and row["bytes"] <= size), default=None)
+        for who in ("pca", "jpeg")
+    }
 
 
 if __name__ == "__main__":

@@ -125,6 +125,7 @@ def project(tmp_path, monkeypatch):
     write(root, "denoise/scores.json", levels)
     write(root, "denoise/denoised-vae-a.png", png(0.2))
     file = {"data": DATA, "setting": HOSTILE, "rows": 90, "dims": 64, "bits_per_dim": 1.5, "net": None, "elbo": None}
+    file["mse_jpeg"] = None
     codecs = [
         {**file, "run": who, "method": method, "bytes": 90 * size, "bytes_a_row": size, "mse": mse, "mse_pca": pca}
         for who, method, size, mse, pca in (
