@@ -120,7 +120,10 @@ def test_the_critic_is_1_lipschitz(activation):
 
 
 def test_maxmin_permutes_and_keeps_gradient_norms():
-    x = normal(7, 10)
+    x = normal(7, 10).requires_grad_()
+    back = normal(7, 10, seed=1)
+    (gradients,) = torch.autograd.grad(MaxMin()(x), x, back)
+    torch.testing.assert_close(gradients.norm(dim=1), back.norm(dim=1))
     assert torch.equal(MaxMin()(x).sort(dim=1).values, x.sort(dim=1).values)
     assert torch.equal(MaxMin()(torch.tensor([[1.0, 2.0, 4.0, 3.0]])), torch.tensor([[2.0, 4.0, 1.0, 3.0]]))
 

@@ -142,7 +142,10 @@ EXPECTED = {
         | IMAGES,
         {"interpolation", "latent", "reconstructions", "samples"} | WALKS,
     ),
-    "sn_wgan-two_moons": (SAMPLES | {"critic_wasserstein", "critic_wasserstein_floor"}, {"samples"}),
+    "sn_wgan-two_moons": (
+        SAMPLES | {"critic_wasserstein", "critic_wasserstein_floor", "gradient_norm_critic", "gradient_norm_generator"},
+        {"samples"},
+    ),
     "gmm-two_moons": (
         {"nats", "nats_error", "truth_nats", "gap_nats"} | SAMPLES,
         {"density", "latent", "samples"},

@@ -16,6 +16,7 @@ from pipelines.config import Run
 from pipelines.measuring.collapse import collapse
 from pipelines.measuring.fidelity import FEATURES, common_std, features_of, fidelity
 from pipelines.measuring.games import games
+from pipelines.measuring.gradients import GRADIENT_ROWS, gradient_norms
 from pipelines.measuring.sampling import samples
 from pipelines.reporting.columns import COLUMNS
 from pipelines.sources import SOURCES
@@ -199,6 +200,34 @@ def test_the_wasserstein_critic_s_value_by_hand_with_its_floor():
         "critic_wasserstein": pytest.approx((test - fake[:, 0].mean()).item(), abs=1e-5),
         "critic_wasserstein_floor": pytest.approx((test - train).item(), abs=1e-5),
     }
+
+
+class Dot(nn.Module):
+    """T(y) = w y."""
+
+    def __init__(self, weight: list[float]):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(weight))
+
+    def forward(self, y: Tensor) -> Tensor:
+        return y @ self.weight
+
+
+def test_the_norms_of_both_players_gradients_by_hand():
+    """Of E T(fake) - E T(real) by w it is the distance of the means; a flat critic teaches nothing."""
+    model = game(SNWGAN, Dot([1.0, 2.0]))
+    trained = trained_on("8gaussians", model, rows=600)
+    x = trained.normal("train")[:GRADIENT_ROWS]
+    fakes = model.generator(NOISE.normal("critic.z", (len(x), 2), like=x))
+    with evaluating(model):
+        found = gradient_norms(trained, NOISE)
+        distance = (fakes.mean(dim=0) - model.data_scale.centre(x).mean(dim=0)).norm().item()
+    assert set(found) == {"gradient_norm_critic", "gradient_norm_generator"}
+    assert found["gradient_norm_critic"] == pytest.approx(distance, rel=1e-5)
+    assert found["gradient_norm_generator"] > 0
+    model.critic = Dot([0.0, 0.0])
+    with evaluating(model):
+        assert gradient_norms(trained, NOISE)["gradient_norm_generator"] == 0.0
 
 
 def test_a_classifier_s_accuracy_is_the_share_of_rows_on_the_right_side():

@@ -153,7 +153,7 @@ def test_each_players_statistics_move_in_its_own_step():
         assert torch.equal(value, before[key]) == key.startswith("data_scale"), key
 
 
-def test_alternating_play_answers_with_fresh_fakes_of_the_moved_critic():
+def test_alternating_play_answers_with_fresh_fakes():
     model = GAN([2], None, latent=2, hidden=[8])
     seen = []
     model.generator.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].clone()))

@@ -7,6 +7,7 @@ import torch
 from torch.distributions import MultivariateNormal
 
 from gen_models.autoencoders.iwae import IWAE
+from gen_models.autoencoders.latent_variable import importance_bound
 from gen_models.autoencoders.vae import VAE
 from gen_models.errors import ConfigError
 from gen_models.noise import Noise
@@ -49,10 +50,16 @@ def test_the_loss_is_minus_the_bound_of_k_samples(make):
 
 @pytest.mark.parametrize("make", [iwae, two_layers])
 def test_the_bounds_are_in_order(make):
-    """E L_1 <= E L_5 <= E L_50, each pair from the same noise; of the 50 samples five are a part."""
+    """E L_1 <= E L_5 <= E L_50, paired: of the 50 weights of a row the first are those of the smaller bounds."""
     model, x, draws = make(1), normal(20, 4), 200
+    means = {k: [] for k in (1, 5, 50)}
     with torch.no_grad():
-        means = {k: torch.stack([model.elbo(x, NOISE.at(s), k).mean() for s in range(draws)]) for k in (1, 5, 50)}
+        for s in range(draws):
+            y = model.data_scale(x, NOISE.at(s)).flatten(1)
+            log_weights = model.log_weights(y, model.draws(y, NOISE.at(s), 50))
+            for k, found in means.items():
+                found.append(importance_bound(log_weights[:, :k]).mean())
+    means = {k: torch.stack(found) for k, found in means.items()}
     for fewer, more in ((1, 5), (5, 50)):
         gap = means[more] - means[fewer]
         assert gap.mean() > 4 * gap.std() / math.sqrt(draws)

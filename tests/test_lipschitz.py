@@ -114,7 +114,7 @@ def test_a_convolutional_critic_is_inside_the_ball_after_every_step(activation):
 
 def steepest(critic: nn.Module, y: torch.Tensor, steps: int = 20, rate: float = 0.1) -> float:
     """The largest |dT/dy| that ascent of it over y finds."""
-    found = 0.0
+    found, draws = 0.0, torch.Generator().manual_seed(steps)
     for _ in range(steps):
         y = y.detach().requires_grad_()
         (gradients,) = torch.autograd.grad(critic(y).sum(), y, create_graph=True)
@@ -123,7 +123,7 @@ def steepest(critic: nn.Module, y: torch.Tensor, steps: int = 20, rate: float = 
         if not slopes.requires_grad:
             break
         (uphill,) = torch.autograd.grad(slopes.sum(), y, allow_unused=True)
-        noise = 0.3 * torch.randn(y.shape, generator=torch.Generator().manual_seed(steps), dtype=y.dtype)
+        noise = 0.3 * torch.randn(y.shape, generator=draws, dtype=y.dtype)
         y = y + rate * (noise if uphill is None else uphill + noise)  # piecewise linear: it walks to other pieces
     return found
 

@@ -151,7 +151,13 @@ def finish(root: Path, key: str, model: str, metrics: dict) -> None:
         "params": {"model.name": HOSTILE, "optim.lr": 0.001}, "versions": {"torch": HOSTILE},
     }  # fmt: skip
     write(root, f"train/{key}/lineage.json", lineage)
-    lines = [{"step": step, "metrics": {"validation.nats": 1000.0 / step}} for step in (5, 10)]
+    lines = [
+        {
+            "step": step,
+            "metrics": {"validation.nats": 1000.0 / step, "moves.critic": step, "moves.generator": step // 5},
+        }
+        for step in (5, 10)
+    ]
     write(root, f"train/{key}/history.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
     identity = {"checkpoint_sha256": sha(manifest), "data_sha256": sha("data")}
     write(root, f"evaluate/{key}/metrics.json", {**metrics, **identity})

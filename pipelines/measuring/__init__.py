@@ -6,6 +6,7 @@ from pipelines.measuring.annealing import annealed
 from pipelines.measuring.densities import likelihood
 from pipelines.measuring.fidelity import fidelity
 from pipelines.measuring.games import games
+from pipelines.measuring.gradients import gradient_norms
 from pipelines.measuring.latents import latents as latents
 from pipelines.measuring.reconstructions import reconstruction
 from pipelines.measuring.sampling import samples, sides
@@ -24,4 +25,5 @@ def numbers(trained: Trained, noise: Noise) -> dict[str, float]:
         **samples(trained, noise, drawn),
         **fidelity(trained, noise, drawn),
         **games(trained, noise),
+        **gradient_norms(trained, noise),
     }

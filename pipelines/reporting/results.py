@@ -49,10 +49,14 @@ class ResultError(GenModelsError):
     """An output of a stage that is missing, torn, or of another state of the graph."""
 
 
+MOVES = "moves."  # of the history's counts of steps, by objective
+
+
 @dataclass(frozen=True)
 class RunResult:
     """A run: `metrics` are evaluate's finite numbers, `history` (step, validation metric) pairs.
 
+    `moves` are the steps of each objective, of a game those of critic and generator.
     `pictures` are PNGs, `animations` GIFs, both by their names.
     latents: evaluate's latents.json, None of a model that has no latents to tell of
     """
@@ -63,6 +67,7 @@ class RunResult:
     metrics: dict[str, float]
     not_finite: tuple[str, ...]
     history: tuple[tuple[int, float], ...]
+    moves: dict[str, int]
     version: Row
     pictures: Pictures
     animations: Pictures
@@ -157,7 +162,7 @@ def _run(line: Run, manifest: Row, params: Params) -> RunResult:
         digest,
         {name: value for name, value in numbers.items() if math.isfinite(value)},
         tuple(name for name, value in numbers.items() if not math.isfinite(value)),
-        _history(trained / "history.jsonl", f"train@{key}", f"validation.{lineage['metric']}"),
+        *_history(trained / "history.jsonl", f"train@{key}", f"validation.{lineage['metric']}"),
         version,
         _pictures(evaluated, f"evaluate@{key}"),
         _pictures(evaluated, f"evaluate@{key}", "GIF"),
@@ -206,11 +211,14 @@ def _known(path: Path, stage: str, rows: list[Row], names: Any, data: Mapping[st
     return {row["run"] for row in rows}
 
 
-def _history(path: Path, stage: str, metric: str) -> tuple[tuple[int, float], ...]:
+def _history(path: Path, stage: str, metric: str) -> tuple[tuple[tuple[int, float], ...], dict[str, int]]:
+    """The metric by step, and the steps that each objective made till the last report."""
     text = _text(path, stage)
     try:
         lines = [json.loads(line) for line in text.splitlines()]
-        return tuple((line["step"], line["metrics"][metric]) for line in lines if metric in line["metrics"])
+        last = lines[-1]["metrics"] if lines else {}
+        moves = {name.removeprefix(MOVES): int(count) for name, count in last.items() if name.startswith(MOVES)}
+        return tuple((line["step"], line["metrics"][metric]) for line in lines if metric in line["metrics"]), moves
     except (ValueError, KeyError, TypeError):
         raise ResultError(f"{_short(path)}: not lines of JSON with step and metrics: {_again(stage)}") from None
 

@@ -1,0 +1,30 @@
+"""Whether the players of a game still pull: the norm of each one's gradient where training ended.
+
+gradient_norm_PLAYER   |d loss / d own parameters|, of the first training rows, in evaluation mode, at fixed noise
+
+A generator whose norm is far below its critic's learns nothing more: the critic tells all samples apart, and is flat
+where they lie. Norms depend on how a network is written down, so those of two models do not compare.
+"""
+
+import torch
+
+from gen_models.adversarial.game import Game
+from gen_models.contracts import objectives_of
+from gen_models.noise import Noise
+from pipelines.trained import Trained
+
+GRADIENT_ROWS = 500
+
+
+def gradient_norms(trained: Trained, noise: Noise) -> dict[str, float]:
+    """Of each player of a game, nothing of other models."""
+    if not isinstance(trained.model, Game):
+        return {}
+    x, found = trained.normal("train")[:GRADIENT_ROWS], {}
+    for objective in objectives_of(trained.model):
+        parameters = [parameter for parameter in objective.module.parameters() if parameter.requires_grad]
+        with torch.enable_grad():
+            gradients = torch.autograd.grad(objective.loss(x, noise).value, parameters, allow_unused=True)
+        squares = [gradient.double().square().sum() for gradient in gradients if gradient is not None]
+        found[f"gradient_norm_{objective.name}"] = torch.stack(squares).sum().sqrt().item()
+    return found
