@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import flows, plan
+
 REFERENCE = re.compile(r"`([\w/]+\.(?:py|md|html))(?:::([\w.]+))?`")
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTER = (ROOT / "docs" / "chapter.md").read_text()
@@ -32,3 +34,13 @@ def test_every_row_of_the_index_has_code_and_a_test():
         assert len(cells) == 5, line
         assert "gen_models/" in cells[1], line
         assert "tests/" in cells[2], line
+        assert cells[3], line
+
+
+def test_the_rows_that_the_index_names_are_measured():
+    planned = {*flows.table(), *plan.table("games"), *plan.table("latent")}
+    for cell in re.findall(r"\brows? ([\w, -]+)", CHAPTER):
+        words = [part.split()[0] for part in cell.split(", ") if part.strip()]
+        names = [word for word in words if "-" in word and not word.endswith("-PLANE")]
+        stem = words[0].rpartition("-")[0]
+        assert {stem + name if name.startswith("-") else name for name in names} <= planned, cell

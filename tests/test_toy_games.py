@@ -42,6 +42,15 @@ def started(game: QuadraticGame, order: str) -> Training:
     return training(game, OptimisticSGD if order == "optimistic" else torch.optim.SGD)
 
 
+@pytest.mark.parametrize("name", GAMES)
+def test_neither_player_gains_by_leaving_the_solution(name):
+    """L(0, y) <= L(0, 0) <= L(x, 0)."""
+    for away in (-2.0, -0.1, 0.3, 5.0):
+        ascent = QuadraticGame(**GAMES[name], start=(0.0, away)).value().item()
+        descent = QuadraticGame(**GAMES[name], start=(away, 0.0)).value().item()
+        assert ascent <= 0 <= descent
+
+
 @pytest.mark.parametrize("order", ["simultaneous", "alternating", "extragradient", "optimistic"])
 @pytest.mark.parametrize("arguments", GAMES.values(), ids=GAMES)
 def test_play_is_the_linear_map_written_out(arguments, order):
