@@ -8,6 +8,7 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from gen_models.autoencoders.autoencoder import Autoencoder
 from gen_models.autoencoders.gaussian import MAX_LOG_VAR, gaussian_log_density, kl_to_standard_normal
+from gen_models.autoencoders.likelihoods import MIN_SIGMA
 from gen_models.autoencoders.vae import VAE
 from gen_models.errors import ConfigError
 from gen_models.noise import Noise
@@ -210,7 +211,12 @@ def linear_gaussian(sigma: float = 0.6) -> VAE:
     """The analytic optimum: W of orthogonal columns, q the exact posterior, which is then diagonal."""
     model = VAE([4], None, latent=2, hidden=[], sigma=sigma).double()
     W = torch.linalg.qr(normal(4, 2)).Q * torch.tensor([2.0, 0.7])
-    b = normal(4, seed=12)
+    set_to_the_posterior(model, W, normal(4, seed=12), sigma)
+    return model
+
+
+def set_to_the_posterior(model: VAE, W: torch.Tensor, b: torch.Tensor, sigma: float) -> None:
+    """y|z ~ N(W z + b, sigma^2 I), W of orthogonal columns, and q(z|y) its exact posterior."""
     precision = W.square().sum(0) + sigma**2  # of q, times sigma^2
     log_var = 2 * math.log(sigma) - precision.log()
     with torch.no_grad():
@@ -219,7 +225,6 @@ def linear_gaussian(sigma: float = 0.6) -> VAE:
         to_mu = W.T / precision[:, None]
         model.encoder[0].weight.copy_(torch.cat([to_mu, torch.zeros(2, 4)]))
         model.encoder[0].bias.copy_(torch.cat([-to_mu @ b, MAX_LOG_VAR * torch.atanh(log_var / MAX_LOG_VAR)]))
-    return model
 
 
 def exact_evidence(model: VAE) -> MultivariateNormal:
@@ -231,6 +236,26 @@ def exact_evidence(model: VAE) -> MultivariateNormal:
 def test_at_the_analytic_optimum_every_draw_of_the_bound_is_the_evidence(samples):
     model, x = linear_gaussian(), correlated()
     torch.testing.assert_close(model.elbo(x, NOISE, samples), exact_evidence(model).log_prob(x), rtol=1e-8, atol=1e-8)
+
+
+def test_at_the_optimum_with_a_learned_variance_the_bound_is_the_largest_evidence_of_probabilistic_pca():
+    """Tipping and Bishop (1999): W = U (L - s^2)^(1/2), s^2 the mean of the other eigenvalues; the mean log-likelihood is
+    -1/2 (n log 2 pi + sum of the log eigenvalues that are kept + (n - r) log s^2 + n).
+    """
+    x = correlated(400)
+    model = VAE([4], None, latent=2, hidden=[], sigma=1.0, variance="learned").double()
+    model.warm_start(x, NOISE)
+    y = model.data_scale.centre(x)
+    eigenvalues, U = torch.linalg.eigh(torch.cov(y.T, correction=0))
+    left, kept = eigenvalues.split(2)
+    variance = left.mean()
+    set_to_the_posterior(model, U[:, 2:] * (kept - variance).sqrt(), y.mean(dim=0), variance.sqrt().item())
+    floor = 2 * math.log(MIN_SIGMA)
+    with torch.no_grad():
+        model.likelihood.raw.copy_(floor + torch.log(torch.expm1(variance.log() - floor)))
+    largest = -0.5 * (4 * math.log(2 * math.pi) + kept.log().sum() + 2 * variance.log() + 4)
+    reached = model.elbo(x, NOISE).mean() - model.data_scale.log_det()
+    torch.testing.assert_close(reached, largest, rtol=1e-8, atol=1e-8)
 
 
 def test_training_from_a_random_start_approaches_the_evidence_of_probabilistic_pca():

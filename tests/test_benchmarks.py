@@ -2,11 +2,16 @@
 
 import json
 
+import numpy as np
 import pytest
+import torch
 
-from benchmarks import flows, games, latent, plan, rows, training
+from benchmarks import fits, flows, games, kept, latent, modes, plan, reconstructions, rows, training, transport
+from gen_models.noise import Noise
 from pipelines import config, paths
 from pipelines.play import build_training
+from pipelines.sources import SOURCES
+from pipelines.sources.gaussians import MIXTURES
 
 ROWS = flows.table()
 PLANNED = [
@@ -35,7 +40,9 @@ def test_the_inputs_of_a_row_exist(name):
 
 @pytest.mark.parametrize(("family", "name", "row"), PLANNED, ids=[name for _, name, _ in PLANNED])
 def test_a_planned_row_can_be_built_from_inputs_that_exist(family, name, row):
-    variants = row.options.get("variants", {"": {"model": row.model}}).values()
+    variants = [*row.options.get("variants", {"": {"model": row.model}}).values()]
+    if rival := row.options.get("rival"):
+        variants.append({"model": rival[0], "settings": rival[1]})
     for said in variants if row.settings else ():
         settings = {**row.settings, **said.get("settings", {})}
         conf = config.override(config.compose(said["model"], row.data, "quick"), settings)
@@ -78,3 +85,53 @@ def test_a_change_of_a_rows_inputs_makes_it_stale(tmp_path, monkeypatch):
     assert rows.stale() == []
     (tmp_path / "code.py").write_text("two")
     assert rows.stale() == ["row"]
+
+
+def test_the_ratio_of_paired_means_has_the_spread_of_many_draws():
+    draw = torch.Generator().manual_seed(0)
+    ratios, errors = [], []
+    for _ in range(300):
+        rivals = 1 + torch.rand(200, generator=draw, dtype=torch.float64)
+        mine = 0.5 * rivals + 0.1 * torch.randn(200, generator=draw, dtype=torch.float64)
+        ratio, error = reconstructions.ratio_of_means(mine, rivals)
+        ratios.append(ratio)
+        errors.append(error)
+    assert np.mean(ratios) == pytest.approx(0.5, abs=0.002)
+    assert np.mean(errors) == pytest.approx(np.std(ratios), rel=0.1)
+
+
+@pytest.mark.parametrize("shift", [[3.0], [3.0, -4.0]])
+def test_the_exact_distance_of_a_shift_is_its_length(shift):
+    x = torch.randn(50, len(shift), generator=torch.Generator().manual_seed(0))
+    y = x[torch.randperm(50, generator=torch.Generator().manual_seed(1))] + torch.tensor(shift)
+    assert transport.exact_distance(x, y) == pytest.approx(np.hypot.reduce(shift), rel=1e-5)
+
+
+def test_the_divergence_of_a_fit_by_quadrature_is_that_of_draws():
+    """KL(p||q) = E_p log p/q."""
+    q, mixture = fits.Gaussian(0.3, 2.0), MIXTURES["bimodal"]
+    x = SOURCES["bimodal"](Noise(0), rows=200_000).x.astype(np.float64)
+    log_q = -0.5 * np.square((x[:, 0] - q.mu) / q.sigma) - np.log(q.sigma * np.sqrt(2 * np.pi))
+    ratios = mixture.log_density(x) - log_q
+    assert fits.divergence_from("bimodal", "kl")(q) == pytest.approx(ratios.mean(), abs=5 * ratios.std() / 200_000**0.5)
+
+
+def test_a_seed_of_poor_samples_counts_as_no_modes():
+    assert modes.Reached(8, 0.89, 1.0, 1).counted() == 0
+    assert modes.Reached(8, 0.90, 1.0, 1).counted() == 8
+
+
+def test_a_training_that_is_kept_is_opened_and_one_that_differs_is_not(tmp_path, monkeypatch):
+    monkeypatch.setenv("GEN_MODELS_ROOT", str(tmp_path))
+    for name in ("conf", "benchmarks", "gen_models", "pipelines"):
+        (tmp_path / name).symlink_to(config.__file__.partition("/pipelines/")[0] + "/" + name)
+    (tmp_path / "params.yaml").write_text("")
+    row = plan.Row("m", "gmm", "iris", 5, 1.0, {"model.components": 2}, ["gen_models/mixtures"])
+    dataset = training.data("iris")
+    first, again = kept.play(row, dataset), kept.play(row, dataset)
+    assert len(list((tmp_path / "work" / "figures" / "kept").iterdir())) == 1
+    assert (again.seconds, again.batch_size) == (first.seconds, first.batch_size)
+    for a, b in zip(first.trained.model.parameters(), again.trained.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    kept.play(row, dataset, seed=1)
+    assert len(list((tmp_path / "work" / "figures" / "kept").iterdir())) == 2
