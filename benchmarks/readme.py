@@ -137,14 +137,29 @@ def variants() -> str:
         json.loads(path.read_text())
         for path in sorted((paths.root() / "benchmarks" / "results").glob(f"{VARIANTS}*.json"))
     ]
-    head: list[str] = ["variant"]
-    lines: dict[str, list[str]] = {}
+    stale = set(rows.stale())
+    head, beside = ["variant"], []
     for row in found:
         head += [f"modes, {row['data']}", "share within 3 sd"]
-        for what, value in row["baselines"].items():
-            lines.setdefault(what.rpartition(": ")[0], []).append(f"{value:.3g}")
-    beside = [f"`{row['command']}`: {row['budget']}, seeds {row['seeds']}, {row['device']}" for row in found]
-    return "\n\n".join([table(head, [[name, *cells] for name, cells in lines.items()]), *beside])
+        verdict = "met" if row["met"] else "missed"
+        verdict += ", stale" if row["name"] in stale else ""
+        beside.append(
+            f"`{row['command']}`: {row['budget']}, seeds {row['seeds']}, {row['device']}. The best of them, by the rule "
+            f"above: {row['figure']:.3g} {row['unit']}, target {row['target']:g}, {verdict}."
+        )
+    names = dict.fromkeys(what.rpartition(": ")[0] for row in found for what in row["baselines"])
+    lines = [
+        [
+            name,
+            *(number(row["baselines"], f"{name}: {what}") for row in found for what in ("modes", "share within 3 sd")),
+        ]
+        for name in names
+    ]
+    return "\n\n".join([table(head, lines), *beside])
+
+
+def number(values: dict[str, float], name: str) -> str:
+    return f"{values[name]:.3g}" if name in values else ""
 
 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -239,8 +239,9 @@ def test_at_the_analytic_optimum_every_draw_of_the_bound_is_the_evidence(samples
 
 
 def test_at_the_optimum_with_a_learned_variance_the_bound_is_the_largest_evidence_of_probabilistic_pca():
-    """Tipping and Bishop (1999): W = U (L - s^2)^(1/2), s^2 the mean of the other eigenvalues; the mean log-likelihood is
-    -1/2 (n log 2 pi + sum of the log eigenvalues that are kept + (n - r) log s^2 + n).
+    """Tipping and Bishop (1999): W = U (L - s^2)^(1/2), s^2 the mean of the other eigenvalues.
+
+    The mean log-likelihood there is -1/2 (n log 2 pi + sum of the log eigenvalues that are kept + (n - r) log s^2 + n).
     """
     x = correlated(400)
     model = VAE([4], None, latent=2, hidden=[], sigma=1.0, variance="learned").double()
