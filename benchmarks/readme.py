@@ -144,8 +144,8 @@ def variants() -> str:
         verdict = "met" if row["met"] else "missed"
         verdict += ", stale" if row["name"] in stale else ""
         beside.append(
-            f"`{row['command']}`: {row['budget']}, seeds {row['seeds']}, {row['device']}. The best of them, by the rule "
-            f"above: {row['figure']:.3g} {row['unit']}, target {row['target']:g}, {verdict}."
+            f"`{row['command']}`: {row['budget']}, seeds {row['seeds']}, {row['device']}. The best by the rule above: "
+            f"{row['figure']:.3g} {row['unit']}, target {row['target']:g}, {verdict}."
         )
     names = dict.fromkeys(what.rpartition(": ")[0] for row in found for what in row["baselines"])
     lines = [
