@@ -1,6 +1,7 @@
 """The page of games of two numbers: what is played is what linear algebra predicts, and what is said is what is so."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ OUTCOMES = {
     "bilinear": {"simultaneous": "diverges", "alternating": "circles", "multi-ascent": "circles"},
     "quadratic": {"simultaneous": "converges", "alternating": "converges", "multi-ascent": "converges"},
 }
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.parametrize("toy", toys(), ids=lambda toy: toy.name)
@@ -80,3 +83,15 @@ def test_the_command_writes_the_pictures_the_same_bytes_each_time(tmp_path, caps
         first, second = (tmp_path / name / f"{toy.name}.png" for name in ("first", "second"))
         assert first.read_bytes() == second.read_bytes() == drawn(toy)
     assert len(list((tmp_path / "first").iterdir())) == len(toys())
+
+
+def test_the_documents_table_has_the_numbers_of_the_page():
+    """docs/games.md: of each line the last two numbers, what is predicted and what was measured."""
+    lines = [line for line in (ROOT / "docs" / "games.md").read_text().splitlines() if line.startswith("| ")]
+    told = [line.strip("| ").split(" | ") for line in lines if line.split()[1].rstrip(",") in ORDERS]
+    plays = [play for toy in toys() for play in toy.plays]
+    assert len(told) == len(plays)
+    for cells, play in zip(told, plays, strict=True):
+        assert cells[0].startswith(play.order)
+        assert cells[1] == play.outcome
+        assert [cells[-2].split()[-1], cells[-1]] == [f"{play.predicted:.4f}", f"{play.measured:.4f}"]
