@@ -219,8 +219,10 @@ def test_the_norms_of_both_players_gradients_by_hand():
     trained = trained_on("8gaussians", model, rows=600)
     x = trained.normal("train")[:GRADIENT_ROWS]
     fakes = model.generator(NOISE.normal("critic.z", (len(x), 2), like=x))
+    model.requires_grad_(False)  # as a checkpoint's model is
     with evaluating(model):
         found = gradient_norms(trained, NOISE)
+        assert not any(parameter.requires_grad for parameter in model.parameters())
         distance = (fakes.mean(dim=0) - model.data_scale.centre(x).mean(dim=0)).norm().item()
     assert set(found) == {"gradient_norm_critic", "gradient_norm_generator"}
     assert found["gradient_norm_critic"] == pytest.approx(distance, rel=1e-5)

@@ -7,9 +7,10 @@ where they lie. Norms depend on how a network is written down, so those of two m
 """
 
 import torch
+from torch import Tensor
 
 from gen_models.adversarial.game import Game
-from gen_models.contracts import objectives_of
+from gen_models.contracts import Objective, objectives_of
 from gen_models.noise import Noise
 from pipelines.trained import Trained
 
@@ -20,11 +21,21 @@ def gradient_norms(trained: Trained, noise: Noise) -> dict[str, float]:
     """Of each player of a game, nothing of other models."""
     if not isinstance(trained.model, Game):
         return {}
-    x, found = trained.normal("train")[:GRADIENT_ROWS], {}
-    for objective in objectives_of(trained.model):
-        parameters = [parameter for parameter in objective.module.parameters() if parameter.requires_grad]
+    x = trained.normal("train")[:GRADIENT_ROWS]
+    return {f"gradient_norm_{one.name}": _norm(one, x, noise) for one in objectives_of(trained.model)}
+
+
+def _norm(objective: Objective, x: Tensor, noise: Noise) -> float:
+    """Parameters that stand still, as those of a checkpoint do, are let go for the while."""
+    parameters = list(objective.module.parameters())
+    were = [parameter.requires_grad for parameter in parameters]
+    try:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
         with torch.enable_grad():
             gradients = torch.autograd.grad(objective.loss(x, noise).value, parameters, allow_unused=True)
-        squares = [gradient.double().square().sum() for gradient in gradients if gradient is not None]
-        found[f"gradient_norm_{objective.name}"] = torch.stack(squares).sum().sqrt().item()
-    return found
+    finally:
+        for parameter, was in zip(parameters, were, strict=True):
+            parameter.requires_grad_(was)
+    squares = [gradient.double().square().sum() for gradient in gradients if gradient is not None]
+    return torch.stack(squares).sum().sqrt().item()
