@@ -37,6 +37,10 @@ def run(main: Callable[[list[str]], None]) -> None:
         signal.signal(number, _stop)
     try:
         main(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(128 + signal.SIGPIPE) from None
     except GenModelsError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None

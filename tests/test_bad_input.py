@@ -8,7 +8,10 @@ import gzip
 import io
 import os
 import re
+import signal
 import struct
+import subprocess
+import sys
 import time
 import tracemalloc
 import zipfile
@@ -37,6 +40,8 @@ ROWS = 40
 SPLIT = {"train": 0.5, "validation": 0.25, "test": 0.25}
 SECONDS = 5.0  # far above what any case needs: a case that unpacks its bomb needs minutes
 MEMORY = 150 << 20  # bytes of Python and NumPy at the worst moment
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
@@ -958,3 +963,12 @@ def test_a_column_of_the_fit_that_is_not_there_is_named(tmp_path):
         DataError, match=r"rows\.csv: the model was fitted on column 'c', which is not there: .*a, b, C"
     ):
         predict.read_rows(path, columns=COLUMNS)
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_without_a_word():
+    """`gen-models list | head -1`."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-m", "pipelines.cli", "list"], cwd=ROOT, **pipes) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 128 + signal.SIGPIPE
