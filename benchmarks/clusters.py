@@ -9,10 +9,9 @@ import time
 from statistics import fmean
 
 import numpy as np
-from sklearn.cluster import KMeans
 
 from benchmarks import plan, training
-from pipelines.cluster import MEASURES, SEEDS, STARTS, classes_of, flat_data, latents
+from pipelines.cluster import MEASURES, flat_data, k_means, latents
 from pipelines.trained import Trained
 
 
@@ -49,5 +48,5 @@ def clusters(name: str, row: plan.Row) -> None:
 def agreement(trained: Trained, train: np.ndarray, test: np.ndarray) -> dict[str, float]:
     """{measure: its mean over seeds of k-means}."""
     truth = np.asarray(trained.data.y("test"))
-    fits = [KMeans(classes_of(trained), n_init=STARTS, random_state=seed).fit(train) for seed in range(SEEDS)]
+    fits = k_means(trained, train, seed=0)
     return {name: fmean(measure(truth, fit.predict(test)) for fit in fits) for name, measure in MEASURES.items()}

@@ -53,15 +53,19 @@ def classes_of(trained: Trained) -> int:
     return len(np.unique(np.asarray(trained.data.y("train"))))
 
 
+def k_means(trained: Trained, vectors: np.ndarray, seed: int) -> list[KMeans]:
+    """Fits of SEEDS seeds, each the best of STARTS starts, with as many clusters as classes."""
+    k = classes_of(trained)
+    return [KMeans(k, n_init=STARTS, random_state=seed + offset).fit(vectors) for offset in range(SEEDS)]
+
+
 def cluster(
     trained: Trained, who: str, space: str, vectors: tuple[np.ndarray, np.ndarray], seed: int, folder: Path
 ) -> dict[str, Any]:
     """One row of the table: k-means over SEEDS seeds on (training, test) vectors; a sheet of images of the first."""
     train, test = vectors
     truth = np.asarray(trained.data.y("test"))[~trained.is_anomaly("test")]
-    fits = [
-        KMeans(classes_of(trained), n_init=STARTS, random_state=seed + k).fit(train) for k in range(SEEDS)
-    ]  # fmt: skip
+    fits = k_means(trained, train, seed)
     guesses = [fit.predict(test) for fit in fits]
     row = {
         "run": who,

@@ -37,9 +37,10 @@ DENOISED = (
 )
 COMPRESSED = (
     *("run", "data", "method", "setting", "rows", "dims", "bytes", "bytes_a_row"),
-    *("bits_per_dim", "mse", "mse_pca", "net", "elbo"),
+    *("bits_per_dim", "mse", "mse_pca", "mse_jpeg", "net", "elbo"),
 )
 CODECS = ("pca", "jpeg", "png")  # of compress, beside the runs
+MOVES = "moves."  # of the history's counts of steps, by objective
 
 Pictures = dict[str, bytes]
 Row = dict[str, Any]
@@ -47,9 +48,6 @@ Row = dict[str, Any]
 
 class ResultError(GenModelsError):
     """An output of a stage that is missing, torn, or of another state of the graph."""
-
-
-MOVES = "moves."  # of the history's counts of steps, by objective
 
 
 @dataclass(frozen=True)
