@@ -39,6 +39,11 @@ def histories(trials) -> list[list[dict]]:
     return [Ledger(Path(task.folder)).history() for _, task in trials]
 
 
+def at_rung(history: list[dict]) -> float:
+    """The lowest validation nats up to the first rung of two."""
+    return min(line["metrics"]["validation.nats"] for line in history if line["step"] <= STEPS // 2)
+
+
 @pytest.fixture(scope="module")
 def unpacked(project) -> list[list[dict]]:
     """The trials played one after the other in this process, without Ray."""
@@ -58,8 +63,7 @@ def test_synchronous_halving_takes_the_best_half_to_the_end_and_resumes_from_its
     trials = sweep.plan(conf("halving"), "digits", 0, project / "work" / "halving")
     sweep.play_trials("vae-digits", conf("halving"), trials)
     rung = STEPS // 2
-    at_rung = [min(line["metrics"]["validation.nats"] for line in h if line["step"] <= rung) for h in unpacked]
-    best_half = set(sorted(range(4), key=at_rung.__getitem__)[:2])
+    best_half = set(sorted(range(4), key=lambda index: at_rung(unpacked[index]))[:2])
     found = histories(trials)
     for index, history in enumerate(found):
         assert history[-1]["step"] == (STEPS if index in best_half else rung)
@@ -71,15 +75,19 @@ def test_synchronous_halving_takes_the_best_half_to_the_end_and_resumes_from_its
     assert histories(trials) == found
 
 
-def test_asha_stops_trials_whose_trajectories_are_those_of_the_unstopped(project, unpacked):
-    trials = sweep.plan(conf("asha"), "digits", 0, project / "work" / "asha")
+def test_asha_stops_trials_whose_trajectories_are_those_of_the_unstopped(project, unpacked, monkeypatch):
+    """One at a time and the best first: whichever comes after it to a rung is in the worse half of what was there."""
+    monkeypatch.setattr(sweep, "cpus", lambda ray: 1)
+    order = sorted(range(len(unpacked)), key=lambda index: at_rung(unpacked[index]))
+    planned = sweep.plan(conf("asha"), "digits", 0, project / "work" / "asha")
+    trials = [planned[index] for index in order]
     sweep.play_trials("vae-digits", conf("asha"), trials)
-    for history, whole in zip(histories(trials), unpacked, strict=True):
-        assert 1 <= len(history) <= len(whole)
-        assert history == whole[: len(history)]
+    for history, index in zip(histories(trials), order, strict=True):
+        assert 1 <= len(history) <= len(unpacked[index])
+        assert history == unpacked[index][: len(history)]
     lengths = [len(history) for history in histories(trials)]
-    assert max(lengths) == len(unpacked[0])
-    assert min(lengths) < len(unpacked[0]), "nothing was stopped"
+    assert lengths[0] == len(unpacked[0]), "the best was stopped"
+    assert max(lengths[1:]) < len(unpacked[0]), "a worse one was not stopped"
     sweep.play_trials("vae-digits", conf("asha"), trials)
     assert [len(history) for history in histories(trials)] == lengths, "what was stopped was played on"
 
