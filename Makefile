@@ -17,6 +17,9 @@ test: $(VENV)/.installed ## the laws and the stages' tests
 faults: $(VENV)/.installed ## kill -9 of worker, driver and dvc, and the like, in a copy of the project
 	pytest -m slow
 
+fuzz: $(VENV)/.installed ## parsers and laws on examples that `make test` has not drawn
+	pytest --hypothesis-profile=default tests/test_fuzz.py tests/test_prepare.py tests/test_store.py tests/test_checkpoint.py
+
 check: $(VENV)/.installed ## lint, format, types, directions of imports
 	ruff check .
 	ruff format --check .
@@ -42,4 +45,4 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
 
-.PHONY: help repro test faults check bench figures ui
+.PHONY: help repro test faults fuzz check bench figures ui

@@ -160,6 +160,11 @@ def test_any_declaration_in_an_idx_header(kind, shape, data, is_packed, tmp_path
     check("idx", gzip.compress(content) if is_packed else content, tmp_path)
 
 
+@pytest.mark.xfail(raises=ValueError, strict=True, reason="numpy's error passes through: empty, and yet too large")
+def test_an_idx_header_of_no_rows_that_are_larger_than_memory(tmp_path):
+    check("idx", struct.pack(">BBBBIII", 0, 0, 8, 3, 0, 2**32 - 1, 2**32 - 1), tmp_path)
+
+
 @FUZZ
 @given(cells=st.lists(st.lists(st.text(max_size=6), max_size=4), max_size=6))
 def test_any_table_of_text(cells, tmp_path):
