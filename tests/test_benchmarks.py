@@ -42,7 +42,8 @@ def test_the_inputs_of_a_row_exist(name):
 def test_a_planned_row_can_be_built_from_inputs_that_exist(family, name, row):
     variants = [*row.options.get("variants", {"": {"model": row.model}}).values()]
     if rival := row.options.get("rival"):
-        variants.append({"model": rival[0], "settings": rival[1]})
+        changes = {"model.scales": row.options["scales"]}
+        variants += [{"model": rival, "settings": {**changes, "model.codes": size}} for size in row.options["rivals"]]
     for said in variants if row.settings else ():
         settings = {**row.settings, **said.get("settings", {})}
         conf = config.override(config.compose(said["model"], row.data, "quick"), settings)
