@@ -307,7 +307,11 @@ def test_runs_that_were_taken_out_are_not_read(here):
     assert json.loads(paths.out("detect", "scores.json").read_text()) == []
     cluster.main([])
     rows = json.loads(paths.out("cluster", "scores.json").read_text())
-    assert [row["run"] for row in rows] == ["ae-digits", "k-means"]
+    assert [(row["run"], row["space"]) for row in rows] == [
+        ("ae-digits", "latent"),
+        ("ae-digits", "whitened"),
+        ("k-means", "data"),
+    ]
 
 
 def test_a_held_out_class_without_calibration_rows_says_what_to_write(here):
@@ -336,9 +340,34 @@ def test_every_encoder_is_clustered_beside_its_data_twice_the_same(here, capsys)
     raw = next(row for row in rows if row["space"] == "data" and row["data"] == "digits")
     assert raw["acc_mean"] > 0.55  # k-means on the pixels of digits is known to reach about 0.7
     written = files(paths.out("cluster"))
-    assert "clusters-ae-digits.png" in written
+    assert {"clusters-ae-digits.png", "clusters-ae-digits-whitened.png"} <= set(written)
+    assert [row["run"] for row in rows if row["space"] == "whitened"] == ["ae-digits"], (
+        "its latents alone have no prior"
+    )
     cluster.main([])
     assert files(paths.out("cluster")) == written
+
+
+def test_whitened_vectors_are_the_same_in_every_basis_of_the_latents():
+    rng = np.random.default_rng(0)
+    train, test = rng.normal(size=(500, 4)), rng.normal(size=(50, 4))
+    here, there = cluster.whitened(train, test)
+    np.testing.assert_allclose(np.cov(here.T), np.eye(4), atol=1e-12)
+    basis, shift = rng.normal(size=(4, 4)), rng.normal(size=4)
+    for found, other in zip((here, there), cluster.whitened(train @ basis + shift, test @ basis + shift), strict=True):
+        np.testing.assert_allclose(distances(other), distances(found), atol=1e-9)
+
+
+def test_a_direction_without_variance_is_left_out_of_whitened_vectors():
+    rng = np.random.default_rng(0)
+    train = rng.normal(size=(500, 3)) @ rng.normal(size=(3, 5))
+    here, _ = cluster.whitened(train, train)
+    assert here.shape == (500, 3)
+    assert cluster.whitened(train[:, :1], train[:, :1])[0].std(ddof=1) == pytest.approx(1)
+
+
+def distances(rows: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(rows[:, None] - rows, axis=2)
 
 
 # figures

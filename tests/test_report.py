@@ -117,6 +117,7 @@ def project(tmp_path, monkeypatch):
         | {f"{name}_sd": 0.01 for name in ("acc", "nmi", "ari")}
         for who, acc in ACC.items()
     ]  # fmt: skip
+    clusters.append({**clusters[-1], "run": "vae-a", "space": "whitened", "acc_mean": 0.4})
     write(root, "cluster/scores.json", clusters)
     write(root, "cluster/clusters-gmm-a.png", png(0.3))
     denoised = {"run": "vae-a", "data": DATA, "corruption": HOSTILE, "rows": 90, "noisy": 0.09, "wiener": 0.0345}
@@ -257,7 +258,8 @@ class TestPage:
         assert "Below PCA with every score: gmm-a, realnvp-a" in text
         assert "Above PCA, at their best: vae-a" in text
         assert "Better than k-means on the data: gmm-a" in text
-        assert "Worse than k-means on the data: vae-a" in text
+        assert "Worse than k-means on the data: vae-a." in text, "each run once, by its best row"
+        assert "vae-a, whitened" in text
         assert "a row has no latents to cluster, and nothing that comes back of it: realnvp-a." in text
 
     def test_a_collapse_is_said_beside_the_run(self, project):

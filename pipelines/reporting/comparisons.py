@@ -37,8 +37,8 @@ def clustering(found: Results, data: str) -> Comparison:
     """k-means on every run's latents beside k-means on the data themselves."""
     rows: list[Named] = []
     for row in (row for row in found.clustering.rows if row["data"] == data):
-        is_raw = row["space"] == "data"
-        rows.append((row, "k-means on the data" if is_raw else row["run"], None if is_raw else found.runs[row["run"]]))
+        names = {"data": "k-means on the data", "latent": row["run"], "whitened": f"{row['run']}, whitened"}
+        rows.append((row, names[row["space"]], None if row["space"] == "data" else found.runs[row["run"]]))
     raw = leaderboard.clusters_of(found, data, None)
     return compared(
         rows, raw, "acc_mean", lambda row: (row["acc_mean"] - row["acc_sd"], row["acc_mean"] + row["acc_sd"])

@@ -94,9 +94,10 @@ def best_score(results: Results, who: str, data: str) -> Row | None:
 
 
 def clusters_of(results: Results, data: str, who: str | None) -> Row | None:
-    """cluster's row of a run's latents, or for None of the data themselves."""
+    """cluster's row of a run's latents as they are, or for None of the data themselves."""
     rows = [row for row in results.clustering.rows if row["data"] == data]
-    return next((row for row in rows if (row["space"] == "data" if who is None else row["run"] == who)), None)
+    sought = ("data", None) if who is None else ("latent", who)
+    return next((row for row in rows if (row["space"], who and row["run"]) == sought), None)
 
 
 def is_bound(run: RunResult, on_levels: bool) -> bool:

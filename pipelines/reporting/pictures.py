@@ -132,8 +132,9 @@ def clustering_pictures(found: Results, data: str, comparison: Comparison) -> li
     """The sheets of images that cluster drew, in the order of the table."""
     sheets = []
     for row, name, who, _ in comparison.rows:
-        content = found.clustering.pictures.get(f"clusters-{row['run']}" + ("" if who else f"-{data}"))
+        suffix = {"data": f"-{data}", "whitened": "-whitened"}.get(row["space"], "")
+        content = found.clustering.pictures.get(f"clusters-{row['run']}{suffix}")
         if content:
-            text = "" if who else f"{name}."
+            text = "" if row["space"] == "latent" else f"{name}."
             sheets.append(picture(content, f"Clusters of {name}", [who] if who else [], data, text))
     return sheets
