@@ -240,7 +240,7 @@ ROWS = [
     Row("vq_vae digits", VQVAE, DIGITS, {**TINY_VQ, "decay": 0.8}, QUANTISED),
     Row("vq_vae gradient", VQVAE, PICTURES, {**TINY_VQ, "decay": None}, QUANTISED),
     Row("vq_vae2 digits", VQVAE2, SCANS, TINY_VQ, QUANTISED),
-    Row("vq_vae2 gradient", VQVAE2, SCANS, {**TINY_VQ, "decay": None}, QUANTISED),
+    Row("vq_vae2 gradient", VQVAE2, SCANS, {**TINY_VQ, "decay": None, "bottom_dropout": 0.3}, QUANTISED),
 ]
 
 

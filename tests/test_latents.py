@@ -15,7 +15,7 @@ from pipelines.config import Run
 from pipelines.figures import latents as figures_of_latents
 from pipelines.measuring import annealing
 from pipelines.measuring.annealing import annealed
-from pipelines.measuring.latents import codebooks, is_watched, latents, rate_by_draws
+from pipelines.measuring.latents import Latents, codebooks, is_watched, latents, rate_by_draws
 from pipelines.portraits import latents as portraits
 from pipelines.store import Dataset
 from pipelines.trained import Trained
@@ -161,7 +161,29 @@ def test_a_codebook_of_which_one_code_is_used_has_collapsed(constructor, level):
         found = latents(trained(model, x, 17), NOISE)
     assert found.numbers[f"perplexity{level}"] == pytest.approx(1)
     assert found.is_collapsed
-    assert found.sentence.endswith(f"collapsed: {level[1:] or 'the codebook'}")
+    assert f"; collapsed: {level[1:] or 'the codebook'}" in found.sentence
+
+
+def test_a_level_that_the_decoder_does_not_see_is_said_to_be_without_effect(monkeypatch):
+    """Rows that are what known codes stand for, but for a little noise."""
+    torch.manual_seed(0)
+    model = VQVAE2(*SCANS, **TINY_VQ)
+    grids = tuple(torch.randint(0, 5, (30, *grid)) for grid in (model.top_grid, model.grid))
+    monkeypatch.setattr(model, "codes", lambda rows: grids)
+
+    def seen() -> Latents:
+        x = model.decode_codes(grids)
+        return latents(trained(model, x + 1e-4 * torch.randn_like(x), 17), NOISE)
+
+    with torch.no_grad():
+        both = seen()
+        model.upsample.weight.zero_()
+        bottom_alone = seen()
+    assert min(both.numbers["worth_top"], both.numbers["worth_bottom"]) > 2
+    assert not both.is_collapsed
+    assert bottom_alone.numbers["worth_top"] == 1
+    assert bottom_alone.is_collapsed
+    assert bottom_alone.sentence.endswith("; without effect on the picture: top")
 
 
 def test_a_model_without_latents_of_either_kind_has_nothing_to_say():

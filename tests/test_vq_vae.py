@@ -209,6 +209,16 @@ def test_both_levels_reach_the_picture_and_are_reported():
         assert not torch.allclose(model.decode_codes(changed), model.decode_codes((top, bottom)))
 
 
+def test_rows_without_their_bottom_are_drawn_from_the_top_alone_and_in_training_only():
+    x, whole, without = pictures(4), tiny_two_levels(), tiny_two_levels(bottom_dropout=1 - 1e-12)
+    without.load_state_dict(whole.state_dict())
+    top, bottom = without._lookup(without.codes(x))
+    expected = (without.images.centre(x) - without._decode(top, torch.zeros_like(bottom))).square().mean()
+    assert without.train().loss(x, NOISE).terms["distortion"].item() == pytest.approx(expected.item(), rel=1e-12)
+    found, other = (model.eval().loss(x, NOISE) for model in (without, whole))
+    assert found.value.item() == other.value.item()
+
+
 def test_a_collapsed_level_shows_in_its_own_perplexity():
     model = tiny_two_levels()
     model.top_quantiser.shares.copy_(torch.tensor([5.0, 0, 0, 0, 0]))

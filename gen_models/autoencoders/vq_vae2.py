@@ -5,8 +5,13 @@
     log p(k_t, k_b) = log p(k_t) + log p(k_b | k_t), two gated PixelCNNs
 
 The top says what the picture is, the bottom its detail. A level whose perplexity falls to 1 has collapsed, and its
-prior's loss of 0 is no success: both are reported by level. The game is that of `vq_vae`: coder, then priors on codes
-without gradient. The paper's top prior has attention as well; the bottom is conditioned through a decoder of top codes.
+prior's loss of 0 is no success: both are reported by level. A top can be in use and say nothing: where the bottom's
+grid is fine enough to draw the picture alone, no gradient asks for more, and the top's codes come to tell positions
+from each other, not pictures. So a share of the training rows, `bottom_dropout`, is drawn from the top alone, its
+bottom's vectors being 0 (as the later codebooks of Zeghidour et al., 2021, section III.C).
+
+The game is that of `vq_vae`: coder, then priors on codes without gradient. The paper's top prior has attention as well;
+the bottom is conditioned through a decoder of top codes.
 """
 
 from collections.abc import Sequence
@@ -17,6 +22,7 @@ from torch import Tensor, nn
 
 from gen_models.autoencoders.pixel_cnn import PixelCNN
 from gen_models.contracts import Loss, Objective
+from gen_models.errors import ConfigError
 from gen_models.layers.arguments import require_positive, require_whole
 from gen_models.layers.grid_conv import down, grid_shape, start_at_unit_variance, up
 from gen_models.layers.quantiser import Quantised, Quantiser
@@ -34,6 +40,7 @@ class VQVAE2(nn.Module):
     channels, blocks               of encoders and decoders
     beta                           weight of the commitment
     decay                          of the moving averages that the codes are; null: codes follow a gradient
+    bottom_dropout                 share of training rows that are drawn from the top alone; the paper's is 0
     prior_channels, prior_layers   of each PixelCNN
     """
 
@@ -51,11 +58,14 @@ class VQVAE2(nn.Module):
         prior_layers: int,
         beta: float = 0.25,
         decay: float | None = 0.99,
+        bottom_dropout: float = 0.0,
     ):
         super().__init__()
         require_whole("channels", channels)
         require_whole("blocks", blocks, least=0)
         require_positive("beta", beta)
+        if not 0 <= bottom_dropout < 1:
+            raise ConfigError(f"bottom_dropout = {bottom_dropout!r} cannot be used: give a share from 0 to below 1")
         self.top_grid = grid_shape(event_shape, scales + 1)
         self.grid = grid_shape(event_shape, scales)
         self.images = UnitImages(event_shape, levels)
@@ -72,6 +82,7 @@ class VQVAE2(nn.Module):
         self.bottom_prior = ConditionalPixelCNN(codes, channels=prior_channels, layers=prior_layers)
         self.dim = dim
         self.beta = beta
+        self.bottom_dropout = bottom_dropout
 
     def objectives(self) -> tuple[Objective, ...]:
         priors = nn.ModuleList([self.prior, self.bottom_prior])
@@ -109,7 +120,7 @@ class VQVAE2(nn.Module):
     def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
         """|u - u'|^2 + sum over levels of beta |z - sg(e)|^2 [+ |sg(z) - e|^2].
 
-        distortion          |u - u'|^2 / n: the part of the variance that is lost
+        distortion          |u - u'|^2 / n: the part of the variance that is lost, rows without their bottom among them
         commitment_LEVEL    |z - e|^2 / d
         perplexity_LEVEL    of the codebook's use in training, of K
         """
@@ -117,7 +128,10 @@ class VQVAE2(nn.Module):
         h = self.encoder(u)
         top = self.top_quantiser(self.top_encoder(h), noise)
         bottom = self.bottom_quantiser(self._bottom(h, top.straight), noise)
-        distortion = (u - self._decode(top.straight, bottom.straight)).square().mean()
+        details = bottom.straight
+        if self.training and self.bottom_dropout:
+            details = details * noise.bernoulli("bottom", 1 - self.bottom_dropout, (len(u), 1, 1, 1), like=u)
+        distortion = (u - self._decode(top.straight, details)).square().mean()
         value = distortion + self._codebook_loss(top) + self._codebook_loss(bottom)
         terms = {
             "distortion": distortion,

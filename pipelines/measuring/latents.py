@@ -7,10 +7,14 @@ rate_nats     KL(q(z|x) || p(z)), the mean over test rows; of more layers by dra
 codes         K of a codebook
 perplexity    exp of the entropy of the codes of test rows: K at even use, 1 where one code serves all positions; of
               two codebooks perplexity_top and perplexity_bottom
+worth_top, worth_bottom
+              of two codebooks: the squared error where a level's codes are those of the next row, over the error with
+              its own; 1 where a level says nothing, though its codes be in use
 
 The same in one sentence, and the numbers of each latent by itself, are latents.json.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +33,7 @@ RATE_ROWS = 256  # at once
 LEAST_RATE = 0.1  # nats a row, of all layers together
 LEAST_PERPLEXITY = 1.5  # below it a codebook is one code and now and then another
 LEAST_SHARE = 0.1  # of a codebook in use
+LEAST_WORTH = 1.01  # of a level that says anything
 LEVELS = {1: ("",), 2: ("top", "bottom")}  # of codebooks, the coarsest first
 
 
@@ -110,7 +115,7 @@ def _of_layers(trained: Trained, noise: Noise) -> Latents:
 def _of_codes(trained: Trained) -> Latents:
     model, books = trained.model, codebooks(trained.model)
     numbers: dict[str, float] = {}
-    used, collapsed = [], []
+    used, collapsed, silent = [], [], []
     parts = zip(*(model.codes(rows) for rows in trained.normal("test").split(RATE_ROWS)), strict=True)
     for level, book, grids in zip(LEVELS[len(books)], books, parts, strict=True):
         size = len(book.codes)
@@ -119,7 +124,29 @@ def _of_codes(trained: Trained) -> Latents:
         used.append(f"{level} {in_use:.1f} of {size}".lstrip())
         if in_use < max(LEAST_PERPLEXITY, LEAST_SHARE * size):
             collapsed.append(level or "the codebook")
+    for level, worth in zip(LEVELS[2], worths(trained), strict=True) if len(books) == 2 else ():
+        numbers[f"worth_{level}"] = worth
+        if worth < LEAST_WORTH and level not in collapsed:
+            silent.append(level)
     sentence = f"codes in use by test rows (perplexity): {', '.join(used)}"
     if collapsed:
         sentence += f"; collapsed: {' and '.join(collapsed)}"
-    return Latents(numbers, sentence, bool(collapsed))
+    if silent:
+        sentence += f"; without effect on the picture: {' and '.join(silent)}"
+    return Latents(numbers, sentence, bool(collapsed or silent))
+
+
+def worths(trained: Trained) -> list[float]:
+    """Of each level: squared error of test rows with the level's codes of the next row, over that with their own."""
+    own, exchanged = 0.0, [0.0 for _ in codebooks(trained.model)]
+    for rows in trained.normal("test").split(RATE_ROWS):
+        grids = trained.model.codes(rows)
+        own += _squares(trained, grids, rows)
+        for level, grid in enumerate(grids):
+            others = (*grids[:level], grid.roll(1, dims=0), *grids[level + 1 :])
+            exchanged[level] += _squares(trained, others, rows)
+    return [found / own if own else math.inf for found in exchanged]
+
+
+def _squares(trained: Trained, grids: tuple[Tensor, ...], rows: Tensor) -> float:
+    return (trained.model.decode_codes(grids) - rows).square().sum().item()
