@@ -96,8 +96,9 @@ def best_score(results: Results, who: str, data: str) -> Row | None:
 def clusters_of(results: Results, data: str, who: str | None) -> Row | None:
     """cluster's row of a run's latents as they are, or for None of the data themselves."""
     rows = [row for row in results.clustering.rows if row["data"] == data]
-    sought = ("data", None) if who is None else ("latent", who)
-    return next((row for row in rows if (row["space"], who and row["run"]) == sought), None)
+    if who is None:
+        return next((row for row in rows if row["space"] == "data"), None)
+    return next((row for row in rows if row["space"] == "latent" and row["run"] == who), None)
 
 
 def is_bound(run: RunResult, on_levels: bool) -> bool:
