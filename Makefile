@@ -18,7 +18,7 @@ faults: $(VENV)/.installed ## kill -9 of worker, driver and dvc, and the like, i
 	pytest -m slow
 
 fuzz: $(VENV)/.installed ## parsers and laws on examples that `make test` has not drawn
-	pytest --hypothesis-profile=default tests/test_fuzz.py tests/test_prepare.py tests/test_store.py tests/test_checkpoint.py
+	pytest --hypothesis-profile=default $$(grep -l "^from hypothesis" tests/test_*.py)
 
 check: $(VENV)/.installed ## lint, format, types, directions of imports
 	ruff check .
