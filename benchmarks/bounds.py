@@ -21,13 +21,13 @@ from torch import Tensor
 
 from benchmarks import kept, plan, training
 from benchmarks.flows import MANY, gaps_to_the_truth
-from gen_models.autoencoders.inference import Evidence, elbo_of, encoder_q, evidence, fit_q, prior_q
+from gen_models.analysis.inference import Evidence, elbo_of, encoder_q, evidence, fit_q, prior_q
 from gen_models.autoencoders.latent_variable import Moments
 from gen_models.errors import DataError
-from gen_models.measures import evaluating
+from gen_models.evaluating import evaluating
 from gen_models.noise import Noise
-from pipelines.measuring.histogram import bernoulli_log_prob
-from pipelines.trained import Trained
+from pipelines.evaluation.metrics.pixel_histogram import bernoulli_log_prob
+from pipelines.evaluation.trained_run import Trained
 
 IMAGES, SAMPLES = 5_000, 500
 LOCAL_IMAGES, LOCAL_SAMPLES = 500, 5_000

@@ -15,8 +15,8 @@ import torch
 from benchmarks import plan, training
 from gen_models.mixtures.gaussian_mixture import GaussianMixture
 from gen_models.noise import Noise
-from pipelines.cluster import MEASURES, SEEDS, WHITENED, flat_data, k_means, latents, whitened
-from pipelines.trained import Trained
+from pipelines.comparison.clusters import MEASURES, SEEDS, WHITENED, flat_data, k_means, latents, whitened
+from pipelines.evaluation.trained_run import Trained
 
 AS = {"latent": "as they are", WHITENED: "whitened"}
 

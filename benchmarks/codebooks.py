@@ -23,10 +23,10 @@ from benchmarks.reconstructions import ratio_of_means
 from gen_models.codecs import codes, latents, principal
 from gen_models.errors import ConfigError
 from gen_models.noise import Noise
-from pipelines.clipping import Range, range_of, squared_errors
-from pipelines.compression import test_rows, unit_of
-from pipelines.measuring.latents import latents as watched
-from pipelines.trained import Trained
+from pipelines.comparison.compression import test_rows, unit_of
+from pipelines.evaluation.data_range import Range, range_of, squared_errors
+from pipelines.evaluation.metrics.latent_usage import latents as watched
+from pipelines.evaluation.trained_run import Trained
 
 COMPONENTS = (16, 24, 32, 48, 64, 96, 128)
 STEPS = np.geomspace(0.1, 1, 31)  # each 8% wider than the one before

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from benchmarks import plan, training
 from gen_models.autoencoders.gaussian import kl_to_standard_normal
-from gen_models.measures import by_rows, evaluating
+from gen_models.evaluating import by_rows, evaluating
 from gen_models.measures.disentanglement import mutual_information_gap
-from pipelines.trained import Trained
+from pipelines.evaluation.trained_run import Trained
 
 
 def disentangling(name: str, row: plan.Row) -> None:

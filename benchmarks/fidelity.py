@@ -19,11 +19,11 @@ from sklearn.neural_network import MLPClassifier
 from torch import Tensor
 
 from benchmarks import plan, training
-from gen_models.measures.evaluation import draw, evaluating
+from gen_models.evaluating import draw, evaluating
 from gen_models.measures.frechet import frechet_distance
 from gen_models.measures.manifold import Manifold, manifold
 from gen_models.noise import Noise
-from pipelines.trained import Trained
+from pipelines.evaluation.trained_run import Trained
 
 SETS = 4  # as often as the test rows fit into the training rows of digits
 FEATURES = 32  # hidden units: a covariance of them is known from 300 rows

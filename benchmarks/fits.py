@@ -20,10 +20,10 @@ from torch import Tensor
 from benchmarks import plan, training
 from gen_models.adversarial.divergences import DIVERGENCES
 from gen_models.contracts import objectives_of
-from gen_models.measures.evaluation import evaluating
+from gen_models.evaluating import evaluating
 from gen_models.noise import Noise
-from pipelines.sources.gaussians import MIXTURES
-from pipelines.trained import Trained
+from pipelines.data.sources.gaussians import MIXTURES
+from pipelines.evaluation.trained_run import Trained
 
 MANY = {"options": {"rows": 400_000}, "split": {"train": 0.9, "validation": 0.05, "test": 0.05}}
 GRID = torch.linspace(-14, 14, 14_001, dtype=torch.float64)

@@ -25,11 +25,13 @@ import yaml
 from benchmarks import rows, training
 from gen_models.build import build_model, build_optimisers
 from gen_models.engine import Training, fit
-from gen_models.measures import bits_per_dim, by_rows, evaluating
+from gen_models.evaluating import by_rows, evaluating
+from gen_models.measures.units import bits_per_dim
 from gen_models.noise import Noise
-from pipelines import config, paths
-from pipelines.evaluate import histogram_log_prob
-from pipelines.sources import LOG_DENSITIES
+from pipelines import config
+from pipelines.data.sources import LOG_DENSITIES
+from pipelines.evaluation.evaluate import histogram_log_prob
+from pipelines.runtime import paths
 
 MANY = {  # so that no gap is one of overfitting, and 20000 test rows know it to a thousandth of a nat
     "options": {"rows": 400_000},

@@ -8,10 +8,11 @@ from typing import Any
 from benchmarks import rows, training
 from benchmarks.plan import Row
 from gen_models.checkpoint import load_model
-from pipelines import lineage, paths
+from pipelines import lineage
 from pipelines.config import Run
-from pipelines.store import Dataset
-from pipelines.trained import Trained
+from pipelines.data.store import Dataset
+from pipelines.evaluation.trained_run import Trained
+from pipelines.runtime import paths
 
 
 def play(row: Row, dataset: Dataset, changes: Mapping[str, Any] | None = None, *, seed: int = 0) -> training.Played:

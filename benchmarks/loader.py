@@ -21,8 +21,9 @@ from gen_models.engine import Training, fit
 from gen_models.errors import GenModelsError
 from gen_models.loader import Batches
 from gen_models.noise import Noise
-from pipelines import config, prepare
-from pipelines.store import Dataset, open_folder
+from pipelines import config
+from pipelines.data import prepare
+from pipelines.data.store import Dataset, open_folder
 
 ROUNDS = 15
 STEPS = 100  # of a round

@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 import torch
 
 from benchmarks import plan, training
-from gen_models.measures.evaluation import draw, evaluating
+from gen_models.evaluating import draw, evaluating
 from gen_models.measures.modes import SAMPLES
 from gen_models.measures.modes import modes as modes_of
 from gen_models.noise import Noise
-from pipelines.sources.gaussians import MIXTURES
-from pipelines.store import Dataset
+from pipelines.data.sources.gaussians import MIXTURES
+from pipelines.data.store import Dataset
 
 MANY = {"options": {"rows": 400_000}, "split": {"train": 0.9, "validation": 0.05, "test": 0.05}}
 LEAST_QUALITY = 0.9

@@ -24,11 +24,13 @@ from gen_models.contracts import WarmStart
 from gen_models.engine import Training, fit
 from gen_models.loader import Batches
 from gen_models.noise import Noise
-from pipelines import config, paths, sweep, train
-from pipelines.cluster_session import cluster
-from pipelines.play import Task, Validation, task_of
-from pipelines.progress import Progress
-from pipelines.store import open_folder
+from pipelines import config
+from pipelines.data.store import open_folder
+from pipelines.runtime import paths
+from pipelines.runtime.progress import Progress
+from pipelines.training import sweep, train
+from pipelines.training.ray_cluster import cluster
+from pipelines.training.trainer import Task, Validation, task_of
 
 TRIALS = 16
 TRIAL_STEPS = 500
@@ -40,7 +42,7 @@ PLAY = (  # what a trial and a training run on
     "gen_models/layers/data_scale.py",
     "gen_models/layers/mlp.py",
     "gen_models/measures",
-    *(f"pipelines/{name}.py" for name in ("cluster_session", "ledger", "play", "search", "store", "sweep", "train")),
+    *(f"pipelines/training/{name}.py" for name in ("ray_cluster", "run_log", "trainer", "search", "sweep", "train")),
     "conf/config.yaml",
     "conf/budget/quick.yaml",
     "conf/data/digits.yaml",

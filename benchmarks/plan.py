@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from benchmarks import rows, training
-from pipelines import paths
+from pipelines.runtime import paths
 
 Measure = Callable[[str, "Row"], None]
 

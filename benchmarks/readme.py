@@ -15,8 +15,9 @@ import torch
 from benchmarks import rows
 from gen_models.checkpoint import load_model
 from gen_models.errors import GenModelsError
-from pipelines import config, figures, paths
-from pipelines.store import Dataset, open_data
+from pipelines import config, figures
+from pipelines.data.store import Dataset, open_data
+from pipelines.runtime import paths
 
 SAMPLED = ("gmm-digits", "vae-digits", "glow-digits", "sn_wgan-digits")
 PICTURES = {  # beside the samples: what the stages drew

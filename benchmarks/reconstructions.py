@@ -13,12 +13,12 @@ import time
 from torch import Tensor
 
 from benchmarks import plan, training
-from gen_models import wiener
+from gen_models.analysis import wiener
 from gen_models.codecs import principal
-from gen_models.measures import by_rows, evaluating
+from gen_models.evaluating import by_rows, evaluating
 from gen_models.noise import Noise
-from pipelines.clipping import range_of, squared_errors
-from pipelines.compression import unit_of
+from pipelines.comparison.compression import unit_of
+from pipelines.evaluation.data_range import range_of, squared_errors
 
 
 def compression(name: str, row: plan.Row) -> None:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from gen_models.errors import GenModelsError, unknown
-from pipelines import lineage, paths
+from pipelines import lineage
+from pipelines.runtime import paths
 
 PACKAGES = ("torch", "ray", "mlflow", "dvc")
 

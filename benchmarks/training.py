@@ -11,22 +11,24 @@ import torch
 
 from gen_models.checkpoint import load_model
 from gen_models.errors import DivergedError
-from pipelines import config, paths
+from pipelines import config
 from pipelines.config import Run
-from pipelines.play import play_to_the_end, task_of
-from pipelines.prepare import prepare
-from pipelines.progress import Progress
-from pipelines.store import Dataset, open_folder
-from pipelines.trained import Trained
+from pipelines.data.prepare import prepare
+from pipelines.data.store import Dataset, open_folder
+from pipelines.evaluation.trained_run import Trained
+from pipelines.runtime import paths
+from pipelines.runtime.progress import Progress
+from pipelines.training.trainer import play_to_the_end, task_of
 
 SEED_OF_DATA = 0
 INPUTS = (  # what every training runs on
     *(f"gen_models/{name}.py" for name in ("build", "checkpoint", "contracts", "engine", "likelihood", "loader")),
     *(f"gen_models/{name}.py" for name in ("noise", "schedules", "workers")),
     *(f"gen_models/layers/{name}.py" for name in ("arguments", "data_scale", "mlp")),
-    *(f"gen_models/measures/{name}.py" for name in ("evaluation", "units", "validation")),
-    *(f"pipelines/{name}.py" for name in ("ledger", "play", "prepare", "store", "trained")),
-    "pipelines/sources",
+    *(f"gen_models/{name}.py" for name in ("evaluating", "measures/units", "measures/validation")),
+    *(f"pipelines/{name}.py" for name in ("training/run_log", "training/trainer", "data/prepare", "data/store")),
+    "pipelines/evaluation/trained_run.py",
+    "pipelines/data/sources",
     "conf/config.yaml",
     "conf/budget/quick.yaml",
     "benchmarks/training.py",

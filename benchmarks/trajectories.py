@@ -1,7 +1,7 @@
 """Trajectories of every conf, written down and compared: a change of structure must leave each number as it was.
 
-    python -m benchmarks.trajectories write FILE          train every conf/model for a few minibatches; hash what it did
-    python -m benchmarks.trajectories compare FILE        do it again and name what differs; exit code 1 if anything does
+    python -m benchmarks.trajectories write FILE          train every conf/model for a few minibatches; hash it
+    python -m benchmarks.trajectories compare FILE        do it again, name what differs, exit code 1 if any
     python -m benchmarks.trajectories checkpoints FOLDER  the answers of every checkpoint below a folder, as hashes
     python -m benchmarks.trajectories leaderboards A B    two leaderboard.json, without what names code and commit
 
@@ -25,11 +25,12 @@ from gen_models.build import build_model
 from gen_models.checkpoint import load_model
 from gen_models.contracts import Bound, Critic, Decoder, Density, Encoder, Reconstructor, Sampler
 from gen_models.errors import ConfigError
-from gen_models.measures.evaluation import evaluating
+from gen_models.evaluating import evaluating
 from gen_models.noise import Noise
-from pipelines import config, paths
-from pipelines.play import play_to_the_end, task_of
-from pipelines.prepare import prepare
+from pipelines import config
+from pipelines.data.prepare import prepare
+from pipelines.runtime import paths
+from pipelines.training.trainer import play_to_the_end, task_of
 
 STEPS = 40
 BUDGET = {"reports": 4, "checkpoints": 2}

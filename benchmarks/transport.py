@@ -29,8 +29,8 @@ from gen_models.adversarial.wgan import WGAN
 from gen_models.build import build_model, build_optimisers
 from gen_models.contracts import Loss, Objective
 from gen_models.engine import Training, fit
+from gen_models.evaluating import evaluating
 from gen_models.loader import Batches
-from gen_models.measures import evaluating
 from gen_models.noise import Noise
 from pipelines import config
 

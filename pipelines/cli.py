@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from gen_models import __version__
-from pipelines.stage import run
+from pipelines.runtime.stage import run
 
 STAGES = {
     "prepare": "DATA: source -> verified arrays and a manifest, out/data/DATA",
@@ -33,14 +33,29 @@ TOOLS = {
     "ui": "MLflow's pages on http://127.0.0.1:5000",
 }
 MODULES = {
-    "inspect": "pipelines.inspection",
-    "add-data": "pipelines.add_data",
-    "list": "pipelines.listing",
-    "sample": "pipelines.predict",
-    "compress": "pipelines.codec",
-    "decompress": "pipelines.codec",
+    "prepare": "pipelines.data.prepare",
+    "sweep": "pipelines.training.sweep",
+    "train": "pipelines.training.train",
+    "evaluate": "pipelines.evaluation.evaluate",
+    "register": "pipelines.registry.register",
+    "detect": "pipelines.comparison.anomalies",
+    "cluster": "pipelines.comparison.clusters",
+    "denoise": "pipelines.commands.denoise",
+    "compress": "pipelines.commands.compress",
+    "report": "pipelines.report.report",
+    "inspect": "pipelines.data.inspect",
+    "add-data": "pipelines.data.add_data",
+    "list": "pipelines.commands.listing",
+    "games": "pipelines.commands.games",
+    "sync": "pipelines.registry.sync",
+    "predict": "pipelines.commands.predict",
+    "sample": "pipelines.commands.predict",
+    "decompress": "pipelines.commands.compress",
 }
-OF_ALL_RUNS = {"denoise": "pipelines.denoising", "compress": "pipelines.compression"}  # if no argument is given
+OF_ALL_RUNS = {  # if no argument is given
+    "denoise": "pipelines.comparison.denoising",
+    "compress": "pipelines.comparison.compression",
+}
 ACTS = ("sample", "decompress")  # that share a module with another verb, whose main is that one's
 
 
@@ -63,14 +78,14 @@ def _main(argv: Sequence[str]) -> None:
     if chosen.verb == "ui":
         _ui()
     modules = MODULES if chosen.arguments else MODULES | OF_ALL_RUNS
-    module = importlib.import_module(modules.get(chosen.verb, f"pipelines.{chosen.verb}"))
+    module = importlib.import_module(modules[chosen.verb])
     act = getattr(module, chosen.verb) if chosen.verb in ACTS else module.main
     act(chosen.arguments)
 
 
 def _ui() -> None:
     """MLflow's own server, on loopback, in place of this process."""
-    from pipelines import paths
+    from pipelines.runtime import paths
 
     root = paths.root()
     command = ["mlflow", "server", "--backend-store-uri", f"sqlite:///{root}/mlflow.db"]

@@ -20,9 +20,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gen_models.engine import ORDERS
 from gen_models.errors import ConfigError, unknown
-from gen_models.measures import METRICS
+from gen_models.measures.validation import METRICS
 from gen_models.schedules import SCHEDULES
-from pipelines import paths
+from pipelines.runtime import paths
 
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # without a dot: DVC reads a.b as b inside a
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")

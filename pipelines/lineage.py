@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pipelines import paths
+from pipelines.runtime import paths
 
 SHARED = (
     "gen_models/contracts.py",
@@ -26,11 +26,12 @@ SHARED = (
     "gen_models/workers.py",
     "gen_models/likelihood.py",
     "gen_models/measures",
+    "gen_models/evaluating.py",
     "gen_models/layers",
     "gen_models/bijections",
-    "pipelines/ledger.py",
-    "pipelines/play.py",
-    "pipelines/store.py",
+    "pipelines/training/run_log.py",
+    "pipelines/training/trainer.py",
+    "pipelines/data/store.py",
 )
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from gen_models import checkpoint
 from gen_models.build import build_model
-from pipelines import prepare
+from pipelines.data import prepare
 
 PROJECT = Path(__file__).resolve().parent.parent
 EVENT_SHAPE, LEVELS = [1, 8, 8], 17

@@ -8,9 +8,9 @@ from PIL import Image, ImageSequence
 
 from pipelines import figures
 from pipelines.config import Run
+from pipelines.evaluation.plots import training_animation
+from pipelines.evaluation.trained_run import Trained
 from pipelines.figures.animation import MOST_BYTES
-from pipelines.portraits import training
-from pipelines.trained import Trained
 
 RNG = np.random.default_rng(0)
 
@@ -30,7 +30,7 @@ def frames_of(path) -> list[Image.Image]:
     ("shape", "levels"), [((1, 8, 8), 17), ((3, 8, 8), 256), ((2,), None), ((1,), None), ((5,), None)], ids=str
 )
 def test_a_sampler_s_training_has_a_frame_a_step_twice_the_same(tmp_path, monkeypatch, shape, levels):
-    monkeypatch.setattr(training.paths, "out", lambda *parts: tmp_path.joinpath("out", *parts))
+    monkeypatch.setattr(training_animation.paths, "out", lambda *parts: tmp_path.joinpath("out", *parts))
     folder = tmp_path / "out" / "train" / "run" / "samples"
     folder.mkdir(parents=True)
     for step in (0, 10, 20):
@@ -38,14 +38,16 @@ def test_a_sampler_s_training_has_a_frame_a_step_twice_the_same(tmp_path, monkey
         np.save(folder / f"step_{step:08d}.npy", samples.astype(np.float32))
     trained = Trained(Run("run", "m", "f", "d", "s"), None, data_of(shape, levels))
     for name in ("first.gif", "second.gif"):
-        training.animation(trained, tmp_path / name)
+        training_animation.animation(trained, tmp_path / name)
     assert len(frames_of(tmp_path / "first.gif")) == 3
     assert (tmp_path / "first.gif").read_bytes() == (tmp_path / "second.gif").read_bytes()
 
 
 def test_a_model_whose_training_kept_no_samples_has_no_animation(tmp_path, monkeypatch):
-    monkeypatch.setattr(training.paths, "out", lambda *parts: tmp_path.joinpath("out", *parts))
-    training.animation(Trained(Run("run", "m", "f", "d", "s"), None, data_of((2,), None)), tmp_path / "none.gif")
+    monkeypatch.setattr(training_animation.paths, "out", lambda *parts: tmp_path.joinpath("out", *parts))
+    training_animation.animation(
+        Trained(Run("run", "m", "f", "d", "s"), None, data_of((2,), None)), tmp_path / "none.gif"
+    )
     assert not list(tmp_path.iterdir())
 
 

@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 from sklearn.datasets import load_iris
 
-from pipelines.sources import mnist
+from pipelines.data.sources import mnist
 from tests.project import call, make_project
 
 BUDGET = {"steps": 60, "trial_steps": 20, "trials": 2, "reports": 2, "checkpoints": 1}

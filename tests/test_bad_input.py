@@ -32,8 +32,10 @@ from PIL import Image
 from gen_models.build import build_model
 from gen_models.checkpoint import save_model
 from gen_models.errors import ConfigError, DataError, GenModelsError
-from pipelines import paths, predict, prepare
-from pipelines.stage import run
+from pipelines.commands import predict
+from pipelines.data import prepare
+from pipelines.runtime import paths
+from pipelines.runtime.stage import run
 from tests.project import HERE
 
 ROWS = 40

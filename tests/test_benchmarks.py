@@ -8,10 +8,11 @@ import torch
 
 from benchmarks import fits, flows, games, kept, latent, modes, plan, reconstructions, rows, training, transport
 from gen_models.noise import Noise
-from pipelines import config, paths
-from pipelines.play import build_training
-from pipelines.sources import SOURCES
-from pipelines.sources.gaussians import MIXTURES
+from pipelines import config
+from pipelines.data.sources import SOURCES
+from pipelines.data.sources.gaussians import MIXTURES
+from pipelines.runtime import paths
+from pipelines.training.trainer import build_training
 
 ROWS = flows.table()
 PLANNED = [

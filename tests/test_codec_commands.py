@@ -9,7 +9,7 @@ from gen_models import checkpoint
 from gen_models.build import build_model
 from gen_models.checkpoint import load_model
 from gen_models.errors import GenModelsError
-from pipelines import codec
+from pipelines.commands import compress
 from tests.models import TINY_VQ
 
 DATA = {"event_shape": [1, 8, 8], "levels": 17}
@@ -30,18 +30,18 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("name", ["images", "flat"])
 def test_an_array_comes_back_in_its_type_and_shape(folder, name, capsys):
-    codec.main([f"{folder}/vae", f"{folder}/{name}.npy", "--output", f"{folder}/rows.gmc"])
+    compress.main([f"{folder}/vae", f"{folder}/{name}.npy", "--output", f"{folder}/rows.gmc"])
     said = capsys.readouterr().out
     assert "20 rows by bits_back" in said and "one PNG" in said and "net" in said
-    codec.decompress([f"{folder}/vae", f"{folder}/rows.gmc", "--output", f"{folder}/back.npy"])
+    compress.decompress([f"{folder}/vae", f"{folder}/rows.gmc", "--output", f"{folder}/back.npy"])
     assert (folder / "back.npy").read_bytes() == (folder / f"{name}.npy").read_bytes()
 
 
 @pytest.mark.parametrize("options", [[], ["--table", "prior"], ["--method", "latents", "--step", "0.5"]])
 def test_what_is_lost_is_the_models_and_is_said(folder, options, capsys):
-    codec.main([f"{folder}/vq_vae", f"{folder}/images.npy", "--output", f"{folder}/rows.gmc", *options])
+    compress.main([f"{folder}/vq_vae", f"{folder}/images.npy", "--output", f"{folder}/rows.gmc", *options])
     assert "squared error" in capsys.readouterr().out
-    codec.decompress([f"{folder}/vq_vae", f"{folder}/rows.gmc", "--output", f"{folder}/back.npy"])
+    compress.decompress([f"{folder}/vq_vae", f"{folder}/rows.gmc", "--output", f"{folder}/back.npy"])
     back = torch.from_numpy(np.load(folder / "back.npy"))
     assert back.shape == (20, 1, 8, 8)
     if "latents" not in options:
@@ -70,14 +70,14 @@ def test_a_wrong_word_is_one_line(folder, command, line):
         for i, word in enumerate(words)
     ]
     if "vae.gmc" in command:
-        codec.main([f"{folder}/vae", f"{folder}/images.npy", "--output", f"{folder}/vae.gmc"])
+        compress.main([f"{folder}/vae", f"{folder}/images.npy", "--output", f"{folder}/vae.gmc"])
     with pytest.raises(GenModelsError) as raised:
-        (codec.main if verb == "compress" else codec.decompress)(words)
+        (compress.main if verb == "compress" else compress.decompress)(words)
     assert line in str(raised.value) and "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(("shape", "levels"), [((3, 1, 8, 8), 17), ((2, 3, 4, 5), 256)])
 def test_a_png_is_of_all_pictures(shape, levels):
     x = torch.randint(0, levels, shape, generator=torch.Generator().manual_seed(0)).float()
-    assert codec.png_bytes(x, levels) > x.numel() * np.log2(levels) / 8 * 0.9, "noise does not compress"
-    assert codec.png_bytes(x.flatten(1), levels) is None
+    assert compress.png_bytes(x, levels) > x.numel() * np.log2(levels) / 8 * 0.9, "noise does not compress"
+    assert compress.png_bytes(x.flatten(1), levels) is None

@@ -18,7 +18,7 @@ from gen_models.codecs import bits_back, codes, container, latents
 from gen_models.codecs.entropy import Stack
 from gen_models.codecs.latent_channel import LatentChannel, interval_mass
 from gen_models.errors import CheckpointError, DataError
-from gen_models.measures.evaluation import elbo
+from gen_models.evaluating import elbo
 from gen_models.noise import Noise
 from tests.models import TINY_VQ
 

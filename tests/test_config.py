@@ -10,8 +10,9 @@ import yaml
 from gen_models.build import build_model, build_optimisers
 from gen_models.errors import ConfigError
 from gen_models.noise import Noise
-from pipelines import config, lineage, listing
-from pipelines.search import settings
+from pipelines import config, lineage
+from pipelines.commands import listing
+from pipelines.training.search import settings
 from tests.project import HERE, PARAMS, call, make_project
 
 MODELS = sorted(path.stem for path in (HERE / "conf" / "model").glob("*.yaml"))

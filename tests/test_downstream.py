@@ -19,13 +19,16 @@ from gen_models.engine import Training, fit
 from gen_models.errors import ConfigError, DataError
 from gen_models.loader import Batches
 from gen_models.noise import Noise
-from pipelines import cluster, config, detect, evaluate, figures, paths, prepare
-from pipelines.measuring import annealing, sampling
-from pipelines.measuring.histogram import bernoulli_log_prob, histogram_log_prob
-from pipelines.portraits import plane
-from pipelines.sources import LOG_DENSITIES
-from pipelines.store import open_data
-from pipelines.trained import Trained, open_trained
+from pipelines import config, figures
+from pipelines.comparison import anomalies, clusters
+from pipelines.data import prepare
+from pipelines.data.sources import LOG_DENSITIES
+from pipelines.data.store import open_data
+from pipelines.evaluation import evaluate
+from pipelines.evaluation.metrics import two_sample
+from pipelines.evaluation.metrics.pixel_histogram import bernoulli_log_prob, histogram_log_prob
+from pipelines.evaluation.trained_run import Trained, open_trained
+from pipelines.runtime import paths
 
 REPOSITORY = Path(__file__).parent.parent
 RUNS = {
@@ -90,13 +93,13 @@ def train(key: str, run: config.Run) -> None:
 def here(project, monkeypatch):
     """The project, with forests and starts that take no time; its params.yaml is written anew for each test."""
     monkeypatch.setenv("GEN_MODELS_ROOT", str(project))
-    monkeypatch.setattr(sampling, "FOREST", {**sampling.FOREST, "n_estimators": 10})
-    monkeypatch.setattr(annealing, "SETTING", {"temperatures": 10, "chains": 2, "leapfrogs": 1})
-    monkeypatch.setattr(plane, "GRID", 20)
-    monkeypatch.setattr(cluster, "SEEDS", 2)
-    monkeypatch.setattr(cluster, "STARTS", 1)
-    monkeypatch.setattr(detect, "TREES", 20)
-    monkeypatch.setattr(detect, "SEARCH", {"starts": 2, "steps": 10})
+    monkeypatch.setattr(two_sample, "FOREST", {**two_sample.FOREST, "n_estimators": 10})
+    monkeypatch.setattr(annealed_likelihood, "SETTING", {"temperatures": 10, "chains": 2, "leapfrogs": 1})
+    monkeypatch.setattr(plane_plots, "GRID", 20)
+    monkeypatch.setattr(clusters, "SEEDS", 2)
+    monkeypatch.setattr(clusters, "STARTS", 1)
+    monkeypatch.setattr(anomalies, "TREES", 20)
+    monkeypatch.setattr(anomalies, "SEARCH", {"starts": 2, "steps": 10})
     write_params(project, RUNS)
     return project
 
@@ -213,8 +216,8 @@ def test_independent_binary_pixels_are_a_model_by_itself(here):
 def test_a_classifier_tells_apart_what_differs_and_guesses_where_nothing_does():
     like = torch.zeros((), dtype=torch.float64)
     a, b = (Noise(0).normal(stream, (300, 2), like) for stream in ("a", "b"))
-    assert abs(sampling.two_sample_accuracy(a, b, 0) - 0.5) < 0.08
-    assert sampling.two_sample_accuracy(a, b + 8, 0) > 0.99
+    assert abs(two_sample.two_sample_accuracy(a, b, 0) - 0.5) < 0.08
+    assert two_sample.two_sample_accuracy(a, b + 8, 0) > 0.99
 
 
 class Parrot(torch.nn.Module):
@@ -230,7 +233,7 @@ class Parrot(torch.nn.Module):
 
 def test_a_sampler_that_repeats_its_training_rows_is_found_out(here):
     run, data = config.params().run("sn_wgan-two_moons"), open_data("two_moons")
-    numbers = sampling.samples(Trained(run, Parrot(data.rows("train")), data), Noise(0))
+    numbers = two_sample.samples(Trained(run, Parrot(data.rows("train")), data), Noise(0))
     assert numbers["memorisation"] == 0.0
     assert abs(numbers["c2st_accuracy"] - 0.5) < 0.1  # which the two-sample test cannot see
 
@@ -245,7 +248,7 @@ def test_the_samples_that_a_training_kept_become_an_animation(here):
     assert paths.out("evaluate", "sn_wgan-two_moons", "training.gif").read_bytes().startswith(b"GIF89a")
 
 
-@pytest.mark.parametrize("stage", [evaluate, detect, cluster])
+@pytest.mark.parametrize("stage", [evaluate, anomalies, clusters])
 def test_wrong_arguments_are_one_line(here, stage):
     with pytest.raises((ConfigError, SystemExit)) as caught:
         stage.main(["no-such-run"])
@@ -258,7 +261,7 @@ def test_wrong_arguments_are_one_line(here, stage):
 
 
 def test_every_score_of_every_run_with_a_held_out_class_and_each_baseline_once(here):
-    detect.main([])
+    anomalies.main([])
     rows = json.loads(paths.out("detect", "scores.json").read_text())
     found = {}
     for row in rows:
@@ -282,30 +285,30 @@ def test_every_score_of_every_run_with_a_held_out_class_and_each_baseline_once(h
     assert all(row["fpr"] <= 0.05 + slack for row in rows)
     written = files(paths.out("detect"))
     assert set(written) == {"scores.json", "roc.png", "extremes-digits_normal.png"}
-    detect.main([])
+    anomalies.main([])
     assert files(paths.out("detect")) == written
 
 
 def test_a_search_that_would_take_long_is_left_out_in_a_line(here, monkeypatch, capsys):
     trained = open_trained(config.params().run("sn_wgan-digits_normal"))
-    (row, _), *others = detect.searched(trained, 3)
+    (row, _), *others = anomalies.searched(trained, 3)
     assert (row["score"], others) == ("inversion", [])
     assert "rows among its samples, 2 starts of 10 steps each: " in capsys.readouterr().out
-    monkeypatch.setattr(detect, "MOST_NUMBERS", 1000)
-    assert detect.searched(trained, 3) == []
+    monkeypatch.setattr(anomalies, "MOST_NUMBERS", 1000)
+    assert anomalies.searched(trained, 3) == []
     assert "sn_wgan-digits_normal: no score by inversion: " in capsys.readouterr().out
-    assert detect.searched(open_trained(config.params().run("gmm-digits_normal")), 3) == []
+    assert anomalies.searched(open_trained(config.params().run("gmm-digits_normal")), 3) == []
 
 
 def test_runs_that_were_taken_out_are_not_read(here):
     write_params(here, {"gmm-digits_normal": RUNS["gmm-digits_normal"]})
-    detect.main([])
+    anomalies.main([])
     rows = json.loads(paths.out("detect", "scores.json").read_text())
     assert {row["run"] for row in rows} == {"gmm-digits_normal", "pca", "nearest_neighbours", "isolation_forest"}
     write_params(here, {"ae-digits": RUNS["ae-digits"]})
-    detect.main([])
+    anomalies.main([])
     assert json.loads(paths.out("detect", "scores.json").read_text()) == []
-    cluster.main([])
+    clusters.main([])
     rows = json.loads(paths.out("cluster", "scores.json").read_text())
     assert [(row["run"], row["space"]) for row in rows] == [
         ("ae-digits", "latent"),
@@ -319,14 +322,14 @@ def test_a_held_out_class_without_calibration_rows_says_what_to_write(here):
     without = {split: rows for split, rows in trained.data.arrays.items() if split != "calibration"}
     data = type(trained.data)(trained.data.name, trained.data.manifest, without)
     with pytest.raises(DataError, match=r"'8' and has no calibration split; add calibration: 0.2"):
-        detect.detect(Trained(trained.run, trained.model, data), 0, with_baselines=False)
+        anomalies.detect(Trained(trained.run, trained.model, data), 0, with_baselines=False)
 
 
 # cluster
 
 
 def test_every_encoder_is_clustered_beside_its_data_twice_the_same(here, capsys):
-    cluster.main([])
+    clusters.main([])
     said = capsys.readouterr().out
     assert "sn_wgan-two_moons: no latents to cluster: sn_wgan has no encoder\n" in said
     rows = json.loads(paths.out("cluster", "scores.json").read_text())
@@ -344,26 +347,26 @@ def test_every_encoder_is_clustered_beside_its_data_twice_the_same(here, capsys)
     assert [row["run"] for row in rows if row["space"] == "whitened"] == ["ae-digits"], (
         "its latents alone have no prior"
     )
-    cluster.main([])
+    clusters.main([])
     assert files(paths.out("cluster")) == written
 
 
 def test_whitened_vectors_are_the_same_in_every_basis_of_the_latents():
     rng = np.random.default_rng(0)
     train, test = rng.normal(size=(500, 4)), rng.normal(size=(50, 4))
-    here, there = cluster.whitened(train, test)
+    here, there = clusters.whitened(train, test)
     np.testing.assert_allclose(np.cov(here.T), np.eye(4), atol=1e-12)
     basis, shift = rng.normal(size=(4, 4)), rng.normal(size=4)
-    for found, other in zip((here, there), cluster.whitened(train @ basis + shift, test @ basis + shift), strict=True):
+    for found, other in zip((here, there), clusters.whitened(train @ basis + shift, test @ basis + shift), strict=True):
         np.testing.assert_allclose(distances(other), distances(found), atol=1e-9)
 
 
 def test_a_direction_without_variance_is_left_out_of_whitened_vectors():
     rng = np.random.default_rng(0)
     train = rng.normal(size=(500, 3)) @ rng.normal(size=(3, 5))
-    here, _ = cluster.whitened(train, train)
+    here, _ = clusters.whitened(train, train)
     assert here.shape == (500, 3)
-    assert cluster.whitened(train[:, :1], train[:, :1])[0].std(ddof=1) == pytest.approx(1)
+    assert clusters.whitened(train[:, :1], train[:, :1])[0].std(ddof=1) == pytest.approx(1)
 
 
 def distances(rows: np.ndarray) -> np.ndarray:
@@ -386,7 +389,7 @@ def chunks(png: bytes) -> list[bytes]:
 
 def test_pictures_hold_pixels_and_no_date_version_or_text(here):
     numbers_of("vae-digits_normal")
-    detect.main([])
+    anomalies.main([])
     pictures = [*paths.out("evaluate", "vae-digits_normal").glob("*.png"), *paths.out("detect").glob("*.png")]
     assert len(pictures) == 9
     for path in pictures:

@@ -21,7 +21,7 @@ from gen_models.build import build_model
 from gen_models.contracts import capabilities
 from gen_models.errors import ConfigError
 from pipelines import config
-from pipelines.sources import LOG_DENSITIES
+from pipelines.data.sources import LOG_DENSITIES
 from tests.project import HERE, make_project, start
 
 pytestmark = pytest.mark.slow

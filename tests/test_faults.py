@@ -141,7 +141,9 @@ def test_kill_9_of_the_sweeps_driver(fresh, undisturbed):
         return [p.parent.parent / "history.jsonl" for p in saved if json.loads(p.read_text())["step"] == 1500]
 
     wait(lambda: len(finished()) >= 1 and lines(fresh, "sweep/*/trial_0002*") >= 2, "a finished trial and one in play")
-    driver = next(p for p in psutil.Process(dvc.pid).children(recursive=True) if "pipelines.sweep" in p.cmdline())
+    driver = next(
+        p for p in psutil.Process(dvc.pid).children(recursive=True) if "pipelines.training.sweep" in p.cmdline()
+    )
     driver.kill()
     assert dvc.wait(PATIENCE) != 0
     before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in finished()[:2]}

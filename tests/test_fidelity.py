@@ -10,19 +10,19 @@ from torch import Tensor, nn
 from gen_models.adversarial.f_gan import FGAN
 from gen_models.adversarial.gan import GAN
 from gen_models.adversarial.sn_wgan import SNWGAN
-from gen_models.measures import draw, evaluating
+from gen_models.evaluating import draw, evaluating
 from gen_models.noise import Noise
 from pipelines.config import Run
-from pipelines.measuring.collapse import collapse
-from pipelines.measuring.fidelity import FEATURES, common_std, features_of, fidelity
-from pipelines.measuring.games import games
-from pipelines.measuring.gradients import GRADIENT_ROWS, gradient_norms
-from pipelines.measuring.sampling import samples
-from pipelines.reporting.columns import COLUMNS
-from pipelines.sources import SOURCES
-from pipelines.sources.gaussians import MIXTURES
-from pipelines.store import Dataset
-from pipelines.trained import Trained
+from pipelines.data.sources import SOURCES
+from pipelines.data.sources.gaussians import MIXTURES
+from pipelines.data.store import Dataset
+from pipelines.evaluation.metrics.collapse import collapse
+from pipelines.evaluation.metrics.critic import games
+from pipelines.evaluation.metrics.fidelity import FEATURES, common_std, features_of, fidelity
+from pipelines.evaluation.metrics.gradient_norms import GRADIENT_ROWS, gradient_norms
+from pipelines.evaluation.metrics.two_sample import samples
+from pipelines.evaluation.trained_run import Trained
+from pipelines.report.columns import COLUMNS
 
 NOISE = Noise(seed=4)
 RUN = Run("run", "model", "adversarial", "data", "run")

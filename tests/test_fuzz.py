@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gen_models.errors import GenModelsError
-from pipelines.sources.array_files import read_npy, read_npz
-from pipelines.sources.csv_file import read_header, read_numbers, text_columns
-from pipelines.sources.idx import read_idx
-from pipelines.sources.image_folder import read_image
+from pipelines.data.sources.array_files import read_npy, read_npz
+from pipelines.data.sources.csv_file import read_header, read_numbers, text_columns
+from pipelines.data.sources.idx import read_idx
+from pipelines.data.sources.image_folder import read_image
 
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 MOST_NUMBERS = 1 << 24

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal
 
-from gen_models.autoencoders.ais import annealed_evidence, hamiltonian_step, sigmoid_path
-from gen_models.autoencoders.inference import elbo_of, encoder_q, evidence, fit_q, gaps, prior_q
+from gen_models.analysis.ais import annealed_evidence, hamiltonian_step, sigmoid_path
+from gen_models.analysis.inference import elbo_of, encoder_q, evidence, fit_q, gaps, prior_q
 from gen_models.autoencoders.iwae import IWAE
 from gen_models.autoencoders.vae import VAE
 from gen_models.errors import ConfigError

@@ -10,8 +10,10 @@ import yaml
 from PIL import Image
 
 from gen_models.errors import ConfigError, DataError
-from pipelines import add_data, config, inspection, paths, prepare
-from pipelines.store import open_data
+from pipelines import config
+from pipelines.data import add_data, inspect, prepare
+from pipelines.data.store import open_data
+from pipelines.runtime import paths
 from tests.project import HERE, call
 
 RNG = np.random.default_rng(0)
@@ -149,7 +151,7 @@ def test_what_is_added_prepares_and_holds_the_rows(project, tmp_path, capsys, ki
 @pytest.mark.parametrize("kind", KINDS)
 def test_inspect_writes_nothing_and_prints_the_conf_that_add_data_writes(project, tmp_path, capsys, kind):
     path, _ = make(kind, tmp_path / "own")
-    inspection.main([str(path)])
+    inspect.main([str(path)])
     printed = capsys.readouterr().out
     assert not list((project / "conf" / "data").iterdir())
     name = printed.partition("conf/data/")[2].partition(".yaml")[0]
@@ -164,7 +166,7 @@ def test_counts_are_those_of_the_data(project, tmp_path, capsys):
     x[4] = x[2]
     x[5, 2] = np.nan
     np.save(tmp_path / "x.npy", x)
-    inspection.main([str(tmp_path / "x.npy")])
+    inspect.main([str(tmp_path / "x.npy")])
     printed = capsys.readouterr().out
     for line in ("10 of 3 float64", "0 .. 29", "1 numbers", "1 of 3 columns", "1 rows are equal", "labels      none"):
         assert line in printed
@@ -241,14 +243,14 @@ def test_paths_inside_the_project_are_written_relative_to_it(project, tmp_path, 
 
 def test_a_name_of_letters_beyond_ascii_gives_a_name_that_conf_takes(project, tmp_path, capsys):
     write_csv(tmp_path / "blümchen 2.csv", table())
-    inspection.main([str(tmp_path / "blümchen 2.csv")])
+    inspect.main([str(tmp_path / "blümchen 2.csv")])
     assert "conf/data/bl_mchen_2.yaml" in capsys.readouterr().out
 
 
 def test_a_file_of_no_known_kind_says_which_there_are(project, tmp_path):
     (tmp_path / "x.docx").write_bytes(b"x")
     with pytest.raises(DataError, match=r"x\.docx: not a kind that is known by its ending; give a folder of images"):
-        inspection.main([str(tmp_path / "x.docx")])
+        inspect.main([str(tmp_path / "x.docx")])
 
 
 def test_the_command_line_says_what_is_wrong_in_one_line(project, tmp_path):

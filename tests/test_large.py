@@ -22,8 +22,9 @@ DISK = 4 * ROWS * COLUMNS * 4
 TRAIN = """
 import sys
 from pathlib import Path
-from pipelines import config, paths
-from pipelines.play import play, task_of
+from pipelines import config
+from pipelines.runtime import paths
+from pipelines.training.trainer import play, task_of
 
 conf = config.compose("vae", "large", "tiny")
 data = paths.out("data", "large")
@@ -85,7 +86,7 @@ def test_an_array_of_3_gb_is_prepared_and_trained_within_1_gb(disk):
     }
     (folder / "conf" / "data" / "large.yaml").write_text(yaml.safe_dump(conf))
     python = sys.executable
-    assert peak(folder, python, "-m", "pipelines.prepare", "large") < LIMIT
+    assert peak(folder, python, "-m", "pipelines.data.prepare", "large") < LIMIT
     (disk / "large.npy").unlink()
     data = folder / "out" / "data" / "large"
     assert (data / "train.x.npy").stat().st_size > 0.79 * ROWS * COLUMNS * 4

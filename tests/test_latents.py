@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 import torch
 
+from gen_models.analysis.latent_usage import watch
 from gen_models.autoencoders.iwae import IWAE
 from gen_models.autoencoders.vq_vae import VQVAE
 from gen_models.autoencoders.vq_vae2 import VQVAE2
-from gen_models.autoencoders.watching import watch
 from gen_models.noise import Noise
 from pipelines.config import Run
-from pipelines.figures import latents as figures_of_latents
-from pipelines.measuring import annealing
-from pipelines.measuring.annealing import annealed
-from pipelines.measuring.latents import Latents, codebooks, is_watched, latents, rate_by_draws
-from pipelines.portraits import latents as portraits
-from pipelines.store import Dataset
-from pipelines.trained import Trained
+from pipelines.data.store import Dataset
+from pipelines.evaluation.metrics import annealed_likelihood
+from pipelines.evaluation.metrics.annealed_likelihood import annealed
+from pipelines.evaluation.metrics.latent_usage import Latents, codebooks, is_watched, latents, rate_by_draws
+from pipelines.evaluation.plots import latent_plots as portraits
+from pipelines.evaluation.trained_run import Trained
+from pipelines.figures import latent_charts as figures_of_latents
 from tests.linear_gaussian import exact_evidence, linear_vae, normal, set_encoder
 from tests.models import QUANTISED, ROWS, SCANS, TINY_VQ, data_of, ready
 
@@ -66,17 +66,17 @@ def test_annealing_is_the_evidence_whatever_the_encoder_and_the_bounds_are_above
 
 def test_annealing_takes_few_rows_of_a_large_decoder_and_none_of_a_larger(monkeypatch):
     model, y = wrong_by(0.0)
-    cost = annealing.decoding_flops(model)
+    cost = annealed_likelihood.decoding_flops(model)
     assert cost == 2 * 6 * 2
-    monkeypatch.setattr(annealing, "SETTING", {"temperatures": 3, "chains": 1, "leapfrogs": 1})
+    monkeypatch.setattr(annealed_likelihood, "SETTING", {"temperatures": 3, "chains": 1, "leapfrogs": 1})
     with torch.no_grad():
         for limit, rows in ((1000 * cost, 40), (20.5 * cost, 20), (15.5 * cost, None)):
-            monkeypatch.setattr(annealing, "FLOPS", limit)
+            monkeypatch.setattr(annealed_likelihood, "FLOPS", limit)
             assert annealed(trained(model, y), NOISE).get("ais_rows") == rows
 
 
 def test_binary_pixels_have_names_of_their_own(monkeypatch):
-    monkeypatch.setattr(annealing, "SETTING", {"temperatures": 3, "chains": 1, "leapfrogs": 1})
+    monkeypatch.setattr(annealed_likelihood, "SETTING", {"temperatures": 3, "chains": 1, "leapfrogs": 1})
     row = next(row for row in ROWS if row.arguments.get("likelihood") == "bernoulli" and row.model.__name__ == "VAE")
     with torch.no_grad():
         found = annealed(trained(ready(row).float(), data_of(row), row.data[1]), NOISE)

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from gen_models.contracts import WarmStart, capabilities
-from gen_models.measures.evaluation import evaluating
+from gen_models.evaluating import evaluating
 from gen_models.noise import Noise
 from tests.models import ROWS, build, data_of, descend, ready, rows_offering
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from gen_models import measures
 from gen_models.errors import ConfigError, DataError
-from gen_models.measures import evaluation, samples
+from gen_models.measures import samples
 from gen_models.noise import Noise
 from tests.models import ROWS, data_of, ready, rows_offering
 
@@ -215,7 +215,7 @@ def test_a_row_s_bound_under_shared_noise_does_not_know_its_neighbours(row, monk
     model, x, noise = ready(row), data_of(row), Noise(0).shared()
     with measures.evaluating(model):
         whole = measures.elbo(model, x, noise, samples=3)
-        monkeypatch.setattr(evaluation, "CHUNK_ROWS", 21)
+        monkeypatch.setattr(evaluating, "CHUNK_ROWS", 21)
         torch.testing.assert_close(measures.elbo(model, x, noise, samples=3), whole)
         assert not torch.allclose(measures.elbo(model, x, Noise(0), samples=3), whole)
 

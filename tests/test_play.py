@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from gen_models.errors import CheckpointError
-from pipelines import config, paths, sweep
-from pipelines.ledger import Ledger
-from pipelines.play import WORST, Task, play, play_to_the_end, task_of
-from pipelines.prepare import main as prepare
-from pipelines.search import settings
+from pipelines import config
+from pipelines.data.prepare import main as prepare
+from pipelines.runtime import paths
+from pipelines.training import sweep
+from pipelines.training.run_log import Ledger
+from pipelines.training.search import settings
+from pipelines.training.trainer import WORST, Task, play, play_to_the_end, task_of
 from tests.project import make_project
 
 MODELS = ("gmm", "ae", "vae", "realnvp", "sn_wgan")
@@ -90,7 +92,7 @@ def test_a_damaged_latest_is_not_finished_and_is_played_again(project, tmp_path,
 
 
 def test_a_ledger_has_one_writer_at_a_time(project, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipelines.ledger.WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("pipelines.training.run_log.WAIT_SECONDS", 0.1)
     first = play(task("ae", tmp_path / "run"))
     next(first)
     with pytest.raises(CheckpointError, match="another process is writing it"):

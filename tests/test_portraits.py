@@ -12,11 +12,15 @@ import yaml
 from gen_models import checkpoint
 from gen_models.build import build_model
 from gen_models.noise import Noise
-from pipelines import config, figures, paths, play, portraits, prepare
-from pipelines.portraits import images, line
-from pipelines.reporting.pictures import KINDS
-from pipelines.store import open_data
-from pipelines.trained import Trained
+from pipelines import config, figures
+from pipelines.data import prepare
+from pipelines.data.store import open_data
+from pipelines.evaluation import plots
+from pipelines.evaluation.plots import image_plots, line_plots
+from pipelines.evaluation.trained_run import Trained
+from pipelines.report.gallery import KINDS
+from pipelines.runtime import paths
+from pipelines.training import trainer
 from tests.models import ROWS, data_of, ready, rows_offering
 
 REPOSITORY = Path(__file__).parent.parent
@@ -87,7 +91,7 @@ def test_a_model_has_the_pictures_of_its_capabilities_and_its_data_twice_the_sam
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         with torch.no_grad():
-            portraits.pictures(trained, NOISE, tmp_path / name)
+            plots.pictures(trained, NOISE, tmp_path / name)
         written.append({path.stem: path.read_bytes() for path in (tmp_path / name).iterdir()})
     assert set(written[0]) == RUNS[key]
     assert written[0] == written[1]
@@ -96,7 +100,7 @@ def test_a_model_has_the_pictures_of_its_capabilities_and_its_data_twice_the_sam
 
 def test_every_kind_of_picture_has_its_heading_in_the_report_and_a_line_in_the_docs():
     assert set.union(*RUNS.values()) == set(KINDS)
-    named = [line.split()[0] for line in portraits.__doc__.splitlines() if line.startswith("    ")]
+    named = [line_plots.split()[0] for line in plots.__doc__.splitlines() if line_plots.startswith("    ")]
     assert named == list(KINDS)
 
 
@@ -107,8 +111,8 @@ def test_the_temperature_of_one_shows_the_draws_of_the_model_itself(here, monkey
     trained, shown = untrained("realnvp-digits"), {}
     monkeypatch.setattr(figures, "sheet", lambda rows, *_, **__: shown.update(rows))
     with torch.no_grad():
-        images.temperatures(trained, NOISE, Path())
-        np.testing.assert_array_equal(shown["T = 1"], trained.model.sample(images.DRAWS, NOISE).numpy())
+        image_plots.temperatures(trained, NOISE, Path())
+        np.testing.assert_array_equal(shown["T = 1"], trained.model.sample(image_plots.DRAWS, NOISE).numpy())
     assert list(shown) == ["T = 0.5", "T = 0.7", "T = 0.85", "T = 1"]
 
 
@@ -117,7 +121,7 @@ def test_a_way_through_latent_space_ends_where_the_model_takes_its_ends(row):
     model, x = ready(row), data_of(row)
     a, b = x[:3], x[3:6]
     with torch.no_grad():
-        way = images.between(model, a, b, 5)
+        way = image_plots.between(model, a, b, 5)
         assert way.shape == (3, 5, *x.shape[1:])
         assert way.isfinite().all()
         for end, rows in ((0, a), (-1, b)):
@@ -131,30 +135,34 @@ def test_an_arc_keeps_the_norm_and_turns_evenly():
     a, b = a / a.norm(dim=1, keepdim=True), b / b.norm(dim=1, keepdim=True)
     angle = (a * b).sum(dim=1).acos()
     for t in (0.0, 0.3, 0.5, 1.0):
-        z = images.arc(a, b, t)
+        z = image_plots.arc(a, b, t)
         torch.testing.assert_close(z.norm(dim=1), torch.ones(20, dtype=torch.float64))
         torch.testing.assert_close((a * z).sum(dim=1).clamp(-1, 1).acos(), t * angle, rtol=1e-6, atol=1e-6)
-    assert torch.equal(images.arc(3 * a, 2 * b, 0.0), 3 * a) and torch.equal(images.arc(3 * a, 2 * b, 1.0), 2 * b)
+    assert torch.equal(image_plots.arc(3 * a, 2 * b, 0.0), 3 * a) and torch.equal(
+        image_plots.arc(3 * a, 2 * b, 1.0), 2 * b
+    )
 
 
 def test_an_arc_of_parallel_latents_is_the_line():
     a = NOISE.normal("a", (20, 6), torch.zeros(()))
     for other in (a, 2 * a, -a):
-        torch.testing.assert_close(images.arc(a, other, 0.3), images.line(a, other, 0.3), rtol=1e-5, atol=1e-5)
-    assert images.arc(a, 0 * a, 0.3).isfinite().all()
+        torch.testing.assert_close(
+            image_plots.arc(a, other, 0.3), image_plots.line(a, other, 0.3), rtol=1e-5, atol=1e-5
+        )
+    assert image_plots.arc(a, 0 * a, 0.3).isfinite().all()
 
 
 def test_the_way_is_an_arc_only_where_latents_are_drawn_around_the_origin():
     x = {row.name: data_of(row) for row in ROWS}
-    expected = {"ae digits": images.line, "vae digits": images.arc, "realnvp digits": images.arc}
-    expected |= {"scalar_flow uniform": images.line}
+    expected = {"ae digits": image_plots.line, "vae digits": image_plots.arc, "realnvp digits": image_plots.arc}
+    expected |= {"scalar_flow uniform": image_plots.line}
     for row in ROWS:
         if row.name not in expected:
             continue
         model = ready(row)
         ends = model.encode(x[row.name][:2]).chunk(2)
         with torch.no_grad():
-            half = images.between(model, x[row.name][:1], x[row.name][1:2], 3)[:, 1]
+            half = image_plots.between(model, x[row.name][:1], x[row.name][1:2], 3)[:, 1]
             torch.testing.assert_close(half, model.decode(expected[row.name](*ends, 0.5)), rtol=1e-9, atol=1e-9)
 
 
@@ -164,16 +172,16 @@ def test_the_way_is_an_arc_only_where_latents_are_drawn_around_the_origin():
 def test_before_training_is_the_model_that_its_training_began_with(here, tmp_path):
     """Its draws are, bit for bit, those that the training itself kept of step 0."""
     key = "scalar_flow-bimodal"
-    task = play.task_of(
+    task = trainer.task_of(
         conf_of(key), paths.out("data", "bimodal"), seed=3, steps=20, folder=tmp_path / "run", is_trial=False
     )
-    list(play.play(task))
+    list(trainer.play(task))
     folder = paths.out("train", key, "checkpoint")
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(tmp_path / "run" / "best", folder)
     run = config.params().run(key)
     trained = Trained(run, checkpoint.load_model(folder), open_data(run.data))
-    model = line.untrained(trained, 3).eval()
+    model = line_plots.untrained(trained, 3).eval()
     with torch.no_grad():
         began = np.load(tmp_path / "run" / "samples" / "step_00000000.npy")
         np.testing.assert_array_equal(model.sample(len(began), Noise(3)).numpy(), began)
@@ -186,7 +194,7 @@ def test_densities_of_x_and_z_belong_together(name):
     row = next(row for row in ROWS if row.name == name)
     model, x = ready(row), data_of(row)
     grid = torch.linspace(float(x.min()) - 60, float(x.max()) + 60, 40_001, dtype=torch.float64)[:, None]
-    found = line.seen(model, grid, x)
+    found = line_plots.seen(model, grid, x)
     assert np.trapezoid(found.density, found.x) == pytest.approx(1, abs=2e-3)
     inside = np.isfinite(found.z_density) & (found.density > 1e-6)
     z = torch.from_numpy(found.z)[inside, None]
@@ -199,6 +207,6 @@ def test_densities_of_x_and_z_belong_together(name):
 def test_a_bijection_has_a_density_and_as_many_latents_as_numbers(here):
     for key in RUNS:
         with torch.no_grad():
-            found = portraits.is_bijection(untrained(key))
+            found = plots.is_bijection(untrained(key))
         assert found == (key in ("realnvp-checkerboard", "realnvp-two_moons", "scalar_flow-bimodal")), key
     assert math.prod(open_data("digits").event_shape) == 64  # of data on levels no row is a point of the density

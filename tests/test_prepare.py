@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 
 from gen_models.errors import ConfigError, DataError, GenModelsError
-from gen_models.measures import unit_scale
+from gen_models.measures.units import unit_scale
 from gen_models.noise import Noise
-from pipelines import prepare as stage
 from pipelines.config import compose, data_conf, names
-from pipelines.paths import root
-from pipelines.prepare import leakage, prepare, split_rows
-from pipelines.sources import LOG_DENSITIES, SOURCES, Arrays, digits, mnist, two_moons
-from pipelines.sources.arrays import Factors
-from pipelines.store import open_data, open_folder
+from pipelines.data import prepare as stage
+from pipelines.data.prepare import leakage, prepare, split_rows
+from pipelines.data.sources import LOG_DENSITIES, SOURCES, Arrays, digits, mnist, two_moons
+from pipelines.data.sources.arrays import Factors
+from pipelines.data.store import open_data, open_folder
+from pipelines.runtime.paths import root
 
 CONF = {
     "name": "toy",

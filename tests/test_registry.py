@@ -15,8 +15,9 @@ from mlflow.exceptions import MlflowException
 
 from gen_models import checkpoint
 from gen_models.errors import CheckpointError, GenModelsError, RegistryError
-from pipelines import register, registry, replay, sync, tracking
-from pipelines.register import Standing, gate
+from pipelines import tracking
+from pipelines.registry import register, sync, upload, versions
+from pipelines.registry.register import Standing, gate
 from tests.finished import PROJECT, finish, make_project, metrics_at
 
 NUMBERS = itertools.count()
@@ -61,8 +62,8 @@ def expected(name: str, steps=(10, 20, 30)) -> list[tuple[int, float]]:
     return [(step, metrics_at(step)[name]) for step in steps]
 
 
-def a_file_of(client, version: registry.Version, name: str) -> Path:
-    return registry.folder_of(client, version) / name
+def a_file_of(client, version: versions.Version, name: str) -> Path:
+    return versions.folder_of(client, version) / name
 
 
 class TestStore:
@@ -116,7 +117,7 @@ class TestRecorder:
         assert history(client, recorder.run_id, "vae/nats") == expected("vae.nats")
         images = client.list_artifacts(recorder.run_id, "images")
         assert len(images) == 2  # the picture and its small copy
-        assert replay.replay(run).run_id == recorder.run_id
+        assert upload.replay(run).run_id == recorder.run_id
 
     def test_status_params_and_tags_tell_where_a_run_came_from(self, project, client, run):
         lineage = finish(project, run)
@@ -159,7 +160,7 @@ class TestRecorder:
         assert recorder.finish("FINISHED")  # what waited is delivered
         assert history(client, recorder.run_id, "vae/nats") == expected("vae.nats", [10, 20])
         for _ in range(2):
-            replay.replay(run)
+            upload.replay(run)
             assert history(client, recorder.run_id, "vae/nats") == expected("vae.nats")
 
     def test_a_batch_that_was_stored_although_its_answer_was_lost_is_not_stored_again(
@@ -182,37 +183,37 @@ class TestRecorder:
 class TestReplay:
     def test_a_run_is_rebuilt_from_its_outputs_and_then_left_alone(self, project, client, run):
         finish(project, run)
-        first = replay.replay(run)
+        first = upload.replay(run)
         assert (first.numbers, first.pictures, first.is_new) == (6 + 2, 3, True)
         assert history(client, first.run_id, "validation/nats") == expected("validation.nats")
         assert client.get_run(first.run_id).data.metrics["evaluate/nats"] == 20.0
         assert {f.path for f in client.list_artifacts(first.run_id)} == {"checkpoint", "evaluate", "images"}
         shown = {f.path for f in client.list_artifacts(first.run_id, "evaluate")}
         assert shown == {"evaluate/samples.png", "evaluate/training.gif"}
-        assert replay.replay(run) == replay.Replayed(first.run_id, first.experiment_id)
+        assert upload.replay(run) == upload.Replayed(first.run_id, first.experiment_id)
 
     def test_what_is_said_of_latents_is_a_tag_with_its_file_beside_the_pictures(self, project, client, run):
         finish(project, run)
         said = {"sentence": "2 of 3 latents are active, 1.50 nats a row", "is_collapsed": False}
         (project / "out" / "evaluate" / run / "latents.json").write_text(json.dumps(said))
-        ids = replay.replay(run)
+        ids = upload.replay(run)
         assert client.get_run(ids.run_id).data.tags["latents"] == said["sentence"]
         assert "evaluate/latents.json" in {f.path for f in client.list_artifacts(ids.run_id, "evaluate")}
 
     def test_lost_artifacts_come_back(self, project, client, run):
         finish(project, run)
-        ids = replay.replay(run)
+        ids = upload.replay(run)
         shutil.rmtree(project / "mlartifacts" / tracking.TRAININGS / ids.run_id)
-        assert replay.replay(run).pictures == 3
+        assert upload.replay(run).pictures == 3
         checkpoint.verify(tracking.fetch(f"runs:/{ids.run_id}/checkpoint"))
         assert history(client, ids.run_id, "vae/nats") == expected("vae.nats")
 
     def test_an_evaluation_that_changed_replaces_the_old_numbers(self, project, client, run):
         finish(project, run)
-        replay.replay(run)
+        upload.replay(run)
         path = project / "out" / "evaluate" / run / "metrics.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"nats": 19.0}))
-        assert client.get_run(replay.replay(run).run_id).data.metrics["evaluate/nats"] == 19.0
+        assert client.get_run(upload.replay(run).run_id).data.metrics["evaluate/nats"] == 19.0
 
     def test_a_sweep_has_a_run_below_it_for_each_trial_once(self, project, client):
         rows = [
@@ -270,8 +271,8 @@ class TestRegister:
             finish(project, run, beta=beta, nats=nats)
             written.append(register.register(run))
         assert [row["version"] for row in written] == [1, 2, 1]
-        assert len(registry.versions(client, run)) == 2
-        assert registry.models(client)[run] == {"candidate": "1", "champion": "1"}
+        assert len(versions.versions(client, run)) == 2
+        assert versions.models(client)[run] == {"candidate": "1", "champion": "1"}
         assert written[1]["aliases"] == ["candidate"]
         stored = json.loads((project / "out" / "register" / run / "version.json").read_text())
         trained = project / "out" / "train" / run / "checkpoint"
@@ -285,20 +286,20 @@ class TestRegister:
         finish(project, run)
         register.register(run)
         files = sorted((project / "out" / "register" / run).iterdir())
-        before = [path.read_bytes() for path in files], registry.versions(client, run)
+        before = [path.read_bytes() for path in files], versions.versions(client, run)
         register.register(run)
-        assert ([path.read_bytes() for path in files], registry.versions(client, run)) == before
+        assert ([path.read_bytes() for path in files], versions.versions(client, run)) == before
 
     def test_a_version_carries_its_lineage_and_the_hash_of_each_file(self, project, client, run):
         lineage = finish(project, run)
         register.register(run)
-        version = registry.find(client, run, "champion")
+        version = versions.find(client, run, "champion")
         for name in ("key", "git_commit", "data_sha256", "conf_sha256", "seed"):
             assert version.tags[name] == str(lineage[name])
         files = json.loads(version.tags["files"])
         assert "artifacts/checkpoint/weights.safetensors" in files
         assert "code/gen_models/checkpoint.py" in files
-        assert files == registry.hashes(registry.folder_of(client, version))
+        assert files == versions.hashes(versions.folder_of(client, version))
         assert "first champion" in version.tags["became_champion"]
         assert not [name for name in files if name.endswith((".pkl", ".pt", ".pickle"))]
 
@@ -306,19 +307,19 @@ class TestRegister:
         for beta, nats, champion in ((1, 20.0, "1"), (2, 19.0, "2"), (3, 19.5, "2"), (4, 19.0, "4")):
             finish(project, run, beta=beta, nats=nats)
             register.register(run)
-            assert registry.models(client)[run] == {"candidate": str(beta), "champion": champion}
+            assert versions.models(client)[run] == {"candidate": str(beta), "champion": champion}
 
     def test_a_kill_between_upload_and_alias_is_made_good_by_the_next_run(self, project, client, run, monkeypatch):
         finish(project, run)
         for alias in ("candidate", "champion"):
 
-            def killed(client_, name, version, *, at=alias, real=registry.point):
+            def killed(client_, name, version, *, at=alias, real=versions.point):
                 if name == at:
                     raise KeyboardInterrupt
                 real(client_, name, version)
 
             with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-                patch.setattr(registry, "point", killed)
+                patch.setattr(versions, "point", killed)
                 register.register(run)
             assert not (project / "out" / "register" / run).exists()
         written = register.register(run)
@@ -329,16 +330,16 @@ class TestRegister:
     def test_a_kill_during_the_upload_leaves_no_half_version(self, project, client, run, monkeypatch):
         finish(project, run)
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(registry, "hashes", _interrupted)
+            patch.setattr(versions, "hashes", _interrupted)
             register.register(run)
-        assert registry.versions(client, run) == []
+        assert versions.versions(client, run) == []
         assert register.register(run)["version"] == 1
         experiment = client.get_experiment_by_name(tracking.TRAININGS).experiment_id
         assert len(client.search_logged_models([experiment], f"tags.run = '{run}'")) == 1
 
     def test_no_alias_moves_to_files_that_changed_in_the_store(self, project, client, run, monkeypatch):
         finish(project, run)
-        real = registry.upload
+        real = versions.upload
 
         def swapped(*arguments, **keywords):
             version = real(*arguments, **keywords)
@@ -349,16 +350,16 @@ class TestRegister:
             monkeypatch.context() as patch,
             pytest.raises(RegistryError, match=r"weights.safetensors has changed") as e,
         ):
-            patch.setattr(registry, "upload", swapped)
+            patch.setattr(versions, "upload", swapped)
             register.register(run)
         assert "\n" not in str(e.value)
-        assert registry.models(client)[run] == {}
+        assert versions.models(client)[run] == {}
 
     @pytest.mark.parametrize("damage", ["flip", "remove", "add"])
     def test_a_version_damaged_later_is_not_used_and_is_stored_anew(self, project, client, run, damage, capsys):
         finish(project, run)
         register.register(run)
-        path = a_file_of(client, registry.find(client, run, "champion"), "serving.py")
+        path = a_file_of(client, versions.find(client, run, "champion"), "serving.py")
         if damage == "flip":
             _flip(path)
         elif damage == "remove":
@@ -366,7 +367,7 @@ class TestRegister:
         else:
             (path.parent / "code" / "sitecustomize.py").write_text("")
         with pytest.raises(RegistryError, match="has changed"):
-            registry.folder_of(client, registry.find(client, run, "champion"))
+            versions.folder_of(client, versions.find(client, run, "champion"))
         written = register.register(run)
         assert (written["version"], written["aliases"]) == (2, ["candidate", "champion"])
         assert "has changed" in capsys.readouterr().out
@@ -374,10 +375,10 @@ class TestRegister:
     def test_what_loading_leaves_in_a_store_is_no_change(self, project, client, run):
         finish(project, run)
         register.register(run)
-        folder = registry.folder_of(client, registry.find(client, run, "champion"))
+        folder = versions.folder_of(client, versions.find(client, run, "champion"))
         (folder / "code" / "gen_models" / "__pycache__").mkdir()
         (folder / "code" / "gen_models" / "__pycache__" / "x.pyc").write_bytes(b"x")
-        assert registry.folder_of(client, registry.find(client, run, "champion")) == folder
+        assert versions.folder_of(client, versions.find(client, run, "champion")) == folder
 
     def test_an_evaluation_of_another_checkpoint_is_refused(self, project, run):
         finish(project, run)
@@ -391,12 +392,12 @@ class TestRegister:
         _flip(project / "out" / "train" / run / "checkpoint" / "weights.safetensors")
         with pytest.raises(CheckpointError, match=r"weights\.safetensors"):
             register.register(run)
-        assert run not in registry.models(client)
+        assert run not in versions.models(client)
 
     def test_a_metric_that_is_not_finite_makes_a_candidate_but_no_champion(self, project, client, run):
         finish(project, run, nats=math.nan)
         assert register.register(run)["aliases"] == ["candidate"]
-        assert "champion" not in registry.models(client)[run]
+        assert "champion" not in versions.models(client)[run]
 
     @pytest.mark.parametrize("words", [[], ["a", "b"], ["vae-digit"], ["../vae-digits"]])
     def test_the_stage_takes_one_known_run(self, project, words):
@@ -409,9 +410,9 @@ class TestFind:
         finish(project, run)
         register.register(run)
         with pytest.raises(RegistryError, match=f"did you mean '{run}'"):
-            registry.find(client, f"{run}x", "champion")
+            versions.find(client, f"{run}x", "champion")
         with pytest.raises(RegistryError, match=r"did you mean 'champion'\? choose from 1, candidate, champion"):
-            registry.find(client, run, "champ")
+            versions.find(client, run, "champ")
 
 
 class TestSync:
@@ -445,10 +446,10 @@ class TestSync:
         client = tracking.open_store()
         for run in ("one", "two"):
             written = json.loads((root / "out" / "register" / run / "version.json").read_text())
-            assert registry.models(client)[run] == {"candidate": "1", "champion": "1"}
+            assert versions.models(client)[run] == {"candidate": "1", "champion": "1"}
             assert history(client, written["run_id"], "vae/nats") == expected("vae.nats")
             assert len(client.list_artifacts(written["run_id"], "images")) == 6
-            registry.folder_of(client, registry.find(client, run, "champion"))
+            versions.folder_of(client, versions.find(client, run, "champion"))
 
 
 @pytest.mark.slow

@@ -15,9 +15,9 @@ import yaml
 from matplotlib import image
 from PIL import Image
 
-from pipelines import config, report
-from pipelines.reporting import leaderboard, results
-from pipelines.reporting.results import ResultError
+from pipelines import config
+from pipelines.report import leaderboard, read, report
+from pipelines.report.read import ResultError
 
 PROJECT = Path(__file__).resolve().parent.parent
 HOSTILE = "<script>alert('x')</script>\"&"
@@ -291,12 +291,12 @@ class TestLeaderboard:
         for key, value in (("vae-a", 0.2), ("gmm-a", 0.1)):
             path = project / "out" / "evaluate" / key / "metrics.json"
             path.write_text(json.dumps(json.loads(path.read_text()) | {"critic_wasserstein": value}))
-        table = leaderboard.table(results.read(config.params()), DATA)
+        table = leaderboard.table(read.read(config.params()), DATA)
         assert table.rows["gmm-a"]["critic_wasserstein"].text == "0.100"
         assert table.best["critic_wasserstein"] == []
 
     def test_the_best_of_each_column_follows_its_direction(self, project):
-        best = leaderboard.table(results.read(config.params()), DATA).best
+        best = leaderboard.table(read.read(config.params()), DATA).best
         assert best["nats"] == ["realnvp-a"]  # lowest
         assert best["mmd2"] == ["vae-a"]  # lowest that is finite
         assert best["auroc"] == ["vae-a"]  # highest, no baseline
@@ -317,7 +317,7 @@ class TestLeaderboard:
         assert page.text.count("≤") >= 4
 
     def test_cells_show_the_digits_that_the_error_allows(self, project):
-        table = leaderboard.table(results.read(config.params()), DATA)
+        table = leaderboard.table(read.read(config.params()), DATA)
         cells = {key: row["nats"] for key, row in table.rows.items()}
         shown = [(cell.text, cell.error) for cell in cells.values()]
         assert shown == [("120.2", "1.5"), ("110.5", "1.2"), ("100.0", "1.0")]

@@ -17,7 +17,7 @@ from gen_models.flows.affine_flow import AffineFlow
 from gen_models.flows.base import BASES, Beta, Logistic, Normal, OnTheLine, Uniform, UnitBase, base_of
 from gen_models.flows.scalar_flow import MAPS, ScalarFlow, UniversalFlow
 from gen_models.noise import Noise
-from pipelines.sources.gaussians import MIXTURES
+from pipelines.data.sources.gaussians import MIXTURES
 from tests.jacobians import assert_log_det_is_that_of_the_jacobian
 from tests.nudges import normal, nudged
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from gen_models.analysis.anomaly_scores import conformal_p, scorers, scores
 from gen_models.errors import DataError
-from gen_models.scores import conformal_p, scorers, scores
 from tests.models import ROWS, data_of, ready
 
 NEEDS = {

@@ -20,11 +20,13 @@ import pytest
 import torch
 
 from gen_models import checkpoint
+from gen_models.analysis.anomaly_scores import scores
 from gen_models.build import build_model
 from gen_models.errors import DataError, RegistryError
 from gen_models.noise import Noise
-from gen_models.scores import scores
-from pipelines import predict, register, registry, serving, tracking
+from pipelines import tracking
+from pipelines.commands import predict
+from pipelines.registry import register, serving, versions
 from tests.finished import EVENT_SHAPE, LEVELS, PROJECT, SPECS, finish, make_project
 
 RUN = "vae-digits"
@@ -158,7 +160,7 @@ class TestLoadedByMLflow:
 
     def test_the_signature_tells_tasks_and_shapes(self, project):
         client = tracking.open_store()
-        folder = registry.folder_of(client, registry.find(client, RUN, "champion"))
+        folder = versions.folder_of(client, versions.find(client, RUN, "champion"))
         signature = mlflow.models.Model.load(str(folder)).signature
         assert [(p.name, p.default) for p in signature.params.params] == [
             ("task", "score"),
@@ -270,7 +272,7 @@ class TestPredict:
     def test_a_changed_version_is_not_used(self, project, rows, tmp_path):
         np.save(tmp_path / "rows.npy", rows)
         client = tracking.open_store()
-        weights = registry.folder_of(client, registry.find(client, RUN, "champion")) / "artifacts/checkpoint/model.yaml"
+        weights = versions.folder_of(client, versions.find(client, RUN, "champion")) / "artifacts/checkpoint/model.yaml"
         kept = weights.read_bytes()
         try:
             weights.write_bytes(kept.replace(b"latent: 3", b"latent: 4"))

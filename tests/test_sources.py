@@ -11,8 +11,8 @@ from scipy.stats import kstest
 from gen_models.errors import DataError, GenModelsError
 from gen_models.noise import Noise
 from pipelines.config import data_conf
-from pipelines.sources import LOG_DENSITIES, SOURCES, factors, mnist, plane
-from pipelines.sources.gaussians import MIXTURES
+from pipelines.data.sources import LOG_DENSITIES, SOURCES, factors, mnist, plane
+from pipelines.data.sources.gaussians import MIXTURES
 
 # name: (points, low, high) of the grid in each direction
 LINES = {"gmm_1d": (20_000, -8, 6), "bimodal": (20_000, -7, 7), "uniform": (20_000, 0, 1), "beta_5_5": (20_000, 0, 1)}

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gen_models.errors import DataError
-from pipelines import store
-from pipelines.store import open_data, open_folder, write_array, write_manifest
+from pipelines.data import store
+from pipelines.data.store import open_data, open_folder, write_array, write_manifest
 
 FILES = ("train.x.npy", "train.y.npy", "test.x.npy", "test.y.npy")
 

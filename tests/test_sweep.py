@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from gen_models.errors import GenModelsError
-from pipelines import cluster_session, config, paths, sweep, train
-from pipelines.ledger import Ledger
-from pipelines.play import play, task_of
-from pipelines.prepare import main as prepare
+from pipelines import config
+from pipelines.data.prepare import main as prepare
+from pipelines.runtime import paths
+from pipelines.training import ray_cluster, sweep, train
+from pipelines.training.run_log import Ledger
+from pipelines.training.trainer import play, task_of
 from tests.project import make_project
 
 STEPS = 36
@@ -22,10 +24,10 @@ def project(tmp_path_factory):
     folder = make_project(tmp_path_factory.mktemp("sweep") / "project")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GEN_MODELS_ROOT", str(folder))
-        patch.setattr(cluster_session, "dvc_ancestor", os.getpid)
+        patch.setattr(ray_cluster, "dvc_ancestor", os.getpid)
         prepare(["digits"])
         yield folder
-        cluster_session.release(os.getpid())
+        ray_cluster.release(os.getpid())
 
 
 def conf(scheduler: str) -> dict:

@@ -7,7 +7,7 @@ import torch
 
 from gen_models import checkpoint
 from gen_models.adversarial.optimistic import OptimisticAdam, OptimisticSGD
-from gen_models.adversarial.toy_games import BilinearGame, QuadraticGame, contraction, step_of
+from gen_models.analysis.toy_games import BilinearGame, QuadraticGame, contraction, step_of
 from gen_models.build import build, build_optimisers
 from gen_models.engine import Training, fit
 from gen_models.errors import ConfigError
@@ -170,7 +170,7 @@ def test_an_optimistic_adam_takes_twice_adams_step_less_the_one_before():
 @pytest.mark.parametrize("target", ["OptimisticSGD", "OptimisticAdam"])
 @pytest.mark.parametrize("killed_at", [1, 4])
 def test_resumed_equals_straight_bit_for_bit(tmp_path, target, killed_at):
-    spec = {"_target_": "gen_models.adversarial.toy_games.BilinearGame", "noise_std": 0.1}
+    spec = {"_target_": "gen_models.analysis.toy_games.BilinearGame", "noise_std": 0.1}
     optim = {"_target_": f"gen_models.adversarial.optimistic.{target}", "lr": 0.1}
 
     def fresh() -> Training:

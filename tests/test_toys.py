@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gen_models.adversarial.toy_games import BilinearGame, QuadraticGame, step_of
-from pipelines import games
-from pipelines.reporting.games import drawn, games_page, told
-from pipelines.reporting.toys import CURVATURE, N_DIS, ORDERS, RATE, STEPS, Play, toys
+from gen_models.analysis.toy_games import BilinearGame, QuadraticGame, step_of
+from pipelines.commands import games
+from pipelines.report.games_page import drawn, games_page, told
+from pipelines.report.played_games import CURVATURE, N_DIS, ORDERS, RATE, STEPS, Play, toys
 from tests.test_report import Page
 
 OUTCOMES = {

@@ -9,19 +9,25 @@ import pytest
 import torch
 import yaml
 
-from gen_models import checkpoint, wiener
+from gen_models import checkpoint
+from gen_models.analysis import wiener
+from gen_models.analysis.denoising import at_level, is_denoiser
 from gen_models.autoencoders.autoencoder import Autoencoder
 from gen_models.build import build_model, build_optimisers
 from gen_models.codecs import container, latents, principal
 from gen_models.contracts import WarmStart
-from gen_models.denoising import at_level, is_denoiser
 from gen_models.engine import Training, fit
 from gen_models.errors import DataError, GenModelsError
 from gen_models.loader import Batches
 from gen_models.noise import Noise
-from pipelines import cli, codec, compression, config, denoise, denoising, paths, pictured, prepare
-from pipelines.store import open_data
-from pipelines.trained import open_trained
+from pipelines import cli, config
+from pipelines.commands import compress, denoise
+from pipelines.comparison import compression, denoising
+from pipelines.data import prepare
+from pipelines.data.store import open_data
+from pipelines.evaluation import picture_files
+from pipelines.evaluation.trained_run import open_trained
+from pipelines.runtime import paths
 
 REPOSITORY = Path(__file__).parent.parent
 RUNS = {
@@ -253,12 +259,12 @@ def test_pca_goes_through_the_codec_and_comes_back_within_a_cell():
 @pytest.mark.parametrize("shape", [(7, 1, 8, 8), (10, 3, 5, 4), (1, 1, 3, 3)])
 def test_a_mosaic_comes_apart_into_its_tiles(shape):
     tiles = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    np.testing.assert_array_equal(pictured.tiles_of(pictured.mosaic(tiles), shape), tiles)
+    np.testing.assert_array_equal(picture_files.tiles_of(picture_files.mosaic(tiles), shape), tiles)
 
 
 def test_jpeg_of_high_quality_loses_little_and_of_low_quality_is_small():
     x = torch.arange(17.0).repeat(5, 8)[:, :64].reshape(5, 1, 8, 8)
-    (small, rough), (large, fine) = (pictured.jpeg(x, 17, quality) for quality in (5, 100))
+    (small, rough), (large, fine) = (picture_files.jpeg(x, 17, quality) for quality in (5, 100))
     assert len(small) < len(large)
     assert (fine - x).abs().max() < 0.2 < (rough - x).abs().max()
 
@@ -275,7 +281,7 @@ def test_the_front_holds_what_nothing_beats():
 TEST_ROWS = 40
 
 
-def compress() -> None:
+def compress_all() -> None:
     """The stage, with fewer rows and settings of PCA."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compression, "TEST_ROWS", TEST_ROWS)
@@ -286,7 +292,7 @@ def compress() -> None:
 
 @pytest.fixture(scope="module")
 def compressed(project):
-    compress()
+    compress_all()
     return rows_of("compress")
 
 
@@ -308,7 +314,7 @@ def test_every_codec_is_measured_beside_the_baselines_twice_the_same(compressed)
     written = files(paths.out("compress"))
     assert set(written) == {"scores.json", "rates-digits.png", "rates-two_moons.png"}
     torch.manual_seed(1)
-    compress()
+    compress_all()
     assert files(paths.out("compress")) == written
 
 
@@ -328,12 +334,12 @@ def test_the_bytes_are_those_of_the_commands_own_file(compressed, tmp_path, run,
     np.save(tmp_path / "train.npy", data.x("train"))
     options = [str(tmp_path / word) if word.endswith(".npy") else word for word in options]
     model, file = str(paths.out("train", run, "checkpoint")), tmp_path / "rows.gmc"
-    codec.main([model, f"{tmp_path}/rows.npy", "--output", str(file), *options])
+    compress.main([model, f"{tmp_path}/rows.npy", "--output", str(file), *options])
     own = len(container.read(file).as_bytes())
     array = len(json.dumps(container.read(file).header.get("array"), separators=(",", ":")))
     beside = len(',"array":') + array if setting == "without loss" else 0  # the command notes the .npy's type
     assert row["bytes"] == own - beside == file.stat().st_size - beside
-    codec.decompress([model, str(file), "--output", f"{tmp_path}/back.npy"])
+    compress.decompress([model, str(file), "--output", f"{tmp_path}/back.npy"])
     back, x = np.load(tmp_path / "back.npy").astype(float), data.x("test")[:TEST_ROWS].astype(float)
     assert row["mse"] == pytest.approx(np.square((np.clip(back, 0, 16) - x) / 16).mean(), rel=1e-5)
 

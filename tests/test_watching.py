@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from gen_models.analysis.latent_usage import ACTIVE, watch
 from gen_models.autoencoders.vae import VAE
-from gen_models.autoencoders.watching import ACTIVE, watch
 from gen_models.noise import Noise
 from tests.linear_gaussian import linear_vae, normal, set_encoder
 
@@ -56,5 +56,5 @@ def test_a_collapse_is_said():
 def test_watching_more_rows_than_fit_at_once_is_the_same(monkeypatch):
     model, x = at_the_optimum_of_pca(0.4)
     whole = watch(model, x[:1000], NOISE)
-    monkeypatch.setattr("gen_models.autoencoders.watching.ROWS_AT_ONCE", 300)
+    monkeypatch.setattr("gen_models.analysis.latent_usage.ROWS_AT_ONCE", 300)
     torch.testing.assert_close(watch(model, x[:1000], NOISE), whole)

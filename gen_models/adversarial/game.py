@@ -20,10 +20,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gen_models.contracts import Loss, Objective, nothing
+from gen_models.evaluating import evaluating
 from gen_models.layers.arguments import require_whole
 from gen_models.layers.data_scale import DataScale
 from gen_models.layers.still import still
-from gen_models.measures.evaluation import evaluating
 from gen_models.noise import Noise
 
 

@@ -33,7 +33,7 @@ from gen_models.codecs.container import Compressed, common_header, require_heade
 from gen_models.codecs.entropy import Stack
 from gen_models.codecs.latent_channel import LatentChannel
 from gen_models.errors import CheckpointError, DataError
-from gen_models.measures.evaluation import evaluating
+from gen_models.evaluating import evaluating
 from gen_models.noise import Noise
 
 METHOD = "bits_back"

@@ -20,7 +20,7 @@ from gen_models.codecs.bits_back import one_thread
 from gen_models.codecs.container import Compressed, common_header, require_header
 from gen_models.codecs.entropy import Stack
 from gen_models.errors import DataError
-from gen_models.measures.evaluation import CHUNK_ROWS, evaluating
+from gen_models.evaluating import CHUNK_ROWS, evaluating
 
 METHOD = "codes"
 TABLES = ("empirical", "prior")

@@ -18,8 +18,8 @@ from gen_models.codecs.container import Compressed, common_header, require_heade
 from gen_models.codecs.entropy import Stack
 from gen_models.contracts import Decoder, Encoder
 from gen_models.errors import DataError
+from gen_models.evaluating import by_rows, evaluating
 from gen_models.layers.arguments import require_positive
-from gen_models.measures.evaluation import by_rows, evaluating
 
 METHOD = "latents"
 MOST_CELLS = 1 << 16  # of a latent's table

@@ -11,10 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gen_models.bijections.bijection import Bijection
+from gen_models.evaluating import evaluating
 from gen_models.flows.base import Base, Normal
 from gen_models.layers.data_scale import DataScale, dimensions
 from gen_models.likelihood import LikelihoodModel
-from gen_models.measures.evaluation import evaluating
 from gen_models.noise import Noise
 
 START_ROWS = 1024  # that a data-dependent start sees

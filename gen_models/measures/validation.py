@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gen_models.contracts import Density, capabilities
 from gen_models.errors import ConfigError, unknown
-from gen_models.measures.evaluation import by_rows, draw, elbo, evaluating, whole
+from gen_models.evaluating import by_rows, draw, elbo, evaluating, whole
 from gen_models.measures.samples import bandwidths_around, median_bandwidth, mmd2
 from gen_models.measures.units import unit_scale
 from gen_models.noise import Noise

@@ -6,13 +6,13 @@ for the same arrays, with no window system, no global state, no date or version 
 
 from pipelines.figures.animation import animation
 from pipelines.figures.charts import curves, roc, trials
-from pipelines.figures.images import image_grid, is_image, mosaic, overview, reconstructions, sheet
-from pipelines.figures.latents import latent_kl, latent_map, traversal
-from pipelines.figures.line import LineFlow, histogram, line_flows
+from pipelines.figures.flow_of_line import LineFlow, histogram, line_flows
+from pipelines.figures.image_grids import image_grid, is_image, mosaic, overview, reconstructions, sheet
+from pipelines.figures.latent_charts import latent_kl, latent_map, traversal
+from pipelines.figures.orbits import orders_of_play
 from pipelines.figures.plane import classes, density, flow_of_the_plane, scatter
-from pipelines.figures.samples import draws, step_picture
-from pipelines.figures.toys import orders_of_play
-from pipelines.figures.uses import rate_distortion
+from pipelines.figures.rate_distortion import rate_distortion
+from pipelines.figures.step_samples import draws, step_picture
 
 __all__ = [
     "LineFlow",

@@ -11,7 +11,9 @@ Only finite numbers are logged (SQL has no inf and the pages no nan); a run that
 `diverged`. A process that starts workers opens the store before them.
 """
 
-from pipelines.tracking.connection import (
+from pipelines.tracking.live_run import Recorder
+from pipelines.tracking.mlflow_run import Picture, Run, folder_sha256, label
+from pipelines.tracking.mlflow_store import (
     SWEEPS,
     TRAININGS,
     StoreError,
@@ -22,9 +24,7 @@ from pipelines.tracking.connection import (
     store_uri,
     translated,
 )
-from pipelines.tracking.recorder import Recorder
-from pipelines.tracking.run import Picture, Run, folder_sha256, label
-from pipelines.tracking.sweeps import log_sweep, record_sweep
+from pipelines.tracking.mlflow_sweep import log_sweep, record_sweep
 
 __all__ = [
     "SWEEPS",

@@ -1,0 +1,1 @@
+"""What is asked of a trained model, and no training needs: anomaly scores, inference, denoising, toy games."""

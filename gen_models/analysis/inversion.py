@@ -1,0 +1,56 @@
+"""The inversion of a generator: the latent vector whose sample lies nearest a given row.
+
+    z(y) = argmin_z |G(z) - y|^2,   by gradient from several starts z ~ N(0, I)
+
+A generator has no encoder; this search is one, and what is left of the distance says how far a row lies from all
+that the generator can make (Schlegl et al., 2017, without their second term). Starts are shared by all rows and each
+row's search is its own, so a row's answer does not depend on its neighbours.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gen_models.adversarial.game import Game
+from gen_models.evaluating import evaluating
+from gen_models.layers.arguments import require_positive, require_whole
+from gen_models.noise import Noise
+from gen_models.schedules import SCHEDULES
+
+BETAS = (0.9, 0.99)
+
+
+class Inversion(NamedTuple):
+    """z (batch, latent), and |G(z) - y|, network units."""
+
+    z: Float[Tensor, "batch latent"]
+    distance: Float[Tensor, " batch"]
+
+
+def invert(
+    model: Game, x: Float[Tensor, "batch *event"], noise: Noise, *, starts: int = 4, steps: int = 300, rate: float = 0.1
+) -> Inversion:
+    """The best of `starts` searches of `steps` Adam steps, whose rate falls by a cosine, in evaluation mode."""
+    require_whole("starts", starts)
+    require_whole("steps", steps)
+    require_positive("rate", rate)
+    with evaluating(model):
+        y = model.data_scale.centre(x).flatten(1).repeat_interleave(starts, dim=0)
+        z = noise.shared().normal("inversion.z", (1, starts * model.latent), like=y)
+        z = z.view(starts, model.latent).repeat(len(x), 1).requires_grad_()
+        optimiser = torch.optim.Adam([z], lr=rate, betas=BETAS, foreach=False)
+        for step in range(steps):
+            optimiser.param_groups[0]["lr"] = rate * SCHEDULES["cosine"](step / steps)
+            with torch.enable_grad():
+                (z.grad,) = torch.autograd.grad(_squares(model, z, y).sum(), z)
+            optimiser.step()
+        distances = _squares(model, z, y).sqrt().view(len(x), starts)
+    best = distances.argmin(dim=1)
+    rows = torch.arange(len(x), device=x.device)
+    return Inversion(z.detach().view(len(x), starts, model.latent)[rows, best], distances[rows, best])
+
+
+def _squares(model: Game, z: Tensor, y: Tensor) -> Tensor:
+    return (model.generator(z).flatten(1) - y).square().sum(dim=1)

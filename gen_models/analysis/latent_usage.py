@@ -1,0 +1,65 @@
+"""Which latents are at work: what to look at before a model's samples.
+
+    active     Var_x(E[z_j|x]) > 0.01                          (Burda, Grosse and Salakhutdinov, 2016, section 5)
+    collapsed  KL(q(z_j|x) || p(z_j)) < 0.01 nats for 99% of the rows   (Lucas et al., 2019, definition 1)
+
+A latent that has collapsed to the prior says nothing of x, and the decoder has learned not to listen. Some do
+where more were given than the data need at this sigma and beta; if all do, the model is a constant.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from gen_models.analysis.inference import observed
+from gen_models.autoencoders.gaussian import kl_by_dimension
+from gen_models.autoencoders.latent_variable import LatentVariableModel
+from gen_models.noise import Noise
+
+ACTIVE = 0.01  # of a prior variance of 1
+QUIET_NATS = 0.01
+QUIET_SHARE = 0.99
+ROWS_AT_ONCE = 1024
+
+
+class Watched(NamedTuple):
+    """One number for each latent, over the rows that were watched.
+
+    kl_nats      the mean of KL(q(z_j|x) || p(z_j)); their sum is the rate
+    activity     the variance of E[z_j|x]
+    quiet_share  of rows whose KL is below QUIET_NATS
+    """
+
+    kl_nats: Float[Tensor, " latent"]
+    activity: Float[Tensor, " latent"]
+    quiet_share: Float[Tensor, " latent"]
+
+    def is_active(self) -> Bool[Tensor, " latent"]:
+        return self.activity > ACTIVE
+
+    def is_collapsed(self) -> Bool[Tensor, " latent"]:
+        return self.quiet_share >= QUIET_SHARE
+
+    def sentence(self) -> str:
+        """One line for a person: how many latents are at work, and which have collapsed."""
+        count, active = len(self.activity), int(self.is_active().sum())
+        collapsed = self.is_collapsed().nonzero().flatten().tolist()
+        said = f"{active} of {count} latents are active, {self.kl_nats.sum().item():.2f} nats a row"
+        if not collapsed:
+            return said
+        if len(collapsed) == count:
+            return f"{said}; the posterior has collapsed in all of them: lower beta or sigma, or warm beta up"
+        return f"{said}; collapsed to the prior: {', '.join(map(str, collapsed))}"
+
+
+@torch.no_grad()
+def watch(model: LatentVariableModel, x: Float[Tensor, "batch *event"], noise: Noise) -> Watched:
+    """What q says of these rows; of models of one layer of latents, in the mode that they are in."""
+    chunks = x.split(ROWS_AT_ONCE)
+    moments = [model.posterior(observed(model, rows, noise.at(k))) for k, rows in enumerate(chunks)]
+    mu, log_var = (torch.cat(parts) for parts in zip(*moments, strict=True))
+    kl = kl_by_dimension(mu, log_var)
+    quiet = (kl < QUIET_NATS).to(kl.dtype)
+    return Watched(kl.mean(dim=0), mu.var(dim=0, correction=0), quiet.mean(dim=0))

@@ -1,0 +1,32 @@
+"""games FOLDER: pictures of games of two numbers under each order of play, and what converges, predicted and measured.
+
+    bilinear.png, quadratic.png   trajectories in the plane, and the distance to the equilibrium by step
+
+`report` has them in reports/games.html, docs/games.md in docs/pictures/games. The same bytes each time.
+"""
+
+import argparse
+from pathlib import Path
+
+from pipelines.report.games_page import drawn
+from pipelines.report.played_games import toys
+from pipelines.runtime.stage import run
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="gen-models games", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to write; made if it is not there")
+    folder: Path = parser.parse_args(argv).folder
+    folder.mkdir(parents=True, exist_ok=True)
+    for toy in toys():
+        (folder / f"{toy.name}.png").write_bytes(drawn(toy))
+        for play in toy.plays:
+            print(
+                f"{toy.name}, {play.order}: {play.outcome}, factor {play.predicted:.4f}, measured {play.measured:.4f}"
+            )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,1 @@
+"""All runs side by side, beside baselines that need no network."""

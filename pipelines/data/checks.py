@@ -1,0 +1,197 @@
+"""What must hold of a data conf and of the rows that its source gives, each with its own line of error.
+
+Used by prepare before anything is written, and by whoever proposes a conf.
+"""
+
+import inspect
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from gen_models.errors import ConfigError, DataError, unknown
+from gen_models.noise import Noise
+from pipelines.data.sources import SOURCES, Arrays
+
+SPLITS = ("train", "validation", "calibration", "test")
+NEEDED = ("train", "validation", "test")
+KEYS = ("name", "source", "options", "event_shape", "levels", "split", "anomaly", "batch_size")
+OWN = "own"
+MOST_LEVELS = 256
+MOST_NUMBERS = 1 << 26  # of a row: 64 million
+
+
+def check_conf(conf: Mapping[str, Any], name: str, where: str) -> None:
+    """Raise ConfigError for the first key, value or name that cannot be."""
+    for key in conf:
+        if key not in KEYS:
+            raise ConfigError(f"{where}: " + unknown("key", str(key), KEYS))
+    for key in ("name", "source", "event_shape", "levels", "split"):
+        if key not in conf:
+            raise ConfigError(f"{where}: the key {key!r} is missing")
+    if conf["name"] != name:
+        raise ConfigError(f"{where}: name: {conf['name']!r} is not the file's name; write {name}")
+    if conf["source"] not in SOURCES:
+        raise ConfigError(f"{where}: " + unknown("source", str(conf["source"]), SOURCES))
+    _check_options(conf.get("options") or {}, conf["source"], where)
+    levels = conf["levels"]
+    if levels is not None and (type(levels) is not int or not 2 <= levels <= MOST_LEVELS):
+        raise ConfigError(f"{where}: levels: {levels!r} is not 2 .. {MOST_LEVELS}, or null for continuous data")
+    _check_split(conf["split"], where)
+    batch_size = conf.get("batch_size", 1)
+    if type(batch_size) is not int or batch_size < 1:
+        raise ConfigError(
+            f"{where}: batch_size: {batch_size!r} is not a number of rows; give 1 or more, or leave it out"
+        )
+
+
+def draw(conf: Mapping[str, Any], noise: Noise, where: str) -> Arrays:
+    """The source's rows, of the conf's shape; what it refuses of its options, with the file that has them."""
+    try:
+        arrays = SOURCES[conf["source"]](noise, **(conf.get("options") or {}))
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    return _shaped(arrays, conf, where)
+
+
+def check_arrays(arrays: Arrays, conf: Mapping[str, Any], where: str) -> None:
+    """What can be said without reading the rows: type, labels, parts, the anomaly's name."""
+    x, who = arrays.x, arrays.name or conf["source"]
+    if arrays.y is not None and arrays.y.shape != x.shape[:1]:
+        raise DataError(f"{who}: {len(x)} rows but labels of shape {arrays.y.shape}; give each row one label")
+    if x.dtype.kind not in "uif":
+        raise DataError(f"{who}: rows of type {x.dtype}; give whole or floating-point numbers")
+    if x.dtype == np.uint8 and conf["levels"] is None:
+        raise ConfigError(f"{where}: levels: null, but {who} has uint8 rows; give their number of levels")
+    _check_parts(arrays, conf["split"], who, where)
+
+
+def check_values(blocks: Iterable[np.ndarray], arrays: Arrays, conf: Mapping[str, Any], where: str) -> None:
+    """Read all rows, as the source has them and in its order; refuse the first number that cannot be stored."""
+    who, levels, begin = arrays.name or conf["source"], conf["levels"], 0
+    is_image, is_grey, high = arrays.x.ndim > 2 and levels is None, True, 0.0
+    for block in blocks:
+        stored = block
+        if block.dtype != np.uint8:
+            with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf, and is reported here
+                stored = block.astype(np.float32)
+            _refuse_first(
+                ~np.isfinite(stored), block, begin, arrays, who, "not a finite float32 number; remove or repair the row"
+            )
+        if levels is not None:
+            is_off = (stored < 0) | (stored > levels - 1) | (stored != np.rint(stored))
+            reason = f"not one of the levels 0 .. {levels - 1}; correct levels in {where}"
+            if is_off.any() and stored.min() >= 0 and stored.max() <= 1:
+                reason += ", or write levels: null for numbers between 0 and 1"
+            _refuse_first(is_off, block, begin, arrays, who, reason)
+        elif is_image and is_grey:
+            is_grey = bool(((stored >= 0) & (stored < MOST_LEVELS) & (stored == np.rint(stored))).all())
+            high = max(high, float(stored.max(initial=0)))
+        begin += len(block)
+    if is_image and is_grey and high > 1:
+        raise ConfigError(
+            f"{where}: levels: null, but {who} has whole numbers 0 .. {high:g}: a density on them has no bound; "
+            f"write levels: {MOST_LEVELS if high > 16 else int(high) + 1}"
+        )
+
+
+def check_statistics(statistics: Mapping[str, Any], arrays: Arrays, conf: Mapping[str, Any], where: str) -> None:
+    """Refuse a table's column that is constant in the training rows: no density of it is finite."""
+    for column, low, high in zip(arrays.columns, statistics.get("min", ()), statistics.get("max", ()), strict=True):
+        if low == high:
+            raise DataError(
+                f"{arrays.name or conf['source']}: column {column!r} is {low:g} in every training row: a density of it "
+                f"has no bound; leave it out with options.drop: [{column}] in {where}"
+            )
+
+
+def anomaly_of(arrays: Arrays, y: np.ndarray, conf: Mapping[str, Any], where: str) -> int | None:
+    """The label of the class that is held out."""
+    name = conf.get("anomaly")
+    if name is None:
+        return None
+    if str(name) not in arrays.classes:
+        raise ConfigError(f"{where}: anomaly: " + unknown("class", str(name), arrays.classes))
+    if len(np.unique(y)) < 2:
+        raise ConfigError(f"{where}: anomaly: {name!r} is the only class; nothing is left to train on")
+    return arrays.classes.index(str(name))
+
+
+def _check_options(options: Any, source: str, where: str) -> None:
+    takes = dict(list(inspect.signature(SOURCES[source]).parameters.items())[1:])  # the first is the noise
+    if not isinstance(options, dict):
+        raise ConfigError(f"{where}: options: expected a mapping of {list(takes)}, found {options!r}")
+    for key in options:
+        if key not in takes:
+            raise ConfigError(f"{where}: options: " + unknown(f"option of {source}", str(key), takes))
+    for key, parameter in takes.items():
+        if key not in options and parameter.default is inspect.Parameter.empty:
+            raise ConfigError(f"{where}: options: {source} needs the option {key!r}")
+
+
+def _check_split(shares: Any, where: str) -> None:
+    if not isinstance(shares, dict):
+        raise ConfigError(f"{where}: split: expected {{train: 0.7, validation: 0.15, test: 0.15}}, found {shares!r}")
+    for split in shares:
+        if split not in SPLITS:
+            raise ConfigError(f"{where}: " + unknown("split", str(split), SPLITS))
+    for split in NEEDED:
+        if split not in shares:
+            raise ConfigError(f"{where}: split: the share of {split!r} is missing")
+    numbers = {split: share for split, share in shares.items() if share != OWN or split == "train"}
+    for split, share in numbers.items():
+        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share <= 1:
+            raise ConfigError(f"{where}: split.{split}: {share!r} is not a share; give a number between 0 and 1")
+    if not math.isclose(total := sum(numbers.values()), 1, abs_tol=1e-9):
+        raise ConfigError(f"{where}: split: the shares {list(numbers.values())} sum to {total:.6g}; make them sum to 1")
+
+
+def _check_parts(arrays: Arrays, shares: Mapping[str, Any], who: str, where: str) -> None:
+    """A source's own test rows are the test split, and nobody else's."""
+    parts = arrays.parts or {"train": np.empty(0)}
+    if "train" not in parts:
+        raise DataError(f"{who}: divided into {', '.join(parts)} without train; add the rows to train on")
+    for split, share in shares.items():
+        if share == OWN and split not in parts:
+            has = f"its parts are {', '.join(parts)}" if arrays.parts else "it is not divided"
+            raise ConfigError(f"{where}: split.{split}: own, but {who} has no such part, {has}; give a share")
+    for part in parts:
+        if part != "train" and shares.get(part) != OWN:
+            raise ConfigError(
+                f"{where}: split.{part}: {shares.get(part)!r}, but {who} has a {part} part of its own; "
+                f"write {part}: own, and let the other shares sum to 1"
+            )
+
+
+def _shaped(arrays: Arrays, conf: Mapping[str, Any], where: str) -> Arrays:
+    """Rows of the conf's event_shape, which may have other axes of one than the source's rows."""
+    wanted, x = conf["event_shape"], arrays.x
+    found = list(x.shape[1:])
+    if math.prod(found) > MOST_NUMBERS:
+        raise DataError(f"{arrays.name or conf['source']}: {math.prod(found)} numbers a row, at most {MOST_NUMBERS}")
+    if wanted == found and found:
+        return arrays
+    if not found or not isinstance(wanted, list) or [s for s in wanted if s != 1] != [s for s in found if s != 1]:
+        fix = f"write {found}" if found else "give rows, of one number or more"
+        raise ConfigError(
+            f"{where}: event_shape: {wanted} is not that of {arrays.name or conf['source']}'s rows; {fix}"
+        )
+    return Arrays(**{**vars(arrays), "x": _reshaped(x, (len(x), *wanted))})
+
+
+def _reshaped(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The same memory, and still a map of its file if it was one."""
+    reshaped = x.view()
+    reshaped.shape = shape
+    return reshaped
+
+
+def _refuse_first(is_bad: np.ndarray, x: np.ndarray, begin: int, arrays: Arrays, who: str, reason: str) -> None:
+    if not is_bad.any():
+        return
+    row, *column = (int(i) for i in np.unravel_index(int(is_bad.argmax()), is_bad.shape))
+    at: Any = column[0] if len(column) == 1 else tuple(column)
+    if arrays.columns:
+        at = repr(arrays.columns[column[0]])
+    raise DataError(f"{who}: row {begin + row}, column {at}: {x[(row, *column)]} is {reason}")

@@ -1,0 +1,338 @@
+"""inspect PATH: what a file or folder of data holds, and the lines that put it into the graph.
+
+    gen-models inspect flowers.csv
+    gen-models inspect photos/
+
+A folder of images, .npy, .npz, .csv, .tsv, .parquet, IDX (gzipped or not), or the folder of MNIST's four files.
+Everything is read once; nothing is written.
+"""
+
+import argparse
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from gen_models.errors import ConfigError, DataError, GenModelsError
+from gen_models.noise import Noise
+from pipelines import config
+from pipelines.data.checks import MOST_LEVELS, OWN, SPLITS, check_arrays, check_statistics, check_values
+from pipelines.data.prepare import blocks_of, digests
+from pipelines.data.sources import SOURCES, Arrays, array_files, csv_file, mnist, parquet_file
+from pipelines.data.sources.files import require_there, shown
+from pipelines.runtime import paths
+from pipelines.runtime.stage import run
+
+LABELS = ("label", "labels", "class", "target", "species", "y")
+ABNORMAL = ("abnormal", "anomaly", "anomalous", "defect", "defective", "bad", "broken", "outlier")
+COLLECTIONS = {"mnist": mnist.MNIST, "fashion_mnist": mnist.FASHION_MNIST}
+ENDINGS = {".npy": "npy", ".npz": "npz", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+FEW_ROWS = 256  # of training: below, the usual minibatch of 128 is too large a share of them
+SHOWN_CLASSES = 12
+SAMPLE_LINES = 1000
+SPLIT = {"train": 0.7, "validation": 0.15, "test": 0.15}
+ANOMALY_SPLIT = {"train": 0.5, "validation": 0.1, "calibration": 0.2, "test": 0.2}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file or folder, the source and options that read it, its rows, and what to leave out of them."""
+
+    path: Path
+    source: str
+    options: dict[str, Any]
+    arrays: Arrays
+    notes: tuple[str, ...] = ()
+
+
+def main(argv: Sequence[str]) -> None:
+    """inspect PATH [--label COLUMN]"""
+    parser = argparse.ArgumentParser(
+        prog="gen-models inspect", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("path", type=Path, help="a file or folder of data")
+    parser.add_argument("--label", help="the column of a table that holds the labels")
+    asked = parser.parse_args(argv)
+    path = asked.path.expanduser().absolute()
+    require_there(path)
+    if (name := collection_in(path)) is not None:
+        print(_collection_lines(name, path))
+        return
+    found = look(path, label=asked.label)
+    name = config.slug("".join(c if c.isalnum() and c.isascii() else "_" for c in path.stem).strip("_") or "mine", "")
+    print(describe(found))
+    conf = propose(found, name)
+    try:
+        check(found, conf)
+    except GenModelsError as error:
+        print(f"prepare would refuse it: {error}")
+    print(f"\nconf/data/{name}.yaml, written by `gen-models add-data {name} {shown(asked.path)}`:")
+    print(_indented(conf_text(conf, found)))
+    print("\nparams.yaml:")
+    print(_indented(params_lines(name, found.arrays)))
+
+
+def look(path: Path, *, label: str | None = None) -> Found:
+    """Read a file or folder by its kind. DataError where it is of none, or broken."""
+    source = kind_of(path)
+    options: dict[str, Any] = {"path": _written(path)}
+    if source in ("csv", "parquet"):
+        return _look_at_table(path, source, options, label)
+    if label is not None:
+        raise ConfigError(f"--label {label}: {shown(path)} is not a table with columns; leave it out")
+    if source == "npz" and "x" not in (names := array_files.names_in_npz(path)) and len(names) == 1:
+        options["x"] = names[0]
+    if source == "idx" and (labels := _labels_beside(path)) is not None:
+        options["labels"] = _written(labels)
+    arrays = SOURCES[source](Noise(0), **options)
+    if source in ("npy", "npz") and arrays.x.ndim == 4 and arrays.x.shape[3] in (1, 3) and arrays.x.shape[1] > 4:
+        options["channels_last"] = True
+        arrays = SOURCES[source](Noise(0), **options)
+    return Found(path, source, options, arrays)
+
+
+def kind_of(path: Path) -> str:
+    """The source that reads a path: by its ending, or its first bytes."""
+    if path.is_dir():
+        return "image_folder"
+    if (ending := path.suffix.lower()) in ENDINGS:
+        return ENDINGS[ending]
+    if "idx" in path.name or "ubyte" in path.name:
+        return "idx"
+    raise DataError(
+        f"{shown(path)}: not a kind that is known by its ending; give a folder of images, "
+        ".npy, .npz, .csv, .tsv, .parquet, or an IDX file with idx in its name"
+    )
+
+
+def collection_in(folder: Path) -> str | None:
+    """The collection, such as mnist, whose four files lie in a folder; None where it is another folder."""
+    for name, collection in COLLECTIONS.items():
+        test = "t10k-labels-idx1-ubyte"
+        for path in (folder / test, folder / f"{test}.gz"):
+            if path.is_file():
+                try:
+                    mnist.content_of(path, collection, test)
+                except DataError:
+                    continue
+                return name
+    return None
+
+
+def describe(found: Found) -> str:
+    """Count, shape, type, range, missing, constant and duplicate counts, label balance, sha256."""
+    arrays, x = found.arrays, found.arrays.x
+    facts = _facts(x)
+    shape = "x".join(map(str, x.shape[1:]))
+    origin = arrays.origin
+    digest = f"sha256 {origin['sha256']}{'' if origin['files'] == 1 else ' of all'}"
+    constant = f"{len(facts['constant'])} of {math.prod(x.shape[1:])} columns"
+    lines = [
+        f"{shown(found.path)}: {found.source}",
+        f"  rows        {len(x)} of {shape} {x.dtype}",
+        f"  files       {origin['files']}, {origin['bytes']} bytes, {digest}",
+        f"  range       {facts['low']:g} .. {facts['high']:g}",
+        f"  missing     {facts['missing']} numbers{_columns(arrays, facts['missing_in'])}",
+        f"  constant    {constant}{_columns(arrays, facts['constant'])}",
+        f"  duplicates  {facts['duplicates']} rows are equal to an earlier one",
+        f"  labels      {_balance(arrays)}",
+    ]
+    if arrays.parts is not None:
+        lines.append("  divided     " + ", ".join(f"{len(rows)} {part}" for part, rows in arrays.parts.items()))
+    return "\n".join([*lines, *(f"  note        {note}" for note in found.notes)])
+
+
+def propose(found: Found, name: str) -> dict[str, Any]:
+    """A conf for these rows, with their sha256 pinned: a changed file is then refused, not trained on."""
+    arrays = found.arrays
+    event = list(arrays.x.shape[1:])
+    anomaly = next((c for c in arrays.classes if c.lower() in ABNORMAL), None) if len(arrays.classes) == 2 else None
+    split: dict[str, Any] = dict(SPLIT if anomaly is None else ANOMALY_SPLIT)
+    for part in arrays.parts or {}:
+        split[part] = split["train"] if part == "train" else OWN
+    shares = {part: share for part, share in split.items() if share != OWN}
+    total = sum(shares.values())
+    split |= {part: round(share / total, 4) for part, share in shares.items()}
+    split["train"] = round(1 - sum(split[part] for part in shares if part != "train"), 4)
+    rows = len(arrays.x) if arrays.parts is None else len(arrays.parts["train"])
+    train = int(split["train"] * rows)
+    few = {"batch_size": 1 << max((train // 2).bit_length() - 1, 0)} if train < FEW_ROWS else {}
+    return {
+        "name": name,
+        "source": found.source,
+        "options": {**found.options, "sha256": arrays.origin["sha256"]},
+        "event_shape": [1, *event] if len(event) == 2 else event,
+        "levels": _levels(arrays),
+        "split": {part: split[part] for part in SPLITS if part in split},
+        "anomaly": anomaly,
+        **few,
+    }
+
+
+def check(found: Found, conf: Mapping[str, Any]) -> None:
+    """What prepare would refuse, without preparing. Raises its error."""
+    arrays, where = found.arrays, f"conf/data/{conf['name']}.yaml"
+    check_arrays(arrays, conf, where)
+    check_values(_blocks(arrays.x), arrays, conf, where)
+    if arrays.columns:
+        facts = _facts(arrays.x)
+        check_statistics({"min": facts["lows"].tolist(), "max": facts["highs"].tolist()}, arrays, conf, where)
+
+
+def conf_text(conf: Mapping[str, Any], found: Found) -> str:
+    """The conf file, laid out as those of the project."""
+    shape = "x".join(map(str, found.arrays.x.shape[1:]))
+    lines = [f"# {len(found.arrays.x)} rows of {shape} from {shown(found.path.name)}."]
+    for key, value in conf.items():
+        text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True, sort_keys=False)
+        lines.append(f"{key}: {text.removesuffix('...' + chr(10)).rstrip()}")
+    return "\n".join(lines) + "\n"
+
+
+def params_lines(name: str, arrays: Arrays) -> str:
+    """The lines that prepare, search, train and register a fitting model on it."""
+    dims = math.prod(arrays.x.shape[1:])
+    models = ["vae"] if arrays.x.ndim > 2 else ["gmm", *(["realnvp"] if dims > 1 else [])]
+    lines = {model: f"{{model: {model}, family: {_family(model)}, data: {name}" for model in models}
+    return "\n".join(
+        [
+            f"data: [..., {name}]",
+            "sweeps:",
+            *(f"  {model}-{name}: {line}}}" for model, line in lines.items()),
+            "runs:",
+            *(f"  {model}-{name}: {line}, setting: {model}-{name}}}" for model, line in lines.items()),
+        ]
+    )
+
+
+def _look_at_table(path: Path, source: str, options: dict[str, Any], label: str | None) -> Found:
+    """Text columns other than the label, and columns with missing numbers, are left out and noted."""
+    if source == "csv" and path.suffix.lower() == ".tsv":
+        options["delimiter"] = "\t"
+    delimiter = options.get("delimiter", ",")
+    if source == "csv":
+        header, text = csv_file.read_header(path, delimiter), csv_file.text_columns(path, delimiter, SAMPLE_LINES)
+    else:
+        header, text = parquet_file.read_schema(path), parquet_file.text_columns(path)
+    if label is None:
+        label = next((name for name in header if name.lower() in LABELS), text[0] if len(text) == 1 else None)
+    drop = [name for name in text if name != label]
+    taken = csv_file.chosen_columns(header, path, label=label, columns=None, drop=drop)
+    notes = [f"{', '.join(drop)}: text, left out by options.drop"] if drop else []
+    if source == "csv":
+        x, _ = csv_file.read_numbers(path, taken, delimiter=delimiter, with_missing=True)
+    else:
+        x, _ = parquet_file.read_numbers(path, taken, with_missing=True)
+    facts = _facts(x)
+    reasons = dict.fromkeys(facts["constant"], "constant")
+    reasons |= {k: f"{facts['missing_of'][k]} of {len(x)} missing" for k in facts["missing_in"]}
+    if len(reasons) < len(taken):  # else there is nothing to take, and the source says why
+        notes += [f"{taken[k]}: {reason}, left out by options.drop" for k, reason in sorted(reasons.items())]
+        drop += [taken[k] for k in sorted(reasons)]
+    options |= {"label": label} if label is not None else {}
+    options |= {"drop": drop} if drop else {}
+    arrays = SOURCES[source](Noise(0), **options)
+    return Found(path, source, options, arrays, tuple(notes))
+
+
+def _facts(x: np.ndarray) -> dict[str, Any]:
+    """Over all rows, in blocks."""
+    columns = math.prod(x.shape[1:])
+    lows, highs, missing = np.full(columns, np.inf), np.full(columns, -np.inf), np.zeros(columns, dtype=np.int64)
+    for block in _blocks(x):
+        flat = block.reshape(len(block), -1).astype(np.float64)
+        is_nan = np.isnan(flat)
+        missing += is_nan.sum(axis=0)
+        lows = np.minimum(lows, np.where(is_nan, np.inf, flat).min(axis=0, initial=np.inf))
+        highs = np.maximum(highs, np.where(is_nan, -np.inf, flat).max(axis=0, initial=-np.inf))
+    return {
+        "lows": lows,
+        "highs": highs,
+        "low": float(lows.min(initial=np.inf)),
+        "high": float(highs.max(initial=-np.inf)),
+        "missing": int(missing.sum()),
+        "missing_of": missing,
+        "missing_in": np.flatnonzero(missing).tolist(),
+        "constant": np.flatnonzero(lows == highs).tolist(),
+        "duplicates": len(x) - len(np.unique(digests(x, np.arange(len(x)), x.dtype))),
+    }
+
+
+def _blocks(x: np.ndarray) -> Iterator[np.ndarray]:
+    return blocks_of(x, np.arange(len(x)), x.dtype)
+
+
+def _levels(arrays: Arrays) -> int | None:
+    """256, or fewer where only few grey levels occur; None for continuous numbers."""
+    is_image = arrays.x.ndim > 2
+    if not is_image and arrays.x.dtype != np.uint8:
+        return None
+    high = 0.0
+    for block in _blocks(arrays.x):
+        if not ((block >= 0) & (block < MOST_LEVELS) & (block == np.rint(block))).all():
+            return None
+        high = max(high, float(block.max(initial=0)))
+    if high < 1 and arrays.x.dtype != np.uint8:
+        return None
+    return int(high) + 1 if 1 <= high <= 16 else MOST_LEVELS
+
+
+def _columns(arrays: Arrays, places: Sequence[int]) -> str:
+    if not places or not arrays.columns:
+        return ""
+    names = ", ".join(arrays.columns[k] for k in places[:5])
+    return f" ({names}{', ...' if len(places) > 5 else ''})"
+
+
+def _balance(arrays: Arrays) -> str:
+    if arrays.y is None:
+        return "none"
+    counts = np.bincount(arrays.y, minlength=len(arrays.classes))
+    each = [f"{count} {name}" for name, count in zip(arrays.classes, counts, strict=True)]
+    more = f", ... {len(each) - SHOWN_CLASSES} more" if len(each) > SHOWN_CLASSES else ""
+    return f"{len(each)} classes: {', '.join(each[:SHOWN_CLASSES])}{more}"
+
+
+def _labels_beside(path: Path) -> Path | None:
+    """train-labels-idx1-ubyte beside train-images-idx3-ubyte."""
+    beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
+    return beside if beside != path and beside.is_file() else None
+
+
+def _family(model: str) -> str:
+    conf = yaml.safe_load((paths.root() / "conf" / "model" / f"{model}.yaml").read_text())
+    return conf["model"]["_target_"].split(".")[1]
+
+
+def _collection_lines(name: str, folder: Path) -> str:
+    arrays = SOURCES[name](Noise(0), folder=str(folder))
+    content = {part: mnist.find(COLLECTIONS[name], part, str(folder)) for part in mnist.BYTES}
+    total = sum(path.stat().st_size for path in content.values() if path is not None)
+    origin = {"files": len(content), "bytes": total, "sha256": "as pinned, those"}
+    found = Found(folder, name, {}, replace(arrays, origin=origin))
+    return "\n".join(
+        [
+            describe(found),
+            f"\nconf/data/{name}.yaml reads it, with {mnist.VARIABLE}={shown(folder)} in the environment, or with "
+            f"options: {{folder: {shown(folder)}}}",
+            "\nparams.yaml:",
+            _indented(params_lines(name, arrays)),
+        ]
+    )
+
+
+def _written(path: Path) -> str:
+    """A path as a conf has it: relative where it lies inside the project."""
+    return str(path.relative_to(paths.root()) if path.is_relative_to(paths.root()) else path)
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.rstrip().splitlines())
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,37 @@
+"""Tables that come with scikit-learn, with their labels and the names of their columns. Nothing is downloaded.
+
+breast_cancer  569 x 30, malignant or benign (Wolberg, Street and Mangasarian, 1995)
+wine           178 x 13, three cultivars (Forina et al., 1991)
+iris           150 x 4, three species (Fisher, 1936); two of its rows are equal
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine
+
+from gen_models.noise import Noise
+from pipelines.data.sources.arrays import Arrays
+
+
+def breast_cancer(noise: Noise) -> Arrays:
+    """x (569, 30), y 0 malignant, 1 benign. The noise is not used: there is nothing to draw."""
+    return _table(load_breast_cancer)
+
+
+def wine(noise: Noise) -> Arrays:
+    """x (178, 13), y the cultivar."""
+    return _table(load_wine)
+
+
+def iris(noise: Noise) -> Arrays:
+    """x (150, 4), y the species."""
+    return _table(load_iris)
+
+
+def _table(load: Callable[[], Any]) -> Arrays:
+    bundle = load()
+    columns = tuple(str(name) for name in bundle.feature_names)
+    classes = tuple(str(name) for name in bundle.target_names)
+    return Arrays(bundle.data.astype(np.float32), bundle.target.astype(np.int64), classes, columns)

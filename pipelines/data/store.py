@@ -1,0 +1,217 @@
+"""Prepared data on disk: arrays and a manifest of their sha256, verified on every open.
+
+DVC trusts a read-only cache file without hashing it, so a flipped byte would be checked out unnoticed.
+Every reader therefore hashes what it reads; what does not agree with the manifest is an error that names
+the file, what was expected, what was found, and how to get the file back.
+
+    out/data/NAME/  SPLIT.x.npy  SPLIT.y.npy  SPLIT.factors.npy  manifest.json
+
+Rows without labels have no SPLIT.y.npy, rows whose making is not known no SPLIT.factors.npy.
+Arrays are written without pickle and opened memory-mapped: a data set may be larger than memory.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gen_models.errors import DataError, unknown
+from pipelines.runtime import paths
+
+MANIFEST = "manifest.json"
+FACTS = ("name", "source", "event_shape", "dtype", "levels", "classes", "statistics", "anomaly", "leakage")
+KEYS = (*FACTS, "splits", "sha256")
+KINDS = ("x", "y", "factors")
+CHUNK_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared data set whose files agree with its manifest; sha256 is the hash of data and manifest."""
+
+    name: str
+    manifest: dict[str, Any]
+    arrays: dict[str, dict[str, np.ndarray]]
+
+    @property
+    def sha256(self) -> str:
+        return self.manifest["sha256"]
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return tuple(self.manifest["event_shape"])
+
+    @property
+    def levels(self) -> int | None:
+        """The number of grey levels, None for continuous data."""
+        return self.manifest["levels"]
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return tuple(self.arrays)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of a table's columns; none of other data."""
+        return tuple(self.manifest.get("columns", ()))
+
+    @property
+    def factor_names(self) -> tuple[str, ...]:
+        """What `factors` holds; nothing of data whose making is not known."""
+        return tuple(self.manifest.get("factors", ()))
+
+    def x(self, split: str) -> np.ndarray:
+        """(rows, *event) as stored, memory-mapped, read-only."""
+        return self._split(split)["x"]
+
+    def y(self, split: str) -> np.ndarray:
+        """(rows,) int64 labels: indices into the manifest's `classes`; rows without labels are of one class, 0."""
+        arrays = self._split(split)
+        return arrays["y"] if "y" in arrays else np.zeros(len(arrays["x"]), dtype=np.int64)
+
+    def factors(self, split: str) -> np.ndarray:
+        """(rows, len(factor_names)) float32: what each row was made of."""
+        arrays = self._split(split)
+        if "factors" not in arrays:
+            raise DataError(
+                f"{self.name}: the factors of its rows are not known; use data that has them, such as factors"
+            )
+        return arrays["factors"]
+
+    def rows(self, split: str, most: int | None = None) -> Float[Tensor, "rows *event"]:
+        """The rows of a split in memory, float32, as stored: all, or the first, which are a fair draw."""
+        return torch.from_numpy(np.array(self.x(split)[:most], dtype=np.float32))
+
+    def _split(self, split: str) -> dict[str, np.ndarray]:
+        if split not in self.arrays:
+            raise DataError(unknown(f"split of {self.name}", split, self.arrays))
+        return self.arrays[split]
+
+
+def open_data(name: str) -> Dataset:
+    """out/data/NAME, every file verified; DataError where anything is missing or differs."""
+    folder = paths.out("data")
+    prepared = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    if name not in prepared:
+        raise DataError(f"{unknown('prepared data set', name, prepared)}; `dvc repro` prepares those in params.yaml")
+    return open_folder(folder / name)
+
+
+def open_folder(folder: Path) -> Dataset:
+    """The same by its folder: for readers that do not know the project, such as a worker on another node."""
+    manifest = _read_manifest(folder)
+    arrays = {}
+    for split, entry in manifest["splits"].items():
+        rows = entry["rows"]
+        expected = {
+            "x": ((rows, *manifest["event_shape"]), manifest["dtype"]),
+            "y": ((rows,), "int64"),
+            "factors": ((rows, len(manifest.get("factors", ()))), "float32"),
+        }
+        arrays[split] = {kind: _open_array(folder, split, kind, entry[kind]) for kind in KINDS if entry.get(kind)}
+        for kind, array in arrays[split].items():
+            shape, dtype = expected[kind]
+            if array.shape != shape or array.dtype != dtype:
+                found = f"{array.shape} {array.dtype}"
+                raise _broken(folder / MANIFEST, f"{split}: {kind} {shape} {dtype}", found)
+    return Dataset(manifest["name"], manifest, arrays)
+
+
+def write_array(path: Path, blocks: Iterator[np.ndarray], shape: tuple[int, ...], dtype: np.dtype) -> dict[str, Any]:
+    """Write a .npy of blocks of rows, one in memory at a time; its entry {file, bytes, sha256} for the manifest."""
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+
+    def write(file: BinaryIO) -> None:
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in blocks:
+            file.write(np.ascontiguousarray(block, dtype=dtype).tobytes())
+
+    _write(path, write)
+    return {"file": path.name, "bytes": path.stat().st_size, "sha256": _sha256(path)}
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Write manifest.json last, sealed with the sha256 of all the rest; the sealed manifest."""
+    sealed = {**manifest, "sha256": _seal(manifest)}
+    text = json.dumps(sealed, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    _write(folder / MANIFEST, lambda file: file.write(text.encode()))
+    return sealed
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise _broken(path, "a file", "none") from None
+    except OSError as error:
+        raise _broken(path, "a file that can be read", str(error.strerror)) from None
+    except (ValueError, RecursionError):
+        raise _broken(path, "JSON", f"{path.stat().st_size} bytes that are not") from None
+    missing = [key for key in KEYS if key not in manifest] if isinstance(manifest, dict) else KEYS
+    if missing:
+        raise _broken(path, f"the keys {', '.join(missing)}", "none of them")
+    seal = _seal({key: value for key, value in manifest.items() if key != "sha256"})
+    if seal != manifest["sha256"]:
+        raise _broken(path, f"sha256 {manifest['sha256']}", seal)
+    return manifest
+
+
+def _open_array(folder: Path, split: str, kind: str, entry: dict[str, Any]) -> np.ndarray:
+    path = folder / f"{split}.{kind}.npy"
+    if entry["file"] != path.name:  # a manifest must not lead out of its folder
+        raise _broken(folder / MANIFEST, f"file {path.name}", str(entry["file"]))
+    try:
+        size = path.stat().st_size
+        digest = _sha256(path) if size == entry["bytes"] else ""
+    except FileNotFoundError:
+        raise _broken(path, f"{entry['bytes']} bytes", "no file") from None
+    except OSError as error:
+        raise _broken(path, "a file that can be read", str(error.strerror)) from None
+    if size != entry["bytes"]:
+        raise _broken(path, f"{entry['bytes']} bytes", f"{size} bytes")
+    if digest != entry["sha256"]:
+        raise _broken(path, f"sha256 {entry['sha256']}", digest)
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:  # hashes that agree do not make an .npy of numbers
+        raise _broken(path, "an array of numbers", " ".join(str(error).split())) from None
+
+
+def _write(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Write through to the disk, so that a rename of the folder cannot come before its bytes."""
+    try:
+        with path.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        size = path.stat().st_size if path.exists() else 0
+        raise DataError(
+            f"{path}: {error.strerror} after {size} bytes; free some space and run the same command again"
+        ) from None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _seal(manifest: dict[str, Any]) -> str:
+    """sha256 of the canonical JSON: sorted keys, no spaces."""
+    text = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _broken(path: Path, expected: str, found: str) -> DataError:
+    return DataError(
+        f"{path}: expected {expected}, found {found}; `dvc repro -f prepare@{path.parent.name}` writes it anew"
+    )

@@ -1,0 +1,77 @@
+"""How far samples are from data.
+
+mmd2, mmd2_floor         unbiased MMD^2 of samples to test rows, of training rows to test rows
+c2st_accuracy[_error]    how well a classifier tells samples from test rows, with its standard error (Lopez-Paz and
+                         Oquab, 2017); 0.5 is a perfect sampler; c2st_accuracy_floor: training from test rows
+sample_distance, test_distance, memorisation   median distance to the nearest training row, of samples and of test
+                         rows, and their ratio: far below 1, the sampler repeats what it was shown
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from torch import Tensor
+
+from gen_models.contracts import Sampler
+from gen_models.evaluating import draw
+from gen_models.measures.samples import bandwidths_around, median_bandwidth, mmd2, nearest_distances
+from gen_models.noise import Noise
+from pipelines.evaluation.trained_run import Trained
+
+TWO_SAMPLE_ROWS = 1000  # of each side: an accuracy is then known to 0.011
+FOREST = {"n_estimators": 200, "min_samples_leaf": 3, "n_jobs": 1}
+FOLDS = 5
+
+
+class Sides(NamedTuple):
+    """As many rows of each on the unit scale: the model's draws, training rows, test rows."""
+
+    fake: Tensor
+    train: Tensor
+    test: Tensor
+
+
+def samples(trained: Trained, noise: Noise, drawn: Sides | None = None) -> dict[str, float]:
+    """Samples against test rows, and training rows against test rows: what no sampler can be better than."""
+    model = trained.model
+    if not isinstance(model, Sampler):
+        return {}
+    train = trained.units(trained.normal("train"))
+    fake, some_train, some_test = drawn or sides(trained, noise)
+    n = len(fake)
+    widths = bandwidths_around(median_bandwidth(train))
+    accuracy, floor = (two_sample_accuracy(rows, some_test, noise.seed) for rows in (fake, some_train))
+    near, far = (nearest_distances(rows, train).median().item() for rows in (fake, some_test))
+    return {
+        "mmd2": mmd2(fake, some_test, widths).item(),
+        "mmd2_floor": mmd2(some_train, some_test, widths).item(),
+        "c2st_accuracy": accuracy,
+        "c2st_accuracy_error": math.sqrt(accuracy * (1 - accuracy) / (2 * n)),
+        "c2st_accuracy_floor": floor,
+        "sample_distance": near,
+        "test_distance": far,
+        "memorisation": near / far if far > 0 else math.inf,
+    }
+
+
+def sides(trained: Trained, noise: Noise) -> Sides:
+    """The same rows and draws for every number that compares them: TWO_SAMPLE_ROWS, or all if a split has fewer."""
+    train, test = trained.units(trained.normal("train")), trained.units(trained.normal("test"))
+    n = min(TWO_SAMPLE_ROWS, len(train), len(test))
+    some_train, some_test = (
+        rows[noise.permutation(f"evaluate/{name}", len(rows))[:n]] for name, rows in (("train", train), ("test", test))
+    )
+    return Sides(trained.units(draw(trained.model, n, noise).to(test)), some_train, some_test)
+
+
+def two_sample_accuracy(a: Tensor, b: Tensor, seed: int) -> float:
+    """The accuracy of a random forest that tells rows of a from rows of b, on rows that it was not fitted on."""
+    rows = torch.cat([a, b]).flatten(1).numpy()
+    labels = np.repeat([0, 1], [len(a), len(b)])
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    guesses = cross_val_predict(RandomForestClassifier(**FOREST, random_state=seed), rows, labels, cv=folds)
+    return float(np.mean(guesses == labels))

@@ -1,0 +1,143 @@
+"""What latents do: images along each latent and over two of them, and how much each says of a row.
+
+The prior of a VAE's latents says how far to walk: z_j from -3 to 3, its standard deviation being 1. An autoencoder has
+no prior, and of two layers the lower has none that is fixed: there the way is the range of the training rows' codes.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.special import ndtri
+from torch import Tensor
+
+from gen_models.analysis.latent_usage import Watched
+from gen_models.contracts import Decoder, Encoder, Reconstructor
+from gen_models.evaluating import by_rows
+from gen_models.noise import Noise
+from pipelines import figures
+from pipelines.evaluation.metrics.latent_usage import codebooks, is_watched, watched
+from pipelines.evaluation.trained_run import Trained
+
+MOST_LATENTS = 10  # rows of the picture
+WALK = np.linspace(-3, 3, 11)  # of a standard normal: all but 0.3% of it
+RANGE = (0.01, 0.99)  # quantiles of training codes
+TRAINING_ROWS = 2000  # that have codes to find them
+SIDE = 15  # images a side of the map
+MASS = (np.arange(SIDE) + 0.5) / SIDE  # quantiles of the prior, in steps of equal mass
+
+
+class Walk(NamedTuple):
+    """One latent's way.
+
+    values  (steps,) that it takes
+    images  (steps, *event), decoded there, as stored
+    change  their variance along the way, the mean over pixels
+    own     the step that is nearest to the latent of the image itself
+    """
+
+    latent: int
+    values: Float[Tensor, " steps"]
+    images: Float[Tensor, "steps *event"]
+    change: float
+    own: int
+
+
+def has_walks(model: object) -> bool:
+    """Whether a latent by itself may mean something: a number of a bottleneck.
+
+    A bijection has a latent for each pixel and is no Reconstructor; codes are no numbers to walk along.
+    """
+    offers = all(isinstance(model, kind) for kind in (Encoder, Decoder, Reconstructor))
+    return offers and not codebooks(model)
+
+
+def traversal(trained: Trained, noise: Noise, to: Path) -> None:
+    """One test image, a latent changed at a time, the others as they are: the latents that say most first."""
+    model = trained.model
+    z = model.encode(trained.normal("test")[:1])
+    if is_watched(model):
+        kl = watched(trained, noise).kl_nats
+        values = torch.from_numpy(WALK).to(z)
+        walks = [walk(model, z, latent, values) for latent in by_kl(kl)[:MOST_LATENTS]]
+        rows = {f"latent {it.latent}: {kl[it.latent]:.2f} nats": it.images.numpy() for it in walks}
+        columns = [_number(value) for value in WALK]
+        x_label = "value of the latent, in standard deviations of the prior"
+    else:
+        codes = by_rows(model.encode, trained.data.rows("train", TRAINING_ROWS))
+        low, high = torch.quantile(codes, torch.tensor(RANGE).to(codes), dim=0)
+        steps = torch.linspace(0, 1, len(WALK)).to(z)
+        walks = [walk(model, z, k, torch.lerp(low[k], high[k], steps)) for k in range(z.shape[1])]
+        walks = sorted(walks, key=lambda it: -it.change)[:MOST_LATENTS]
+        ends = [[_number(it.values[end].item()) for end in (0, -1)] for it in walks]
+        rows = {f"latent {it.latent}: {a} to {b}": it.images.numpy() for it, (a, b) in zip(walks, ends, strict=True)}
+        columns = [f"{step:.0%}" for step in steps.tolist()]
+        x_label = "way through the range of training codes"
+    title = f"{trained.run.key}: a test image (framed), one latent changed at a time"
+    own = [it.own for it in walks]
+    figures.traversal(rows, columns, own, to, levels=trained.data.levels, title=title, x_label=x_label)
+
+
+def walk(model: Any, z: Float[Tensor, "1 latent"], latent: int, values: Float[Tensor, " steps"]) -> Walk:
+    """decode(z) with z_latent at each of the values."""
+    path = z.repeat(len(values), 1)
+    path[:, latent] = values
+    images = model.decode(path)
+    own = int((values - z[0, latent]).abs().argmin())
+    return Walk(latent, values, images, images.var(dim=0, correction=0).mean().item(), own)
+
+
+def by_kl(kl_nats: Float[Tensor, " latent"]) -> list[int]:
+    """The numbers of the latents, the largest KL first; of equals the first first."""
+    return kl_nats.argsort(descending=True, stable=True).tolist()
+
+
+def latent_map(trained: Trained, noise: Noise, to: Path) -> None:
+    """Decoded means over two latents, at quantiles of the prior (Kingma and Welling, 2014, figure 4).
+
+    Of more latents the two of the largest KL; the others are those of the mean test image.
+    """
+    model, x = trained.model, trained.normal("test")
+    kl = watched(trained, noise).kl_nats
+    first, second = sorted(by_kl(kl)[:2])
+    z = grid(model.encode(x.mean(dim=0, keepdim=True)), first, second)
+    names = [_number(value) for value in ndtri(MASS)]
+    others = "" if len(kl) == 2 else ", the others at the mean image"
+    figures.latent_map(
+        by_rows(model.decode, z).numpy(), names, names[::-1], to, levels=trained.data.levels,
+        title=f"{trained.run.key}: over latents {first} and {second}{others}",
+        x_label=f"latent {first}", y_label=f"latent {second}",
+    )  # fmt: skip
+
+
+def grid(centre: Float[Tensor, "1 latent"], first: int, second: int) -> Float[Tensor, "points latent"]:
+    """SIDE^2 latents, row by row from the top: z_first rises to the right, z_second upwards, in steps of equal mass."""
+    values = torch.from_numpy(ndtri(MASS)).to(centre)
+    z = centre.repeat(SIDE * SIDE, 1)
+    z[:, first] = values.repeat(SIDE)
+    z[:, second] = values.flip(0).repeat_interleave(SIDE)
+    return z
+
+
+def latent_kl(trained: Trained, noise: Noise, to: Path) -> None:
+    """A bar for each latent's KL, the largest first: their sum is the rate."""
+    found = watched(trained, noise)
+    order = by_kl(found.kl_nats)
+    uses = uses_of(found)
+    figures.latent_kl(
+        [str(k) for k in order], found.kl_nats[order].numpy(), [uses[k] for k in order], to,
+        title=f"{trained.run.key}: {found.kl_nats.sum().item():.1f} nats a row, by latent",
+    )  # fmt: skip
+
+
+def uses_of(found: Watched) -> list[str]:
+    """One of figures.latents.USES for each latent."""
+    pairs = zip(found.is_collapsed().tolist(), found.is_active().tolist(), strict=True)
+    return ["collapsed to the prior" if gone else "active" if active else "not active" for gone, active in pairs]
+
+
+def _number(value: float) -> str:
+    """One decimal, with a true minus."""
+    return f"{value:.1f}".replace("-", "\N{MINUS SIGN}")

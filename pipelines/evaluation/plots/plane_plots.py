@@ -1,0 +1,58 @@
+"""Pictures in the plane: a density over it, and latent spaces seen in it."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from torch import Tensor
+
+from gen_models.contracts import Density
+from gen_models.evaluating import by_rows, elbo
+from gen_models.noise import Noise
+from pipelines import figures
+from pipelines.evaluation.trained_run import Trained
+
+GRID = 120  # points a side in the picture of a density
+GRID_SAMPLES = 10  # importance samples there: a picture needs fewer than a number
+
+
+def density(trained: Trained, noise: Noise, to: Path) -> None:
+    """log p, or its importance-weighted bound, on a grid over the data."""
+    model, x = trained.model, trained.normal("test")
+    low, high = x.amin(dim=0), x.amax(dim=0)
+    low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
+    x1, x2 = (torch.linspace(float(low[k]), float(high[k]), GRID) for k in (0, 1))
+    grid = torch.stack(torch.meshgrid(x1, x2, indexing="xy"), dim=-1).reshape(-1, 2)
+    if isinstance(model, Density):
+        values, title = by_rows(model.log_prob, grid), "log density"
+    else:
+        values = elbo(model, grid, noise.shared(), samples=GRID_SAMPLES, draws=1)
+        title = f"importance-weighted bound, K = {GRID_SAMPLES}"
+    extent = (float(low[0]), float(high[0]), float(low[1]), float(high[1]))
+    figures.density(
+        values.reshape(GRID, GRID).numpy(), extent, x[:500].numpy(), to, title=f"{trained.run.key}: {title}"
+    )
+
+
+def flow(trained: Trained, x: Tensor, labels: np.ndarray, to: Path) -> None:
+    """Test rows, and where the flow takes them: by class, or by angle where there are no classes to tell apart."""
+    names = np.asarray(trained.data.manifest["classes"])[labels] if len(np.unique(labels)) > 1 else None
+    z = by_rows(trained.model.encode, x)
+    title = f"{trained.run.key}: from data to latents"
+    figures.flow_of_the_plane(x.numpy(), z.numpy(), to, labels=names, title=title)
+
+
+def latents(trained: Trained, x: Tensor, labels: np.ndarray, to: Path) -> None:
+    """Test rows in the latent space, seen along its two widest directions where it has more."""
+    z = by_rows(trained.model.encode, x).flatten(1).numpy()
+    names = np.asarray(trained.data.manifest["classes"])[labels]
+    axes = ("z1", "z2")
+    if z.shape[1] != 2:
+        if z.shape[1] < 2:
+            return
+        z, axes = (
+            PCA(2, svd_solver="full").fit_transform(z),
+            ("first principal component", "second principal component"),
+        )
+    figures.classes(z, names, to, x_label=axes[0], y_label=axes[1], title=f"{trained.run.key}: latents of test rows")

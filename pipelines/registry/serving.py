@@ -1,0 +1,208 @@
+"""What a registered model answers over HTTP or in a notebook: MLflow's "models from code".
+
+This file is stored in each version, beside a checkpoint and a copy of gen_models, and is run when the
+version is loaded; nothing is pickled. A version therefore answers with the code that it was stored with,
+and needs only what `requirements.txt` in it lists.
+
+    mlflow models serve -m models:/vae-digits@champion --env-manager local
+    curl localhost:5000/invocations -H 'Content-Type: application/json' \\
+         -d '{"inputs": [[0, 3, ...]], "params": {"task": "score"}}'
+
+Rows are flat: (rows, D) of numbers as stored, or (rows, latent) for `decode`. So are the answers:
+
+    score        (rows, 1)       the first that the model offers of nll, neg_elbo, reconstruction, critic
+                                 (gen_models/analysis/anomaly_scores.py); larger is more anomalous
+    encode       (rows, latent)
+    decode       (rows, D)
+    reconstruct  (rows, D)
+    sample       (n, D)          a function of n, seed and temperature (1: the model itself; others if it has one);
+                                 n = 0 means as many as the input has rows
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import torch
+import yaml
+from mlflow.models import ModelSignature, set_model
+from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
+from torch import Tensor, nn
+
+import gen_models
+from gen_models.analysis.anomaly_scores import scorers
+from gen_models.analysis.temperature import at_temperature
+from gen_models.checkpoint import load_model
+from gen_models.contracts import Decoder, Encoder, Reconstructor, Sampler, capabilities
+from gen_models.errors import DataError, unknown
+from gen_models.evaluating import by_rows, draw, evaluating
+from gen_models.noise import Noise
+
+SCORES = ("nll", "neg_elbo", "reconstruction", "critic")  # the model's own likelihood first
+TASKS = ("score", "encode", "decode", "reconstruct", "sample")
+MOST_SAMPLES = 100_000  # of one request
+REQUIREMENTS = (
+    "mlflow",
+    "torch",
+    "numpy",
+    "safetensors",
+    "pyyaml",
+    "jaxtyping",
+    "scipy",
+    "torchdiffeq",
+    "constriction",
+)
+
+
+class Served(PythonModel):
+    """The checkpoint of one version, and what it is asked."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        self.model = load_model(Path(context.artifacts["checkpoint"]))
+        self.facts = dict(context.model_config)
+
+    def predict(self, context: PythonModelContext, model_input: np.ndarray, params: dict[str, Any] | None = None):
+        return answer(self.model, model_input, facts=self.facts, **(params or {}))
+
+
+def answer(
+    model: nn.Module,
+    rows: np.ndarray,
+    *,
+    facts: Mapping[str, Any],
+    task: str = "score",
+    n: int = 0,
+    seed: int = 0,
+    temperature: float = 1.0,
+) -> np.ndarray:
+    """The answer to one request, (rows, columns) float32.
+
+    facts: {"event_shape", "levels", "statistics"} of the data that the model was trained on.
+    Raises DataError, in one line, for a task that the model does not offer and for rows that do not fit.
+    """
+    if task not in TASKS:
+        raise DataError(unknown("task", task, tasks(model)))
+    if task not in tasks(model):
+        raise DataError(f"{type(model).__name__} does not {task}; it offers {', '.join(tasks(model))}")
+    rows = np.asarray(rows, dtype=np.float32)
+    if rows.ndim != 2:
+        raise DataError(f"expected rows of numbers, shape (rows, columns), found shape {rows.shape}")
+    with evaluating(model):
+        if task == "sample":
+            return _flat(_sample(model, n or len(rows), seed, temperature, facts))
+        return _flat(_by_rows(model, rows, task, facts))
+
+
+def tasks(model: nn.Module) -> tuple[str, ...]:
+    """The tasks that a model's capabilities allow."""
+    offers = {
+        "score": bool({"density", "bound", "reconstructor", "critic"} & set(capabilities(model))),
+        "encode": isinstance(model, Encoder),
+        "decode": isinstance(model, Decoder),
+        "reconstruct": isinstance(model, Reconstructor),
+        "sample": isinstance(model, Sampler),
+    }
+    return tuple(task for task in TASKS if offers[task])
+
+
+def score_name(model: nn.Module, facts: Mapping[str, Any]) -> str:
+    """The score that the task `score` answers with."""
+    offered = scorers(model, levels=facts["levels"], statistics=facts["statistics"])
+    return next(name for name in SCORES if name in offered)
+
+
+def facts_of(
+    checkpoint: Path, statistics: Mapping[str, Any] | None = None, columns: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What `answer` needs beside the model, from the checkpoint's spec and the data's manifest.
+
+    columns: the names of a table's, for those who send rows with names.
+    """
+    spec = yaml.safe_load((checkpoint / "model.yaml").read_text())
+    return {
+        "event_shape": list(spec["event_shape"]),
+        "levels": spec.get("levels"),
+        "latent": spec.get("latent"),
+        "statistics": dict(statistics) if statistics else None,
+        "columns": list(columns),
+    }
+
+
+def package(folder: Path, checkpoint: Path, facts: Mapping[str, Any], model_id: str) -> None:
+    """Write the version's files into `folder`: this file, the checkpoint, gen_models, the signature."""
+    rows = np.zeros((1, math.prod(facts["event_shape"])), dtype=np.float32)
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, -1))]),
+        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, -1))]),
+        params=ParamSchema(
+            [
+                ParamSpec("task", "string", "score"),
+                ParamSpec("n", "long", 0),
+                ParamSpec("seed", "long", 0),
+                ParamSpec("temperature", "double", 1.0),
+            ]
+        ),
+    )
+    mlflow.pyfunc.save_model(
+        folder,
+        python_model=str(Path(__file__).resolve()),
+        artifacts={"checkpoint": str(checkpoint)},
+        code_paths=[str(Path(gen_models.__file__).parent)],
+        mlflow_model=mlflow.models.Model(model_id=model_id),
+        model_config=dict(facts),
+        signature=signature,
+        input_example=rows,
+        pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+    )
+
+
+def _by_rows(model: nn.Module, rows: np.ndarray, task: str, facts: Mapping[str, Any]) -> Tensor:
+    event = tuple(facts["event_shape"])
+    function, shape = _function(model, task, facts), event
+    if task == "decode":
+        shape = (_latent(model, event, facts),)
+    width = math.prod(shape)
+    if rows.shape[1] != width:
+        what = f"latent vectors of {width} numbers" if task == "decode" else f"rows of {width} numbers, {event} flat"
+        raise DataError(f"{task}: this model takes {what}; found {rows.shape[1]} columns")
+    if not np.isfinite(rows).all():
+        row, column = np.argwhere(~np.isfinite(rows))[0]
+        raise DataError(f"row {row}, column {column} is {rows[row, column]}: every number must be finite")
+    if not len(rows):  # networks need a row; its answer is cut away
+        return function(torch.zeros(1, *shape))[:0]
+    return by_rows(function, torch.from_numpy(rows).reshape(len(rows), *shape))
+
+
+def _function(model: Any, task: str, facts: Mapping[str, Any]) -> Callable[[Tensor], Tensor]:
+    if task == "score":
+        offered = scorers(model, levels=facts["levels"], statistics=facts["statistics"])
+        return offered[score_name(model, facts)]
+    return getattr(model, task)  # encode, decode and reconstruct are methods of those names
+
+
+def _sample(model: Any, n: int, seed: int, temperature: float, facts: Mapping[str, Any]) -> Tensor:
+    if not 0 <= n <= MOST_SAMPLES:
+        raise DataError(f"sample: n is {n}; it may be 0 to {MOST_SAMPLES}")
+    if seed < 0:
+        raise DataError(f"sample: seed is {seed}; it may be 0 or more")
+    sampler = at_temperature(model, temperature)
+    return draw(sampler, n, Noise(seed)) if n else torch.zeros(0, *facts["event_shape"])
+
+
+def _latent(model: Any, event: tuple[int, ...], facts: Mapping[str, Any]) -> int:
+    """The width of latent vectors: the spec's `latent`, or what the encoder gives."""
+    if facts.get("latent"):
+        return int(facts["latent"])
+    return int(model.encode(torch.zeros(1, *event)).shape[1])
+
+
+def _flat(values: Tensor) -> np.ndarray:
+    return values.reshape(len(values), -1 if values.numel() else max(1, math.prod(values.shape[1:]))).float().numpy()
+
+
+set_model(Served())

@@ -1,0 +1,130 @@
+"""From the graph's outputs on disk to the MLflow store: what it lacks of a run is logged, once.
+
+out/train/RUN is the record and the store its copy, so that a store that failed during a training, or was
+lost, is made good by reading files. Where nothing is missing, two reads of the store tell so.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gen_models import checkpoint
+from gen_models.errors import DataError, GenModelsError
+from pipelines import figures, tracking
+from pipelines.data.store import open_data
+from pipelines.runtime import paths
+
+NOT_METRICS = ("data_sha256", "checkpoint_sha256")
+
+
+class MissingOutputError(GenModelsError):
+    """A stage's output that is not there, or belongs to another run of the graph."""
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A run in the store, and what had to be logged for it to be complete."""
+
+    run_id: str
+    experiment_id: str
+    numbers: int = 0
+    pictures: int = 0
+    is_new: bool = False
+
+
+def replay(run: str) -> Replayed:
+    """Bring the store's run up to out/train/RUN and, where it is there, out/evaluate/RUN.
+
+    Raises MissingOutputError before the training's end, CheckpointError for a damaged checkpoint.
+    """
+    folder, facts = paths.out("train", run), lineage_of(run)
+    checkpoint.verify(folder / "checkpoint")
+    with tracking.translated():
+        stored = tracking.Run(facts)
+        ids = (stored.run_id, stored.experiment_id)
+        mark = _fingerprint(run)
+        if stored.tags().get("replayed") == mark and stored.holds("checkpoint"):
+            return Replayed(*ids)
+        numbers = stored.log(_lines(folder / "history.jsonl"))
+        pictures = _log_samples(stored, folder, facts["data"])
+        stored.log_folder(folder / "checkpoint", "checkpoint", tracking.folder_sha256(folder / "checkpoint"))
+        numbers += _log_evaluation(stored, run, facts)
+        stored.end("FINISHED")
+        stored.tag("replayed", mark)
+    return Replayed(*ids, numbers, pictures, stored.is_new)
+
+
+def replay_sweep(sweep: str) -> bool:
+    """Bring the store's sweep up to out/sweep/SWEEP; False if nothing was missing."""
+    folder = paths.out("sweep", sweep)
+    return tracking.log_sweep(sweep, _json(folder / "lineage.json"), _json(folder / "trials.json"))
+
+
+def lineage_of(run: str) -> dict[str, Any]:
+    """out/train/RUN/lineage.json."""
+    return _json(paths.out("train", run, "lineage.json"))
+
+
+def evaluation_of(run: str) -> dict[str, Any]:
+    """out/evaluate/RUN/metrics.json."""
+    return _json(paths.out("evaluate", run, "metrics.json"))
+
+
+def numbers_in(evaluation: dict[str, Any]) -> dict[str, float]:
+    """The metrics of an evaluation, without the hashes beside them."""
+    return {
+        name: float(value)
+        for name, value in evaluation.items()
+        if name not in NOT_METRICS and isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
+
+
+def _log_samples(stored: tracking.Run, folder: Path, data: str) -> int:
+    steps = sorted(int(path.stem.removeprefix("step_")) for path in folder.glob("samples/step_*.npy"))
+    missing = [step for step in steps if step not in stored.sample_steps()] if steps else []
+    if not missing:
+        return 0
+    try:
+        dataset = open_data(data)
+    except DataError as error:
+        raise MissingOutputError(f"{folder.name}: its sample pictures need the data: {error}") from None
+    drawn = ((step, figures.step_picture(folder, step, dataset)) for step in missing)
+    return sum(stored.log_samples(step, picture) for step, picture in drawn if picture is not None)
+
+
+def _log_evaluation(stored: tracking.Run, run: str, facts: dict[str, Any]) -> int:
+    folder = paths.out("evaluate", run)
+    if not (folder / "metrics.json").is_file():
+        return 0
+    metrics = numbers_in(evaluation_of(run))
+    for picture in sorted((*folder.glob("*.png"), *folder.glob("*.gif"))):
+        stored.log_file(picture, "evaluate")
+    if (folder / "latents.json").is_file():
+        stored.log_file(folder / "latents.json", "evaluate")
+        stored.tag("latents", _json(folder / "latents.json")["sentence"])
+    return stored.log_result(int(facts["steps"]), {f"evaluate.{name}": value for name, value in metrics.items()})
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def _fingerprint(run: str) -> str:
+    """The hash of all that replay would log."""
+    total = hashlib.sha256()
+    for folder in (paths.out("train", run), paths.out("evaluate", run)):
+        if folder.is_dir():
+            total.update(tracking.folder_sha256(folder).encode())
+    return total.hexdigest()
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        stage, run = path.parent.parent.name, path.parent.name
+        raise MissingOutputError(f"{path} is not there: run `dvc repro {stage}@{run}` first") from None
+    except ValueError as error:
+        raise MissingOutputError(f"{path}: not JSON ({error}); run `dvc repro -f` for its stage again") from None

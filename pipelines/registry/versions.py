@@ -1,0 +1,168 @@
+"""The registry as the project uses it: versions whose every file is known by sha256, and two aliases.
+
+A version's tag `files` holds the sha256 of each of its files. They are compared with what is stored
+before an alias moves and before a version is used, so a swapped or damaged file is never served by the
+project's own commands.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gen_models.errors import RegistryError, unknown
+from pipelines import tracking
+from pipelines.registry import serving
+
+# MLflow writes these into a local store when it loads a version; the project's commands run nothing from there.
+WRITTEN_BY_LOADING = ("__pycache__", "registered_model_meta")
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a registered model."""
+
+    model: str
+    number: str
+    run_id: str
+    tags: Mapping[str, str]
+    is_ready: bool
+
+
+def models(client: Any) -> dict[str, dict[str, str]]:
+    """{registered model: {alias: version}}."""
+    found: dict[str, dict[str, str]] = {}
+    token = None
+    while True:
+        page = client.search_registered_models(max_results=100, page_token=token)
+        found |= {model.name: {alias: str(number) for alias, number in model.aliases.items()} for model in page}
+        token = page.token
+        if not token:
+            return found
+
+
+def versions(client: Any, model: str) -> list[Version]:
+    """All versions of a model, the newest first; none of an unknown model."""
+    found: list[Version] = []
+    token = None
+    while True:
+        page = client.search_model_versions(f"name = '{model}'", max_results=200, page_token=token)
+        found += [Version(model, str(v.version), v.run_id, dict(v.tags), v.status == "READY") for v in page]
+        token = page.token
+        if not token:
+            return sorted(found, key=lambda version: -int(version.number))
+
+
+def find(client: Any, model: str, which: str) -> Version:
+    """The version that an alias or a number names. Raises RegistryError with what exists."""
+    known = models(client)
+    if model not in known:
+        raise RegistryError(unknown("registered model", model, known))
+    held = {version.number: version for version in versions(client, model)}
+    number = known[model].get(which, which)
+    if number not in held:
+        raise RegistryError(unknown(f"alias or version of {model}", which, [*known[model], *held]))
+    return held[number]
+
+
+def folder_of(client: Any, version: Version) -> Path:
+    """The version's files, each compared with its sha256. Raises RegistryError for the first that differs."""
+    name = f"{version.model} version {version.number}"
+    if "files" not in version.tags:
+        raise RegistryError(f"{name}: it has no tag `files`, so it was not registered by `gen-models register`")
+    expected = json.loads(version.tags["files"])
+    try:
+        folder = tracking.fetch(client.get_model_version_download_uri(version.model, version.number))
+        found = hashes(folder)
+    except (tracking.StoreError, OSError) as error:
+        raise RegistryError(f"{name}: its stored files cannot be read ({tracking.one_line(error)})") from None
+    for path in sorted(expected.keys() | found.keys()):
+        if expected.get(path) != found.get(path):
+            raise RegistryError(
+                f"{name}: the stored file {path} has changed: expected sha256 {_short(expected.get(path))}, "
+                f"found {_short(found.get(path))}; `gen-models sync` stores it anew"
+            )
+    return folder
+
+
+def what_changed(client: Any, version: Version) -> str | None:
+    """None, or the line that says what has changed."""
+    try:
+        folder_of(client, version)
+    except RegistryError as error:
+        return str(error)
+    return None
+
+
+def upload(
+    client: Any,
+    model: str,
+    checkpoint: Path,
+    *,
+    facts: Mapping[str, Any],
+    tags: Mapping[str, str],
+    run_id: str,
+    experiment_id: str,
+) -> Version:
+    """Store a checkpoint as a new version. The version appears, with its tags, after its files are there."""
+    _forget_unfinished(client, model, experiment_id)
+    identity = {"run": model, "key": tags["key"]}
+    logged = client.create_logged_model(experiment_id, model, run_id, identity, None, tags["family"])
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "model"
+        serving.package(folder, checkpoint, facts, logged.model_id)
+        files = hashes(folder)
+        client.log_model_artifacts(logged.model_id, str(folder))
+    client.finalize_logged_model(logged.model_id, "READY")
+    tracking.link_model(client, run_id, logged.model_id)
+    if model not in models(client):
+        client.create_registered_model(model, {name: tags[name] for name in ("model", "family", "data")}, _about(tags))
+    stored = client.create_model_version(
+        model,
+        f"models:/{logged.model_id}",
+        run_id,
+        tags={**tags, "files": json.dumps(files, sort_keys=True)},
+        model_id=logged.model_id,
+    )
+    return Version(model, str(stored.version), run_id, dict(stored.tags), stored.status == "READY")
+
+
+def point(client: Any, alias: str, version: Version) -> None:
+    """Move an alias to a version after its stored files were verified."""
+    folder_of(client, version)
+    client.set_registered_model_alias(version.model, alias, version.number)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """{path: sha256} of the files below a folder, without what loading leaves there."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if path.is_file() and not set(relative.parts) & set(WRITTEN_BY_LOADING):
+            with path.open("rb") as file:
+                found[relative.as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    if not found:
+        raise FileNotFoundError(f"no files in {folder}")
+    return found
+
+
+def _forget_unfinished(client: Any, model: str, experiment_id: str) -> None:
+    """Uploads that a kill kept from becoming versions."""
+    used = {v.model_id for v in client.search_model_versions(f"name = '{model}'", max_results=1000)}
+    for logged in client.search_logged_models([experiment_id], f"tags.run = '{model}'"):
+        if logged.model_id not in used:
+            client.delete_logged_model(logged.model_id)
+
+
+def _about(tags: Mapping[str, str]) -> str:
+    return (
+        f"`{tags['model']}` on `{tags['data']}`. **candidate** is the version that the graph's outputs describe now; "
+        "**champion** is the version to serve, and moves only to one that is not worse on the same test data."
+    )
+
+
+def _short(digest: str | None) -> str:
+    return digest[:12] if digest else "no such file"

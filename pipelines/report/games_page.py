@@ -1,0 +1,67 @@
+"""The page of toy games: what each order of play does, in pictures, sentences and numbers."""
+
+from functools import cache
+from io import BytesIO
+from typing import Any
+
+from pipelines import figures
+from pipelines.report.columns import MINUS
+from pipelines.report.environment import environment
+from pipelines.report.gallery import picture
+from pipelines.report.played_games import CURVATURE, N_DIS, RATE, STEPS, Play, Toy, toys
+
+VERBS = ("converges", "circles", "diverges")
+ALPHA = "\N{GREEK SMALL LETTER ALPHA}"
+CLOSED = {  # of the bilinear game, where the factor has a closed form
+    "simultaneous": f"√(1 + {ALPHA}²)",
+    "alternating": "1",
+    "multi-ascent": "1",
+    "optimistic": f"largest |z|, z² {MINUS} (1 {MINUS} 2i{ALPHA}) z {MINUS} i{ALPHA} = 0",
+    "extragradient": f"√(1 {MINUS} {ALPHA}² + {ALPHA}⁴)",
+}
+
+
+@cache
+def games_page() -> str:
+    """The HTML of reports/games.html: a function of the code alone."""
+    shown = [
+        {
+            "toy": toy,
+            "told": told(toy),
+            "picture": picture(drawn(toy), f"Orders of play of {toy.title.lower()}", [], [], is_wide=True),
+            "closed": CLOSED if toy.name == "bilinear" else {},
+        }
+        for toy in toys()
+    ]
+    return environment().get_template("games.html").render(shown=shown, rate=RATE, steps=STEPS, n_dis=N_DIS)
+
+
+def told(toy: Toy) -> str:
+    """Which orders of play converge, circle and diverge."""
+    parts = []
+    for verb in VERBS:
+        orders = [play.order for play in toy.plays if play.outcome == verb]
+        if orders:
+            listed = " and ".join(part for part in (", ".join(orders[:-1]), orders[-1]) if part)
+            parts.append(f"{listed} play {verb if len(orders) == 1 else verb.removesuffix('s')}")
+    sentence = "; ".join(parts)
+    simultaneous = next(play for play in toy.plays if play.order == "simultaneous")
+    return f"{sentence[0].upper()}{sentence[1:]}. {_simultaneous(toy, simultaneous)}"
+
+
+def _simultaneous(toy: Toy, play: Play) -> str:
+    if toy.name == "bilinear":
+        form, where = CLOSED["simultaneous"], ""
+    else:
+        form, where = f"√((1 {MINUS} {ALPHA}a)² + {ALPHA}²)", f" at the curvature a = {CURVATURE:g}"
+    factors = f"{form} = {play.predicted:.4f} a step{where}, measured {play.measured:.4f}"
+    return f"Simultaneous play changes the distance by {factors}."
+
+
+def drawn(toy: Toy) -> bytes:
+    """The PNG of a game."""
+    file = BytesIO()
+    plays: dict[str, Any] = {play.order: play.points for play in toy.plays}
+    title = f"{toy.title}, L(x, y) = {toy.equation}: rate {RATE:g}, from (1, 0.5)"
+    figures.orders_of_play(plays, file, title=title)
+    return file.getvalue()

@@ -1,0 +1,85 @@
+"""A training under way, recorded as far as the store allows."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.tracking.mlflow_run import Picture, Run, folder_sha256
+from pipelines.tracking.mlflow_store import FAILURES, one_line, store_uri, translated
+
+PAUSE_SECONDS = 60.0  # after a failure, before a training asks the store again
+
+
+class Recorder:
+    """A run that is being trained. Its methods return False, and training goes on, when the store fails.
+
+    What a failing store misses is kept, tried again after a pause and at the end, and is on disk for
+    `gen-models sync` in any case. Raises StoreError only when the store cannot be opened at the start.
+    """
+
+    def __init__(self, lineage: Mapping[str, Any]):
+        with translated():
+            self.run = Run(lineage)
+            self.run.begin()
+        self._waiting: list[dict[str, Any]] = []
+        self._pictures: dict[int, Picture] = {}
+        self._not_before = 0.0
+        self._has_warned = False
+
+    @property
+    def run_id(self) -> str:
+        return self.run.run_id
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> bool:
+        """The numbers of one report."""
+        self._waiting.append({"step": step, "metrics": dict(metrics)})
+        return self._deliver()
+
+    def log_samples(self, step: int, picture: Picture) -> bool:
+        """The picture of one report's samples."""
+        self._pictures[step] = picture
+        return self._deliver()
+
+    def diverged(self, reason: str) -> bool:
+        """Why the training has no result."""
+        return self._attempt(lambda: self.run.tag("diverged", reason))
+
+    def finish(self, status: str, checkpoint: Path | None = None) -> bool:
+        """All that waits, the checkpoint's files, and how the training ended: FINISHED, FAILED or KILLED."""
+
+        def last() -> None:
+            if checkpoint is not None:
+                self.run.log_folder(checkpoint, "checkpoint", folder_sha256(checkpoint))
+            self.run.end(status)
+
+        self._not_before = 0.0
+        return self._deliver() and self._attempt(last)
+
+    def _deliver(self) -> bool:
+        if time.monotonic() < self._not_before:
+            return False
+        return self._attempt(self._send)
+
+    def _send(self) -> None:
+        self.run.log(self._waiting)
+        self._waiting.clear()
+        for step in list(self._pictures):
+            self.run.log_samples(step, self._pictures[step])
+            del self._pictures[step]
+
+    def _attempt(self, action: Callable[[], None]) -> bool:
+        try:
+            action()
+        except (*FAILURES, OSError) as error:
+            self._not_before = time.monotonic() + PAUSE_SECONDS
+            if not self._has_warned:
+                print(
+                    f"warning: {store_uri()} takes no records ({one_line(error)}); training goes on, "
+                    "`gen-models sync` logs what is missing",
+                    file=sys.stderr,
+                )
+            self._has_warned = True
+            return False
+        return True
