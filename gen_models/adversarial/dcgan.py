@@ -1,4 +1,4 @@
-"""The deep convolutional GAN (Radford, Metz and Chintala, 2016): the game of GAN with other pieces."""
+"""The deep convolutional GAN (Radford, Metz and Chintala, 2016): the game of `GAN`, with convolutional networks."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,12 @@ from gen_models.layers.dcgan import Discriminator, Generator
 
 
 class DCGAN(Game):
-    """E log D(Y) + lambda E log(1 - D(G(Z))) of images, D = sigmoid(critic).
+    """A GAN for images: E log D(Y) + lambda E log(1 - D(G(Z))), where D = sigmoid(critic).
 
-    channels        of the layers next to the image, doubled at each halving of it: the paper's are 128
-    kernel          odd; the paper's is 5
-    generator_loss  non_saturating, as the paper trains, or zero_sum
+    channels        of the layers next to the image; doubled each time the image is halved. The paper has 128
+    kernel          odd; the paper has 5
+    weight          lambda
+    generator_loss  non_saturating, which the paper trains with, or zero_sum
     """
 
     def __init__(

@@ -1,12 +1,14 @@
-"""f-divergences with their convex conjugates (Nowozin, Cseke and Tomioka, 2016, table 2).
+"""f-divergences and their convex conjugates (Nowozin, Cseke and Tomioka, 2016, table 2).
 
     D_f(p||q) = E_q f(p/q),  f convex, f(1) = 0, f(u) = inf for u < 0
     f*(t) = sup_u {t u - f(u)},   f'(p/q) = the T that attains D_f = sup_T {E_p T - E_q f*(T)}
 
-Each with the output activation rho, which maps a network's r onto the t where f* is finite, and f*(rho(r)) in the
-form that the loss uses, which neither overflows nor cancels where f* after rho would. f* is inf outside its domain.
-Factors differ between papers; here the Jensen-Shannon one is 2 JS (so that the standard game is recovered, less
-log 4) and total variation is half the L1 distance.
+Each divergence comes with its output activation rho, which maps a network's output r onto the t where f* is finite.
+It also comes with f*(rho(r)), written in the form that the loss uses: this form neither overflows nor cancels, where
+computing rho first and f* after it would. f* is inf outside its domain.
+
+Constant factors differ between papers. Here the Jensen-Shannon entry is 2 JS, so that the standard game is recovered
+up to log 4, and total variation is half the L1 distance.
 """
 
 import math
@@ -23,9 +25,10 @@ Function = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Divergence:
-    """f, f' and f* of tensors; rho and f*(rho(.)); `direction` is the sign of rho's slope.
+    """The functions f, f', f*, rho and f*(rho(.)) of one divergence, each from tensors to tensors.
 
-    at_one  f'(1): T above it says that p is the larger (of total variation, the middle of its subgradients)
+    at_one     f'(1). T > f'(1) says that p is larger than q there. For total variation: the middle of its subgradients
+    direction  the sign of rho's slope
     """
 
     f: Function
@@ -38,17 +41,17 @@ class Divergence:
 
 
 def inside(condition: Tensor, value: Tensor) -> Tensor:
-    """value where the condition holds, else inf."""
+    """Return `value` where the condition holds, and inf elsewhere."""
     return torch.where(condition, value, torch.inf)
 
 
 def _conjugate_js(t: Tensor) -> Tensor:
-    """-log(1 - exp t) - log 4 for t < 0."""
+    """Return -log(1 - exp t) - log 4 for t < 0, and inf elsewhere."""
     return inside(t < 0, -torch.log(-torch.expm1(t)) - LOG_4)
 
 
 def _conjugate_pearson(t: Tensor) -> Tensor:
-    """t^2/4 + t where the u = 1 + t/2 that attains it is at least 0; below, u = 0 attains -1."""
+    """Return t^2/4 + t where the maximiser u = 1 + t/2 is at least 0; below that u = 0 attains the maximum, -1."""
     return torch.where(t >= -2, t.square() / 4 + t, -1.0)
 
 
@@ -86,7 +89,7 @@ DIVERGENCES = {
         conjugate_of_rho=lambda r: softplus(r) - LOG_4,
         at_one=-math.log(2),
     ),
-    "pearson": Divergence(  # integral (p - q)^2/q, beyond the chapter
+    "pearson": Divergence(  # integral (p - q)^2/q; not in the chapter
         f=lambda u: inside(u >= 0, (u - 1).square()),
         slope=lambda u: 2 * (u - 1),
         conjugate=_conjugate_pearson,
@@ -94,7 +97,7 @@ DIVERGENCES = {
         conjugate_of_rho=_conjugate_pearson,
         at_one=0.0,
     ),
-    "total_variation": Divergence(  # 1/2 integral |p - q|, beyond the chapter
+    "total_variation": Divergence(  # 1/2 integral |p - q|; not in the chapter
         f=lambda u: inside(u >= 0, (u - 1).abs() / 2),
         slope=lambda u: (u - 1).sign() / 2,
         conjugate=lambda t: inside(t <= 0.5, t.clamp_min(-0.5)),

@@ -1,9 +1,10 @@
-"""The f-GAN (Nowozin, Cseke and Tomioka, 2016): an f-divergence descended through its variational bound.
+"""The f-GAN (Nowozin, Cseke and Tomioka, 2016): the generator descends a variational bound on an f-divergence.
 
     D_f(p||q) >= E_p T - E_q f*(T),   T = rho(critic),   equality at T* = f'(p/q)
 
-forward has p the data and q = p_G, reverse the other way round: E_q T - E_p f*(T) bounds D_f(q||p). Reversed KL is
-reverse KL; Jensen-Shannon is the standard game, whose L is its bound less log 4.
+In the forward direction p is the data and q = p_G. In the reverse direction they swap roles: E_q T - E_p f*(T) is a
+lower bound on D_f(q||p). KL in the reverse direction is reverse KL. Jensen-Shannon is the standard game: the game's L
+is this bound minus log 4.
 """
 
 from collections.abc import Sequence
@@ -25,10 +26,11 @@ DIRECTIONS = ("forward", "reverse")
 
 @dataclass(frozen=True)
 class VariationalLosses:
-    """The bound and its two players; r are the critic's outputs before rho.
+    """The losses of both players, from the variational bound; r denotes the critic's output before rho.
 
-    generator_loss  zero_sum: theta descends the bound. non_saturating: it ascends the term that the critic gives to
-                    reals, -E T(G(Z)) forward (the paper's section 3.2), as both rise with how real a fake looks
+    generator_loss  zero_sum: theta descends the bound. non_saturating: theta ascends the term that the critic applies
+                    to real rows, in the forward direction -E T(G(Z)) (the paper's section 3.2). Both losses fall as
+                    fakes look more real
     """
 
     divergence: str = "kl"
@@ -42,14 +44,18 @@ class VariationalLosses:
 
     @property
     def sign(self) -> int:
-        """Of r as a measure of how real a row is: rho may fall, and T* = f'(q/p) of the reverse direction does."""
+        """Return 1 if a larger r means that a row looks more real, else -1.
+
+        The sign flips where rho decreases, and in the reverse direction, where T* = f'(q/p) falls as a row looks more
+        real. It is the product of the two signs.
+        """
         return DIVERGENCES[self.divergence].direction * (1 if self.direction == "forward" else -1)
 
     def critic(self, real: Float[Tensor, " reals"], fake: Float[Tensor, " fakes"]) -> Loss:
-        """-(E_p T - E_q f*(T)).
+        """Return the loss -(E_p T - E_q f*(T)) and these terms.
 
-        divergence                      what is inside: a lower bound on D_f, but for the noise of the batch
-        accuracy_real, accuracy_fake    share of rows on the right side of T = f'(1), where p = q
+        divergence                      the bound E_p T - E_q f*(T): a lower bound on D_f, up to the batch's noise
+        accuracy_real, accuracy_fake    share of rows on the right side of T = f'(1), the value of T* where p = q
         """
         d = DIVERGENCES[self.divergence]
         first, second = (real, fake) if self.direction == "forward" else (fake, real)
@@ -59,7 +65,7 @@ class VariationalLosses:
         return Loss(-bound, {"divergence": bound, **shares})
 
     def generator(self, fake: Float[Tensor, " fakes"]) -> Loss:
-        """The part of the bound that depends on theta, or its alternative."""
+        """Return the part of the bound that depends on theta, or the non-saturating loss in its place."""
         d = DIVERGENCES[self.divergence]
         if (self.direction == "forward") == (self.generator_loss == "zero_sum"):
             value = d.conjugate_of_rho(fake).mean()
@@ -71,15 +77,15 @@ class VariationalLosses:
 
 
 class FGAN(Game):
-    """D_f between data and samples, of vectors.
+    """A generator trained to minimise D_f between data and samples, both vectors.
 
     divergence      kl, reverse_kl, squared_hellinger, js, pearson or total_variation
     direction       forward: D_f(p_data||p_G); reverse: D_f(p_G||p_data)
-    hidden          the generator's widths
-    critic_hidden   the critic's, the same if not given
-    activation      of both: silu is smooth, relu makes sharper edges
+    hidden          the widths of the generator's hidden layers
+    critic_hidden   the critic's widths; the generator's if not given
+    activation      of both networks: silu is smooth, relu makes sharper edges
     n_dis           ascent steps of the critic, each on a fresh batch, for each step of the generator
-    generator_loss  zero_sum, or non_saturating
+    generator_loss  zero_sum or non_saturating
     """
 
     def __init__(

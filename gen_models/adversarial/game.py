@@ -1,15 +1,15 @@
-"""The game of a generator and a critic: what every adversarial model shares.
+"""The game of a generator and a critic, shared by every adversarial model.
 
     theta descends its loss of T(G(z)),  phi descends its loss of T(y) and T(G(z)),   z ~ N(0, I_k)
 
-A game is two networks and the losses of both players as functions of the critic's outputs; a named model is a
-constructor that hands these pieces over. The critic is the chapter's discriminator (Goodfellow et al., 2014); where
-it is a classifier its output is a logit. Each player draws fakes of its own: in alternating play the generator
-answers the critic's step with fresh ones.
+A game consists of two networks and the losses of both players, which are functions of the critic's outputs. A named
+model is a constructor that passes these pieces to `Game`. The critic is the chapter's discriminator (Goodfellow et
+al., 2014); where it is a classifier, its output is a logit. Each player draws its own fakes, so in alternating play
+the generator answers the critic's step with fresh ones.
 
-A player's step leaves the other bit-identical, its running statistics and power iterations included. Real and fake
-rows go through the critic as separate batches, so that batch norm does not tell them apart by their mixture.
-Samples are drawn in evaluation mode, whatever mode the model is in: a draw does not depend on its neighbours.
+A player's step leaves the other player bit-identical, including its running statistics and power iterations. Real and
+fake rows go through the critic as separate batches: in a mixed batch, batch norm would let the critic tell them apart.
+Sampling always runs in evaluation mode, whatever mode the model is in, so a draw does not depend on its neighbours.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,11 +29,11 @@ from gen_models.noise import Noise
 
 @runtime_checkable
 class Losses(Protocol):
-    """Both players' losses, means over the rows of the critic's outputs."""
+    """The losses of both players: means over rows of functions of the critic's outputs."""
 
     @property
     def sign(self) -> int:
-        """1 where a larger output means more real, else -1."""
+        """Return 1 if a larger output means more real, else -1."""
 
     def critic(self, real: Float[Tensor, " reals"], fake: Float[Tensor, " fakes"]) -> Loss: ...
 
@@ -44,13 +44,13 @@ Penalty = Callable[[nn.Module, Tensor, Tensor, Noise], Loss]
 
 
 class Game(nn.Module):
-    """A sampler and a critic from two networks and the losses of both.
+    """A sampler and a critic, built from two networks and the losses of both players.
 
     generator   (batch, latent) -> (batch, *y_shape)
     critic      (batch, *y_shape) -> (batch,)
-    y_shape     of a row as the networks see it: event_shape, or [D] where they take vectors
-    penalty     of (critic, y, fakes, noise), added to the critic's loss
-    constrain   runs after each step of the critic
+    y_shape     the shape of a row as the networks see it: event_shape, or [D] where they take vectors
+    penalty     a function of (critic, y, fakes, noise), added to the critic's loss
+    constrain   called after each step of the critic
     n_dis       ascent steps of the critic, each on a fresh batch, for each step of the generator
     """
 
@@ -81,18 +81,21 @@ class Game(nn.Module):
         self.constrain = constrain
 
     def objectives(self) -> tuple[Objective, ...]:
-        """The critic first: alternating play has the generator answer the critic's step."""
+        """Return the critic's objective, then the generator's.
+
+        The critic comes first because in alternating play the generator answers the critic's step.
+        """
         return (
             Objective("critic", self.critic, self.critic_loss, after_step=self.constrain),
             Objective("generator", self.generator, self.generator_loss, every=self.n_dis),
         )
 
     def warm_start(self, x: Float[Tensor, "batch *event"], noise: Noise) -> None:
-        """Standardise continuous data."""
+        """Set the standardisation of continuous data from the rows x."""
         self.data_scale.fit(x)
 
     def critic_loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """The critic's loss of as many fakes as x has rows."""
+        """Return the critic's loss on the rows x and as many fakes."""
         y = self.data_scale(x, noise).reshape(len(x), *self.y_shape)
         with torch.no_grad(), still(self.generator):  # the critic's step needs no gradient of G
             fakes = self.generator(noise.normal("critic.z", (len(y), self.latent), like=y))
@@ -103,18 +106,18 @@ class Game(nn.Module):
         return Loss(loss.value + extra.value, {**loss.terms, **extra.terms})
 
     def generator_loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """The generator's, on fakes of its own: as many as x has rows."""
+        """Return the generator's loss on its own fakes, as many as x has rows."""
         fakes = self.generator(noise.normal("generator.z", (len(x), self.latent), like=x))
         with still(self.critic):
             return self.losses.generator(self.critic(fakes))
 
     def criticise(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, " batch"]:
-        """The critic's output, turned so that larger means more real."""
+        """Return the critic's output, with its sign chosen so that larger means more real."""
         y = self.data_scale.centre(x).reshape(len(x), *self.y_shape)
         return self.losses.sign * self.critic(y)
 
     def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
-        """G(z), z ~ N(0, I), as stored, in evaluation mode."""
+        """Draw z ~ N(0, I) and return G(z), as stored. Runs in evaluation mode."""
         with evaluating(self):
             y = self.generator(noise.normal("prior", (n, self.latent), like=self.data_scale.scale))
         return self.data_scale.quantise(y.reshape(n, *self.data_scale.event_shape))

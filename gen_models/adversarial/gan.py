@@ -1,4 +1,4 @@
-"""The generative adversarial network (Goodfellow et al., 2014) of vectors: two perceptrons."""
+"""The generative adversarial network (Goodfellow et al., 2014) for vectors: two perceptrons."""
 
 from collections.abc import Sequence
 
@@ -10,15 +10,15 @@ from gen_models.layers.data_scale import dimensions
 
 
 class GAN(Game):
-    """E log D(Y) + lambda E log(1 - D(G(Z))), D = sigmoid(critic).
+    """The game E log D(Y) + lambda E log(1 - D(G(Z))), where D = sigmoid(critic).
 
-    hidden          the generator's widths
-    critic_hidden   the critic's, the same if not given
-    activation      of both: silu is smooth, relu makes sharper edges
+    hidden          the widths of the generator's hidden layers
+    critic_hidden   the critic's widths; the generator's if not given
+    activation      of both networks: silu is smooth, relu makes sharper edges
     n_dis           ascent steps of the critic, each on a fresh batch, for each step of the generator
     weight          lambda
-    generator_loss  zero_sum, or non_saturating
-    penalty         weight of the critic's squared gradients, see zero_penalty.py; null: none
+    generator_loss  zero_sum or non_saturating
+    penalty         weight of the penalty on the critic's squared gradients, see zero_penalty.py; null: no penalty
     """
 
     def __init__(

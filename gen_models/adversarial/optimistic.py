@@ -1,14 +1,16 @@
-"""Optimistic play: each player steps by a forecast of its next gradient, g <- 2 g_k - g_{k-1}.
+"""Optimistic play: each player steps along a forecast of its next gradient, 2 g_k - g_{k-1}.
 
     w_{k+1} = w_k - eta (2 g_k - g_{k-1})                                   (OptimisticSGD)
     w_{k+1} = w_k - eta (2 d_k - d_{k-1}),   d_k = m_k/(sqrt(v_k) + eps)    (OptimisticAdam)
 
-Daskalakis, Ilyas, Syrgkanis and Zeng (2018), equation 3 and algorithm 1. The forecast is that the gradient goes on
-as it last changed; on the bilinear game, where plain simultaneous play spirals out, it spirals in, for one gradient
-a step where extragradient takes two. The first step has no forecast and is a plain one.
+Source: Daskalakis, Ilyas, Syrgkanis and Zeng (2018), equation 3 and algorithm 1. The forecast assumes that the
+gradient changes again as it last changed. On the bilinear game, plain simultaneous play spirals out and optimistic
+play spirals in. It costs one gradient a step, where extragradient takes two. The first step has no previous gradient
+and is a plain one.
 
-A class of optimiser and not an order of play: what it needs, the gradient or direction before, is one player's own,
-lies in the optimiser's state and travels with a checkpoint. Under simultaneous play it is the paper's algorithm.
+This is a class of optimiser and not an order of play, because the previous gradient or direction belongs to one
+player: it is kept in the optimiser's state and is saved with a checkpoint. Under simultaneous play the result is the
+paper's algorithm.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -23,21 +25,21 @@ from gen_models.layers.arguments import require_positive
 
 
 class _Optimistic(Optimizer):
-    """w <- w - lr (2 d_k - d_{k-1}), d_k a direction that the class says."""
+    """The step w <- w - lr (2 d_k - d_{k-1}), where the subclass defines the direction d_k."""
 
     def __init__(self, params: Iterable[nn.Parameter], defaults: dict[str, Any], foreach: bool):
         require_positive("lr", defaults["lr"])
-        if foreach:  # the argument is there as conf gives it to every optimiser
+        if foreach:  # the argument exists because conf passes it to every optimiser
             raise ConfigError("foreach = True cannot be used: optimistic steps are taken parameter by parameter")
         super().__init__(params, defaults)
 
     def direction(self, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
-        """d_k, a new tensor."""
+        """Return d_k as a new tensor."""
         raise NotImplementedError
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step of every parameter that has a gradient."""
+        """Move every parameter that has a gradient by one step."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -55,7 +57,7 @@ class _Optimistic(Optimizer):
 
 
 class OptimisticSGD(_Optimistic):
-    """d_k = g_k."""
+    """The direction is the gradient, d_k = g_k."""
 
     def __init__(self, params: Iterable[nn.Parameter], lr: float = 1e-3, *, foreach: bool = False):
         super().__init__(params, {"lr": lr}, foreach)
@@ -65,7 +67,7 @@ class OptimisticSGD(_Optimistic):
 
 
 class OptimisticAdam(_Optimistic):
-    """d_k = m_k/(sqrt(v_k) + eps), Adam's direction with its moments corrected for their start at 0."""
+    """The direction is Adam's, d_k = m_k/(sqrt(v_k) + eps), with moments corrected for their start at 0."""
 
     def __init__(
         self,

@@ -1,11 +1,10 @@
-"""The Wasserstein GAN with a spectrally normalised critic, as a projected game.
+"""The Wasserstein GAN with a spectrally normalised critic, trained as a projected game.
 
     minimise over G, maximise over T:  E T(Y) - E T(G(Z))   subject to  sigma_max(A_l) <= 1 for T's layers
 
-By the Kantorovich-Rubinstein duality the maximum over all 1-Lipschitz T is W1(p, p_G) (Arjovsky, Chintala
-and Bottou, 2017); a constraint on each layer suffices for T to be one of them (Miyato et al., 2018). The
-constraint is kept by projection after each ascent step, so the critic's value never exceeds W1 of the same
-finite samples.
+By the Kantorovich-Rubinstein duality the maximum over all 1-Lipschitz T is W1(p, p_G) (Arjovsky, Chintala and Bottou,
+2017). Constraining each layer is sufficient for T to be 1-Lipschitz (Miyato et al., 2018). A projection after each
+ascent step enforces the constraint, so the critic's value never exceeds W1 of the same finite samples.
 """
 
 from collections.abc import Sequence
@@ -14,12 +13,12 @@ from gen_models.adversarial.wgan import WGAN
 
 
 class SNWGAN(WGAN):
-    """WGAN under the projection.
+    """A WGAN whose constraint is the projection.
 
-    hidden         the generator's widths
-    critic_hidden  the critic's, the same if not given
+    hidden         the widths of the generator's hidden layers
+    critic_hidden  the critic's widths; the generator's if not given
     n_dis          ascent steps of the critic, each on a fresh batch, for each step of the generator
-    activation     of the critic: maxmin keeps gradient norms, relu is what the first papers used
+    activation     of the critic: maxmin preserves gradient norms, relu is what the first papers used
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The perceptrons of games whose rows are vectors."""
+"""The perceptrons used by games whose rows are vectors."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,10 @@ from gen_models.layers.mlp import ACTIVATIONS, mlp
 def vector_generator(
     latent: int, hidden: Sequence[int], outputs: int, levels: int | None, activation: str = "silu"
 ) -> nn.Sequential:
-    """(batch, latent) -> (batch, outputs), within [0, 1] for data on levels: dequantised data fill it."""
+    """Build a network (batch, latent) -> (batch, outputs).
+
+    For data on levels the outputs lie within [0, 1], the interval that dequantised data fill.
+    """
     require_whole("latent", latent)
     require_widths("hidden", hidden)
     require_choice("activation", activation, ACTIVATIONS)
@@ -22,7 +25,7 @@ def vector_generator(
 
 
 def vector_critic(inputs: int, hidden: Sequence[int], activation: str = "silu") -> nn.Sequential:
-    """(batch, inputs) -> (batch,): a logit, unbounded and unconstrained."""
+    """Build a network (batch, inputs) -> (batch,) that returns a logit, neither bounded nor constrained."""
     require_widths("critic_hidden", hidden)
     require_choice("activation", activation, ACTIVATIONS)
     return mlp(inputs, hidden, 1, activation=ACTIVATIONS[activation]).append(nn.Flatten(0))

@@ -1,14 +1,14 @@
-"""The Wasserstein game: its losses, and what holds its critic near the 1-Lipschitz functions.
+"""The Wasserstein game: its losses, and four ways to keep the critic near the 1-Lipschitz functions.
 
     minimise over G, maximise over T:  E T(Y) - E T(G(Z))   subject to  T 1-Lipschitz
 
-By the Kantorovich-Rubinstein duality the maximum is W1(p, p_G) (Arjovsky, Chintala and Bottou, 2017). Four ways to
-keep the constraint:
+By the Kantorovich-Rubinstein duality the maximum is W1(p, p_G) (Arjovsky, Chintala and Bottou, 2017). The constraint
+can be kept in four ways:
 
-    projection     sigma_max(A_l) <= 1 after each ascent: T is 1-Lipschitz and its value never above W1
-    normalisation  W/sigma_max(W) in the forward (Miyato et al., 2018): the same up to the power method's error
-    penalty        weight E(|dT/dy| - 1)^2 on lines between reals and fakes (Gulrajani et al., 2017): no bound
-    clipping       every weight within [-c, c] (Arjovsky et al., 2017): some Lipschitz constant, nobody knows which,
+    projection     sigma_max(A_l) <= 1 after each ascent step: T is 1-Lipschitz and its value never exceeds W1
+    normalisation  W/sigma_max(W) in the forward pass (Miyato et al., 2018): the same, up to the power method's error
+    penalty        weight E(|dT/dy| - 1)^2 on lines between reals and fakes (Gulrajani et al., 2017): gives no bound
+    clipping       every weight within [-c, c] (Arjovsky et al., 2017): the Lipschitz constant is finite but unknown,
                    so the value is W1 in an unknown unit
 """
 
@@ -36,17 +36,17 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"maxmin": MaxMin, "relu": nn.
 
 @dataclass(frozen=True)
 class WassersteinLosses:
-    """Means of the critic's outputs; T is defined up to a constant."""
+    """The losses of both players: means of the critic's outputs. T is defined up to a constant."""
 
     sign: ClassVar[int] = 1
 
     def critic(self, real: Float[Tensor, " reals"], fake: Float[Tensor, " fakes"]) -> Loss:
-        """-(1/B sum_i T(y_i) - 1/B sum_i T(G(z_i))); the term "wasserstein" is what is inside."""
+        """Return -W, where W = 1/B sum_i T(y_i) - 1/B sum_i T(G(z_i)) is also the term "wasserstein"."""
         wasserstein = real.mean() - fake.mean()
         return Loss(-wasserstein, {"wasserstein": wasserstein})
 
     def generator(self, fake: Float[Tensor, " fakes"]) -> Loss:
-        """-1/B sum_i T(G(z_i))."""
+        """Return the loss -1/B sum_i T(G(z_i))."""
         value = -fake.mean()
         return Loss(value, {"generator": value})
 
@@ -55,8 +55,9 @@ class WassersteinLosses:
 class GradientPenalty:
     """weight/B sum_i (|dT/dy (y'_i)| - 1)^2, y'_i = e_i y_i + (1 - e_i) G(z_i), e_i uniform (Gulrajani et al., 2017).
 
-    Its gradient takes a second derivative of the critic. The term "slope" is the mean of |dT/dy|. The best critic of
-    two points at distance W has slope 1 + W/(2 weight), so its value overshoots W; slope -1 costs nothing either.
+    The gradient of this penalty needs a second derivative of the critic. The term "slope" is the mean of |dT/dy|. For
+    two points at distance W the best critic has slope 1 + W/(2 weight), so its value exceeds W; a slope of -1 costs
+    nothing either.
     """
 
     weight: float = 10.0
@@ -69,7 +70,7 @@ class GradientPenalty:
     ) -> Loss:
         e = noise.uniform("critic.between", (len(y), *[1] * (y.ndim - 1)), like=y)
         between = (e * y + (1 - e) * fakes).detach().requires_grad_()
-        with torch.enable_grad():  # a penalty is watched in evaluation too
+        with torch.enable_grad():  # the penalty is also reported during evaluation, where gradients are off
             (gradients,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
         slopes = torch.linalg.vector_norm(gradients.flatten(1), dim=1)
         penalty = self.weight * (slopes - 1).square().mean()
@@ -78,13 +79,13 @@ class GradientPenalty:
 
 @torch.no_grad()
 def clip_weights(network: nn.Module, limit: float) -> None:
-    """Every parameter within [-limit, limit]."""
+    """Clamp every parameter to [-limit, limit], in place."""
     for parameter in network.parameters():
         parameter.clamp_(-limit, limit)
 
 
 def kept_by(constraint: str) -> str:
-    """What keeps the critic's layers inside the unit ball (layers/lipschitz.py) under a constraint of the game."""
+    """Return the `kept_by` argument of the critic's layers (layers/lipschitz.py) for a constraint of the game."""
     require_choice("constraint", constraint, CONSTRAINTS)
     return constraint if constraint in ("projection", "normalisation") else "nothing"
 
@@ -92,7 +93,7 @@ def kept_by(constraint: str) -> str:
 def pieces(
     constraint: str, critic: LipschitzMLP | LipschitzConv, *, penalty: float, clip: float
 ) -> tuple[Penalty | None, Callable[[], None]]:
-    """(the penalty of the critic's loss, what follows its step) under a constraint of the game."""
+    """Return (penalty on the critic's loss or None, function to call after its step) for a constraint of the game."""
     require_positive("penalty", penalty)
     require_positive("clip", clip)
     if constraint == "projection":
@@ -105,7 +106,11 @@ def pieces(
 
 
 def critic_activation(name: str, widths: Mapping[str, int]) -> Callable[[], nn.Module]:
-    """maxmin or relu by name; ConfigError for a width, by its key, that maxmin could not pair."""
+    """Return the activation called `name`, maxmin or relu.
+
+    widths  {configuration key: width}. Raises ConfigError, naming the key, for an odd width with maxmin, which sorts
+            pairs
+    """
     require_choice("activation", name, ACTIVATIONS)
     for key, width in widths.items():
         if name == "maxmin" and width % 2:

@@ -1,7 +1,7 @@
-"""The Wasserstein GAN (Arjovsky, Chintala and Bottou, 2017), its constraint a choice; see wasserstein.py.
+"""The Wasserstein GAN (Arjovsky, Chintala and Bottou, 2017) with a choice of constraint; see wasserstein.py.
 
-What its critic measures is the distance of data and samples in network units: an MLP's, of vectors, or a convolutional
-one's, of images, against DCGAN's generator. No critic has a batch norm.
+The critic measures the distance between data and samples in network units. It is an MLP for vectors; for images it is
+convolutional, and the generator is DCGAN's. No critic has batch norm.
 """
 
 from collections.abc import Sequence
@@ -17,15 +17,15 @@ from gen_models.layers.lipschitz_conv import LipschitzConv
 
 
 class WGAN(Game):
-    """A critic on y, a generator of y, both perceptrons.
+    """A Wasserstein GAN for vectors: critic and generator are perceptrons.
 
-    hidden         the generator's widths
-    critic_hidden  the critic's, the same if not given
+    hidden         the widths of the generator's hidden layers
+    critic_hidden  the critic's widths; the generator's if not given
     n_dis          ascent steps of the critic, each on a fresh batch, for each step of the generator
-    activation     of the critic: maxmin keeps gradient norms, relu is what the first papers used
+    activation     of the critic: maxmin preserves gradient norms, relu is what the first papers used
     constraint     projection, normalisation, penalty or clipping
-    penalty        the weight of the gradient penalty, where that is the constraint
-    clip           the largest weight of the critic, where clipping is
+    penalty        the weight of the gradient penalty; used only if the constraint is penalty
+    clip           the largest absolute weight of the critic; used only if the constraint is clipping
     """
 
     def __init__(
@@ -63,11 +63,11 @@ class WGAN(Game):
 
 
 class ConvWGAN(Game):
-    """A convolutional critic on images against DCGAN's generator.
+    """A Wasserstein GAN for images: a convolutional critic and DCGAN's generator.
 
-    channels         of the generator's layer next to the image, doubled at each halving
-    critic_channels  the critic's, the same if not given
-    The rest as in WGAN; the norms are those of the convolutions as operators.
+    channels         of the generator's layer next to the image, doubled each time the image is halved
+    critic_channels  the critic's channels; the generator's if not given
+    The other arguments are those of WGAN. Norms are those of the convolutions as linear operators.
     """
 
     def __init__(

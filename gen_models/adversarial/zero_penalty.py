@@ -1,10 +1,10 @@
-"""Gradients of a classifier held near 0 on the rows that it tells apart.
+"""A penalty that holds the gradients of a classifier near 0 on real rows and fakes.
 
     weight/2 (E |dr/dy (Y)|^2 + E |dr/dy (G(Z))|^2),   r the logit
 
-The two terms are R1 and R2 of Mescheder, Geiger and Nowozin (2018, equations 9 and 10), under which alternating descent
-converges near equilibria that the game without them circles. A classifier that is flat where rows are steep elsewhere
-cannot be sure of a lone mode: its gradient reaches fakes that are far from all rows.
+The two terms are R1 and R2 of Mescheder, Geiger and Nowozin (2018, equations 9 and 10). With them alternating descent
+converges near equilibria that it circles without them. The penalty also helps with lone modes: a classifier that must
+be flat on the rows cannot separate one mode sharply, so its gradient reaches fakes that are far from all rows.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,11 @@ from gen_models.noise import Noise
 
 @dataclass(frozen=True)
 class ZeroPenalty:
-    """Its gradient takes a second derivative of the critic; the term "squared_slope" is the mean of all squares."""
+    """The penalty as a function of (critic, y, fakes, noise).
+
+    Its gradient needs a second derivative of the critic. The term "squared_slope" is the mean squared gradient over all
+    rows, real and fake.
+    """
 
     weight: float
 
@@ -31,8 +35,8 @@ class ZeroPenalty:
         self, critic: nn.Module, y: Float[Tensor, "rows *y"], fakes: Float[Tensor, "rows *y"], noise: Noise
     ) -> Loss:
         both = torch.cat([y, fakes]).detach().requires_grad_()
-        with torch.enable_grad():  # a penalty is watched in evaluation too
+        with torch.enable_grad():  # the penalty is also reported during evaluation, where gradients are off
             (gradients,) = torch.autograd.grad(critic(both).sum(), both, create_graph=True)
         squares = gradients.flatten(1).square().sum(dim=1).mean()
-        penalty = self.weight * squares  # the mean over both halves is half of the sum of their means
+        penalty = self.weight * squares  # the mean over both halves is half the sum of the two means
         return Loss(penalty, {"penalty": penalty, "squared_slope": squares})
