@@ -1,10 +1,11 @@
 """The autoencoder: a deep non-linear generalisation of principal component analysis (Hinton and Salakhutdinov, 2006).
 
-L = sum_i |y_i - D(E(y_i))|^2, E: R^n -> R^r, D: R^r -> R^n, r < n. With hidden = [] both are linear and the
-best of them spans the first r principal components.
+L = sum_i |y_i - D(E(y_i))|^2, E: R^n -> R^r, D: R^r -> R^n, r < n. With hidden = [] both maps are linear, and the
+optimum spans the first r principal components.
 
-The denoising one (Vincent et al., 2010) sees a corrupted row and is asked for the clean one:
-L = sum_i |y_i - D(E(c(y_i)))|^2, c drawn anew at each step. The identity is no solution of that, so r >= n is allowed.
+The denoising autoencoder (Vincent et al., 2010) receives a corrupted row and must return the clean one:
+L = sum_i |y_i - D(E(c(y_i)))|^2, with c drawn anew at each step. The identity does not minimise this loss, so r >= n
+is allowed.
 """
 
 from collections.abc import Sequence
@@ -22,11 +23,14 @@ from gen_models.noise import Noise
 
 
 class Autoencoder(nn.Module):
-    """latent = r < n = the numbers in a row; hidden = the encoder's widths, which the decoder reverses.
+    """An autoencoder of n numbers a row with latent = r. The encoder has the widths `hidden`, the decoder has them
+    reversed.
 
-    channels          of convolutions that halve an image, before the widths; none: a perceptron
-    corruption        none, gaussian, masking, salt_and_pepper: what training undoes
-    corruption_level  the noise's standard deviation in network units, or the share of numbers that are hit
+    channels          of convolutions before the widths, each of which halves the image; empty: a perceptron
+    corruption        what training undoes: none, gaussian, masking or salt_and_pepper
+    corruption_level  the noise's standard deviation in network units, or the share of numbers that are corrupted
+
+    Raises ConfigError for r >= n without a corruption.
     """
 
     def __init__(
@@ -57,13 +61,13 @@ class Autoencoder(nn.Module):
         return (Objective("autoencoder", self, self.loss),)
 
     def warm_start(self, x: Float[Tensor, "batch *event"], noise: Noise) -> None:
-        """Standardise continuous data."""
+        """Set the standardisation of continuous data from the rows x."""
         self.data_scale.fit(x)
 
     def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """1/B sum_i |y_i - D(E(c(y_i)))|^2: a sum over dimensions, a mean over the batch.
+        """Return 1/B sum_i |y_i - D(E(c(y_i)))|^2: a sum over dimensions, a mean over the batch.
 
-        The term "mse" is per dimension, in network units.
+        The term "mse" is the mean over dimensions, in network units.
         """
         y = self.data_scale.centre(x).flatten(1)
         seen = self.data_scale.centre(self.corrupt(x, noise)).flatten(1)
@@ -71,25 +75,25 @@ class Autoencoder(nn.Module):
         return Loss(squares.sum(dim=1).mean(), {"mse": squares.mean()})
 
     def corrupt(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Float[Tensor, "batch *event"]:
-        """c(x), as stored, by the corruption that training undoes."""
+        """Return a draw of c(x), as stored, with the corruption that training undoes."""
         return corrupted(x, self.corruption, self.corruption_level, self.data_scale, noise)
 
     def denoise(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """D(E(x)) of a corrupted x: both as stored, so that pixels of q levels lie on 0 .. q - 1, not on [0, 1].
+        """Return D(E(x)) for a corrupted x, both as stored: pixels of q levels lie on 0 .. q - 1, not on [0, 1].
 
-        x may lie between and beyond the levels. The answer lies between them; what is beyond is the network's, and
-        is not clipped.
+        x may lie between and beyond the levels. The output lies between them; it is not clipped, so it can lie beyond
+        them too if the network's output does.
         """
         return self.reconstruct(x)
 
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
-        """E(y)."""
+        """Return E(y)."""
         return self.encoder(self.data_scale.centre(x).flatten(1))
 
     def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]:
-        """D(z) as stored; between the levels, if the data are on levels."""
+        """Return D(z) as stored. For data on levels the values lie between the levels."""
         return self.data_scale.uncentre(self.decoder(z).unflatten(1, self.data_scale.event_shape))
 
     def reconstruct(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """D(E(x)) as stored."""
+        """Return D(E(x)) as stored."""
         return self.decode(self.encode(x))

@@ -1,12 +1,14 @@
-"""What a denoising autoencoder undoes (Vincent, Larochelle, Lajoie, Bengio and Manzagol, 2010, section 4.1).
+"""The corruptions that a denoising autoencoder learns to undo (Vincent, Larochelle, Lajoie, Bengio and Manzagol, 2010,
+section 4.1).
 
-    gaussian         x + level * unit * epsilon, epsilon ~ N(0, 1); the unit is the network's: all q levels, or the
+    gaussian         x + level * unit * epsilon, epsilon ~ N(0, 1). The unit is the network's: all q levels, or the
                      standard deviation of the dimension
-    masking          a share `level` of the numbers is wiped out: 0 on levels, else the dimension's mean
-    salt_and_pepper  a share `level` becomes, by a fair coin, 0 or q - 1, the darkest or brightest level
+    masking          a share `level` of the numbers is erased: set to 0 on levels, else to the dimension's mean
+    salt_and_pepper  a share `level` is set, by a fair coin, to 0 or q - 1, the darkest or brightest level
     none             x
 
-x goes in and comes out as stored. After gaussian noise it lies between and beyond the levels, as no camera rounds it.
+Rows go in and come out as stored. Gaussian noise is not rounded to the levels, so corrupted values can lie between
+them and beyond them.
 """
 
 import torch
@@ -22,7 +24,7 @@ CORRUPTIONS = ("none", "gaussian", "masking", "salt_and_pepper")
 
 
 def require_corruption(kind: str, level: float, levels: int | None) -> None:
-    """Raise ConfigError for a kind that is unknown or that the data cannot have, or a level that it cannot take."""
+    """Raise ConfigError if the kind is unknown or impossible for these data, or if the level is out of range."""
     require_choice("corruption", kind, CORRUPTIONS)
     if kind == "none":
         return
@@ -38,7 +40,7 @@ def require_corruption(kind: str, level: float, levels: int | None) -> None:
 def corrupted(
     x: Float[Tensor, "batch *event"], kind: str, level: float, scale: DataScale, noise: Noise
 ) -> Float[Tensor, "batch *event"]:
-    """A draw of the corrupted x; the streams are "corruption" and, of the coin, "corruption.coin"."""
+    """Return a random corruption of x, drawn from the streams "corruption" and "corruption.coin"."""
     if kind == "none":
         return x
     if kind == "gaussian":

@@ -1,4 +1,4 @@
-"""Diagonal Gaussians: the latents of every model here, and the decoder of some."""
+"""Diagonal Gaussians: the distribution of the latents of every model here, and of some decoders."""
 
 import math
 
@@ -10,15 +10,15 @@ MAX_LOG_VAR = 10.0  # standard deviations of latents stay within e^-5 .. e^5
 
 
 def mean_and_log_var(output: Float[Tensor, "*batch twice"]) -> tuple[Tensor, Tensor]:
-    """A network's output as (mu, log_var), log_var within +-MAX_LOG_VAR and of slope 1 at 0."""
+    """Split a network's output into (mu, log_var), with log_var within +-MAX_LOG_VAR and of slope 1 at 0."""
     mu, raw = output.chunk(2, dim=-1)
     return mu, MAX_LOG_VAR * torch.tanh(raw / MAX_LOG_VAR)
 
 
 def gaussian_log_density(y: Tensor, mean: Tensor | float, log_var: Tensor | float) -> Tensor:
-    """log N(y; mean, diag exp log_var), summed over the last axis.
+    """Return log N(y; mean, diag exp log_var), summed over the last axis.
 
-    -1/2 sum [(y - mean)^2 / exp log_var + log_var + log(2 pi)].
+    The value is -1/2 sum [(y - mean)^2 / exp log_var + log_var + log(2 pi)].
     """
     log_var = torch.as_tensor(log_var, dtype=y.dtype, device=y.device)
     return -0.5 * ((y - mean).square() * (-log_var).exp() + log_var + math.log(2 * math.pi)).sum(dim=-1)
@@ -27,12 +27,12 @@ def gaussian_log_density(y: Tensor, mean: Tensor | float, log_var: Tensor | floa
 def kl_to_standard_normal(
     mu: Float[Tensor, "batch latent"], log_var: Float[Tensor, "batch latent"]
 ) -> Float[Tensor, " batch"]:
-    """KL(N(mu, S) || N(0, I)) = 1/2 (tr S + |mu|^2 - d - log det S), S = diag exp log_var."""
+    """Return KL(N(mu, S) || N(0, I)) = 1/2 (tr S + |mu|^2 - d - log det S), S = diag exp log_var."""
     return kl_by_dimension(mu, log_var).sum(dim=1)
 
 
 def kl_by_dimension(
     mu: Float[Tensor, "batch latent"], log_var: Float[Tensor, "batch latent"]
 ) -> Float[Tensor, "batch latent"]:
-    """KL(N(mu_j, s_j^2) || N(0, 1)) of each latent; what a diagonal q pays is their sum."""
+    """Return KL(N(mu_j, s_j^2) || N(0, 1)) for each latent; their sum is the KL of a diagonal q."""
     return 0.5 * (log_var.exp() + mu.square() - 1 - log_var)

@@ -1,8 +1,8 @@
-"""Gradients of an expectation over q(z|y) other than by differentiating its draws; what all of them share.
+"""The score function gradient of an expectation over q(z|y), and what every such estimator shares.
 
 The score function (log-derivative) estimator of grad_phi E_q l(z) is 1/K sum_k grad log q(z_k|y) (l(z_k) - b).
-It needs no derivative of l by z. Any b that does not depend on z_k leaves the mean unchanged, as
-E_q grad log q = 0, and a good one takes most of the variance away (Mnih and Gregor, 2014, section 2.3).
+It does not differentiate l with respect to z. Any b that does not depend on z_k leaves the mean unchanged, because
+E_q grad log q = 0; a good b removes most of the variance (Mnih and Gregor, 2014, section 2.3).
 """
 
 import torch
@@ -12,22 +12,22 @@ from torch import Tensor, nn
 from gen_models.workers import average_over_workers
 
 CONTROL_VARIATES = ("none", "leave_one_out", "running_mean")
-MOMENTUM = 0.1  # weight of the new value; before 10 steps are done, of equal weights
+MOMENTUM = 0.1  # weight of the new value; the first 10 values have equal weights
 
 
 def with_gradient_of(value: Float[Tensor, ""], surrogate: Float[Tensor, ""]) -> Float[Tensor, ""]:
-    """`value`, whose gradient is the surrogate's: what is watched for divergence is then the objective itself."""
+    """Return `value` with the surrogate's gradient, so that checks for divergence see the objective itself."""
     return value.detach() + (surrogate - surrogate.detach())
 
 
 def leave_one_out(values: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch samples"]:
-    """The mean of the other samples of the row: b for each sample (Mnih and Rezende, 2016, section 2.2)."""
+    """Return, for each sample, the mean of the row's other samples: its b (Mnih and Rezende, 2016, section 2.2)."""
     samples = values.shape[1]
     return (values.sum(dim=1, keepdim=True) - values) / (samples - 1)
 
 
 class RunningMean(nn.Module):
-    """A mean over past batches of all workers, one number for all rows; 0 before the first."""
+    """The mean over past batches of all workers, one number for all rows; 0 before the first batch."""
 
     mean: Tensor
     steps: Tensor
@@ -39,7 +39,7 @@ class RunningMean(nn.Module):
 
     @torch.no_grad()
     def add(self, values: Tensor) -> None:
-        """Take in a batch, after its gradient was formed with the mean of those before it."""
+        """Include a batch; to be called after its gradient was formed with the mean of the batches before it."""
         new = values.mean()
         average_over_workers([new])
         self.steps += 1

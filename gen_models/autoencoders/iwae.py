@@ -1,14 +1,16 @@
-"""The importance-weighted autoencoder (Burda, Grosse and Salakhutdinov, 2016): a VAE's parts under a tighter bound.
+"""The importance-weighted autoencoder (Burda, Grosse and Salakhutdinov, 2016): the networks of a VAE, trained on a
+tighter bound.
 
     L_K(y) = E log 1/K sum_k w_k,   w_k = p(y, z_k) / q(z_k|y),   z_k ~ q(.|y);   ELBO = L_1 <= L_K <= log p(y)
 
-The gradient of L_K by q's parameters loses signal as K grows, as 1/sqrt(K) (Rainforth et al., 2018). Differentiating
-log q by its parameters adds only noise of mean 0; taken through z once more it becomes the doubly reparameterised
-gradient (Tucker, Lawson, Gu and Maddison, 2019, equation 8), with wbar_k = w_k / sum_j w_j:
+The signal-to-noise ratio of L_K's gradient with respect to q's parameters falls as 1/sqrt(K) (Rainforth et al., 2018).
+The derivative of log q with respect to its parameters adds only noise of mean 0. Reparameterising that term once more
+gives the doubly reparameterised gradient (Tucker, Lawson, Gu and Maddison, 2019, equation 8), with
+wbar_k = w_k / sum_j w_j:
 
     grad_phi L_K = E sum_k wbar_k^2 (d log w_k / d z_k) (d z_k / d phi)
 
-in which log q is held fixed but for its z_k. p's gradient is E sum_k wbar_k grad_theta log p(y, z_k) in both.
+Here log q depends on phi through z_k only. The gradient for p is E sum_k wbar_k grad_theta log p(y, z_k) in both cases.
 """
 
 from collections.abc import Sequence
@@ -29,10 +31,12 @@ GRADIENTS = ("plain", "doubly_reparameterised")
 
 
 class IWAE(LatentVariableModel):
-    """latents = [r_1, ..., r_L], hidden = a list of widths for each: [50], [[200, 200]] is the paper's first model.
+    """An IWAE with latents = [r_1, ..., r_L] and, in `hidden`, a list of widths for each layer.
 
-    samples   K of the bound that is trained; `elbo` takes any
-    gradient  plain, doubly_reparameterised
+    latents = [50], hidden = [[200, 200]] is the paper's first model.
+
+    samples   K of the bound in training; `elbo` takes any K
+    gradient  plain or doubly_reparameterised
     channels, activation, likelihood, sigma, variance   see LatentVariableModel
     """
 
@@ -76,11 +80,11 @@ class IWAE(LatentVariableModel):
         return (Objective("iwae", self, self.loss),)
 
     def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """-L_K, in nats of the data as stored.
+        """Return -L_K, in nats of the data as stored, with these terms.
 
         nats               -L_K
-        elbo_nats          -ELBO, of the same draws
-        effective_samples  1 / sum_k wbar_k^2, of K: near 1, one draw does all the work
+        elbo_nats          -ELBO, from the same draws
+        effective_samples  1 / sum_k wbar_k^2, at most K; near 1, one draw carries nearly all the weight
         """
         y = self.data_scale(x, noise).flatten(1)
         draws = self.draws(y, noise, self.samples)
@@ -99,10 +103,10 @@ class IWAE(LatentVariableModel):
         return Loss(nats if surrogate is None else with_gradient_of(nats, surrogate), terms)
 
     def _doubly_reparameterised(self, y: Float[Tensor, "batch dim"], draws: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """log w, and a scalar whose gradient is that of -L_K for p's parameters and the estimator above for q's.
+        """Return log w, and a scalar whose gradient is that of -L_K for p's parameters and the estimator above for q's.
 
-        The z of all layers are one vector here: log w is differentiated at copies of them that know no parameter, each
-        layer by itself, and that gradient is carried to phi by the draws.
+        The latents of all layers are treated as one vector. log w is differentiated with respect to detached copies of
+        them, each layer by itself; that gradient is then carried to phi through the reparameterised draws.
         """
         latents, moments = self.infer(y, draws)
         copies = [z.detach().requires_grad_() for z in latents]

@@ -1,9 +1,9 @@
-"""What the models with Gaussian latents share: the bound, and all that is done with q(z|y), p(z) and p(y|z).
+"""The base class of models with Gaussian latents: the bound, and all uses of q(z|y), p(z) and p(y|z).
 
     p(y, z) = p(y|z_1) p(z_1|z_2) ... p(z_L),   q(z|y) = q(z_1|y) q(z_2|z_1) ...,   p(z_L) = N(0, I)
 
-All but p(y|z_1) are diagonal Gaussians whose moments are networks. L = 1, where the last sentence has one factor each,
-is the ordinary case; with L = 2 it is the deeper model of Burda, Grosse and Salakhutdinov (2016).
+All factors except p(y|z_1) are diagonal Gaussians whose moments are computed by networks. L = 1 is the ordinary VAE,
+with p(z_1) = N(0, I) and one factor q(z_1|y); L = 2 is the deeper model of Burda, Grosse and Salakhutdinov (2016).
 """
 
 import math
@@ -27,19 +27,20 @@ from gen_models.layers.mlp import ACTIVATIONS, mlp
 from gen_models.noise import Noise
 
 LIKELIHOODS = ("gaussian", "bernoulli")
-POINTS_AT_ONCE = 2**14  # rows times samples that are decoded together: limits memory, not the result
+POINTS_AT_ONCE = 2**14  # rows times samples decoded together: bounds memory and does not change the result
 
 Moments = tuple[Tensor, Tensor]  # (mu, log_var)
 
 
 class LatentVariableModel(nn.Module, ABC):
-    """Bound, Encoder, Decoder, Reconstructor and Sampler. A subclass says how it is trained: its `loss`.
+    """A model that is Bound, Encoder, Decoder, Reconstructor and Sampler. Subclasses define how it is trained, by
+    `loss`.
 
-    latents     r_1, ..., r_L
-    hidden      the widths between each layer and the one below; generation reverses them
-    channels    of convolutions next to the data
-    likelihood  gaussian; bernoulli, whose y are pixels drawn by their grey
-    sigma, variance  of the gaussian one: see GaussianLikelihood
+    latents          r_1, ..., r_L
+    hidden           the widths of the encoder network of each layer; the decoder networks have them reversed
+    channels         of the convolutions next to the data
+    likelihood       gaussian, or bernoulli for binary pixels, each drawn with its grey value as probability
+    sigma, variance  of the gaussian likelihood: see GaussianLikelihood
     """
 
     data_scale: DataScale | Binarisation
@@ -77,20 +78,23 @@ class LatentVariableModel(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """What training descends; the term "nats" is minus the bound that it climbs, of the data as stored."""
+        """Return the loss that training descends; its term "nats" is minus the bound, in nats of the data as stored."""
 
     @abstractmethod
     def objectives(self) -> tuple[Objective, ...]: ...
 
     def warm_start(self, x: Float[Tensor, "batch *event"], noise: Noise) -> None:
-        """Standardise continuous data; begin binary pixels at their log-odds."""
+        """Set the standardisation of continuous data; start the log-odds of binary pixels at those of the rows x."""
         self.data_scale.fit(x)
         mean = self.data_scale.centre(x.mean(dim=0, keepdim=True))
         self.likelihood.start(mean.flatten(), len(x))
 
     @property
     def sigma(self) -> Tensor | float:
-        """The standard deviation of y|z, in network units, as it now is; only where the likelihood is Gaussian."""
+        """Return the current standard deviation of y|z, in network units.
+
+        Raises AttributeError for a Bernoulli likelihood, which has none.
+        """
         if not isinstance(self.likelihood, GaussianLikelihood):
             raise AttributeError("a Bernoulli likelihood has no sigma")
         return self.likelihood.std()
@@ -98,49 +102,50 @@ class LatentVariableModel(nn.Module, ABC):
     # Capabilities
 
     def elbo(self, x: Float[Tensor, "batch *event"], noise: Noise, samples: int = 1) -> Float[Tensor, " batch"]:
-        """log 1/K sum_k w_k, w_k = p(y, z_k) / q(z_k|y), z_k ~ q (Burda, Grosse and Salakhutdinov, 2016).
+        """Return log 1/K sum_k w_k, w_k = p(y, z_k) / q(z_k|y), z_k ~ q (Burda, Grosse and Salakhutdinov, 2016).
 
-        At K = 1 it is the ELBO in expectation over the noise. The log-ratio is sampled there too, not the KL
-        in closed form: so one formula serves all K, and where q is the posterior every single draw is log p.
+        K = `samples`. At K = 1 its expectation over the noise is the ELBO. The log-ratio is sampled there too, instead
+        of the KL in closed form: one formula then serves all K, and where q is the posterior every single draw equals
+        log p.
         """
         y = self.data_scale(x, noise).flatten(1)
         log_weights = self.log_weights(y, self.draws(y, noise, samples))
         return importance_bound(log_weights) + self.data_scale.log_det()
 
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
-        """The mean of q(z_1|y)."""
+        """Return the mean of q(z_1|y)."""
         mu, _ = self.posterior(self.data_scale.centre(x).flatten(1))
         return mu
 
     def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]:
-        """The mean of p(x|z_1), as stored; between the levels, if the data are on levels."""
+        """Return the mean of p(x|z_1), as stored. For data on levels the values lie between the levels."""
         y = self.likelihood.mean(self.decoder(z))
         return self.data_scale.uncentre(y.unflatten(1, self.data_scale.event_shape))
 
     def reconstruct(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """The mean of p(x|z_1) at the mean of q(z_1|y), as stored."""
+        """Return the mean of p(x|z_1) at the mean of q(z_1|y), as stored."""
         return self.decode(self.encode(x))
 
     def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
-        """Draws of x ~ p(x|z), z ~ p(z): with the likelihood's noise, of which sigma says how much."""
+        """Draw z ~ p(z), then x ~ p(x|z), which includes the likelihood's noise (of size sigma if Gaussian)."""
         y = self.likelihood.draw(self.decoder(self.prior(n, noise)), noise)
         return self.data_scale.quantise(y.unflatten(1, self.data_scale.event_shape))
 
-    # The pieces of the bound. y is in network units, (batch, dim); latents are (batch, samples, latent) each
+    # The pieces of the bound. y has the shape (batch, dim) and network units; each z_l has (batch, samples, latent)
 
     def posterior(self, y: Float[Tensor, "batch dim"]) -> Moments:
-        """(mu, log_var) of q(z_1|y)."""
+        """Return (mu, log_var) of q(z_1|y)."""
         return mean_and_log_var(self.encoder(y))
 
     def draws(self, y: Float[Tensor, "batch dim"], noise: Noise, samples: int) -> list[Tensor]:
-        """The standard normal draws of each layer's z."""
+        """Return standard normal draws for the z of each layer."""
         return [
             noise.normal(_stream("posterior", layer), (len(y), samples, latent), like=y)
             for layer, latent in enumerate(self.latents)
         ]
 
     def infer(self, y: Float[Tensor, "batch dim"], draws: Sequence[Tensor]) -> tuple[list[Tensor], list[Moments]]:
-        """z_l = mu_l + exp(log_var_l / 2) epsilon_l from the bottom up, and the moments of q that made them."""
+        """Return z_l = mu_l + exp(log_var_l / 2) epsilon_l from the bottom layer up, and the moments of q for each."""
         mu, log_var = self.posterior(y)
         moments = [(mu[:, None], log_var[:, None])]
         latents = [reparameterised(moments[0], draws[0])]
@@ -150,7 +155,7 @@ class LatentVariableModel(nn.Module, ABC):
         return latents, moments
 
     def log_weights(self, y: Float[Tensor, "batch dim"], draws: Sequence[Tensor]) -> Float[Tensor, "batch samples"]:
-        """log w = log p(y, z) - log q(z|y) for each sample."""
+        """Return log w = log p(y, z) - log q(z|y) for each sample."""
         pieces = []
         for piece in zip(*(epsilon.split(at_once(len(y)), dim=1) for epsilon in draws), strict=True):
             latents, moments = self.infer(y, piece)
@@ -158,7 +163,7 @@ class LatentVariableModel(nn.Module, ABC):
         return torch.cat(pieces, dim=1)
 
     def log_joint(self, y: Float[Tensor, "batch dim"], latents: Sequence[Tensor]) -> Float[Tensor, "batch samples"]:
-        """log p(y|z_1) + log p(z_1|z_2) + ... + log p(z_L)."""
+        """Return log p(y|z_1) + log p(z_1|z_2) + ... + log p(z_L)."""
         log_p = self.log_likelihood(y, latents[0])
         for network, (below, above) in zip(self.upper_decoders, pairwise(latents), strict=True):
             log_p = log_p + gaussian_log_density(below, *mean_and_log_var(network(above)))
@@ -167,11 +172,11 @@ class LatentVariableModel(nn.Module, ABC):
     def log_likelihood(
         self, y: Float[Tensor, "batch dim"], z: Float[Tensor, "batch samples latent"]
     ) -> Float[Tensor, "batch samples"]:
-        """log p(y|z_1)."""
+        """Return log p(y|z_1)."""
         return self.likelihood.log_prob(y[:, None], by_vectors(self.decoder, z))
 
     def prior(self, n: int, noise: Noise) -> Float[Tensor, "batch latent"]:
-        """z_1 of z ~ p(z), from the top down."""
+        """Draw z ~ p(z) from the top layer down and return its z_1."""
         top = len(self.latents) - 1
         like = self.data_scale.scale
         z = noise.normal(_stream("prior", top), (n, self.latents[top]), like=like)
@@ -182,29 +187,32 @@ class LatentVariableModel(nn.Module, ABC):
 
 
 def importance_bound(log_weights: Float[Tensor, "batch samples"]) -> Float[Tensor, " batch"]:
-    """log 1/K sum_k w_k."""
+    """Return log 1/K sum_k w_k."""
     return torch.logsumexp(log_weights, dim=1) - math.log(log_weights.shape[1])
 
 
 def log_q(latents: Sequence[Tensor], moments: Sequence[Moments]) -> Float[Tensor, "batch samples"]:
-    """log q(z_1|y) + log q(z_2|z_1) + ..."""
+    """Return log q(z_1|y) + log q(z_2|z_1) + ..."""
     layers = [gaussian_log_density(z, mu, log_var) for z, (mu, log_var) in zip(latents, moments, strict=True)]
     return torch.stack(layers).sum(dim=0)
 
 
 def reparameterised(moments: Moments, epsilon: Tensor) -> Tensor:
-    """mu + exp(log_var / 2) epsilon (Kingma and Welling, 2014)."""
+    """Return mu + exp(log_var / 2) epsilon (Kingma and Welling, 2014)."""
     mu, log_var = moments
     return mu + (0.5 * log_var).exp() * epsilon
 
 
 def at_once(rows: int) -> int:
-    """Samples of each row that go together. Where gradients are kept, splitting would save nothing."""
+    """Return how many samples of each row to process together.
+
+    With gradients enabled this is unlimited: the graph of every piece is kept, so splitting would save no memory.
+    """
     return 2**31 if torch.is_grad_enabled() else max(1, POINTS_AT_ONCE // max(1, rows))
 
 
 def require_layers(latents: Sequence[int], hidden: Sequence[Sequence[int]]) -> None:
-    """Raise ConfigError unless there is a list of widths for each layer of latents."""
+    """Raise ConfigError unless `hidden` has a list of widths for each layer of latents."""
     for i, latent in enumerate(latents):
         require_whole(f"latents[{i}]", latent)
     if not latents or len(hidden) != len(latents):

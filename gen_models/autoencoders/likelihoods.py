@@ -1,9 +1,9 @@
-"""p(y|z) as a function of what the decoder says, f(z): Gaussian for numbers, Bernoulli for binary pixels.
+"""The likelihood p(y|z) as a function of the decoder's output f(z): Gaussian for numbers, Bernoulli for binary pixels.
 
     gaussian   y|z ~ N(f, sigma^2 I): log p = -|y - f|^2/(2 sigma^2) - n/2 log(2 pi sigma^2)
-    bernoulli  y|z ~ Bernoulli(sigmoid(f)): log p = sum_i y_i f_i - softplus(f_i), f moved by the log-odds of the data
+    bernoulli  y|z ~ Bernoulli(sigmoid(f)): log p = sum_i y_i f_i - softplus(f_i), f shifted by the data's log-odds
 
-Sums run over dimensions and every constant stays: what is left out changes what beta means.
+Sums run over dimensions and every constant is kept: dropping one would change what beta means.
 """
 
 import math
@@ -21,36 +21,39 @@ from gen_models.noise import Noise
 from gen_models.workers import sum_over_workers
 
 VARIANCES = ("fixed", "learned", "optimal")
-MIN_SIGMA = 1e-3  # a quarter of one of 256 levels; without a floor a latent code that fits exactly has no maximum
+MIN_SIGMA = 1e-3  # a quarter of one of 256 levels; without a floor the likelihood of an exact fit is unbounded
 MOMENTUM = 0.1  # weight of the new value in the running variance, as in batch norm
-PSEUDO_ROWS = 1.0  # rows of half ink that a mean counts besides: a pixel that never has any keeps finite log-odds
+PSEUDO_ROWS = 1.0  # rows of value 1/2 added to the mean: a pixel that is 0 in all rows keeps finite log-odds
 
 
 class Likelihood(nn.Module, ABC):
+    """The interface of a likelihood p(y|f), where f is the decoder's output."""
+
     @abstractmethod
     def log_prob(self, y: Float[Tensor, "*#batch dim"], f: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch"]:
-        """log p(y|f) in nats."""
+        """Return log p(y|f) in nats."""
 
     @abstractmethod
     def mean(self, f: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
-        """E y."""
+        """Return E y."""
 
     @abstractmethod
     def draw(self, f: Float[Tensor, "batch dim"], noise: Noise) -> Float[Tensor, "batch dim"]:
-        """A draw of y, by the stream "likelihood"."""
+        """Draw y, from the stream "likelihood"."""
 
     def start(self, mean: Float[Tensor, " dim"], rows: int) -> None:
-        """Begin at the mean of so many rows of y."""
+        """Set the start from the mean of `rows` rows of y; by default do nothing."""
 
 
 class GaussianLikelihood(Likelihood):
-    """sigma in network units, by `variance`:
+    """A Gaussian whose sigma, in network units, is set by `variance`:
 
     fixed    sigma
-    learned  a parameter that starts at sigma; log sigma^2 bends softly above a floor of MIN_SIGMA
-    optimal  in training the mean squared error per dimension of the batch of all workers, the maximiser at this f
-             (Rybkin, Daniilidis and Levine, 2021); in evaluation its running mean, which starts at sigma^2. At the
-             maximiser the derivative by sigma^2 is 0, so it is held fixed in the gradient
+    learned  a parameter that starts at sigma; a softplus keeps log sigma^2 above a floor of MIN_SIGMA
+    optimal  in training, the mean squared error per dimension over the batch of all workers, which maximises the
+             likelihood at this f (Rybkin, Daniilidis and Levine, 2021); in evaluation, its running mean, which starts
+             at sigma^2. At the maximiser the derivative with respect to sigma^2 is 0, so the gradient treats it as
+             constant
     """
 
     def __init__(self, sigma: float, variance: str):
@@ -68,14 +71,14 @@ class GaussianLikelihood(Likelihood):
             self.running = nn.Buffer(torch.tensor(float(sigma**2)))
 
     def log_var(self) -> Tensor | float:
-        """log sigma^2; of the optimal one, its running mean."""
+        """Return log sigma^2; with variance = optimal, that of the running mean."""
         if self.variance == "learned":
             floor = 2 * math.log(MIN_SIGMA)
             return floor + softplus(self.raw - floor)
         return self.running.log() if self.variance == "optimal" else 2 * math.log(self.sigma)
 
     def std(self) -> Tensor | float:
-        """exp(log_var / 2); of the fixed one, sigma itself."""
+        """Return exp(log_var / 2); with variance = fixed, sigma itself."""
         log_var = self.log_var()
         return (0.5 * log_var).exp() if isinstance(log_var, Tensor) else self.sigma
 
@@ -100,7 +103,10 @@ class GaussianLikelihood(Likelihood):
 
 
 class BernoulliLikelihood(Likelihood):
-    """n pixels of y in {0, 1}; f(z) are log-odds beside those of the data, so that training starts at their mean."""
+    """A likelihood of n pixels y in {0, 1}.
+
+    f(z) is added to the log-odds of the data, so training starts at the data's mean.
+    """
 
     log_odds: Tensor
 

@@ -1,9 +1,10 @@
-"""The gated PixelCNN (van den Oord et al., 2016): a density of grids of codes, one position after the other.
+"""The gated PixelCNN (van den Oord et al., 2016): an autoregressive density of grids of codes.
 
     log p(k) = sum_ij log p(k_ij | k_i'j' before ij, context), a categorical each, in raster order
 
-Every sum over all grids is 1 by construction. Likelihoods of all positions come from one pass; sampling takes a pass
-of the vertical stack for each row and one of the horizontal stack, on that row alone, for each position.
+The probabilities of all grids sum to 1 by construction. One pass computes the likelihoods of all positions. Sampling
+needs, for each row, one pass of the vertical stack and, for each position of the row, one pass of the horizontal stack
+on that row alone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,11 @@ from gen_models.noise import Noise
 
 
 class PixelCNN(nn.Module):
-    """Grids of `codes` symbols; context: the channels of what the grid is conditioned on, a grid of the same size."""
+    """A density of grids of `codes` symbols.
+
+    reach    how far each layer's kernel reaches, see GatedLayer
+    context  channels of the grid of the same size that the density is conditioned on; 0: none
+    """
 
     def __init__(self, codes: int, *, channels: int, layers: int, reach: int = 1, context: int = 0):
         super().__init__()
@@ -34,17 +39,18 @@ class PixelCNN(nn.Module):
     def log_prob(
         self, codes: Int[Tensor, "batch h w"], context: Float[Tensor, "batch seen h w"] | None = None
     ) -> Float[Tensor, " batch"]:
-        """log p(codes | context) in nats."""
+        """Return log p(codes | context) in nats."""
         logits = self.logits(self.embed(codes), context)
         return -F.cross_entropy(logits, codes, reduction="none").flatten(1).sum(dim=1)
 
     def embed(self, codes: Int[Tensor, "batch h w"]) -> Float[Tensor, "batch channels h w"]:
+        """Return the embedding of each code."""
         return self.embedding(codes).movedim(-1, 1)
 
     def logits(
         self, embedded: Float[Tensor, "batch channels h w"], context: Float[Tensor, "batch seen h w"] | None = None
     ) -> Float[Tensor, "batch codes h w"]:
-        """Of each position's code, from the embedded codes before it; the last axes are the grid's."""
+        """Return the logits of each position's code, computed from the embedded codes before it."""
         return self._right(embedded, self._down(embedded, context))
 
     @torch.no_grad()
@@ -55,7 +61,7 @@ class PixelCNN(nn.Module):
         stream: str,
         context: Float[Tensor, "batch seen h w"] | None = None,
     ) -> Int[Tensor, "batch h w"]:
-        """Codes of the given shape (n, h, w), each drawn from its categorical by the Gumbel-max trick."""
+        """Draw codes of the given shape (n, h, w), each from its categorical, by the Gumbel-max trick."""
         codes = torch.zeros(tuple(shape), dtype=torch.long, device=self.embedding.weight.device)
         tiny = torch.finfo(self.embedding.weight.dtype).tiny
         for i in range(codes.shape[1]):
@@ -67,14 +73,14 @@ class PixelCNN(nn.Module):
         return codes
 
     def told(self, codes: Int[Tensor, "batch h w"], row: int, context: Tensor | None) -> list[Tensor]:
-        """What the vertical stack says to each layer about a row; only the rows above it are read."""
+        """Return what the vertical stack passes to each layer for one row; it reads only the rows above it."""
         above = None if context is None else context[:, :, : row + 1]
         return [told[:, :, row:] for told in self._down(self.embed(codes[:, : row + 1]), above)]
 
     def row_logits(
         self, codes: Int[Tensor, "batch h w"], row: int, told: list[Tensor]
     ) -> Float[Tensor, "batch codes w"]:
-        """The logits along a row; those of column j read columns before j only."""
+        """Return the logits along a row; those of column j depend on columns before j only."""
         return self._right(self.embed(codes[:, row : row + 1]), told)[:, :, 0]
 
     def _gated(self) -> Iterator[GatedLayer]:

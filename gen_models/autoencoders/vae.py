@@ -1,13 +1,14 @@
-"""The variational autoencoder (Kingma and Welling, 2014), every constant kept.
+"""The variational autoencoder (Kingma and Welling, 2014), with every constant of its bound kept.
 
     z ~ N(0, I_r),  y|z ~ N(f(z), sigma^2 I_n) or Bernoulli(sigmoid f(z)),  q(z|y) = N(mu(y), diag exp log_var(y))
     log p(y) >= ELBO(y) = E_q log p(y|z) - KL(q(z|y) || p(z))
 
-Sums run over dimensions, means over the batch. sigma is a parameter: at 1 on data in [0, 1] the KL wins
-and the posterior collapses. beta (Higgins et al., 2017) weighs the KL in training only, and is one knob
-with sigma: beta-ELBO(beta, sigma) = beta ELBO(1, sigma sqrt(beta)) + constant.
+Sums run over dimensions, means over the batch. sigma is a parameter: at sigma = 1 on data in [0, 1] the KL term
+dominates and the posterior collapses. beta (Higgins et al., 2017) weighs the KL in training only. It has the same
+effect as a change of sigma: beta-ELBO(beta, sigma) = beta ELBO(1, sigma sqrt(beta)) + constant.
 
-Its gradient by the encoder is that of the draws z = mu + exp(log_var/2) epsilon, or the score function's.
+The encoder's gradient is either that of the reparameterised draws z = mu + exp(log_var/2) epsilon, or the score
+function estimator.
 """
 
 from collections.abc import Sequence
@@ -29,12 +30,13 @@ GRADIENTS = ("reparameterised", "score_function")
 
 
 class VAE(LatentVariableModel):
-    """latent = r; hidden = the encoder's widths, which the decoder reverses; sigma in network units.
+    """A VAE with latent = r. The encoder has the widths `hidden`, the decoder has them reversed; sigma is in network
+    units.
 
     channels, activation, likelihood, variance   see LatentVariableModel
     samples          draws of z for each row and step
-    gradient         reparameterised, score_function
-    control_variate  of the score function: none, leave_one_out (samples >= 2), running_mean
+    gradient         reparameterised or score_function
+    control_variate  for the score function: none, leave_one_out (needs samples >= 2) or running_mean
     """
 
     def __init__(
@@ -84,9 +86,9 @@ class VAE(LatentVariableModel):
         return (Objective("vae", self, self.loss),)
 
     def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """distortion + beta rate, in nats of the data as stored, with `samples` draws of z and the KL in closed form.
+        """Return distortion + beta rate, in nats of the data as stored: `samples` draws of z, the KL in closed form.
 
-        nats            -ELBO: the bound at beta = 1, whatever beta is trained with
+        nats            -ELBO: the bound at beta = 1, whatever beta is used in training
         rate_nats       KL(q(z|y) || p(z))
         distortion_mse  |y - E(y|z)|^2 / n, in network units
         """
@@ -107,7 +109,7 @@ class VAE(LatentVariableModel):
     def _decoded(
         self, y: Float[Tensor, "batch dim"], z: Float[Tensor, "batch samples latent"]
     ) -> tuple[Tensor, Tensor]:
-        """log p(y|z) for each sample, and the mean squared error of E(y|z) over all."""
+        """Return log p(y|z) for each sample, and the mean squared error of E(y|z) over all samples."""
         log_likelihoods, errors = [], []
         for piece in z.split(at_once(len(y)), dim=1):
             f = by_vectors(self.decoder, piece)
@@ -116,9 +118,10 @@ class VAE(LatentVariableModel):
         return torch.cat(log_likelihoods, dim=1), torch.stack(errors).sum() / z.shape[1]
 
     def _score_surrogate(self, z: Tensor, mu: Tensor, log_var: Tensor, log_likelihood: Tensor) -> Float[Tensor, ""]:
-        """Its gradient: -1/K sum_k [grad_theta log p(y|z_k) + grad_phi log q(z_k|y) (l_k - b)], a mean over the batch.
+        """Return a scalar whose gradient is -1/K sum_k [grad_theta log p(y|z_k) + grad_phi log q(z_k|y) (l_k - b)],
+        batch mean.
 
-        l = log p(y|z) + beta (log p(z) - log q(z|y)), the chapter's log-ratio where beta is 1.
+        l = log p(y|z) + beta (log p(z) - log q(z|y)), which at beta = 1 is the chapter's log-ratio.
         """
         log_q = gaussian_log_density(z, mu[:, None], log_var[:, None])
         values = (log_likelihood + self.beta * (gaussian_log_density(z, 0.0, 0.0) - log_q)).detach()

@@ -4,13 +4,13 @@
     L = |u - u'|^2 + |sg(z) - e|^2 + beta |z - sg(e)|^2        equation 3, each a mean over its numbers
     log p(k) by a gated PixelCNN
 
-u is the image at variance 1, so that the weights of the three terms do not depend on the data's unit. With moving
-averages the middle term trains nothing and is left out (section 3.2 and appendix A.1).
+u is the image scaled to variance 1, so that the weights of the three terms do not depend on the data's unit. If the
+codes are moving averages, the middle term trains nothing and is left out (section 3.2 and appendix A.1).
 
-Two objectives of one game: "vq_vae" moves encoder, codes and decoder, "prior" moves the PixelCNN on codes that carry
-no gradient. The paper trains the prior afterwards; here it follows along, so that one engine, one checkpoint and one
-resume serve, and `sample` is there at every report. Neither loss moves the other's parameters: once the codes stand
-still, the prior's training is the paper's.
+Training has two objectives: "vq_vae" moves encoder, codes and decoder; "prior" moves the PixelCNN, on codes that carry
+no gradient. The paper trains the prior after the autoencoder. Here both train together, so that one engine, one
+checkpoint and one resume are enough, and `sample` works at every report. Neither loss moves the other's parameters:
+once the codes no longer change, the prior's training is the paper's.
 """
 
 from collections.abc import Sequence
@@ -27,15 +27,17 @@ from gen_models.layers.quantiser import Quantiser
 from gen_models.layers.unit_images import UnitImages
 from gen_models.noise import Noise
 
-START_ROWS = 2048  # that the encoder and its codes start from: more change neither
+START_ROWS = 2048  # rows used to start the encoder and its codes; more rows change neither
 
 
 class VQVAE(nn.Module):
-    """codes = K of `dim` numbers, on a grid 2^scales times coarser than the image; a row costs h w log2 K bits at most.
+    """A codebook of K = `codes` vectors of `dim` numbers, on a grid 2^scales times coarser than the image.
+
+    A row costs at most h w log2 K bits.
 
     channels, blocks               of encoder and decoder
-    beta                           weight of the commitment
-    decay                          of the moving averages that the codes are; null: codes follow a gradient
+    beta                           weight of the commitment loss
+    decay                          of the moving averages that update the codes; null: codes are trained by gradient
     prior_channels, prior_layers   of the PixelCNN
     """
 
@@ -75,17 +77,17 @@ class VQVAE(nn.Module):
         )
 
     def warm_start(self, x: Float[Tensor, "batch *event"], noise: Noise) -> None:
-        """Take the images' mean and variance; the encoder starts at variance 1, the codes by k-means on its outputs."""
+        """Set the images' mean and variance, then start the encoder at output variance 1 and the codes by k-means."""
         self.images.fit(x)
         z = start_at_unit_variance(self.encoder, self.images.centre(x[:START_ROWS]))
         self.quantiser.start(z, noise)
 
     def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """|u - u'|^2 + [codes by gradient] |sg(z) - e|^2 + beta |z - sg(e)|^2.
+        """Return |u - u'|^2 + [if codes are trained by gradient] |sg(z) - e|^2 + beta |z - sg(e)|^2, with these terms.
 
-        distortion   |u - u'|^2 / n: the part of the variance that is lost
+        distortion   |u - u'|^2 / n: the share of the variance that is lost
         commitment   |z - e|^2 / d
-        perplexity   of the codebook's use in training, of K
+        perplexity   of the codebook's use in training; at most K
         """
         u = self.images.centre(x)
         found = self.quantiser(self.encoder(u), noise)
@@ -97,39 +99,39 @@ class VQVAE(nn.Module):
         return Loss(value, terms)
 
     def prior_loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """-log p(k(x)), nats a row: the bits that the codes cost under the prior, times ln 2."""
+        """Return the mean of -log p(k(x)) in nats a row: ln 2 times the bits that the codes cost under the prior."""
         with torch.no_grad():
             (codes,) = self.codes(x)
         nats = -self.prior.log_prob(codes).mean()
         return Loss(nats, {"nats": nats})
 
     def codes(self, x: Float[Tensor, "batch *event"]) -> tuple[Int[Tensor, "batch h w"]]:
-        """(k(x),): one grid of indices for each row."""
+        """Return (k(x),): one grid of code indices for each row."""
         return (self.quantiser.indices(self.encoder(self.images.centre(x))),)
 
     def decode_codes(self, codes: tuple[Int[Tensor, "batch h w"]]) -> Float[Tensor, "batch *event"]:
-        """D(codebook[k]) as stored; between the levels, if the data are on levels."""
+        """Return D(codebook[k]) as stored. For data on levels the values lie between the levels."""
         (indices,) = codes
         return self.images.uncentre(self.decoder(self.quantiser.lookup(indices)))
 
     def prior_of(self, level: int, above: tuple[Tensor, ...]) -> tuple[PixelCNN, Tensor | None]:
-        """The density of the one grid, and what it is conditioned on: nothing."""
+        """Return (the density of the only grid, its context); the context is None, as the grid has no condition."""
         return self.prior, None
 
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
-        """The chosen codes of all positions, flat: d h w numbers of a finite set."""
+        """Return the chosen code vectors of all positions, flattened to d h w numbers."""
         (indices,) = self.codes(x)
         return self.quantiser.lookup(indices).flatten(1)
 
     def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]:
-        """D(z) as stored; z is decoded as it is, on the codes or between them."""
+        """Return D(z) as stored. z is not rounded to the codes: it may lie between them."""
         return self.images.uncentre(self.decoder(z.unflatten(1, (self.dim, *self.grid))))
 
     def reconstruct(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """D(e_k(x)), as stored."""
+        """Return D(codebook[k(x)]), as stored."""
         return self.decode_codes(self.codes(x))
 
     def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
-        """D(codebook[k]), k ~ prior, as stored."""
+        """Draw k from the prior and return D(codebook[k]), as stored."""
         codes = self.prior.sample((n, *self.grid), noise, "prior")
         return self.images.quantise(self.decoder(self.quantiser.lookup(codes)))

@@ -1,17 +1,19 @@
-"""The VQ-VAE of two levels (Razavi, van den Oord and Vinyals, 2019, section 3 and algorithm 1).
+"""The VQ-VAE with two levels (Razavi, van den Oord and Vinyals, 2019, section 3 and algorithm 1).
 
     h = E_b(u);  e_t = codes of E_t(h);  e_b = codes of Q_b(h, D_t(e_t));  u' = D(e_b, up(e_t))
     L = |u - u'|^2 + beta (|z_t - sg(e_t)|^2 + |z_b - sg(e_b)|^2) [+ the codebook losses, if codes follow a gradient]
     log p(k_t, k_b) = log p(k_t) + log p(k_b | k_t), two gated PixelCNNs
 
-The top says what the picture is, the bottom its detail. A level whose perplexity falls to 1 has collapsed, and its
-prior's loss of 0 is no success: both are reported by level. A top can be in use and say nothing: where the bottom's
-grid is fine enough to draw the picture alone, no gradient asks for more, and the top's codes come to tell positions
-from each other, not pictures. So a share of the training rows, `bottom_dropout`, is drawn from the top alone, its
-bottom's vectors being 0 (as the later codebooks of Zeghidour et al., 2021, section III.C).
+The top level encodes what the picture is, the bottom level its detail. A level whose perplexity falls to 1 has
+collapsed, and a prior loss of 0 on it is no success: both numbers are reported for each level.
 
-The game is that of `vq_vae`: coder, then priors on codes without gradient. The paper's top prior has attention as well;
-the bottom is conditioned through a decoder of top codes.
+A top level can also be in use and carry no information. Where the bottom's grid is fine enough to draw the picture
+alone, no gradient asks for more, and the top's codes come to tell positions apart instead of pictures. Therefore a
+share of the training rows, `bottom_dropout`, is decoded from the top alone, with the bottom's vectors set to 0 (as for
+the later codebooks of Zeghidour et al., 2021, section III.C).
+
+The objectives are those of `vq_vae`: the coder first, then the priors, on codes without gradient. The paper's top
+prior also has attention, which is left out here; the bottom prior is conditioned through a decoder of the top codes.
 """
 
 from collections.abc import Sequence
@@ -29,18 +31,20 @@ from gen_models.layers.quantiser import Quantised, Quantiser
 from gen_models.layers.unit_images import UnitImages
 from gen_models.noise import Noise
 
-START_ROWS = 2048  # that the encoders and their codes start from
+START_ROWS = 2048  # rows used to start the encoders and their codes
 
 Codes = tuple[Int[Tensor, "batch top_h top_w"], Int[Tensor, "batch h w"]]
 
 
 class VQVAE2(nn.Module):
-    """K = `codes` of `dim` numbers a level; the bottom's grid is 2^scales coarser than the image, the top's twice that.
+    """A codebook of K = `codes` vectors of `dim` numbers on each of two levels.
+
+    The bottom's grid is 2^scales times coarser than the image, the top's 2^(scales + 1) times.
 
     channels, blocks               of encoders and decoders
-    beta                           weight of the commitment
-    decay                          of the moving averages that the codes are; null: codes follow a gradient
-    bottom_dropout                 share of training rows that are drawn from the top alone; the paper's is 0
+    beta                           weight of the commitment loss
+    decay                          of the moving averages that update the codes; null: codes are trained by gradient
+    bottom_dropout                 share of training rows that are decoded from the top alone; 0 in the paper
     prior_channels, prior_layers   of each PixelCNN
     """
 
@@ -104,12 +108,12 @@ class VQVAE2(nn.Module):
         )
 
     def update(self) -> None:
-        """Both codebooks, after the parameters moved."""
+        """Update both codebooks; called after the parameters moved."""
         self.top_quantiser.update()
         self.bottom_quantiser.update()
 
     def warm_start(self, x: Float[Tensor, "batch *event"], noise: Noise) -> None:
-        """Take the images' mean and variance; level by level, encoders start at variance 1 and codes by k-means."""
+        """Set the images' mean and variance, then start each level: encoder at output variance 1, codes by k-means."""
         self.images.fit(x)
         h = self.encoder(self.images.centre(x[:START_ROWS]))
         z = start_at_unit_variance(self.top_encoder, h)
@@ -118,11 +122,12 @@ class VQVAE2(nn.Module):
         self.bottom_quantiser.start(start_at_unit_variance(self.bottom_encoder, torch.cat([h, told], dim=1)), noise)
 
     def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """|u - u'|^2 + sum over levels of beta |z - sg(e)|^2 [+ |sg(z) - e|^2].
+        """Return |u - u'|^2 + sum over levels of beta |z - sg(e)|^2 [+ |sg(z) - e|^2], with these terms.
 
-        distortion          |u - u'|^2 / n: the part of the variance that is lost, rows without their bottom among them
+        distortion          |u - u'|^2 / n: the share of the variance that is lost, over all rows, also those without
+                            bottom
         commitment_LEVEL    |z - e|^2 / d
-        perplexity_LEVEL    of the codebook's use in training, of K
+        perplexity_LEVEL    of the codebook's use in training; at most K
         """
         u = self.images.centre(x)
         h = self.encoder(u)
@@ -143,7 +148,7 @@ class VQVAE2(nn.Module):
         return Loss(value, terms)
 
     def prior_loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """-log p(k_t) - log p(k_b | k_t), nats a row, and each alone."""
+        """Return the mean of -log p(k_t) - log p(k_b | k_t) in nats a row; the terms report the sum and each part."""
         with torch.no_grad():
             top, bottom = self.codes(x)
         nats_top = -self.prior.log_prob(top).mean()
@@ -152,39 +157,39 @@ class VQVAE2(nn.Module):
         return Loss(value, {"nats": value, "nats_top": nats_top, "nats_bottom": nats_bottom})
 
     def codes(self, x: Float[Tensor, "batch *event"]) -> Codes:
-        """(k_t(x), k_b(x)): two grids of indices for each row."""
+        """Return (k_t(x), k_b(x)): two grids of code indices for each row."""
         h = self.encoder(self.images.centre(x))
         top = self.top_quantiser.indices(self.top_encoder(h))
         return top, self.bottom_quantiser.indices(self._bottom(h, self.top_quantiser.lookup(top)))
 
     def decode_codes(self, codes: Codes) -> Float[Tensor, "batch *event"]:
-        """D(e_b, up(e_t)) as stored; between the levels, if the data are on levels."""
+        """Return D(e_b, up(e_t)) as stored. For data on levels the values lie between the levels."""
         return self.images.uncentre(self._decode(*self._lookup(codes)))
 
     def prior_of(self, level: int, above: tuple[Tensor, ...]) -> tuple[PixelCNN, Tensor | None]:
-        """The density of the top's grid, or of the bottom's with what it sees of the top's codes."""
+        """Return (density, context) of the top's grid at level 0, else of the bottom's grid given the top's codes."""
         if level == 0:
             return self.prior, None
         return self.bottom_prior.density, self.bottom_prior.context(above[0])
 
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
-        """The chosen codes of all positions, the top's first, flat: numbers of a finite set."""
+        """Return the chosen code vectors of all positions, flattened, the top's first."""
         top, bottom = self._lookup(self.codes(x))
         return torch.cat([top.flatten(1), bottom.flatten(1)], dim=1)
 
     def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]:
-        """D(z) as stored; z is decoded as it is, on the codes or between them."""
+        """Return D(z) as stored. z is not rounded to the codes: it may lie between them."""
         (h, w), (height, width) = self.top_grid, self.grid
         top, bottom = z.split([self.dim * h * w, self.dim * height * width], dim=1)
         e_top, e_bottom = top.unflatten(1, (self.dim, h, w)), bottom.unflatten(1, (self.dim, height, width))
         return self.images.uncentre(self._decode(e_top, e_bottom))
 
     def reconstruct(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """D of the codes of x, as stored."""
+        """Return the decoded codes of x, as stored."""
         return self.decode_codes(self.codes(x))
 
     def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
-        """D of codes k_t ~ p(k_t), k_b ~ p(k_b | k_t), as stored."""
+        """Draw k_t ~ p(k_t) and k_b ~ p(k_b | k_t), and return the decoded codes, as stored."""
         top = self.prior.sample((n, *self.top_grid), noise, "prior/top")
         bottom = self.bottom_prior.sample((n, *self.grid), noise, "prior/bottom", top)
         return self.images.quantise(self._decode(*self._lookup((top, bottom))))
@@ -205,7 +210,7 @@ class VQVAE2(nn.Module):
 
 
 class ConditionalPixelCNN(nn.Module):
-    """p(grid | a grid of codes half as fine): the condition's codes, decoded to features that every position sees."""
+    """A density p(grid | a grid of codes half as fine), which sees features decoded from the condition's codes."""
 
     def __init__(self, codes: int, *, channels: int, layers: int):
         super().__init__()
@@ -216,13 +221,15 @@ class ConditionalPixelCNN(nn.Module):
     def log_prob(
         self, codes: Int[Tensor, "batch h w"], given: Int[Tensor, "batch top_h top_w"]
     ) -> Float[Tensor, " batch"]:
-        """log p(codes | given) in nats."""
+        """Return log p(codes | given) in nats."""
         return self.density.log_prob(codes, self.context(given))
 
     def sample(
         self, shape: Sequence[int], noise: Noise, stream: str, given: Int[Tensor, "batch top_h top_w"]
     ) -> Int[Tensor, "batch h w"]:
+        """Draw grids of the given shape (n, h, w), conditioned on `given`."""
         return self.density.sample(shape, noise, stream, self.context(given))
 
     def context(self, given: Int[Tensor, "batch top_h top_w"]) -> Float[Tensor, "batch seen h w"]:
+        """Return the features of `given`, at twice its resolution."""
         return self.condition(self.embedding(given).movedim(-1, 1))
