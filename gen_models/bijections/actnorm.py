@@ -1,8 +1,8 @@
-"""ActNorm: a scale and a bias for each channel, started by the data (Kingma and Dhariwal, 2018, section 3.1).
+"""ActNorm: a scale and a bias for each channel, initialised from data (Kingma and Dhariwal, 2018, section 3.1).
 
-y = exp(log_scale) (x + bias), log |det| = H W sum log_scale. At the start b = -mean and log_scale = -log std of the
-first rows that it sees, so that each channel of y has mean 0 and variance 1. From then on both are parameters like
-any others: training and evaluation compute the same map.
+y = exp(log_scale) (x + bias), log |det| = H W sum log_scale. The start sets bias = -mean and log_scale = -log std of
+the first rows, so that each channel of y has mean 0 and variance 1. After that both are ordinary parameters, so
+training and evaluation compute the same map.
 """
 
 import torch
@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from gen_models.bijections.bijection import Bijection
 from gen_models.layers.batch_norm import along, batch_statistics
 
-MIN_STD = 1e-3  # of a channel that hardly varies in the rows of the start: its scale is 1000, not infinite
+MIN_STD = 1e-3  # floor for a channel that hardly varies in the first rows: its scale becomes 1000, not infinite
 
 
 class ActNorm(Bijection):
-    """Axis 1 of (batch, channels, *positions); vectors have no positions.
+    """The map acts on axis 1 of (batch, channels, *positions); vectors have no positions.
 
-    `initialised` is a buffer, so a restored flow knows that its start is behind it. Only `start` sets it.
+    `initialised` is a buffer, so a restored flow knows that it has been started. Only `start` sets it.
     """
 
     initialised: Tensor
@@ -38,7 +38,7 @@ class ActNorm(Bijection):
 
     @torch.no_grad()
     def start(self, x):
-        """Mean 0 and variance 1 over these rows, those of all workers; a second start changes nothing."""
+        """Set mean 0 and variance 1 over these rows of all workers, and return y; a second start changes nothing."""
         if not self.initialised:
             mean, variance = batch_statistics(x)
             self.bias.copy_(-mean)
@@ -47,5 +47,5 @@ class ActNorm(Bijection):
         return self(x)[0]
 
     def _log_det(self, x: Tensor) -> Tensor:
-        """H W sum log_scale, for each row."""
+        """Return H W sum log_scale for each row."""
         return (x.shape[2:].numel() * self.log_scale.sum()).expand(len(x))

@@ -1,6 +1,6 @@
 """The additive coupling of NICE (Dinh, Krueger and Bengio, 2015, equations 4-6).
 
-z_A = x_A,  z_B = x_B + m(x_A): volume is preserved, log |det| = 0.
+z_A = x_A,  z_B = x_B + m(x_A). It preserves volume: log |det| = 0.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from gen_models.bijections.partition import Partition
 
 
 class AdditiveCoupling(Coupling):
-    """A coupling of vectors (batch, D) that starts as the identity; m is a network of rectified units, as theirs."""
+    """A coupling of vectors (batch, D) that starts as the identity; m is a network of ReLUs, as in the paper."""
 
     def __init__(self, partition: Partition, hidden: Sequence[int]):
         super().__init__(partition, hidden, activation=nn.ReLU)

@@ -1,10 +1,10 @@
-"""The affine bijection f(x) = A^-1 (x - b), with a determinant that costs nothing.
+"""The affine bijection f(x) = A^-1 (x - b), parameterised so that its determinant costs nothing.
 
     A^-1 = diag(exp(-s)) (I + N) (I + U),    log |det df/dx| = -sum s,
 
-N strictly lower and U strictly upper triangular: an LU factorisation with the pivots taken out, as in Glow (Kingma and
-Dhariwal, 2018, equation 10). So training solves nothing; the inverse solves two triangular systems. Every Gaussian has
-such a factor already with U = 0, when exp(s_i) is the standard deviation of x_i given the coordinates before it.
+N is strictly lower and U strictly upper triangular. This is an LU factorisation without pivots, as in Glow (Kingma and
+Dhariwal, 2018, equation 10). Training solves no linear systems; the inverse solves two triangular ones. Already with
+U = 0 every Gaussian has such a factor: exp(s_i) is then the standard deviation of x_i given the coordinates before it.
 """
 
 import torch
@@ -17,7 +17,7 @@ from gen_models.layers.arguments import require_whole
 
 
 class AffineMap(Bijection):
-    """z = A^-1 (x - b) of vectors (batch, D); x = A z + b. It starts as the identity."""
+    """The map z = A^-1 (x - b) for vectors (batch, D), with inverse x = A z + b. It starts as the identity."""
 
     def __init__(self, dimensions: int):
         super().__init__()
@@ -25,8 +25,8 @@ class AffineMap(Bijection):
         below = dimensions * (dimensions - 1) // 2
         self.b = nn.Parameter(torch.zeros(dimensions))
         self.log_scales = nn.Parameter(torch.zeros(dimensions))
-        self.lower = nn.Parameter(torch.zeros(below))  # of N, row by row
-        self.upper = nn.Parameter(torch.zeros(below))  # of U^T, row by row
+        self.lower = nn.Parameter(torch.zeros(below))  # N, row by row
+        self.upper = nn.Parameter(torch.zeros(below))  # U^T, row by row
 
     def forward(self, x):
         lower, upper = self._factors()
@@ -39,12 +39,12 @@ class AffineMap(Bijection):
         return solve_triangular(upper, middle, upper=True, unitriangular=True).T + self.b, -self._log_det(y)
 
     def matrix(self) -> Float[Tensor, "dim dim"]:
-        """A = (I + U)^-1 (I + N)^-1 diag(exp(s)), so that x has the covariance A A^T if z ~ N(0, I)."""
+        """Return A = (I + U)^-1 (I + N)^-1 diag(exp(s)), so that x has covariance A A^T if z ~ N(0, I)."""
         eye = torch.eye(len(self.b), dtype=self.b.dtype, device=self.b.device)
         return (self.inverse(eye)[0] - self.b).T
 
     def _factors(self) -> tuple[Tensor, Tensor]:
-        """I + N and I + U."""
+        """Return I + N and I + U."""
         D = len(self.b)
         eye = torch.eye(D, dtype=self.b.dtype, device=self.b.device)
         row, column = torch.tril_indices(D, D, offset=-1, device=self.b.device)

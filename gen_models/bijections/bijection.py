@@ -1,6 +1,7 @@
-"""A bijection gives its value and its log-determinant together; a composition adds them.
+"""The interface of bijections, which return their value and log-determinant together, and their composition.
 
-det(dz/dx) = prod_i det(df_i/df_{i-1}), so log-dets add; the inverse runs backwards.
+det(dz/dx) = prod_i det(df_i/df_{i-1}), so a composition adds the log-determinants. Its inverse runs the parts
+backwards.
 """
 
 from abc import ABC, abstractmethod
@@ -12,27 +13,33 @@ from torch import Tensor, nn
 
 
 class Bijection(nn.Module, ABC):
-    """y = f(x), invertible and differentiable; log_det is log |det dy/dx| of each row. Shapes of x and y may differ."""
+    """An invertible and differentiable map y = f(x); x and y may differ in shape.
+
+    log_det is log |det dy/dx| of each row.
+    """
 
     @abstractmethod
     def forward(
         self, x: Float[Tensor, "batch *event"]
     ) -> tuple[Float[Tensor, "batch *latent"], Float[Tensor, " batch"]]:
-        """(y, log |det dy/dx|)."""
+        """Return (y, log |det dy/dx|)."""
 
     @abstractmethod
     def inverse(
         self, y: Float[Tensor, "batch *latent"]
     ) -> tuple[Float[Tensor, "batch *event"], Float[Tensor, " batch"]]:
-        """(x, log |det dx/dy|)."""
+        """Return (x, log |det dx/dy|)."""
 
     def start(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *latent"]:
-        """Let the parameters start where these rows say, and pass the rows on; few bijections have such a start."""
+        """Initialise the parameters from the rows x and return f(x).
+
+        Few bijections have such a start; by default only f(x) is computed.
+        """
         return self(x)[0]
 
 
 class Compose(Bijection):
-    """f = f_k o ... o f_1."""
+    """The composition f = f_k o ... o f_1."""
 
     def __init__(self, parts: Iterable[Bijection]):
         super().__init__()
@@ -53,13 +60,14 @@ class Compose(Bijection):
         return y, total
 
     def start(self, x):
+        """Start each part from the rows that the parts before it return."""
         for part in self.parts:
             x = part.start(x)
         return x
 
 
 class Flatten(Bijection):
-    """(batch, *event) -> (batch, D), log |det| = 0: where a flow of vectors begins, and one of images ends."""
+    """Flatten (batch, *event) to (batch, D), with log |det| = 0: the first part of a flow of vectors."""
 
     def __init__(self, event_shape: Sequence[int]):
         super().__init__()

@@ -1,7 +1,8 @@
-"""Couplings: some coordinates stay, and say how the others move (Dinh, Krueger and Bengio, 2015, section 3.2).
+"""Couplings keep some coordinates and move the others as a function of those (Dinh, Krueger and Bengio, 2015, section
+3.2).
 
-z_A = x_A,  z_B = g(x_B; m(x_A)), g invertible in x_B and m any network: neither direction inverts m. The Jacobian is
-triangular: log |det| = sum log dg/dx_B.
+z_A = x_A,  z_B = g(x_B; m(x_A)), where g is invertible in x_B and m is any network: neither direction inverts m. The
+Jacobian is triangular, so log |det| = sum log dg/dx_B.
 
 The affine coupling of Real NVP (Dinh, Sohl-Dickstein and Bengio, 2017, equations 4-8) has g = exp(s) * x_B + t with
 s, t = m(x_A), and log |det| = sum s.
@@ -17,16 +18,16 @@ from gen_models.bijections.bijection import Bijection
 from gen_models.bijections.partition import Partition
 from gen_models.layers.mlp import mlp
 
-MAX_LOG_SCALE = 2.0  # an unbounded exp(s) overflows in the inverse first, on draws far from the data
+MAX_LOG_SCALE = 2.0  # without a bound exp(s) overflows, first in the inverse, on draws far from the data
 
 
 class Coupling(Bijection, ABC):
-    """What couplings of vectors (batch, D) share: who stays, who moves, and the network from the one to the other.
+    """The base class of couplings of vectors: the partition, and the network from kept to moved coordinates.
 
-    The network's last layer is 0 at the start: where outputs of 0 mean no move, the coupling starts as the identity.
+    The network's last layer is 0 at the start. Where outputs of 0 mean no move, the coupling starts as the identity.
 
-    outputs     of the network, for each coordinate that moves
-    activation  of its hidden layers
+    outputs     of the network, for each moved coordinate
+    activation  of the network's hidden layers
     """
 
     kept: Tensor
@@ -41,7 +42,7 @@ class Coupling(Bijection, ABC):
         activation: Callable[[], nn.Module] = nn.SiLU,
     ):
         super().__init__()
-        self.kept = nn.Buffer(partition.kept.clone())  # a copy: a checkpoint refuses tensors that share memory
+        self.kept = nn.Buffer(partition.kept.clone())  # copied because a checkpoint refuses tensors that share memory
         self.moved = nn.Buffer(partition.moved.clone())
         self.net = mlp(
             len(partition.kept),
@@ -53,9 +54,9 @@ class Coupling(Bijection, ABC):
 
 
 class AffineCoupling(Coupling):
-    """A coupling of vectors (batch, D) that starts as the identity.
+    """An affine coupling of vectors (batch, D) that starts as the identity.
 
-    s = c tanh(raw/c) with c = MAX_LOG_SCALE: symmetric, so that it stretches as easily as it shrinks, of
+    s = c tanh(raw/c) with c = MAX_LOG_SCALE is symmetric, so the coupling stretches as easily as it shrinks. It has
     slope 1 at 0, and e^-c <= dz/dx <= e^c.
     """
 

@@ -1,6 +1,7 @@
-"""Scaling of each coordinate by a factor of its own, z = exp(s) * x (Dinh, Krueger and Bengio, 2015, section 3.3).
+"""The diagonal scaling z = exp(s) * x, with a factor for each coordinate (Dinh, Krueger and Bengio, 2015, section 3.3).
 
-NICE ends with it: its couplings preserve volume, and S = diag(exp s) says which directions matter, log |det| = sum s.
+NICE ends with it: the couplings of NICE preserve volume, and S = diag(exp s) says which directions matter.
+log |det| = sum s.
 """
 
 import torch
@@ -8,11 +9,11 @@ from torch import nn
 
 from gen_models.bijections.bijection import Bijection
 
-MIN_STD = 1e-3  # of a coordinate at the start: that of grey levels u/256 which are all equal is 1.1e-3
+MIN_STD = 1e-3  # floor of a coordinate's std at the start: if all its grey levels are equal, the std of u/256 is 1.1e-3
 
 
 class Diagonal(Bijection):
-    """Of vectors (batch, D): the identity as constructed; its start gives every coordinate unit variance."""
+    """The scaling of vectors (batch, D). It is built as the identity; `start` gives coordinates unit variance."""
 
     def __init__(self, dimensions: int):
         super().__init__()
@@ -25,7 +26,10 @@ class Diagonal(Bijection):
         return y * (-self.s).exp(), -self.s.sum().expand(len(y))
 
     def start(self, x):
-        """s = -log std(x), without which constant pixels of dequantised images cost thousands of steps."""
+        """Set s = -log std(x) and return z.
+
+        Without this start, constant pixels of dequantised images cost thousands of steps.
+        """
         with torch.no_grad():
             self.s.copy_(-x.std(dim=0, correction=0).clamp_min(MIN_STD).log())
         return self(x)[0]

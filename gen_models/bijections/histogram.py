@@ -1,14 +1,15 @@
-"""Each pixel's own histogram as a bijection: the universality of flows in one dimension, coordinate by coordinate.
+"""The CDF of each pixel's histogram as a bijection: the universality of one-dimensional flows, for each coordinate.
 
     u = F_d(y),   z = Phi^-1(eps + (1 - 2 eps) u),   log dz/dy = log F_d'(y) + log(1 - 2 eps) - log phi(z)
 
-F_d is the CDF of the histogram of coordinate d, linear within each of the q levels' cells, so that with z ~ N(0, I) the
-density of y is that of independent histograms: what a flow that begins so must improve on, from its first step. Its
-couplings find how the coordinates depend on each other. (Gaussianisation begins so; Chen and Gopinath, 2000.)
+F_d is the CDF of the histogram of coordinate d, linear within the cell of each of the q levels. With z ~ N(0, I) the
+density of y is therefore that of independent histograms. A flow that starts with this map improves on that density
+from its first step; its couplings learn how the coordinates depend on each other. (Gaussianisation starts in the same
+way; Chen and Gopinath, 2000.)
 
-Smoothed by all coordinates' histogram m, each of its levels counted once more than it was seen: level l of coordinate d
-has the share (1 - w) n_dl/n + w m_l. u and 1 - u are held apart, so that neither rounds to 0. Beyond the ends of
-[0, 1], where draws may fall and no data do, the map goes on straight.
+Each histogram is smoothed by the histogram m of all coordinates together, in which every level is counted once more
+than it was seen: level l of coordinate d has the share (1 - w) n_dl/n + w m_l. u and 1 - u are stored separately, so
+that neither rounds to 0. Outside [0, 1], where draws may fall but no data do, the map continues as a straight line.
 """
 
 import math
@@ -20,15 +21,16 @@ from torch.special import ndtr, ndtri
 
 from gen_models.bijections.bijection import Bijection
 
-EPS = (
-    1e-5  # [0, 1] goes to |z| <= 4.26: closer to its ends float32 cannot tell places in a cell, at a cost of 2e-5 nats
-)
+EPS = 1e-5  # [0, 1] maps to |z| <= 4.26; nearer its ends float32 cannot resolve places in a cell. It costs 2e-5 nats
 EDGE = 4.264890793922825  # -Phi^-1(EPS)
-POOLED = 0.01  # w: no cell is then too narrow for float32 to tell places in it, at a cost of 1e-3 nats a pixel of paper
+POOLED = 0.01  # w: makes each cell wide enough for float32 to resolve places in it; costs 1e-3 nats a pixel of paper
 
 
 class Histogram(Bijection):
-    """Of rows (batch, *event) in [0, 1), on q = levels equal cells; z has their shape. Equal shares until `fit`."""
+    """The map of rows (batch, *event) in [0, 1) with q = `levels` equal cells; z has the same shape.
+
+    Before `fit` all levels have equal shares.
+    """
 
     below: Tensor
     above: Tensor
@@ -37,12 +39,12 @@ class Histogram(Bijection):
         super().__init__()
         edges = torch.linspace(0, 1, levels + 1).repeat(dimensions, 1)
         self.levels = levels
-        self.below = nn.Buffer(edges)  # F at the edges of the cells, coordinate by coordinate
+        self.below = nn.Buffer(edges)  # F at the edges of the cells, for each coordinate; `above` is 1 - F
         self.above = nn.Buffer(1 - edges)
 
     @torch.no_grad()
     def fit(self, x: Float[Tensor, "batch *event"]) -> None:
-        """Take the shares of the levels from rows x as stored, 0 .. q - 1."""
+        """Set the shares of the levels from rows x as stored, 0 .. q - 1."""
         q, D = self.levels, len(self.below)
         cells = x.flatten(1).long() + q * torch.arange(D, device=x.device)
         counts = torch.bincount(cells.flatten(), minlength=D * q).reshape(D, q).double()
@@ -82,16 +84,16 @@ class Histogram(Bijection):
         return x.view_as(y), -log_slope.sum(dim=1)
 
     def _log_slope(self, share: Tensor, z: Tensor) -> Tensor:
-        """log dz/dy = log q share + log(1 - 2 eps) - log phi(z)."""
+        """Return log dz/dy = log q share + log(1 - 2 eps) - log phi(z)."""
         log_phi = -0.5 * (z.square() + math.log(2 * math.pi))
         return (self.levels * share).log() + math.log1p(-2 * EPS) - log_phi
 
     def _shares(self, cell: Tensor) -> Tensor:
-        """Of the cells, from the side where it is no difference of two numbers near 1."""
+        """Return the cells' shares, from the smaller of F and 1 - F: a difference of numbers near 1 loses digits."""
         below, above = self._at(self.below, cell), self._at(self.above, cell + 1)
         left, right = self._at(self.below, cell + 1) - below, self._at(self.above, cell) - above
         return torch.where(below < above, left, right)
 
     def _at(self, table: Tensor, cell: Tensor) -> Tensor:
-        """table[d, cell_d], (batch, D)."""
+        """Return table[d, cell_d], of shape (batch, D)."""
         return table.flatten()[cell + table.shape[1] * torch.arange(len(table), device=cell.device)]

@@ -2,9 +2,9 @@
 
     y = b x + (1 - b) (x exp(s(b x)) + t(b x)),    log |det dy/dx| = sum (1 - b) s(b x)
 
-b = 1 marks what is kept: one colour of a checkerboard, or one half of the channels. The inverse needs that of
-neither s nor t. The network of s and t is handed in: (inputs, outputs) -> a module of images that keeps height
-and width; with its last layer at 0 the coupling starts as the identity.
+b = 1 marks what is kept: one colour of a checkerboard, or one half of the channels. The inverse of the coupling does
+not need an inverse of s or t. The caller passes the network of s and t as a function (inputs, outputs) -> a module of
+images that keeps height and width. If its last layer is 0, the coupling starts as the identity.
 """
 
 import math
@@ -21,7 +21,7 @@ Network = Callable[[int, int], nn.Module]
 
 
 class MaskedCoupling(Bijection):
-    """Keeps where the mask is 1; for masks of positions, whose two parts are no images themselves."""
+    """A coupling that keeps the numbers where the mask is 1, for masks of positions, whose two parts are not images."""
 
     moved: Tensor
 
@@ -40,15 +40,16 @@ class MaskedCoupling(Bijection):
         return (y - t) * (-s).exp(), -s.flatten(1).sum(dim=1)
 
     def _s_and_t(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(s, t), 0 where b = 1."""
+        """Return (s, t), which are 0 where b = 1."""
         raw, t = self.net(x * (1 - self.moved)).chunk(2, dim=1)
         return self.moved * self.bounded(raw), self.moved * t
 
 
 class ChannelCoupling(Bijection):
-    """Keeps one half of the channels; the network sees that half only, and speaks of the other only.
+    """A coupling that keeps one half of the channels; the network sees only that half and returns s and t of the other.
 
-    is_first_kept  which half: neighbours in a composition keep opposite halves, or something mixes the channels
+    is_first_kept  which half is kept. Neighbouring couplings should keep opposite halves, or have a map between them
+                   that mixes the channels
     """
 
     def __init__(self, channels: int, network: Network, *, is_first_kept: bool = True):
@@ -82,10 +83,10 @@ class ChannelCoupling(Bijection):
 
 
 class BoundedLogScale(nn.Module):
-    """s = c tanh(raw/c): symmetric, of slope 1 at 0, and e^-c <= dy/dx <= e^c. Each channel learns its c.
+    """s = c tanh(raw/c): symmetric, of slope 1 at 0, with e^-c <= dy/dx <= e^c. Each channel learns its c.
 
-    The paper's s = c tanh(raw) has slope c at 0; and a fixed c is too small where the pixels of one channel differ in
-    scale by orders of magnitude, as paper and ink do.
+    The paper's s = c tanh(raw) has slope c at 0. A fixed c is too small where the pixels of one channel differ in scale
+    by orders of magnitude, as paper and ink do.
     """
 
     def __init__(self, channels: int):
@@ -100,6 +101,6 @@ class BoundedLogScale(nn.Module):
 
 
 def checkerboard(height: int, width: int, colour: int) -> Float[Tensor, "1 height width"]:
-    """1 where row + column + colour is even; colours 0 and 1 are opposite."""
+    """Return a mask that is 1 where row + column + colour is even; colours 0 and 1 are opposite."""
     rows, columns = torch.arange(height)[:, None], torch.arange(width)
     return ((rows + columns + colour) % 2 == 0)[None].to(torch.get_default_dtype())

@@ -1,8 +1,9 @@
 """The invertible 1x1 convolution, a learned mixing of channels (Kingma and Dhariwal, 2018, section 3.2, equation 10).
 
-y = W x at each position, W = P L (U + diag(sign exp(log_diagonal))): P a fixed permutation, L lower triangular with
-ones on its diagonal, U strictly upper triangular, the signs fixed. So W stays invertible, and
-log |det| = H W sum log_diagonal costs nothing. W starts as a random orthogonal matrix, whose log |det| is 0.
+At each position y = W x, with W = P L (U + diag(sign exp(log_diagonal))). P is a fixed permutation, L is lower
+triangular with ones on its diagonal, U is strictly upper triangular, and the signs are fixed. Therefore W stays
+invertible, and log |det| = H W sum log_diagonal costs nothing to compute (H and W here are height and width). W starts
+as a random orthogonal matrix, whose log |det| is 0.
 """
 
 import torch
@@ -14,7 +15,7 @@ from gen_models.bijections.bijection import Bijection
 
 
 class InvertibleConv(Bijection):
-    """Axis 1 of (batch, channels, *positions); of vectors it is a linear map."""
+    """The convolution acts on axis 1 of (batch, channels, *positions); for vectors it is a linear map."""
 
     permutation: Tensor
     sign: Tensor
@@ -41,16 +42,16 @@ class InvertibleConv(Bijection):
         return x.reshape(y.shape), -self._log_det(y)
 
     def _factors(self) -> tuple[Float[Tensor, "channels channels"], Float[Tensor, "channels channels"]]:
-        """(L, U + diag(sign exp(log_diagonal)))."""
+        """Return (L, U + diag(sign exp(log_diagonal)))."""
         ones = torch.eye(len(self.sign), dtype=self.sign.dtype, device=self.sign.device)
         diagonal = torch.diag(self.sign * self.log_diagonal.exp())
         return self.triangles.tril(-1) + ones, self.triangles.triu(1) + diagonal
 
     def _log_det(self, x: Tensor) -> Tensor:
-        """H W sum log_diagonal, for each row."""
+        """Return H W sum log_diagonal for each row."""
         return (x.shape[2:].numel() * self.log_diagonal.sum()).expand(len(x))
 
 
 def _columns(x: Tensor) -> Float[Tensor, "batch channels positions"]:
-    """Each position a column, of which vectors have one."""
+    """Flatten the positions, so that each is a column; vectors have one column."""
     return x.reshape(*x.shape[:2], x.shape[2:].numel())

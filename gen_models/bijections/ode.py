@@ -2,17 +2,19 @@
 
     dz/dt = h(t, z),   z(0) = x,   f(x) = z(1),   log |det df/dx| = int_0^1 tr(dh/dz) dt
 
-for any h that is smooth in z (FFJORD, equations 2-4). The trace is a sum over probes v of v' (dh/dz) v: over the unit
-vectors it is exact, over random v with E v v' = I its mean is unbiased (equations 5-7; Hutchinson, 1990).
+for any h that is smooth in z (FFJORD, equations 2-4). The trace is computed as a sum of v' (dh/dz) v over probes v.
+With the unit vectors as probes it is exact; with random v, E v v' = I, its mean is unbiased (equations 5-7;
+Hutchinson, 1990).
 
-Two solves, which never share state:
+There are two kinds of solve, which never share state:
 
-    forward, inverse   the density and its sampler: `score_steps` equal Runge-Kutta steps of order 4 and the exact
-                       trace. An adaptive solver chooses its steps by the error of the whole batch, so a row's value
-                       would depend on its neighbours; here it does not, and training mode changes nothing.
-    transform          training: any solver, any trace. Probes are drawn once for a solve and live in it.
-                       Redrawn within a solve they make the right-hand side a noise that no step size resolves;
-                       kept from one solve to the next they bias.
+    forward, inverse   for the density and its sampler: `score_steps` equal Runge-Kutta steps of order 4 and the exact
+                       trace up to EXACT_DIMENSIONS. An adaptive solver chooses its steps by the error of the whole
+                       batch, so a row's value would depend on its neighbours. Fixed steps avoid this, and training
+                       mode changes nothing.
+    transform          for training: any solver, any trace. Probes are drawn once for each solve and kept during it.
+                       Redrawing them within a solve would make the right-hand side noisy, and no step size resolves
+                       that. Keeping them from one solve to the next would bias the gradient.
 """
 
 from dataclasses import dataclass
@@ -33,28 +35,28 @@ ADAPTIVE = ("dopri5", "bosh3", "adaptive_heun")
 TRACES = ("hutchinson", "exact")
 PROBES = ("rademacher", "gaussian")
 
-EXACT_DIMENSIONS = 64  # up to which scores take the exact trace, at a cost of D backward passes an evaluation
-SCORE_PROBES = 16  # beyond: fixed Rademacher probes that all rows share
+EXACT_DIMENSIONS = 64  # up to this many, scores use the exact trace, which costs D backward passes an evaluation
+SCORE_PROBES = 16  # for more dimensions: fixed Rademacher probes that all rows share
 SCORE_NOISE = Noise(seed=0).shared()
-MAX_EVALUATIONS = 10_000  # of one solve in one direction: a trained flow needs about a hundred
+MAX_EVALUATIONS = 10_000  # in one solve and direction; a trained flow needs about a hundred
 
 
 class SolverError(DivergedError):
-    """An equation that the solver cannot integrate to its tolerance."""
+    """The solver cannot integrate the equation to its tolerance."""
 
 
 class Probes(NamedTuple):
-    """tr J is estimated by weight * sum_k v_k' J v_k; `vectors` are (probes, batch, D)."""
+    """The trace tr J is estimated by weight * sum_k v_k' J v_k; `vectors` has the shape (probes, batch, D)."""
 
     vectors: Tensor
     weight: float
 
 
 class Solution(NamedTuple):
-    """What a training solve found.
+    """The result of a training solve.
 
-    evaluations_backward is counted while the backward pass runs, if that solves the adjoint equation: 0 before. Without
-    the adjoint it is the number of evaluations that autograd recorded.
+    With the adjoint, evaluations_backward is counted while the backward pass runs, and is 0 before that. Without the
+    adjoint it is the number of evaluations that autograd recorded.
     """
 
     z: Float[Tensor, "batch dim"]
@@ -65,10 +67,13 @@ class Solution(NamedTuple):
 
 @dataclass(frozen=True)
 class Solver:
-    """method: of FIXED, with `steps` equal steps, or of ADAPTIVE, with rtol and atol for each step's error.
+    """The method and tolerance of a solve.
 
-    adjoint  gradients by the adjoint equation, solved backwards (constant memory; as exact as the solver), in place of
-             backpropagation through the steps (memory grows with them; exact for the discrete map)
+    method      one of FIXED, with `steps` equal steps, or of ADAPTIVE
+    rtol, atol  tolerance on each adaptive step's error
+    adjoint     true: gradients come from the adjoint equation, solved backwards in constant memory; they are as exact
+                as the solver. false: from backpropagation through the steps, which is exact for the discrete map, and
+                whose memory grows with the number of steps
     """
 
     method: str = "rk4"
@@ -91,17 +96,17 @@ class Solver:
         return {} if self.is_adaptive else {"grid_constructor": self._grid}
 
     def _grid(self, function, state: Tensor, t: Tensor) -> Tensor:
-        """Equal steps; a step size would round to a grid with a sliver at its end."""
+        """Return equal steps. With a step size instead, rounding would leave a very short last step."""
         return torch.lerp(t[0], t[-1], torch.linspace(0, 1, self.steps + 1, dtype=t.dtype, device=t.device))
 
 
 class ContinuousBijection(Bijection):
-    """f of vectors (batch, D) along a field h: (t, z) -> (batch, D).
+    """The map f of vectors (batch, D) along a field h: (t, z) -> (batch, D).
 
-    solver       of training
-    trace        of training: hutchinson, one probe for each row, or exact
+    solver       used in training
+    trace        used in training: hutchinson, with one probe for each row, or exact
     probe        the distribution of the probe; Rademacher's estimate has the smaller variance of the two
-    score_steps  of forward and inverse
+    score_steps  steps of forward and inverse
     """
 
     def __init__(
@@ -132,20 +137,20 @@ class ContinuousBijection(Bijection):
         return x, log_det
 
     def transport(self, z: Float[Tensor, "batch dim"], *, is_inverse: bool = False) -> Float[Tensor, "batch dim"]:
-        """f(z) or f^-1(z) alone, as `forward` and `inverse` find it, without the trace's cost."""
+        """Return f(z) or f^-1(z) as `forward` and `inverse` do, without the log-determinant, which saves its cost."""
         return self._solve(z, None, self.scores, start=1.0 if is_inverse else 0.0).z
 
     def transform(self, x: Float[Tensor, "batch dim"], noise: Noise) -> Solution:
-        """f(x) and its log-determinant, or an unbiased estimate, by the solver and the trace of training."""
+        """Return f(x) and its log-determinant or an unbiased estimate, by the solver and the trace of training."""
         probes = exact_probes(x) if self.trace == "exact" else random_probes(x, noise, self.probe)
         return self._solve(x, probes, self.solver)
 
     def start(self, x):
-        """Nothing depends on the rows; a start needs no trace."""
+        """Return f(x), without the trace, which a start does not need. No parameter depends on the rows."""
         return self.transport(x)
 
     def _solve(self, x: Tensor, probes: Probes | None, solver: Solver, *, start: float = 0.0) -> Solution:
-        """From t = start to 1 - start; the log-determinant is integrated beside z, as the state's last column."""
+        """Solve from t = start to t = 1 - start; the state's last column integrates the log-determinant."""
         dynamics = _Dynamics(self.field, probes, solver, x)
         state = x if probes is None else torch.cat([x, x.new_zeros(len(x), 1)], dim=1)
         t = x.new_tensor([start, 1.0 - start])
@@ -160,13 +165,13 @@ class ContinuousBijection(Bijection):
 
 
 def exact_probes(x: Float[Tensor, "batch dim"]) -> Probes:
-    """The unit vectors: sum_d e_d' J e_d = tr J."""
+    """Return the unit vectors, for which sum_d e_d' J e_d = tr J."""
     D = x.shape[1]
     return Probes(torch.eye(D, dtype=x.dtype, device=x.device)[:, None].expand(D, *x.shape), 1.0)
 
 
 def random_probes(x: Float[Tensor, "batch dim"], noise: Noise, kind: str, count: int = 1) -> Probes:
-    """`count` draws a row with E v v' = I, from the stream "flow.probe"."""
+    """Draw `count` probes a row with E v v' = I, from the stream "flow.probe"."""
     shape = (len(x), count, x.shape[1])
     if kind == "gaussian":
         vectors = noise.normal("flow.probe", shape, like=x)
@@ -176,7 +181,7 @@ def random_probes(x: Float[Tensor, "batch dim"], noise: Noise, kind: str, count:
 
 
 def score_probes(x: Float[Tensor, "batch dim"]) -> Probes:
-    """Exact up to EXACT_DIMENSIONS; beyond, SCORE_PROBES draws that are the same for every row and call."""
+    """Return exact probes up to EXACT_DIMENSIONS, else SCORE_PROBES draws that are the same for every row and call."""
     if x.shape[1] <= EXACT_DIMENSIONS:
         return exact_probes(x)
     return random_probes(x, SCORE_NOISE, "rademacher", SCORE_PROBES)
@@ -185,7 +190,7 @@ def score_probes(x: Float[Tensor, "batch dim"]) -> Probes:
 def divergence(
     h: Float[Tensor, "batch dim"], z: Float[Tensor, "batch dim"], probes: Probes, *, has_graph: bool
 ) -> Float[Tensor, " batch"]:
-    """weight * sum_k v_k' (dh/dz) v_k of each row, by vector-Jacobian products."""
+    """Return weight * sum_k v_k' (dh/dz) v_k for each row, by vector-Jacobian products."""
     vectors = probes.vectors
     if len(vectors) == 1:
         (rows,) = torch.autograd.grad(h, z, vectors[0], create_graph=has_graph)
@@ -195,7 +200,7 @@ def divergence(
 
 
 class _Dynamics:
-    """The right-hand side of one solve: its probes, its counts, and what it says when it cannot be solved."""
+    """The right-hand side of one solve; it holds the probes, counts evaluations and stops a hopeless solve."""
 
     def __init__(self, field: nn.Module, probes: Probes | None, solver: Solver, like: Tensor):
         self.field = field
@@ -205,17 +210,17 @@ class _Dynamics:
         self.backward = like.new_zeros(())
         self.is_forward_done = False
         self.calls = {False: 0, True: 0}
-        if solver.is_adaptive:  # torchdiffeq calls these before each step, forward and adjoint
+        if solver.is_adaptive:  # torchdiffeq calls these before each step, in the forward and the adjoint solve
             self.callback_step = self._check_step
             self.callback_step_adjoint = self._check_step
 
     def __call__(self, t: Tensor, state: Tensor) -> Tensor:
-        """d/dt (z, log_det) = (h(t, z), tr dh/dz)."""
+        """Return d/dt (z, log_det) = (h(t, z), tr dh/dz)."""
         has_graph = torch.is_grad_enabled()
         self._count(has_graph)
         if self.probes is None:
             return self.field(t, state)
-        with torch.enable_grad():  # the trace is a derivative even where nothing is trained
+        with torch.enable_grad():  # the trace is a derivative, so it needs gradients even where nothing is trained
             z = state[:, :-1]
             if not (has_graph and z.requires_grad):
                 z = z.detach().requires_grad_()

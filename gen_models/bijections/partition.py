@@ -1,8 +1,8 @@
-"""Which coordinates a coupling keeps and which it moves.
+"""The partition of a coupling: which coordinates it keeps and which it moves.
 
-A flow whose couplings all keep the same half leaves that half unchanged, so neighbours in a composition
-keep opposite halves. Coordinates that fall into one half never see each other, so each pair of couplings
-has its own halves: even and odd coordinates first, then halves of fixed permutations.
+If all couplings of a flow kept the same half, that half would never change, so neighbouring couplings keep opposite
+halves. If all pairs of couplings used the same two halves, the coordinates of one half would never interact, so each
+pair has its own halves: first even and odd coordinates, then halves of fixed permutations.
 """
 
 from typing import NamedTuple
@@ -16,14 +16,17 @@ from gen_models.noise import Noise
 
 
 class Partition(NamedTuple):
-    """The coordinates that stay, and those that are transformed given them."""
+    """The coordinates that a coupling keeps, and those that it transforms given the kept ones."""
 
     kept: Int[Tensor, " kept"]
     moved: Int[Tensor, " moved"]
 
 
 def partitions(dimensions: int, count: int) -> list[Partition]:
-    """`count` partitions of 0 .. dimensions - 1; 2j and 2j + 1 are opposite. A function of its arguments alone."""
+    """Return `count` partitions of 0 .. dimensions - 1, where numbers 2j and 2j + 1 are opposite.
+
+    The result depends on the arguments only. Raises ConfigError for fewer than 2 dimensions.
+    """
     if dimensions < 2:
         raise ConfigError(f"a coupling of {dimensions} dimension has nothing to keep: give data of at least 2")
     found: list[Partition] = []

@@ -1,13 +1,14 @@
-"""Monotone maps of the line with trainable parameters, a map of its own for each coordinate.
+"""Monotone maps of the line with trainable parameters; each coordinate has its own map.
 
     mixture   g(x) = K^-1( sum_k pi_k K((x - mu_k)/s_k) ), K the CDF of a symmetric kernel: Gaussian or logistic
     spline    a rational-quadratic spline on [-B, B], the identity beyond (Durkan et al., 2019)
 
-Both are maps of the line onto itself. A mixture's CDF alone has the unit interval for its range and saturates there;
-through K^-1, the quantile function of its own kernel, one component is the affine map (x - mu)/s, more of them are
-linear far out, and nothing rounds to 0 or 1: K(g(x)) is the mixture's CDF, held in logarithms of both tails.
+Both map the line onto itself. A mixture's CDF alone has the unit interval as its range and saturates there. Composed
+with K^-1, the quantile function of the mixture's own kernel, one component is the affine map (x - mu)/s, and several
+components are linear far out. Nothing rounds to 0 or 1: K(g(x)) is the mixture's CDF, computed as the logarithms of
+both tails. The usual maps are then
 
-    u = F(x)   is then   Squash o g,   Squash(w) = K(w)
+    u = F(x)             Squash o g,   Squash(w) = K(w)
     z = F_Z^-1(F(x))     Transport o g, from the kernel's law to the law of z
 """
 
@@ -21,14 +22,14 @@ from gen_models.bijections.bijection import Bijection
 from gen_models.bijections.spline import rational_quadratic, rational_quadratic_inverse
 from gen_models.layers.arguments import require_positive, require_whole
 
-MAX_LOG_SCALE = 7.0  # without a floor on its scale a component on a repeated value would shrink for ever
-SOLVER_STEPS = 64  # a bisection of the widest bracket comes to the last bit with them, Newton's steps long before
-START_SCALES = (1e-2, 1e1)  # of components at the start, in units of x
+MAX_LOG_SCALE = 7.0  # without a floor on its scale, a component on a repeated value would shrink for ever
+SOLVER_STEPS = 64  # enough for bisection to reach the last bit from the widest bracket; Newton's method needs far fewer
+START_SCALES = (1e-2, 1e1)  # least and largest scale of a component at the start, in units of x
 
 
 @runtime_checkable
 class Law(Protocol):
-    """A continuous distribution of the line, coordinate by coordinate; u is held as (log u, log(1 - u))."""
+    """A continuous distribution of the line, for each coordinate; a probability u is the pair (log u, log(1 - u))."""
 
     def log_pdf(self, z: Tensor) -> Tensor: ...
 
@@ -38,7 +39,8 @@ class Law(Protocol):
 
 
 class MixtureCDF(Bijection):
-    """g = K^-1(F), F(x) = sum_k pi_k K((x - mu_k)/s_k), of vectors (batch, D) with a mixture for each coordinate.
+    """The map g = K^-1(F), F(x) = sum_k pi_k K((x - mu_k)/s_k), for vectors (batch, D); each coordinate has its own
+    mixture.
 
     log dg/dx = log f(x) - log k(g(x)), f = F'.  log s = c tanh(raw/c), c = MAX_LOG_SCALE.
     """
@@ -56,7 +58,7 @@ class MixtureCDF(Bijection):
         return y, log_slope.sum(dim=1)
 
     def inverse(self, y):
-        """Newton's method inside a bracket, then a last step of it that carries the gradient."""
+        """Solve g(x) = y by Newton's method inside a bracket; one more Newton step carries the gradient."""
         near = self._solve(y.detach())
         value, log_slope = self._value(near)
         x = near - (value - y) * (-log_slope.detach()).exp()
@@ -64,8 +66,10 @@ class MixtureCDF(Bijection):
 
     @torch.no_grad()
     def start(self, x):
-        """Equal components, each over its share of the rows: between quantiles k/K and (k + 1)/K, with its mean midway
-        in probability."""
+        """Give the components equal weights and let each cover an equal share of the rows.
+
+        Component k lies between the quantiles k/K and (k + 1)/K; its mean is the quantile midway between them.
+        """
         K = self.means.shape[1]
         q = _quantiles(x, 2 * K).T
         scales = (q[:, 2::2] - q[:, :-2:2]).div(2).clamp(*START_SCALES)
@@ -75,21 +79,21 @@ class MixtureCDF(Bijection):
         return self(x)[0]
 
     def log_pdf(self, x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-        """log f(x) of each coordinate: the density of the mixture."""
+        """Return log f(x) for each coordinate, where f is the mixture's density."""
         log_scales = self._log_scales()
         standard = (x[..., None] - self.means) * (-log_scales).exp()
         log_weights = self.logits.log_softmax(dim=1)
         return torch.logsumexp(log_weights - log_scales + self.kernel.log_pdf(standard), dim=-1)
 
     def log_cdf(self, x: Float[Tensor, "batch dim"]) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch dim"]]:
-        """(log F(x), log(1 - F(x))) of each coordinate."""
+        """Return (log F(x), log(1 - F(x))) for each coordinate."""
         standard = (x[..., None] - self.means) * (-self._log_scales()).exp()
         log_weights = self.logits.log_softmax(dim=1)
         log_lower, log_upper = self.kernel.log_cdf(standard)
         return torch.logsumexp(log_weights + log_lower, dim=-1), torch.logsumexp(log_weights + log_upper, dim=-1)
 
     def _value(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(g(x), log dg/dx) of each coordinate."""
+        """Return (g(x), log dg/dx) for each coordinate."""
         y = self.kernel.quantile(*self.log_cdf(x))
         return y, self.log_pdf(x) - self.kernel.log_pdf(y)
 
@@ -98,10 +102,10 @@ class MixtureCDF(Bijection):
 
     @torch.no_grad()
     def _solve(self, y: Tensor) -> Tensor:
-        """x with g(x) = y, to rounding.
+        """Return the x with g(x) = y, up to rounding.
 
-        A mixture's quantile lies between those of its components, mu_k + s_k y. A step of Newton's that leaves the
-        bracket, or is not half of the step before it, is replaced by a bisection.
+        The mixture's quantile lies between those of its components, mu_k + s_k y: this is the first bracket. A Newton
+        step that leaves the bracket, or is not at most half as long as the step before it, is replaced by a bisection.
         """
         ends = self.means + self._log_scales().exp() * y[..., None]
         low, high = ends.amin(dim=-1), ends.amax(dim=-1)
@@ -117,7 +121,7 @@ class MixtureCDF(Bijection):
 
 
 class ScalarSpline(Bijection):
-    """A rational-quadratic spline for each coordinate of vectors (batch, D); it starts as the identity."""
+    """A rational-quadratic spline for each coordinate of vectors (batch, D). It starts as the identity."""
 
     def __init__(self, dimensions: int, bins: int, *, bound: float):
         super().__init__()
@@ -138,7 +142,7 @@ class ScalarSpline(Bijection):
 
 
 class Transport(Bijection):
-    """y = F_target^-1(F_source(x)): monotone, and x ~ source makes y ~ target. No parameters.
+    """y = F_target^-1(F_source(x)): a monotone map such that y ~ target if x ~ source. It has no parameters.
 
     log dy/dx = log p_source(x) - log p_target(y).
     """
@@ -156,9 +160,9 @@ class Transport(Bijection):
 
 
 class Squash(Bijection):
-    """The line onto (0, 1) by the CDF of a kernel: u = K(w), log du/dw = log k(w). No parameters.
+    """u = K(w): the map of the line onto (0, 1) by the CDF of a kernel, log du/dw = log k(w). It has no parameters.
 
-    Far out u rounds to 1, whose inverse is infinite: a likelihood is better computed before this map than after it.
+    Far out u rounds to 1, whose inverse is infinite: compute likelihoods before this map rather than after it.
     """
 
     def __init__(self, kernel: Law):
@@ -174,7 +178,7 @@ class Squash(Bijection):
 
 
 def _quantiles(x: Float[Tensor, "batch dim"], parts: int) -> Float[Tensor, "levels dim"]:
-    """The quantiles 0, 1/parts, .. 1 of each column; torch.quantile refuses more than 16 million numbers."""
+    """Return the quantiles 0, 1/parts, .., 1 of each column; torch.quantile refuses more than 16 million numbers."""
     place = torch.linspace(0, len(x) - 1, parts + 1, dtype=x.dtype, device=x.device)
     below = place.floor().long()
     ordered = x.sort(dim=0).values

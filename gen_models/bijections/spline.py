@@ -1,8 +1,8 @@
 """Monotone rational-quadratic splines of the line (Gregory and Delbourgo, 1982; Durkan et al., 2019, section 3.1).
 
-K bins between knots (x_k, y_k), k = 0 .. K, that run from (-B, -B) to (B, B), of slope d_k at each knot; the identity
-beyond, so d_0 = d_K = 1 and the map and its slope are continuous everywhere. In bin k, of width w and height h, with
-s = h/w, t = (x - x_k)/w and v = (y - y_k)/h:
+A spline has K bins between knots (x_k, y_k), k = 0 .. K, which run from (-B, -B) to (B, B), with slope d_k at each
+knot. Beyond [-B, B] it is the identity. Therefore d_0 = d_K = 1, and the map and its slope are continuous everywhere.
+In bin k, of width w and height h, with s = h/w, t = (x - x_k)/w and v = (y - y_k)/h:
 
     y = y_k + h t (s t + d_k (1 - t)) / q,    q = s (t^2 + (1 - t)^2) + (d_k + d_{k+1}) t (1 - t)           (equation 4)
     dy/dx = s^2 (d_{k+1} t^2 + 2 s t (1 - t) + d_k (1 - t)^2) / q^2                                         (equation 5)
@@ -11,10 +11,10 @@ The inverse is a root of a quadratic (equations 6-8), whose discriminant is a su
 
     r^2 = u^2 + 4 s^2 v (1 - v),    u = d_k (1 - v) - d_{k+1} v,    t = 2 s v / (2 s v + u + r).
 
-Written so, every sum that has an inverse or a logarithm is one of terms that are not negative: nothing cancels, and
-rounding makes no root imaginary, which b^2 - 4ac as it stands allows.
+In this form every sum that is inverted or whose logarithm is taken has no negative terms: nothing cancels, and
+rounding cannot make the root imaginary. The usual b^2 - 4ac allows both.
 
-Unnormalised parameters of any size are used, and all 0 they give the identity:
+The parameters are unnormalised and of any size; all 0 gives the identity:
 
     w = 2B (M/K + (1 - M) softmax(widths)),  h = 2B (M/K + (1 - M) softmax(heights)),  d = m + softplus(slopes + c)
 """
@@ -27,8 +27,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad, softplus
 
-MIN_SHARE = 1e-2  # M: the least width or height of a bin, of that of K equal ones (theirs at K = 10: 1e-3 of 2B)
-MIN_SLOPE = 1e-3  # m, at a knot, as theirs
+MIN_SHARE = 1e-2  # M: the least width or height of a bin, relative to K equal bins (paper, K = 10: 1e-3 of 2B)
+MIN_SLOPE = 1e-3  # m, the least slope at a knot, as in the paper
 SLOPE_OF_ONE = math.log(math.expm1(1 - MIN_SLOPE))  # c: m + softplus(c) = 1
 
 
@@ -40,9 +40,10 @@ def rational_quadratic(
     *,
     bound: float,
 ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-    """(y, log dy/dx) of each x by a spline of its own on [-bound, bound]; the parameters' last axis is theirs alone.
+    """Return (y, log dy/dx) of each x, by a spline of its own on [-bound, bound].
 
-    The other axes broadcast: one spline may serve all rows. inner_knots = bins - 1.
+    The last axis of the parameters holds one spline's numbers (inner_knots = bins - 1). The other axes broadcast with
+    x, so one spline may serve all rows.
     """
     is_inside = x.abs() <= bound
     inside = torch.where(is_inside, x, 0.0)
@@ -62,7 +63,7 @@ def rational_quadratic_inverse(
     *,
     bound: float,
 ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-    """(x, log dx/dy): the inverse of `rational_quadratic` with the same parameters."""
+    """Return (x, log dx/dy): the inverse of `rational_quadratic` with the same parameters."""
     is_inside = y.abs() <= bound
     inside = torch.where(is_inside, y, 0.0)
     x_knots, y_knots = _knots(widths, bound), _knots(heights, bound)
@@ -72,13 +73,13 @@ def rational_quadratic_inverse(
     u = at.d * (1 - v) - at.d_next * v
     sum_of_sizes = u.abs() + (u.square() + 4 * s.square() * v * (1 - v)).sqrt()
     from_below = 2 * s * v / (2 * s * v + sum_of_sizes)
-    from_above = sum_of_sizes / (sum_of_sizes + 2 * s * (1 - v))  # the same root, times (r - u)/(r - u)
+    from_above = sum_of_sizes / (sum_of_sizes + 2 * s * (1 - v))  # the same root, after multiplying by (r - u)/(r - u)
     t = torch.where(u >= 0, from_below, from_above)
     return torch.where(is_inside, at.x + at.w * t, y), torch.where(is_inside, -_log_slope(t, s, at), 0.0)
 
 
 class _Bin(NamedTuple):
-    """The bin of each value: its left knot (x, y), width, height, and the slopes at its ends."""
+    """The bin of each value: its left knot (x, y), its width and height, and the slopes at its two ends."""
 
     x: Tensor
     w: Tensor
@@ -89,9 +90,9 @@ class _Bin(NamedTuple):
 
 
 def _bin_of(values: Tensor, knots: Tensor, x_knots: Tensor, y_knots: Tensor, slopes: Tensor) -> _Bin:
-    """The bin whose `knots` surround each value.
+    """Return the bin whose `knots` surround each value.
 
-    Widths and heights are differences of the rounded knots, so t and v are within [0, 1] exactly.
+    Widths and heights are differences of the rounded knots, so t and v lie within [0, 1] exactly.
     """
     d = pad(MIN_SLOPE + softplus(slopes + SLOPE_OF_ONE), (1, 1), value=1.0)
     columns = [x_knots[..., :-1], x_knots.diff(), y_knots[..., :-1], y_knots.diff(), d[..., :-1], d[..., 1:]]
@@ -103,7 +104,7 @@ def _bin_of(values: Tensor, knots: Tensor, x_knots: Tensor, y_knots: Tensor, slo
 
 
 def _knots(unnormalised: Tensor, bound: float) -> Tensor:
-    """(..., K) -> (..., K + 1), from -bound to bound."""
+    """Return the positions of the K + 1 knots, from -bound to bound; (..., K) -> (..., K + 1)."""
     shares = MIN_SHARE / unnormalised.shape[-1] + (1 - MIN_SHARE) * unnormalised.softmax(dim=-1)
     inner = bound * (2 * shares[..., :-1].cumsum(dim=-1) - 1)
     return pad(pad(inner, (1, 0), value=-bound), (0, 1), value=bound)
@@ -114,6 +115,6 @@ def _q(t: Tensor, s: Tensor, at: _Bin) -> Tensor:
 
 
 def _log_slope(t: Tensor, s: Tensor, at: _Bin) -> Tensor:
-    """log dy/dx (equation 5)."""
+    """Return log dy/dx (equation 5)."""
     numerator = at.d_next * t.square() + 2 * s * t * (1 - t) + at.d * (1 - t).square()
     return 2 * s.log() + numerator.log() - 2 * _q(t, s, at).log()

@@ -1,7 +1,7 @@
 """The coupling of a neural spline flow, RQ-NSF (C) (Durkan et al., 2019, section 3.2).
 
-z_A = x_A,  z_B = g(x_B; m(x_A)): each coordinate that moves has a rational-quadratic spline of its own, whose widths,
-heights and slopes the network gives. log |det| = sum log dg/dx_B.
+z_A = x_A,  z_B = g(x_B; m(x_A)): each moved coordinate has its own rational-quadratic spline, whose widths, heights
+and slopes the network computes. log |det| = sum log dg/dx_B.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,9 +14,9 @@ from gen_models.bijections.spline import rational_quadratic, rational_quadratic_
 
 
 class SplineCoupling(Coupling):
-    """A coupling of vectors (batch, D) that starts as the identity, and is it for every |x_B| > bound.
+    """A coupling of vectors (batch, D) that starts as the identity. Coordinates with |x_B| > bound do not move.
 
-    bins   K of each spline; its network gives 3K - 1 numbers for each coordinate that moves
+    bins   K of each spline; the network returns 3K - 1 numbers for each moved coordinate
     bound  the splines act on [-bound, bound], in the units of x
     """
 
@@ -42,7 +42,7 @@ class SplineCoupling(Coupling):
         return y.index_copy(1, self.moved, x), log_slope.sum(dim=1)
 
     def _spline(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(widths, heights, slopes), each (batch, moved, K or K - 1)."""
+        """Return (widths, heights, slopes), each of shape (batch, moved, K or K - 1)."""
         raw = self.net(x[:, self.kept]).unflatten(1, (len(self.moved), 3 * self.bins - 1))
         widths, heights, slopes = raw.split([self.bins, self.bins, self.bins - 1], dim=2)
         return widths, heights, slopes

@@ -1,6 +1,7 @@
-"""Space becomes channels, so that an image can be split by them (Dinh, Sohl-Dickstein and Bengio, 2017, section 3.6).
+"""The squeeze, which turns space into channels so that an image can be split by channels.
 
-(C, 2h, 2w) -> (4C, h, w): each 2x2 square becomes one position. A permutation, so log |det| = 0.
+Source: Dinh, Sohl-Dickstein and Bengio, 2017, section 3.6. The shape (C, 2h, 2w) becomes (4C, h, w): each 2x2 square
+becomes one position. This is a permutation, so log |det| = 0.
 """
 
 from collections.abc import Sequence
@@ -12,8 +13,9 @@ from gen_models.errors import ConfigError
 class Squeeze(Bijection):
     """y[(2i + j)C + c, u, v] = x[c, 2u + i, 2v + j].
 
-    The place in the square comes before the colour: the first half of the channels is the upper row of each
-    square, in all colours. No checkerboard has that half, so couplings of either kind mix what the other kept.
+    The place in the square comes before the colour, so the first half of the channels is the upper row of each square,
+    in all colours. No checkerboard keeps exactly that half, so channel couplings and checkerboard couplings each mix
+    what the other kind kept.
     """
 
     def forward(self, x):
@@ -30,10 +32,14 @@ class Squeeze(Bijection):
 
 
 def pyramid(event_shape: Sequence[int], scales: int, *, squeezes: int) -> list[tuple[int, int, int]]:
-    """The shape (C, H, W) that enters each scale, where a scale squeezes and half of the channels leaves after it.
+    """Return the shape (C, H, W) that enters each scale, where a scale squeezes and half of the channels leaves after
+    it.
 
-    (C, H, W), (2C, H/2, W/2), (4C, H/4, W/4), ... `squeezes` says how many of the scales squeeze, the last one or not.
-    Raises ConfigError unless rows are images whose height and width halve as often as that.
+    The shapes are (C, H, W), (2C, H/2, W/2), (4C, H/4, W/4), ...
+
+    squeezes  how many of the scales squeeze: all of them, or all but the last
+
+    Raises ConfigError unless rows are images whose height and width can be halved that often.
     """
     if len(event_shape) != 3:
         raise ConfigError(f"event_shape = {list(event_shape)} is no image: give [channels, height, width]")
