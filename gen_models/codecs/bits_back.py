@@ -2,21 +2,22 @@
 
 For each row x, on one stack:
 
-    pop z ~ q(z|x)    takes -log q(z|x) bits: the bits of the rows before choose z
+    pop z ~ q(z|x)    removes -log q(z|x) bits: bits of earlier rows choose z
     push x ~ P(x|z)   adds -log P(x|z)
     push z ~ p(z)     adds -log p(z)
 
-so a row costs, in expectation over z, -ELBO of the discretised model. Decoding undoes the steps in reverse, and its
-last step gives the bits back that chose z. The first row's z needs bits that are not there yet: `initial_bits` of
-noise, which stay in the file and do not grow with the rows.
+A row therefore costs, in expectation over z, -ELBO of the discretised model. Decoding undoes the steps in reverse; its
+last step returns the bits that chose z. The first row has no earlier bits to choose its z, so the stack starts with
+some bits of noise. They stay in the file and do not grow with the number of rows.
 
-The bits that choose a row's z are those that its predecessor's z left on top: where q is wide they would choose the
-same z again, and the rows' mean would be no expectation. So a bin goes on shifted by a number of the noise's, modulo
-2^b, which costs nothing under an even prior and makes the bits below it fresh. (1000 binary digits, an untrained VAE:
-1.8% above the bound without it.)
+The bits that choose a row's z are those that the z of the row before left on top. Where q is wide, they would choose
+the same z again, and the mean over rows would be no expectation. Therefore each bin is pushed with a pseudo-random
+shift from `noise`, modulo 2^b. This costs nothing under an even prior, and makes the bits below it fresh. (With 1000
+binary digits and an untrained VAE, the cost without the shift is 1.8% above the bound.)
 
-Promised: every byte comes back, on the same machine with the same libraries. Not promised: another machine or version
-of torch, where networks round differently and decoding goes astray. It then says so: the stack must end at the noise.
+Promised: every byte comes back on the same machine with the same libraries. Not promised: another machine or version
+of torch, where networks round differently and decoding fails. A failure is detected, because the stack must end as
+the initial noise.
 """
 
 import math
@@ -37,18 +38,19 @@ from gen_models.evaluating import evaluating
 from gen_models.noise import Noise
 
 METHOD = "bits_back"
-LATENT_BITS = 12  # of each latent: cells narrow beside a posterior's standard deviation of 0.01
+LATENT_BITS = 12  # for each latent: cells are then narrow compared with a posterior's standard deviation of 0.01
 MOST_LATENT_BITS = 16
-BITS_A_SYMBOL = 24  # that a pop may take, the entropy coder's precision
+BITS_A_SYMBOL = 24  # the most that a pop may take: the entropy coder's precision
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Of n rows, in bits.
+    """The size of n compressed rows, in bits.
 
-    net       what is on the stack, less the initial bits
-    initial   of noise, once a file
-    ideal     sum over rows of log q(z|x) - log P(x|z) - log p(z) at the z that were used: net, if coding cost nothing
+    net       what is on the stack, minus the initial bits
+    initial   bits of noise, once a file
+    ideal     sum over rows of log q(z|x) - log P(x|z) - log p(z) at the z that were used: what net would be if coding
+              were free of overhead
     """
 
     rows: int
@@ -60,7 +62,10 @@ class Rate:
 def compress(
     model: nn.Module, x: Float[Tensor, "batch *event"], noise: Noise, *, latent_bits: int = LATENT_BITS
 ) -> tuple[Compressed, Rate]:
-    """Rows on levels, as stored, without loss. Raises DataError for a row that is not on the levels."""
+    """Compress rows on levels, as stored, without loss.
+
+    Raises DataError for a row that is not on the levels, or latent_bits out of range.
+    """
     if not 1 <= latent_bits <= MOST_LATENT_BITS:
         raise DataError(f"latent_bits = {latent_bits} cannot be used: give 1 to {MOST_LATENT_BITS}")
     channel = LatentChannel(model, 2**latent_bits)
@@ -83,7 +88,7 @@ def compress(
 
 
 def decompress(model: nn.Module, compressed: Compressed) -> Float[Tensor, "batch *event"]:
-    """The rows. Raises CheckpointError for another model's file, and where decoding went astray."""
+    """Return the rows. Raises CheckpointError for a file of another model, and if decoding failed."""
     header = require_header(compressed, METHOD, model, {"latent_bits": int, "seed": int, "dtype": str})
     bits = header["latent_bits"]
     if not 1 <= bits <= MOST_LATENT_BITS or header["dtype"] not in ("float32", "float64"):
@@ -109,10 +114,11 @@ def decompress(model: nn.Module, compressed: Compressed) -> Float[Tensor, "batch
 def expected_bits(
     model: nn.Module, x: Float[Tensor, "batch *event"], noise: Noise, *, draws: int = 16
 ) -> Float[Tensor, " batch"]:
-    """-ELBO of the discretised model, E_q[-log2 P(x|z)] + KL(q(z|x) || p(z))/ln 2: what a row should cost, in bits.
+    """Return -ELBO of the discretised model, E_q[-log2 P(x|z)] + KL(q(z|x) || p(z))/ln 2: a row's expected cost in
+    bits.
 
-    Below the -ELBO that the model reports of dequantised data: a level has its cell's whole mass, and the lowest and
-    the highest have the tails.
+    It is below the -ELBO that the model reports for dequantised data, because a level has the whole mass of its cell,
+    and the lowest and the highest level include the tails.
     """
     channel = LatentChannel(model, 2)
     with evaluating(model):
@@ -121,14 +127,14 @@ def expected_bits(
         log_p = torch.zeros_like(kl)
         for draw in range(draws):
             z = mu + std * noise.at(draw).normal("posterior", mu.shape, like=mu)
-            masses = channel.level_masses(z).clamp_min(2.0**-BITS_A_SYMBOL)  # as the coder does
+            masses = channel.level_masses(z).clamp_min(2.0**-BITS_A_SYMBOL)  # the coder's least probability
             log_p += masses.log().gather(2, x.flatten(1).long()[..., None]).sum(dim=(1, 2)) / draws
     return (kl - log_p) / math.log(2)
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One thread for a while: how a product is shared among threads decides how it rounds."""
+    """Run torch on one thread inside the context: how a product is split among threads changes how it rounds."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -147,7 +153,7 @@ def _require_levels(x: Tensor, channel: LatentChannel) -> None:
 
 
 def _initial_words(latents: int, noise: Noise) -> UInt32[np.ndarray, " words"]:
-    """Enough for the first pop; the last word begins with a 1, as the stack holds no zeros at its end."""
+    """Return enough noise for the first pop. The top bit of the last word is 1, as a stack does not end with zeros."""
     count = latents * BITS_A_SYMBOL // 32 + 2
     u = noise.uniform("bits back", (count, 2), like=torch.zeros((), dtype=torch.float64))
     halves = (u * 2**16).numpy().astype(np.uint32)
@@ -157,12 +163,12 @@ def _initial_words(latents: int, noise: Noise) -> UInt32[np.ndarray, " words"]:
 
 
 def _shifts(noise: Noise, bins: Int[np.ndarray, " latents"], bits: int) -> Int[np.ndarray, " latents"]:
-    """Of one row; see above."""
+    """Return the shift of each bin of one row; the module docstring says why."""
     u = noise.uniform("bits back/shift", (len(bins),), like=torch.zeros((), dtype=torch.float64))
     return (u * 2**bits).numpy().astype(np.int64)
 
 
 def _bits(probabilities: Float[np.ndarray, "symbols size"], symbols: np.ndarray) -> float:
-    """sum of log2 p, no p below what the coder gives it."""
+    """Return the sum of log2 p over the symbols, with no p below the least that the coder gives."""
     p = probabilities[np.arange(len(symbols)), symbols]
     return float(np.log2(np.maximum(p, 2.0**-BITS_A_SYMBOL)).sum())

@@ -1,12 +1,13 @@
-"""Lossy compression by a model of discrete codes, such as a VQ-VAE: the codes, entropy-coded.
+"""Lossy compression by a model of discrete codes, such as a VQ-VAE: the codes are entropy-coded.
 
-Probabilities of the codes come from one of two tables:
+The probabilities of the codes come from one of two tables:
 
-    empirical   how often each code occurs in these rows, a table a grid, in the header
-    prior       the model's own p(k_ij | codes before), asked position by position as in sampling; nothing in the header
+    empirical   how often each code occurs in these rows: one table for each grid, stored in the header
+    prior       the model's own p(k_ij | codes before), evaluated position by position as in sampling; the header
+                stores no table
 
-Under the prior a row costs -log2 p(codes) bits. Encoder and decoder ask it in one order and for the same rows at a
-time, so that networks round alike: on one machine. See `bits_back` for what is not promised.
+Under the prior a row costs -log2 p(codes) bits. Encoder and decoder evaluate it in the same order and for the same
+rows at a time, so that the networks round alike. This holds on one machine; `bits_back` says what is not promised.
 """
 
 from typing import Any, Protocol, runtime_checkable
@@ -24,14 +25,14 @@ from gen_models.evaluating import CHUNK_ROWS, evaluating
 
 METHOD = "codes"
 TABLES = ("empirical", "prior")
-ROWS_AT_ONCE = 256  # whose tables under the prior are in memory at once
+ROWS_AT_ONCE = 256  # rows whose tables under the prior are in memory at once
 
 Grids = tuple[Int[Tensor, "batch _h _w"], ...]
 
 
 @runtime_checkable
 class Coded(Protocol):
-    """A model of grids of codes, the coarsest first, with a density of each grid given those before it."""
+    """A model of grids of codes, coarsest first, with a density of each grid given the grids before it."""
 
     def codes(self, x: Float[Tensor, "batch *event"]) -> tuple[Tensor, ...]: ...
 
@@ -41,7 +42,7 @@ class Coded(Protocol):
 
 
 def compress(model: nn.Module, x: Float[Tensor, "batch *event"], *, table: str = "empirical") -> Compressed:
-    """Rows as stored, with the loss of the codebook."""
+    """Compress rows, as stored. What the codebook discards is lost. Raises DataError for an unknown table."""
     coded = _coded(model)
     grids = codes_of(model, x)
     header = common_header(METHOD, model, len(x), tuple(x.shape[1:]))
@@ -62,7 +63,7 @@ def compress(model: nn.Module, x: Float[Tensor, "batch *event"], *, table: str =
 
 
 def decompress(model: nn.Module, compressed: Compressed) -> Float[Tensor, "batch *event"]:
-    """What the codes stand for: `reconstruct` of the rows that were compressed, bit for bit."""
+    """Return the rows that the codes stand for: `reconstruct` of the compressed rows, bit for bit."""
     header = require_header(compressed, METHOD, model, {"table": str, "grids": list})
     rows, shapes, stack = header["rows"], _shapes(header), Stack(compressed.words)
     if header["table"] == "empirical":
@@ -82,25 +83,29 @@ def decompress(model: nn.Module, compressed: Compressed) -> Float[Tensor, "batch
 
 
 def codes_of(model: nn.Module, x: Float[Tensor, "batch *event"]) -> Grids:
-    """The codes of all rows, CHUNK_ROWS of them at a time."""
+    """Return the codes of all rows, computed for CHUNK_ROWS rows at a time."""
     with evaluating(model):
         parts = [_coded(model).codes(chunk) for chunk in x.split(CHUNK_ROWS)]
     return tuple(torch.cat(level) for level in zip(*parts, strict=True))
 
 
 def _decoded(model: nn.Module, grids: Grids) -> Float[Tensor, "batch *event"]:
-    """The rows that codes stand for, as many at a time as `by_rows` takes of the rows themselves."""
+    """Return the rows that codes stand for, computed for as many at a time as `by_rows` takes."""
     with evaluating(model):
         chunks = zip(*(grid.split(CHUNK_ROWS) for grid in grids), strict=True)
         try:
             return torch.cat([_coded(model).decode_codes(chunk) for chunk in chunks])
-        except (IndexError, RuntimeError) as error:  # of a file that nobody's compress wrote
+        except (IndexError, RuntimeError) as error:  # from a file that no `compress` wrote
             first = str(error).strip().splitlines()[0]
             raise DataError(f"the codes do not fit this {type(model).__name__} ({first})") from None
 
 
 def _push(stack: Stack, coded: Coded, grids: Grids) -> None:
-    """All tables first, in the decoder's order, then the codes in reverse: the last that goes on comes off first."""
+    """Push the codes of some rows.
+
+    First all tables are computed, in the decoder's order. Then the codes are pushed in reverse order, as the code that
+    is pushed last is popped first.
+    """
     pushes = []
     for level, grid in enumerate(grids):
         density, context = coded.prior_of(level, grids[:level])

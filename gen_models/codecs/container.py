@@ -1,6 +1,6 @@
-"""The file of compressed rows: docs/codec.md in code.
+"""The file format of compressed rows, as docs/codec.md defines it.
 
-    8 bytes   magic, 89 47 4D 43 0D 0A 1A 0A: a transfer that changes line ends shows in the first bytes, as in PNG
+    8 bytes   magic, 89 47 4D 43 0D 0A 1A 0A: as in PNG, a transfer that changes line ends damages these first bytes
     2         version, 1
     4         length of the header
     8         length of the payload
@@ -8,7 +8,8 @@
     payload   words of 32 bits: the entropy coder's stack
     32        sha256 of all before
 
-Numbers are little-endian. A file that is cut, changed, foreign or of another model is one line, never other rows.
+Numbers are little-endian. A file that is cut, changed, foreign or of another model raises an error of one line; it
+never decodes to other rows.
 """
 
 import hashlib
@@ -28,15 +29,15 @@ from gen_models.errors import CheckpointError, DataError
 
 MAGIC = b"\x89GMC\r\n\x1a\n"
 VERSION = 1
-SETTINGS = (bool, int, float, str)  # that a module has beside its tensors
-MOST_ROWS = 1 << 31  # more is no file that was written here
+SETTINGS = (bool, int, float, str)  # types of a module's settings, which it has beside its tensors
+MOST_ROWS = 1 << 31  # no file written here has more
 _FRONT = struct.Struct("<8sHIQ")
 _DIGEST_BYTES = 32
 
 
 @dataclass(frozen=True)
 class Compressed:
-    """What a codec hands on: `header` says how to read `words`.
+    """The result of a codec: the words, and the header that says how to read them.
 
     header   method, model (its digest), rows, event_shape, and what the method needs
     """
@@ -45,6 +46,7 @@ class Compressed:
     words: UInt32[np.ndarray, " words"]
 
     def as_bytes(self) -> bytes:
+        """Return the bytes of the file."""
         header = json.dumps(self.header, separators=(",", ":"), allow_nan=False).encode()
         payload = self.words.astype("<u4").tobytes()
         body = _FRONT.pack(MAGIC, VERSION, len(header), len(payload)) + header + payload
@@ -52,7 +54,10 @@ class Compressed:
 
 
 def write(path: Path, compressed: Compressed) -> int:
-    """Write beside and rename; the file's bytes. Raises DataError where it cannot be written."""
+    """Write the file under a temporary name, rename it and return its size in bytes.
+
+    Raises DataError if it cannot be written.
+    """
     fresh, data = path.with_name(f".{path.name}.unfinished"), compressed.as_bytes()
     try:
         with fresh.open("wb") as file:
@@ -69,7 +74,7 @@ def write(path: Path, compressed: Compressed) -> int:
 
 
 def read(path: Path) -> Compressed:
-    """The verified contents. Raises DataError for a file that is missing, foreign, cut or changed."""
+    """Return the verified contents of a file. Raises DataError if it is missing, foreign, cut or changed."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -78,7 +83,7 @@ def read(path: Path) -> Compressed:
 
 
 def parse(data: bytes, name: str) -> Compressed:
-    """The same of bytes; `name` is what an error calls them."""
+    """Return the verified contents of the bytes of a file; error messages call the bytes `name`."""
     if data[: len(MAGIC)] != MAGIC[: len(data)] or not data:
         raise DataError(f"{name}: not a file of `gen-models compress`: it begins with {data[:8]!r}")
     if len(data) < _FRONT.size:
@@ -105,14 +110,14 @@ def parse(data: bytes, name: str) -> Compressed:
 
 
 def common_header(method: str, model: nn.Module, rows: int, event_shape: tuple[int, ...]) -> dict[str, Any]:
-    """What every method's header begins with."""
+    """Return the entries with which every method's header begins."""
     return {"method": method, "model": model_digest(model), "rows": rows, "event_shape": list(event_shape)}
 
 
 def require_header(compressed: Compressed, method: str, model: nn.Module, keys: Mapping[str, type]) -> dict[str, Any]:
-    """The header, once it is of this method and model and has these keys.
+    """Return the header, after checking that it is of this method and model and has these keys.
 
-    Raises CheckpointError for a file of another model, DataError for a header that lacks something.
+    Raises CheckpointError for a file of another model, and DataError if a key is missing or has an unusable value.
     """
     header = compressed.header
     for key, kind in {"method": str, "model": str, "rows": int, "event_shape": list, **keys}.items():
@@ -133,7 +138,10 @@ def require_header(compressed: Compressed, method: str, model: nn.Module, keys: 
 
 
 def model_digest(model: nn.Module) -> str:
-    """sha256 of a model's classes, settings and weights: what must be equal for one to decode what another encoded."""
+    """Return the sha256 of a model's classes, settings and weights.
+
+    A model can decode what another encoded only if their digests are equal.
+    """
     sha = hashlib.sha256()
     for name, module in model.named_modules():
         plain = {k: v for k, v in vars(module).items() if isinstance(v, SETTINGS) and not k.startswith("_")}

@@ -1,9 +1,11 @@
-"""A stack of symbols in nearly as few bits as their probabilities ask: asymmetric numeral systems (Duda, 2013).
+"""A stack of symbols that takes nearly as few bits as their probabilities allow: asymmetric numeral systems (Duda,
+2013).
 
-Last in, first out: `pop` under the probabilities of a `push` gives its symbols back and the stack as it was before. A
-pop under other probabilities draws symbols from them, as the bits on the stack fall: what bits back needs.
+The stack is last in, first out. A `pop` under the probabilities of a `push` returns its symbols and restores the stack
+as it was before. A pop under other probabilities draws symbols from them, with the bits on the stack as randomness;
+bits back needs this.
 
-Probabilities are rounded to 24 bits, and none to 0: a symbol costs at most 24 bits.
+Probabilities are rounded to 24 bits, and none is rounded to 0: a symbol costs at most 24 bits.
 """
 
 import constriction
@@ -17,7 +19,7 @@ _model = constriction.stream.model
 
 
 class Stack:
-    """Symbols on `words`, 32 bits each, of which the last is not 0; without words an empty stack."""
+    """Symbols stored on `words` of 32 bits, of which the last is not 0. Without words the stack is empty."""
 
     def __init__(self, words: UInt32[np.ndarray, " words"] | None = None):
         try:
@@ -32,14 +34,17 @@ class Stack:
         symbols: Int[np.ndarray, " symbols"],
         probabilities: Float[np.ndarray, "symbols size"] | Float[np.ndarray, " size"],
     ) -> None:
-        """Add symbols, each under a row of probabilities of its own, or all under one; rows need not sum to 1."""
-        if len(symbols) and probabilities.shape[-1] > 1:  # one symbol that must come costs nothing
+        """Add symbols.
+
+        probabilities  one row for each symbol, or one row for all; rows need not sum to 1
+        """
+        if len(symbols) and probabilities.shape[-1] > 1:  # if there is only one possible symbol, it costs nothing
             self._coder.encode_reverse(_symbols(symbols), *_categorical(probabilities))
 
     def pop(
         self, probabilities: Float[np.ndarray, "symbols size"] | Float[np.ndarray, " size"], count: int | None = None
     ) -> Int[np.ndarray, " symbols"]:
-        """Take symbols off; `count` of them where all share one row of probabilities."""
+        """Remove symbols and return them; give `count` where all share one row of probabilities."""
         count = len(probabilities) if count is None else count
         if not count or probabilities.shape[-1] == 1:
             return np.zeros(count, dtype=np.int32)
@@ -47,24 +52,24 @@ class Stack:
         return self._coder.decode(family, *(rows or [count]))
 
     def push_even(self, symbols: Int[np.ndarray, " symbols"], size: int) -> None:
-        """Add symbols of `size` equally likely ones."""
+        """Add symbols, each one of `size` equally likely ones."""
         self._coder.encode_reverse(_symbols(symbols), _model.Uniform(size))
 
     def pop_even(self, count: int, size: int) -> Int[np.ndarray, " symbols"]:
-        """Take symbols of `size` equally likely ones off."""
+        """Remove `count` symbols, each one of `size` equally likely ones, and return them."""
         return self._coder.decode(_model.Uniform(size), count)
 
     def words(self) -> UInt32[np.ndarray, " words"]:
-        """What is on the stack."""
+        """Return the contents of the stack."""
         return self._coder.get_compressed()
 
     def bits(self) -> int:
-        """How many bits are on the stack, without the last that is set, which marks its end."""
+        """Return how many bits are on the stack, not counting the last set bit, which marks its end."""
         return self._coder.num_valid_bits()
 
 
 def _categorical(probabilities: np.ndarray) -> tuple:
-    """The coder's arguments: one model for all symbols, or the family and a row for each."""
+    """Return the coder's arguments: one model for all symbols, or the model family and a row for each symbol."""
     probabilities = np.ascontiguousarray(probabilities, dtype=np.float64)
     sums = probabilities.sum(axis=-1)
     if not (np.isfinite(sums).all() and (sums > 0).all() and (probabilities >= 0).all()):

@@ -1,12 +1,12 @@
-"""A VAE as probabilities of finitely many symbols: what bits back asks of a model, in one place.
+"""A VAE as probabilities of finitely many symbols: everything that bits back asks of a model.
 
-    latents   z in 2^b bins of equal mass under N(0, 1): the prior is even, and q(bin|x) a difference of two Phi
+    latents   z in 2^b bins of equal mass under N(0, 1): the prior is even, and q(bin|x) is a difference of two Phi
     levels    of a Gaussian decoder P(x = k|z) = Phi((e_{k+1} - f(z))/sigma) - Phi((e_k - f(z))/sigma), e_k the edge
-              between two levels; the lowest and the highest level have the tails
+              between two levels; the lowest and the highest level include the tails
               of a Bernoulli decoder and binary pixels, P(x = 1|z) = E(y|z)
 
-In float64, and asked for one row at a time: a batch of another size rounds its matrix products differently, and encoder
-and decoder must get the same bits.
+All is computed in float64 and for one row at a time. A batch of another size would round its matrix products
+differently, and encoder and decoder must get the same bits.
 """
 
 import math
@@ -24,13 +24,16 @@ NEEDED = ("data_scale", "encoder", "decoder", "posterior", "likelihood", "latent
 
 
 class LatentChannel:
-    """`bins` = 2^b of each latent. Raises DataError for a model that has no such latents, decoder or levels."""
+    """The probabilities of a model, with `bins` bins (2^b) for each latent.
+
+    Raises DataError for a model that does not have such latents, such a decoder or levels.
+    """
 
     def __init__(self, model: Any, bins: int):
         lacking = [name for name in NEEDED if not hasattr(model, name)]
         if lacking:
             raise _cannot(model, f"it has no {lacking[0].replace('_', ' ')}")
-        self.model = model  # of which only NEEDED and sigma are asked
+        self.model = model  # only the attributes NEEDED and sigma are used
         scale = self.model.data_scale
         if len(self.model.latents) != 1:
             raise _cannot(model, f"its latents are {len(self.model.latents)} layers, of which bits back takes one")
@@ -45,22 +48,22 @@ class LatentChannel:
         self._middles = torch.special.ndtri((torch.arange(bins, dtype=torch.float64) + 0.5) / bins)
 
     def moments(self, x: Float[Tensor, "batch *event"]) -> tuple[Tensor, Tensor]:
-        """(mu, std) of q(z|x), each (batch, latents); x as stored, read at the middles of its levels."""
+        """Return (mu, std) of q(z|x), each (batch, latents); x is as stored and read at the middles of its levels."""
         mu, log_var = self.model.posterior(self.model.data_scale.centre(x).flatten(1))
         return mu.double(), (0.5 * log_var.double()).exp()
 
     def posterior(self, x: Float[Tensor, " dim"]) -> Float[np.ndarray, "latents bins"]:
-        """q(bin|x) of each latent, x one row as stored."""
+        """Return q(bin|x) for each latent of one row x, as stored."""
         mu, std = self.moments(x.view(1, *self.event_shape))
         edges = (self._edges - mu[0, :, None]) / std[0, :, None]
         return interval_mass(edges[:, :-1], edges[:, 1:]).numpy()
 
     def level_probabilities(self, bins: Int[np.ndarray, " latents"]) -> Float[np.ndarray, "dim levels"]:
-        """P(x_j = k|z) of each number of a row, z the middles of the bins."""
+        """Return P(x_j = k|z) for each number of a row, where z are the middles of the bins."""
         return self.level_masses(self._middles[torch.from_numpy(bins.astype(np.int64))][None])[0].numpy()
 
     def level_masses(self, z: Float[Tensor, "batch latents"]) -> Float[Tensor, "batch dim levels"]:
-        """P(x_j = k|z)."""
+        """Return P(x_j = k|z)."""
         scale = self.model.data_scale
         f = self.model.decoder(z.to(scale.scale.dtype))
         mean = self.model.likelihood.mean(f).double()[..., None]
@@ -74,12 +77,12 @@ class LatentChannel:
 
 
 def interval_mass(lower: Float[Tensor, "*shape"], upper: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Phi(upper) - Phi(lower), by the tail that is the smaller, where no digit is lost."""
+    """Return Phi(upper) - Phi(lower), computed from the smaller tail, where no digit is lost."""
     return torch.where(lower > 0, _below(-lower) - _below(-upper), _below(upper) - _below(lower))
 
 
 def _below(x: Tensor) -> Tensor:
-    """Phi(x) = erfc(-x/sqrt 2)/2; torch.special.ndtr takes (1 + erf)/2, which is 0 where Phi is not."""
+    """Return Phi(x) = erfc(-x/sqrt 2)/2; torch.special.ndtr takes (1 + erf)/2, which rounds to 0 where Phi is not 0."""
     return 0.5 * torch.special.erfc(-x / math.sqrt(2))
 
 

@@ -1,10 +1,11 @@
-"""Lossy compression by any encoder and decoder: latents on a uniform grid, entropy-coded.
+"""Lossy compression by any encoder and decoder: latents are rounded to a uniform grid and entropy-coded.
 
     k_j = round((z_j - m_j)/(step s_j)),  z'_j = m_j + k_j step s_j,  x' = D(z')
 
-m_j and s_j are mean and standard deviation of a latent over reference rows (training rows, if given; else the rows
-themselves), so `step` is in standard deviations: an error of step/sqrt(12) of them. Each latent has a table of its
-own: how often each k_j occurs in these rows, in the header, where its bytes are counted.
+m_j and s_j are the mean and standard deviation of a latent over reference rows (training rows if given, else the rows
+themselves). `step` is therefore in standard deviations, and rounding has an error of step/sqrt(12) of them. Each
+latent has its own table of how often each k_j occurs in these rows. The tables are stored in the header, where their
+bytes are counted.
 """
 
 from typing import Any, NamedTuple
@@ -22,24 +23,30 @@ from gen_models.evaluating import by_rows, evaluating
 from gen_models.layers.arguments import require_positive
 
 METHOD = "latents"
-MOST_CELLS = 1 << 16  # of a latent's table
+MOST_CELLS = 1 << 16  # in the table of one latent
 
 
 class Grid(NamedTuple):
-    """The middle of cell 0 of each latent, and the distance of cells."""
+    """A uniform grid for each latent: the middle of its cell 0, and the distance between cells."""
 
     middle: Float[Tensor, " latent"]
     step: Float[Tensor, " latent"]
 
     def cells(self, z: Float[Tensor, "batch latent"]) -> Int[Tensor, "batch latent"]:
+        """Return the number of the cell of each latent."""
         return ((z.double() - self.middle) / self.step).round().long()
 
     def middles(self, cells: Int[Tensor, "batch latent"]) -> Float[Tensor, "batch latent"]:
+        """Return the middle of each cell."""
         return self.middle + cells * self.step
 
 
 def grid_of(model: nn.Module, reference: Float[Tensor, "rows *event"], step: float) -> Grid:
-    """A grid of `step` standard deviations; a latent that never changes gets a cell of its own."""
+    """Return a grid of `step` standard deviations of the reference rows' latents.
+
+    A latent that never changes gets a cell of width `step`. Raises DataError without rows, or if a latent is not
+    finite.
+    """
     require_positive("step", step)
     if not len(reference):
         raise DataError("no rows to choose the step by: give at least one")
@@ -54,7 +61,7 @@ def grid_of(model: nn.Module, reference: Float[Tensor, "rows *event"], step: flo
 
 
 def compress(model: nn.Module, x: Float[Tensor, "batch *event"], grid: Grid) -> Compressed:
-    """Rows as stored, with the loss of the bottleneck and of the grid."""
+    """Compress rows, as stored. What the bottleneck and the grid discard is lost."""
     _decoder(model)
     with evaluating(model):
         cells = grid.cells(by_rows(_encoder(model).encode, x)).numpy()
@@ -68,7 +75,7 @@ def compress(model: nn.Module, x: Float[Tensor, "batch *event"], grid: Grid) -> 
 
 
 def decompress(model: nn.Module, compressed: Compressed) -> Float[Tensor, "batch *event"]:
-    """x' of each row: what `quantised` gives for the rows that were compressed."""
+    """Return x' of each row: what `quantised` returns for the rows that were compressed."""
     header = require_header(compressed, METHOD, model, {"middle": list, "step": list, "tables": list})
     grid, tables = _grid(header), header["tables"]
     stack, columns = Stack(compressed.words), []
@@ -82,7 +89,7 @@ def decompress(model: nn.Module, compressed: Compressed) -> Float[Tensor, "batch
 
 
 def quantised(model: nn.Module, x: Float[Tensor, "batch *event"], grid: Grid) -> Float[Tensor, "batch *event"]:
-    """x' of each row, without the entropy coder."""
+    """Return x' of each row without running the entropy coder."""
     with evaluating(model):
         cells = grid.cells(by_rows(_encoder(model).encode, x))
     return _decoded(model, grid, cells)
@@ -106,7 +113,7 @@ def _table(latent: int, column: Int[np.ndarray, " rows"]) -> dict[str, Any]:
 
 
 def _grid(header: dict[str, Any]) -> Grid:
-    """The header's grid and tables, once they fit one another. Raises DataError where they do not."""
+    """Return the header's grid. Raises DataError unless grid and tables of the header fit one another."""
     try:
         grid = Grid(*(torch.tensor(header[key], dtype=torch.float64) for key in ("middle", "step")))
         sizes = {len(grid.middle), len(grid.step), len(header["tables"])}

@@ -1,10 +1,11 @@
-"""Principal components as an encoder and a decoder: what a learned code has to beat, through the same codec.
+"""Principal components as encoder and decoder: the baseline for a learned code, compressed by the same codec.
 
     z = V_r^T (y - m),  y' = m + V_r z,   y = x/unit
 
-V_r are the r directions of largest variance of training rows, so that no other linear code of r numbers loses less.
-One cell for all components gives each the error step^2/12 and no bits to those that vary less than a cell, which for
-Gaussian components is near the best that a linear code can do (reverse water-filling: Cover and Thomas, section 10.3).
+V_r are the r directions of largest variance of the training rows, so no other linear code of r numbers loses less. All
+components have cells of the same size. Each then has the error step^2/12, and components that vary less than a cell
+get no bits. For Gaussian components this is near the best that a linear code can do (reverse water-filling: Cover and
+Thomas, section 10.3).
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,10 @@ from gen_models.errors import DataError
 
 
 class PrincipalComponents(nn.Module):
-    """x comes and goes as stored; `unit` is what a difference of 1 on the unit scale is, a number or an event's."""
+    """A linear code of rows, which come and go as stored.
+
+    unit  the stored difference that is 1 on the unit scale: one number, or one for each number of a row
+    """
 
     mean: Tensor
     unit: Tensor
@@ -30,23 +34,25 @@ class PrincipalComponents(nn.Module):
         self.event_shape = tuple(shape)
 
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch components"]:
+        """Return z for each row."""
         return ((x / self.unit).flatten(1) - self.mean) @ self.directions.T
 
     def decode(self, z: Float[Tensor, "batch components"]) -> Float[Tensor, "batch *event"]:
+        """Return the row y' unit of each z."""
         return (z @ self.directions + self.mean).unflatten(1, self.event_shape) * self.unit
 
     def first(self, components: int) -> "PrincipalComponents":
-        """The same with fewer components."""
+        """Return the same code with only its first components."""
         return PrincipalComponents(self.mean, self.directions[:components].clone(), self.unit, self.event_shape)
 
     def even_grid(self, step: float) -> Grid:
-        """One step, on the unit scale, for all components."""
+        """Return a grid with the same step, on the unit scale, for all components."""
         components = len(self.directions)
         return Grid(torch.zeros(components, dtype=torch.float64), torch.full((components,), step, dtype=torch.float64))
 
 
 def fit(x: Float[Tensor, "rows *event"], unit: Float[Tensor, "*event"]) -> PrincipalComponents:
-    """All components of training rows as stored, the largest variance first. Raises DataError without a row."""
+    """Compute all components of training rows as stored, largest variance first. Raises DataError without rows."""
     if not len(x):
         raise DataError("no rows to take principal components of: give at least one")
     y = (x / unit).flatten(1).double()
