@@ -1,7 +1,7 @@
-"""The affine flow: z = A^-1 (x - b) ~ N(0, I), so that x ~ N(b, A A^T), the Gaussian with any mean and covariance.
+"""The affine flow z = A^-1 (x - b) ~ N(0, I): x ~ N(b, A A^T) is the Gaussian with any mean and covariance.
 
-Its maximum likelihood has a closed form, the mean and covariance of the sample: what training has to find, and the
-likelihood that every other flow should beat.
+Its maximum likelihood has a closed form, the mean and covariance of the sample. Training has to find it, and every
+other flow should exceed its likelihood.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,10 @@ from gen_models.layers.data_scale import dimensions
 
 
 class AffineFlow(Flow):
-    """One affine map. Data on levels stay on [0, 1] here: a logit would make the density of x no Gaussian."""
+    """A flow of one affine map.
+
+    Data on levels stay on [0, 1]: after a logit the density of x would not be Gaussian.
+    """
 
     def __init__(self, event_shape: Sequence[int], levels: int | None):
         parts = [Flatten(event_shape), AffineMap(dimensions(event_shape))]

@@ -1,10 +1,12 @@
-"""Base distributions of flows: what z = f(x) is compared with, coordinate by coordinate.
+"""Base distributions of flows: the distribution of each coordinate of z = f(x).
 
-All are drawn by the quantile transform of one normal draw, z = F^-1(Phi(T n)) with n ~ N(0, 1): the temperature T
-shrinks every base towards its median in the same way, and for the normal base it is that of Kingma and Dhariwal (2018).
+All are drawn by the quantile transform of one normal draw, z = F^-1(Phi(T n)) with n ~ N(0, 1). The temperature T
+therefore shrinks every base towards its median in the same way; for the normal base it is the temperature of Kingma
+and Dhariwal (2018).
 
-A probability u is held as the pair (log u, log(1 - u)): near 1 the number u says nothing about 1 - u, and far out both
-underflow. A quantile is found from the smaller of the two. All bases are symmetric, so one tail serves both.
+A probability u is stored as the pair (log u, log(1 - u)): near 1 the number u has lost the digits of 1 - u, and far
+out both underflow. Quantiles are computed from the smaller of the two. All bases are symmetric, so one tail serves
+both sides.
 """
 
 import math
@@ -19,39 +21,39 @@ from torch.special import log_ndtr, ndtri
 
 from gen_models.layers.arguments import require_choice
 
-LOG_LEAST = -600.0  # of probabilities below exp(this) the logarithm is used, not the number
-NEWTON_STEPS = 3  # from a start with 3 digits in the worst case; each doubles them
+LOG_LEAST = -600.0  # probabilities below exp(this) are handled by their logarithms only
+NEWTON_STEPS = 3  # the start has at least 3 correct digits; each step doubles them
 
 
 class Base(ABC):
-    """A distribution of the line; z of D coordinates has D independent ones."""
+    """A distribution on the line; z of D coordinates has D independent ones."""
 
     @abstractmethod
     def log_pdf(self, z: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """log p(z) of each coordinate, in nats."""
+        """Return log p(z) of each coordinate, in nats."""
 
     @abstractmethod
     def log_cdf(self, z: Float[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-        """(log F(z), log(1 - F(z)))."""
+        """Return (log F(z), log(1 - F(z)))."""
 
     @abstractmethod
     def quantile(self, log_u: Float[Tensor, "*shape"], log_rest: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """F^-1(u), from log u and log(1 - u)."""
+        """Return F^-1(u), from log u and log(1 - u)."""
 
     def log_density(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, " batch"]:
-        """sum_d log p(z_d), in nats."""
+        """Return sum_d log p(z_d), in nats."""
         return self.log_pdf(z).sum(dim=1)
 
     def from_normal(self, n: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch latent"]:
-        """F^-1(Phi(n)): distributed as the base if n ~ N(0, I)."""
+        """Return F^-1(Phi(n)), which is distributed as the base if n ~ N(0, I)."""
         return self.quantile(log_ndtr(n), log_ndtr(-n))
 
 
 class Normal(Base):
-    """N(0, 1)."""
+    """The standard normal, N(0, 1)."""
 
     def log_pdf(self, z):
-        """-z^2/2 - log(2 pi)/2."""
+        """Return -z^2/2 - log(2 pi)/2."""
         return -0.5 * (z.square() + math.log(2 * math.pi))
 
     def log_cdf(self, z):
@@ -70,34 +72,34 @@ class Logistic(Base):
     """The standard logistic, F(z) = 1/(1 + exp(-z)): the prior of NICE (Dinh, Krueger and Bengio, 2015, equation 9)."""
 
     def log_pdf(self, z):
-        """-softplus(z) - softplus(-z)."""
+        """Return -softplus(z) - softplus(-z)."""
         return -(softplus(z) + softplus(-z))
 
     def log_cdf(self, z):
         return logsigmoid(z), logsigmoid(-z)
 
     def quantile(self, log_u, log_rest):
-        """The logit."""
+        """Return the logit of u."""
         return log_u - log_rest
 
 
 class UnitBase(Base):
-    """A distribution on (0, 1), given in log z and log(1 - z); `OnTheLine` has it without rounding z to 1.
+    """A distribution on (0, 1), defined in terms of log z and log(1 - z), so that `OnTheLine` need not round z to 1.
 
     Outside (0, 1) the log density is minus infinity.
     """
 
     @abstractmethod
     def log_pdf_at(self, log_z: Tensor, log_rest: Tensor) -> Tensor:
-        """log p(z), from log z and log(1 - z)."""
+        """Return log p(z), from log z and log(1 - z)."""
 
     @abstractmethod
     def log_cdf_at(self, log_z: Tensor, log_rest: Tensor) -> tuple[Tensor, Tensor]:
-        """(log F(z), log(1 - F(z))), from log z and log(1 - z)."""
+        """Return (log F(z), log(1 - F(z))), from log z and log(1 - z)."""
 
     @abstractmethod
     def quantile_at(self, log_u: Tensor, log_rest: Tensor) -> tuple[Tensor, Tensor]:
-        """(log z, log(1 - z)) of z = F^-1(u), from log u and log(1 - u)."""
+        """Return (log z, log(1 - z)) of z = F^-1(u), from log u and log(1 - u)."""
 
     def log_pdf(self, z):
         is_inside = (z > 0) & (z < 1)
@@ -112,7 +114,7 @@ class UnitBase(Base):
 
 
 class Uniform(UnitBase):
-    """Uniform on (0, 1)."""
+    """The uniform distribution on (0, 1)."""
 
     def log_pdf_at(self, log_z, log_rest):
         return torch.zeros_like(log_z)
@@ -127,8 +129,8 @@ class Uniform(UnitBase):
 class Beta(UnitBase):
     """Beta(5, 5): p(z) = 630 z^4 (1 - z)^4.
 
-    F(z) = sum_{j=5}^9 C(9, j) z^j (1 - z)^(9 - j), the chance that the median of 9 uniform draws is below z: a sum of
-    positive terms, exact in both tails when taken in logarithms.
+    F(z) = sum_{j=5}^9 C(9, j) z^j (1 - z)^(9 - j) is the probability that the median of 9 uniform draws is below z. It
+    is a sum of positive terms, so its logarithm is accurate in both tails.
     """
 
     def log_pdf_at(self, log_z, log_rest):
@@ -145,9 +147,10 @@ class Beta(UnitBase):
 
 
 class OnTheLine(Base):
-    """w = K^-1(z), z ~ a base on (0, 1) and K the CDF of a kernel of the line, with K(w) in logarithms throughout.
+    """The distribution of w = K^-1(z), where z ~ a base on (0, 1) and K is the CDF of a kernel on the line.
 
-    log p(w) = log p_Z(K(w)) + log k(w), finite wherever w is, which log p_Z of a z rounded to 1 is not.
+    K(w) is stored in logarithms throughout. log p(w) = log p_Z(K(w)) + log k(w) is therefore finite wherever w is,
+    while log p_Z of a z rounded to 1 is not.
     """
 
     def __init__(self, base: UnitBase, kernel: Base):
@@ -168,13 +171,13 @@ BASES: dict[str, type[Base]] = {"normal": Normal, "logistic": Logistic, "uniform
 
 
 def base_of(name: str) -> Base:
-    """The base that a conf file names; ConfigError with the nearest known name if there is none."""
+    """Return the base that a configuration names; raises ConfigError with the nearest known name if there is none."""
     require_choice("base", name, BASES)
     return BASES[name]()
 
 
 def _lower_normal_quantile(log_u: Tensor) -> Tensor:
-    """Phi^-1(u) <= 0 for u <= 1/2: Newton's method on log Phi(z) = log u, which is concave.
+    """Return Phi^-1(u) <= 0 for u <= 1/2, by Newton's method on log Phi(z) = log u, which is concave in z.
 
     Far out it starts from log Phi(z) ~ -z^2/2 - log(2 pi)/2 - log(-z). dz/d log u = Phi(z)/phi(z).
     """
@@ -190,18 +193,21 @@ def _lower_normal_quantile(log_u: Tensor) -> Tensor:
 
 
 def _mills(z: Tensor) -> Tensor:
-    """Phi(z)/phi(z), which does not overflow for z <= 0."""
+    """Return Phi(z)/phi(z), in a form that does not overflow for z <= 0."""
     return (log_ndtr(z) + 0.5 * (z.square() + math.log(2 * math.pi))).exp()
 
 
 def _log_lower_beta(log_z: Tensor, log_rest: Tensor) -> Tensor:
-    """log F(z) of Beta(5, 5), from log z and log(1 - z)."""
+    """Return log F(z) of Beta(5, 5), from log z and log(1 - z)."""
     terms = [math.log(math.comb(9, j)) + j * log_z + (9 - j) * log_rest for j in range(5, 10)]
     return torch.logsumexp(torch.stack(terms), dim=0)
 
 
 def _lower_beta_quantile(log_u: Tensor) -> Tensor:
-    """log z, z = F^-1(u) of Beta(5, 5) for u <= 1/2; far out u = C(9, 5) z^5. d log z/d log u = u/(z p(z))."""
+    """Return log z of z = F^-1(u) of Beta(5, 5), for u <= 1/2.
+
+    Far out u = C(9, 5) z^5. d log z/d log u = u/(z p(z)).
+    """
     with torch.no_grad():
         target = log_u.double()
         z = torch.from_numpy(betaincinv(5, 5, target.exp().cpu().numpy())).to(target.device)
@@ -211,7 +217,7 @@ def _lower_beta_quantile(log_u: Tensor) -> Tensor:
 
 
 class _Known(torch.autograd.Function):
-    """A value that was found without a graph, and the slope that it is known to have."""
+    """A value that was computed without a graph, with its known derivative as gradient."""
 
     @staticmethod
     def forward(ctx, argument: Tensor, value: Tensor, slope: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What continuous flows share, however they are trained: the flow of one field, from data (t = 0) to noise (t = 1)."""
+"""The base class of continuous flows, however trained: the flow of one field, from data (t = 0) to noise (t = 1)."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -14,9 +14,10 @@ from gen_models.noise import Noise
 
 
 class ContinuousFlow(Flow):
-    """[logit on levels] then the flow of `ode`; scores and samples are its forward and inverse, on a fixed grid.
+    """A logit for data on levels, then the flow of `ode`, whose forward and inverse on a fixed grid give scores and
+    samples.
 
-    Latents and draws need no log-determinant, whose trace costs D times the field: they are transported without it.
+    Latents and draws need no log-determinant, and its trace costs D times the field: they are computed without it.
     """
 
     def __init__(self, event_shape: Sequence[int], levels: int | None, ode: ContinuousBijection):
@@ -25,11 +26,12 @@ class ContinuousFlow(Flow):
 
     @property
     def before(self) -> Bijection:
-        """From network units to the vectors that the field moves."""
+        """The map from network units to the vectors that the field moves."""
         return cast(Compose, self.bijection).parts[0]
 
     @property
     def ode(self) -> ContinuousBijection:
+        """The flow of the field."""
         return cast(ContinuousBijection, cast(Compose, self.bijection).parts[1])
 
     def draw(self, n: int, noise: Noise, *, temperature: float = 1.0) -> Float[Tensor, "batch *event"]:

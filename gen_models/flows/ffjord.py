@@ -1,7 +1,8 @@
 """FFJORD (Grathwohl et al., 2019): a continuous flow trained by maximum likelihood.
 
 log p(x) = log p_Z(z(1)) + int_0^1 tr(dh/dz) dt, with the trace estimated by one probe for each row and solve. The
-training loss is then an unbiased estimate of the negative log-likelihood; scores take the exact trace.
+training loss is then an unbiased estimate of the negative log-likelihood. Scores use the exact trace up to
+EXACT_DIMENSIONS (bijections/ode.py).
 """
 
 from collections.abc import Sequence
@@ -18,11 +19,14 @@ from gen_models.noise import Noise
 
 
 class FFJORD(ContinuousFlow):
-    """hidden, activation: of the field. solver, steps, rtol, atol, adjoint, trace, probe: of training.
+    """A continuous flow trained by maximum likelihood.
 
-    solver       rk4, midpoint, euler on `steps` equal steps; dopri5, bosh3, adaptive_heun to rtol and atol. On a
-                 fixed grid two workers take the steps of one; an adaptive solver's agree to its tolerance.
-    score_steps  of the fourth-order steps of scores and samples, whatever training used
+    hidden, activation  of the field
+    solver              of training: rk4, midpoint or euler on `steps` equal steps; dopri5, bosh3 or adaptive_heun to
+                        rtol and atol. On a fixed grid two workers take the same steps as one; with an adaptive solver
+                        they agree to its tolerance
+    adjoint, trace, probe   of training, see ContinuousBijection and Solver
+    score_steps         number of fourth-order steps for scores and samples, whatever training used
     """
 
     def __init__(
@@ -51,11 +55,11 @@ class FFJORD(ContinuousFlow):
         super().__init__(event_shape, levels, ode)
 
     def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """-1/B sum_i log p(x_i + u_i), the trace as training takes it; and how often the field was evaluated.
+        """Return -1/B sum_i log p(x_i + u_i), with the trace as training computes it, and these terms.
 
-        nats                  the loss: unbiased, of the density only where the trace is exact
-        evaluations_forward   of h in this solve
-        evaluations_backward  in its gradient; known once the backward pass has run
+        nats                  the loss: unbiased; exactly -log p only where the trace is exact
+        evaluations_forward   how often this solve evaluated h
+        evaluations_backward  how often its gradient did; known once the backward pass has run
         """
         y, log_det_before = self.before(self.data_scale(x, noise))
         solution = self.ode.transform(y, noise)

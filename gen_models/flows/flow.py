@@ -1,7 +1,7 @@
-"""Normalizing flows: z = f(x) ~ a base distribution, f a bijection.
+"""Normalizing flows: z = f(x) ~ a base distribution, where f is a bijection.
 
-log p(x) = log p_Z(f(x)) + log |det df/dx| (Rezende and Mohamed, 2015; Dinh, Krueger and Bengio, 2015). A
-named flow is a constructor that hands a bijection to `Flow`; nothing else differs between them.
+log p(x) = log p_Z(f(x)) + log |det df/dx| (Rezende and Mohamed, 2015; Dinh, Krueger and Bengio, 2015). A named flow is
+a constructor that passes a bijection to `Flow`; named flows differ in nothing else.
 """
 
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ from gen_models.layers.data_scale import DataScale, dimensions
 from gen_models.likelihood import LikelihoodModel
 from gen_models.noise import Noise
 
-START_ROWS = 1024  # that a data-dependent start sees
+START_ROWS = 1024  # rows used for a data-dependent start
 
 
 class Flow(LikelihoodModel):
-    """A bijection between rows in network units, (batch, *event), and z (batch, D) ~ base. latent = D.
+    """A bijection between rows in network units, (batch, *event), and z (batch, D) ~ base; latent = D.
 
-    No Reconstructor: a bijection returns every x unchanged, which says nothing about x.
+    A flow is no Reconstructor: a bijection returns every x unchanged, which says nothing about x.
     """
 
     def __init__(
@@ -35,34 +35,39 @@ class Flow(LikelihoodModel):
         self.base = base or Normal()
 
     def warm_start(self, x: Float[Tensor, "batch *event"], noise: Noise) -> None:
-        """Standardise continuous data, so that the identity, where a flow starts, is near the answer; then the starts
-        of the bijection's parts that depend on the data."""
+        """Standardise continuous data, then start the parts of the bijection whose start depends on data.
+
+        A flow starts near the identity, which is near the optimum for standardised data.
+        """
         self.data_scale.fit(x)
         with evaluating(self), torch.no_grad():
             self.bijection.start(self.data_scale(x[:START_ROWS], noise))
 
     def log_density(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, " batch"]:
-        """log p_Z(f(y)) + log |det df/dy|."""
+        """Return log p_Z(f(y)) + log |det df/dy|."""
         z, log_det = self.bijection(y)
         return self.base.log_density(z) + log_det
 
     def draw(self, n: int, noise: Noise, *, temperature: float = 1.0) -> Float[Tensor, "batch *event"]:
-        """f^-1(z), z from the base at a temperature; below 1 it draws nearer the mode (Kingma and Dhariwal, 2018)."""
+        """Return f^-1(z) with z drawn from the base at a temperature.
+
+        Temperatures below 1 draw nearer the mode (Kingma and Dhariwal, 2018).
+        """
         return self.bijection.inverse(self.base.from_normal(self.normal_draw(n, noise, temperature)))[0]
 
     def sample_at(self, n: int, noise: Noise, temperature: float) -> Float[Tensor, "batch *event"]:
-        """`sample` at a temperature."""
+        """Draw n rows, as stored, at a temperature; `sample` draws at 1."""
         return self.data_scale.quantise(self.draw(n, noise, temperature=temperature))
 
     def normal_draw(self, n: int, noise: Noise, temperature: float) -> Float[Tensor, "batch latent"]:
-        """T times a draw from N(0, I): what every draw of a flow begins with."""
+        """Return the temperature times a draw from N(0, I); every draw of a flow starts from it."""
         D = dimensions(self.data_scale.event_shape)
         return temperature * noise.normal("flow.z", (n, D), like=self.data_scale.scale)
 
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
-        """z = f(x), x on levels at the middle of its cell."""
+        """Return z = f(x); x on levels is read at the middle of its cell."""
         return self.bijection(self.data_scale.centre(x))[0]
 
     def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]:
-        """The datum in whose cell f^-1(z) falls, so that decode(encode(x)) = x and sample = decode of a draw."""
+        """Return the row in whose cell f^-1(z) falls, so that decode(encode(x)) = x, and `sample` decodes a draw."""
         return self.data_scale.quantise(self.bijection.inverse(z)[0])

@@ -5,8 +5,8 @@ Along the straight path y_t = (1 - t) y + t z from a datum y to a draw z ~ N(0, 
     min_h  E_{t, y, z} |h(t, y_t) - (z - y)|^2,   t ~ U[0, 1],
 
 has the minimiser h(t, w) = E[z - y | y_t = w], whose flow carries the data's density to N(0, I) (Lipman et al.,
-theorems 1 and 2, with time reversed: data at t = 0, as in FFJORD, and their sigma_min = 0). One evaluation of
-h a step, where maximum likelihood needs a solve. The density, the latents and the draws are those of the flow.
+theorems 1 and 2, with time reversed: data at t = 0, as in FFJORD, and their sigma_min = 0). A training step evaluates h
+once, where maximum likelihood has to solve the equation. Density, latents and draws are those of the flow of h.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,11 @@ from gen_models.noise import Noise
 
 
 class FlowMatching(ContinuousFlow):
-    """hidden, activation: of the field. score_steps: of the fourth-order steps of scores and samples."""
+    """A continuous flow trained by flow matching.
+
+    hidden, activation  of the field
+    score_steps         number of fourth-order steps for scores and samples
+    """
 
     def __init__(
         self,
@@ -42,7 +46,7 @@ class FlowMatching(ContinuousFlow):
         return (Objective("flow_matching", self, self.loss),)
 
     def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """1/B sum_i |h(t_i, y_t) - (z_i - y_i)|^2; the term "squared_error". Its least value is not 0."""
+        """Return 1/B sum_i |h(t_i, y_t) - (z_i - y_i)|^2, also as the term "squared_error". Its minimum is not 0."""
         y = self.before(self.data_scale(x, noise))[0]
         z = noise.normal("flow_matching.z", y.shape, like=y)
         t = noise.uniform("flow_matching.t", (len(y), 1), like=y)

@@ -1,9 +1,10 @@
 """Glow (Kingma and Dhariwal, 2018, section 3 and figure 2): steps of ActNorm, a 1x1 convolution and a coupling.
 
-At each scale: squeeze, `steps` steps; after each scale but the last half of the channels leaves. The learned mixing of
-the channels stands where Real NVP has alternating masks, and ActNorm, started by the data, where it has batch norm.
+Each scale is a squeeze and then `steps` steps; after each scale but the last, half of the channels leaves. Compared
+with Real NVP, the learned mixing of channels replaces the alternating masks, and ActNorm, initialised from data,
+replaces batch norm.
 
-The couplings start as the identity. The flow does not: its ActNorms normalise, its convolutions rotate.
+The couplings start as the identity. The flow does not: its ActNorms normalise and its convolutions rotate.
 """
 
 from collections.abc import Sequence
@@ -25,10 +26,10 @@ from gen_models.layers.resnet import zero_conv
 
 
 class Glow(ImageFlow):
-    """Glow of (C, H, W), H and W divisible by 2^scales.
+    """A Glow of images (C, H, W), H and W divisible by 2^scales.
 
-    scales    each squeezes: 2 for 28x28 (to 7x7), 3 for 32x32, 2 or 3 for 8x8
-    steps     of a scale
+    scales    number of scales, each of which squeezes: 2 for 28x28 (to 7x7), 3 for 32x32, 2 or 3 for 8x8
+    steps     in each scale
     channels  the width of the couplings' networks
     to_line   logit or histogram: see flows/image_flow.py
     """
@@ -54,7 +55,7 @@ class Glow(ImageFlow):
 
 
 def glow_steps(channels: int, steps: int, network: Network) -> list[Bijection]:
-    """`steps` times ActNorm, invertible 1x1 convolution, affine coupling (table 1)."""
+    """Return `steps` times ActNorm, invertible 1x1 convolution, affine coupling (table 1)."""
     return [
         part
         for _ in range(steps)
@@ -63,7 +64,10 @@ def glow_steps(channels: int, steps: int, network: Network) -> list[Bijection]:
 
 
 class ThreeConvolutions(nn.Module):
-    """3x3, 1x1, 3x3, the last 0 at the start: the paper's network, with SiLU, which is smooth, for ReLU."""
+    """Convolutions 3x3, 1x1, 3x3, the last of which is 0 at the start: the paper's network, with SiLU in place of ReLU.
+
+    SiLU is smooth.
+    """
 
     def __init__(self, inputs: int, outputs: int, *, width: int):
         super().__init__()
@@ -76,4 +80,4 @@ class ThreeConvolutions(nn.Module):
         )
 
     def forward(self, x: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs height width"]:
-        return self.layers(x.contiguous(memory_format=torch.channels_last))  # no reordering at each convolution
+        return self.layers(x.contiguous(memory_format=torch.channels_last))  # else each convolution would reorder

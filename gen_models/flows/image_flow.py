@@ -1,9 +1,9 @@
-"""What flows of images share: how grey levels reach the line on which couplings work.
+"""The base class of flows of images: how grey levels are mapped to the line on which the couplings work.
 
 logit      y = logit(alpha + (1 - 2 alpha) (x + u)/q), the same for all pixels (Dinh, Sohl-Dickstein and Bengio, 2017)
-histogram  each pixel by its own histogram's CDF and the normal quantile: the flow starts as the density of
-           independent pixels. After a logit the couplings have to learn that paper is paper, which takes most of a
-           short training.
+histogram  each pixel is mapped by its own histogram's CDF and the normal quantile, so the flow starts as the density of
+           independent pixels. After a logit the couplings have to learn which pixels are always paper, which takes most
+           of a short training
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ TO_LINE: dict[str, Callable[[int, int], Bijection]] = {
 
 
 class ImageFlow(Flow):
-    """[to_line on levels] then a flow of images (batch, C, H, W)."""
+    """A flow of images (batch, C, H, W), after `to_line` for data on levels."""
 
     def __init__(self, event_shape: Sequence[int], levels: int | None, images: Bijection, *, to_line: str):
         require_choice("to_line", to_line, TO_LINE)
@@ -35,7 +35,7 @@ class ImageFlow(Flow):
         self.histograms = [part for part in first if isinstance(part, Histogram)]
 
     def warm_start(self, x: Float[Tensor, "batch *event"], noise: Noise) -> None:
-        """The histograms of all these rows, then the starts that every flow has."""
+        """Fit the histograms on all these rows, then run the start of every flow."""
         for histogram in self.histograms:
             histogram.fit(x)
         super().warm_start(x, noise)

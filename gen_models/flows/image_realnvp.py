@@ -1,11 +1,11 @@
-"""Multi-scale Real NVP of images (Dinh, Sohl-Dickstein and Bengio, 2017, section 3.6 and figure 4).
+"""Multi-scale Real NVP for images (Dinh, Sohl-Dickstein and Bengio, 2017, section 3.6 and figure 4).
 
     to the line, then at each scale but the last: 3 checkerboard couplings, squeeze, 3 channel couplings,
     half of the channels leaves; at the last: 4 checkerboard couplings
 
-Neighbouring couplings keep opposite halves. The network of a checkerboard coupling sees the image squeezed where height
-and width are even: a checkerboard is then a mask of channels, and a quarter of the positions carries four times
-the channels through a network of the same width, at a quarter of the time.
+Neighbouring couplings keep opposite halves. Where height and width are even, the network of a checkerboard coupling
+receives the image squeezed. A checkerboard is then a mask of channels, and a quarter of the positions carries four
+times the channels through a network of the same width, in a quarter of the time.
 """
 
 from collections.abc import Sequence
@@ -24,16 +24,16 @@ from gen_models.flows.image_flow import ImageFlow
 from gen_models.layers.arguments import require_choice, require_whole
 from gen_models.layers.resnet import NORMS, ResNet
 
-BETWEEN = 3  # couplings of a kind at a scale
+BETWEEN = 3  # couplings of each kind at each scale but the last
 AT_THE_END = 4
 
 
 class ImageRealNVP(ImageFlow):
-    """Real NVP of (C, H, W), H and W divisible by 2^(scales - 1). With one scale there are only the last 4 couplings.
+    """A Real NVP of images (C, H, W), H and W divisible by 2^(scales - 1). One scale has only the last 4 couplings.
 
-    scales      of which all but the last squeeze: 3 for 28x28 (to 7x7), 4 for 32x32, 2 or 3 for 8x8
+    scales      number of scales; all but the last squeeze: 3 for 28x28 (to 7x7), 4 for 32x32, 2 or 3 for 8x8
     channels    the width of the networks of s and t
-    blocks      their depth in residual blocks
+    blocks      the depth of these networks in residual blocks
     norm        inside the networks: weight, batch or none
     batch_norm  whether a flow batch norm follows each coupling
     to_line     logit or histogram: see flows/image_flow.py
@@ -74,7 +74,7 @@ class ImageRealNVP(ImageFlow):
 
 
 class OfSquares(nn.Module):
-    """A network of the images whose positions are the 2x2 squares of these."""
+    """A network of the squeezed image: its positions are the 2x2 squares of the input."""
 
     def __init__(self, inputs: int, outputs: int, *, network: Network):
         super().__init__()
@@ -87,7 +87,7 @@ class OfSquares(nn.Module):
 
 
 def checkerboards(shape: tuple[int, int, int], count: int, network: Network) -> list[Bijection]:
-    """`count` couplings of images (C, H, W), of alternating colours."""
+    """Return `count` couplings of images (C, H, W), with alternating colours."""
     channels, height, width = shape
     is_even = height % 2 == width % 2 == 0
     seen = partial(OfSquares, network=network) if is_even else network
@@ -95,5 +95,5 @@ def checkerboards(shape: tuple[int, int, int], count: int, network: Network) -> 
 
 
 def with_batch_norm(couplings: Sequence[Bijection], channels: int, batch_norm: bool) -> list[Bijection]:
-    """Each coupling, followed by flow batch norm if asked for."""
+    """Return the couplings, each followed by flow batch norm if `batch_norm` is true."""
     return [part for coupling in couplings for part in [coupling, *([FlowBatchNorm(channels)] if batch_norm else [])]]

@@ -1,7 +1,7 @@
-"""NICE (Dinh, Krueger and Bengio, 2015): additive couplings of even and odd coordinates in turn, then a scaling.
+"""NICE (Dinh, Krueger and Bengio, 2015): additive couplings that move even and odd coordinates in turn, then a scaling.
 
-log p(x) = sum_d (log p_Z(f_d(x)) + s_d) (equation 3 with the diagonal S of section 3.3). Data on levels stay on
-[0, 1], without a logit, as theirs.
+log p(x) = sum_d (log p_Z(f_d(x)) + s_d) (equation 3 with the diagonal S of section 3.3). As in the paper, data on
+levels stay on [0, 1], without a logit.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from gen_models.flows.flow import Flow
 from gen_models.layers.arguments import require_choice, require_whole, require_widths
 from gen_models.layers.data_scale import dimensions
 
-BASES = ("logistic", "normal")  # p_Z on the line; a bounded base would not contain f(x)
+BASES = ("logistic", "normal")  # p_Z has the whole line as support; a bounded base would not contain f(x)
 
 
 class NICE(Flow):
-    """`couplings` additive couplings, then the diagonal scaling.
+    """A flow of `couplings` additive couplings, then the diagonal scaling.
 
     hidden  the widths of each coupling's network
-    base    logistic or normal: p_Z of each coordinate
+    base    p_Z of each coordinate: logistic or normal
     """
 
     def __init__(

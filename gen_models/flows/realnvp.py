@@ -1,7 +1,7 @@
 """Real NVP on vectors (Dinh, Sohl-Dickstein and Bengio, 2017): affine couplings with alternating partitions.
 
-Images are flattened here; the checkerboard, the channels and the scales of the paper need bijections of
-images.
+Images are flattened here. The checkerboards, channels and scales of the paper need bijections of images; see
+image_realnvp.py.
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,11 @@ from gen_models.layers.mlp import ACTIVATIONS
 
 
 class RealNVP(Flow):
-    """[logit on levels] then `couplings` affine couplings, each followed by batch norm if asked for.
+    """A logit for data on levels, then `couplings` affine couplings, each followed by batch norm if `batch_norm` is
+    true.
 
     hidden      the widths of each coupling's network (s, t)
-    activation  of its hidden layers: silu and tanh are smooth, and so is the density then; relu has corners, and learns
+    activation  of the hidden layers. silu and tanh are smooth, and so is then the density. relu has corners, and learns
                 the edges of a density sooner
     """
 

@@ -1,18 +1,18 @@
-"""Flows of one dimension: z = f(x) ~ a base on the line or on (0, 1), f monotone; D coordinates have D such flows.
+"""One-dimensional flows: z = f(x) ~ a base on the line or on (0, 1), f monotone. D coordinates have D such flows.
 
 Base and map are chosen independently. A map is a monotone map g of the line onto itself, with a kernel K (see
-bijections/scalar.py); the base says where z lives:
+bijections/scalar.py); the base determines where z lies:
 
     on the line    (normal, logistic)   z = g(x)
     on (0, 1)      (uniform, beta)      z = K(g(x))
 
-With a mixture's g, K(g(x)) = F(x) is the mixture's CDF itself: under the uniform base the flow fits the mixture's
-density, log p(x) = log f(x); under Beta(5, 5), log p(x) = log Beta(F(x)) + log f(x); under the normal base z is
-the probit (gaussians) or the logit (logistics) of F(x). The spline's kernel is Gaussian: it starts as the identity,
-standardised data on the line and their probabilities under one Gaussian on (0, 1).
+With a mixture's g, K(g(x)) = F(x) is the mixture's CDF itself. Under the uniform base the flow fits the mixture's
+density, log p(x) = log f(x); under Beta(5, 5), log p(x) = log Beta(F(x)) + log f(x); under the normal base z is the
+probit (gaussians) or the logit (logistics) of F(x). The spline has a Gaussian kernel and starts as the identity: z is
+then the standardised data on the line, or their probabilities under one Gaussian on (0, 1).
 
-Universality: U = F(X) is uniform, so F_Z^-1(F(X)) has whatever distribution Z one asks for. `UniversalFlow` is that
-composition, X -> U by a mixture's CDF and U -> Z by the base's inverse CDF: log p(x) = log f(x) for every base.
+Universality: U = F(X) is uniform, so F_Z^-1(F(X)) can have any chosen distribution Z. `UniversalFlow` is that
+composition: X -> U by a mixture's CDF and U -> Z by the base's inverse CDF; log p(x) = log f(x) for every base.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ from gen_models.flows.flow import Flow
 from gen_models.layers.arguments import require_choice, require_whole
 from gen_models.layers.data_scale import dimensions
 
-BOUND = 5.0  # of splines, in standard deviations of the data: beyond it are the identity and few rows
+BOUND = 5.0  # of splines, in standard deviations of the data; beyond it few rows lie, and the map is the identity
 
 MAPS: dict[str, tuple[Callable[[int, int], Bijection], type[Base]]] = {
     "gaussians": (lambda D, components: MixtureCDF(D, components, Normal()), Normal),
@@ -36,9 +36,9 @@ MAPS: dict[str, tuple[Callable[[int, int], Bijection], type[Base]]] = {
 
 
 class _LineFlow(Flow):
-    """[logit on levels] then maps of the line, then K onto (0, 1) if the base lives there.
+    """A logit for data on levels, then maps of the line, then K onto (0, 1) if the base lies there.
 
-    Likelihoods and draws are computed on the line, where z of (0, 1) is K^-1(z): nothing rounds to 0 or 1.
+    Likelihoods and draws are computed on the line, where a z of (0, 1) is K^-1(z): nothing rounds to 0 or 1.
     """
 
     def __init__(
@@ -51,24 +51,24 @@ class _LineFlow(Flow):
 
     @property
     def line(self) -> Compose:
-        """The flow up to the line."""
+        """The part of the flow that ends on the line."""
         return cast(Compose, cast(Compose, self.bijection).parts[0])
 
     def log_density(self, y):
-        """log p_W(g(y)) + log |det dg/dy|, W the base on the line."""
+        """Return log p_W(g(y)) + log |det dg/dy|, where W is the base on the line."""
         w, log_det = self.line(y)
         return self.line_base.log_density(w) + log_det
 
     def draw(self, n, noise, *, temperature=1.0):
-        """g^-1(w), w from the base on the line at a temperature."""
+        """Return g^-1(w), with w drawn from the base on the line at a temperature."""
         return self.line.inverse(self.line_base.from_normal(self.normal_draw(n, noise, temperature)))[0]
 
 
 class ScalarFlow(_LineFlow):
-    """The trainable one.
+    """A one-dimensional flow for each coordinate, with a trainable map.
 
-    map         gaussians, logistics, spline
-    base        normal, uniform, beta, logistic
+    map         gaussians, logistics or spline
+    base        normal, uniform, beta or logistic
     components  of the mixture, or bins of the spline, for each coordinate
     """
 
@@ -81,7 +81,7 @@ class ScalarFlow(_LineFlow):
 
 
 class UniversalFlow(_LineFlow):
-    """X -> U by the CDF of a mixture of Gaussians, U -> Z by the inverse CDF of the base; u is held in logarithms."""
+    """X -> U by the CDF of a mixture of Gaussians, then U -> Z by the base's inverse CDF; u is stored in logarithms."""
 
     def __init__(self, event_shape: Sequence[int], levels: int | None, *, base: str, components: int):
         kernel, chosen = Normal(), base_of(base)
@@ -93,5 +93,5 @@ class UniversalFlow(_LineFlow):
 
 
 def on_the_line(base: Base, kernel: Base) -> Base:
-    """The base itself, or, of one on (0, 1), the distribution of K^-1(z)."""
+    """Return the base itself, or, for a base on (0, 1), the distribution of K^-1(z)."""
     return OnTheLine(base, kernel) if isinstance(base, UnitBase) else base

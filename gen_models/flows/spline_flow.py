@@ -1,7 +1,7 @@
-"""Neural spline flow on vectors, RQ-NSF (C) (Durkan et al., 2019): couplings by rational-quadratic splines.
+"""The neural spline flow on vectors, RQ-NSF (C) (Durkan et al., 2019): couplings by rational-quadratic splines.
 
-Images are flattened here. Couplings alternate between halves that are permuted between pairs, as in `partitions`,
-which stand for the random permutations of the paper; its LU-decomposed linear maps are left out.
+Images are flattened here. Couplings alternate between halves, and the halves are permuted from pair to pair (see
+`partitions`). This replaces the random permutations of the paper; the paper's LU-decomposed linear maps are left out.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,12 @@ from gen_models.layers.mlp import ACTIVATIONS
 
 
 class SplineFlow(Flow):
-    """[logit on levels] then `couplings` spline couplings.
+    """A logit for data on levels, then `couplings` spline couplings.
 
     hidden      the widths of each coupling's network
     bins        of each spline
-    bound       splines act on [-bound, bound], in standard deviations of continuous data; beyond is the identity
+    bound       splines act on [-bound, bound], in standard deviations of continuous data; beyond it the map is the
+                identity
     activation  of the networks: silu, relu or tanh
     """
 
