@@ -80,4 +80,4 @@ class ThreeConvolutions(nn.Module):
         )
 
     def forward(self, x: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs height width"]:
-        return self.layers(x.contiguous(memory_format=torch.channels_last))  # else each convolution would reorder
+        return self.layers(x.contiguous(memory_format=torch.channels_last))  # else each convolution reorders memory

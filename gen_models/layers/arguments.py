@@ -1,4 +1,7 @@
-"""Checks of what a conf file hands to a constructor: one line that names the key, the value and the fix."""
+"""Checks of the arguments that a configuration passes to a constructor.
+
+An error is one line that names the key, the value and the fix.
+"""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -19,7 +22,7 @@ def require_positive(key: str, value: float) -> None:
 
 
 def require_widths(key: str, widths: Sequence[int]) -> None:
-    """Raise ConfigError unless every layer has at least one unit; no layer at all is a linear map."""
+    """Raise ConfigError unless every layer has at least one unit; an empty list, a linear map, is allowed."""
     for i, width in enumerate(widths):
         require_whole(f"{key}[{i}]", width)
 

@@ -1,8 +1,8 @@
 """Batch normalisation inside a network (Ioffe and Szegedy, 2015), over the batch of all workers.
 
 y = gamma (x - m)/sqrt(v + eps) + beta for each channel. In training m and v are those of the global batch, summed over
-workers where gradients flow through the sum, so that two workers equal one; in evaluation mode they are running
-means, and a row's answer does not depend on its neighbours.
+workers with gradients through the sum, so that two workers equal one. In evaluation mode they are running means, so
+the result for a row does not depend on its neighbours.
 """
 
 import torch
@@ -13,7 +13,7 @@ from gen_models.workers import sum_over_workers
 
 
 class BatchNorm(nn.Module):
-    """Axis 1 of (batch, channels, *positions). `momentum` weights the new value, as in torch."""
+    """The layer normalises axis 1 of (batch, channels, *positions). `momentum` weights the new value, as in torch."""
 
     mean: Tensor
     variance: Tensor
@@ -40,7 +40,7 @@ class BatchNorm(nn.Module):
 def batch_statistics(
     x: Float[Tensor, "batch channels *positions"],
 ) -> tuple[Float[Tensor, " channels"], Float[Tensor, " channels"]]:
-    """(m_hat, v_hat) of each channel over the batch of all workers; v_hat divides by n."""
+    """Return (m_hat, v_hat) of each channel over the batch of all workers; v_hat divides by n."""
     axes = [0, *range(2, x.ndim)]
     count = sum_over_workers(x.new_tensor(float(x.numel() // x.shape[1])))
     mean = sum_over_workers(x.sum(dim=axes)) / count
@@ -49,5 +49,5 @@ def batch_statistics(
 
 
 def along(values: Float[Tensor, " channels"], x: Float[Tensor, "batch channels *positions"]) -> Tensor:
-    """(channels,) values shaped to meet the channels of x."""
+    """Reshape values (channels,) so that they broadcast along the channels of x."""
     return values.view(-1, *[1] * (x.ndim - 2))

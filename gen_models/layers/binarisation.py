@@ -1,8 +1,9 @@
-"""Grey levels as probabilities of ink: y ~ Bernoulli(x/(levels - 1)), drawn anew at each step.
+"""Binarisation: grey levels are probabilities of ink, y ~ Bernoulli(x/(levels - 1)), drawn anew at each step.
 
-The protocol of Burda, Grosse and Salakhutdinov (2016, after Salakhutdinov and Murray, 2008) for binarised MNIST; it and
-those with a fixed file (Larochelle and Murray, 2011) or a threshold differ by about 2 nats. A likelihood under it is
-of the binary y: it compares with others of its kind, not with densities of the levels. Data on 2 levels are y.
+This is the protocol of Burda, Grosse and Salakhutdinov (2016, after Salakhutdinov and Murray, 2008) for binarised
+MNIST. Protocols with a fixed file (Larochelle and Murray, 2011) or a threshold differ from it by about 2 nats. The
+likelihood is that of the binary y: it can be compared with other likelihoods of y, not with densities of the levels.
+Data on 2 levels are y itself.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from gen_models.noise import Noise
 
 
 class Binarisation(nn.Module):
-    """What `DataScale` is to densities, for a model of binary pixels: between x as stored and y in {0, 1}."""
+    """The map between x as stored and y in {0, 1}, for models of binary pixels; it has the interface of `DataScale`."""
 
     scale: Tensor
 
@@ -31,24 +32,24 @@ class Binarisation(nn.Module):
         self.scale = nn.Buffer(torch.tensor(float(levels - 1)))
 
     def fit(self, x: Float[Tensor, "batch *event"]) -> None:
-        """Nothing: the levels say all."""
+        """Do nothing: the number of levels determines the map."""
 
     def log_det(self) -> Float[Tensor, ""]:
-        """0: a probability has no unit to change."""
+        """Return 0: a probability has no unit to change."""
         return torch.zeros_like(self.scale)
 
     def forward(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Float[Tensor, "batch *event"]:
-        """y ~ Bernoulli(x/(levels - 1)), by the stream "binarise"; shared noise is one threshold for all rows."""
+        """Draw y ~ Bernoulli(x/(levels - 1)) from the stream "binarise"; shared noise is one threshold for all rows."""
         return (noise.uniform("binarise", x.shape, like=x) < self.centre(x)).to(x.dtype)
 
     def centre(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """E y = x/(levels - 1): for encoders and reconstructions."""
+        """Return E y = x/(levels - 1), for encoders and reconstructions."""
         return x / self.scale
 
     def uncentre(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """The inverse of `centre`: a probability of ink as a grey, between the levels."""
+        """Return the grey value of a probability of ink, which may lie between the levels: the inverse of `centre`."""
         return y * self.scale
 
     def quantise(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """The datum that a draw of y stands for: the darkest level or the brightest."""
+        """Return the row that a draw of y stands for, on the darkest and brightest levels."""
         return y.round() * self.scale

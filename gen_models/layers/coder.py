@@ -1,9 +1,10 @@
-"""The two networks of an autoencoder: rows to codes and back, by a perceptron, or by convolutions before it.
+"""The two networks of an autoencoder, from rows to codes and back: a perceptron, with convolutions next to the data.
 
-Each entry of `channels` is a convolution of kernel 4 and stride 2, which halves an image; the decoder mirrors it by
-transposed ones. A kernel that the stride divides covers every pixel equally often: others draw a checkerboard
-(Odena, Dumoulin and Olah, 2016). What the last convolution leaves is flattened for the perceptron of widths
-`hidden`. An odd size loses its last row going in and gets it back going out: 28 -> 14 -> 7 -> 3 -> 7 -> 14 -> 28.
+Each entry of `channels` is a convolution of kernel 4 and stride 2, which halves an image; the decoder mirrors it by a
+transposed one. The stride divides the kernel, so every pixel is covered equally often; other kernels draw a
+checkerboard (Odena, Dumoulin and Olah, 2016). The last convolution's output is flattened for the perceptron of widths
+`hidden`. An image with an odd side loses its last row in the encoder and gets it back in the decoder:
+28 -> 14 -> 7 -> 3 -> 7 -> 14 -> 28.
 """
 
 import math
@@ -27,9 +28,9 @@ def encoder(
     channels: Sequence[int] = (),
     activation: str = "silu",
 ) -> nn.Sequential:
-    """(batch, dim) -> (batch, outputs). Without channels it is `mlp`, of the same initial weights.
+    """Build a network (batch, dim) -> (batch, outputs). Without channels it is `mlp`, with the same initial weights.
 
-    Raises ConfigError where there are channels but rows are no image, or one that does not halve so often.
+    Raises ConfigError if there are channels and rows are no image, or an image that cannot be halved that often.
     """
     _check(hidden, channels, activation)
     act = ACTIVATIONS[activation]
@@ -50,7 +51,10 @@ def decoder(
     channels: Sequence[int] = (),
     activation: str = "silu",
 ) -> nn.Sequential:
-    """(batch, inputs) -> (batch, dim): those of `encoder` in reverse; `hidden` and `channels` are the encoder's."""
+    """Build a network (batch, inputs) -> (batch, dim): the layers of `encoder` in reverse.
+
+    `hidden` and `channels` are given in the encoder's order. Raises ConfigError like `encoder`.
+    """
     _check(hidden, channels, activation)
     act = ACTIVATIONS[activation]
     if not channels:
@@ -64,12 +68,12 @@ def decoder(
 
 
 def by_vectors(network: nn.Module, z: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
-    """network(z) for any number of leading axes; convolutions know one only."""
+    """Return network(z) for any number of leading axes; convolutions accept only one."""
     return network(z.flatten(0, -2)).unflatten(0, z.shape[:-1])
 
 
 def _shapes(event_shape: Sequence[int], channels: Sequence[int]) -> list[tuple[int, ...]]:
-    """(C, H, W) before the first convolution and after each."""
+    """Return (C, H, W) before the first convolution and after each."""
     if len(event_shape) != 3:
         raise ConfigError(
             f"event_shape = {list(event_shape)} is no image: give [channels, height, width], or channels: []"

@@ -1,8 +1,8 @@
-"""Between x as stored and y as networks like it, with the log-determinant of the change of units.
+"""The map between x as stored and y in network units, with the log-determinant of the change of units.
 
 Data on q grey levels are dequantised: y = (x + u)/q in [0, 1), u uniform on [0, 1), so that
-E_u log p(x + u) <= log P(x) (Theis, van den Oord and Bethge, 2016). Continuous data are standardised
-by their training mean and standard deviation, found once by `fit`.
+E_u log p(x + u) <= log P(x) (Theis, van den Oord and Bethge, 2016). Continuous data are standardised by their training
+mean and standard deviation, which `fit` computes once.
 """
 
 import math
@@ -16,11 +16,11 @@ from gen_models.errors import ConfigError
 from gen_models.layers.arguments import require_whole
 from gen_models.noise import Noise
 
-MIN_STD = 1e-6  # of a constant column, whose y is then 0
+MIN_STD = 1e-6  # floor for a constant column, whose y is then 0
 
 
 class DataScale(nn.Module):
-    """y = (x + u)/levels for data on a grid of levels, y = (x - shift)/scale for continuous data."""
+    """The map y = (x + u)/levels for data on a grid of levels, or y = (x - shift)/scale for continuous data."""
 
     shift: Tensor
     scale: Tensor
@@ -39,38 +39,38 @@ class DataScale(nn.Module):
         self.scale = nn.Buffer(torch.full(self.event_shape, float(levels or 1)))
 
     def fit(self, x: Float[Tensor, "batch *event"]) -> None:
-        """Take shift and scale from the rows of x; data on levels have theirs already."""
+        """Set shift and scale of continuous data from the rows of x; do nothing for data on levels."""
         if self.levels is None:
             self.shift.copy_(x.mean(dim=0))
             self.scale.copy_(x.std(dim=0, correction=0).clamp_min(MIN_STD))
 
     def log_det(self) -> Float[Tensor, ""]:
-        """log |det dy/dx| = -sum log scale, the same for every row."""
+        """Return log |det dy/dx| = -sum log scale, which is the same for every row."""
         return -self.scale.log().sum()
 
     def forward(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Float[Tensor, "batch *event"]:
-        """y for a likelihood: dequantised by the stream "dequantise" where x is on levels."""
+        """Return y for a likelihood; x on levels is dequantised by the stream "dequantise"."""
         if self.levels is not None:
             x = x + noise.uniform("dequantise", x.shape, like=x)
         return (x - self.shift) / self.scale
 
     def centre(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """y without noise, at the middle of each level's cell: for encoders and reconstructions."""
+        """Return y without noise, at the middle of each level's cell, for encoders and reconstructions."""
         if self.levels is not None:
             x = x + 0.5
         return (x - self.shift) / self.scale
 
     def uncentre(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """The inverse of `centre`: a mean as stored, between the levels."""
+        """Return a mean y as stored, which may lie between the levels: the inverse of `centre`."""
         x = y * self.scale + self.shift
         return x if self.levels is None else x - 0.5
 
     def quantise(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """The datum that a draw y stands for: floor(q y) on the grid of levels, or x itself."""
+        """Return the row that a draw y stands for: floor(q y) on the grid of levels, or x itself if continuous."""
         x = y * self.scale + self.shift
         return x if self.levels is None else x.floor().clamp(0, self.levels - 1)
 
 
 def dimensions(event_shape: Sequence[int]) -> int:
-    """D, the number of numbers in a row."""
+    """Return D, how many numbers a row has."""
     return math.prod(event_shape)

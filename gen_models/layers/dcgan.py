@@ -1,13 +1,13 @@
 """The networks of DCGAN (Radford, Metz and Chintala, 2016), for images of any size.
 
-Strided convolutions halve the image and double the channels, transposed ones undo it. Batch norm stands after every
-layer but the generator's last and the discriminator's first; ReLU and tanh in the generator, leaky ReLU of slope 0.2
-in the discriminator; weights start as N(0, 0.02^2) (their section 3 and figure 1). An odd kernel k with padding
-(k - 1)/2 and stride 2 takes a side n to ceil(n/2):
+Strided convolutions halve the image and double the channels; transposed convolutions undo it. Batch norm follows every
+layer except the generator's last and the discriminator's first. The generator uses ReLU and tanh, the discriminator
+leaky ReLU of slope 0.2. Weights start as N(0, 0.02^2) (the paper's section 3 and figure 1). An odd kernel k with
+padding (k - 1)/2 and stride 2 maps a side n to ceil(n/2):
 
     64 -> 32 -> 16 -> 8 -> 4     32 -> 16 -> 8 -> 4     28 -> 14 -> 7 -> 4     8 -> 4 -> 2
 
-The paper's images are on [-1, 1]; data on levels are dequantised to [0, 1], and the networks rescale.
+The paper's images are on [-1, 1]. Data on levels are dequantised to [0, 1], and the networks rescale them.
 """
 
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ from gen_models.errors import ConfigError
 from gen_models.layers.arguments import require_whole
 from gen_models.layers.batch_norm import BatchNorm
 
-SMALLEST = 4  # sides are halved until they are no longer
-LEAST_HALVINGS = 2  # with one, no layer of the discriminator would have a batch norm
+SMALLEST = 4  # sides are halved until none is longer than this
+LEAST_HALVINGS = 2  # with one halving, no layer of the discriminator would have batch norm
 WEIGHT_STD = 0.02
 LEAK = 0.2
 
@@ -30,7 +30,10 @@ Size = tuple[int, int]
 
 
 def halved_sizes(event_shape: Sequence[int]) -> list[Size]:
-    """(height, width) of the image and after each halving, the larger first; ConfigError for what is no image."""
+    """Return (height, width) of the image and after each halving, largest first.
+
+    Raises ConfigError if event_shape is no image.
+    """
     if len(event_shape) != 3:
         raise ConfigError(f"event_shape = {list(event_shape)} is no image: give [channels, height, width]")
     sizes = [(event_shape[1], event_shape[2])]
@@ -41,7 +44,7 @@ def halved_sizes(event_shape: Sequence[int]) -> list[Size]:
 
 
 class Generator(nn.Module):
-    """(batch, latent) -> (batch, channels, height, width); within [0, 1] if `is_unit`, else unbounded."""
+    """A network (batch, latent) -> (batch, channels, height, width); outputs lie within [0, 1] if `is_unit`."""
 
     def __init__(self, latent: int, event_shape: Sequence[int], *, channels: int, kernel: int = 5, is_unit: bool):
         super().__init__()
@@ -67,7 +70,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """(batch, channels, height, width) -> (batch,), a logit."""
+    """A network (batch, channels, height, width) -> (batch,) that returns a logit."""
 
     def __init__(self, event_shape: Sequence[int], *, channels: int, kernel: int = 5, is_unit: bool):
         super().__init__()
@@ -87,24 +90,24 @@ class Discriminator(nn.Module):
 
 
 def layer_widths(channels: int, halvings: int) -> list[int]:
-    """channels, 2 channels, 4 channels, ...: one for each halving."""
+    """Return channels, 2 channels, 4 channels, ...: one number for each halving."""
     require_whole("channels", channels)
     return [channels * 2**i for i in range(halvings)]
 
 
 def halving(inputs: int, outputs: int, kernel: int, *, bias: bool = True) -> nn.Conv2d:
-    """A side n becomes ceil(n/2). No bias where batch norm would take it away."""
+    """Build a convolution that maps a side n to ceil(n/2); leave out the bias where batch norm would remove it."""
     return nn.Conv2d(inputs, outputs, kernel, stride=2, padding=kernel // 2, bias=bias)
 
 
 def doubling(inputs: int, outputs: int, kernel: int, size: Size, larger: Size, *, bias: bool) -> nn.ConvTranspose2d:
-    """A side m becomes 2 m - 1 or 2 m, as `larger` says: the halving of either is m."""
+    """Build a transposed convolution that maps a side m to 2 m - 1 or 2 m, as `larger` says; both halve to m."""
     extra = (larger[0] - 2 * size[0] + 1, larger[1] - 2 * size[1] + 1)
     return nn.ConvTranspose2d(inputs, outputs, kernel, stride=2, padding=kernel // 2, output_padding=extra, bias=bias)
 
 
 def require_odd(kernel: int) -> None:
-    """Raise ConfigError unless the kernel has a middle."""
+    """Raise ConfigError unless the kernel is odd, so that it has a middle."""
     require_whole("kernel", kernel)
     if kernel % 2 == 0:
         raise ConfigError(f"kernel = {kernel} cannot be used: give an odd number, as 3 or 5")
@@ -112,7 +115,7 @@ def require_odd(kernel: int) -> None:
 
 @torch.no_grad()
 def start(network: nn.Module) -> None:
-    """Weights N(0, 0.02^2), biases 0; batch norm starts as it does: scale 1, shift 0."""
+    """Initialise weights as N(0, 0.02^2) and biases as 0; batch norm keeps its own start, scale 1 and shift 0."""
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, std=WEIGHT_STD)

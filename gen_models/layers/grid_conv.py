@@ -1,7 +1,7 @@
-"""Between an image and a grid of vectors, 2^scales times coarser: strided convolutions and residual blocks.
+"""Networks between an image and a grid of vectors 2^scales times coarser: strided convolutions and residual blocks.
 
-The encoder and decoder of van den Oord, Vinyals and Kavukcuoglu (2017, section 4.1): 4x4 convolutions of stride 2,
-then residual blocks (3x3 and 1x1); the decoder the other way round.
+They are the encoder and decoder of van den Oord, Vinyals and Kavukcuoglu (2017, section 4.1). The encoder has 4x4
+convolutions of stride 2, then residual blocks (3x3 and 1x1); the decoder has them in reverse order.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from gen_models.layers.resnet import ResidualBlock
 
 
 def down(inputs: int, outputs: int, *, width: int, blocks: int, scales: int) -> nn.Sequential:
-    """(batch, inputs, H, W) -> (batch, outputs, H/2^scales, W/2^scales)."""
+    """Build an encoder (batch, inputs, H, W) -> (batch, outputs, H/2^scales, W/2^scales)."""
     layers: list[nn.Module] = []
     for scale in range(scales):
         layers += [nn.Conv2d(width if scale else inputs, width, 4, stride=2, padding=1), nn.ReLU()]
@@ -29,10 +29,11 @@ def down(inputs: int, outputs: int, *, width: int, blocks: int, scales: int) -> 
 def start_at_unit_variance(
     network: nn.Sequential, x: Float[Tensor, "batch inputs height width"]
 ) -> Float[Tensor, "batch outputs h w"]:
-    """Scale the last convolution so that each output channel has mean 0 and variance 1 on x; the outputs.
+    """Scale the last convolution so that each output channel has mean 0 and variance 1 on x; return the outputs.
 
-    A start that depends on data (Salimans and Kingma, 2016, section 3). Codes want it: where an encoder's first outputs
-    lie close together, its first steps are larger than the distances of the codes, and rows of different codes merge.
+    This is a data-dependent start (Salimans and Kingma, 2016, section 3). A codebook needs it: where an encoder's first
+    outputs lie close together, its first steps are larger than the distances between codes, and rows with different
+    codes merge.
     """
     last = network[-1]
     assert isinstance(last, nn.Conv2d) and last.bias is not None
@@ -45,7 +46,7 @@ def start_at_unit_variance(
 
 
 def up(inputs: int, outputs: int, *, width: int, blocks: int, scales: int) -> nn.Sequential:
-    """(batch, inputs, h, w) -> (batch, outputs, h 2^scales, w 2^scales)."""
+    """Build a decoder (batch, inputs, h, w) -> (batch, outputs, h 2^scales, w 2^scales)."""
     layers: list[nn.Module] = [nn.Conv2d(inputs, width, 3, padding=1)]
     layers += [ResidualBlock(width, "none", nn.ReLU) for _ in range(blocks)]
     for scale in range(scales):
@@ -55,7 +56,10 @@ def up(inputs: int, outputs: int, *, width: int, blocks: int, scales: int) -> nn
 
 
 def grid_shape(event_shape: Sequence[int], scales: int) -> tuple[int, int]:
-    """(h, w) of the grid of an image (C, H, W); ConfigError for what is no image, or not divisible."""
+    """Return (h, w) of the grid of an image (C, H, W).
+
+    Raises ConfigError if event_shape is no image, or its sides are not divisible by 2^scales.
+    """
     require_whole("scales", scales)
     if len(event_shape) != 3:
         raise ConfigError(f"event_shape = {list(event_shape)} is no image: give [channels, height, width]")

@@ -1,12 +1,11 @@
 """A network that is 1-Lipschitz because each of its layers is.
 
-|A_l|_op <= 1 and a 1-Lipschitz activation make the whole map 1-Lipschitz: sufficient, not necessary. ReLU
-loses gradient norm at each layer and cannot reach some 1-Lipschitz functions (the absolute value of a linear
-map, say) under this constraint; MaxMin, which sorts pairs, keeps the norm and can
-(Anil, Lucas and Grosse, 2019: GroupSort with groups of 2).
+|A_l|_op <= 1 and a 1-Lipschitz activation make the whole map 1-Lipschitz; this is sufficient, not necessary. Under this
+constraint ReLU loses gradient norm at each layer and cannot reach some 1-Lipschitz functions (for example the absolute
+value of a linear map). MaxMin sorts pairs, which preserves the norm, and can reach them (Anil, Lucas and Grosse, 2019:
+GroupSort with groups of 2).
 
-The constraint may also be left to something else, a penalty of the loss or a clipping of the weights: then the layers
-are plain ones.
+The layers are plain ones if something else keeps the constraint: a penalty in the loss, or clipping of the weights.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +23,7 @@ from gen_models.layers.spectral_norm import normalise
 
 
 class MaxMin(nn.Module):
-    """(a, b) -> (max(a, b), min(a, b)) for each pair of neighbours, units or channels: a permutation, of norm 1."""
+    """(a, b) -> (max(a, b), min(a, b)) for each pair of neighbouring units or channels: a permutation, of norm 1."""
 
     def forward(self, x: Float[Tensor, "batch width *positions"]) -> Float[Tensor, "batch width *positions"]:
         pairs = x.unflatten(1, (-1, 2))
@@ -35,10 +34,10 @@ KEPT_BY = ("projection", "normalisation", "nothing")
 
 
 class LipschitzMLP(nn.Module):
-    """(batch, inputs) -> (batch,); the last layer has no bias, as a critic is defined up to a constant.
+    """A network (batch, inputs) -> (batch,). The last layer has no bias, as a critic is defined up to a constant.
 
-    kept_by  what keeps |A_l|_op <= 1: projection, by `project` after each step; normalisation, W/sigma_max(W) in the
-             forward, whose power method `follow` advances after each step; or nothing
+    kept_by  what keeps |A_l|_op <= 1. projection: `project`, called after each step. normalisation: W/sigma_max(W) in
+             the forward pass, whose power method `follow` advances after each step. nothing: no constraint
     """
 
     def __init__(
@@ -69,6 +68,6 @@ class LipschitzMLP(nn.Module):
         return last(x).squeeze(1)
 
     def project(self) -> None:
-        """sigma_max(A_l) <= 1 again for every layer: the step that follows each ascent."""
-        for linear, ball in zip(self.linears, self.balls, strict=False):  # no balls where nothing is projected
+        """Restore sigma_max(A_l) <= 1 for every layer; to be called after each ascent step."""
+        for linear, ball in zip(self.linears, self.balls, strict=False):  # there are no balls without projection
             ball.project(linear.weight)

@@ -1,8 +1,8 @@
-"""A convolutional critic that is 1-Lipschitz because each of its layers is: DCGAN's shape without its batch norm.
+"""A convolutional critic that is 1-Lipschitz because each of its layers is; it has DCGAN's shape without batch norm.
 
-Batch norm would tie the rows of a batch together and divide by their spread: with it neither a Lipschitz bound nor a
-gradient penalty of single rows has a meaning (Gulrajani et al., 2017, section 4). Images go in as they are, so that
-distances are in network units.
+Batch norm would make the rows of a batch depend on each other and divide by their spread. Neither a Lipschitz bound nor
+a gradient penalty on single rows would then have a meaning (Gulrajani et al., 2017, section 4). Images enter unscaled,
+so that distances are in network units.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,10 +22,12 @@ from gen_models.layers.spectral_norm import normalise
 
 
 class LipschitzConv(nn.Module):
-    """(batch, channels, height, width) -> (batch,), by halvings of the image and a last linear layer without bias.
+    """A network (batch, channels, height, width) -> (batch,).
+
+    It halves the image repeatedly and ends with a linear layer without bias.
 
     channels  of the first layer, doubled at each further one
-    kept_by   as in LipschitzMLP; norms are those of the operators, on the sizes that the layers see
+    kept_by   as in LipschitzMLP; norms are those of the operators, at the sizes that the layers see
     """
 
     def __init__(
@@ -62,6 +64,6 @@ class LipschitzConv(nn.Module):
         return last(y.flatten(1)).squeeze(1)
 
     def project(self) -> None:
-        """sigma_max <= 1 again for every layer: the step that follows each ascent."""
-        for layer, ball in zip(self.layers, self.balls, strict=False):  # no balls where nothing is projected
+        """Restore sigma_max <= 1 for every layer; to be called after each ascent step."""
+        for layer, ball in zip(self.layers, self.balls, strict=False):  # there are no balls without projection
             ball.project(layer.weight)

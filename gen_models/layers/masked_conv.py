@@ -1,13 +1,13 @@
 """Convolutions of a grid in raster order, without a blind spot (van den Oord et al., 2016, section 2).
 
-Two stacks: a vertical one, whose (i, j) sees rows above in a widening cone, and a horizontal one, whose (i, j) sees the
-row to the left. A mask is realised by the kernel's place: no weight is multiplied by 0.
+There are two stacks. At (i, j) the vertical one sees the rows above in a widening cone, and the horizontal one sees the
+row to the left. The position of the kernel acts as the mask: no weight is multiplied by 0.
 
     type A (strict)   the first layer: the vertical sees rows < i, the horizontal columns < j
-    type B            the later ones: rows <= i of what saw rows < i, columns <= j of what saw columns < j
+    type B            later layers: rows <= i of features that saw rows < i, columns <= j of those that saw columns < j
 
-So the vertical features at (i, j) know the rows above i alone and go to the horizontal stack as they are; that stack
-works on each row by itself, which is what makes sampling affordable.
+The vertical features at (i, j) therefore depend on the rows above i only, and go to the horizontal stack unshifted. The
+horizontal stack works on each row by itself, which makes sampling affordable.
 """
 
 import torch
@@ -17,7 +17,10 @@ from torch import Tensor, nn
 
 
 class VerticalConv(nn.Module):
-    """(i, j) sees rows i - reach .. i, or i - reach - 1 .. i - 1 if strict, and columns j - reach .. j + reach."""
+    """A convolution whose (i, j) sees columns j - reach .. j + reach of rows i - reach .. i.
+
+    If strict it sees rows i - reach - 1 .. i - 1.
+    """
 
     def __init__(self, inputs: int, outputs: int, *, reach: int, is_strict: bool = False):
         super().__init__()
@@ -31,7 +34,7 @@ class VerticalConv(nn.Module):
 
 
 class HorizontalConv(nn.Module):
-    """(i, j) sees columns j - reach .. j, or j - reach - 1 .. j - 1 if strict, of row i."""
+    """A convolution whose (i, j) sees columns j - reach .. j of row i, or j - reach - 1 .. j - 1 if strict."""
 
     def __init__(self, inputs: int, outputs: int, *, reach: int, is_strict: bool = False):
         super().__init__()
@@ -45,9 +48,11 @@ class HorizontalConv(nn.Module):
 
 
 class GatedLayer(nn.Module):
-    """y = tanh(a) sigmoid(b) in both stacks; the vertical feeds the horizontal, whose residual begins at layer 2.
+    """One layer of both stacks, y = tanh(a) sigmoid(b); the vertical stack feeds the horizontal one.
 
-    context: channels of a grid that every position may see whole; 0 without one.
+    The horizontal stack has a residual connection from layer 2 on.
+
+    context  channels of a grid that every position may see; 0: no such grid
     """
 
     def __init__(self, channels: int, *, reach: int, is_first: bool, context: int = 0):
@@ -60,19 +65,22 @@ class GatedLayer(nn.Module):
         self.is_first = is_first
 
     def down(self, v: Float[Tensor, "batch channels h w"], context: Tensor | None) -> tuple[Tensor, Tensor]:
-        """(the vertical stack's next features, what the horizontal stack is told)."""
+        """Return (the vertical stack's next features, what it passes to the horizontal stack)."""
         v = self.vertical(v)
         if self.context is not None:
             v = v + self.context(context)
         return gate(v), self.link(v)
 
     def right(self, h: Float[Tensor, "batch channels h w"], told: Float[Tensor, "batch twice h w"]) -> Tensor:
-        """The horizontal stack's next features; the first layer's input holds (i, j) itself and is not passed on."""
+        """Return the horizontal stack's next features.
+
+        The first layer has no residual connection, because its input at (i, j) contains the code at (i, j) itself.
+        """
         y = self.out(gate(self.horizontal(h) + told))
         return y if self.is_first else h + y
 
 
 def gate(x: Float[Tensor, "batch twice h w"]) -> Float[Tensor, "batch channels h w"]:
-    """tanh(a) sigmoid(b) of the two halves of the channels."""
+    """Return tanh(a) sigmoid(b) of the two halves of the channels."""
     a, b = x.chunk(2, dim=1)
     return torch.tanh(a) * torch.sigmoid(b)

@@ -16,10 +16,10 @@ def mlp(
     activation: Callable[[], nn.Module] = nn.SiLU,
     is_zero_at_start: bool = False,
 ) -> nn.Sequential:
-    """(batch, inputs) -> (batch, outputs) through layers of the hidden widths; none of them gives a linear map.
+    """Build a network (batch, inputs) -> (batch, outputs); with hidden = [] it is a linear map.
 
-    SiLU is smooth, so that densities made of it are. `is_zero_at_start` makes the last layer 0: whatever is
-    built around it then starts where 0 puts it, a coupling at the identity.
+    SiLU is smooth, and so are densities built from it. `is_zero_at_start` makes the last layer 0, so that what is built
+    around the network starts where an output of 0 puts it; a coupling starts as the identity.
     """
     layers: list[nn.Module] = []
     for n, m in pairwise([inputs, *hidden]):

@@ -1,8 +1,8 @@
-"""Linear maps by their weights: the map and its adjoint, on k vectors at once.
+"""Linear maps defined by a weight: each map and its adjoint, applied to k vectors at once.
 
-A convolution is a linear map of images, and its operator norm is that of this map, over the image that it sees. The
-kernel reshaped to a matrix (outputs x inputs k^2), which spectral normalisation first used (Miyato et al., 2018),
-has another norm: the operator's is at most k times as large, and may be smaller too.
+A convolution is a linear map of images, and its operator norm is the norm of this map for the image size that it sees.
+Spectral normalisation first used the norm of the kernel reshaped to a matrix, (outputs x inputs k^2) (Miyato et al.,
+2018). That is a different norm: the operator's is at most k times as large, and may also be smaller.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from torch.nn.functional import conv2d, conv_transpose2d, linear
 
 @runtime_checkable
 class Operator(Protocol):
-    """in_shape of one vector; A v and A^T u for rows of vectors."""
+    """The interface of a linear map: A v and A^T u for rows of vectors, and `in_shape`, the shape of one vector v."""
 
     @property
     def in_shape(self) -> tuple[int, ...]: ...
@@ -28,7 +28,7 @@ class Operator(Protocol):
 
 @dataclass(frozen=True)
 class Matrix:
-    """v -> W v, W (rows, columns)."""
+    """The map v -> W v, with W (rows, columns)."""
 
     columns: int
 
@@ -45,7 +45,7 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Convolution:
-    """conv2d of images (channels, height, width), padded with zeros, without its bias."""
+    """The map conv2d of images (channels, height, width), padded with zeros, without bias."""
 
     image: tuple[int, int, int]
     stride: int = 1
@@ -71,7 +71,7 @@ class Convolution:
 
 
 def materialised(operator: Operator, weight: Tensor) -> Float[Tensor, "rows columns"]:
-    """The operator as a matrix, for small ones."""
+    """Return the operator as a matrix; only for small ones."""
     n = torch.Size(operator.in_shape).numel()
     identity = torch.eye(n, dtype=weight.dtype, device=weight.device).unflatten(1, operator.in_shape)
     return operator(weight, identity).flatten(1).mT

@@ -3,18 +3,19 @@
     k(z) = argmin_k |z - e_k|,  straight(z) = z + sg(e_k(z) - z)
     codebook loss |sg(z) - e_k(z)|^2,  commitment loss |z - sg(e_k(z))|^2
 
-Both losses are of z itself, before the straight-through substitution, and means over batch, positions and the d
-numbers of a code, so that a weight keeps its meaning whatever the batch's size.
+Both losses use z itself, before the straight-through substitution. They are means over batch, positions and the d
+numbers of a code, so that their weights keep their meaning whatever the batch's size.
 
-Codes follow their vectors by gradient (decay = None), or by moving averages (the paper, appendix A.1): of M vectors in
-a batch let n_k lie nearest to code k, with sum s_k;
+Codes follow their vectors either by gradient (decay = None) or by moving averages (the paper, appendix A.1). Let n_k of
+the M vectors in a batch lie nearest to code k, with sum s_k; then
 
     N_k <- decay N_k + (1 - decay) (K/M) n_k,   N_k e_k <- decay N_k e_k + (1 - decay) (K/M) s_k
 
-The factor K/M counts in shares: N_k = 1 is a code's even share, where it starts; the average is that of the paper. The
-running sum is kept as N_k e_k, so that count, sum and code cannot disagree. At decay 0 it is a step of k-means.
+The factor K/M makes N_k a share: N_k = 1 is an even share of the vectors, and the start. The average is that of the
+paper. The running sum is stored as N_k e_k, so that count, sum and code cannot disagree. At decay 0 the update is a
+step of k-means.
 
-A code whose share falls below `revive_below` is dead: it restarts at a vector of the batch, with the share 1.
+A code whose share falls below `revive_below` is dead: it restarts at a vector of the batch, with share 1.
 """
 
 from dataclasses import replace
@@ -30,18 +31,18 @@ from gen_models.layers.arguments import require_whole
 from gen_models.noise import Noise
 from gen_models.workers import sum_over_workers
 
-USAGE_DECAY = 0.99  # of the shares, where codes follow a gradient
-START_VECTORS = 16_384  # that k-means sees at the start: more do not move its means
+USAGE_DECAY = 0.99  # decay of the shares where codes follow a gradient
+START_VECTORS = 16_384  # vectors used by k-means at the start; more do not change its means
 START_STEPS = 10
-VECTORS_AT_ONCE = 16_384  # whose distances to all codes are in memory
+VECTORS_AT_ONCE = 16_384  # vectors whose distances to all codes are in memory at once
 
 
 class Quantised(NamedTuple):
-    """What one pass through a codebook gives.
+    """The result of one pass through a codebook.
 
     straight    the chosen codes, with the gradient of z
     indices     k(z), at each position
-    codebook    mean |sg(z) - e|^2: moves codes, if they follow a gradient
+    codebook    mean |sg(z) - e|^2: moves the codes, if they follow a gradient
     commitment  mean |z - sg(e)|^2: moves the encoder
     """
 
@@ -52,7 +53,7 @@ class Quantised(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """Of a training pass over all workers: n_k and s_k times K/M, and a vector to revive each code with."""
+    """Statistics of a training pass over all workers: n_k and s_k times K/M, and a vector to revive each code with."""
 
     counts: Float[Tensor, " codes"]
     sums: Float[Tensor, "codes dim"]
@@ -60,7 +61,13 @@ class _Batch(NamedTuple):
 
 
 class Quantiser(nn.Module):
-    """K = `size` codes of `dim` numbers. A training pass keeps the batch's statistics, `update` uses them once."""
+    """A codebook of K = `size` codes of `dim` numbers.
+
+    A training pass stores the batch's statistics, and `update` uses them once.
+
+    decay         of the moving averages; None: codes follow a gradient
+    revive_below  share below which a code restarts; 0: never
+    """
 
     codes: Tensor
     shares: Tensor
@@ -92,7 +99,7 @@ class Quantiser(nn.Module):
         self._batch: _Batch | None = None
 
     def forward(self, z: Float[Tensor, "batch dim *positions"], noise: Noise) -> Quantised:
-        """Nearest codes, with the losses; in training also what `update` will need, summed over workers."""
+        """Return the nearest codes and the losses; in training also store what `update` needs, summed over workers."""
         vectors = _vectors(z)
         indices = self.nearest(vectors)
         chosen = F.embedding(indices, self.codes)
@@ -106,16 +113,16 @@ class Quantiser(nn.Module):
         )
 
     def indices(self, z: Float[Tensor, "batch dim *positions"]) -> Int[Tensor, "batch *positions"]:
-        """k(z) at each position."""
+        """Return k(z) at each position."""
         return self.nearest(_vectors(z)).view(len(z), *z.shape[2:])
 
     def lookup(self, indices: Int[Tensor, "batch *positions"]) -> Float[Tensor, "batch dim *positions"]:
-        """e_k at each position."""
+        """Return e_k at each position."""
         return F.embedding(indices, self.codes).movedim(-1, 1)
 
     @torch.no_grad()
     def nearest(self, vectors: Float[Tensor, "vectors dim"]) -> Int[Tensor, " vectors"]:
-        """argmin_k |z - e_k|^2 = argmin_k |e_k|^2 - 2 z.e_k, in float32 or better; the first of equals."""
+        """Return argmin_k |z - e_k|^2 = argmin_k |e_k|^2 - 2 z.e_k, in float32 or better; of equals, the first."""
         dtype = torch.promote_types(vectors.dtype, torch.float32)
         codes = self.codes.to(dtype)
         squares = codes.square().sum(dim=1)
@@ -124,7 +131,10 @@ class Quantiser(nn.Module):
 
     @torch.no_grad()
     def update(self) -> None:
-        """After the parameters moved: averages, then revival of dead codes; nothing without a training pass before."""
+        """Update the averages, then revive dead codes. Call this after the parameters moved.
+
+        Without a training pass since the last call it does nothing.
+        """
         if self._batch is None:
             return
         batch, self._batch = self._batch, None
@@ -133,8 +143,10 @@ class Quantiser(nn.Module):
 
     @torch.no_grad()
     def start(self, z: Float[Tensor, "batch dim *positions"], noise: Noise) -> None:
-        """k-means on vectors of z: from K of them by lot, steps of Lloyd (1982), where a code without vectors starts
-        again at one by lot. All workers have the same z, and end at the same codes.
+        """Set the codes by k-means on the vectors of z.
+
+        It starts from K random vectors and takes steps of Lloyd (1982), in which a code without vectors restarts at a
+        random one. All workers must pass the same z; they end with the same codes.
         """
         vectors = _vectors(z)
         if not len(vectors):
@@ -150,14 +162,14 @@ class Quantiser(nn.Module):
         self.shares.fill_(1.0)
 
     def perplexity(self) -> Float[Tensor, ""]:
-        """exp of the entropy of the shares, over the last batches of training: K at even use, 1 at collapse."""
+        """Return exp of the entropy of the shares over the last training batches: K at even use, 1 at collapse."""
         return perplexity(self.shares)
 
     def _average(self, batch: _Batch, decay: float) -> None:
         shares = decay * self.shares + (1 - decay) * batch.counts
         if self.decay is not None or decay == 0:
             sums = decay * self.shares[:, None] * self.codes + (1 - decay) * batch.sums
-            is_used = shares > torch.finfo(shares.dtype).tiny  # a code without vectors stays where it is
+            is_used = shares > torch.finfo(shares.dtype).tiny  # a code without vectors does not move
             self.codes.copy_(torch.where(is_used[:, None], sums / shares[:, None], self.codes))
         self.shares.copy_(shares)
 
@@ -174,10 +186,10 @@ class Quantiser(nn.Module):
         noise: Noise,
         is_summed: bool = True,
     ) -> _Batch:
-        """Of the global batch, of which the vectors are this worker's slice; one message for all three."""
+        """Return the statistics of the global batch, whose slice `vectors` is, with one message for all three."""
         size, local = len(self.codes), len(vectors)
         total = local * noise.world
-        owners = F.one_hot(indices, size).to(vectors.dtype)  # a product, whose order of sums is fixed on every device
+        owners = F.one_hot(indices, size).to(vectors.dtype)  # a product sums in a fixed order on every device
         order = noise.permutation(f"{self.stream}/revive", total).to(vectors.device)
         drawn = order[torch.arange(size, device=vectors.device) % total] - noise.rank * local
         is_mine = (drawn >= 0) & (drawn < local)
@@ -189,7 +201,7 @@ class Quantiser(nn.Module):
 
 
 def perplexity(weights: Float[Tensor, " codes"]) -> Float[Tensor, ""]:
-    """exp H(p) = exp(-sum_k p_k log p_k), p in proportion to the weights."""
+    """Return exp H(p) = exp(-sum_k p_k log p_k), where p is proportional to the weights."""
     p = weights / weights.sum()
     return (-torch.xlogy(p, p).sum()).exp()
 

@@ -1,9 +1,9 @@
 """A residual convolutional network for s and t of couplings of images (He, Zhang, Ren and Sun, 2016).
 
-Pre-activation blocks, h <- h + conv(act(norm(conv(act(norm(h)))))). Of a block's two convolutions the first is 3x3 and
-the second 1x1, which sees no more but costs a ninth: on two cores the time is better spent on width and couplings.
-Normalisation is that of the weights (Salimans and Kingma, 2016), whose network is the same function in training
-and evaluation, or that of the batch, or none.
+The blocks are pre-activation ones, h <- h + conv(act(norm(conv(act(norm(h)))))). The first convolution of a block is
+3x3, the second 1x1. A 1x1 convolution does not see further, but costs a ninth: on two cores the time is better spent on
+width and couplings. Normalisation is that of the weights (Salimans and Kingma, 2016), with which the network is the
+same function in training and evaluation, or that of the batch, or none.
 """
 
 from collections.abc import Callable
@@ -19,9 +19,9 @@ NORMS = ("weight", "batch", "none")
 
 
 class ResNet(nn.Module):
-    """(batch, inputs, H, W) -> (batch, outputs, H, W), 0 at the start. It sees `blocks` + 1 positions to each side.
+    """A network (batch, inputs, H, W) -> (batch, outputs, H, W) that is 0 at the start.
 
-    SiLU is smooth, so that densities made of it are.
+    It sees `blocks` + 1 positions to each side. SiLU is smooth, and so are densities built from it.
     """
 
     def __init__(
@@ -42,12 +42,12 @@ class ResNet(nn.Module):
         self.last = zero_conv(width, outputs, 1)
 
     def forward(self, x: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs height width"]:
-        h = self.first(x.contiguous(memory_format=torch.channels_last))  # no reordering at each convolution
+        h = self.first(x.contiguous(memory_format=torch.channels_last))  # else each convolution reorders memory
         return self.last(self.activation(self.norm(self.blocks(h))))
 
 
 class ResidualBlock(nn.Module):
-    """h + f(h), f two convolutions, each after its normalisation and activation."""
+    """A block h + f(h), where f has two convolutions, each after its normalisation and activation."""
 
     def __init__(self, width: int, norm: str, activation: Callable[[], nn.Module]):
         super().__init__()
@@ -65,7 +65,7 @@ class ResidualBlock(nn.Module):
 
 
 def zero_conv(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
-    """A convolution that is 0 at the start: a coupling made of it starts as the identity."""
+    """Build a convolution that is 0 at the start, so that a coupling made of it starts as the identity."""
     conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
     for parameter in conv.parameters():
         nn.init.zeros_(parameter)
@@ -73,7 +73,7 @@ def zero_conv(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
 
 
 def _conv(inputs: int, outputs: int, kernel: int, norm: str) -> nn.Module:
-    """Batch norm takes away every constant that a bias would add, here or in the sum of the blocks."""
+    """Build a convolution; before batch norm it has no bias, as batch norm removes every constant."""
     conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=norm != "batch")
     return weight_norm(conv) if norm == "weight" else conv
 

@@ -1,10 +1,10 @@
 """Spectral normalisation as a parametrisation (Miyato, Kataoka, Koyama and Yoshida, 2018): W -> W / sigma_max(W).
 
-One step of the power method for each forward in training (their algorithm 1), none in evaluation; u and v are
-buffers, saved with the weights. sigma = u^T W v is differentiated with u and v held, which is its exact gradient
-where they are the singular vectors. It is a lower bound on sigma_max, near it as long as weights move slowly, so the
-norm of W / sigma may exceed 1 a little; the projection of operator_norm.py promises more. A convolution is divided by
-the norm of its operator, not of its reshaped kernel.
+Each forward in training takes one step of the power method (the paper's algorithm 1), in evaluation none. u and v are
+buffers, saved with the weights. The gradient of sigma = u^T W v treats u and v as constants, which is exact where they
+are the singular vectors. sigma is a lower bound on sigma_max, close to it as long as weights move slowly, so the norm
+of W / sigma may exceed 1 a little; the projection of operator_norm.py gives a stronger guarantee. A convolution is
+divided by the norm of its operator, not by that of its reshaped kernel.
 """
 
 from typing import cast
@@ -19,7 +19,7 @@ STEPS_AT_THE_START = 20
 
 
 class SpectralNorm(nn.Module):
-    """W -> W / (u^T W v) by the power method on one operator; `steps` of it for each forward in training."""
+    """The map W -> W / (u^T W v), by `steps` steps of the power method on one operator in each training forward."""
 
     u: Tensor
     v: Tensor
@@ -28,7 +28,7 @@ class SpectralNorm(nn.Module):
         super().__init__()
         self.operator = operator
         self.steps = 1
-        generator = torch.Generator().manual_seed(0)  # whichever direction the power method starts from
+        generator = torch.Generator().manual_seed(0)  # the direction where the power method starts does not matter
         v = torch.randn(1, *operator.in_shape, generator=generator).to(weight)
         self.v = nn.Buffer(v / v.norm())
         self.u = nn.Buffer(torch.zeros_like(operator(weight.detach(), v)))
@@ -37,12 +37,12 @@ class SpectralNorm(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         if self.training:
             self.iterate(weight, self.steps)
-        u, v = self.u.clone(), self.v.clone()  # the next forward moves them before this one's gradient is taken
+        u, v = self.u.clone(), self.v.clone()  # copies: the next forward changes both before this one's backward
         return weight / (u * self.operator(weight, v)).sum()
 
     @torch.no_grad()
     def iterate(self, weight: Tensor, steps: int) -> None:
-        """v <- A^T u / |A^T u|, u <- A v / |A v|."""
+        """Repeat v <- A^T u / |A^T u|, u <- A v / |A v|."""
         for _ in range(steps):
             v = self.operator.adjoint(weight, self.operator(weight, self.v))
             self.v.copy_(v / v.norm())
@@ -51,12 +51,12 @@ class SpectralNorm(nn.Module):
 
 
 def normalise(layer: nn.Module, operator: Operator) -> None:
-    """The layer's weight becomes W / sigma_max(W); the parameter is W."""
+    """Make the layer's weight W / sigma_max(W), with W as the parameter."""
     register_parametrization(layer, "weight", SpectralNorm(operator, cast(Tensor, layer.weight)))
 
 
 def follow(network: nn.Module) -> None:
-    """One more step of each power method, after the weights moved: evaluation then divides by the sigma of these."""
+    """Take one more step of each power method after the weights moved: evaluation then divides by the new sigma."""
     for module in network.modules():
         for parametrised in getattr(module, "parametrizations", {}).values():
             for spectral in parametrised:

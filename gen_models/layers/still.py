@@ -1,7 +1,8 @@
-"""A network that another player looks through: it computes as in training, and nothing of it moves.
+"""A context in which a network computes as in training while none of its buffers change.
 
-Batch norm normalises by the batch but keeps its running statistics, spectral normalisation divides by the sigma of
-the vectors that it has. A step of one player then leaves the other bit-identical, its buffers included.
+One player uses it to run the other player's network. Batch norm normalises by the batch but keeps its running
+statistics; spectral normalisation divides by the sigma of its current vectors. A step of one player therefore leaves
+the other bit-identical, buffers included.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from gen_models.layers.spectral_norm import SpectralNorm
 
 @contextmanager
 def still(network: nn.Module) -> Iterator[None]:
-    """Within it the buffers of `network` stay as they are, in training mode too."""
+    """Keep the buffers of `network` unchanged inside the context, also in training mode."""
     norms = [module for module in network.modules() if isinstance(module, BatchNorm)]
     spectral = [module for module in network.modules() if isinstance(module, SpectralNorm)]
     momenta, steps = [norm.momentum for norm in norms], [module.steps for module in spectral]

@@ -1,6 +1,7 @@
-"""Images at mean 0 and variance 1 over all their numbers, for networks and weights that know no unit.
+"""Images scaled to mean 0 and variance 1 over all their numbers, so that networks and loss weights need no unit.
 
-u = (y - m)/s, y as DataScale centres it, m and s one number each: a pixel that never changes stays in proportion.
+u = (y - m)/s, where y is centred by DataScale, and m and s are one number each. One s for all pixels means that a pixel
+that never changes is not blown up.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from gen_models.layers.data_scale import DataScale
 
 
 class UnitImages(nn.Module):
-    """Between x as stored and u; `mean` and `std` are of y, found once by `fit`."""
+    """The map between x as stored and u; `mean` and `std` are those of y, computed once by `fit`."""
 
     mean: Tensor
     std: Tensor
@@ -25,7 +26,7 @@ class UnitImages(nn.Module):
         self.std = nn.Buffer(torch.ones(()))
 
     def fit(self, x: Float[Tensor, "batch *event"]) -> None:
-        """Take the scales from the rows of x; rows without any spread keep s = 1."""
+        """Set the scales from the rows of x; if these have no spread, s stays 1."""
         self.data_scale.fit(x)
         y = self.data_scale.centre(x)
         self.mean.copy_(y.mean())
@@ -33,13 +34,13 @@ class UnitImages(nn.Module):
         self.std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
 
     def centre(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """u of a datum, without noise."""
+        """Return u of a row, without noise."""
         return (self.data_scale.centre(x) - self.mean) / self.std
 
     def uncentre(self, u: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """The inverse of `centre`: as stored, between the levels."""
+        """Return u as stored, which may lie between the levels: the inverse of `centre`."""
         return self.data_scale.uncentre(u * self.std + self.mean)
 
     def quantise(self, u: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """The datum that u stands for, on the grid of levels if the data are."""
+        """Return the row that u stands for, on the grid of levels if the data are."""
         return self.data_scale.quantise(u * self.std + self.mean)

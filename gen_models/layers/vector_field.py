@@ -1,10 +1,10 @@
-"""The field h(t, z) of a continuous flow: a perceptron whose every layer knows the time.
+"""The field h(t, z) of a continuous flow: a perceptron in which every layer depends on the time.
 
     layer(t, y) = (A y + b) * 2 sigmoid(g t + g_0) + c t
 
-is the gated layer that Grathwohl et al. (2019, appendix B.1) call concatsquash; the 2 makes it an ordinary layer
-where it starts, at g = g_0 = 0. Only smooth activations: the trace of dh/dz is integrated, and an ODE solver
-of order p wants p derivatives, which ReLU has not.
+This is the gated layer that Grathwohl et al. (2019, appendix B.1) call concatsquash; the factor 2 makes it an ordinary
+layer at its start, g = g_0 = 0. Only smooth activations are allowed: the trace of dh/dz is integrated, and an ODE
+solver of order p needs p derivatives, which ReLU does not have.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"silu": silu, "softplus": 
 
 
 class VectorField(nn.Module):
-    """h: (t, (batch, D)) -> (batch, D), 0 at the start: the flow along it is then the identity."""
+    """A field h: (t, (batch, D)) -> (batch, D) that is 0 at the start, so that its flow is the identity."""
 
     def __init__(self, dimensions: int, hidden: Sequence[int], *, activation: str = "tanh"):
         super().__init__()
@@ -35,7 +35,7 @@ class VectorField(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, t: Float[Tensor, "*times"], z: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-        """h(t, z); t is one time for all rows, or (batch, 1): one for each."""
+        """Return h(t, z); t is one time for all rows, or (batch, 1), one time for each."""
         t = t.reshape(-1, 1)
         *hidden, last = self.layers
         for layer in hidden:
@@ -44,7 +44,7 @@ class VectorField(nn.Module):
 
 
 class TimedLinear(nn.Module):
-    """(A y + b) * 2 sigmoid(g t + g_0) + c t."""
+    """The layer (A y + b) * 2 sigmoid(g t + g_0) + c t."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
