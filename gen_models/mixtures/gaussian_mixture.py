@@ -1,13 +1,12 @@
-"""The Gaussian mixture: p(y) = sum_k pi_k N(y; mu_k, Sigma_k), by EM and then by gradients.
+"""The Gaussian mixture p(y) = sum_k pi_k N(y; mu_k, Sigma_k), trained by EM and then by gradients.
 
-A latent-variable model with a discrete z of few values: E_z p(y|z) is summed exactly, and so is the posterior
-p(z|y) = pi_z p(y|z) / p(y). Where z is continuous neither can be: that is what autoencoders/ is about.
+It is a latent-variable model whose discrete z has few values: E_z p(y|z) is summed exactly, and so is the posterior
+p(z|y) = pi_z p(y|z) / p(y). With a continuous z neither is possible, which is the subject of autoencoders/.
 
-The M step is exact under Sigma_k >= MIN_VARIANCE I: of the maximisers of the expected log-likelihood that
-obey the floor, the eigenvalues of the weighted covariance are clipped from below. (To add the floor to the
-diagonal instead would cost EM its promise never to lower the likelihood.) Without a floor the likelihood
-has no maximum: a component on a single row shrinks for ever. Dempster, Laird and Rubin, 1977; Bishop,
-2006, section 9.2.2.
+The M step is exact under the constraint Sigma_k >= MIN_VARIANCE I: the maximiser of the expected log-likelihood clips
+the eigenvalues of the weighted covariance from below. (If the floor were added to the diagonal instead, EM could lower
+the likelihood.) Without a floor the likelihood has no maximum: a component on a single row shrinks for ever. Dempster,
+Laird and Rubin, 1977; Bishop, 2006, section 9.2.2.
 """
 
 import math
@@ -26,19 +25,19 @@ from gen_models.noise import Noise
 
 COVARIANCES = ("full", "diagonal", "spherical")
 WEIGHTS = ("learned", "uniform")
-MIN_VARIANCE = 1e-6  # in network units: of standardised data, or of data on levels divided by their number
+MIN_VARIANCE = 1e-6  # in network units: standardised data, or data on levels divided by their number
 
 
 class GaussianMixture(LikelihoodModel):
-    """Sigma_k = L_k L_k^T, L_k = S_k U_k, S_k = diag exp log_scales_k, U_k unit lower triangular.
+    """A mixture with Sigma_k = L_k L_k^T, L_k = S_k U_k, S_k = diag exp log_scales_k, U_k unit lower triangular.
 
-    S_k are the standard deviations of each dimension given those before it, and U_k is in their units: so a
-    gradient step of a given length means the same in a narrow direction as in a wide one.
+    S_k holds the standard deviation of each dimension given those before it, and U_k is in these units. A gradient step
+    of a given length therefore means the same in a narrow direction as in a wide one.
 
     components  K
-    covariance  full; diagonal; spherical: one variance for each component
-    em_steps    steps of EM in the warm start; the gradient steps of a training polish what they leave
-    weights     learned; uniform: pi_k = 1/K stay
+    covariance  full, diagonal, or spherical: one variance for each component
+    em_steps    steps of EM in the warm start; the gradient steps of a training refine the result
+    weights     learned, or uniform: pi_k = 1/K throughout
     """
 
     def __init__(
@@ -65,14 +64,14 @@ class GaussianMixture(LikelihoodModel):
         self.logits = nn.Parameter(zeros) if self.are_weights_learned else nn.Buffer(zeros)
         self.means = nn.Parameter(torch.randn(components, D))
         self.log_scales = nn.Parameter(torch.zeros(components, 1 if covariance == "spherical" else D))
-        if covariance == "full":  # what is below the diagonal of U, row by row
+        if covariance == "full":  # the part of U below its diagonal, row by row
             self.lower = nn.Parameter(torch.zeros(components, D * (D - 1) // 2))
 
     def objectives(self) -> tuple[Objective, ...]:
         return (Objective("likelihood", self, self.loss, after_step=self.project),)
 
     def warm_start(self, x: Float[Tensor, "batch *event"], noise: Noise) -> None:
-        """Standardise continuous data, choose means by k-means++, then em_steps of EM on x."""
+        """Standardise continuous data, choose the means by k-means++ and run em_steps of EM on x."""
         self.data_scale.fit(x)
         y = self.data_scale(x, noise)
         self.start_at(kmeans_plus_plus(y.flatten(1), len(self.means), noise), y)
@@ -81,7 +80,7 @@ class GaussianMixture(LikelihoodModel):
 
     @torch.no_grad()
     def start_at(self, means: Float[Tensor, "components dim"], y: Float[Tensor, "batch *event"]) -> None:
-        """Equal weights, these means, and for all components the spread of y about the nearest mean."""
+        """Set equal weights, these means, and one variance for all components: that of y about the nearest mean."""
         squares = torch.cdist(y.flatten(1), means).amin(dim=1).square()
         variance = (squares.mean() / means.shape[1]).clamp_min(MIN_VARIANCE)
         self.logits.zero_()
@@ -92,10 +91,10 @@ class GaussianMixture(LikelihoodModel):
 
     @torch.no_grad()
     def em_step(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, ""]:
-        """One step of EM on y, in network units; returns mean log p(y) as it was before the step.
+        """Take one step of EM on y, in network units; return mean log p(y) as it was before the step.
 
         E: r_ik = p(k|y_i).  M: N_k = sum_i r_ik, pi_k = N_k/N, mu_k = sum_i r_ik y_i / N_k,
-        Sigma_k = sum_i r_ik (y_i - mu_k)(y_i - mu_k)^T / N_k, with the floor. Never lowers the likelihood.
+        Sigma_k = sum_i r_ik (y_i - mu_k)(y_i - mu_k)^T / N_k, with the floor. A step never lowers the likelihood.
         """
         log_joint = self.log_joint(y)
         log_density = torch.logsumexp(log_joint, dim=1)
@@ -114,24 +113,24 @@ class GaussianMixture(LikelihoodModel):
 
     @torch.no_grad()
     def project(self) -> None:
-        """Sigma_k >= MIN_VARIANCE I, after a gradient step."""
+        """Restore Sigma_k >= MIN_VARIANCE I after a gradient step."""
         if self.covariance != "full":
             self.log_scales.clamp_(min=0.5 * math.log(MIN_VARIANCE))
             return
         L = self.scale_tril().double()
         sigma = L @ L.mT
         if not sigma.isfinite().all():
-            return  # the loss of such a factor is not finite either, and it stops the training
+            return  # the loss is then not finite either, and that stops the training
         floor = (1 - 1e-3) * MIN_VARIANCE * torch.eye(L.shape[-1], dtype=L.dtype, device=L.device)
         for k in torch.nonzero(torch.linalg.cholesky_ex(sigma - floor).info).flatten().tolist():
             self._set_full(k, sigma[k])
 
     def log_density(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, " batch"]:
-        """log sum_k pi_k N(y; mu_k, Sigma_k)."""
+        """Return log sum_k pi_k N(y; mu_k, Sigma_k)."""
         return torch.logsumexp(self.log_joint(y), dim=1)
 
     def log_joint(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch components"]:
-        """log pi_k - 1/2 |L_k^-1 (y - mu_k)|^2 - log det L_k - D/2 log(2 pi)."""
+        """Return log pi_k - 1/2 |L_k^-1 (y - mu_k)|^2 - log det L_k - D/2 log(2 pi)."""
         residual = y.flatten(1).T - self.means[:, :, None]  # (components, dim, batch)
         if self.covariance == "full":
             white = torch.linalg.solve_triangular(self.scale_tril(), residual, upper=False)
@@ -143,7 +142,7 @@ class GaussianMixture(LikelihoodModel):
         return torch.log_softmax(self.logits, dim=0) + log_normal
 
     def scale_tril(self) -> Float[Tensor, "components dim dim"]:
-        """L_k."""
+        """Return L_k."""
         D = self.means.shape[1]
         scales = self.log_scales.exp().expand(-1, D)
         L = torch.diag_embed(scales)
@@ -153,18 +152,18 @@ class GaussianMixture(LikelihoodModel):
         return L
 
     def draw(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
-        """mu_k + L_k epsilon, k ~ pi."""
+        """Draw k ~ pi and return mu_k + L_k epsilon."""
         k = noise.categorical("mixture.component", self.logits, n)
         epsilon = noise.normal("mixture.normal", (n, self.means.shape[1]), like=self.means)
         spread = (self.scale_tril()[k] @ epsilon[:, :, None]).squeeze(2)
         return (self.means[k] + spread).unflatten(1, self.data_scale.event_shape)
 
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
-        """The responsibilities p(k|x), latent = components: the latent variable is discrete, this is its posterior."""
+        """Return the responsibilities p(k|x): the posterior of the discrete latent variable; latent = components."""
         return torch.softmax(self.log_joint(self.data_scale.centre(x)), dim=1)
 
     def _set_covariance(self, k: int, residual: Float[Tensor, "batch dim"], weights: Float[Tensor, " batch"]) -> None:
-        """The M step of Sigma_k under the floor."""
+        """Do the M step of Sigma_k under the floor."""
         if self.covariance == "full":
             self._set_full(k, (residual * weights[:, None]).T @ residual)
             return
@@ -174,7 +173,7 @@ class GaussianMixture(LikelihoodModel):
         self.log_scales[k] = 0.5 * variance.clamp_min(MIN_VARIANCE).log()
 
     def _set_full(self, k: int, sigma: Float[Tensor, "dim dim"]) -> None:
-        """Write the factors of sigma with its eigenvalues clipped; sigma in double, which they need."""
+        """Write the factors of sigma with its eigenvalues clipped; sigma is in float64, which clipping needs."""
         eigenvalues, vectors = torch.linalg.eigh(sigma)
         L = torch.linalg.cholesky((vectors * eigenvalues.clamp_min(MIN_VARIANCE)) @ vectors.T)
         row, column = torch.tril_indices(len(L), len(L), offset=-1, device=L.device)

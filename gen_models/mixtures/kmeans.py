@@ -1,4 +1,4 @@
-"""The seeding of k-means++ (Arthur and Vassilvitskii, 2007, section 2.2), greedy as their section 7 has it."""
+"""The seeding of k-means++ (Arthur and Vassilvitskii, 2007, section 2.2), in the greedy form of their section 7."""
 
 import math
 from dataclasses import replace
@@ -15,12 +15,14 @@ TRIES = 5
 def kmeans_plus_plus(
     y: Float[Tensor, "batch dim"], k: int, noise: Noise, *, tries: int = TRIES
 ) -> Float[Tensor, "k dim"]:
-    """k rows of y: the first uniform, each next drawn in proportion to its squared distance from the nearest so far.
+    """Return k rows of y: the first uniform, each next drawn in proportion to its squared distance to the nearest so
+    far.
 
-    Of 2 + floor(log k) such draws the one is taken that leaves the least sum of squared distances, and of `tries` times
-    the same the one that ends with the least: a cluster that gets no row costs its mixture a component for good, which
-    befell one mixture of eight Gaussians in three with single draws, one in sixteen with the first rule alone. Rows may
-    repeat where y has fewer than k different ones.
+    Each next row is the best of 2 + floor(log k) such draws: the one that leaves the smallest sum of squared distances.
+    The whole is repeated `tries` times, and the try that ends with the smallest sum is returned. Both rules are needed,
+    because a cluster that gets no row costs its mixture a component for good. With single draws this happened to one
+    mixture of eight Gaussians in three, with the first rule alone to one in sixteen. Rows may repeat if y has fewer
+    than k different ones.
     """
     whole = replace(noise, rank=0, world=1, is_shared=False)  # every worker must start at the same rows
     draws = whole.uniform("kmeans++", (tries, k, 2 + int(math.log(k))), like=y)
@@ -29,7 +31,7 @@ def kmeans_plus_plus(
 
 
 def _once(y: Float[Tensor, "batch dim"], u: Float[Tensor, "k candidates"]) -> tuple[Float[Tensor, "k dim"], float]:
-    """Rows by these uniform numbers, and the sum of squared distances that they leave."""
+    """Return the rows that these uniform numbers select, and the sum of squared distances that they leave."""
     chosen = [y[int(u[0, 0] * len(y))]]
     squares = _squares(y, chosen[0])
     for uniform in u[1:]:
