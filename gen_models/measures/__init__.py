@@ -1,6 +1,7 @@
-"""Metrics of models, samples, rankings and partitions: what is measured, in which unit, by which paper.
+"""Metrics of models, samples, rankings and partitions; each module says what it measures, in which unit and by which
+paper.
 
-units            the scales that numbers are quoted on: bits per dimension, pixels in [0, 1], standard deviations
+units            the scales of reported numbers: bits per dimension, pixels in [0, 1], standard deviations
 samples          two sets of rows compared: maximum mean discrepancy, nearest neighbours
 validation       the metrics that a sweep compares, by capability; lower is better
 ranking          a score against labels: area under the ROC curve with its interval

@@ -1,10 +1,11 @@
-"""Whether each factor of variation sits in one latent: the mutual information gap (Chen et al., 2018, equation 6).
+"""The mutual information gap: whether each factor of variation sits in one latent (Chen et al., 2018, equation 6).
 
     MIG = 1/K sum_k (I(z_j*; v_k) - max_{j != j*} I(z_j; v_k)) / H(v_k),   j* = argmax_j I(z_j; v_k)
 
-1 where each factor is told by one latent and by no other; 0 where two tell as much of it, or none does. I is of codes
-in bins of equal width between a code's least and largest value (20 in Locatello et al., 2019). From n rows each I is
-too high by about (bins - 1)(values - 1)/(2 n) nats, of a code that is noise as well, which the gap takes away again.
+MIG is 1 if one latent determines each factor and no other latent tells anything about it. It is 0 if two latents tell
+equally much, or none tells anything. I is computed for codes in bins of equal width between the code's least and
+largest value (20 bins in Locatello et al., 2019). From n rows each I is too high by about (bins - 1)(values - 1)/(2 n)
+nats, also for a code that is noise; the difference in the gap removes this bias.
 """
 
 import numpy as np
@@ -17,21 +18,24 @@ BINS = 20
 
 
 def mutual_information_gap(codes: ArrayLike, factors: ArrayLike, *, bins: int = BINS) -> float:
-    """The mean over factors of `gaps`, in [0, 1]: codes (rows, latents), factors (rows, factors) of discrete values."""
+    """Return the mean of `gaps` over factors, in [0, 1].
+
+    codes are (rows, latents), factors (rows, factors) of discrete values. Raises DataError like `gaps`.
+    """
     return float(gaps(codes, factors, bins=bins).mean())
 
 
 def gaps(codes: ArrayLike, factors: ArrayLike, *, bins: int = BINS) -> np.ndarray:
-    """(factors,) the normalised gap of each. Raises DataError for a factor that does not vary."""
+    """Return the normalised gap of each factor, (factors,). Raises DataError for a factor that does not vary."""
     information, entropies = mutual_information(codes, factors, bins=bins)
     if not entropies.all():
         raise DataError(f"factor {int(np.argmin(entropies))} has one value in all rows: leave it out, it has no gap")
-    second, first = np.sort(np.pad(information, ((0, 0), (1, 0))), axis=1)[:, -2:].T  # one latent has a rival of 0
+    second, first = np.sort(np.pad(information, ((0, 0), (1, 0))), axis=1)[:, -2:].T  # a single latent competes with 0
     return (first - second) / entropies
 
 
 def mutual_information(codes: ArrayLike, factors: ArrayLike, *, bins: int = BINS) -> tuple[np.ndarray, np.ndarray]:
-    """I(z_j; v_k) as (factors, latents), and H(v_k) as (factors,), in nats."""
+    """Return I(z_j; v_k) as (factors, latents), and H(v_k) as (factors,), in nats."""
     codes, factors = np.asarray(codes, dtype=np.float64), np.asarray(factors)
     if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors):
         raise DataError(f"codes {codes.shape} and factors {factors.shape} need two axes each, and as many rows")
@@ -41,7 +45,10 @@ def mutual_information(codes: ArrayLike, factors: ArrayLike, *, bins: int = BINS
 
 
 def in_bins(code: np.ndarray, bins: int) -> np.ndarray:
-    """The number of the bin of each value; a code of at most `bins` values keeps them apart, whatever their spacing."""
+    """Return the number of the bin of each value.
+
+    If a code has at most `bins` different values, each gets its own bin, whatever their spacing.
+    """
     values, positions = np.unique(code, return_inverse=True)
     if len(values) <= bins:
         return positions
@@ -50,7 +57,7 @@ def in_bins(code: np.ndarray, bins: int) -> np.ndarray:
 
 
 def _information(a: np.ndarray, b: np.ndarray) -> float:
-    """sum p(a, b) log p(a, b) / (p(a) p(b)); of a with itself, its entropy."""
+    """Return sum p(a, b) log p(a, b) / (p(a) p(b)); for a with itself this is its entropy."""
     joint = contingency(a, b) / len(a)
     independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
     there = joint > 0

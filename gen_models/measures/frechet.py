@@ -2,9 +2,9 @@
 
     d^2 = |m - n|^2 + tr(S + T - 2 (S^(1/2) T S^(1/2))^(1/2))           (Dowson and Landau, 1982)
 
-the squared 2-Wasserstein distance of N(m, S) and N(n, T). Of a classifier's features it is the FID (Heusel et al.,
-2017); features of another network are another scale, and a sample of n rows has a bias of the order of 1/n, so a
-number means something beside that of training rows against test rows, with as many of each.
+This is the squared 2-Wasserstein distance between N(m, S) and N(n, T). Between a classifier's features it is the FID
+(Heusel et al., 2017). Features of another network give another scale, and with n rows the estimate has a bias of order
+1/n. Compare a number only with that of training rows against test rows, with as many of each.
 """
 
 import torch
@@ -15,7 +15,10 @@ from gen_models.errors import DataError
 
 
 def frechet_distance(a: Float[Tensor, "rows_a *event"], b: Float[Tensor, "rows_b *event"]) -> Float[Tensor, ""]:
-    """d^2 of the Gaussians with the rows' means and covariances, in float64. DataError for fewer than two rows."""
+    """Return d^2 between the Gaussians with the rows' means and covariances, in float64.
+
+    Raises DataError for fewer than two rows in a set.
+    """
     for rows in (a, b):
         if len(rows) < 2:
             raise DataError(f"the Frechet distance needs two rows of each set: found {len(rows)}, give more")
@@ -28,7 +31,7 @@ def gaussian_frechet(
     other_mean: Float[Tensor, " dim"],
     other_covariance: Float[Tensor, "dim dim"],
 ) -> Float[Tensor, ""]:
-    """d^2 of two Gaussians; covariances may be singular."""
+    """Return d^2 between two Gaussians; covariances may be singular."""
     root = _root(covariance)
     cross = torch.linalg.eigvalsh(root @ other_covariance @ root).clamp_min(0).sqrt().sum()
     return (mean - other_mean).square().sum() + covariance.trace() + other_covariance.trace() - 2 * cross
@@ -42,6 +45,6 @@ def _moments(rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _root(covariance: Tensor) -> Tensor:
-    """The symmetric square root; eigenvalues that rounding put below 0 are 0."""
+    """Return the symmetric square root; eigenvalues that rounding put below 0 count as 0."""
     values, vectors = torch.linalg.eigh(covariance)
     return (vectors * values.clamp_min(0).sqrt()) @ vectors.mT

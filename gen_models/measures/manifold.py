@@ -1,14 +1,14 @@
-"""How far samples lie on the data, and the data on the samples, by balls around nearest neighbours.
+"""Precision, recall, density and coverage: how well samples and data cover each other, by nearest-neighbour balls.
 
-A row's ball reaches to its k-th nearest neighbour in its own set.
+The ball of a row reaches to its k-th nearest neighbour in its own set.
 
     precision  share of samples inside the ball of some real row            Kynkaanniemi et al. (2019), equation 2
     recall     share of real rows inside the ball of some sample
     density    mean over samples of the number of real balls that hold it, over k     Naeem et al. (2020), equation 4
     coverage   share of real balls that hold some sample                              equation 5
 
-All are 1 for a sample that is the data itself, but density, whose mean is near 1 there and may be more. Precision
-and recall read outliers' large balls as manifold; density and coverage were made to mind them less.
+If the sample is the data itself, all are 1 except density, which is near 1 there and may exceed 1. Precision and recall
+count the large balls of outliers as part of the manifold; density and coverage were designed to be less affected.
 """
 
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from gen_models.layers.arguments import require_whole
 
 
 class Manifold(NamedTuple):
-    """Fidelity (precision, density) and diversity (recall, coverage) of samples; shares, but density."""
+    """Fidelity (precision, density) and diversity (recall, coverage) of samples; all but density are shares."""
 
     precision: float
     recall: float
@@ -33,9 +33,10 @@ class Manifold(NamedTuple):
 def manifold(
     real: Float[Tensor, "rows_real *event"], fake: Float[Tensor, "rows_fake *event"], *, neighbours: int = 5
 ) -> Manifold:
-    """The four measures of `fake` against `real`, by Euclidean distance; k = 5 as Naeem et al. (the others took 3).
+    """Return the four measures of `fake` against `real`, by Euclidean distance.
 
-    Raises DataError unless each set has more than k rows. Holds a distance for each pair of rows.
+    The default k = 5 is that of Naeem et al.; Kynkaanniemi et al. took 3. Raises DataError unless each set has more
+    than k rows. Memory holds a distance for each pair of rows.
     """
     require_whole("neighbours", neighbours)
     real, fake = real.flatten(1).double(), fake.flatten(1).double()
@@ -54,7 +55,7 @@ def manifold(
 
 
 def _radii(rows: Tensor, neighbours: int) -> Tensor:
-    """The distance to the k-th nearest other row."""
+    """Return the distance of each row to its k-th nearest other row."""
     return _distances(rows, rows).kthvalue(neighbours + 1, dim=1).values  # the first is the row itself
 
 

@@ -1,9 +1,9 @@
-"""Which modes of a known mixture a sampler reaches, and how many of its samples belong to one.
+"""The modes of a known mixture that a sampler reaches, and how many of its samples belong to a mode.
 
-The protocol of Srivastava et al. (2017) and Lin et al. (2018, PacGAN): 2,500 samples; one is of high quality within
-3 standard deviations of the nearest mode; a mode is reached, here, by at least 20 high-quality samples of its own,
-so that stray ones do not count. A perfect sampler of 8 equal modes in the plane gives each 309 on average, of 25
-modes 99: exp(-9/2) = 1.1% of its samples lie further out.
+The protocol is that of Srivastava et al. (2017) and Lin et al. (2018, PacGAN): 2,500 samples are drawn, and a sample is
+of high quality if it lies within 3 standard deviations of the nearest mode. Here a mode counts as reached if at least
+20 high-quality samples belong to it, so that stray ones do not count. A perfect sampler of 8 equal modes in the plane
+gives each mode 309 on average, of 25 modes 99: exp(-9/2) = 1.1% of its samples lie further out.
 """
 
 from typing import NamedTuple
@@ -20,7 +20,7 @@ RADIUS_STDS = 3.0
 
 
 class Modes(NamedTuple):
-    """reached: how many modes; high_quality: share of the samples; counts: high-quality samples of each mode."""
+    """How many modes were reached, the share of high-quality samples, and the count of these for each mode."""
 
     reached: int
     high_quality: float
@@ -35,7 +35,7 @@ def modes(
     least: int = LEAST,
     radius_stds: float = RADIUS_STDS,
 ) -> Modes:
-    """The modes at `centres`, of one standard deviation in every direction, that `samples` reach."""
+    """Return which of the modes at `centres`, all with the same isotropic standard deviation, the samples reach."""
     require_positive("std", std)
     require_positive("radius_stds", radius_stds)
     require_whole("least", least)

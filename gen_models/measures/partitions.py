@@ -1,8 +1,9 @@
-"""Clusters against classes: three measures that do not care what the clusters are called.
+"""Clusters against classes: three measures that do not depend on the names of the clusters.
 
-Accuracy under the best one-to-one matching (Kuhn, 1955; in clustering since Yang et al., 2010), normalised mutual
-information (Strehl and Ghosh, 2002; here over the arithmetic mean of the entropies), adjusted Rand index (Hubert
-and Arabie, 1985, eq. 5). 1 is a perfect match; chance gives 0 in the adjusted Rand index, above 0 in the others.
+They are accuracy under the best one-to-one matching (Kuhn, 1955; in clustering since Yang et al., 2010), normalised
+mutual information (Strehl and Ghosh, 2002; here over the arithmetic mean of the entropies) and the adjusted Rand index
+(Hubert and Arabie, 1985, eq. 5). A perfect match gives 1. Chance gives 0 in the adjusted Rand index and more than 0 in
+the others.
 """
 
 import numpy as np
@@ -11,13 +12,16 @@ from scipy.optimize import linear_sum_assignment
 
 
 def cluster_accuracy(classes: ArrayLike, clusters: ArrayLike) -> float:
-    """max over one-to-one matchings m of mean_i [class_i = m(cluster_i)]; clusters without a partner count as wrong."""
+    """Return the maximum over one-to-one matchings m of mean_i [class_i = m(cluster_i)].
+
+    All rows of a cluster without a partner count as wrong.
+    """
     table = contingency(classes, clusters)
     return float(table[linear_sum_assignment(table, maximize=True)].sum() / table.sum())
 
 
 def normalised_mutual_information(classes: ArrayLike, clusters: ArrayLike) -> float:
-    """I(class; cluster) / ((H(class) + H(cluster)) / 2); 1 where both have one member only."""
+    """Return I(class; cluster) / ((H(class) + H(cluster)) / 2); 1 if there is only one class and one cluster."""
     joint = contingency(classes, clusters)
     joint = joint / joint.sum()
     h_class, h_cluster = _entropy(joint.sum(axis=1)), _entropy(joint.sum(axis=0))
@@ -26,7 +30,7 @@ def normalised_mutual_information(classes: ArrayLike, clusters: ArrayLike) -> fl
 
 
 def adjusted_rand(classes: ArrayLike, clusters: ArrayLike) -> float:
-    """(pairs together in both - expected) / (mean of pairs together in either - expected)."""
+    """Return (pairs together in both - expected) / (mean of pairs together in either - expected)."""
     table = contingency(classes, clusters)
     together = _pairs(table).sum()
     in_class, in_cluster = _pairs(table.sum(axis=1)).sum(), _pairs(table.sum(axis=0)).sum()
@@ -36,7 +40,7 @@ def adjusted_rand(classes: ArrayLike, clusters: ArrayLike) -> float:
 
 
 def contingency(classes: ArrayLike, clusters: ArrayLike) -> np.ndarray:
-    """Counts (classes, clusters) of the rows that are of the one and in the other."""
+    """Return a table (classes, clusters) of how many rows are of each class and in each cluster."""
     _, rows = np.unique(np.asarray(classes), return_inverse=True)
     _, columns = np.unique(np.asarray(clusters), return_inverse=True)
     table = np.zeros((rows.max() + 1, columns.max() + 1), dtype=np.int64)

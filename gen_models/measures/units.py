@@ -1,4 +1,4 @@
-"""The scales that numbers are quoted on, so that a number keeps its meaning from one model to the next."""
+"""The scales of reported numbers, chosen so that a number means the same for every model."""
 
 import math
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ Number = TypeVar("Number", float, Tensor)
 
 
 def bits_per_dim(log_prob_nats: Number, dims: int) -> Number:
-    """-log p(x) / (D ln 2): the bits that a dimension of the datum costs.
+    """Return -log p(x) / (D ln 2), the bits that a dimension of a row costs.
 
-    log p is of the data as stored, on levels that lie one unit apart: a cell of the grid has volume 1, so the
-    density bounds the cell's probability and nothing is added. The form that papers use, with LL the log density
-    of x scaled to [0, 1] by q levels, is the same number, as LL = log p + D ln q:
+    log p is that of the data as stored, on levels that lie one unit apart. A cell of the grid then has volume 1, so the
+    density bounds the cell's probability and nothing has to be added. Papers use LL, the log density of x scaled to [0,
+    1] by q levels. Their form gives the same number, because LL = log p + D ln q:
 
         bpd = log2 q - LL / (D ln 2)
     """
@@ -26,10 +26,11 @@ def bits_per_dim(log_prob_nats: Number, dims: int) -> Number:
 def unit_scale(
     x: Float[Tensor, "batch *event"], *, levels: int | None, statistics: Mapping[str, Any] | None = None
 ) -> Float[Tensor, "batch *event"]:
-    """x on the scale where errors and distances are measured.
+    """Return x on the scale where errors and distances are measured.
 
-    On q levels: x/(q - 1), in [0, 1], black to white. Continuous: (x - mean)/std by the statistics of the training
-    rows (numbers, or lists of the event's shape), so the unit is a standard deviation; without statistics x itself.
+    On q levels it is x/(q - 1), in [0, 1] from black to white. Continuous data become (x - mean)/std, so that the unit
+    is a standard deviation; `statistics` holds mean and std of the training rows (numbers, or lists of the event's
+    shape). Continuous data without statistics are returned as they are.
     """
     if levels is not None:
         return x / (levels - 1)

@@ -4,7 +4,7 @@
     mse    mean squared reconstruction error, on the unit scale               Reconstructor
     mmd    unbiased MMD^2 between draws and rows; may be negative             Sampler
 
-None depends on what a sweep varies: the bandwidth comes from data, the noise is fixed, the constants stay.
+None of them depends on what a sweep varies: the bandwidth comes from data, the noise is fixed, constants are kept.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -35,10 +35,11 @@ def validation(
     statistics: Mapping[str, Any] | None = None,
     bandwidth: float | None = None,
 ) -> dict[str, float]:
-    """{metric: value} on rows x as stored; without `metrics`, all that the model offers.
+    """Return {metric: value} on rows x as stored; without `metrics`, all that the model offers.
 
-    levels, statistics  of the data's manifest: they set the unit scale
-    bandwidth           of the training rows on the unit scale; None takes that of x, which no model moves either
+    levels, statistics  from the data's manifest; they define the unit scale
+    bandwidth           of the training rows on the unit scale; None takes that of x, which does not depend on the model
+                        either
 
     Raises ConfigError for a metric that does not exist, or that the model cannot offer.
     """
@@ -51,14 +52,14 @@ def validation(
 
 
 def offered(model: object) -> tuple[str, ...]:
-    """The metrics that a model's capabilities allow."""
+    """Return the metrics that a model's capabilities allow."""
     has = set(capabilities(model))
     return tuple(name for name, metric in METRICS.items() if has.intersection(metric.needs))
 
 
 @dataclass(frozen=True)
 class Ruler:
-    """What a metric needs beside the model and the rows."""
+    """Everything that a metric needs besides the model and the rows."""
 
     noise: Noise
     levels: int | None
@@ -66,30 +67,31 @@ class Ruler:
     bandwidth: float | None
 
     def units(self, x: Tensor) -> Tensor:
+        """Return x on the unit scale."""
         return unit_scale(x, levels=self.levels, statistics=self.statistics)
 
 
 class Metric(NamedTuple):
-    """needs: capabilities of which one is enough; measure: (model, x, ruler) -> value."""
+    """needs: capabilities, any one of which is enough; measure: a function (model, x, ruler) -> value."""
 
     needs: tuple[str, ...]
     measure: Callable[[Any, Tensor, Ruler], float]
 
 
 def nats(model, x: Tensor, ruler: Ruler) -> float:
-    """-mean log p(x) in nats; of a model with a bound only, the bound's."""
+    """Return -mean log p(x) in nats; for a model with only a bound, the negative mean of the bound."""
     if isinstance(model, Density):
         return -by_rows(model.log_prob, x).mean().item()
     return -elbo(model, x, ruler.noise).mean().item()
 
 
 def mse(model, x: Tensor, ruler: Ruler) -> float:
-    """mean (x - reconstruction)^2 over rows and dimensions, on the unit scale."""
+    """Return the mean of (x - reconstruction)^2 over rows and dimensions, on the unit scale."""
     return by_rows(lambda rows: (ruler.units(model.reconstruct(rows)) - ruler.units(rows)).square(), x).mean().item()
 
 
 def mmd(model, x: Tensor, ruler: Ruler) -> float:
-    """MMD^2 between at most MMD_ROWS rows and as many draws, on the unit scale."""
+    """Return MMD^2 between at most MMD_ROWS rows and as many draws, on the unit scale."""
     rows = x[ruler.noise.permutation("mmd rows", len(x))[:MMD_ROWS].to(x.device)]
     draws = draw(model, len(rows), ruler.noise).to(rows)
     width = ruler.bandwidth or median_bandwidth(ruler.units(x))
