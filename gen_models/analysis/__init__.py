@@ -1,1 +1,1 @@
-"""What is asked of a trained model, and no training needs: anomaly scores, inference, denoising, toy games."""
+"""Analyses of a trained model that training does not need: anomaly scores, inference, denoising, toy games."""

@@ -1,12 +1,12 @@
-"""Annealed importance sampling of log p(y) (Neal, 2001): a judge of decoders that needs no encoder (Wu et al., 2017).
+"""Annealed importance sampling of log p(y) (Neal, 2001): it evaluates decoders without an encoder (Wu et al., 2017).
 
-Chains walk from the prior to the posterior over f_t(z) = p(z) p(y|z)^b_t, 0 = b_0 < ... < b_T = 1, and gather
+Chains walk from the prior to the posterior over f_t(z) = p(z) p(y|z)^b_t, 0 = b_0 < ... < b_T = 1, and accumulate
 
     log w = sum_t (b_t - b_{t-1}) log p(y|z_{t-1}),   z_t ~ a transition that leaves f_t invariant,   E w = p(y)
 
-so log of the mean of w is a lower bound of log p(y) in expectation, as the importance-weighted one is. Transitions are
-Hamiltonian Monte Carlo (Neal, 2011, section 2) whose step sizes are found by a pilot run and then held: a
-step size that looks at the chain it moves would leave nothing invariant.
+The log of the mean of w is therefore a lower bound on log p(y) in expectation, like the importance-weighted bound.
+Transitions are Hamiltonian Monte Carlo (Neal, 2011, section 2). A pilot run finds the step sizes, which are then fixed:
+a step size that adapts to the chain that it moves would leave no distribution invariant.
 """
 
 from collections.abc import Callable
@@ -22,16 +22,19 @@ from gen_models.autoencoders.latent_variable import LatentVariableModel, importa
 from gen_models.layers.arguments import require_whole
 from gen_models.noise import Noise
 
-STEEPNESS = 4.0  # of the sigmoid path: most temperatures near both ends (Wu et al., 2017, section 4)
+STEEPNESS = 4.0  # steepness of the sigmoid path: most temperatures lie near both ends (Wu et al., 2017, section 4)
 FIRST_STEP = 0.2
-ACCEPTED = 0.65  # the rate that the pilot run aims at: the best for high dimensions (Neal, 2011, section 4.4)
-GAIN = 0.5  # of the pilot's log step size by (accepted - ACCEPTED)
+ACCEPTED = 0.65  # the acceptance rate that the pilot run aims at: the best in high dimensions (Neal, 2011, section 4.4)
+GAIN = 0.5  # the pilot changes its log step size by GAIN (accepted - ACCEPTED)
 
 Target = Callable[[Tensor], tuple[Tensor, Tensor]]  # z -> (log p(z), log p(y|z)), (batch, chains) each
 
 
 class Annealed(NamedTuple):
-    """log_p as stored; accepted: the share of moves, over temperatures and chains; near 0, chains stand still."""
+    """The estimate log_p, as stored, and the share of accepted moves over temperatures and chains.
+
+    With a share near 0 the chains stand still.
+    """
 
     log_p: Float[Tensor, " batch"]
     accepted: Float[Tensor, " batch"]
@@ -46,7 +49,12 @@ def annealed_evidence(
     chains: int = 16,
     leapfrogs: int = 10,
 ) -> Annealed:
-    """log p(x) of each row from `chains` chains over `temperatures` steps, each of `leapfrogs` gradients."""
+    """Estimate log p(x) of each row.
+
+    chains        how many chains are averaged for each row
+    temperatures  steps of each chain
+    leapfrogs     gradients in each step
+    """
     for key, value in {"temperatures": temperatures, "chains": chains, "leapfrogs": leapfrogs}.items():
         require_whole(key, value)
     y = observed(model, x, noise)
@@ -63,7 +71,7 @@ def annealed_evidence(
 
 
 def sigmoid_path(temperatures: int) -> Float[Tensor, " points"]:
-    """b_0 = 0, ..., b_T = 1, on a sigmoid."""
+    """Return b_0 = 0, ..., b_T = 1, spaced by a sigmoid."""
     t = torch.sigmoid(STEEPNESS * torch.linspace(-1, 1, temperatures + 1, dtype=torch.float64))
     return (t - t[0]) / (t[-1] - t[0])
 
@@ -76,7 +84,10 @@ def hamiltonian_step(
     uniform: Float[Tensor, "batch chains"],
     leapfrogs: int,
 ) -> tuple[Tensor, Tensor]:
-    """One move that leaves exp log_density invariant: (z, whether it was accepted). What overflows is not accepted."""
+    """Make one move that leaves exp log_density invariant; return (z, whether it was accepted).
+
+    A move that overflows is not accepted.
+    """
     step = sizes[:, None, None]
     start, slope = _with_slope(log_density, z)
     moved, p, end = z, momentum, start
@@ -102,7 +113,7 @@ def _walk(
     *,
     is_pilot: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """(step sizes, log w, share of accepted moves) of chains from the prior to the posterior."""
+    """Move chains from the prior to the posterior; return (step sizes, log w, share of accepted moves)."""
     z = noise.normal(f"{name}.prior", shape, like=like)
     log_weights, accepted, log_size = like.new_zeros(shape[:2]), like.new_zeros(shape[0]), sizes[0].log()
     used = []

@@ -1,19 +1,19 @@
-"""Anomaly scores as functions of capabilities; larger always means more anomalous.
+"""Anomaly scores as functions of capabilities; a larger score always means more anomalous.
 
     nll                 -log p(x), nats                                                    Density
     neg_elbo            -ELBO(x), nats, with draws that all rows share                     Bound
     reconstruction      s(X) = |X - D(E(X))|^2 on the unit scale, summed over dimensions   Reconstructor
-    blurred             |g * (X - D(E(X)))|^2, g a Gaussian of 1 pixel: of images      Reconstructor
+    blurred             |g * (X - D(E(X)))|^2, g a Gaussian of 1 pixel: for images     Reconstructor
     critic              -critic(x)                                                         Critic
     latent_mahalanobis  (z - m)' C^+ (z - m), m and C of the training rows' latents        Encoder, unless its
                         latents are the responsibilities of a mixture
     inversion           min_z |G(z) - y|, network units: a search for each row, so     Game, by `inversion`
-                        asked for apart, where rows are few
+                        computed separately, where rows are few
 
-s(X) as in Sakurada and Yairi (2014). An edge that comes back half a pixel aside costs a reconstruction as much as a
-missing stroke; under the blur what is too much on its one side and too little on the other cancels. A score of a row is
-a function of that row alone: not of its neighbours in the batch, nor of the batch's size. The conformal p-value turns
-any of them into a test of known level.
+s(X) is that of Sakurada and Yairi (2014). An edge that is reconstructed half a pixel aside costs as much as a missing
+stroke; under the blur the excess on one side of the edge cancels the lack on the other. The score of a row is a
+function of that row alone, not of its neighbours in the batch or of the batch's size. The conformal p-value turns any
+score into a test of known level.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,7 +36,7 @@ from gen_models.noise import Noise
 Scorer = Callable[[Float[Tensor, "batch *event"]], Float[Tensor, " batch"]]
 
 NOISE = Noise(seed=0)
-SEARCH_ROWS = 256  # whose searches go through a generator at once, each with all of its starts
+SEARCH_ROWS = 256  # rows whose searches go through a generator at once, each with all of its starts
 IMAGE_AXES = 4  # rows, channels, height, width
 BLUR = 1.0  # standard deviation of the Gaussian, in pixels
 BLUR_REACH = 3  # pixels to each side: what lies beyond has a weight below 1%
@@ -52,7 +52,7 @@ def scores(
     levels: int | None = None,
     statistics: Mapping[str, Any] | None = None,
 ) -> dict[str, Float[Tensor, " batch"]]:
-    """{score: a number for each row of x}: every score that the model's capabilities allow."""
+    """Return {score: a number for each row of x}, with every score that the model's capabilities allow."""
     fitted = scorers(model, reference, noise=noise, levels=levels, statistics=statistics)
     return {name: score(x) for name, score in fitted.items()}
 
@@ -65,11 +65,11 @@ def scorers(
     levels: int | None = None,
     statistics: Mapping[str, Any] | None = None,
 ) -> dict[str, Scorer]:
-    """{score: function of rows as stored}, fitted once and then applied to any rows.
+    """Return {score: function of rows as stored}. The functions are fitted once and can be applied to any rows.
 
-    reference           training rows, for scores that compare with them or ask whether they are images; without it
-                        these are left out
-    levels, statistics  of the data's manifest: they set the unit scale
+    reference           training rows, for scores that compare with them or need to know whether rows are images;
+                        without it these scores are left out
+    levels, statistics  from the data's manifest; they define the unit scale
     """
     found: dict[str, Scorer] = {}
     if isinstance(model, Density):
@@ -92,7 +92,7 @@ def scorers(
 
 
 def inversion(model: Game, *, noise: Noise = NOISE, starts: int = 4, steps: int = 100) -> Scorer:
-    """How far a row lies from all that the generator can make (adversarial/inversion.py), found by a bounded search."""
+    """Return the score min_z |G(z) - y|, found by a bounded search for each row (analysis/inversion.py)."""
 
     def distance(x: Tensor) -> Tensor:
         return by_rows(lambda rows: invert(model, rows, noise, starts=starts, steps=steps).distance, x, SEARCH_ROWS)
@@ -101,11 +101,11 @@ def inversion(model: Game, *, noise: Noise = NOISE, starts: int = 4, steps: int 
 
 
 def conformal_p(calibration: ArrayLike, scores: ArrayLike) -> np.ndarray:
-    """p = (1 + #{calibration >= s}) / (n + 1) for each score s (Vovk, Gammerman and Shafer, 2005).
+    """Return p = (1 + #{calibration >= s}) / (n + 1) for each score s (Vovk, Gammerman and Shafer, 2005).
 
-    calibration (n,) are scores of normal rows that neither the model nor its choice has seen. If a new row is
-    exchangeable with them, P(p <= t) <= t for every t: calling anomalous what has p <= 0.05 has a false-positive
-    rate of at most 5% whatever the score. The 1 in the numerator is what makes this true for any n.
+    calibration (n,) are scores of normal rows that were used neither to train nor to choose the model. If a new row is
+    exchangeable with them, P(p <= t) <= t for every t: a test that calls rows with p <= 0.05 anomalous has a
+    false-positive rate of at most 5%, whatever the score. The 1 in the numerator makes this true for any n.
     """
     calibration, scores = np.sort(np.asarray(calibration)), np.asarray(scores)
     below = np.searchsorted(calibration, scores, side="left")
@@ -132,7 +132,7 @@ def _squared(residual: Scorer) -> Scorer:
 
 
 def _blurred(x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch channel height width"]:
-    """g * x, channel by channel, 0 beyond the edges."""
+    """Return g * x, channel by channel, with 0 beyond the edges."""
     offsets = torch.arange(-BLUR_REACH, BLUR_REACH + 1, dtype=x.dtype, device=x.device)
     weights = (-0.5 * (offsets / BLUR).square()).exp()
     weights = weights / weights.sum()
@@ -143,15 +143,19 @@ def _blurred(x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "b
 
 
 def _are_probabilities(z: Float[Tensor, "rows latent"]) -> bool:
-    """Responsibilities of a mixture: corners of a simplex, where a distance only says how rare the component is."""
+    """Return whether z are responsibilities of a mixture.
+
+    They lie at corners of a simplex, where a distance says only how rare the component is.
+    """
     return bool((z >= 0).all() and torch.allclose(z.sum(dim=1), z.new_ones(len(z)), atol=1e-4))
 
 
 def _latent_mahalanobis(model: Encoder, z: Float[Tensor, "rows latent"]) -> Scorer:
-    """The squared Mahalanobis distance (Lee et al., 2018, with one class) within the span of the training latents z.
+    """Return the squared Mahalanobis distance (Lee et al., 2018, with one class) within the span of the training
+    latents z.
 
-    A pseudo-inverse, as the covariance is singular where a model has switched a latent off: such directions carry
-    nothing and are left out, not blown up.
+    It uses a pseudo-inverse, because the covariance is singular where a model has switched a latent off: such
+    directions carry no information and are left out instead of being blown up.
     """
     centre = z.mean(dim=0)
     covariance = (z - centre).mT @ (z - centre) / max(1, len(z) - 1)
@@ -167,7 +171,7 @@ def _latent_mahalanobis(model: Encoder, z: Float[Tensor, "rows latent"]) -> Scor
 
 
 def _guarded(name: str, model: object, score: Scorer) -> Scorer:
-    """The score in evaluation mode; a row whose score is not a number cannot be ranked."""
+    """Return the score in evaluation mode. It raises DataError for nan, as such a row cannot be ranked."""
 
     def guarded(x: Tensor) -> Tensor:
         with evaluating(model):

@@ -1,6 +1,6 @@
-"""Denoisers: models trained to give back a row that was corrupted (Vincent et al., 2010).
+"""Denoisers: models trained to recover a row that was corrupted (Vincent et al., 2010).
 
-An autoencoder has `denoise` whatever it was trained for; it is a denoiser only if its training undid a corruption.
+Every autoencoder has `denoise`; it is a denoiser only if it was trained to undo a corruption.
 """
 
 import copy
@@ -12,12 +12,16 @@ from torch import Tensor
 from gen_models.noise import Noise
 
 NONE = "none"
-SHARES = ("masking", "salt_and_pepper")  # whose level is the share of numbers that are hit, at most 1
+SHARES = ("masking", "salt_and_pepper")  # for these the level is the share of numbers that are corrupted, at most 1
 
 
 @runtime_checkable
 class Denoiser(Protocol):
-    """corruption: what training undoes, "none" for nothing; corruption_level: how much of it. Rows are as stored."""
+    """A model that corrupts and denoises rows, both as stored.
+
+    corruption        what training undoes; "none" for nothing
+    corruption_level  how strong the corruption is
+    """
 
     corruption: str
     corruption_level: float
@@ -28,12 +32,15 @@ class Denoiser(Protocol):
 
 
 def is_denoiser(model: object) -> bool:
-    """Whether the model was trained to undo a corruption."""
+    """Return whether the model was trained to undo a corruption."""
     return isinstance(model, Denoiser) and model.corruption != NONE
 
 
 def at_level(model: Any, factor: float) -> Denoiser:
-    """The same denoiser, weights shared, that corrupts `factor` times as much as in training; a share stays <= 1."""
+    """Return the same denoiser, sharing its weights, with `factor` times the corruption level of training.
+
+    A level that is a share stays at most 1.
+    """
     other = copy.copy(model)
     level = factor * model.corruption_level
     other.corruption_level = min(level, 1.0) if model.corruption in SHARES else level

@@ -1,15 +1,16 @@
-"""Why importance sampling, and what amortising it costs: log p(y) by samples of any q, and q fitted to each datum.
+"""Estimates of log p(y) by importance sampling with any q, and the cost of amortised inference.
 
     p(y) = E_{z ~ q} w(z),   w = p(y|z) p(z) / q(z),   for any q that covers p(z|y)
 
-The variance of w says how good q is: of the prior it grows exponentially with the dimension, of the posterior it is 0.
-KL(q || p(z|y)) = log p(y) - ELBO(q), so the ELBO of a datum is highest at the q nearest to its posterior, and
+The variance of w says how good q is. With the prior as q it grows exponentially with the dimension; with the posterior
+it is 0. KL(q || p(z|y)) = log p(y) - ELBO(q), so the ELBO of a row is highest at the q nearest to its posterior, and
 
     log p(y) - ELBO(encoder's q)  =  [log p(y) - ELBO(best q)]  +  [ELBO(best q) - ELBO(encoder's q)]
                                      approximation gap             amortisation gap
 
-(Cremer, Li and Duvenaud, 2018). The best diagonal q of each datum is found by Adam: a batch of independent problems.
-Models of one layer of latents; y is what the model explains, drawn from x by the noise, the same for the same noise.
+(Cremer, Li and Duvenaud, 2018). Adam finds the best diagonal q of each row; a batch is a set of independent problems.
+All functions here need a model with one layer of latents. y is what the model explains. It is drawn from x by the
+noise, so the same noise gives the same y.
 """
 
 import math
@@ -32,10 +33,10 @@ from gen_models.noise import Noise
 
 
 class Evidence(NamedTuple):
-    """An estimate of log p(x) for each row, of data as stored, from K weights.
+    """An estimate from K weights of log p(x) for each row, of data as stored.
 
     log_p              log 1/K sum_k w_k
-    relative_variance  of one weight, Var w / (E w)^2; that of the estimate of p is a K-th of it
+    relative_variance  of one weight, Var w / (E w)^2; the estimate of p has a K-th of it; nan for K = 1
     """
 
     log_p: Float[Tensor, " batch"]
@@ -43,7 +44,7 @@ class Evidence(NamedTuple):
 
 
 class Gaps(NamedTuple):
-    """Both in nats, of each row."""
+    """The two gaps of each row, in nats."""
 
     amortisation: Float[Tensor, " batch"]
     approximation: Float[Tensor, " batch"]
@@ -53,7 +54,10 @@ class Gaps(NamedTuple):
 def evidence(
     model: LatentVariableModel, x: Float[Tensor, "batch *event"], q: Moments, noise: Noise, *, samples: int
 ) -> Evidence:
-    """log p(x) by `samples` draws from q = N(mu, diag exp log_var) of each row: `prior_q`, `encoder_q` or `fit_q`."""
+    """Estimate log p(x) from `samples` draws of q = N(mu, diag exp log_var) for each row.
+
+    q  (mu, log_var) from `prior_q`, `encoder_q` or `fit_q`
+    """
     y = observed(model, x, noise)
     mu, log_var = (moment[:, None] for moment in q)
     log_weights = []
@@ -68,7 +72,7 @@ def evidence(
 
 
 def observed(model: LatentVariableModel, x: Float[Tensor, "batch *event"], noise: Noise) -> Float[Tensor, "batch dim"]:
-    """y, in network units. Raises ConfigError for a model whose latents are not one Gaussian vector."""
+    """Return y, in network units. Raises ConfigError for a model whose latents are not one Gaussian vector."""
     if len(model.latents) != 1:
         raise ConfigError(f"latents = {list(model.latents)}: inference for single rows is for one layer of latents")
     return model.data_scale(x, noise).flatten(1)
@@ -76,14 +80,14 @@ def observed(model: LatentVariableModel, x: Float[Tensor, "batch *event"], noise
 
 @torch.no_grad()
 def prior_q(model: LatentVariableModel, x: Float[Tensor, "batch *event"]) -> Moments:
-    """The prior N(0, I), for each row."""
+    """Return the prior N(0, I), for each row."""
     zeros = x.new_zeros(len(x), model.latents[0])
     return zeros, zeros.clone()
 
 
 @torch.no_grad()
 def encoder_q(model: LatentVariableModel, x: Float[Tensor, "batch *event"], noise: Noise) -> Moments:
-    """The encoder's q(z|y)."""
+    """Return the encoder's q(z|y)."""
     return model.posterior(observed(model, x, noise))
 
 
@@ -97,10 +101,12 @@ def fit_q(
     rate: float = 0.05,
     samples: int = 8,
 ) -> Moments:
-    """argmax_q ELBO(q) for each row, by Adam on (mu, log_var) with a rate that falls to 0 as a cosine.
+    """Return argmax_q ELBO(q) for each row, by Adam on (mu, log_var) with a rate that falls to 0 as a cosine.
 
-    Adam moves each number by its own gradients, so a row's answer does not depend on its neighbours (nor, with shared
-    noise, on its place). start: `encoder_q`, or `prior_q` for from scratch.
+    Adam moves each number by its own gradients, so a row's result does not depend on its neighbours, nor, with shared
+    noise, on its position.
+
+    start  `encoder_q`, or `prior_q` to start from scratch
     """
     y = observed(model, x, noise)
     mu, log_var = (moment.detach().clone().requires_grad_() for moment in start)
@@ -120,7 +126,7 @@ def fit_q(
 def elbo_of(
     model: LatentVariableModel, x: Float[Tensor, "batch *event"], q: Moments, noise: Noise, *, samples: int = 256
 ) -> Float[Tensor, " batch"]:
-    """E_q log p(x|z) - KL(q || p(z)), of data as stored: the mean over `samples` draws, with the KL in closed form."""
+    """Return E_q log p(x|z) - KL(q || p(z)), of data as stored: a mean over `samples` draws, the KL in closed form."""
     y = observed(model, x, noise)
     epsilon = noise.normal("elbo_of", (len(y), samples, model.latents[0]), like=y)
     return _elbo(model, y, q, epsilon) + model.data_scale.log_det()
@@ -136,10 +142,11 @@ def gaps(
     rate: float = 0.05,
     samples: int = 256,
 ) -> Gaps:
-    """The two parts of log p - ELBO(encoder's q), where log_p is of the same noise, by `evidence` or annealing.
+    """Return the two parts of log p - ELBO(encoder's q).
 
-    The fit starts at the encoder's q, and where it ends no better there (by common draws) the start is kept: the
-    amortisation gap is then 0, never less. The approximation gap is as low as log_p is: lower bounds lower it.
+    log_p is an estimate with the same noise, by `evidence` or annealing. The fit starts at the encoder's q. If it ends
+    no better (measured on the same draws), the start is kept, and the amortisation gap is 0, never less. If log_p is a
+    lower bound, the approximation gap is too low by as much.
     """
     start = encoder_q(model, x, noise)
     before = elbo_of(model, x, start, noise, samples=samples)

@@ -1,10 +1,10 @@
-"""The inversion of a generator: the latent vector whose sample lies nearest a given row.
+"""The inversion of a generator: the latent vector whose sample lies nearest to a given row.
 
-    z(y) = argmin_z |G(z) - y|^2,   by gradient from several starts z ~ N(0, I)
+    z(y) = argmin_z |G(z) - y|^2,   by gradient descent from several starts z ~ N(0, I)
 
-A generator has no encoder; this search is one, and what is left of the distance says how far a row lies from all
-that the generator can make (Schlegl et al., 2017, without their second term). Starts are shared by all rows and each
-row's search is its own, so a row's answer does not depend on its neighbours.
+A generator has no encoder; this search serves as one. The distance that remains says how far a row lies from everything
+that the generator can make (Schlegl et al., 2017, without their second term). All rows share the starts and each row
+has its own search, so a row's result does not depend on its neighbours.
 """
 
 from typing import NamedTuple
@@ -23,7 +23,7 @@ BETAS = (0.9, 0.99)
 
 
 class Inversion(NamedTuple):
-    """z (batch, latent), and |G(z) - y|, network units."""
+    """The result for each row: z (batch, latent), and |G(z) - y| in network units."""
 
     z: Float[Tensor, "batch latent"]
     distance: Float[Tensor, " batch"]
@@ -32,7 +32,10 @@ class Inversion(NamedTuple):
 def invert(
     model: Game, x: Float[Tensor, "batch *event"], noise: Noise, *, starts: int = 4, steps: int = 300, rate: float = 0.1
 ) -> Inversion:
-    """The best of `starts` searches of `steps` Adam steps, whose rate falls by a cosine, in evaluation mode."""
+    """Return the best of `starts` searches for each row, in evaluation mode.
+
+    A search takes `steps` steps of Adam, with a rate that falls by a cosine.
+    """
     require_whole("starts", starts)
     require_whole("steps", steps)
     require_positive("rate", rate)

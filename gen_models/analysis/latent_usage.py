@@ -1,10 +1,10 @@
-"""Which latents are at work: what to look at before a model's samples.
+"""Which latents of a model are in use; a check to make before looking at its samples.
 
     active     Var_x(E[z_j|x]) > 0.01                          (Burda, Grosse and Salakhutdinov, 2016, section 5)
     collapsed  KL(q(z_j|x) || p(z_j)) < 0.01 nats for 99% of the rows   (Lucas et al., 2019, definition 1)
 
-A latent that has collapsed to the prior says nothing of x, and the decoder has learned not to listen. Some do
-where more were given than the data need at this sigma and beta; if all do, the model is a constant.
+A latent that has collapsed to the prior carries no information about x, and the decoder has learned to ignore it. Some
+latents collapse if there are more than the data need at this sigma and beta. If all collapse, the model is a constant.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from gen_models.autoencoders.gaussian import kl_by_dimension
 from gen_models.autoencoders.latent_variable import LatentVariableModel
 from gen_models.noise import Noise
 
-ACTIVE = 0.01  # of a prior variance of 1
+ACTIVE = 0.01  # relative to a prior variance of 1
 QUIET_NATS = 0.01
 QUIET_SHARE = 0.99
 ROWS_AT_ONCE = 1024
@@ -27,9 +27,9 @@ ROWS_AT_ONCE = 1024
 class Watched(NamedTuple):
     """One number for each latent, over the rows that were watched.
 
-    kl_nats      the mean of KL(q(z_j|x) || p(z_j)); their sum is the rate
+    kl_nats      the mean of KL(q(z_j|x) || p(z_j)); the sum over latents is the rate
     activity     the variance of E[z_j|x]
-    quiet_share  of rows whose KL is below QUIET_NATS
+    quiet_share  the share of rows whose KL is below QUIET_NATS
     """
 
     kl_nats: Float[Tensor, " latent"]
@@ -37,13 +37,15 @@ class Watched(NamedTuple):
     quiet_share: Float[Tensor, " latent"]
 
     def is_active(self) -> Bool[Tensor, " latent"]:
+        """Return which latents are active."""
         return self.activity > ACTIVE
 
     def is_collapsed(self) -> Bool[Tensor, " latent"]:
+        """Return which latents have collapsed to the prior."""
         return self.quiet_share >= QUIET_SHARE
 
     def sentence(self) -> str:
-        """One line for a person: how many latents are at work, and which have collapsed."""
+        """Return one line for a person: how many latents are active, and which have collapsed."""
         count, active = len(self.activity), int(self.is_active().sum())
         collapsed = self.is_collapsed().nonzero().flatten().tolist()
         said = f"{active} of {count} latents are active, {self.kl_nats.sum().item():.2f} nats a row"
@@ -56,7 +58,7 @@ class Watched(NamedTuple):
 
 @torch.no_grad()
 def watch(model: LatentVariableModel, x: Float[Tensor, "batch *event"], noise: Noise) -> Watched:
-    """What q says of these rows; of models of one layer of latents, in the mode that they are in."""
+    """Return what q says of these rows, for models with one layer of latents, in the model's current mode."""
     chunks = x.split(ROWS_AT_ONCE)
     moments = [model.posterior(observed(model, rows, noise.at(k))) for k, rows in enumerate(chunks)]
     mu, log_var = (torch.cat(parts) for parts in zip(*moments, strict=True))

@@ -1,7 +1,8 @@
-"""Draws at a temperature T: sharper and less varied below 1, more varied above, `sample` itself at 1.
+"""Draws at a temperature T: less varied and sharper below 1, more varied above 1, and equal to `sample` at 1.
 
-The latents of a draw are T times as far from the middle of their distribution, at the same noise (Kingma and Dhariwal,
-2018, section 6.3, after Parmar et al., 2018). Likelihoods know no temperature: they are those of the model at 1.
+The latents of a draw are T times as far from the middle of their distribution, with the same noise (Kingma and
+Dhariwal, 2018, section 6.3, after Parmar et al., 2018). Likelihoods do not depend on T: they are those of the model
+at 1.
 """
 
 import math
@@ -17,19 +18,20 @@ from gen_models.noise import Noise
 
 @dataclass(frozen=True)
 class Tempered:
-    """The Sampler that a model is at one temperature."""
+    """A Sampler that draws from a model at one fixed temperature."""
 
     model: TemperedSampler
     temperature: float
 
     def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
+        """Draw n rows, as stored, at this temperature."""
         return self.model.sample_at(n, noise, self.temperature)
 
 
 def at_temperature(model: Sampler, temperature: float) -> Sampler:
-    """The model itself at 1, which every sampler has, else as `Tempered`.
+    """Return the model itself at 1, which every sampler allows, else the model as `Tempered`.
 
-    Raises DataError for a temperature that is no finite number above 0, and for a model that draws at 1 only.
+    Raises DataError for a temperature that is no finite number above 0, and for a model that can draw at 1 only.
     """
     if not (math.isfinite(temperature) and temperature > 0):
         raise DataError(f"temperature {temperature:g}: give a finite number above 0; 1 is the model itself")

@@ -1,10 +1,10 @@
-"""Games of two numbers whose behaviour under each order of play is known: which converge, rotate, diverge.
+"""Games of two numbers with known behaviour under each order of play: which converge, rotate or diverge.
 
     minimise over x, maximise over y:  L(x, y) = a/2 x^2 + c x y - b/2 y^2
 
-Bilinear at a = b = 0, strongly convex-concave at a, b > 0; the solution is (0, 0). A step of any order of play is a
-linear map of what it remembers, so the error shrinks in the long run by the map's spectral radius a step, which
-`contraction` computes from the maps written out. At rate alpha for both, of the bilinear game with c = 1:
+The game is bilinear at a = b = 0 and strongly convex-concave at a, b > 0; the solution is (0, 0). A step of any order
+of play is a linear map of the state, so in the long run each step shrinks the error by the map's spectral radius.
+`contraction` computes it from the maps written out. For the bilinear game with c = 1, at rate alpha for both players:
 
     simultaneous    sqrt(1 + alpha^2) > 1: spirals out
     alternating     1: conserves x^2 + y^2 + alpha x y where y moves first (a closed orbit while alpha < 2)
@@ -12,7 +12,7 @@ linear map of what it remembers, so the error shrinks in the long run by the map
     optimistic      < 1 for alpha < 1/sqrt(3), the largest root of z^2 - (1 - 2 i alpha) z - i alpha (Daskalakis
                     et al., 2018)
 
-and at a = b = mu the simultaneous radius is sqrt((1 - alpha mu)^2 + (alpha c)^2): below 1 while
+At a = b = mu the simultaneous radius is sqrt((1 - alpha mu)^2 + (alpha c)^2), which is below 1 while
 alpha < 2 mu/(mu^2 + c^2).
 """
 
@@ -37,9 +37,10 @@ class Player(nn.Module):
 
 
 class QuadraticGame(nn.Module):
-    """The game with curvatures a, b >= 0 and coupling c, from `start` = (x, y), in float64.
+    """The game with curvatures a, b >= 0 and coupling c, started at `start` = (x, y), in float64.
 
-    noise_std  of N(0, noise_std^2) in each gradient: the chapter's stochastic play, E g = grad L
+    noise_std  standard deviation of the normal noise added to each gradient: the chapter's stochastic play, E g = grad
+               L
     n_dis      ascents of y for each descent of x
     """
 
@@ -66,35 +67,38 @@ class QuadraticGame(nn.Module):
         self.x, self.y = Player(start[0]), Player(start[1])
 
     def objectives(self) -> tuple[Objective, ...]:
-        """The ascent first, as the chapter's."""
+        """Return the ascent, then the descent, in the chapter's order."""
         return (
             Objective("ascent", self.y, lambda batch, noise: self._loss("ascent", noise)),
             Objective("descent", self.x, lambda batch, noise: self._loss("descent", noise), every=self.n_dis),
         )
 
     def value(self) -> Float[Tensor, ""]:
-        """L(x, y)."""
+        """Return L(x, y)."""
         x, y = self.x.value, self.y.value
         return self.a / 2 * x.square() + self.c * x * y - self.b / 2 * y.square()
 
     def point(self) -> tuple[float, float]:
-        """(x, y)."""
+        """Return (x, y)."""
         return self.x.value.item(), self.y.value.item()
 
     def _loss(self, player: str, noise: Noise) -> Loss:
-        """+-L plus a linear term whose slope is the gradient's noise. The minibatch has no say: there are no data."""
+        """Return +-L plus a linear term whose slope is the gradient's noise.
+
+        The minibatch is not used: there are no data.
+        """
         own, sign = (self.y.value, -1) if player == "ascent" else (self.x.value, 1)
         value = self.value()
         slope = self.noise_std * noise.normal(f"{player}.gradient", (1,), like=own).mean()
         return Loss(sign * value + slope * own, {"value": value, "distance": self._distance()})
 
     def _distance(self) -> Float[Tensor, ""]:
-        """From the solution, (0, 0)."""
+        """Return the distance from the solution, (0, 0)."""
         return torch.hypot(self.x.value, self.y.value)
 
 
 class BilinearGame(QuadraticGame):
-    """L(x, y) = c x y."""
+    """The game L(x, y) = c x y."""
 
     def __init__(
         self,
@@ -108,10 +112,10 @@ class BilinearGame(QuadraticGame):
 
 
 def contraction(game: QuadraticGame, order: str, rate: float) -> float:
-    """The spectral radius of a step of the noiseless game (of n_dis ascents and a descent) at one rate for both.
+    """Return the spectral radius of a step of the noiseless game, at the same rate for both players.
 
-    Below 1 play converges, at 1 it circles, above 1 it diverges. Raises ConfigError for an unknown order, and for
-    n_dis > 1 in any other than alternating play.
+    A step is n_dis ascents and a descent. Below 1 play converges, at 1 it circles, above 1 it diverges. Raises
+    ConfigError for an unknown order, and for n_dis > 1 with any order but alternating.
     """
     require_choice("order", order, ORDERS)
     require_positive("rate", rate)
@@ -121,7 +125,7 @@ def contraction(game: QuadraticGame, order: str, rate: float) -> float:
 
 
 def step_of(game: QuadraticGame, order: str, rate: float) -> Float[Tensor, "memory memory"]:
-    """The matrix of one step, of (x, y); for optimistic play of (x, y) now and before."""
+    """Return the matrix of one step of (x, y); for optimistic play, of (x, y) now and before."""
     identity = torch.eye(2, dtype=torch.float64)
     F = torch.tensor([[game.a, game.c], [-game.c, game.b]], dtype=torch.float64)  # w <- w - rate F w
     if order == "simultaneous":

@@ -1,10 +1,10 @@
-"""The linear denoiser of least squared error, in closed form (Wiener, 1949): what a network has to beat.
+"""The linear denoiser of least squared error, in closed form (Wiener, 1949): the baseline for a network.
 
     min over A, b of sum_i |x_i - A c_i - b|^2:   A = S_xc S_cc^+,   b = mean(x) - A mean(c)
 
-c_i a corrupted draw of the row x_i, S the sums of centred products over all draws, + the pseudo-inverse: a number that
-is the same in all draws tells nothing and gets no weight. With c = x + s e, e ~ N(0, 1), A tends to
-C (C + s^2 I)^-1, C the covariance of x, as draws are added.
+c_i is a corrupted draw of the row x_i, S are sums of centred products over all draws, and + is the pseudo-inverse. A
+number that is the same in all draws carries no information and gets no weight. With c = x + s e, e ~ N(0, 1), A tends
+to C (C + s^2 I)^-1 as draws are added, where C is the covariance of x.
 """
 
 from dataclasses import dataclass
@@ -18,24 +18,24 @@ from gen_models.errors import DataError
 from gen_models.evaluating import CHUNK_ROWS
 from gen_models.noise import Noise
 
-DRAWS = 16  # of the corruption for each row: a single one would be fitted with its accidents
+DRAWS = 16  # corruptions of each row; with a single one the fit would include its accidents
 
 
 @dataclass(frozen=True)
 class Wiener:
-    """x' = c A^T + b, in float64."""
+    """The linear denoiser x' = c A^T + b, in float64."""
 
     matrix: Float[Tensor, "dim dim"]
     offset: Float[Tensor, " dim"]
 
     def denoise(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """x' of corrupted rows, both as stored."""
+        """Return x' of corrupted rows, both as stored."""
         flat = x.flatten(1).double() @ self.matrix.T + self.offset
         return flat.to(x.dtype).view_as(x)
 
 
 def fit(model: Denoiser, x: Float[Tensor, "rows *event"], noise: Noise, *, draws: int = DRAWS) -> Wiener:
-    """Of clean rows and `draws` corruptions of each by `model.corrupt`. Raises DataError where there are no rows."""
+    """Fit to clean rows and `draws` corruptions of each by `model.corrupt`. Raises DataError if there are no rows."""
     if not len(x):
         raise DataError("no rows to fit a linear denoiser on: give at least one")
     clean = x.flatten(1).double()
@@ -47,11 +47,11 @@ def fit(model: Denoiser, x: Float[Tensor, "rows *event"], noise: Noise, *, draws
     for draw in range(draws):
         corrupted = model.corrupt(x, noise.at(draw))
         for c, y in zip(corrupted.split(CHUNK_ROWS), clean.split(CHUNK_ROWS), strict=True):
-            d = c.flatten(1).double() - mean  # near the middle of c: sums of squares lose no digits
+            d = c.flatten(1).double() - mean  # centred near the middle of c, so that sums of squares lose no digits
             seen += d.sum(dim=0)
             cross += (y - mean).T @ d
             square += d.T @ d
     middle = seen / total
-    square -= total * torch.outer(middle, middle)  # sum of (y - mean) is 0: cross is centred already
+    square -= total * torch.outer(middle, middle)  # the sum of (y - mean) is 0, so cross is already centred
     matrix = cross @ torch.linalg.pinv(square, hermitian=True, rtol=1e-10)
     return Wiener(matrix, mean - matrix @ (middle + mean))

@@ -34,8 +34,7 @@ def median_bandwidth(x: Float[Tensor, "rows *event"]) -> float:
     """Return the median distance between two rows, the usual bandwidth (Gretton et al., 2012, section 8).
 
     Compute it from data, never from samples: a bandwidth that depends on the model would reward the wrong model. Of
-    many rows only about MEDIAN_ROWS evenly spaced ones are used. If the median is 0, or there is only one row, return
-    1.
+    many rows MEDIAN_ROWS evenly spaced ones are used. If the median is 0, or there is only one row, return 1.
     """
     step = max(1, len(x) // MEDIAN_ROWS)
     distances = torch.pdist(x[::step][:MEDIAN_ROWS].flatten(1).double())
