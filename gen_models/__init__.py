@@ -1,3 +1,3 @@
-"""Deep unsupervised models behind one interface: objectives to train, capabilities to use."""
+"""Deep unsupervised models behind one interface: objectives define training, capabilities define use."""
 
 __version__ = "0.1.0"

@@ -1,7 +1,7 @@
-"""A spec with `_target_` becomes an object: conf is the constructor call, literally.
+"""Build objects from specs: a spec is a constructor call, with the class under `_target_` and its arguments as keys.
 
-Only classes under gen_models., torch.nn. and torch.optim. are built, so a configuration or a checkpoint
-cannot run other code.
+Only classes under gen_models., torch.nn. and torch.optim. can be built, so a configuration or a checkpoint cannot run
+other code.
 """
 
 import importlib
@@ -18,11 +18,13 @@ ROOTS = ("gen_models.", "torch.nn.", "torch.optim.")
 
 
 def build(spec: Mapping[str, Any], *arguments: Any) -> Any:
-    """The object that a spec describes; nested specs are built first.
+    """Return the object that a spec describes; nested specs are built first.
 
     spec: {"_target_": "gen_models.autoencoders.vae.VAE", "latent": 8, ...}
-    arguments: positional arguments that come before the spec's keywords (an optimiser's parameters).
-    Raises ConfigError for a target outside the roots, an unknown class or an unknown key.
+    arguments: positional arguments, placed before the spec's keywords (the parameters of an optimiser).
+
+    Raises ConfigError for a target outside the roots, an unknown class, an unknown key, or arguments that the class
+    refuses.
     """
     if "_target_" not in spec:
         raise ConfigError(f"a spec needs the key _target_ (the class to build); it has {', '.join(spec) or 'no keys'}")
@@ -42,7 +44,7 @@ def build(spec: Mapping[str, Any], *arguments: Any) -> Any:
 
 
 def build_model(spec: Mapping[str, Any], seed: int) -> torch.nn.Module:
-    """A model whose initial weights are a function of the seed alone."""
+    """Build a model whose initial weights depend on the seed alone."""
     torch.manual_seed(seed)
     return build(spec)
 
@@ -50,7 +52,10 @@ def build_model(spec: Mapping[str, Any], seed: int) -> torch.nn.Module:
 def build_optimisers(
     specs: Mapping[str, Mapping[str, Any]], model: torch.nn.Module
 ) -> dict[str, torch.optim.Optimizer]:
-    """One optimiser for each objective, by the objective's name."""
+    """Build one optimiser for each objective; return {objective's name: optimiser}.
+
+    Raises ConfigError if the specs lack an objective or name an unknown one.
+    """
     objectives = {objective.name: objective for objective in objectives_of(model)}
     for name in specs:
         if name not in objectives:
@@ -78,7 +83,7 @@ def _class(target: str) -> type:
         raise ConfigError(f"_target_ {target!r}: " + unknown("class", name, classes))
     if not inspect.isclass(found):
         raise ConfigError(f"_target_ {target!r} is not a class")
-    if not f"{found.__module__}.".startswith(ROOTS):  # a module also holds what it imported
+    if not f"{found.__module__}.".startswith(ROOTS):  # a module also contains the names that it imported
         raise ConfigError(
             f"_target_ {target!r} is {found.__module__}.{found.__name__}, outside the roots {', '.join(ROOTS)}"
         )

@@ -1,4 +1,4 @@
-"""A checkpoint is a self-describing folder: architecture and weights travel together, nothing is pickled.
+"""Checkpoints: self-describing folders that store architecture and weights together and pickle nothing.
 
     model.yaml            the spec that build() takes
     weights.safetensors   parameters and buffers
@@ -6,8 +6,8 @@
     resume.json           step, the optimisers' numbers, the caller's notes (the seed, the best step)
     manifest.json         sha256 and size of each file above
 
-It is written to a temporary folder, fsynced, hashed and renamed, and verified on every load: a flipped
-byte, a truncated file or another model's weights is a CheckpointError, never other weights.
+A checkpoint is written to a temporary folder, fsynced, hashed and renamed. Every load verifies it: a flipped byte, a
+truncated file or the weights of another model raise CheckpointError and never load wrong weights.
 """
 
 import hashlib
@@ -38,17 +38,20 @@ MODEL, WEIGHTS, RESUME_TENSORS, RESUME, MANIFEST = (
 
 
 def save_model(folder: Path, spec: Mapping[str, Any], model: nn.Module) -> None:
-    """Write a model that `load_model` returns; replaces the folder at once or not at all."""
+    """Write a model, for `load_model`. The folder is replaced completely or not at all."""
     _write(folder, spec, model, None, {})
 
 
 def save_training(folder: Path, spec: Mapping[str, Any], training: Training, notes: Mapping[str, Any]) -> None:
-    """Write all that a resume needs; `notes` are the caller's own (JSON), given back by `load_training`."""
+    """Write everything that a resume needs, for `load_training`.
+
+    notes  the caller's own data, as JSON; `load_training` returns them
+    """
     _write(folder, spec, training.model, training, notes)
 
 
 def load_model(folder: Path, device: str | torch.device = "cpu") -> nn.Module:
-    """The verified model in evaluation mode."""
+    """Load a verified model, in evaluation mode and without gradients."""
     verify(folder)
     model = build(_read_spec(folder))
     _load_weights(folder, model, device)
@@ -56,14 +59,17 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> nn.Module:
 
 
 def load_training(folder: Path, training: Training) -> dict[str, Any]:
-    """Bring a freshly built training to the step that the folder holds; returns the caller's notes."""
+    """Set a freshly built training to the state that the folder holds; return the caller's notes.
+
+    Raises CheckpointError if the folder is damaged, or holds a model only.
+    """
     verify(folder)
     if not (folder / RESUME).is_file():
         raise CheckpointError(f"{folder}: holds a model but no {RESUME}; training cannot resume from it")
     device = next((p.device for p in training.model.parameters()), torch.device("cpu"))
     _load_weights(folder, training.model, device)
     state = json.loads((folder / RESUME).read_text())
-    tensors = load_file(folder / RESUME_TENSORS)  # an optimiser moves what it wants on its parameters' device
+    tensors = load_file(folder / RESUME_TENSORS)  # the optimiser moves tensors to its parameters' device where needed
     for name, optimiser in training.optimisers.items():
         _load_optimiser(optimiser, name, state["optimisers"].get(name), tensors, folder)
     training.step = state["step"]
@@ -71,7 +77,10 @@ def load_training(folder: Path, training: Training) -> dict[str, Any]:
 
 
 def verify(folder: Path) -> dict[str, Any]:
-    """The manifest, after each file's size and sha256 were compared with it."""
+    """Compare the size and sha256 of each file with the manifest, and return the manifest.
+
+    Raises CheckpointError for the first file that differs.
+    """
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text())
@@ -92,7 +101,10 @@ def verify(folder: Path) -> dict[str, Any]:
 
 
 def recover(folder: Path) -> Path:
-    """The folder itself; after a kill between the two renames of a replacement, the old one put back."""
+    """Finish an interrupted replacement and return the folder.
+
+    If the process was killed between the two renames of a replacement, the old folder is renamed back.
+    """
     old = _old(folder)
     if not folder.exists() and old.exists():
         old.rename(folder)
@@ -100,7 +112,7 @@ def recover(folder: Path) -> Path:
 
 
 def digest(folder: Path) -> str:
-    """sha256 of the manifest, which names the sha256 of every file: the checkpoint's identity."""
+    """Return the sha256 of the manifest, which identifies the checkpoint: it holds the sha256 of every file."""
     return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
 
 
@@ -126,7 +138,10 @@ def _write(folder: Path, spec: Mapping[str, Any], model: nn.Module, training: Tr
 
 
 def _replace(fresh: Path, folder: Path) -> None:
-    """A folder cannot be replaced in one call, so the old one steps aside first; `recover` undoes half of it."""
+    """Replace the folder by two renames, as one call cannot do it.
+
+    After a kill between the two, `recover` puts the old folder back.
+    """
     recover(folder)
     shutil.rmtree(_old(folder), ignore_errors=True)
     if folder.exists():
@@ -179,7 +194,7 @@ def _load_weights(folder: Path, model: nn.Module, device: str | torch.device) ->
 
 
 def _optimisers_state(training: Training) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Numbers for JSON, tensors for safetensors under NAME/INDEX/KEY."""
+    """Return the optimisers' numbers, for JSON, and their tensors, for safetensors, under NAME/INDEX/KEY."""
     numbers: dict[str, Any] = {}
     tensors: dict[str, torch.Tensor] = {}
     for name, optimiser in training.optimisers.items():

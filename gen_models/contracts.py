@@ -1,10 +1,10 @@
-"""The contracts: a model is a set of objectives plus the capabilities that it can honestly offer.
+"""The contracts between models and pipelines: objectives and capabilities.
 
-Objectives say how a model is trained. Capabilities say what it can be used for; they are structural:
-a stage asks `isinstance(model, Density)` and never a name.
+Objectives define how a model is trained. Capabilities define what it can be used for, and a model declares only those
+that it can honestly offer. Capabilities are structural: a stage asks `isinstance(model, Density)`, never for a name.
 
-Shapes: `batch` rows of `event` dimensions. All x are *as stored*: what prepare wrote, unscaled; scaling
-and dequantisation live inside the model, so that likelihoods of different models compare.
+Shapes: `batch` rows of `event` dimensions. All x are *as stored*: unscaled, as data preparation wrote them. Scaling and
+dequantisation happen inside the model, so that likelihoods of different models can be compared.
 """
 
 from collections.abc import Callable
@@ -19,10 +19,10 @@ from gen_models.noise import Noise
 
 
 class Loss(NamedTuple):
-    """A scalar to minimise, and scalars worth plotting.
+    """A scalar to minimise, and named scalars to report.
 
-    `value` may be a surrogate whose gradient is right and whose value means nothing; what is reported,
-    swept and scheduled are the `terms`.
+    `value` may be a surrogate whose gradient is right but whose value means nothing. Reports, sweeps and schedules
+    therefore use the `terms`.
     """
 
     value: Float[Tensor, ""]
@@ -30,17 +30,17 @@ class Loss(NamedTuple):
 
 
 def nothing() -> None:
-    """The default of `Objective.after_step`."""
+    """Do nothing: the default of `Objective.after_step`."""
 
 
 @dataclass(frozen=True)
 class Objective:
-    """One player: the parameters that it owns, and the loss that it descends.
+    """One player: the parameters that it moves, and the loss that it descends.
 
     module      owns exactly the parameters that this objective moves
     loss        (x, noise) -> Loss, a mean over the batch
-    every       moves at each `every`-th minibatch: n_dis for the generator of a game
-    after_step  runs after the parameters moved: projection, clipping, an averaged copy
+    every       the player moves at each `every`-th minibatch only: n_dis for the generator of a game
+    after_step  called after the parameters moved: projection, clipping, an averaged copy
     """
 
     name: str
@@ -52,24 +52,24 @@ class Objective:
 
 @runtime_checkable
 class Model(Protocol):
-    """Whatever can be trained: a module whose objectives are listed in the order of play."""
+    """Anything that can be trained: `objectives` lists its objectives in the order of play."""
 
     def objectives(self) -> tuple[Objective, ...]: ...
 
 
 @runtime_checkable
 class WarmStart(Protocol):
-    """A data-dependent start, run once before step 1: EM, ActNorm, k-means of a codebook, standardisation."""
+    """A model with a data-dependent start, run once before step 1: EM, ActNorm, k-means of codes, standardisation."""
 
     def warm_start(self, x: Float[Tensor, "batch *event"], noise: Noise) -> None: ...
 
 
 @runtime_checkable
 class Density(Protocol):
-    """log p(x) in nats, of the data as stored.
+    """A model whose `log_prob` returns log p(x) in nats, of the data as stored.
 
-    Of data on a grid of levels it is the dequantisation bound E_u log p(x + u) <= log P(x), with fixed
-    draws of u that all rows share.
+    For data on a grid of levels this is the dequantisation bound E_u log p(x + u) <= log P(x), with fixed draws of u
+    that all rows share.
     """
 
     def log_prob(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, " batch"]: ...
@@ -77,10 +77,10 @@ class Density(Protocol):
 
 @runtime_checkable
 class Bound(Protocol):
-    """A lower bound on log p(x) in nats, in expectation over the noise.
+    """A model whose `elbo` returns a lower bound on log p(x) in nats, in expectation over the noise.
 
-    samples = 1 is the ELBO; samples = K the importance-weighted bound log (1/K) sum_k w_k (Burda et al.,
-    2016), which does not fall with K.
+    samples = 1 gives the ELBO. samples = K gives the importance-weighted bound log (1/K) sum_k w_k (Burda et al.,
+    2016), which does not fall as K grows.
     """
 
     def elbo(self, x: Float[Tensor, "batch *event"], noise: Noise, samples: int = 1) -> Float[Tensor, " batch"]: ...
@@ -88,37 +88,40 @@ class Bound(Protocol):
 
 @runtime_checkable
 class Encoder(Protocol):
-    """A deterministic latent vector for each row."""
+    """A model whose `encode` returns a deterministic latent vector for each row."""
 
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]: ...
 
 
 @runtime_checkable
 class Decoder(Protocol):
-    """The datum, as stored, that a latent vector stands for."""
+    """A model whose `decode` returns the row, as stored, that a latent vector stands for."""
 
     def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]: ...
 
 
 @runtime_checkable
 class Reconstructor(Protocol):
-    """x through a bottleneck and back. A bijection is not one: it returns every x unchanged."""
+    """A model whose `reconstruct` passes x through a bottleneck and back.
+
+    A bijection is not a Reconstructor: it returns every x unchanged.
+    """
 
     def reconstruct(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]: ...
 
 
 @runtime_checkable
 class Sampler(Protocol):
-    """Draws from the model, as stored: on the grid of levels if the data are."""
+    """A model whose `sample` draws n rows, as stored: on the grid of levels if the data are."""
 
     def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]: ...
 
 
 @runtime_checkable
 class TemperedSampler(Sampler, Protocol):
-    """Draws at a temperature T > 0, whose latents are T times as far from the middle at the same noise.
+    """A sampler that can draw at a temperature T > 0: latents are T times as far from the middle, with the same noise.
 
-    sample_at(n, noise, 1) is sample(n, noise), bit for bit (Kingma and Dhariwal, 2018, section 6.3).
+    sample_at(n, noise, 1) equals sample(n, noise), bit for bit (Kingma and Dhariwal, 2018, section 6.3).
     """
 
     def sample_at(self, n: int, noise: Noise, temperature: float) -> Float[Tensor, "batch *event"]: ...
@@ -126,7 +129,7 @@ class TemperedSampler(Sampler, Protocol):
 
 @runtime_checkable
 class Critic(Protocol):
-    """A number for each row; larger means more like the training data."""
+    """A model whose `criticise` returns a number for each row; larger means more like the training data."""
 
     def criticise(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, " batch"]: ...
 
@@ -144,12 +147,12 @@ CAPABILITIES: dict[str, type] = {
 
 
 def capabilities(model: object) -> tuple[str, ...]:
-    """The names of the capabilities that a model offers, in the order of CAPABILITIES."""
+    """Return the names of the capabilities that a model offers, in the order of CAPABILITIES."""
     return tuple(name for name, contract in CAPABILITIES.items() if isinstance(model, contract))
 
 
 def objectives_of(model: object) -> tuple[Objective, ...]:
-    """The objectives of a model, in the order of play; ConfigError for what cannot be trained."""
+    """Return the objectives of a model, in the order of play; raises ConfigError if it cannot be trained."""
     if not isinstance(model, Model):
         raise ConfigError(f"{type(model).__name__} has no objectives(): a model lists what it descends")
     return model.objectives()

@@ -1,4 +1,4 @@
-"""The one engine: it plays a model's objectives on minibatches and yields reports.
+"""The training engine: it plays a model's objectives on minibatches and yields reports.
 
 Minimax play (theta descends, phi ascends, each by its own loss; Ryu, 2022, chapter 5):
 
@@ -6,14 +6,15 @@ Minimax play (theta descends, phi ascends, each by its own loss; Ryu, 2022, chap
     alternating    each player's gradient is taken after the player before it moved: (theta^k, phi^{k+1})
     multi-ascent   alternating, with a player that moves at each `every`-th minibatch only (n_dis)
 
-    extragradient  all gradients are taken at a point ahead, which a simultaneous step finds, and move the players
-                   from where they stood (Korpelevich, 1976; with Adam: Gidel et al., 2019)
+    extragradient  a simultaneous step finds a point ahead; the gradients there move the players from where they stood
+                   (Korpelevich, 1976; with Adam: Gidel et al., 2019)
 
-A model of one objective is the game of one. The unit of budget is a minibatch: with n_dis = 5 the critic
-moves on each, the generator on each fifth.
+A model with one objective is a game of one player. The unit of the budget is a minibatch: with n_dis = 5 the critic
+moves at each minibatch, the generator at each fifth.
 
-`fit` is a generator: who iterates it reports, saves and stops; there are no callbacks. Randomness is a
-function of (seed, stream, step), so (weights, optimisers, step) is all that a resume needs.
+`fit` is a generator and has no callbacks: the caller iterates over the reports, and may save a checkpoint at each. To
+stop training, stop iterating. Randomness is a function of (seed, stream, step), so (weights, optimisers, step) is all
+that a resume needs.
 """
 
 import math
@@ -34,14 +35,14 @@ from gen_models.workers import average_over_workers
 
 @runtime_checkable
 class Batches(Protocol):
-    """The minibatch of a step: a pure function, so that a resume finds its place."""
+    """The source of minibatches; `at` is a pure function of the step, so that a resume finds its place."""
 
     def at(self, step: int) -> Tensor: ...
 
 
 @dataclass
 class Training:
-    """What a resume needs: the model, an optimiser for each objective, and the last step that was done."""
+    """The state that a resume needs: the model, an optimiser for each objective, and the last step that was done."""
 
     model: nn.Module
     optimisers: Mapping[str, Optimizer]
@@ -50,7 +51,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Report:
-    """The mean of each term since the last report, and how often each player moved so far.
+    """The mean of each term since the last report, and how often each player has moved so far.
 
     terms: {"critic.wasserstein": 0.3, ...}, averaged over workers
     """
@@ -72,10 +73,15 @@ def fit(
     schedule: str = "constant",
     horizon: int | None = None,
 ) -> Iterator[Report]:
-    """Play from the step after training.step to `steps`; yield a report at each multiple of report_every, and last.
+    """Train from the step after training.step to `steps`; yield a report at each multiple of report_every and at the
+    end.
 
-    When a report is yielded, `training` is at that step and may be saved. The rates of `schedule` reach their end at
-    step `horizon`: `steps`, where a training is not cut short of what was planned.
+    When a report is yielded, `training` is at that step and may be saved.
+
+    clip_norm  largest norm of each player's gradient; None: no clipping
+    schedule   name of the factor on the learning rates, see schedules.py
+    horizon    the step at which the schedule ends; None: `steps`. Give it if training stops before its planned end
+
     Raises DivergedError when a loss is not finite.
     """
     if order not in ORDERS:
@@ -99,7 +105,7 @@ def fit(
 
 
 def set_rates(optimisers: Mapping[str, Optimizer], factor: float) -> None:
-    """Each optimiser's rate becomes `factor` times the one that it was built with."""
+    """Set each optimiser's learning rate to `factor` times the rate with which it was built."""
     for optimiser in optimisers.values():
         for group in optimiser.param_groups:
             group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
@@ -112,7 +118,7 @@ Losses = dict[Objective, Loss]
 def alternating(
     due: Sequence[Objective], optimisers: Optimisers, x: Tensor, noise: Noise, clip: float | None
 ) -> Losses:
-    """Each player's gradient at the iterate that the players before it have moved."""
+    """Take each player's gradient after the players before it have moved, and move it."""
     losses = {}
     for objective in due:
         losses[objective] = take_gradient(objective, x, noise, clip)
@@ -123,7 +129,7 @@ def alternating(
 def simultaneous(
     due: Sequence[Objective], optimisers: Optimisers, x: Tensor, noise: Noise, clip: float | None
 ) -> Losses:
-    """All gradients at one iterate."""
+    """Take all gradients at one iterate, then move all players."""
     losses = {objective: take_gradient(objective, x, noise, clip) for objective in due}
     for objective in due:
         move(objective, optimisers[objective.name])
@@ -133,9 +139,9 @@ def simultaneous(
 def extragradient(
     due: Sequence[Objective], optimisers: Optimisers, x: Tensor, noise: Noise, clip: float | None
 ) -> Losses:
-    """A simultaneous step to look ahead, then one from where the players stood, by the gradients found there.
+    """Look ahead by a simultaneous step, then move the players from where they stood by the gradients found there.
 
-    Both on the same minibatch and the same draws. The losses are those where the players stood.
+    Both steps use the same minibatch and the same draws. The returned losses are those where the players stood.
     """
     parameters = [parameter for objective in due for parameter in objective.module.parameters()]
     stood = [parameter.detach().clone() for parameter in parameters]
@@ -158,9 +164,9 @@ ORDERS: dict[str, Callable[..., Losses]] = {
 
 
 def take_gradient(objective: Objective, x: Tensor, noise: Noise, clip_norm: float | None = None) -> Loss:
-    """The gradient of one objective's loss, in its own parameters only; gradient and value averaged over workers.
+    """Set the gradient of one objective's loss in its own parameters; average gradient and value over workers.
 
-    `backward(inputs=...)` reaches no other player's parameters, so nobody toggles requires_grad.
+    `backward(inputs=...)` leaves the other players' parameters alone, so requires_grad need not be toggled.
     """
     parameters = [p for p in objective.module.parameters() if p.requires_grad]
     for parameter in parameters:
@@ -175,20 +181,20 @@ def take_gradient(objective: Objective, x: Tensor, noise: Noise, clip_norm: floa
 
 
 def move(objective: Objective, optimiser: Optimizer) -> None:
-    """One step of one player, then its projection."""
+    """Take one step of one player, then call its `after_step`, such as a projection."""
     optimiser.step()
     objective.after_step()
 
 
 class _Window:
-    """Running means of the terms since the last report."""
+    """The running means of the terms since the last report."""
 
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
 
     def add(self, objective: Objective, loss: Loss, step: int) -> None:
-        value = loss.value  # averaged, so that all workers stop at the same step
+        value = loss.value  # averaged over workers, so that all of them stop at the same step
         if not math.isfinite(value.item()):
             raise DivergedError(
                 f"step {step}: the loss of objective {objective.name!r} is {value.item()}; "

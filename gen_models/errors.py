@@ -1,7 +1,7 @@
-"""Errors for people: one line that names the file, row or key, the value, and the fix.
+"""Errors for users: each is one line that names the file, row or key, the value, and the fix.
 
-Whoever calls the library catches `GenModelsError`; whoever works on it uses `assert` for what only
-a bug can break.
+Callers of the library catch `GenModelsError`. The library itself uses `assert` for conditions that only a bug can
+break.
 """
 
 from collections.abc import Iterable
@@ -9,31 +9,31 @@ from difflib import get_close_matches
 
 
 class GenModelsError(ValueError):
-    """Something that its user can mend; the message is one line and says how."""
+    """An error that the user can fix; the message is one line and says how."""
 
 
 class ConfigError(GenModelsError):
-    """A key, value or name in a configuration that cannot be used."""
+    """A key, value or name in a configuration cannot be used."""
 
 
 class DataError(GenModelsError):
-    """A file, row or column of data that cannot be used."""
+    """A file, row or column of data cannot be used."""
 
 
 class CheckpointError(GenModelsError):
-    """A checkpoint folder that is missing, torn, changed or of another model."""
+    """A checkpoint folder is missing, incomplete, changed or of another model."""
 
 
 class DivergedError(GenModelsError):
-    """A loss that is not finite: training stops, what was saved before stays."""
+    """A loss is not finite: training stops, and earlier checkpoints stay valid."""
 
 
 class RegistryError(GenModelsError):
-    """A model, version or alias that the registry does not hold."""
+    """The registry does not hold this model, version or alias."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """One line for a name that is not known: the nearest match, then all that exist."""
+    """Return one line for an unknown name: the nearest match, then all names that exist."""
     options = sorted(known)
     near = get_close_matches(name, options, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""

@@ -1,7 +1,7 @@
-"""Running a model without training it: evaluation mode, no gradients, bounded memory, noise that is fixed.
+"""Running a model without training it: evaluation mode, no gradients, bounded memory and fixed noise.
 
-A mean over rows wants noise of each row's own: the errors of rows average out. A comparison of rows wants
-`noise.shared()`: what a row gets must not depend on its neighbours. `elbo` takes either.
+For a mean over rows give each row its own noise, so that the errors of rows average out. To compare rows use
+`noise.shared()`, so that a row's value does not depend on its neighbours. `elbo` accepts either.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ BOUND_DRAWS = 8  # evaluations of a bound that are averaged
 
 @contextmanager
 def evaluating(model: object) -> Iterator[None]:
-    """Evaluation mode without gradients; every submodule gets back the mode that it had."""
+    """Run the context in evaluation mode without gradients; at its end restore the mode of every submodule."""
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
     modes = [module.training for module in modules]
     try:
@@ -35,14 +35,14 @@ def evaluating(model: object) -> Iterator[None]:
 
 
 def by_rows(function: Callable[[Tensor], Tensor], x: Float[Tensor, "batch *event"], rows: int = CHUNK_ROWS) -> Tensor:
-    """function(x), computed for `rows` rows at a time; the function treats each row alone."""
+    """Return function(x), computed for `rows` rows at a time; the function must treat each row by itself."""
     return torch.cat([function(chunk) for chunk in x.split(rows)])
 
 
 def elbo(
     model: Bound, x: Float[Tensor, "batch *event"], noise: Noise, *, samples: int = 1, draws: int = BOUND_DRAWS
 ) -> Float[Tensor, " batch"]:
-    """The bound of each row in nats, the mean over `draws` evaluations with `samples` importance samples each.
+    """Return the bound of each row in nats: the mean of `draws` evaluations with `samples` importance samples each.
 
     Noise that is not shared is drawn anew for each chunk of rows.
     """
@@ -56,11 +56,14 @@ def elbo(
 
 
 def draw(model: Sampler, n: int, noise: Noise, *, rows: int = 256) -> Float[Tensor, "batch *event"]:
-    """n draws from the model, `rows` at a time, each with the noise of another step."""
+    """Draw n rows from the model, `rows` at a time, each time with the noise of another step."""
     sizes = [min(rows, n - start) for start in range(0, n, rows)] or [0]
     return torch.cat([model.sample(size, noise.at(step)) for step, size in enumerate(sizes)])
 
 
 def whole(noise: Noise) -> Noise:
-    """The noise of one worker: each worker that evaluates sees all rows, and all workers get the same number."""
+    """Return the noise of a single worker.
+
+    In evaluation each worker processes all rows; with this noise all workers get the same number.
+    """
     return replace(noise, rank=0, world=1)

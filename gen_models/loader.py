@@ -1,12 +1,11 @@
-"""Batches as a function of the step: what batch k holds depends on (seed, k) and on nothing that happened before.
+"""Batches as a function of the step: the content of batch k depends on (seed, k) only, not on anything that ran before.
 
-From this follow: a resume needs only its step; W workers see the batch that one worker sees; a killed
-and restarted training draws the same data. No worker processes: rows are gathered by index from an
-array in memory, on a device, or memory-mapped from disk and larger than memory.
+Therefore a resume needs only its step, W workers together see the batch that one worker sees, and a training that was
+killed and restarted draws the same data. There are no worker processes: rows are gathered by index from an array in
+memory, a tensor on a device, or a memory-mapped file that may be larger than memory.
 
-Sampling is without replacement within an epoch: epoch e is a permutation pi_e of the rows, and batch k of
-it is rows pi_e[kB : (k+1)B]. What does not fill a batch is left out of that epoch; another permutation
-leaves out other rows.
+Sampling is without replacement within an epoch: epoch e is a permutation pi_e of the rows, and its batch k is the rows
+pi_e[kB : (k+1)B]. Rows that do not fill a batch are left out of that epoch; another permutation leaves out other rows.
 """
 
 import mmap
@@ -21,18 +20,18 @@ from gen_models.errors import ConfigError
 from gen_models.noise import Noise
 
 STREAM = "batches"
-RESIDENT_BYTES = 128 << 20  # a mapped file may hold about this much of a training's memory before it is let go
+RESIDENT_BYTES = 128 << 20  # memory that a mapped file may hold, roughly, before its pages are released
 STATM = Path("/proc/self/statm")
 
 
 class Batches:
-    """`at(step)` gives this worker's rows of the step's batch.
+    """The batches of a training; `at(step)` returns this worker's rows of the step's batch.
 
     x            (rows, *event), an array, a memory-mapped array or a tensor on any device
     batch_size   rows of the global batch, over all workers
-    rank, world  this worker's slice of it: contiguous, so that the workers' slices in order are the batch
-    device       where batches are wanted; None: where x is
-    dtype        of the batches; integers are converted after the gather, where they have arrived
+    rank, world  select this worker's slice of the batch; slices are contiguous, and in order they form the batch
+    device       where batches are returned; None: where x is
+    dtype        of the batches; integers are converted after the gather and the move to the device
     """
 
     def __init__(
@@ -57,17 +56,17 @@ class Batches:
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
 
     def at(self, step: int) -> Float[Tensor, "batch *event"]:
-        """(batch_size / world, *event): the batch of step 1, 2, ..., whatever was asked before."""
+        """Return the rows (batch_size / world, *event) of step 1, 2, ..., independently of earlier calls."""
         assert step >= 1, f"steps count from 1, not {step}"
         epoch, batch = divmod(step - 1, self.batches_per_epoch)
         start, stop = (batch * self.batch_size + edge for edge in self._slice)
         rows = self._gather(self._permutation(epoch)[start:stop])
         if self._device is not None:
-            rows = rows.to(self._device)  # before the conversion: bytes travel, not floats
+            rows = rows.to(self._device)  # before the conversion, so that bytes travel and not floats
         return rows.to(self._dtype)
 
     def _permutation(self, epoch: int) -> Tensor:
-        """pi_e, kept for the current epoch only: 8 bytes a row."""
+        """Return pi_e; only that of the current epoch is kept, at 8 bytes a row."""
         if epoch != self._epoch:
             order = self._noise.at(epoch).permutation(STREAM, self.rows)
             self._epoch, self._order = epoch, order.to(self._gather.device)
@@ -75,7 +74,7 @@ class Batches:
 
 
 class _GatherTensor:
-    """Rows of a tensor, gathered on the tensor's device."""
+    """Gather rows of a tensor, on the tensor's device."""
 
     def __init__(self, x: Tensor):
         self.x = x
@@ -86,7 +85,7 @@ class _GatherTensor:
 
 
 class _GatherArray:
-    """Rows of an array in memory or of a mapped file."""
+    """Gather rows of an array in memory or of a mapped file."""
 
     device = torch.device("cpu")
 
@@ -98,12 +97,11 @@ class _GatherArray:
 
 
 class Rows:
-    """Rows by their numbers, read in the order in which they lie and returned in the order asked for.
+    """Rows by number, read in the order in which they lie in the file and returned in the order asked for.
 
-    The pages of a mapped file that were touched count as this process's memory until they are let go;
-    where the file is larger than RESIDENT_BYTES they are let go in time. They stay in the system's cache
-    as long as there is room. What one row touches is the system's choice, from 64 kB to whole megabytes:
-    it is measured, not assumed.
+    The pages of a mapped file that were touched count as this process's memory until they are released. If the file is
+    larger than RESIDENT_BYTES, they are released in time; they stay in the system's cache as long as there is room. The
+    system decides how much one row touches, from 64 kB to whole megabytes, so the memory is measured and not assumed.
     """
 
     def __init__(self, x: np.ndarray):
@@ -123,7 +121,7 @@ class Rows:
         return gathered
 
     def _parts(self, wanted: np.ndarray, order: np.ndarray) -> list[np.ndarray]:
-        """The order, cut so that no part spans more than RESIDENT_BYTES of the file."""
+        """Split the order so that no part spans more than RESIDENT_BYTES of the file."""
         if self._map is None:
             return [order]
         span = wanted[order] * self._row_bytes // RESIDENT_BYTES
@@ -131,14 +129,20 @@ class Rows:
 
 
 def _mapped_bytes() -> int:
-    """This process's resident bytes of mapped files; 0 where the system does not say: then nothing is let go."""
+    """Return this process's resident bytes of mapped files.
+
+    Where the system does not say, return 0, so that nothing is released.
+    """
     if not STATM.exists():
         return 0
     return int(STATM.read_text().split()[2]) * mmap.PAGESIZE
 
 
 def _read_only_map(x: np.ndarray) -> mmap.mmap | None:
-    """The mapped file under an array that nobody can have written to: its pages can be dropped and read again."""
+    """Return the mapped file under a read-only array: its pages can be dropped and read again.
+
+    Returns None if x is no such array, or the system cannot drop pages.
+    """
     if not isinstance(x, np.memmap) or x.mode != "r" or not hasattr(mmap, "MADV_DONTNEED"):
         return None
     base = x.base

@@ -1,8 +1,7 @@
 """Randomness as an argument: every draw is a function of (seed, stream, step).
 
-From this follow resume bit for bit, two workers equal to one, and trials that do not depend on which
-process runs them. Draws are made for the global batch and sliced by worker, so the batch comes first
-in every shape.
+Therefore a resume is exact bit for bit, two workers equal one, and a trial does not depend on the process that runs it.
+Draws are made for the global batch and sliced by worker, so the batch comes first in every shape.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Noise:
-    """Draws named by a stream: the same (seed, step, stream) gives the same numbers, whoever asks.
+    """Draws named by a stream: the same (seed, step, stream) always gives the same numbers.
 
-    rank, world   this worker's slice of the global batch
-    is_shared     one row's draws serve all rows, so that scores of different rows compare
+    rank, world   select this worker's slice of the global batch
+    is_shared     one row's draws are used for all rows, so that scores of different rows can be compared
     """
 
     seed: int
@@ -30,33 +29,33 @@ class Noise:
     is_shared: bool = False
 
     def at(self, step: int) -> Noise:
-        """The same noise at another step."""
+        """Return the same noise at another step."""
         return replace(self, step=step)
 
     def shared(self) -> Noise:
-        """One row's draws for all rows: for scores, which must not depend on a row's neighbours."""
+        """Return noise with one row's draws for all rows, for scores, which must not depend on a row's neighbours."""
         return replace(self, is_shared=True)
 
     def normal(self, stream: str, shape: Sequence[int], like: Tensor) -> Tensor:
-        """N(0, 1) of the given shape, on the device and with the dtype of `like`."""
+        """Draw N(0, 1) of the given shape, on the device and with the dtype of `like`."""
         return self._draw(torch.randn, stream, shape, like)
 
     def uniform(self, stream: str, shape: Sequence[int], like: Tensor) -> Tensor:
-        """Uniform on [0, 1) of the given shape, on the device and with the dtype of `like`."""
+        """Draw uniformly from [0, 1) with the given shape, on the device and with the dtype of `like`."""
         return self._draw(torch.rand, stream, shape, like)
 
     def bernoulli(self, stream: str, p: float, shape: Sequence[int], like: Tensor) -> Tensor:
-        """1 with probability p, else 0."""
+        """Draw 1 with probability p, else 0."""
         return (self.uniform(stream, shape, like) < p).to(like.dtype)
 
     def categorical(self, stream: str, log_weights: Tensor, n: int) -> Tensor:
-        """(n,) indices drawn with probabilities softmax(log_weights), by the Gumbel-max trick."""
+        """Draw (n,) indices with probabilities softmax(log_weights), by the Gumbel-max trick."""
         u = self.uniform(stream, (n, log_weights.shape[0]), log_weights)
         tiny = torch.finfo(u.dtype).tiny
         return (log_weights - torch.log(-torch.log(u.clamp_min(tiny)))).argmax(dim=1)
 
     def permutation(self, stream: str, n: int) -> Tensor:
-        """A permutation of 0 .. n-1, the same on every worker."""
+        """Return a permutation of 0 .. n-1, the same on every worker."""
         return torch.randperm(n, generator=self._generator(stream, torch.device("cpu")))
 
     def _draw(self, draw, stream: str, shape: Sequence[int], like: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""How learning rates fall: a factor of each optimiser's own rate, a function of the share of training that is done.
+"""Learning-rate schedules: a factor on each optimiser's own rate, as a function of the completed share of training.
 
-A constant rate ends where the noise of its last minibatches leaves it; a falling one averages that noise away. The
-cosine (Loshchilov and Hutter, 2017, equation 5, without restarts) has no number of its own to choose.
+With a constant rate the last minibatches' noise stays in the weights; a falling rate averages that noise away. The
+cosine (Loshchilov and Hutter, 2017, equation 5, without restarts) has no parameter to choose.
 """
 
 import math

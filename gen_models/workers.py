@@ -1,7 +1,7 @@
-"""Sums and means over the workers of a training; the identity where there is one worker.
+"""Sums and means over the workers of a training; with one worker they are the identity.
 
-Statistics over a batch belong to the global batch: a layer that takes them (batch norm, a codebook's
-counts) sums over workers inside its forward, where gradients flow through the sum.
+Statistics over a batch must be those of the global batch. A layer that uses them (batch norm, a codebook's counts)
+therefore sums over workers inside its forward, and gradients flow through the sum.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,12 @@ from torch.distributed.nn.functional import all_reduce as differentiable_all_red
 
 
 def world_size() -> int:
+    """Return how many workers there are."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def first_worker_says(number: int, device: torch.device | str = "cpu") -> int:
-    """The first worker's number, on every worker: what one decides for all."""
+    """Return the first worker's number on every worker, so that one decides for all."""
     if world_size() == 1:
         return number
     said = torch.tensor(number, device=device)
@@ -26,12 +27,12 @@ def first_worker_says(number: int, device: torch.device | str = "cpu") -> int:
 
 
 def sum_over_workers(value: Tensor) -> Tensor:
-    """sum over workers of `value`; its gradient is summed over workers as well."""
+    """Return the sum of `value` over workers; its gradient is summed over workers as well."""
     return value if world_size() == 1 else differentiable_all_reduce(value.contiguous())
 
 
 def average_over_workers(tensors: Sequence[Tensor]) -> None:
-    """Replace each tensor by its mean over workers, in place, in one message."""
+    """Replace each tensor by its mean over workers, in place, with one message."""
     if world_size() == 1 or not tensors:
         return
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
