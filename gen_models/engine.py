@@ -73,8 +73,7 @@ def fit(
     schedule: str = "constant",
     horizon: int | None = None,
 ) -> Iterator[Report]:
-    """Train from the step after training.step to `steps`; yield a report at each multiple of report_every and at the
-    end.
+    """Train from the step after training.step to `steps`; yield a report at each multiple of report_every, and last.
 
     When a report is yielded, `training` is at that step and may be saved.
 

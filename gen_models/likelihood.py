@@ -32,6 +32,7 @@ class LikelihoodModel(nn.Module, ABC):
         """Draw n rows y, in network units."""
 
     def objectives(self) -> tuple[Objective, ...]:
+        """Return the only objective, maximum likelihood."""
         return (Objective("likelihood", self, self.loss),)
 
     def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
@@ -47,6 +48,7 @@ class LikelihoodModel(nn.Module, ABC):
         return torch.stack(draws).mean(dim=0)
 
     def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
+        """Draw n rows, as stored."""
         return self.data_scale.quantise(self.draw(n, noise))
 
     def _log_prob(self, x: Tensor, noise: Noise) -> Tensor:

@@ -3,8 +3,8 @@
     weight/2 (E |dr/dy (Y)|^2 + E |dr/dy (G(Z))|^2),   r the logit
 
 The two terms are R1 and R2 of Mescheder, Geiger and Nowozin (2018, equations 9 and 10). With them alternating descent
-converges near equilibria that it circles without them. The penalty also helps with lone modes: a classifier that must
-be flat on the rows cannot separate one mode sharply, so its gradient reaches fakes that are far from all rows.
+converges near equilibria that it circles without them. They also help with lone modes: a classifier that is held flat
+on the rows, and is steep elsewhere, cannot be sure of a lone mode, so its gradient reaches fakes far from all rows.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from gen_models.noise import Noise
 class ZeroPenalty:
     """The penalty as a function of (critic, y, fakes, noise).
 
-    Its gradient needs a second derivative of the critic. The term "squared_slope" is the mean squared gradient over all
+    Its gradient needs a second derivative of the critic. The term "squared_slope" is the mean of |dr/dy|^2 over all
     rows, real and fake.
     """
 

@@ -40,7 +40,7 @@ SEARCH_ROWS = 256  # rows whose searches go through a generator at once, each wi
 IMAGE_AXES = 4  # rows, channels, height, width
 BLUR = 1.0  # standard deviation of the Gaussian, in pixels
 BLUR_REACH = 3  # pixels to each side: what lies beyond has a weight below 1%
-RELATIVE_VARIANCE = 1e-6  # latent directions below this part of the largest variance are not directions of the data
+RELATIVE_VARIANCE = 1e-6  # latent directions with a smaller share of the largest variance are left out
 
 
 def scores(
@@ -151,11 +151,11 @@ def _are_probabilities(z: Float[Tensor, "rows latent"]) -> bool:
 
 
 def _latent_mahalanobis(model: Encoder, z: Float[Tensor, "rows latent"]) -> Scorer:
-    """Return the squared Mahalanobis distance (Lee et al., 2018, with one class) within the span of the training
-    latents z.
+    """Return the squared Mahalanobis distance within the span of the training latents z.
 
-    It uses a pseudo-inverse, because the covariance is singular where a model has switched a latent off: such
-    directions carry no information and are left out instead of being blown up.
+    Source: Lee et al., 2018, here with one class. The distance uses a pseudo-inverse, because the covariance is
+    singular where a model has switched a latent off: such directions carry no information and are left out, not blown
+    up.
     """
     centre = z.mean(dim=0)
     covariance = (z - centre).mT @ (z - centre) / max(1, len(z) - 1)

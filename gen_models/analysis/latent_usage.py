@@ -1,4 +1,4 @@
-"""Which latents of a model are in use; a check to make before looking at its samples.
+"""The usage of latents: which of them a model uses. Check this before looking at the model's samples.
 
     active     Var_x(E[z_j|x]) > 0.01                          (Burda, Grosse and Salakhutdinov, 2016, section 5)
     collapsed  KL(q(z_j|x) || p(z_j)) < 0.01 nats for 99% of the rows   (Lucas et al., 2019, definition 1)

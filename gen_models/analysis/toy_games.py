@@ -39,8 +39,7 @@ class Player(nn.Module):
 class QuadraticGame(nn.Module):
     """The game with curvatures a, b >= 0 and coupling c, started at `start` = (x, y), in float64.
 
-    noise_std  standard deviation of the normal noise added to each gradient: the chapter's stochastic play, E g = grad
-               L
+    noise_std  of the normal noise that is added to each gradient: the chapter's stochastic play, E g = grad L
     n_dis      ascents of y for each descent of x
     """
 

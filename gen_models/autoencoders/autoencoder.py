@@ -23,9 +23,9 @@ from gen_models.noise import Noise
 
 
 class Autoencoder(nn.Module):
-    """An autoencoder of n numbers a row with latent = r. The encoder has the widths `hidden`, the decoder has them
-    reversed.
+    """An autoencoder with latent = r; n is how many numbers a row has.
 
+    hidden            the encoder's widths; the decoder has them reversed
     channels          of convolutions before the widths, each of which halves the image; empty: a perceptron
     corruption        what training undoes: none, gaussian, masking or salt_and_pepper
     corruption_level  the noise's standard deviation in network units, or the share of numbers that are corrupted

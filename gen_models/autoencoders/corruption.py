@@ -1,8 +1,9 @@
-"""The corruptions that a denoising autoencoder learns to undo (Vincent, Larochelle, Lajoie, Bengio and Manzagol, 2010,
-section 4.1).
+"""The corruptions that a denoising autoencoder learns to undo.
 
-    gaussian         x + level * unit * epsilon, epsilon ~ N(0, 1). The unit is the network's: all q levels, or the
-                     standard deviation of the dimension
+Source: Vincent, Larochelle, Lajoie, Bengio and Manzagol, 2010, section 4.1.
+
+    gaussian         x + level * unit * epsilon, epsilon ~ N(0, 1). The unit is the network's: the range of all q
+                     levels, or the standard deviation of the dimension
     masking          a share `level` of the numbers is erased: set to 0 on levels, else to the dimension's mean
     salt_and_pepper  a share `level` is set, by a fair coin, to 0 or q - 1, the darkest or brightest level
     none             x

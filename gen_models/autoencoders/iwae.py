@@ -1,12 +1,11 @@
-"""The importance-weighted autoencoder (Burda, Grosse and Salakhutdinov, 2016): the networks of a VAE, trained on a
-tighter bound.
+"""The importance-weighted autoencoder (Burda, Grosse and Salakhutdinov, 2016): a VAE trained on a tighter bound.
 
     L_K(y) = E log 1/K sum_k w_k,   w_k = p(y, z_k) / q(z_k|y),   z_k ~ q(.|y);   ELBO = L_1 <= L_K <= log p(y)
 
 The signal-to-noise ratio of L_K's gradient with respect to q's parameters falls as 1/sqrt(K) (Rainforth et al., 2018).
-The derivative of log q with respect to its parameters adds only noise of mean 0. Reparameterising that term once more
-gives the doubly reparameterised gradient (Tucker, Lawson, Gu and Maddison, 2019, equation 8), with
-wbar_k = w_k / sum_j w_j:
+One term of this gradient is the derivative of log q with respect to its own parameters, weighted by
+wbar_k = w_k / sum_j w_j. At K = 1 this term is noise of mean 0. Reparameterising it once more gives the doubly
+reparameterised gradient (Tucker, Lawson, Gu and Maddison, 2019, equation 8):
 
     grad_phi L_K = E sum_k wbar_k^2 (d log w_k / d z_k) (d z_k / d phi)
 

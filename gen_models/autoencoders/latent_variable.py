@@ -33,11 +33,10 @@ Moments = tuple[Tensor, Tensor]  # (mu, log_var)
 
 
 class LatentVariableModel(nn.Module, ABC):
-    """A model that is Bound, Encoder, Decoder, Reconstructor and Sampler. Subclasses define how it is trained, by
-    `loss`.
+    """A model that is Bound, Encoder, Decoder, Reconstructor and Sampler; a subclass defines its training by `loss`.
 
     latents          r_1, ..., r_L
-    hidden           the widths of the encoder network of each layer; the decoder networks have them reversed
+    hidden           for each layer, the widths of its encoder network; the decoder networks have them reversed
     channels         of the convolutions next to the data
     likelihood       gaussian, or bernoulli for binary pixels, each drawn with its grey value as probability
     sigma, variance  of the gaussian likelihood: see GaussianLikelihood
@@ -138,7 +137,7 @@ class LatentVariableModel(nn.Module, ABC):
         return mean_and_log_var(self.encoder(y))
 
     def draws(self, y: Float[Tensor, "batch dim"], noise: Noise, samples: int) -> list[Tensor]:
-        """Return standard normal draws for the z of each layer."""
+        """Return the standard normal draws for the z of each layer."""
         return [
             noise.normal(_stream("posterior", layer), (len(y), samples, latent), like=y)
             for layer, latent in enumerate(self.latents)

@@ -30,13 +30,14 @@ GRADIENTS = ("reparameterised", "score_function")
 
 
 class VAE(LatentVariableModel):
-    """A VAE with latent = r. The encoder has the widths `hidden`, the decoder has them reversed; sigma is in network
-    units.
+    """A variational autoencoder with latent = r.
 
-    channels, activation, likelihood, variance   see LatentVariableModel
+    hidden           the encoder's widths; the decoder has them reversed
+    sigma            in network units
     samples          draws of z for each row and step
     gradient         reparameterised or score_function
     control_variate  for the score function: none, leave_one_out (needs samples >= 2) or running_mean
+    channels, activation, likelihood, variance   see LatentVariableModel
     """
 
     def __init__(
@@ -118,9 +119,9 @@ class VAE(LatentVariableModel):
         return torch.cat(log_likelihoods, dim=1), torch.stack(errors).sum() / z.shape[1]
 
     def _score_surrogate(self, z: Tensor, mu: Tensor, log_var: Tensor, log_likelihood: Tensor) -> Float[Tensor, ""]:
-        """Return a scalar whose gradient is -1/K sum_k [grad_theta log p(y|z_k) + grad_phi log q(z_k|y) (l_k - b)],
-        batch mean.
+        """Return a scalar with the score function's gradient, averaged over the batch.
 
+        The gradient is -1/K sum_k [grad_theta log p(y|z_k) + grad_phi log q(z_k|y) (l_k - b)], where
         l = log p(y|z) + beta (log p(z) - log q(z|y)), which at beta = 1 is the chapter's log-ratio.
         """
         log_q = gaussian_log_density(z, mu[:, None], log_var[:, None])

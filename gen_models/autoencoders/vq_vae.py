@@ -31,7 +31,7 @@ START_ROWS = 2048  # rows used to start the encoder and its codes; more rows cha
 
 
 class VQVAE(nn.Module):
-    """A codebook of K = `codes` vectors of `dim` numbers, on a grid 2^scales times coarser than the image.
+    """A VQ-VAE with K = `codes` code vectors of `dim` numbers, on a grid 2^scales times coarser than the image.
 
     A row costs at most h w log2 K bits.
 

@@ -37,7 +37,7 @@ Codes = tuple[Int[Tensor, "batch top_h top_w"], Int[Tensor, "batch h w"]]
 
 
 class VQVAE2(nn.Module):
-    """A codebook of K = `codes` vectors of `dim` numbers on each of two levels.
+    """A VQ-VAE with two levels, each with K = `codes` code vectors of `dim` numbers.
 
     The bottom's grid is 2^scales times coarser than the image, the top's 2^(scales + 1) times.
 

@@ -1,8 +1,7 @@
-"""Couplings keep some coordinates and move the others as a function of those (Dinh, Krueger and Bengio, 2015, section
-3.2).
+"""Couplings, which keep some coordinates and move the others as a function of the kept ones.
 
-z_A = x_A,  z_B = g(x_B; m(x_A)), where g is invertible in x_B and m is any network: neither direction inverts m. The
-Jacobian is triangular, so log |det| = sum log dg/dx_B.
+Source: Dinh, Krueger and Bengio, 2015, section 3.2. z_A = x_A,  z_B = g(x_B; m(x_A)), where g is invertible in x_B and
+m is any network: neither direction inverts m. The Jacobian is triangular, so log |det| = sum log dg/dx_B.
 
 The affine coupling of Real NVP (Dinh, Sohl-Dickstein and Bengio, 2017, equations 4-8) has g = exp(s) * x_B + t with
 s, t = m(x_A), and log |det| = sum s.

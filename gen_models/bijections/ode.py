@@ -14,7 +14,7 @@ There are two kinds of solve, which never share state:
                        mode changes nothing.
     transform          for training: any solver, any trace. Probes are drawn once for each solve and kept during it.
                        Redrawing them within a solve would make the right-hand side noisy, and no step size resolves
-                       that. Keeping them from one solve to the next would bias the gradient.
+                       that. Keeping them from one solve to the next would bias the estimate.
 """
 
 from dataclasses import dataclass
@@ -90,9 +90,11 @@ class Solver:
 
     @property
     def is_adaptive(self) -> bool:
+        """Whether the method chooses its own steps."""
         return self.method in ADAPTIVE
 
     def options(self) -> dict:
+        """Return the method's options for torchdiffeq."""
         return {} if self.is_adaptive else {"grid_constructor": self._grid}
 
     def _grid(self, function, state: Tensor, t: Tensor) -> Tensor:

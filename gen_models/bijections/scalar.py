@@ -39,8 +39,8 @@ class Law(Protocol):
 
 
 class MixtureCDF(Bijection):
-    """The map g = K^-1(F), F(x) = sum_k pi_k K((x - mu_k)/s_k), for vectors (batch, D); each coordinate has its own
-    mixture.
+    """The map g = K^-1(F), F(x) = sum_k pi_k K((x - mu_k)/s_k), of vectors (batch, D), with a mixture for each
+    coordinate.
 
     log dg/dx = log f(x) - log k(g(x)), f = F'.  log s = c tanh(raw/c), c = MAX_LOG_SCALE.
     """

@@ -11,7 +11,7 @@ The inverse is a root of a quadratic (equations 6-8), whose discriminant is a su
 
     r^2 = u^2 + 4 s^2 v (1 - v),    u = d_k (1 - v) - d_{k+1} v,    t = 2 s v / (2 s v + u + r).
 
-In this form every sum that is inverted or whose logarithm is taken has no negative terms: nothing cancels, and
+In this form every sum that is inverted or whose logarithm is taken has only terms >= 0: nothing cancels, and
 rounding cannot make the root imaginary. The usual b^2 - 4ac allows both.
 
 The parameters are unnormalised and of any size; all 0 gives the identity:

@@ -32,10 +32,9 @@ class Squeeze(Bijection):
 
 
 def pyramid(event_shape: Sequence[int], scales: int, *, squeezes: int) -> list[tuple[int, int, int]]:
-    """Return the shape (C, H, W) that enters each scale, where a scale squeezes and half of the channels leaves after
-    it.
+    """Return the shape (C, H, W) that enters each scale.
 
-    The shapes are (C, H, W), (2C, H/2, W/2), (4C, H/4, W/4), ...
+    After each scale half of the channels leaves, so the shapes are (C, H, W), (2C, H/2, W/2), (4C, H/4, W/4), ...
 
     squeezes  how many of the scales squeeze: all of them, or all but the last
 

@@ -114,11 +114,10 @@ def decompress(model: nn.Module, compressed: Compressed) -> Float[Tensor, "batch
 def expected_bits(
     model: nn.Module, x: Float[Tensor, "batch *event"], noise: Noise, *, draws: int = 16
 ) -> Float[Tensor, " batch"]:
-    """Return -ELBO of the discretised model, E_q[-log2 P(x|z)] + KL(q(z|x) || p(z))/ln 2: a row's expected cost in
-    bits.
+    """Return the expected cost of each row in bits: -ELBO of the discretised model.
 
-    It is below the -ELBO that the model reports for dequantised data, because a level has the whole mass of its cell,
-    and the lowest and the highest level include the tails.
+    This is E_q[-log2 P(x|z)] + KL(q(z|x) || p(z))/ln 2. It is below the -ELBO that the model reports for dequantised
+    data, because a level has the whole mass of its cell, and the lowest and the highest level include the tails.
     """
     channel = LatentChannel(model, 2)
     with evaluating(model):

@@ -1,9 +1,8 @@
-"""A stack of symbols that takes nearly as few bits as their probabilities allow: asymmetric numeral systems (Duda,
-2013).
+"""A stack of symbols that takes nearly as few bits as their probabilities allow.
 
-The stack is last in, first out. A `pop` under the probabilities of a `push` returns its symbols and restores the stack
-as it was before. A pop under other probabilities draws symbols from them, with the bits on the stack as randomness;
-bits back needs this.
+It uses asymmetric numeral systems (Duda, 2013). The stack is last in, first out. A `pop` under the probabilities of a
+`push` returns its symbols and restores the stack as it was before. A pop under other probabilities draws symbols from
+them, with the bits on the stack as randomness; bits back needs this.
 
 Probabilities are rounded to 24 bits, and none is rounded to 0: a symbol costs at most 24 bits.
 """

@@ -33,7 +33,7 @@ class LatentChannel:
         lacking = [name for name in NEEDED if not hasattr(model, name)]
         if lacking:
             raise _cannot(model, f"it has no {lacking[0].replace('_', ' ')}")
-        self.model = model  # only the attributes NEEDED and sigma are used
+        self.model = model  # only its attributes NEEDED and sigma are used
         scale = self.model.data_scale
         if len(self.model.latents) != 1:
             raise _cannot(model, f"its latents are {len(self.model.latents)} layers, of which bits back takes one")

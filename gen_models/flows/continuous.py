@@ -14,10 +14,10 @@ from gen_models.noise import Noise
 
 
 class ContinuousFlow(Flow):
-    """A logit for data on levels, then the flow of `ode`, whose forward and inverse on a fixed grid give scores and
-    samples.
+    """A logit for data on levels, then the flow of `ode`.
 
-    Latents and draws need no log-determinant, and its trace costs D times the field: they are computed without it.
+    Scores and samples are the forward and inverse of `ode`, on a fixed grid. Latents and draws need no log-determinant,
+    whose trace costs D times the field, and are computed without it.
     """
 
     def __init__(self, event_shape: Sequence[int], levels: int | None, ode: ContinuousBijection):

@@ -21,12 +21,12 @@ from gen_models.noise import Noise
 class FFJORD(ContinuousFlow):
     """A continuous flow trained by maximum likelihood.
 
-    hidden, activation  of the field
-    solver              of training: rk4, midpoint or euler on `steps` equal steps; dopri5, bosh3 or adaptive_heun to
-                        rtol and atol. On a fixed grid two workers take the same steps as one; with an adaptive solver
-                        they agree to its tolerance
-    adjoint, trace, probe   of training, see ContinuousBijection and Solver
-    score_steps         number of fourth-order steps for scores and samples, whatever training used
+    hidden, activation      of the field
+    solver                  of training: rk4, midpoint or euler on `steps` equal steps; dopri5, bosh3 or adaptive_heun
+                            to rtol and atol. On a fixed grid two workers take the same steps as one; with an adaptive
+                            solver they agree to its tolerance
+    adjoint, trace, probe   of training, see Solver and ContinuousBijection
+    score_steps             number of fourth-order steps for scores and samples, whatever training used
     """
 
     def __init__(

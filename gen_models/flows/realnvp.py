@@ -18,10 +18,10 @@ from gen_models.layers.mlp import ACTIVATIONS
 
 
 class RealNVP(Flow):
-    """A logit for data on levels, then `couplings` affine couplings, each followed by batch norm if `batch_norm` is
-    true.
+    """A logit for data on levels, then `couplings` affine couplings.
 
     hidden      the widths of each coupling's network (s, t)
+    batch_norm  whether batch norm follows each coupling
     activation  of the hidden layers. silu and tanh are smooth, and so is then the density. relu has corners, and learns
                 the edges of a density sooner
     """

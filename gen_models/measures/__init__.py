@@ -1,5 +1,4 @@
-"""Metrics of models, samples, rankings and partitions; each module says what it measures, in which unit and by which
-paper.
+"""Metrics of models, samples, rankings and partitions, each with its unit and the paper that defines it.
 
 units            the scales of reported numbers: bits per dimension, pixels in [0, 1], standard deviations
 samples          two sets of rows compared: maximum mean discrepancy, nearest neighbours

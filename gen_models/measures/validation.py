@@ -22,7 +22,7 @@ from gen_models.measures.units import unit_scale
 from gen_models.noise import Noise
 
 NOISE = Noise(seed=0)  # the same for all trials of a sweep
-MMD_ROWS = 500  # a pair of 500s costs milliseconds; the spread of MMD^2 falls as 1/rows
+MMD_ROWS = 500  # two sets of 500 rows cost milliseconds; the spread of MMD^2 falls as 1/rows
 
 
 def validation(

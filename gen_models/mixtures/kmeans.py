@@ -15,14 +15,14 @@ TRIES = 5
 def kmeans_plus_plus(
     y: Float[Tensor, "batch dim"], k: int, noise: Noise, *, tries: int = TRIES
 ) -> Float[Tensor, "k dim"]:
-    """Return k rows of y: the first uniform, each next drawn in proportion to its squared distance to the nearest so
-    far.
+    """Return k rows of y as the start of k-means or EM.
 
-    Each next row is the best of 2 + floor(log k) such draws: the one that leaves the smallest sum of squared distances.
-    The whole is repeated `tries` times, and the try that ends with the smallest sum is returned. Both rules are needed,
-    because a cluster that gets no row costs its mixture a component for good. With single draws this happened to one
-    mixture of eight Gaussians in three, with the first rule alone to one in sixteen. Rows may repeat if y has fewer
-    than k different ones.
+    The first row is uniform. Each next row is drawn in proportion to its squared distance to the nearest row so far, as
+    the best of 2 + floor(log k) such draws: the one that leaves the smallest sum of squared distances. The whole is
+    repeated `tries` times, and the try that ends with the smallest sum is returned. Both rules are needed, because a
+    cluster that gets no row costs its mixture a component for good. With single draws this happened to one mixture of
+    eight Gaussians in three, with the first rule alone to one in sixteen. Rows may repeat if y has fewer than k
+    different ones.
     """
     whole = replace(noise, rank=0, world=1, is_shared=False)  # every worker must start at the same rows
     draws = whole.uniform("kmeans++", (tries, k, 2 + int(math.log(k))), like=y)
