@@ -7,9 +7,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
-repro: $(VENV)/.installed ## run the whole graph, or what changed of it, and bring the MLflow store up to date
+repro: $(VENV)/.installed ## run the whole graph, or what changed of it; the page is reports/index.html
+	gen-models check
 	dvc repro
-	gen-models sync
+	@[ -n "$$MLFLOW_TRACKING_URI" ] || [ -f mlflow.db ] || gen-models register # a store that was removed
 
 test: $(VENV)/.installed ## the laws and the stages' tests
 	pytest -m "not slow"
@@ -26,14 +27,16 @@ check: $(VENV)/.installed ## lint, format, types, directions of imports
 	mypy
 	lint-imports
 
-bench: $(VENV)/.installed ## what pipeline and loader cost, as benchmarks/results/*.json
+bench: $(VENV)/.installed ## measure what pipeline and loader cost: benchmarks/results/*.json and docs/results.md
 	python -m benchmarks.pipeline
 	python -m benchmarks.loader
+	python -m benchmarks.results_page
 
-figures: $(VENV)/.installed ## what the models reach, as benchmarks/results/*.json; MNIST by GEN_MODELS_DATA
+figures: $(VENV)/.installed ## measure what the models reach, in some five hours; MNIST is found by GEN_MODELS_DATA
 	python -m benchmarks.flows
 	python -m benchmarks.latent
 	python -m benchmarks.games
+	python -m benchmarks.results_page
 
 ui: $(VENV)/.installed ## MLflow's pages on http://127.0.0.1:5000
 	gen-models ui

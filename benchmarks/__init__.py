@@ -1,1 +1,1 @@
-"""Measured rows: one command, one file of benchmarks/results each. A row is valid while its inputs' hash is."""
+"""Benchmarks. A command measures a row and writes it to benchmarks/results; it is valid while its inputs' hash is."""

@@ -15,7 +15,7 @@ import torch
 from benchmarks import plan, training
 from gen_models.mixtures.gaussian_mixture import GaussianMixture
 from gen_models.noise import Noise
-from pipelines.comparison.clusters import MEASURES, SEEDS, WHITENED, flat_data, k_means, latents, whitened
+from pipelines.evaluation.latent_clusters import MEASURES, SEEDS, WHITENED, flat_data, k_means, latents, whitened
 from pipelines.evaluation.trained_run import Trained
 
 AS = {"latent": "as they are", WHITENED: "whitened"}

@@ -23,9 +23,10 @@ from benchmarks.reconstructions import ratio_of_means
 from gen_models.codecs import codes, latents, principal
 from gen_models.errors import ConfigError
 from gen_models.noise import Noise
-from pipelines.comparison.compression import test_rows, unit_of
+from pipelines.comparison.compression_baselines import unit_of
+from pipelines.evaluation.compression_rates import test_rows
 from pipelines.evaluation.data_range import Range, range_of, squared_errors
-from pipelines.evaluation.metrics.latent_usage import latents as watched
+from pipelines.evaluation.metrics.active_latents import latents as watched
 from pipelines.evaluation.trained_run import Trained
 
 COMPONENTS = (16, 24, 32, 48, 64, 96, 128)

@@ -1,4 +1,4 @@
-"""How far samples of images are from test rows, in units of how far training rows are.
+"""Measures how far samples of images are from test rows, divided by how far training rows are from test rows.
 
     figure = mean over sets of d^2(samples, test rows) / mean over sets of d^2(training rows, test rows)
 
@@ -25,15 +25,15 @@ from gen_models.measures.manifold import Manifold, manifold
 from gen_models.noise import Noise
 from pipelines.evaluation.trained_run import Trained
 
-SETS = 4  # as often as the test rows fit into the training rows of digits
-FEATURES = 32  # hidden units: a covariance of them is known from 300 rows
+SETS = 4  # the training rows of digits are about this many times the test rows
+FEATURES = 32  # hidden units; 300 rows are enough for their covariance
 CLASSIFIER_ROWS = 5000
 EPOCHS = 60
 RATIO, DISTANCE, FLOOR = "ratio", "distance", "distance of training rows"
 
 
 def fidelity(name: str, row: plan.Row) -> None:
-    """The mean over seeds of training; spread: their range."""
+    """Measure the mean over seeds of training; the spread is their range."""
     began, dataset = time.monotonic(), training.data(row.data)
     found, seconds, batch = [], 0.0, 0
     for seed in row.seeds:
@@ -56,7 +56,7 @@ def fidelity(name: str, row: plan.Row) -> None:
 
 
 def faithful(trained: Trained, split: str, seed: int) -> dict[str, float]:
-    """{measure: its mean over the sets} of samples and of training rows, both against the rows of a split."""
+    """Return {measure: its mean over the sets} for samples and for training rows, both against the rows of a split."""
     real, train = (trained.units(trained.normal(name)) for name in (split, "train"))
     n, noise = len(real), Noise(seed)
     with evaluating(trained.model):
@@ -77,18 +77,18 @@ def faithful(trained: Trained, split: str, seed: int) -> dict[str, float]:
 
 
 def manifolds(real: Tensor, sets: Sequence[Tensor]) -> dict[str, float]:
-    """Precision, recall, density and coverage, their means over the sets."""
+    """Return precision, recall, density and coverage as means over the sets."""
     found = [manifold(real, rows) for rows in sets]
     return {name: fmean(getattr(one, name) for one in found) for name in Manifold._fields}
 
 
 def features_of(trained: Trained, seed: int) -> Callable[[Tensor], Tensor]:
-    """Rows on the unit scale -> the classifier's hidden units in float64; fitted for a fixed number of epochs."""
+    """Return a function from rows on the unit scale to the hidden units, in float64, of a fitted classifier."""
     rows = trained.units(trained.normal("train")).flatten(1).numpy()[:CLASSIFIER_ROWS]
     labels = np.asarray(trained.data.y("train"))[~trained.is_anomaly("train")][:CLASSIFIER_ROWS]
     classifier = MLPClassifier((FEATURES,), max_iter=EPOCHS, n_iter_no_change=EPOCHS, random_state=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that more epochs would help: their number is fixed
+        warnings.simplefilter("ignore")  # it warns that more epochs would help, but their number is fixed
         classifier.fit(rows, labels)
     weight, bias = (torch.from_numpy(part[0]).double() for part in (classifier.coefs_, classifier.intercepts_))
     return lambda x: (x.flatten(1).double() @ weight + bias).clamp_min(0)

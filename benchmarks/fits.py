@@ -1,10 +1,10 @@
-"""A Gaussian fitted to two by an f-GAN: what each divergence makes of data that its model cannot be.
+"""Fits one Gaussian to data from two by an f-GAN: what each divergence does if the model cannot fit the data.
 
-    G(z) = mu + s z, and D_f(p||N(mu, s^2)) of a p whose density is known, by quadrature
+    G(z) = mu + s z, and D_f(p||N(mu, s^2)) for a p whose density is known, by quadrature
 
-The best (mu, s) is found by Nelder and Mead's simplex from many starts; the figure is the excess of the fitted
-divergence over the least one, in percent. Divergences but KL have local optima at single modes too, and where a game
-ends depends on its start: of the seeds the one is told whose own critic finds the least divergence on validation rows.
+The best (mu, s) is found by Nelder and Mead's simplex from many starts. The figure says by how many percent the fitted
+divergence exceeds the lowest one. All divergences but KL also have local optima at single modes, so the end of a game
+depends on its start. The reported seed is the one whose own critic finds the lowest divergence on validation rows.
 """
 
 import math
@@ -27,7 +27,7 @@ from pipelines.evaluation.trained_run import Trained
 
 MANY = {"options": {"rows": 400_000}, "split": {"train": 0.9, "validation": 0.05, "test": 0.05}}
 GRID = torch.linspace(-14, 14, 14_001, dtype=torch.float64)
-LEAST_DENSITY = 1e-290  # below it a density would round to 0, where a ratio is no number
+LEAST_DENSITY = 1e-290  # lower densities could round to 0, and a ratio would not be a number
 
 
 class Gaussian(NamedTuple):
@@ -36,14 +36,14 @@ class Gaussian(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """What a seed found, and what its critic takes the divergence to be."""
+    """The fit of one seed, and its critic's estimate of the divergence."""
 
     found: Gaussian
     estimate: float
 
 
 def fit(name: str, row: plan.Row) -> None:
-    """The chosen seed's percent above the numeric optimum."""
+    """Measure by how many percent the chosen seed is above the numeric optimum."""
     began, dataset, fits = time.monotonic(), training.data(row.data, **MANY), []
     for seed in row.seeds:
         played = training.play(row.model, dataset, row.settings, steps=row.steps, seed=seed)
@@ -75,7 +75,7 @@ def fit(name: str, row: plan.Row) -> None:
 
 
 def gaussian_of(trained: Trained) -> Gaussian:
-    """mu = G(0) and s = |G(1) - G(0)|, in the units of the data: G is affine."""
+    """Return mu = G(0) and s = |G(1) - G(0)| of the affine generator G, in the units of the data."""
     model = trained.model
     with torch.no_grad():
         low, high = model.data_scale.uncentre(model.generator(torch.tensor([[0.0], [1.0]])))[:, 0].tolist()
@@ -83,14 +83,14 @@ def gaussian_of(trained: Trained) -> Gaussian:
 
 
 def estimate_of(trained: Trained) -> float:
-    """The critic's bound on validation rows."""
+    """Return the critic's bound on validation rows."""
     critic = objectives_of(trained.model)[0]
     with evaluating(trained.model):
         return critic.loss(trained.normal("validation"), Noise(0)).terms["divergence"].item()
 
 
 def divergence_from(data: str, name: str) -> Callable[[Gaussian], float]:
-    """D_f(p||N(mu, s^2)) = integral q f(p/q), by the trapezium rule, which is exact to rounding for smooth tails."""
+    """Return D_f(p||N(mu, s^2)) = integral q f(p/q), by the trapezium rule, exact up to rounding for smooth tails."""
     f = DIVERGENCES[name].f
     p = torch.from_numpy(np.exp(MIXTURES[data].log_density(GRID[:, None].numpy()))).clamp_min(LEAST_DENSITY)
 
@@ -102,12 +102,12 @@ def divergence_from(data: str, name: str) -> Callable[[Gaussian], float]:
 
 
 def normal_density(g: Gaussian) -> Tensor:
-    """N(mu, s^2) on GRID."""
+    """Return the density of N(mu, s^2) on GRID."""
     return torch.exp(-0.5 * ((GRID - g.mu) / g.sigma).square()) / (g.sigma * math.sqrt(2 * math.pi))
 
 
 def optimum(divergence: Callable[[Gaussian], float]) -> Gaussian:
-    """The least over starts at and between the modes, narrow and wide; log s is what moves."""
+    """Return the Gaussian with the lowest divergence, from narrow and wide starts at and between the modes."""
     ends = [
         minimize(lambda v: divergence(Gaussian(v[0], math.exp(v[1]))), [mu, math.log(s)], method="Nelder-Mead")
         for mu in np.linspace(-3, 3, 7)

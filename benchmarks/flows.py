@@ -23,21 +23,21 @@ import torch
 import yaml
 
 from benchmarks import rows, training
+from benchmarks.inputs import Inputs
 from gen_models.build import build_model, build_optimisers
 from gen_models.engine import Training, fit
 from gen_models.evaluating import by_rows, evaluating
 from gen_models.measures.units import bits_per_dim
 from gen_models.noise import Noise
-from pipelines import config
-from pipelines.data.sources import LOG_DENSITIES
-from pipelines.evaluation.evaluate import histogram_log_prob
+from pipelines.config.compose import compose, override
+from pipelines.data.densities import LOG_DENSITIES
+from pipelines.evaluation.metrics.pixel_histogram import histogram_log_prob
 from pipelines.runtime import paths
 
 MANY = {  # so that no gap is one of overfitting, and 20000 test rows know it to a thousandth of a nat
     "options": {"rows": 400_000},
     "split": {"train": 0.9, "validation": 0.05, "test": 0.05},
 }
-FLOWS = ("gen_models/flows", "gen_models/bijections", "benchmarks/flows.py")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Row:
     data: Sequence[str]
     steps: int
     settings: Mapping[str, Any]
-    inputs: Sequence[str]
+    file: str  # that says so, one of the row's inputs
     target: float | None = None  # None: the best of the baselines
     seeds: Sequence[int] = (0,)
 
@@ -154,7 +154,7 @@ def affine(name: str, row: Row) -> None:
     began, found = time.monotonic(), {}
     (data,) = row.data
     x = training.data(data).rows("train").double()
-    conf = config.override(config.compose(row.model, data, "quick"), row.settings)
+    conf = override(compose(row.model, data, "quick"), row.settings)
     covariance = torch.cov(x.T, correction=0)
     best = -0.5 * (x.shape[1] * (math.log(2 * math.pi) + 1) + torch.linalg.slogdet(covariance).logabsdet.item())
     for seed in row.seeds:
@@ -191,7 +191,6 @@ class Whole:
 
 def write(name: str, row: Row, figure: float, unit: str, *, baselines: Mapping[str, float], **facts: Any) -> None:
     """The result file of a row."""
-    own = [f"conf/model/{row.model}.yaml", *(f"conf/data/{data}.yaml" for data in row.data)]
     rows.write(
         name,
         model=row.model,
@@ -201,10 +200,16 @@ def write(name: str, row: Row, figure: float, unit: str, *, baselines: Mapping[s
         target=min(baselines.values()) if row.target is None else row.target,
         baselines=baselines,
         seeds=row.seeds,
-        inputs=[*training.INPUTS, *FLOWS, *row.inputs, *own],
+        inputs=inputs(row),
         command=f"python -m benchmarks.flows {name}",
         **facts,
     )
+
+
+def inputs(row: Row) -> Inputs:
+    """What a row runs on; on digits mixtures stand beside the flow."""
+    models = [row.model, "gmm"] if "digits" in row.data else [row.model]
+    return Inputs(["benchmarks.flows"], models, list(row.data), [row.file])
 
 
 MEASURES: dict[str, Callable[[str, Row], None]] = {"gap": gap, "bits": bits, "nats": nats, "affine": affine}
@@ -217,8 +222,7 @@ def table() -> dict[str, Row]:
         shared = yaml.safe_load(path.read_text())
         for name, own in shared.pop("rows").items():
             said = {**shared, **own, "settings": {**shared.get("settings", {}), **own.get("settings", {})}}
-            said["inputs"] = [*said.get("inputs", []), str(path.relative_to(paths.root()))]
-            found[name] = Row(**said)
+            found[name] = Row(**said, file=str(path.relative_to(paths.root())))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Figures of the games: `python -m benchmarks.games ROW ...`, or all of them, one after the other.
+"""`python -m benchmarks.games ROW ...`: measures rows on games; all of them if none is named.
 
     modes-DATA           modes that the best game reaches, over ten seeds                       benchmarks/modes.py
     modes-variants-DATA  the same of every variant, over three seeds and fewer minibatches

@@ -1,4 +1,4 @@
-"""Figures of autoencoders and latent-variable models: `python -m benchmarks.latent ROW ...`, or all of them.
+"""`python -m benchmarks.latent ROW ...`: measures rows on autoencoders and latent-variable models, by default all.
 
     compression-mnist-rR, denoising-mnist
                          squared error over that of the best linear map         benchmarks/reconstructions.py

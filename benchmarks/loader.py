@@ -1,10 +1,11 @@
-"""What the loader costs: `python -m benchmarks.loader` on an idle machine, with MNIST where GEN_MODELS_DATA says.
+"""`python -m benchmarks.loader`: measures what the loader costs, on an idle machine, with MNIST in GEN_MODELS_DATA.
 
-loader-cost  the time in which a batch is drawn, as a share of a VAE's training step on it, on one thread of the CPU
+loader-cost  the time to draw a minibatch, as a share of a VAE's training step on it, on one thread of the CPU
 
-Batches of the training rows in memory, as a training of their size draws them, and mapped from disk, as one that is
-larger than memory does; the figure is the worse of the two. Steps are timed without the loader, in turns with it, so
-that both see the same machine; the medians of rounds are compared. Epochs end inside a round: permutations count.
+Minibatches are drawn from rows in memory, as for data of this size, and from rows mapped from disk, as for data larger
+than memory; the figure is the worse of the two. Rounds of training steps without the loader alternate with rounds of
+the loader, so that both see the same state of the machine, and the medians of the rounds are compared. Epochs end
+within a round, so the permutation of the rows is part of the time.
 """
 
 import statistics
@@ -16,38 +17,32 @@ from pathlib import Path
 import torch
 
 from benchmarks import rows
+from benchmarks.inputs import Inputs
 from gen_models.build import build_model, build_optimisers
 from gen_models.engine import Training, fit
 from gen_models.errors import GenModelsError
 from gen_models.loader import Batches
 from gen_models.noise import Noise
-from pipelines import config
+from pipelines.config.compose import compose
+from pipelines.config.conf_files import data_conf
 from pipelines.data import prepare
 from pipelines.data.store import Dataset, open_folder
 
 ROUNDS = 15
-STEPS = 100  # of a round
-DRAWS = 500  # of a round: more than an epoch of 421 batches
+STEPS = 100  # in a round
+DRAWS = 500  # in a round; more than an epoch, which has 421 minibatches
 SEED = 0
 TARGET = 2.0
-CODE = (
-    "gen_models/loader.py",
-    "gen_models/engine.py",
-    "gen_models/autoencoders/vae.py",
-    "gen_models/layers/data_scale.py",
-    "gen_models/layers/mlp.py",
-    "conf/config.yaml",
-)
-INPUTS = (*CODE, "conf/data/mnist.yaml", "conf/model/vae.yaml", "benchmarks/loader.py")
+INPUTS = Inputs(["benchmarks.loader"], ["vae"], ["mnist"])
 
 
 def main() -> None:
     began = time.monotonic()
     torch.set_num_threads(1)
-    conf = config.compose("vae", "mnist", "quick")
+    conf = compose("vae", "mnist", "quick")
     with tempfile.TemporaryDirectory() as folder:
         try:
-            prepare.prepare(Path(folder), "mnist", config.data_conf("mnist"), SEED)
+            prepare.prepare(Path(folder), "mnist", data_conf("mnist"), SEED)
         except GenModelsError as error:
             raise SystemExit(f"loader-cost: {error}") from None
         found = measure(open_folder(Path(folder)), conf)
@@ -73,7 +68,10 @@ def main() -> None:
 
 
 def measure(dataset: Dataset, conf: dict) -> dict[str, float]:
-    """{step, resident, mapped}: seconds each, the median of the rounds; spread: between the worse one's quartiles."""
+    """Return {"step", "resident", "mapped"}: seconds for one, the median of the rounds.
+
+    "spread" is the distance between the quartiles of the slower loader.
+    """
     model = build_model(conf["model"], SEED)
     training = Training(model, build_optimisers(conf["optim"], model))
     one = Held(Batches(dataset.rows("train"), conf["batch_size"], SEED))
@@ -82,7 +80,7 @@ def measure(dataset: Dataset, conf: dict) -> dict[str, float]:
         "mapped": Batches(dataset.x("train"), conf["batch_size"], SEED),
     }
     taken: dict[str, list[float]] = {"step": [], **{name: [] for name in loaders}}
-    for turn in range(ROUNDS + 1):  # the first warms up
+    for turn in range(ROUNDS + 1):  # the first round is a warm-up
         steps = (turn + 1) * STEPS
         reports = fit(training, one, Noise(SEED), steps=steps, report_every=STEPS)
         seconds = {"step": clock(lambda played=reports: list(played), STEPS)}
@@ -97,7 +95,7 @@ def measure(dataset: Dataset, conf: dict) -> dict[str, float]:
 
 
 class Held:
-    """One batch, drawn once: a training on it is a training without a loader."""
+    """A minibatch that is drawn once: a training on it is one without a loader."""
 
     def __init__(self, batches: Batches):
         self._batch = batches.at(1)
@@ -112,7 +110,7 @@ def draw(batches: Batches, first: int) -> None:
 
 
 def clock(act: Callable[[], object], count: int) -> float:
-    """Seconds of one of `count`."""
+    """Call `act`, which does something `count` times; return the seconds for one time."""
     start = time.perf_counter()
     act()
     return (time.perf_counter() - start) / count

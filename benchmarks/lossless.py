@@ -14,8 +14,8 @@ from gen_models.codecs import bits_back
 from gen_models.codecs.container import parse
 from gen_models.errors import DataError
 from gen_models.noise import Noise
-from pipelines.comparison.compression import ELBO_ROWS
-from pipelines.evaluation import picture_files
+from pipelines.evaluation import png_and_jpeg
+from pipelines.evaluation.compression_rates import ELBO_ROWS
 
 ROWS = 500  # one at a time, at a seventh of a second each way
 
@@ -46,7 +46,7 @@ def lossless(name: str, row: plan.Row) -> None:
             "net, bits a dimension": rate.net / x.numel(),
             "-ELBO, bits a dimension": elbo / x.numel(),
             "whole file, bits a dimension": 8 * len(file) / x.numel(),
-            "PNG, bits a dimension": 8 * len(picture_files.png(x)) / x.numel(),
+            "PNG, bits a dimension": 8 * len(png_and_jpeg.png(x)) / x.numel(),
             "rows": len(x),
             "seconds of compression": round(there, 1),
             **row.options["published"],

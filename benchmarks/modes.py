@@ -1,4 +1,4 @@
-"""Which modes of a ring or a grid of narrow Gaussians a game reaches (measures/modes.py).
+"""Counts the modes that a game reaches on a ring or a grid of narrow Gaussians (measures/modes.py).
 
     2,500 samples of each seed; a mode counts from 20 samples within 3 standard deviations of it. A seed of which fewer
     than 90% lie that near to some mode counts as having reached none: samples that are everywhere reach all modes.
@@ -28,7 +28,7 @@ LEAST_QUALITY = 0.9
 
 
 class Reached(NamedTuple):
-    """Of one seed: modes, the share of samples near one, seconds of training, rows of a minibatch."""
+    """The result of one seed: modes, the share of samples near one, seconds of training, rows of a minibatch."""
 
     modes: int
     quality: float
@@ -36,12 +36,12 @@ class Reached(NamedTuple):
     batch_size: int
 
     def counted(self) -> int:
-        """0 where too many samples are near no mode."""
+        """The number of modes, or 0 if too many samples are near no mode."""
         return self.modes if self.quality >= LEAST_QUALITY else 0
 
 
 def modes(name: str, row: plan.Row) -> None:
-    """The mean over seeds; spread: the least seed's distance from it."""
+    """Measure the mean over seeds; the spread is the distance of the lowest seed from it."""
     began, dataset = time.monotonic(), training.data(row.data, **MANY)
     found = [reached(row.model, dataset, row.settings, row.steps, seed) for seed in row.seeds]
     counted = [one.counted() for one in found]
@@ -65,7 +65,7 @@ def modes(name: str, row: plan.Row) -> None:
 
 
 def variants(name: str, row: plan.Row) -> None:
-    """Each of options.variants: {name: {model, settings}}, all for the same number of minibatches."""
+    """Measure each of options.variants, {name: {model, settings}}, all with the same number of minibatches."""
     began, dataset, found = time.monotonic(), training.data(row.data, **MANY), {}
     for variant, said in row.options["variants"].items():
         settings = {**row.settings, **said.get("settings", {})}
@@ -92,7 +92,7 @@ def variants(name: str, row: plan.Row) -> None:
 
 
 def reached(model: str, dataset: Dataset, settings: Mapping[str, Any], steps: int, seed: int) -> Reached:
-    """Train, draw 2,500 samples, count."""
+    """Train a model, draw 2,500 samples and count the modes that they reach."""
     played = training.play(model, dataset, settings, steps=steps, seed=seed)
     mixture = MIXTURES[dataset.name]
     with evaluating(played.trained.model):

@@ -25,7 +25,7 @@ from gen_models.engine import Training, fit
 from gen_models.loader import Batches
 from gen_models.measures.ranking import auroc
 from gen_models.noise import Noise
-from pipelines import config
+from pipelines.config.compose import compose, override
 
 
 def one_class(name: str, row: plan.Row) -> None:
@@ -75,7 +75,7 @@ def one_class(name: str, row: plan.Row) -> None:
 
 def trained_on(rows: Tensor, row: plan.Row, seed: int) -> Any:
     """The row's model after its steps on these rows alone."""
-    conf = config.override(config.compose(row.model, row.data, "quick"), row.settings)
+    conf = override(compose(row.model, row.data, "quick"), row.settings)
     torch.set_num_threads(conf["threads"])
     model: Any = build_model(conf["model"], seed)
     model.warm_start(rows, Noise(seed))

@@ -1,7 +1,7 @@
 """What orchestration costs beside the engine: `python -m benchmarks.pipeline [ROW ...]` on an idle machine.
 
 noop-repro         CPU time of a `dvc repro` that has nothing to do
-sweep-overhead-16  what Tune, ledger and checkpoints add to a trial, after the first
+sweep-overhead-16  what Tune, run log and checkpoints add to a trial, after the first
 fit-fixed-cost     what Ray Train's fit() adds to a training, the first time in a session
 report-stall       the share of a training that its reports to Ray wait for
 """
@@ -19,36 +19,25 @@ from typing import Any
 import torch
 
 from benchmarks import rows
-from gen_models.build import build_model, build_optimisers
-from gen_models.contracts import WarmStart
-from gen_models.engine import Training, fit
+from benchmarks.inputs import Inputs
+from gen_models.engine import fit
 from gen_models.loader import Batches
 from gen_models.noise import Noise
-from pipelines import config
+from pipelines.config.compose import compose
 from pipelines.data.store import open_folder
 from pipelines.runtime import paths
 from pipelines.runtime.progress import Progress
-from pipelines.training import sweep, train
+from pipelines.training import ray_train, ray_tune
+from pipelines.training.initial_model import build_training, warm_start
 from pipelines.training.ray_cluster import cluster
-from pipelines.training.trainer import Task, Validation, task_of
+from pipelines.training.task import Task, task_of
+from pipelines.training.validation_metrics import ValidationMetrics
 
 TRIALS = 16
 TRIAL_STEPS = 500
 LONG_STEPS = 30_000  # about a minute: long enough for reports at their normal pace
-GRAPH = ("dvc.yaml", "params.yaml", "benchmarks/pipeline.py")
-PLAY = (  # what a trial and a training run on
-    *(f"gen_models/{name}.py" for name in ("build", "checkpoint", "contracts", "engine", "loader", "noise", "workers")),
-    "gen_models/autoencoders/vae.py",
-    "gen_models/layers/data_scale.py",
-    "gen_models/layers/mlp.py",
-    "gen_models/measures",
-    *(f"pipelines/training/{name}.py" for name in ("ray_cluster", "run_log", "trainer", "search", "sweep", "train")),
-    "conf/config.yaml",
-    "conf/budget/quick.yaml",
-    "conf/data/digits.yaml",
-    "conf/model/vae.yaml",
-    "benchmarks/pipeline.py",
-)
+GRAPH = Inputs(files=("dvc.yaml", "params.yaml", "benchmarks/pipeline.py"))
+PLAY = Inputs(["benchmarks.pipeline"], ["vae"], ["digits"], measures_carriers=True)  # what trials and trainings run on
 ROWS_OF: dict[str, Callable[[], None]] = {}
 
 
@@ -163,7 +152,7 @@ def report_stall() -> None:
 
 
 def _task(name: str, steps: int, *, reports: int = 10, checkpoints: int = 5) -> Task:
-    conf = config.compose("vae", "digits", "quick")
+    conf = compose("vae", "digits", "quick")
     conf["budget"] |= {"reports": reports, "checkpoints": checkpoints}
     folder = paths.work("bench", name)
     shutil.rmtree(folder, ignore_errors=True)
@@ -177,11 +166,9 @@ def _engine_seconds(task: Task) -> float:
         start = time.monotonic()
         torch.set_num_threads(1)
         dataset = open_folder(Path(task.data))
-        model = build_model(task.conf["model"], task.seed)
-        training = Training(model, build_optimisers(task.conf["optim"], model))
-        if isinstance(model, WarmStart):
-            model.warm_start(dataset.rows("train"), Noise(task.seed))
-        check = Validation(dataset, task.conf["metric"], "cpu")
+        training = build_training(task.conf, task.seed)
+        warm_start(training.model, dataset, task.seed)
+        check = ValidationMetrics(dataset, task.conf["metric"], "cpu")
         batches = Batches(dataset.rows("train"), task.conf["batch_size"], task.seed)
         for _ in fit(training, batches, Noise(task.seed), steps=task.steps, report_every=task.report_every):
             check(training)
@@ -199,7 +186,7 @@ def _trial_ends(tasks: list[Task]) -> list[float]:
 
     with cluster() as ray:
         progress = Ends("bench", len(tasks), "trial")
-        sweep.tune_trials(ray, tasks[0].conf, tasks, tasks[0].steps, progress, done=0, at_once=1)
+        ray_tune.tune_trials(ray, tasks[0].conf, tasks, tasks[0].steps, progress, done=0, at_once=1)
     return ends
 
 
@@ -210,7 +197,7 @@ def _fits(tasks: list[Task]) -> list[dict[str, float]]:
         for task in tasks:
             note = paths.work("bench", "timing.txt")
             start = time.monotonic()
-            train.fit_workers(ray, "bench", task, 1, worker=_timed, note=str(note))
+            ray_train.fit_workers(ray, "bench", task, 1, worker=_timed, note=str(note))
             whole = time.monotonic() - start
             loop, reports, count = map(float, note.read_text().split())
             found.append({"fit": whole, "loop": loop, "reports": reports, "count": count})
@@ -218,7 +205,7 @@ def _fits(tasks: list[Task]) -> list[dict[str, float]]:
 
 
 def _timed(configuration: dict[str, Any]) -> None:
-    """train.play_and_report with a clock around its reports."""
+    """ray_train.train_and_report with a clock around its reports."""
     import ray.train
 
     report, waited = ray.train.report, []
@@ -230,7 +217,7 @@ def _timed(configuration: dict[str, Any]) -> None:
 
     ray.train.report = clocked
     start = time.monotonic()
-    train.play_and_report(configuration)
+    ray_train.train_and_report(configuration)
     Path(configuration["note"]).write_text(f"{time.monotonic() - start} {sum(waited)} {len(waited)}")
 
 

@@ -13,11 +13,11 @@ import time
 from torch import Tensor
 
 from benchmarks import plan, training
-from gen_models.analysis import wiener
+from gen_models.analysis import linear_denoiser
 from gen_models.codecs import principal
 from gen_models.evaluating import by_rows, evaluating
 from gen_models.noise import Noise
-from pipelines.comparison.compression import unit_of
+from pipelines.comparison.compression_baselines import unit_of
 from pipelines.evaluation.data_range import range_of, squared_errors
 
 
@@ -50,7 +50,7 @@ def denoising(name: str, row: plan.Row) -> None:
     x, limits = trained.normal("test"), range_of(trained)
     with evaluating(trained.model):
         seen = trained.model.corrupt(x, noise.at(row.options["draws"]))
-        linear = wiener.fit(trained.model, trained.normal("train"), noise, draws=row.options["draws"])
+        linear = linear_denoiser.fit(trained.model, trained.normal("train"), noise, draws=row.options["draws"])
         answers = {"model": by_rows(trained.model.denoise, seen), "linear": linear.denoise(seen), "corrupted": seen}
     errors = {who: squared_errors(trained, limits, answer, x) for who, answer in answers.items()}
     write_ratio(

@@ -1,11 +1,10 @@
-"""A benchmark's row as a result file, and which rows went stale.
+"""Writes a row of a benchmark to its result file, and finds rows that are stale.
 
-`inputs` is the hash of the code and conf that the row ran on: `python -m benchmarks.rows` lists the rows
-whose hash no longer is that of the project's files, or whose versions of PACKAGES are no longer installed.
+A row's `inputs` is the hash of the code, the conf and the versions of the libraries with which it was measured.
+`python -m benchmarks.rows` lists the stale rows: those whose hash is no longer that of the project's files.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import platform
@@ -15,8 +14,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.inputs import Inputs, inputs_from
 from gen_models.errors import GenModelsError, unknown
-from pipelines import lineage
+from pipelines.lineage.facts import git_commit
 from pipelines.runtime import paths
 
 PACKAGES = ("torch", "ray", "mlflow", "dvc")
@@ -36,10 +36,18 @@ def write(
     spread: float | None,
     budget: str,
     seconds: float,
-    inputs: Sequence[str],
+    inputs: Inputs,
     command: str | None = None,
 ) -> dict[str, Any]:
-    """Write benchmarks/results/NAME.json and print its line; `command` is the one that is running if none is given."""
+    """Write benchmarks/results/NAME.json, print its line and return its content.
+
+    figure, unit     the measured number
+    target, better   the number that it should reach; "lower" or "higher"
+    baselines        {name: number} of other numbers to compare with, in any unit
+    spread           how far the figure may be off, or None
+    budget           how much was trained or measured, in words
+    command          the command that measures the row again; None: the one that is running
+    """
     assert better in ("lower", "higher"), better
     row = {
         "name": name,
@@ -57,10 +65,10 @@ def write(
         "seconds": round(seconds, 1),
         "device": device(),
         "versions": versions(),
-        "commit": lineage.git_commit(),
+        "commit": git_commit(),
         "command": command or "python -m " + " ".join([_module(), *sys.argv[1:]]),
-        "inputs": inputs_sha256(inputs),
-        "inputs_of": list(inputs),
+        "inputs": inputs.sha256(),
+        "inputs_of": inputs.as_json(),
     }
     path = paths.root() / "benchmarks" / "results" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +78,10 @@ def write(
 
 
 def run(measures: Mapping[str, Callable[[], None]], *, prog: str, description: str) -> None:
-    """A command that measures the rows it is given, or all of them, one after the other."""
+    """Run a command that measures the rows named on its command line, or all rows, one after the other.
+
+    measures: {row: the function that measures it and writes its file}
+    """
     about = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=about)
     parser.add_argument("rows", nargs="*", metavar="ROW", help="all, if none is named: " + ", ".join(measures))
@@ -85,34 +96,26 @@ def run(measures: Mapping[str, Callable[[], None]], *, prog: str, description: s
             sys.exit(f"{name}: {error}")
 
 
-def inputs_sha256(inputs: Sequence[str]) -> str:
-    """The hash of files and folders of the project, as they are now."""
-    facts = {}
-    for name in inputs:
-        path = paths.root() / name
-        files = [p for p in sorted(path.rglob("*")) if p.suffix in (".py", ".yaml")] if path.is_dir() else [path]
-        facts |= {str(p.relative_to(paths.root())): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
-    return lineage.sha256_json(facts)
-
-
 def stale() -> list[str]:
-    """The names of the rows whose inputs or versions have changed since they ran."""
+    """Return the names of the rows whose inputs have changed since they were measured."""
     rows = [json.loads(path.read_text()) for path in sorted((paths.root() / "benchmarks/results").glob("*.json"))]
-    now = {package: version(package) for package in PACKAGES}  # not Python's: its patches come and go
+    return [row["name"] for row in rows if not _is_fresh(row)]
 
-    def is_stale(row: Mapping[str, Any]) -> bool:
-        return inputs_sha256(row["inputs_of"]) != row["inputs"] or any(row["versions"][p] != now[p] for p in now)
 
-    return [row["name"] for row in rows if is_stale(row)]
+def _is_fresh(row: Mapping[str, Any]) -> bool:
+    try:
+        return inputs_from(row["inputs_of"]).sha256() == row["inputs"]
+    except (OSError, KeyError):  # a file or a data set that is no longer there
+        return False
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of PACKAGES."""
+    """Return the versions of Python and of PACKAGES."""
     return {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
 
 
 def device() -> str:
-    """The machine, in words."""
+    """Return the machine's processors in words: "2 x MODEL"."""
     model = next((line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")), "CPU")
     return f"{os.cpu_count()} x {model}"
 

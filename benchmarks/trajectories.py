@@ -27,10 +27,12 @@ from gen_models.contracts import Bound, Critic, Decoder, Density, Encoder, Recon
 from gen_models.errors import ConfigError
 from gen_models.evaluating import evaluating
 from gen_models.noise import Noise
-from pipelines import config
+from pipelines.config.compose import compose
+from pipelines.config.conf_files import data_conf, names
 from pipelines.data.prepare import prepare
 from pipelines.runtime import paths
-from pipelines.training.trainer import play_to_the_end, task_of
+from pipelines.training.task import task_of
+from pipelines.training.trainer import train_or_diverge
 
 STEPS = 40
 BUDGET = {"reports": 4, "checkpoints": 2}
@@ -64,9 +66,9 @@ def trajectories() -> dict[str, Any]:
     found: dict[str, Any] = {"machine": {"device": rows.device(), **rows.versions()}, "data": {}, "confs": {}}
     for name in SUITS:
         folder = _fresh("data", name)
-        prepare(folder, name, config.data_conf(name), 0)
+        prepare(folder, name, data_conf(name), 0)
         found["data"][name] = json.loads((folder / "manifest.json").read_text())["sha256"]
-    for model in config.names("model"):
+    for model in names("model"):
         data = suited(model)
         found["confs"][f"{model}-{data}"] = trajectory(model, data)
         print(f"{model} on {data}", file=sys.stderr, flush=True)
@@ -77,7 +79,7 @@ def suited(model: str) -> str:
     """The first data set of SUITS that a conf can be built for."""
     for name in SUITS:
         try:
-            build_model(config.compose(model, name, "quick")["model"], 0)
+            build_model(compose(model, name, "quick")["model"], 0)
         except ConfigError:
             continue
         return name
@@ -86,11 +88,11 @@ def suited(model: str) -> str:
 
 def trajectory(model: str, data: str) -> dict[str, Any]:
     """A short training: the hashes of its history, samples and both checkpoints, and its last metrics in full."""
-    conf = config.compose(model, data, "quick")
+    conf = compose(model, data, "quick")
     conf["budget"] |= BUDGET
     folder = _fresh("runs", f"{model}-{data}")
     task = task_of(conf, _work("data", data), seed=0, steps=STEPS, folder=folder, is_trial=False)
-    last = list(play_to_the_end(task))[-1]
+    last = list(train_or_diverge(task))[-1]
     return {
         "conf": _sha256(json.dumps(conf, sort_keys=True).encode()),
         "last": last.metrics,
@@ -138,10 +140,12 @@ def _asked(model: Any, folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def numbers_of(board: Any) -> Any:
-    """A leaderboard without the facts that name code, commit and store."""
+    """A leaderboard without the facts that name code, commit and store; lists in one order, whatever that of runs."""
     if isinstance(board, dict):
         return {key: numbers_of(value) for key, value in board.items() if key not in NOT_NUMBERS}
-    return [numbers_of(value) for value in board] if isinstance(board, list) else board
+    if isinstance(board, list):
+        return sorted((numbers_of(value) for value in board), key=lambda value: json.dumps(value, sort_keys=True))
+    return board
 
 
 def differences(before: Any, after: Any, where: str = "") -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A critic's estimate of the Wasserstein distance of two finite samples, beside the exact one of the same samples.
+"""Compares a critic's estimate of the Wasserstein distance of two finite samples with the exact distance.
 
     W = max over 1-Lipschitz T of 1/n sum_i T(x_i) - T(y_i) = min over permutations pi of 1/n sum_i |x_i - y_pi(i)|
 
@@ -32,13 +32,13 @@ from gen_models.engine import Training, fit
 from gen_models.evaluating import evaluating
 from gen_models.loader import Batches
 from gen_models.noise import Noise
-from pipelines import config
+from pipelines.config.compose import compose, override
 
 ACTIVATIONS = ("maxmin", "relu")
 
 
 def transport(name: str, row: plan.Row) -> None:
-    """The worst error of the MaxMin critic; spread: the largest range over seeds, where there are several."""
+    """Measure the worst error of the MaxMin critic; with several seeds, the spread is the largest range over them."""
     began, beside, ranges, worst = time.monotonic(), {}, [], 0.0
     for pair, (x, y) in pairs(row).items():
         exact = exact_distance(x, y)
@@ -67,7 +67,7 @@ def transport(name: str, row: plan.Row) -> None:
 
 
 def pairs(row: plan.Row) -> dict[str, tuple[Tensor, Tensor]]:
-    """{name: (x, y)}, each (n, D)."""
+    """Return the pairs of samples, {name: (x, y)}, each (n, D)."""
     n, noise, like = row.options["rows"], Noise(0), torch.empty(0)
     x = training.data(row.data).rows("train")[:n]
 
@@ -82,7 +82,7 @@ def pairs(row: plan.Row) -> dict[str, tuple[Tensor, Tensor]]:
 
 
 def exact_distance(x: Tensor, y: Tensor) -> float:
-    """W1 of two samples of one size under the Euclidean distance."""
+    """Return W1 between two samples of the same size under the Euclidean distance."""
     a, b = x.double().numpy(), y.double().numpy()
     if a.shape[1] == 1:
         return float(wasserstein_distance(a[:, 0], b[:, 0]))
@@ -91,7 +91,7 @@ def exact_distance(x: Tensor, y: Tensor) -> float:
 
 
 class Alone(nn.Module):
-    """The critic of a game without its generator: rows (2, D) are a pair, one of each sample."""
+    """The critic of a game without a generator. A row (2, D) is a pair, with one point of each sample."""
 
     def __init__(self, game: WGAN):
         super().__init__()
@@ -106,8 +106,8 @@ class Alone(nn.Module):
 
 
 def estimate(row: plan.Row, x: Tensor, y: Tensor, activation: str, seed: int) -> float:
-    """The trained critic's mean over x less that over y."""
-    conf = config.override(config.compose(row.model, row.data, "quick"), row.settings)
+    """Return the trained critic's mean over x minus its mean over y."""
+    conf = override(compose(row.model, row.data, "quick"), row.settings)
     torch.set_num_threads(conf["threads"])
     spec = {"event_shape": [x.shape[1]], "activation": activation, "critic_hidden": row.options["critic"]}
     game: Any = build_model({**conf["model"], **spec}, seed)

@@ -4,6 +4,7 @@ Callers of the library catch `GenModelsError`. The library itself uses `assert` 
 break.
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -38,3 +39,15 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     near = get_close_matches(name, options, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"unknown {kind} {name!r}: {hint}choose from {', '.join(options) or '(none)'}"
+
+
+def one_line(text: object, *, most: int = 200) -> str:
+    """What an error (or a text) says, without line breaks and memory addresses, in at most `most` characters."""
+    said = re.sub(r" at 0x[0-9a-f]+", "", " ".join(str(text).split()))[:most]
+    return said or type(text).__name__
+
+
+def first_line(error: BaseException, *, most: int = 200) -> str:
+    """The first line of what an error says: for errors whose other lines are SQL or a trace."""
+    lines = str(error).strip().splitlines()
+    return one_line(lines[0], most=most) if lines else type(error).__name__

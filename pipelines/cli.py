@@ -1,66 +1,58 @@
-"""`gen-models`: every stage as a verb, and what one does with the result. Each verb imports only what it needs."""
+"""The command `gen-models`: a table of its stages and tools, and the function that dispatches to them.
+
+The module of a stage or tool is imported only when its verb is called. Each verb prints its own help.
+"""
 
 import argparse
 import importlib
-import os
-import sys
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from gen_models import __version__
 from pipelines.runtime.stage import run
 
+
+class Command(NamedTuple):
+    """A stage or a tool of the command line.
+
+    module: the dotted name of a module whose function `main(argv)` does the work; about: one line of help
+    """
+
+    module: str
+    about: str
+
+
 STAGES = {
-    "prepare": "DATA: source -> verified arrays and a manifest, out/data/DATA",
-    "sweep": "SWEEP: Ray Tune over a model's search space, out/sweep/SWEEP",
-    "train": "RUN: Ray Train with the sweep's best setting, out/train/RUN",
-    "evaluate": "RUN: what the model's capabilities allow on test data, out/evaluate/RUN",
-    "register": "RUN: a version in MLflow's registry, out/register/RUN",
-    "detect": "anomaly scores of all runs on data with a held-out class, out/detect",
-    "cluster": "clusters of all runs' latents, out/cluster",
-    "denoise": "errors of all denoisers, out/denoise; with MODEL[@ALIAS] FILE: rows that a registered model denoises",
-    "compress": "bytes and errors of all codecs, out/compress; with MODEL[@ALIAS] FILE: rows into a small file",
-    "report": "one page to look at, reports/index.html",
+    "code": Command("pipelines.lineage.code", "the code that each stage runs on, as hashes, out/code"),
+    "prepare": Command("pipelines.data.prepare", "DATA: source -> verified arrays and a manifest, out/data/DATA"),
+    "sweep": Command("pipelines.training.sweep", "SWEEP: Ray Tune over a model's search space, out/sweep/SWEEP"),
+    "train": Command("pipelines.training.train", "RUN: Ray Train with the sweep's best setting, out/train/RUN"),
+    "evaluate": Command(
+        "pipelines.evaluation.evaluate",
+        "RUN: metrics, anomaly scores, clusters, denoising, compression, out/evaluate/RUN",
+    ),
+    "baselines": Command("pipelines.comparison.baselines", "DATA: the same without a network, out/baselines/DATA"),
+    "compare": Command("pipelines.comparison.compare", "all runs side by side, beside the baselines, out/compare"),
+    "register": Command("pipelines.registry.register", "[RUN ...]: log runs and register models in MLflow, once"),
+    "report": Command("pipelines.report.report", "one page to look at, reports/index.html"),
 }
 TOOLS = {
-    "inspect": "PATH: what a file or folder of data holds, and the lines that put it into the graph",
-    "add-data": "NAME PATH: write conf/data/NAME.yaml for it",
-    "list": "models, data sets, sweeps and runs that there are",
-    "games": "FOLDER: pictures of games of two numbers under each order of play",
-    "sync": "bring the MLflow store up to what the graph's outputs describe; rebuilds a lost one",
-    "predict": "MODEL[@ALIAS] FILE: score, encode, decode or reconstruct rows with a registered model",
-    "sample": "MODEL[@ALIAS]: draw from a registered model",
-    "decompress": "MODEL[@ALIAS] FILE: the rows of such a file",
-    "ui": "MLflow's pages on http://127.0.0.1:5000",
+    "check": Command("pipelines.commands.check", "whether params.yaml and the conf files can be used"),
+    "inspect": Command("pipelines.data.inspect", "PATH: what a file or folder of data holds, and how to add it"),
+    "add-data": Command("pipelines.data.add_data", "NAME PATH: write conf/data/NAME.yaml for it"),
+    "list": Command("pipelines.commands.listing", "models, data sets, sweeps and runs that there are"),
+    "games": Command("pipelines.commands.games", "FOLDER: pictures of games of two numbers under each order of play"),
+    "predict": Command("pipelines.commands.predict", "MODEL[@ALIAS] FILE: score, encode, decode or reconstruct rows"),
+    "sample": Command("pipelines.commands.sample", "MODEL[@ALIAS]: draw rows"),
+    "denoise": Command("pipelines.commands.denoise", "MODEL[@ALIAS] FILE: clean rows for corrupted ones"),
+    "compress": Command("pipelines.commands.compress", "MODEL[@ALIAS] FILE: rows into a small file"),
+    "decompress": Command("pipelines.commands.decompress", "MODEL[@ALIAS] FILE: the rows of such a file"),
+    "ui": Command("pipelines.commands.ui", "MLflow's pages on http://127.0.0.1:5000"),
 }
-MODULES = {
-    "prepare": "pipelines.data.prepare",
-    "sweep": "pipelines.training.sweep",
-    "train": "pipelines.training.train",
-    "evaluate": "pipelines.evaluation.evaluate",
-    "register": "pipelines.registry.register",
-    "detect": "pipelines.comparison.anomalies",
-    "cluster": "pipelines.comparison.clusters",
-    "denoise": "pipelines.commands.denoise",
-    "compress": "pipelines.commands.compress",
-    "report": "pipelines.report.report",
-    "inspect": "pipelines.data.inspect",
-    "add-data": "pipelines.data.add_data",
-    "list": "pipelines.commands.listing",
-    "games": "pipelines.commands.games",
-    "sync": "pipelines.registry.sync",
-    "predict": "pipelines.commands.predict",
-    "sample": "pipelines.commands.predict",
-    "decompress": "pipelines.commands.compress",
-}
-OF_ALL_RUNS = {  # if no argument is given
-    "denoise": "pipelines.comparison.denoising",
-    "compress": "pipelines.comparison.compression",
-}
-ACTS = ("sample", "decompress")  # that share a module with another verb, whose main is that one's
 
 
 def main() -> None:
-    """The console script."""
+    """Run the console script `gen-models`."""
     run(_main)
 
 
@@ -74,29 +66,13 @@ def _main(argv: Sequence[str]) -> None:
     parser.add_argument("--version", action="version", version=f"gen-models {__version__}")
     parser.add_argument("verb", metavar="VERB", choices=[*STAGES, *TOOLS], help="a stage or a tool, see below")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="its arguments; VERB --help tells")
-    chosen = parser.parse_args(argv)
-    if chosen.verb == "ui":
-        _ui()
-    modules = MODULES if chosen.arguments else MODULES | OF_ALL_RUNS
-    module = importlib.import_module(modules[chosen.verb])
-    act = getattr(module, chosen.verb) if chosen.verb in ACTS else module.main
-    act(chosen.arguments)
+    asked = parser.parse_args(argv)
+    command = (STAGES | TOOLS)[asked.verb]
+    importlib.import_module(command.module).main(asked.arguments)
 
 
-def _ui() -> None:
-    """MLflow's own server, on loopback, in place of this process."""
-    from pipelines.runtime import paths
-
-    root = paths.root()
-    command = ["mlflow", "server", "--backend-store-uri", f"sqlite:///{root}/mlflow.db"]
-    command += ["--artifacts-destination", f"{root}/mlartifacts", "--host", "127.0.0.1", "--port", "5000"]
-    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-    print("http://127.0.0.1:5000, Ctrl-C ends it", flush=True)
-    os.execvp(os.path.join(os.path.dirname(sys.executable), "mlflow"), command)  # noqa: PTH118, PTH120
-
-
-def _table(rows: dict[str, str]) -> str:
-    return "\n".join(f"  {name:<10} {text}" for name, text in rows.items())
+def _table(commands: dict[str, Command]) -> str:
+    return "\n".join(f"  {verb:<10} {command.about}" for verb, command in commands.items())
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from gen_models import checkpoint
 from gen_models.build import build_model
 from pipelines.data import prepare
+from tests.project import params_of, write_params
 
 PROJECT = Path(__file__).resolve().parent.parent
 EVENT_SHAPE, LEVELS = [1, 8, 8], 17
@@ -37,12 +37,7 @@ def make_project(root: Path, runs: list[str]) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     shutil.copytree(PROJECT / "conf", root / "conf")
     (root / "gen_models").symlink_to(PROJECT / "gen_models")
-    line = {"model": "vae", "family": "autoencoders", "data": "digits"}
-    params = {
-        "seed": 0, "budget": "quick", "workers": 1, "data": ["digits"], "sweeps": {"vae-digits": line},
-        "runs": {run: {**line, "setting": "vae-digits"} for run in runs},
-    }  # fmt: skip
-    (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    write_params(root, params_of(dict.fromkeys(runs, ("vae", "digits")), budget="quick"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GEN_MODELS_ROOT", str(root))
         prepare.main(["digits"])

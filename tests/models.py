@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from gen_models.adversarial.conv_wgan import ConvWGAN
 from gen_models.adversarial.dcgan import DCGAN
 from gen_models.adversarial.f_gan import FGAN
 from gen_models.adversarial.gan import GAN
 from gen_models.adversarial.sn_wgan import SNWGAN
-from gen_models.adversarial.wgan import WGAN, ConvWGAN
+from gen_models.adversarial.wgan import WGAN
 from gen_models.autoencoders.autoencoder import Autoencoder
 from gen_models.autoencoders.iwae import IWAE
 from gen_models.autoencoders.vae import VAE

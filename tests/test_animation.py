@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from pipelines import figures
-from pipelines.config import Run
+from pipelines.config.params import Run
 from pipelines.evaluation.plots import training_animation
 from pipelines.evaluation.trained_run import Trained
 from pipelines.figures.animation import MOST_BYTES
@@ -36,7 +36,7 @@ def test_a_sampler_s_training_has_a_frame_a_step_twice_the_same(tmp_path, monkey
     for step in (0, 10, 20):
         samples = RNG.normal(size=(64, *shape)) if levels is None else RNG.integers(0, levels, (64, *shape))
         np.save(folder / f"step_{step:08d}.npy", samples.astype(np.float32))
-    trained = Trained(Run("run", "m", "f", "d", "s"), None, data_of(shape, levels))
+    trained = Trained(Run("run", "m", "d", "s"), None, data_of(shape, levels))
     for name in ("first.gif", "second.gif"):
         training_animation.animation(trained, tmp_path / name)
     assert len(frames_of(tmp_path / "first.gif")) == 3
@@ -45,9 +45,7 @@ def test_a_sampler_s_training_has_a_frame_a_step_twice_the_same(tmp_path, monkey
 
 def test_a_model_whose_training_kept_no_samples_has_no_animation(tmp_path, monkeypatch):
     monkeypatch.setattr(training_animation.paths, "out", lambda *parts: tmp_path.joinpath("out", *parts))
-    training_animation.animation(
-        Trained(Run("run", "m", "f", "d", "s"), None, data_of((2,), None)), tmp_path / "none.gif"
-    )
+    training_animation.animation(Trained(Run("run", "m", "d", "s"), None, data_of((2,), None)), tmp_path / "none.gif")
     assert not list(tmp_path.iterdir())
 
 

@@ -7,25 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 from PIL import Image
 from sklearn.datasets import load_iris
 
 from pipelines.data.sources import mnist
-from tests.project import call, make_project
+from tests.project import call, candidates, make_project, params_of, write_params
 
 BUDGET = {"steps": 60, "trial_steps": 20, "trials": 2, "reports": 2, "checkpoints": 1}
-PARAMS = {"seed": 0, "budget": "tiny", "workers": 1, "data": [], "sweeps": {}, "runs": {}}
-FAMILY = {"vae": "autoencoders", "gmm": "mixtures"}
-
-
-def params_of(lines: dict[str, str]) -> dict:
-    """{data: model} as params.yaml."""
-    sweeps = {
-        f"{model}-{data}": {"model": model, "family": FAMILY[model], "data": data} for data, model in lines.items()
-    }
-    runs = {key: {**line, "setting": key} for key, line in sweeps.items()}
-    return {**PARAMS, "data": list(lines), "sweeps": sweeps, "runs": runs}
 
 
 def own_data(folder: Path) -> dict[str, Path]:
@@ -43,12 +31,11 @@ def own_data(folder: Path) -> dict[str, Path]:
 
 def repro(project: Path, lines: dict[str, str]) -> None:
     """`dvc repro` of these, and a version of each in the registry."""
-    (project / "params.yaml").write_text(yaml.safe_dump(params_of(lines), sort_keys=False))
+    write_params(project, params_of({f"{model}-{data}": (model, data) for data, model in lines.items()}))
     done = call(project, "dvc", "repro")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     for data, model in lines.items():
-        version = json.loads((project / "out" / "register" / f"{model}-{data}" / "version.json").read_text())
-        assert version["version"] == 1
+        assert candidates(project)[f"{model}-{data}"] == "1"
         metrics = json.loads((project / "out" / "evaluate" / f"{model}-{data}" / "metrics.json").read_text())
         assert np.isfinite(metrics["nats"])
     again = call(project, "dvc", "repro")
@@ -58,7 +45,7 @@ def repro(project: Path, lines: dict[str, str]) -> None:
 
 @pytest.mark.slow
 def test_a_folder_of_images_a_csv_and_a_parquet_table_go_all_the_way(tmp_path):
-    project = make_project(tmp_path / "project", PARAMS, BUDGET)
+    project = make_project(tmp_path / "project", params_of({}), BUDGET)
     for name, path in own_data(tmp_path / "own data").items():
         for command in (("inspect", str(path)), ("add-data", name, str(path))):
             done = call(project, "gen-models", *command)
@@ -83,7 +70,7 @@ def test_mnist_and_its_kin_go_all_the_way_where_they_are_found(name, tmp_path, m
     if None in files.values():
         pytest.skip(f"{name}: set {mnist.VARIABLE} to the folder of its four files")
     folder = next(path.parent for path in files.values() if path is not None)
-    project = make_project(tmp_path / "project", PARAMS, BUDGET)
+    project = make_project(tmp_path / "project", params_of({}), BUDGET)
     done = call(project, "gen-models", "inspect", str(folder))
     assert done.returncode == 0, done.stderr
     assert f"conf/data/{name}.yaml" in done.stdout and "60000 train, 10000 test" in done.stdout

@@ -34,9 +34,10 @@ from gen_models.checkpoint import save_model
 from gen_models.errors import ConfigError, DataError, GenModelsError
 from pipelines.commands import predict
 from pipelines.data import prepare
+from pipelines.data.store import open_data
 from pipelines.runtime import paths
 from pipelines.runtime.stage import run
-from tests.project import HERE
+from tests.project import HERE, params_of, write_params
 
 ROWS = 40
 SPLIT = {"train": 0.5, "validation": 0.25, "test": 0.25}
@@ -755,7 +756,7 @@ def project(tmp_path, monkeypatch):
     (root / "conf" / "data").mkdir(parents=True)
     (root / "conf" / "budget").mkdir()
     (root / "conf" / "budget" / "quick.yaml").write_text((HERE / "conf" / "budget" / "quick.yaml").read_text())
-    (root / "params.yaml").write_text("seed: 0\nbudget: quick\nworkers: 1\ndata: [mine]\nsweeps: {}\nruns: {}\n")
+    write_params(root, params_of({}, budget="quick", data=["mine"]))
     monkeypatch.setenv("GEN_MODELS_ROOT", str(root))
     return root
 
@@ -878,6 +879,10 @@ def test_a_byte_order_mark_quotes_spaces_and_empty_lines_do_no_harm(project):
     (project / "t.csv").write_bytes(b"\xef\xbb\xbf" + ("a, b\r\n" + body).encode())
     write_conf(project, Case("", lambda f: None, "", **CSV))
     prepare.main(["mine"])
+    read = np.concatenate([open_data("mine").x(split) for split in open_data("mine").splits])
+    np.testing.assert_allclose(
+        sorted(map(tuple, read)), sorted(map(tuple, np.array(numbers(), dtype=float))), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("dtype", [">f8", "<f4", ">i2", "<i8", "u1", "<u4", "f2"])
@@ -898,6 +903,8 @@ def test_images_are_made_alike_where_the_conf_says_so(project):
     conf = {"event_shape": [3, 4, 4], "levels": 256}
     write_conf(project, Case("", lambda f: None, "", **FOLDER, options={"size": [4, 4], "mode": "RGB"}, conf=conf))
     prepare.main(["mine"])
+    assert sum(len(open_data("mine").x(split)) for split in open_data("mine").splits) == ROWS
+    assert open_data("mine").event_shape == (3, 4, 4)
 
 
 # --- use

@@ -6,13 +6,28 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import fits, flows, games, kept, latent, modes, plan, reconstructions, rows, training, transport
+from benchmarks import (
+    fits,
+    flows,
+    games,
+    kept,
+    latent,
+    modes,
+    plan,
+    reconstructions,
+    restamp,
+    rows,
+    training,
+    transport,
+)
+from benchmarks.inputs import Inputs
 from gen_models.noise import Noise
-from pipelines import config
-from pipelines.data.sources import SOURCES
+from pipelines.config.compose import compose, override
+from pipelines.data.source_table import SOURCES
 from pipelines.data.sources.gaussians import MIXTURES
 from pipelines.runtime import paths
-from pipelines.training.trainer import build_training
+from pipelines.training.initial_model import build_training
+from tests.project import HERE
 
 ROWS = flows.table()
 PLANNED = [
@@ -27,16 +42,10 @@ each_row = pytest.mark.parametrize("name", ROWS)
 def test_a_row_can_be_built_on_each_of_its_data(name):
     row = ROWS[name]
     for data in row.data:
-        conf = config.override(config.compose(row.model, data, "quick"), row.settings)
+        conf = override(compose(row.model, data, "quick"), row.settings)
         assert build_training(conf, seed=0).step == 0
     assert row.measure in flows.MEASURES
     assert row.steps >= 1
-
-
-@each_row
-def test_the_inputs_of_a_row_exist(name):
-    for path in (*training.INPUTS, *flows.FLOWS, *ROWS[name].inputs):
-        assert (paths.root() / path).exists(), path
 
 
 @pytest.mark.parametrize(("family", "name", "row"), PLANNED, ids=[name for _, name, _ in PLANNED])
@@ -47,24 +56,22 @@ def test_a_planned_row_can_be_built_from_inputs_that_exist(family, name, row):
         variants += [{"model": rival, "settings": {**changes, "model.codes": size}} for size in row.options["rivals"]]
     for said in variants if row.settings else ():
         settings = {**row.settings, **said.get("settings", {})}
-        conf = config.override(config.compose(said["model"], row.data, "quick"), settings)
+        conf = override(compose(said["model"], row.data, "quick"), settings)
         assert build_training(conf, seed=0).step == 0
     assert row.measure in family.MEASURES
-    for path in row.inputs:
-        assert (paths.root() / path).exists(), path
 
 
 def test_a_row_adds_to_what_its_file_says(tmp_path, monkeypatch):
     folder = tmp_path / "benchmarks" / "settings" / "family"
     folder.mkdir(parents=True)
     (tmp_path / "params.yaml").write_text("")
-    shared = "measure: m\ndata: d\nmodel: x\nsteps: 3\ntarget: 1\nsettings: {a: 1, b: 2}\ninputs: [code.py]\n"
+    shared = "measure: m\ndata: d\nmodel: x\nsteps: 3\ntarget: 1\nsettings: {a: 1, b: 2}\n"
     (folder / "rows.yaml").write_text(shared + "rows: {one: {}, two: {steps: 4, settings: {b: 5}}}\n")
     monkeypatch.setenv("GEN_MODELS_ROOT", str(tmp_path))
     rows_ = plan.table("family")
     assert (rows_["one"].steps, rows_["one"].settings) == (3, {"a": 1, "b": 2})
     assert (rows_["two"].steps, rows_["two"].settings) == (4, {"a": 1, "b": 5})
-    assert rows_["two"].inputs == ["code.py", "benchmarks/settings/family/rows.yaml"]
+    assert rows_["two"].file == "benchmarks/settings/family/rows.yaml"
 
 
 def test_every_result_file_holds_a_whole_row():
@@ -78,14 +85,29 @@ def test_every_result_file_holds_a_whole_row():
         assert row["met"] == (sign * row["figure"] <= sign * row["target"])
 
 
-def test_a_change_of_a_rows_inputs_makes_it_stale(tmp_path, monkeypatch):
+def test_every_result_file_is_of_a_row_whose_inputs_are_there():
+    known = restamp.inputs_by_row()
+    for path in (paths.root() / "benchmarks" / "results").glob("*.json"):
+        assert json.loads(path.read_text())["inputs_of"] == known[path.stem].as_json()
+        assert known[path.stem].sha256()
+
+
+def test_a_change_of_a_rows_inputs_makes_it_stale_and_a_comment_does_not(tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_text("")
-    (tmp_path / "code.py").write_text("one")
+    (tmp_path / "code.py").write_text("x = 1")
+    (tmp_path / "conf.yaml").write_text("x: 1")
     monkeypatch.setenv("GEN_MODELS_ROOT", str(tmp_path))
     facts = {"model": "m", "data": "d", "figure": 1.0, "unit": "u", "target": 2.0, "baselines": {}, "seeds": [0]}
-    rows.write("row", **facts, spread=None, budget="b", seconds=1.0, inputs=["code.py"], command="c")
+    rows.write(
+        "row", **facts, spread=None, budget="b", seconds=1.0, inputs=Inputs(files=("code.py", "conf.yaml")), command="c"
+    )
     assert rows.stale() == []
-    (tmp_path / "code.py").write_text("two")
+    (tmp_path / "code.py").write_text("x = 1  # one\n")
+    (tmp_path / "conf.yaml").write_text("# one\nx: 1")
+    assert rows.stale() == []
+    (tmp_path / "conf.yaml").write_text("x: 2")
+    assert rows.stale() == ["row"]
+    (tmp_path / "code.py").rename(tmp_path / "moved.py")
     assert rows.stale() == ["row"]
 
 
@@ -126,9 +148,9 @@ def test_a_seed_of_poor_samples_counts_as_no_modes():
 def test_a_training_that_is_kept_is_opened_and_one_that_differs_is_not(tmp_path, monkeypatch):
     monkeypatch.setenv("GEN_MODELS_ROOT", str(tmp_path))
     for name in ("conf", "benchmarks", "gen_models", "pipelines"):
-        (tmp_path / name).symlink_to(config.__file__.partition("/pipelines/")[0] + "/" + name)
+        (tmp_path / name).symlink_to(HERE / name)
     (tmp_path / "params.yaml").write_text("")
-    row = plan.Row("m", "gmm", "iris", 5, 1.0, {"model.components": 2}, ["gen_models/mixtures"])
+    row = plan.Row("m", "gmm", "iris", 5, 1.0, {"model.components": 2}, "rows.yaml")
     dataset = training.data("iris")
     first, again = kept.play(row, dataset), kept.play(row, dataset)
     assert len(list((tmp_path / "work" / "figures" / "kept").iterdir())) == 1

@@ -2,21 +2,32 @@
 
 import math
 import re
+import shutil
 
 import pytest
 import torch
 import yaml
+from dvc.utils.serialize import load_yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gen_models.build import build_model, build_optimisers
 from gen_models.errors import ConfigError
 from gen_models.noise import Noise
-from pipelines import config, lineage
-from pipelines.commands import listing
+from pipelines import cli
+from pipelines.commands import check, listing
+from pipelines.config.compose import compose, flat, override
+from pipelines.config.params import Params, Run, params
+from pipelines.lineage.fingerprint import ENTRIES, OF_A_MODEL
 from pipelines.training.search import settings
-from tests.project import HERE, PARAMS, call, make_project
+from tests.project import HERE, PARAMS, call, make_project, write_params
 
 MODELS = sorted(path.stem for path in (HERE / "conf" / "model").glob("*.yaml"))
-DATA = sorted(path.stem for path in (HERE / "conf" / "data").glob("*.yaml"))
+CONFS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((HERE / "conf" / "data").glob("*.yaml"))}
+# One data set for each shape and number of levels: all that a model sees of it.
+DATA = sorted({(*conf["event_shape"], conf["levels"]): name for name, conf in CONFS.items()}.values())
+# (wrong, right) of a line that offers another name, or another way to write a value
+OFFER = re.compile(r"unknown .*?'([^']+)': did you mean '([^']+)'|\b(\S+): PyYAML reads .*?: write ([^\s,]+)")
 BUDGETS = sorted(path.stem for path in (HERE / "conf" / "budget").glob("*.yaml"))
 
 
@@ -27,11 +38,20 @@ def project(tmp_path, monkeypatch):
     return folder
 
 
+@pytest.fixture(scope="module")
+def drawn_project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("drawn")
+    shutil.copytree(HERE / "conf", folder / "conf")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEN_MODELS_ROOT", str(folder))
+        yield folder
+
+
 @pytest.mark.parametrize("data", DATA)
 @pytest.mark.parametrize("model", MODELS)
 def test_every_conf_builds_and_takes_a_gradient(model, data, monkeypatch):
     monkeypatch.setenv("GEN_MODELS_ROOT", str(HERE))
-    conf = config.compose(model, data, "quick")
+    conf = compose(model, data, "quick")
     dims = math.prod(conf["data"]["event_shape"])
     no_coupling = dims == 1 and "coupling of 1 dimension"
     no_image = len(conf["data"]["event_shape"]) != 3 and "is no image"
@@ -57,53 +77,46 @@ def test_every_conf_builds_and_takes_a_gradient(model, data, monkeypatch):
 @pytest.mark.parametrize("model", MODELS)
 def test_every_setting_that_a_sweep_tries_fits_the_conf(model, budget, monkeypatch):
     monkeypatch.setenv("GEN_MODELS_ROOT", str(HERE))
-    conf = config.compose(model, "digits", budget)
+    conf = compose(model, "digits", budget)
     for setting in settings(conf, seed=0):
-        config.override(conf, setting)
+        changed = flat(override(conf, setting))
+        assert all(changed[key] == value for key, value in setting.items())
 
 
 @pytest.mark.parametrize("data", ["[]", "[uniform]"])
 def test_list_names_every_model_whatever_data_are_in_use(project, capsys, data):
     (project / "params.yaml").write_text(
-        f"seed: 0\nbudget: quick\nworkers: 1\ndata: {data}\nsweeps: {{}}\nruns: {{}}\n"
+        f"seed: 0\nbudget: quick\nworkers: 1\ndata: {data}\nsweeps: {{}}\nreuses: {{}}\nruns: {{}}\n"
     )
     listing.main([])
     printed = capsys.readouterr().out
     assert all(f"\n  {model} " in printed for model in MODELS)
 
 
-def test_the_published_graph_names_what_exists(monkeypatch):
+def test_the_published_lines_and_conf_files_are_sound(monkeypatch, capsys):
     monkeypatch.setenv("GEN_MODELS_ROOT", str(HERE))
-    params = config.params()
-    for line in (*params.sweeps.values(), *params.runs.values()):
-        target = config.compose(line.model, line.data, params.budget)["model"]["_target_"]
-        assert target.startswith(f"gen_models.{line.family}."), line
+    check.main([])
+    assert re.fullmatch(r"params.yaml and \d+ conf files are sound\n", capsys.readouterr().out)
 
 
-def test_stages_depend_on_all_the_code_that_decides_their_result():
+def test_every_stage_is_a_verb_and_depends_on_its_own_fingerprint():
     stages = yaml.safe_load((HERE / "dvc.yaml").read_text())["stages"]
-    for verb in ("sweep", "train"):
-        assert set(lineage.SHARED) <= set(stages[verb]["do"]["deps"]), verb
-        assert "gen_models/${item.family}" in stages[verb]["do"]["deps"]
-    deps = [dep for stage in stages.values() for dep in stage.get("do", stage)["deps"]]
-    for dep in deps:
-        if "$" not in dep and not dep.startswith("out"):
-            assert (HERE / dep).exists(), dep
-
-
-def test_no_stage_of_a_flow_depends_on_the_adversarial_code():
-    stages = yaml.safe_load((HERE / "dvc.yaml").read_text())["stages"]
-    families = ("gen_models/mixtures", "gen_models/flows", "gen_models/autoencoders", "gen_models/adversarial")
+    assert set(stages) - {"reuse"} == set(cli.STAGES) == {"code", *ENTRIES}
+    for verb in ENTRIES:
+        one = "${item.model}.json" if verb in OF_A_MODEL else ""
+        deps = stages[verb].get("do", stages[verb])["deps"]
+        own = f"out/code/{verb}" + (f"/{one}" if one else ".json")
+        assert [dep for dep in deps if dep.startswith("out/code")] == [own]
     for stage in stages.values():
         for dep in stage.get("do", stage)["deps"]:
-            assert not dep.startswith(families)
+            assert "$" in dep or dep.startswith("out") or (HERE / dep).exists(), dep
 
 
 def test_the_first_trial_is_the_conf_as_it_stands_and_all_are_inside_the_space(project):
-    conf = config.compose("vae", "digits", "quick")
+    conf = compose("vae", "digits", "quick")
     tried = settings(conf, seed=0)
     assert len(tried) == conf["budget"]["trials"]
-    assert config.override(conf, tried[0]) == conf
+    assert override(conf, tried[0]) == conf
     assert len({tuple(sorted(setting.items())) for setting in tried}) == len(tried)
     for setting in tried[1:]:
         for key, draw in conf["sweep"]["space"].items():
@@ -115,86 +128,226 @@ def test_the_first_trial_is_the_conf_as_it_stands_and_all_are_inside_the_space(p
 
 
 def test_the_trials_of_a_sweep_are_a_function_of_the_seed(project):
-    conf = config.compose("vae", "digits", "quick")
+    conf = compose("vae", "digits", "quick")
     assert settings(conf, seed=0) == settings(conf, seed=0) != settings(conf, seed=1)
 
 
 BAD_MODEL = {  # a change of conf/model/vae.yaml, and the line that it must give
-    "batchsize: 3": "unknown key 'batchsize': did you mean 'batch_size'",
-    "batch_size: 0": "batch_size: expected a whole number of at least 1, found 0",
-    "batch_size: 2.5": "batch_size: expected a whole number of at least 1, found 2.5",
-    "batch_size: yes": "batch_size: expected a whole number of at least 1, found True",
+    "batchsize: 3": "conf/model/vae.yaml: unknown key 'batchsize': did you mean 'batch_size'",
+    "batch_size: 0": "conf/model/vae.yaml: batch_size: expected a whole number of at least 1, found 0",
+    "batch_size: 2.5": "batch_size: expected a whole number, found 2.5",
+    "batch_size: true": "batch_size: expected a whole number, found True",
+    'batch_size: "1"': "batch_size: expected a whole number, found '1'",
+    "batch_size: yes": "vae.yaml: line LINE: yes: PyYAML reads True and DVC reads 'yes': write true",
     "order: simultanous": "order: unknown value 'simultanous': did you mean 'simultaneous'",
+    "order: [alternating]": "order: expected text, found ['alternating']",
+    "schedule: cosin": "schedule: unknown value 'cosin': did you mean 'cosine'",
     "keep: beste": "keep: unknown value 'beste': did you mean 'best'",
     "clip_norm: -1": "clip_norm: expected a number above 0, found -1",
     "clip_norm: .nan": "clip_norm: expected a finite number, found nan",
+    "clip_norm: false": "clip_norm: expected a number, found False",
+    "threads: 0": "threads: expected a whole number of at least 1, found 0",
     "optim: {vae: {_target_: torch.optim.Adam, lr: -0.1}}": "optim.vae.lr: expected a number above 0, found -0.1",
     "optim: {vae: {_target_: torch.optim.Adam, lr: .nan}}": "optim.vae.lr: expected a finite number, found nan",
-    "optim: {vae: {_target_: torch.optim.Adam, lr: fast}}": "optim.vae.lr: expected a finite number, found 'fast'",
-    "optim: {vae: 0.1}": "optim.vae: expected an optimiser",
+    "optim: {vae: {_target_: torch.optim.Adam, lr: fast}}": "optim.vae.lr: expected a number, found 'fast'",
+    "optim: {vae: {_target_: torch.optim.Adam, lr: null}}": "optim.vae.lr: expected a number, found None",
+    "optim: {vae: {_target_: torch.optim.Adam, lr: 1e-3}}": "reads 0.001: write 1.0e-3 for the number",
+    "optim: {vae: {lr: 1}}": "optim.vae: the key '_target_' is missing",
+    "optim: {vae: 0.1}": "optim.vae: expected a mapping with the keys _target_, lr, found 0.1",
+    "optim: 3": "optim: expected a mapping such as {key: value}, found 3",
     "sweep: {spcae: {}}": "sweep: unknown key 'spcae': did you mean 'space'",
     "sweep: {scheduler: ashaa}": "sweep.scheduler: unknown value 'ashaa': did you mean 'asha'",
     "sweep: {space: {model.bta: {choice: [1]}}}": "unknown key to sweep 'model.bta': did you mean 'model.beta'",
-    "sweep: {space: {model.beta: {choise: [1]}}}": "unknown value 'choise': did you mean 'choice'",
-    "sweep: {space: {model.beta: {choice: []}}}": "choice needs a list of values",
-    "sweep: {space: {model.beta: {uniform: [2, 1]}}}": "uniform needs low < high, found [2, 1]",
-    "sweep: {space: {model.beta: {loguniform: [0, 1]}}}": "expected a number above 0, found 0",
-    "sweep: {space: {model.beta: 3}}": "expected one of choice, uniform, loguniform",
-    "budgets: {tiny: {stps: 3}}": "budgets: unknown key 'stps': did you mean 'steps'",
-    "budgets: {tiny: {steps: 0}}": "budget.steps: expected a whole number of at least 1, found 0",
+    "sweep: {space: {model.beta: {choise: [1]}}}": "model.beta: unknown key 'choise': did you mean 'choice'",
+    "sweep: {space: {model.beta: {}}}": "expected one of choice, uniform, loguniform, such as {choice: [1, 2]}",
+    "sweep: {space: {model.beta: {choice: []}}}": "choice: expected at least 1 values, found []",
+    "sweep: {space: {model.beta: {choice: 1}}}": "choice: expected a list such as [a, b], found 1",
+    "sweep: {space: {model.beta: {uniform: [2, 1]}}}": "expected [low, high] with low < high, found [2.0, 1.0]",
+    "sweep: {space: {model.beta: {uniform: [1]}}}": "uniform: expected at least 2 values, found [1]",
+    "sweep: {space: {model.beta: {loguniform: [0, 1]}}}": "loguniform.0: expected a number above 0, found 0",
+    "sweep: {space: {model.beta: 3}}": "expected a mapping with the keys choice, uniform, loguniform, found 3",
     "sweep: {eta: 1}": "sweep.eta: expected a whole number of at least 2, found 1",
     "sweep: {rungs: 0}": "sweep.rungs: expected a whole number of at least 1, found 0",
-    "sweep: null": "sweep: expected a mapping, found None",
-    "sweep: {space: {batch_size: {choice: [64, 0]}}}": "sweep.space.batch_size: batch_size: expected a whole number",
-    "optim: 3": "optim: expected a mapping, found 3",
-    "budgets: 3": "budgets: expected {quick: {steps: 800}}, found 3",
+    "sweep: {front: {rate: nats}}": "sweep.front: the key 'distortion' is missing",
+    "sweep: null": "sweep: expected a mapping with the keys scheduler, rungs, eta, space, front, found None",
+    "sweep: {space: {batch_size: {choice: [64, 0]}}}": "vae.yaml: sweep.space.batch_size: batch_size: expected a whole",
+    "budgets: {tiny: {stps: 3}}": "budgets.tiny: unknown key 'stps': did you mean 'steps'",
+    "budgets: {tinny: {steps: 3}}": "budgets.tinny: unknown budget 'tinny': did you mean 'tiny'",
+    "budgets: {tiny: {steps: 0}}": "vae.yaml: budgets.tiny.steps: expected a whole number of at least 1, found 0",
+    "budgets: 3": "budgets: expected a mapping such as {key: value}, found 3",
     "metric: natz": "metric: unknown value 'natz': did you mean 'nats'",
-    "a: [": "expected the node content",
+    "a: [": "line LINE: not YAML: expected the node content",
 }
 
 
 @pytest.mark.parametrize("change", BAD_MODEL)
-def test_a_wrong_line_of_a_models_conf_is_one_line_with_the_fix(project, change):
+def test_a_wrong_line_of_a_models_conf_is_one_line_and_the_fix_gets_past_it(project, change):
     path = project / "conf" / "model" / "vae.yaml"
     key = change.partition(":")[0]
-    kept = re.sub(rf"(?ms)^{key}:.*?(?=^\S|\Z)", "", path.read_text())
-    path.write_text(kept + "\n" + change + "\n")
+    kept = re.sub(rf"(?ms)^{key}:.*?(?=^\S|\Z)", "", path.read_text()).rstrip() + "\n"
+    path.write_text(kept + change)
     with pytest.raises(ConfigError) as caught:
-        config.compose("vae", "digits", "tiny")
+        compose("vae", "digits", "tiny")
     message = str(caught.value)
-    assert BAD_MODEL[change] in message and "vae.yaml" in message and "\n" not in message
+    assert BAD_MODEL[change].replace("LINE", str(kept.count("\n") + 1)) in message
+    assert message.startswith("conf/model/vae.yaml: ") and "\n" not in message
+    if offered := OFFER.search(message):
+        path.write_text(kept + change.replace(*filter(None, offered.groups())))
+        try:
+            compose("vae", "digits", "tiny")
+        except ConfigError as error:
+            assert str(error) != message and not OFFER.search(str(error))
 
 
-LINE = {"model": "vae", "family": "autoencoders", "data": "digits"}
-BAD_PARAMS = [
-    ({"seeed": 1}, "unknown key 'seeed': did you mean 'seed'"),
-    ({"seed": -1}, "seed: expected a whole number of at least 0, found -1"),
-    ({"seed": "x"}, "seed: expected a whole number"),
-    ({"workers": 0}, "workers: expected a whole number of at least 1, found 0"),
-    ({"budget": "tinny"}, "unknown budget 'tinny': did you mean 'tiny'"),
-    ({"data": ["digitz"]}, "unknown data set 'digitz': did you mean 'digits'"),
-    ({"data": ["../digits"]}, "the name '../digits' may hold letters"),
-    ({"sweeps": {"a": {**LINE, "model": "vea"}}}, "unknown model 'vea': did you mean 'vae'"),
-    ({"sweeps": {"a": {**LINE, "modl": "vae"}}}, "unknown key 'modl': did you mean 'model'"),
-    ({"sweeps": {"a": {"model": "vae", "data": "digits"}}}, "the key 'family' is missing"),
-    ({"sweeps": {"a": {**LINE, "family": "flow"}}}, "unknown family 'flow': did you mean 'flows'"),
-    ({"sweeps": {"a": {**LINE, "data": "two_moons"}}}, "data 'two_moons' is not listed under data:"),
-    ({"sweeps": {"a.b": LINE}}, "the name 'a.b' may hold letters, digits, _ and - only"),
-    ({"data": None}, "data: expected a list such as [digits], found None"),
-    ({"runs": [1]}, "runs: expected KEY: {model, family, data}, found [1]"),
-    ({"sweeps": {"a": 3}}, "expected {model, family, data}, found 3"),
-    ({"sweeps": {"a/b": LINE}}, "the name 'a/b' may hold letters"),
-    ({"sweeps": {"a\nb": LINE}}, "may hold letters"),
-    ({"runs": {"a": {**LINE, "setting": "vae-digit"}}}, "unknown sweep 'vae-digit': did you mean 'vae-digits'"),
+def test_a_wrong_value_is_said_of_the_file_that_holds_it(project):
+    conf = project / "conf"
+    budget, data, defaults = conf / "budget" / "tiny.yaml", conf / "data" / "digits.yaml", conf / "config.yaml"
+    for path, before, after, line in (
+        (budget, "steps: 600", "steps: 0", "conf/budget/tiny.yaml: budget.steps: expected a whole number"),
+        (budget, "name: tiny", "nam: tiny", "conf/budget/tiny.yaml: budget: unknown key 'nam': did you mean 'name'"),
+        (data, "source: digits", "batch_size: 0\nsource: digits", "conf/data/digits.yaml: data.batch_size: expected"),
+        (defaults, "threads: 1", "threads: 0", "conf/config.yaml: threads: expected a whole number of at least 1"),
+        (defaults, "threads: 1", "thread: 1", "conf/config.yaml: unknown key 'thread': did you mean 'threads'"),
+    ):
+        text = path.read_text()
+        assert before in text
+        path.write_text(text.replace(before, after))
+        with pytest.raises(ConfigError) as caught:
+            compose("vae", "digits", "tiny")
+        assert str(caught.value).startswith(line)
+        path.write_text(text)
+
+
+VAE = {"model": "vae", "data": "digits"}
+REUSE = {**VAE, "setting": "vae-digits"}
+BAD_PARAMS = [  # a change of params.yaml, the line that it must give, and the change as the line says to make it
+    ({"seeed": 1}, "unknown key 'seeed': did you mean 'seed'", {"seed": 1}),
+    ({"seed": -1}, "seed: expected a whole number of at least 0, found -1", {"seed": 0}),
+    ({"seed": "x"}, "seed: expected a whole number, found 'x'", {"seed": 1}),
+    ({"seed": "1"}, "seed: expected a whole number, found '1'", {"seed": 1}),
+    ({"seed": True}, "seed: expected a whole number, found True", {"seed": 1}),
+    ({"seed": 1.0}, "seed: expected a whole number, found 1.0", {"seed": 1}),
+    ({"workers": 0}, "workers: expected a whole number of at least 1, found 0", {"workers": 1}),
+    ({"budget": "tinny"}, "budget: unknown budget 'tinny': did you mean 'tiny'", {"budget": "tiny"}),
+    ({"data": ["digitz"]}, "data.0: unknown data set 'digitz': did you mean 'digits'", {"data": ["digits"]}),
+    ({"data": ["../digits"]}, "the name '../digits' may hold letters", {"data": ["digits"]}),
+    ({"data": None}, "data: expected a list such as [a, b], found None", {"data": ["digits"]}),
+    (
+        {"sweeps": {"a": {**VAE, "model": "vea"}}},
+        "sweeps.a.model: unknown model 'vea': did you mean 'vae'",
+        {"sweeps": {"a": VAE}},
+    ),
+    (
+        {"sweeps": {"a": {**VAE, "modl": "vae"}}},
+        "sweeps.a: unknown key 'modl': did you mean 'model'",
+        {"sweeps": {"a": VAE}},
+    ),
+    ({"sweeps": {"a": {"model": "vae"}}}, "sweeps.a: the key 'data' is missing", {"sweeps": {"a": VAE}}),
+    (
+        {"sweeps": {"a": {**VAE, "data": "two_moons"}}},
+        "sweeps.a: data 'two_moons' is not listed under data:; add it",
+        {"sweeps": {"a": {**VAE, "data": "two_moons"}}, "data": ["digits", "two_moons"]},
+    ),
+    ({"sweeps": {"a.b": VAE}}, "DVC reads the key a.b as keys inside one another: write a_b", {"sweeps": {"a_b": VAE}}),
+    (
+        {"sweeps": {"a/b": VAE}},
+        "sweeps.a/b: the name 'a/b' may hold letters, digits, _ and - only",
+        {"sweeps": {"a-b": VAE}},
+    ),
+    ({"sweeps": {"a\nb": VAE}}, "may hold letters", {"sweeps": {"ab": VAE}}),
+    ({"sweeps": {"a": 3}}, "sweeps.a: expected a mapping with the keys model, data, found 3", {"sweeps": {"a": VAE}}),
+    ({"sweeps": [1]}, "sweeps: expected a mapping such as {key: value}, found [1]", {"sweeps": {"a": VAE}}),
+    ({"reuses": {"a": VAE}}, "reuses.a: the key 'setting' is missing", {"reuses": {"a": REUSE}}),
+    (
+        {"reuses": {"a": {**REUSE, "setting": "vae-digit"}}},
+        "reuses.a.setting: unknown sweep 'vae-digit': did you mean 'vae-digits'",
+        {"reuses": {"a": REUSE}},
+    ),
+    (
+        {"reuses": {"a": {**REUSE, "model": "ae"}}},
+        "reuses.a.setting: vae-digits sweeps a vae, no ae; choose from (none)",
+        {"reuses": {"a": REUSE}},
+    ),
+    (
+        {"reuses": {"vae-digits": REUSE}},
+        "reuses.vae-digits: a line under sweeps has the same name; give one",
+        {"reuses": {"other": REUSE}},
+    ),
+    ({"runs": {}}, "runs.vae-digits is not the line under sweeps or reuses: keep `runs: {<<: [*sweeps, *reuses]}`", {}),
+    ({"runs": {"vae-digits": VAE, "b": VAE}}, "runs.b is not the line under sweeps or reuses: keep `runs: {<<:", {}),
+    ({"runs": {"vae-digits": REUSE}}, "runs.vae-digits is not the line under sweeps or reuses: keep `runs", {}),
 ]
 
 
-@pytest.mark.parametrize(("change", "line"), BAD_PARAMS, ids=lambda value: str(value)[:40])
-def test_a_wrong_line_of_params_is_one_line_with_the_fix(project, change, line):
-    (project / "params.yaml").write_text(yaml.safe_dump({**PARAMS, **change}))
+@pytest.mark.parametrize(("change", "line", "fixed"), BAD_PARAMS, ids=lambda value: str(value)[:40])
+def test_a_wrong_line_of_params_is_one_line_and_the_fix_gets_past_it(project, change, line, fixed):
+    write_params(project, {**PARAMS, **change})
     with pytest.raises(ConfigError) as caught:
-        config.params()
-    assert line in str(caught.value) and "\n" not in str(caught.value)
+        params()
+    message = str(caught.value)
+    assert message.startswith("params.yaml: ") and line in message and "\n" not in message
+    mended = {**PARAMS, "reuses": {}, **fixed}
+    write_params(project, {**mended, "runs": {**mended["sweeps"], **mended["reuses"]}})
+    assert params().runs
+
+
+def test_a_key_that_is_missing_is_said(project):
+    for key in PARAMS:
+        write_params(project, {name: value for name, value in PARAMS.items() if name != key})
+        with pytest.raises(ConfigError, match=f"^params.yaml: the key '{key}' is missing$"):
+            params()
+
+
+def test_runs_are_the_sweeps_then_the_reuses_merged_or_written_out(project):
+    swept, reused = "  b: {model: vae, data: digits}\n", "  a: {model: vae, data: digits, setting: b}\n"
+    text = "seed: 0\nbudget: tiny\nworkers: 1\ndata: [digits]\n"
+    text += f"sweeps: &sweeps\n{swept}reuses: &reuses\n{reused}"
+    merged, written_out = "runs: {<<: [*sweeps, *reuses]}\n", f"runs:\n{reused}{swept}"
+    b, a = Run("b", "vae", "digits", "b"), Run("a", "vae", "digits", "b")
+    for runs in (merged, written_out):
+        (project / "params.yaml").write_text(text + runs)
+        assert params() == Params(0, "tiny", 1, ("digits",), {"b": b}, {"b": b, "a": a})
+        assert list(params().runs) == ["b", "a"]
+
+
+NASTY = st.sampled_from(
+    ["33_1", "1e3", "no", "'no'", "017", "1:30", "a.b", "=", "2020-01-01", '"7"', "7", "a b", "é", "a"]
+)
+
+
+@given(NASTY, NASTY, NASTY, st.sampled_from(["0", "1", "1_0", "010", "0x1", "yes", "1e2", "'1'", "1.", "-0", "+3"]))
+def test_what_params_accepts_dvc_reads_identically(drawn_project, key, other, setting, seed):
+    line = "model: vae, data: digits"
+    text = f"seed: {seed}\nbudget: quick\nworkers: 1\ndata: [digits]\nsweeps: &sweeps\n  {key}: {{{line}}}\n"
+    text += f"reuses: &reuses\n  {other}: {{{line}, setting: {setting}}}\nruns: {{<<: [*sweeps, *reuses]}}\n"
+    (drawn_project / "params.yaml").write_text(text)
+    try:
+        found = params()
+    except ConfigError as error:
+        assert str(error).startswith("params.yaml: ") and "\n" not in str(error)
+        return
+    raw = load_yaml(drawn_project / "params.yaml")
+    assert (found.seed, type(found.seed)) == (raw["seed"], type(raw["seed"]))
+    assert {key: (run.model, run.data) for key, run in found.sweeps.items()} == {
+        key: (line["model"], line["data"]) for key, line in raw["sweeps"].items()
+    }
+    assert {key: run.setting for key, run in found.runs.items()} == {
+        key: line.get("setting", key) for key, line in raw["runs"].items()
+    }
+
+
+def test_params_are_read_without_torch_and_hydra(project):
+    code = "import sys; from pipelines.config.params import params; params(); print(*sys.modules)"
+    modules = call(project, "python", "-c", code).stdout.split()
+    assert "pipelines.config.params" in modules and not {"torch", "hydra", "omegaconf"} & set(modules)
+
+
+def test_check_refuses_what_any_line_uses_with_exit_code_1(project):
+    path = project / "conf" / "model" / "vae.yaml"
+    path.write_text(path.read_text() + "clip_norm: -1\n")
+    done = call(project, "gen-models", "check")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: conf/model/vae.yaml: clip_norm: expected a number above 0, found -1\n"
 
 
 @pytest.mark.parametrize(
@@ -203,6 +356,7 @@ def test_a_wrong_line_of_params_is_one_line_with_the_fix(project, change, line):
         (("sweep", "vae-digit"), "unknown sweep 'vae-digit': did you mean 'vae-digits'"),
         (("train", "vae-digit"), "unknown run 'vae-digit': did you mean 'vae-digits'"),
         (("prepare", "digitz"), "unknown data set 'digitz': did you mean 'digits'"),
+        (("check", "a"), "unrecognized arguments: a"),
         (("sweep",), "SWEEP"),
         (("train", "a", "b"), "RUN"),
     ],
@@ -217,5 +371,5 @@ def test_the_command_line_says_it_in_one_line_without_a_traceback(project, comma
 def test_help_is_quick_to_read_and_names_every_verb(project):
     done = call(project, "python", "-m", "pipelines.cli", "--help")
     assert done.returncode == 0
-    for verb in ("prepare", "sweep", "train", "evaluate", "register", "detect", "cluster", "report", "sync", "predict"):
+    for verb in (*cli.STAGES, *cli.TOOLS):
         assert f"\n  {verb}" in done.stdout

@@ -15,18 +15,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import yaml
 
 from gen_models.build import build_model
 from gen_models.contracts import capabilities
 from gen_models.errors import ConfigError
-from pipelines import config
-from pipelines.data.sources import LOG_DENSITIES
-from tests.project import HERE, make_project, start
+from pipelines.config.compose import compose, family_of
+from pipelines.data.densities import LOG_DENSITIES
+from tests.project import HERE, candidates, make_project, params_of, start, write_params
 
 pytestmark = pytest.mark.slow
 MODELS = sorted(path.stem for path in (HERE / "conf" / "model").glob("*.yaml"))
-ANOMALIES = "digits_normal"  # what detect scores, cluster clusters, and most models take
+ANOMALIES = "digits_normal"  # what is scored for anomalies and clustered, and most models take
 MADE_FOR = {"scalar_flow": "bimodal", "ffjord": "two_moons", "spline_flow": "two_moons"}  # other data, seen as well
 ROWS = 1200  # of a toy
 BUDGET = {"steps": 30, "trial_steps": 10, "trials": 1, "reports": 2, "checkpoints": 1}
@@ -66,12 +65,10 @@ class Graph(NamedTuple):
 
 def line_of(model: str, data: str) -> Line:
     """Raises ConfigError if the model does not take rows of that shape."""
-    conf = config.compose(model, data, "tiny")
-    family = conf["model"]["_target_"].split(".")[1]
+    conf = compose(model, data, "tiny")
+    event_shape, levels = tuple(conf["data"]["event_shape"]), conf["data"]["levels"]
     offers = capabilities(build_model(conf["model"], 0))
-    return Line(
-        f"{model}-{data}", model, family, data, conf["data"]["levels"], tuple(conf["data"]["event_shape"]), offers
-    )
+    return Line(f"{model}-{data}", model, family_of(conf), data, levels, event_shape, offers)
 
 
 def lines_of(model: str) -> list[Line]:
@@ -95,14 +92,9 @@ def graph(tmp_path_factory) -> Graph:
             conf = folder / "conf" / "data" / f"{name}.yaml"
             conf.write_text(re.sub(r"rows: \d+", f"rows: {ROWS}", conf.read_text()))
         lines = {model: lines_of(model) for model in MODELS}
-    data = {line.data for runs in lines.values() for line in runs}
-    params: dict = {"seed": 0, "budget": "tiny", "workers": 1, "data": sorted(data), "sweeps": {}, "runs": {}}
-    for first, *others in lines.values():
-        for line in (first, *others):
-            entry = {"model": line.model, "family": line.family, "data": line.data}
-            params["runs"][line.key] = {**entry, "setting": first.key}
-        params["sweeps"][first.key] = {"model": first.model, "family": first.family, "data": first.data}
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    sweeps = {first.key: (first.model, first.data) for first, *_ in lines.values()}
+    reuses = {line.key: (line.model, line.data, first.key) for first, *others in lines.values() for line in others}
+    write_params(folder, params_of(sweeps, reuses))
     repro = start(folder, "dvc", "repro", "--keep-going")
     try:
         code = repro.wait(SECONDS)
@@ -122,6 +114,11 @@ def test_no_stage_failed(graph):
     assert graph.failures == ""
 
 
+def test_no_stage_imported_what_its_fingerprint_leaves_out(graph):
+    log = (graph.folder.parent / f"{graph.folder.name}.log").read_text()
+    assert not re.findall(r".*(?:left out of|leaves it out).*", log)
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_a_model_is_evaluated_as_its_capabilities_promise(graph, model):
     for line in graph.lines[model]:
@@ -129,7 +126,7 @@ def test_a_model_is_evaluated_as_its_capabilities_promise(graph, model):
         numbers = read(folder / "metrics.json")
         promised = set().union(*(PROMISES.get(name, set()) for name in line.offers))
         promised |= {"rate_nats"} if "bound" in line.offers else set()
-        if "bernoulli" in str(config.compose(line.model, line.data, "tiny")["model"].get("likelihood")):
+        if "bernoulli" in str(compose(line.model, line.data, "tiny")["model"].get("likelihood")):
             promised = {"binary_nats", "binary_nats_pixels"} | promised - PROMISES["bound"]
         elif {"density", "bound"} & set(line.offers):
             promised |= {"bits_per_dim"} if line.levels else set()
@@ -160,14 +157,14 @@ def test_a_model_is_registered_and_its_champion_answers(graph, model):
     with sqlite3.connect(graph.folder / "mlflow.db") as store:
         aliases = store.execute("select name, alias from registered_model_aliases").fetchall()
     for line in graph.lines[model]:
-        assert read(graph.folder / "out" / "register" / line.key / "version.json")["version"] == 1
+        assert candidates(graph.folder)[line.key] == "1"
         assert {alias for name, alias in aliases if name == line.key} == {"candidate", "champion"}, line.key
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_model_that_can_score_is_scored_on_anomalies(graph, model):
     """A density by its exact likelihood, a bound by its bound, and so on, each by all that it offers."""
-    rows = read(graph.folder / "out" / "detect" / "scores.json")
+    rows = read(graph.folder / "out" / "compare" / "anomalies" / "scores.json")
     for line in graph.lines[model]:
         found = {row["score"]: row["auroc"] for row in rows if row["run"] == line.key}
         expected = {score for name, score in SCORES.items() if name in line.offers and line.data == ANOMALIES}
@@ -178,7 +175,7 @@ def test_a_model_that_can_score_is_scored_on_anomalies(graph, model):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_an_encoder_is_clustered(graph, model):
-    rows = read(graph.folder / "out" / "cluster" / "scores.json")
+    rows = read(graph.folder / "out" / "compare" / "clusters" / "scores.json")
     clustered = {row["run"] for row in rows if row["space"] == "latent"}
     for line in graph.lines[model]:
         assert (line.key in clustered) == ("encoder" in line.offers), line.key

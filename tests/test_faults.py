@@ -64,7 +64,7 @@ def wait(condition: Callable[[], object], what: str) -> object:
 
 
 def lines(project: Path, pattern: str) -> int:
-    """The most reports that any ledger of a kind holds by now."""
+    """The most reports that any run log of a kind holds by now."""
     return max((p.read_text().count("\n") for p in project.glob(f"work/{pattern}/history.jsonl")), default=0)
 
 
@@ -115,7 +115,7 @@ def no_process_is_left(project: Path) -> None:
 
 
 def test_kill_9_of_the_training_worker(fresh, undisturbed):
-    """Ray Train starts another worker within the same command; the ledger tells it where to go on."""
+    """Ray Train starts another worker within the same command; the run log tells it where to go on."""
     dvc = start(fresh, *GOALS)
     wait(lambda: lines(fresh, "train/*") >= 4, "the training's fourth report")
     wait(lambda: named(fresh, "RayTrainWorker"), "the worker").kill()
@@ -136,11 +136,14 @@ def test_kill_9_of_the_sweeps_driver(fresh, undisturbed):
     dvc = start(fresh, *GOALS)
 
     def finished() -> list[Path]:
-        """Ledgers whose last step is saved: the line alone is written before it is."""
+        """Run logs whose last step is saved: the line alone is written before it is."""
         saved = sorted(fresh.glob("work/sweep/*/*/latest/resume.json"))
         return [p.parent.parent / "history.jsonl" for p in saved if json.loads(p.read_text())["step"] == 1500]
 
-    wait(lambda: len(finished()) >= 1 and lines(fresh, "sweep/*/trial_0002*") >= 2, "a finished trial and one in play")
+    wait(
+        lambda: len(finished()) >= 1 and lines(fresh, "sweep/*/trial_0002*") >= 2,
+        "a finished trial and one in training",
+    )
     driver = next(
         p for p in psutil.Process(dvc.pid).children(recursive=True) if "pipelines.training.sweep" in p.cmdline()
     )
@@ -151,7 +154,7 @@ def test_kill_9_of_the_sweeps_driver(fresh, undisturbed):
     sweep = call(fresh, "dvc", "repro", "sweep@vae-digits")
     assert sweep.returncode == 0, sweep.stdout + sweep.stderr
     for path, (time_of_its_last_line, _) in before.items():
-        assert path.stat().st_mtime_ns == time_of_its_last_line, f"{path} was played again"
+        assert path.stat().st_mtime_ns == time_of_its_last_line, f"{path} was trained again"
     assert finish(fresh) == undisturbed
     check_each_step_is_logged_once(fresh)
 
@@ -170,10 +173,10 @@ def test_kill_9_of_dvc_itself(fresh, undisturbed, moment, pattern):
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stage_that_is_told_to_end_says_so_and_resumes(fresh, undisturbed, sent, code):
-    assert call(fresh, "dvc", "repro", "-s", "prepare@digits").returncode == 0
+    assert call(fresh, "dvc", "repro", "prepare@digits").returncode == 0
     for verb, pattern in (("sweep", "sweep/*/*"), ("train", "train/*")):
         log = f"{verb}-{code}"
-        stage = start(fresh, "python", "-m", f"pipelines.{verb}", "vae-digits", log=log)
+        stage = start(fresh, "python", "-m", f"pipelines.training.{verb}", "vae-digits", log=log)
         wait(lambda pattern=pattern: lines(fresh, pattern) >= 4, f"the fourth report of the {verb}")
         os.kill(stage.pid, sent)
         assert stage.wait(PATIENCE) == code

@@ -12,8 +12,8 @@ from gen_models.adversarial.gan import GAN
 from gen_models.adversarial.sn_wgan import SNWGAN
 from gen_models.evaluating import draw, evaluating
 from gen_models.noise import Noise
-from pipelines.config import Run
-from pipelines.data.sources import SOURCES
+from pipelines.config.params import Run
+from pipelines.data.source_table import SOURCES
 from pipelines.data.sources.gaussians import MIXTURES
 from pipelines.data.store import Dataset
 from pipelines.evaluation.metrics.collapse import collapse
@@ -25,7 +25,7 @@ from pipelines.evaluation.trained_run import Trained
 from pipelines.report.columns import COLUMNS
 
 NOISE = Noise(seed=4)
-RUN = Run("run", "model", "adversarial", "data", "run")
+RUN = Run("run", "model", "data", "run")
 
 
 class Drawing(nn.Module):

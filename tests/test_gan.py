@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from gen_models.adversarial.conv_wgan import ConvWGAN
 from gen_models.adversarial.dcgan import DCGAN
 from gen_models.adversarial.gan import GAN
 from gen_models.adversarial.gan_losses import GANLosses
-from gen_models.adversarial.wgan import ConvWGAN
 from gen_models.adversarial.zero_penalty import ZeroPenalty
 from gen_models.engine import Training, fit
 from gen_models.errors import ConfigError

@@ -11,34 +11,45 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.project import PARAMS, call, make_project
+from tests.project import call, candidates, make_project, params_of
 
 pytestmark = pytest.mark.slow
-FLOW = {"model": "realnvp", "family": "flows", "data": "digits"}
-GAME = {"model": "sn_wgan", "family": "adversarial", "data": "digits"}
-LINES = {"vae-digits": PARAMS["sweeps"]["vae-digits"], "realnvp-digits": FLOW, "sn_wgan-digits": GAME}
-SUMMARIES = {"detect", "cluster", "denoise", "compress", "report"}
+SWEEPS = {
+    "vae-digits": ("vae", "digits"),
+    "sn_wgan-digits": ("sn_wgan", "digits"),
+    "dcgan-digits": ("dcgan", "digits"),
+    "spline_flow-two_moons": ("spline_flow", "two_moons"),
+}
+REUSES = {"vae-two_moons": ("vae", "two_moons", "vae-digits")}
+RUNS = [*SWEEPS, *REUSES]
+DATA = ("digits", "two_moons")
+SUMMARIES = {"compare", "register", "report"}
+SECONDS = 1800  # for the whole graph, on two cores that have other work
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     """Three families, tiny budgets, nothing swept: all stages have run."""
-    params = {**PARAMS, "sweeps": LINES, "runs": {key: {**line, "setting": key} for key, line in LINES.items()}}
     budget = {"steps": 60, "trial_steps": 20, "trials": 1, "reports": 3, "checkpoints": 3}
+    params = params_of(SWEEPS, REUSES)
     folder = make_project(tmp_path_factory.mktemp("graph") / "project", params=params, budget=budget)
     for path in (folder / "conf" / "model").glob("*.yaml"):
         conf = yaml.safe_load(path.read_text())
         conf["sweep"]["space"] = {}
         conf.pop("budgets", None)
         path.write_text("# @package _global_\n" + yaml.safe_dump(conf, sort_keys=False))
+    moons = folder / "conf" / "data" / "two_moons.yaml"
+    moons.write_text(moons.read_text().replace("rows: 40000", "rows: 1200"))
     repro(folder)
     return folder
 
 
-def repro(project: Path) -> set[str]:
-    """`dvc repro`; the stages that it ran a command for."""
-    done = call(project, "dvc", "repro")
-    assert done.returncode == 0, done.stdout + done.stderr
+def repro(project: Path, *stages: str) -> set[str]:
+    """`dvc repro`; the stages that it ran a command for. None of them imported what its fingerprint leaves out."""
+    done = call(project, "dvc", "repro", *stages, seconds=SECONDS)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert not re.findall(r".*(?:left out of|leaves it out).*", said)
     return set(re.findall(r"Running stage '([^']+)'", done.stdout))
 
 
@@ -50,25 +61,34 @@ def due(project: Path) -> set[str]:
 
 
 @contextmanager
-def edited(path: Path, before: str, after: str) -> Iterator[None]:
-    """A file with one piece of its text replaced, for the length of the block."""
+def edited(project: Path, name: str, before: str, after: str) -> Iterator[None]:
+    """A file with one piece of its text replaced and out/code brought up to it, for the length of the block.
+
+    before: "" adds the text at the file's end
+    """
+    path = project / name
     text = path.read_text() if path.exists() else None
     assert text is None or before in text
-    path.write_text(after if text is None else text.replace(before, after, 1))
+    changed = after if text is None else text.replace(before, after, 1) if before else text + after
+    path.write_text(changed)
     try:
+        repro(project, "code")
         yield
     finally:
         path.unlink() if text is None else path.write_text(text)
+        repro(project, "code")
 
 
 def of_run(*keys: str) -> set[str]:
-    return {f"{verb}@{key}" for verb in ("sweep", "train", "evaluate", "register") for key in keys}
+    """The stages that are a run's own; a run that reuses a setting has a copy of it in place of a sweep."""
+    return {f"{'reuse' if verb == 'sweep' and key in REUSES else verb}@{key}" for verb in VERBS for key in keys}
 
 
-def candidates(project: Path) -> dict[str, str]:
-    with sqlite3.connect(project / "mlflow.db") as store:
-        found = store.execute("select name, version from registered_model_aliases where alias = 'candidate'")
-        return {name: str(version) for name, version in found.fetchall()}
+VERBS = ("sweep", "train", "evaluate")
+ALL_DATA = {f"baselines@{name}" for name in DATA}
+SWEPT = {f"sweep@{key}" for key in SWEEPS}
+TRAINED = {f"train@{key}" for key in RUNS}
+EVALUATED = {f"evaluate@{key}" for key in RUNS}
 
 
 def versions(project: Path, model: str) -> int:
@@ -83,58 +103,92 @@ def edit(path: Path, before: str, after: str) -> None:
 
 
 def test_every_output_is_there(project):
-    for key in LINES:
+    for key in RUNS:
         assert (project / "out" / "train" / key / "checkpoint" / "weights.safetensors").is_file()
         assert json.loads((project / "out" / "evaluate" / key / "metrics.json").read_text())["rows"] > 0
-    assert candidates(project) == dict.fromkeys(LINES, "1")
+    for part in ("anomalies", "clusters", "denoising", "compression"):
+        assert isinstance(json.loads((project / "out" / "compare" / part / "scores.json").read_text()), list)
+    for key, (_, _, setting) in REUSES.items():
+        (reused,) = (project / "out" / "sweep" / key).iterdir()
+        assert reused.read_bytes() == (project / "out" / "sweep" / setting / "best.json").read_bytes()
+    assert candidates(project) == dict.fromkeys(RUNS, "1")
     assert (project / "reports" / "index.html").is_file()
+    assert not (project / "out" / "register").exists()
 
 
 def test_a_second_repro_runs_nothing(project):
     assert repro(project) == set()
 
 
-def test_editing_a_models_conf_redoes_its_stages_and_the_summaries_only(project):
-    with edited(project / "conf" / "model" / "vae.yaml", "beta: 1.0", "beta: 2.0"):
-        assert due(project) == {"sweep@vae-digits", "train@vae-digits"}
+def test_editing_a_models_conf_redoes_its_sweep_and_its_trainings(project):
+    with edited(project, "conf/model/vae.yaml", "beta: 1.0", "beta: 2.0"):
+        assert due(project) == {"sweep@vae-digits", "train@vae-digits", "train@vae-two_moons"}
     assert due(project) == set()
 
 
+MORE = "\nONE_MORE = 1\n"
+
+
 @pytest.mark.parametrize(
-    ("path", "touched"),
+    ("path", "before", "after", "stale"),
     [
-        ("gen_models/adversarial/sn_wgan.py", {"sn_wgan-digits"}),
-        ("gen_models/flows/realnvp.py", {"realnvp-digits"}),
-        ("gen_models/engine.py", set(LINES)),
-        ("README.md", set()),
+        ("gen_models/adversarial/dcgan.py", "", MORE, of_run("dcgan-digits")),
+        ("gen_models/layers/dcgan.py", "", MORE, of_run("dcgan-digits", "sn_wgan-digits")),
+        ("gen_models/bijections/spline.py", "", MORE, of_run("spline_flow-two_moons")),
+        ("pipelines/figures/style.py", "", MORE, EVALUATED | ALL_DATA | SUMMARIES),
+        ("pipelines/report/columns.py", "", MORE, {"report"}),
+        ("pipelines/training/ray_train.py", "", MORE, set()),
+        ("pipelines/tracking/live_run.py", "", MORE, set()),
+        ("gen_models/engine.py", "\nimport ", "\n# a comment\n\nimport ", set()),
+        ("README.md", "", "\nA line more.\n", set()),
     ],
 )
-def test_editing_code_redoes_the_runs_that_depend_on_it(project, path, touched):
-    with edited(project / path, "\n", "\n\n"):
-        assert due(project) == {f"{verb}@{key}" for verb in ("sweep", "train") for key in touched}
+def test_an_edit_makes_exactly_these_stages_stale(project, path, before, after, stale):
+    with edited(project, path, before, after):
+        assert due(project) == stale
+    assert due(project) == set()
+
+
+def test_an_edit_of_the_engine_makes_every_training_stale(project):
+    with edited(project, "gen_models/engine.py", "", MORE):
+        assert due(project) == SWEPT | TRAINED | EVALUATED | ALL_DATA | SUMMARIES | {f"prepare@{name}" for name in DATA}
+    assert due(project) == set()
+
+
+def test_a_module_that_no_import_statement_names_is_warned_of(project):
+    loads = '\n__import__("importlib").import_module("pipelines.commands.games")\n'
+    path = project / "pipelines" / "comparison" / "compare.py"
+    text = path.read_text()
+    path.write_text(text.replace('\n\nif __name__ == "__main__":', f'\n{loads}\n\nif __name__ == "__main__":'))
+    try:
+        done = call(project, "python", "-m", "pipelines.comparison.compare")
+    finally:
+        path.write_text(text)
+    assert done.returncode == 0, done.stderr
+    told = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+    assert "warning: pipelines.commands.games was imported, and out/code leaves it out of what compare runs on" in told
+    assert due(project) == set(), "it wrote what was there"
 
 
 def test_there_and_back_again_ends_with_the_first_version_without_training_it_again(project):
     """beta 1 -> 4 -> 1: DVC restores the outputs from its run cache; the registry must follow."""
     conf = project / "conf" / "model" / "vae.yaml"
     edit(conf, "beta: 1.0", "beta: 4.0")
-    assert repro(project) == of_run("vae-digits") | SUMMARIES
-    assert candidates(project)["vae-digits"] == "2"
+    assert repro(project) == of_run("vae-digits", "vae-two_moons") | SUMMARIES | {"code"}
+    assert candidates(project)["vae-digits"] == candidates(project)["vae-two_moons"] == "2"
     edit(conf, "beta: 4.0", "beta: 1.0")
-    ran = repro(project)
-    assert "register@vae-digits" in ran
-    assert candidates(project)["vae-digits"] == "1"
+    assert repro(project) == {"register"}
+    assert candidates(project) == dict.fromkeys(RUNS, "1")
     assert versions(project, "vae-digits") == 2
-    assert json.loads((project / "out" / "register" / "vae-digits" / "version.json").read_text())["version"] in (1, "1")
 
 
-def test_a_lost_store_is_rebuilt_by_sync_and_the_graph_stays_up_to_date(project):
+def test_a_lost_store_is_rebuilt_by_register_and_the_graph_stays_up_to_date(project):
     (project / "mlflow.db").unlink()
     shutil.rmtree(project / "mlartifacts")
-    done = call(project, "gen-models", "sync")
+    done = call(project, "gen-models", "register")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert set(candidates(project)) == set(LINES)
-    assert not {stage for stage in repro(project) if stage.startswith(("sweep", "train", "evaluate"))}
+    assert candidates(project) == dict.fromkeys(RUNS, "1")
+    assert repro(project) == set()
 
 
 def test_a_registered_model_answers_on_the_command_line(project):

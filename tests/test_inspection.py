@@ -10,11 +10,13 @@ import yaml
 from PIL import Image
 
 from gen_models.errors import ConfigError, DataError
-from pipelines import config
+from pipelines.config.compose import compose
+from pipelines.config.conf_files import data_conf
+from pipelines.config.params import params
 from pipelines.data import add_data, inspect, prepare
 from pipelines.data.store import open_data
 from pipelines.runtime import paths
-from tests.project import HERE, call
+from tests.project import HERE, call, params_of, write_params
 
 RNG = np.random.default_rng(0)
 ROWS = 40
@@ -33,7 +35,7 @@ def project(tmp_path, monkeypatch):
         (root / "gen_models" / path.parent.name).mkdir(parents=True)
         (root / "gen_models" / path.parent.name / "__init__.py").touch()
     (root / "conf" / "config.yaml").write_text((HERE / "conf" / "config.yaml").read_text())
-    (root / "params.yaml").write_text("seed: 0\nbudget: quick\nworkers: 1\ndata: []\nsweeps: {}\nruns: {}\n")
+    write_params(root, params_of({}, budget="quick"))
     monkeypatch.setenv("GEN_MODELS_ROOT", str(root))
     return root
 
@@ -123,7 +125,7 @@ def test_what_is_added_prepares_and_holds_the_rows(project, tmp_path, capsys, ki
     path, (source, event_shape, levels, classes) = make(kind, tmp_path / "own")
     add_data.main(["mine", str(path)])
     printed = capsys.readouterr().out
-    conf = config.data_conf("mine")
+    conf = data_conf("mine")
     assert (conf["source"], conf["event_shape"], conf["levels"]) == (source, event_shape, levels)
     prepare.main(["mine"])
     data = open_data("mine")
@@ -140,12 +142,12 @@ def test_what_is_added_prepares_and_holds_the_rows(project, tmp_path, capsys, ki
         assert not (data.y("train") == 0).any()
     # the lines for params.yaml are lines that params.yaml takes
     lines = printed[printed.index("\ndata: [...") + 1 :].replace("[..., ", "[")
-    text = "seed: 0\nbudget: quick\nworkers: 1\n" + lines
+    text = f"seed: 0\nbudget: quick\nworkers: 1\n{lines}reuses: {{}}\nruns: *sweeps\n"
     (project / "params.yaml").write_text(text)
-    assert config.params().data == ("mine",)
-    for line in config.params().runs.values():
-        target = config.compose(line.model, line.data, "quick")["model"]["_target_"]
-        assert target.startswith(f"gen_models.{line.family}.")
+    assert params().data == ("mine",)
+    assert params().runs
+    for line in params().runs.values():
+        compose(line.model, line.data, "quick")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -181,7 +183,7 @@ def test_a_table_s_text_missing_and_constant_columns_are_left_out_and_said(proje
     printed = capsys.readouterr().out
     for note in ("name: text, left", "same: constant, left", f"gap: 1 of {ROWS} missing, left"):
         assert note in printed
-    assert config.data_conf("mine")["options"]["drop"] == ["name", "same", "gap"]
+    assert data_conf("mine")["options"]["drop"] == ["name", "same", "gap"]
     prepare.main(["mine"])
     assert open_data("mine").columns == ("a", "b")
 
@@ -236,7 +238,7 @@ def test_paths_inside_the_project_are_written_relative_to_it(project, tmp_path, 
     make("npy", project / "data")
     monkeypatch.chdir(project / "data")
     add_data.main(["mine", "x.npy"])
-    assert config.data_conf("mine")["options"]["path"] == "data/x.npy"
+    assert data_conf("mine")["options"]["path"] == "data/x.npy"
     monkeypatch.chdir(tmp_path)
     prepare.main(["mine"])
 

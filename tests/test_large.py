@@ -22,13 +22,14 @@ DISK = 4 * ROWS * COLUMNS * 4
 TRAIN = """
 import sys
 from pathlib import Path
-from pipelines import config
+from pipelines.config.compose import compose
 from pipelines.runtime import paths
-from pipelines.training.trainer import play, task_of
+from pipelines.training.task import task_of
+from pipelines.training.trainer import train
 
-conf = config.compose("vae", "large", "tiny")
+conf = compose("vae", "large", "tiny")
 data = paths.out("data", "large")
-records = list(play(task_of(conf, data, seed=0, steps=60, folder=Path(sys.argv[1]), is_trial=True)))
+records = list(train(task_of(conf, data, seed=0, steps=60, folder=Path(sys.argv[1]), is_trial=True)))
 first, last = records[0], records[-1]
 assert last.step == 60 and last.metrics["validation.nats"] < first.metrics["validation.nats"], records
 """
@@ -90,4 +91,4 @@ def test_an_array_of_3_gb_is_prepared_and_trained_within_1_gb(disk):
     (disk / "large.npy").unlink()
     data = folder / "out" / "data" / "large"
     assert (data / "train.x.npy").stat().st_size > 0.79 * ROWS * COLUMNS * 4
-    assert peak(folder, python, "-c", TRAIN, str(disk / "ledger")) < LIMIT
+    assert peak(folder, python, "-c", TRAIN, str(disk / "run log")) < LIMIT

@@ -11,11 +11,11 @@ from gen_models.autoencoders.iwae import IWAE
 from gen_models.autoencoders.vq_vae import VQVAE
 from gen_models.autoencoders.vq_vae2 import VQVAE2
 from gen_models.noise import Noise
-from pipelines.config import Run
+from pipelines.config.params import Run
 from pipelines.data.store import Dataset
 from pipelines.evaluation.metrics import annealed_likelihood
+from pipelines.evaluation.metrics.active_latents import Latents, codebooks, is_watched, latents, rate_by_draws
 from pipelines.evaluation.metrics.annealed_likelihood import annealed
-from pipelines.evaluation.metrics.latent_usage import Latents, codebooks, is_watched, latents, rate_by_draws
 from pipelines.evaluation.plots import latent_plots as portraits
 from pipelines.evaluation.trained_run import Trained
 from pipelines.figures import latent_charts as figures_of_latents
@@ -30,7 +30,7 @@ def trained(model: torch.nn.Module, x: torch.Tensor, levels: int | None = None) 
     """A model beside test rows; nobody held out."""
     manifest = {"anomaly": None, "classes": [], "event_shape": list(x.shape[1:]), "levels": levels, "source": "none"}
     arrays = {"test": {"x": x.numpy(), "y": np.zeros(len(x), dtype=int)}}
-    return Trained(Run("a-b", "a", "", "b", None), model.eval(), Dataset("b", manifest, arrays))
+    return Trained(Run("a-b", "a", "b", "a-b"), model.eval(), Dataset("b", manifest, arrays))
 
 
 def wrong_by(shift: float) -> tuple[torch.nn.Module, torch.Tensor]:

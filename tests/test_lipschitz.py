@@ -5,8 +5,9 @@ import torch
 from scipy.stats import wasserstein_distance
 from torch import nn
 
+from gen_models.adversarial.conv_wgan import ConvWGAN
 from gen_models.adversarial.wasserstein import GradientPenalty, clip_weights
-from gen_models.adversarial.wgan import WGAN, ConvWGAN
+from gen_models.adversarial.wgan import WGAN
 from gen_models.engine import Training, fit
 from gen_models.errors import ConfigError
 from gen_models.layers.convolution_norm import ConvolutionBall

@@ -11,13 +11,17 @@ from scipy.stats import kstest
 from gen_models.errors import ConfigError, DataError, GenModelsError
 from gen_models.measures.units import unit_scale
 from gen_models.noise import Noise
-from pipelines.config import compose, data_conf, names
+from pipelines.config.compose import compose
+from pipelines.config.conf_files import data_conf, names
 from pipelines.data import prepare as stage
+from pipelines.data.densities import LOG_DENSITIES
 from pipelines.data.prepare import leakage, prepare, split_rows
-from pipelines.data.sources import LOG_DENSITIES, SOURCES, Arrays, digits, mnist, two_moons
-from pipelines.data.sources.arrays import Factors
+from pipelines.data.source_table import SOURCES
+from pipelines.data.sources import digits, mnist, two_moons
+from pipelines.data.sources.arrays import Arrays, Factors
 from pipelines.data.store import open_data, open_folder
 from pipelines.runtime.paths import root
+from tests.project import params_of, write_params
 
 CONF = {
     "name": "toy",
@@ -427,7 +431,7 @@ def project(tmp_path, monkeypatch):
     (home / "conf" / "data").mkdir(parents=True)
     (home / "conf" / "budget").mkdir()
     (home / "conf" / "budget" / "quick.yaml").write_text((confs / "budget" / "quick.yaml").read_text())
-    (home / "params.yaml").write_text("seed: 3\nbudget: quick\nworkers: 1\ndata: [two_moons]\nsweeps: {}\nruns: {}\n")
+    write_params(home, params_of({}, seed=3, budget="quick", data=["two_moons"]))
     text = (confs / "data" / "two_moons.yaml").read_text().replace("rows: 40000", "rows: 400")
     (home / "conf" / "data" / "two_moons.yaml").write_text(text)
     monkeypatch.setenv("GEN_MODELS_ROOT", str(home))

@@ -16,8 +16,8 @@ from mlflow.exceptions import MlflowException
 from gen_models import checkpoint
 from gen_models.errors import CheckpointError, GenModelsError, RegistryError
 from pipelines import tracking
-from pipelines.registry import register, sync, upload, versions
-from pipelines.registry.register import Standing, gate
+from pipelines.registry import register, upload, versions
+from pipelines.registry.promotion import Standing, gate, moves_of
 from tests.finished import PROJECT, finish, make_project, metrics_at
 
 NUMBERS = itertools.count()
@@ -102,7 +102,7 @@ class TestStore:
     def test_a_damaged_store_is_one_line_that_says_how_to_rebuild_it(self, project, monkeypatch, tmp_path):
         (tmp_path / "mlflow.db").write_bytes(b"no database at all" * 500)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
-        with pytest.raises(tracking.StoreError, match="gen-models sync") as caught:
+        with pytest.raises(tracking.StoreError, match="gen-models register") as caught:
             tracking.open_store()
         assert "\n" not in str(caught.value)
 
@@ -274,21 +274,20 @@ class TestRegister:
         assert len(versions.versions(client, run)) == 2
         assert versions.models(client)[run] == {"candidate": "1", "champion": "1"}
         assert written[1]["aliases"] == ["candidate"]
-        stored = json.loads((project / "out" / "register" / run / "version.json").read_text())
-        trained = project / "out" / "train" / run / "checkpoint"
-        assert stored["checkpoint_sha256"] == checkpoint.digest(trained)
-        table = [json.loads(line) for line in (project / "out" / "register" / run / "aliases.jsonl").open()]
-        assert [(row["alias"], row["from"], row["to"]) for row in table] == [
+        digest = checkpoint.digest(project / "out" / "train" / run / "checkpoint")
+        assert written[2]["checkpoint_sha256"] == digest
+        assert versions.find(client, run, "candidate").tags["checkpoint_sha256"] == digest
+        assert not (project / "out" / "register").exists(), "the stage has no outputs"
+        assert [(row["alias"], row["from"], row["to"]) for row in moves_of(client, run)] == [
             ("candidate", None, "1"), ("champion", None, "1"), ("candidate", "1", "2"), ("candidate", "2", "1"),
         ]  # fmt: skip
 
     def test_a_second_run_of_the_stage_changes_nothing(self, project, client, run):
         finish(project, run)
         register.register(run)
-        files = sorted((project / "out" / "register" / run).iterdir())
-        before = [path.read_bytes() for path in files], versions.versions(client, run)
+        before = moves_of(client, run), versions.versions(client, run), versions.models(client)[run]
         register.register(run)
-        assert ([path.read_bytes() for path in files], versions.versions(client, run)) == before
+        assert (moves_of(client, run), versions.versions(client, run), versions.models(client)[run]) == before
 
     def test_a_version_carries_its_lineage_and_the_hash_of_each_file(self, project, client, run):
         lineage = finish(project, run)
@@ -321,11 +320,9 @@ class TestRegister:
             with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
                 patch.setattr(versions, "point", killed)
                 register.register(run)
-            assert not (project / "out" / "register" / run).exists()
         written = register.register(run)
         assert (written["version"], written["aliases"]) == (1, ["candidate", "champion"])
-        table = (project / "out" / "register" / run / "aliases.jsonl").read_text().splitlines()
-        assert [json.loads(line)["alias"] for line in table] == ["candidate", "champion"]
+        assert [move["alias"] for move in moves_of(client, run)] == ["candidate", "champion"]
 
     def test_a_kill_during_the_upload_leaves_no_half_version(self, project, client, run, monkeypatch):
         finish(project, run)
@@ -399,9 +396,9 @@ class TestRegister:
         assert register.register(run)["aliases"] == ["candidate"]
         assert "champion" not in versions.models(client)[run]
 
-    @pytest.mark.parametrize("words", [[], ["a", "b"], ["vae-digit"], ["../vae-digits"]])
-    def test_the_stage_takes_one_known_run(self, project, words):
-        with pytest.raises((GenModelsError, SystemExit), match=r"^2$|unknown run"):
+    @pytest.mark.parametrize("words", [["a", "b"], ["vae-digit"], ["../vae-digits"]])
+    def test_a_run_that_params_do_not_name_is_refused(self, project, words):
+        with pytest.raises(GenModelsError, match="unknown run"):
             register.main(words)
 
 
@@ -415,14 +412,14 @@ class TestFind:
             versions.find(client, run, "champ")
 
 
-class TestSync:
+class TestAllRuns:
     def test_it_is_quiet_where_nothing_lags(self, tmp_path_factory, project, run, capsys):
         finish(project, run)
         register.register(run)
         capsys.readouterr()
-        assert sync.sync_run(run) == "up to date; version 1 (candidate, champion)"
-        assert sync.sync_run("never-trained") == "not trained yet"
-        assert sync.sync_sweep("vae-digits") == "not swept yet"
+        assert register.register_run(run).startswith("up to date; version 1 (candidate, champion); ")
+        assert register.register_run("never-trained") == "not trained yet"
+        assert register.register_sweep("vae-digits") == "not swept yet"
 
     @pytest.mark.slow
     def test_a_lost_store_is_rebuilt(self, tmp_path, monkeypatch, capsys):
@@ -434,21 +431,21 @@ class TestSync:
             register.register(run)
         (root / "mlflow.db").unlink()
         shutil.rmtree(root / "mlartifacts")
-        done = command(root, "sync")  # a new process: this one still holds the removed file open
+        done = command(root, "register")  # a new process: this one still holds the removed file open
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines() == [
             "sweep vae-digits: not swept yet",
-            "one: logged 8 numbers and 3 pictures; version 1 (candidate, champion)",
-            "two: logged 8 numbers and 3 pictures; version 1 (candidate, champion)",
+            "one: logged 8 numbers and 3 pictures; version 1 (candidate, champion); the first champion, nats 20",
+            "two: logged 8 numbers and 3 pictures; version 1 (candidate, champion); the first champion, nats 20",
             "three: not trained yet",
         ]
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/./mlflow.db")
         client = tracking.open_store()
         for run in ("one", "two"):
-            written = json.loads((root / "out" / "register" / run / "version.json").read_text())
             assert versions.models(client)[run] == {"candidate": "1", "champion": "1"}
-            assert history(client, written["run_id"], "vae/nats") == expected("vae.nats")
-            assert len(client.list_artifacts(written["run_id"], "images")) == 6
+            run_id = versions.find(client, run, "champion").run_id
+            assert history(client, run_id, "vae/nats") == expected("vae.nats")
+            assert len(client.list_artifacts(run_id, "images")) == 6
             versions.folder_of(client, versions.find(client, run, "champion"))
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
@@ -11,13 +12,14 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-import yaml
 from matplotlib import image
 from PIL import Image
 
-from pipelines import config
+from pipelines.config.params import params
 from pipelines.report import leaderboard, read, report
+from pipelines.report import page as page_of_report
 from pipelines.report.read import ResultError
+from tests.project import params_of, write_params
 
 PROJECT = Path(__file__).resolve().parent.parent
 HOSTILE = "<script>alert('x')</script>\"&"
@@ -65,10 +67,9 @@ def write(root: Path, name: str, value: object) -> None:
 
 def list_runs(root: Path, runs: dict[str, str]) -> None:
     """Write params.yaml with these runs, {key: model}."""
-    lines = {key: {"model": m, "family": FAMILIES[m], "data": DATA, "setting": "sweep-a"} for key, m in runs.items()}
-    sweeps = {"sweep-a": {"model": "gmm", "family": "mixtures", "data": DATA}}
-    params = {"seed": 3, "budget": "quick", "workers": 1, "data": [DATA], "sweeps": sweeps, "runs": lines}
-    (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    swept = {key: (model, DATA) for key, model in runs.items() if key in RUNS}
+    reused = {key: (model, DATA, f"{model}-a") for key, model in runs.items() if key not in RUNS}
+    write_params(root, params_of(swept, reused, seed=3, budget="quick"))
 
 
 @pytest.fixture
@@ -93,12 +94,12 @@ def project(tmp_path, monkeypatch):
         {"trial": 2, "override": {"model.components": 40}, "value": 125.0, "best_step": 20, "steps": 20,
          "diverged": None, "metrics": {}},
     ]  # fmt: skip
-    best = {"metric": "nats", "value": 125.0, "trial": 2, "trials": 3, "override": {HOSTILE: 40}}
+    best = {"metric": "nats", "value": 125.0, "trial": 2, "trials": 3, "override": {HOSTILE: 40}, "front": None}
     facts = {"data_sha256": sha("data"), "conf_sha256": sha("conf"), "git_commit": "none", "seed": 3}
-    write(root, "sweep/sweep-a/best.json", best)
-    write(root, "sweep/sweep-a/trials.json", trials)
-    write(root, "sweep/sweep-a/lineage.json", {**facts, "key": sha("sweep")})
-    write(root, "sweep/sweep-a/sweep.png", png(0.9))
+    for key in RUNS:
+        write(root, f"sweep/{key}/best.json", best)
+        write(root, f"sweep/{key}/trials.json", trials)
+        write(root, f"sweep/{key}/lineage.json", {**facts, "key": sha("sweep")})
     for key, model in RUNS.items():
         finish(root, key, model, METRICS[key])
     write(root, "evaluate/vae-a/latents.json", {"sentence": f"0 of 3 active {HOSTILE}", "is_collapsed": True})
@@ -108,9 +109,9 @@ def project(tmp_path, monkeypatch):
          "fpr_target": 0.05, "fpr": 0.06, "tpr": 0.5}
         for who, area in AUROC.items()
     ]  # fmt: skip
-    write(root, "detect/scores.json", scores)
-    write(root, "detect/roc.png", png(0.5))
-    write(root, f"detect/extremes-{DATA}.png", png(0.4))
+    write(root, "compare/anomalies/scores.json", scores)
+    write(root, "compare/anomalies/roc.png", png(0.5))
+    write(root, f"compare/anomalies/extremes-{DATA}.png", png(0.4))
     clusters = [
         {"run": who, "data": DATA, "space": "data" if who == "k-means" else "latent", "k": 9, "rows": 90, "seeds": 5}
         | {f"{name}_mean": acc for name in ("acc", "nmi", "ari")}
@@ -118,13 +119,13 @@ def project(tmp_path, monkeypatch):
         for who, acc in ACC.items()
     ]  # fmt: skip
     clusters.append({**clusters[-1], "run": "vae-a", "space": "whitened", "acc_mean": 0.4})
-    write(root, "cluster/scores.json", clusters)
-    write(root, "cluster/clusters-gmm-a.png", png(0.3))
+    write(root, "compare/clusters/scores.json", clusters)
+    write(root, "compare/clusters/clusters-gmm-a.png", png(0.3))
     denoised = {"run": "vae-a", "data": DATA, "corruption": HOSTILE, "rows": 90, "noisy": 0.09, "wiener": 0.0345}
     denoised |= {"denoised": 0.0233, "gain": 0.0112, "gain_error": 0.001}
     levels = [{**denoised, "factor": factor, "level": factor / 2} for factor in (0.5, 1.0, 2.0)]
-    write(root, "denoise/scores.json", levels)
-    write(root, "denoise/denoised-vae-a.png", png(0.2))
+    write(root, "compare/denoising/scores.json", levels)
+    write(root, "compare/denoising/denoised-vae-a.png", png(0.2))
     file = {"data": DATA, "setting": HOSTILE, "rows": 90, "dims": 64, "bits_per_dim": 1.5, "net": None, "elbo": None}
     file["mse_jpeg"] = None
     codecs = [
@@ -136,13 +137,13 @@ def project(tmp_path, monkeypatch):
         )
     ]  # fmt: skip
     codecs[-1] |= {"net": 1.2345, "elbo": 1.1234}
-    write(root, "compress/scores.json", codecs)
-    write(root, f"compress/rates-{DATA}.png", png(0.1))
+    write(root, "compare/compression/scores.json", codecs)
+    write(root, f"compare/compression/rates-{DATA}.png", png(0.1))
     return root
 
 
 def finish(root: Path, key: str, model: str, metrics: dict) -> None:
-    """What train, evaluate and register leave of a run."""
+    """What train and evaluate leave of a run."""
     manifest = json.dumps({"files": key})
     write(root, f"train/{key}/checkpoint/manifest.json", manifest)
     lineage = {
@@ -166,9 +167,6 @@ def finish(root: Path, key: str, model: str, metrics: dict) -> None:
         write(root, f"evaluate/{key}/{name}.png", png(k / 4))
     if key == "vae-a":
         write(root, f"evaluate/{key}/training.gif", gif(3))
-    version = {"model": key, "version": 2, "run_id": f"{key}-id {HOSTILE}", "experiment_id": "1"}
-    version |= {"aliases": ["candidate", "champion"], "checkpoint_sha256": sha(manifest)}
-    write(root, f"register/{key}/version.json", version)
 
 
 class Page(HTMLParser):
@@ -225,8 +223,8 @@ class TestPage:
         from base64 import b64decode
 
         pictures = page.all("img")
-        # of runs, training curves, animation, sweep, detect, clusters, denoised, rates
-        assert len(pictures) == 2 * len(RUNS) + 1 + 1 + 1 + 2 + 1 + 1 + 1
+        # of runs and their sweeps, training curves, animation, anomalies, clusters, denoised, rates
+        assert len(pictures) == (2 + 1) * len(RUNS) + 1 + 1 + 2 + 1 + 1 + 1
         for attributes in pictures:
             with Image.open(BytesIO(b64decode(attributes["src"].partition(",")[2]))) as picture:
                 width, height = picture.size
@@ -241,10 +239,16 @@ class TestPage:
         links = [attributes["href"] for attributes in page.all("a")]
         assert not [link for link in links if any(mark in link for mark in "<>\"' ")]
 
-    def test_links_lead_to_the_run_and_the_version_in_mlflow(self, page):
-        links = [attributes["href"] for attributes in page.all("a")]
-        assert "http://127.0.0.1:5000/#/models/vae-a/versions/2" in links
-        assert any(link.startswith("http://127.0.0.1:5000/#/experiments/1/runs/vae-a-id%20%3Cscript") for link in links)
+    def test_links_lead_to_each_runs_model_in_mlflow(self, page):
+        links = {attributes["href"] for attributes in page.all("a")}
+        outside = {link for link in links if link.startswith("http")}
+        assert outside == {f"http://127.0.0.1:5000/#/models/{key}" for key in RUNS}
+
+    def test_a_link_is_quoted_whatever_the_name(self, project):
+        run = read.read(params()).runs["vae-a"]
+        link = page_of_report.model_page(replace(run, line=replace(run.line, key=HOSTILE)))
+        assert link.startswith("http://127.0.0.1:5000/#/models/%3Cscript%3E")
+        assert not [mark for mark in "<>\"'& " if mark in link]
 
     def test_a_second_run_writes_the_same_bytes(self, project, page):
         folder = project / "reports"
@@ -260,7 +264,7 @@ class TestPage:
         assert "Better than k-means on the data: gmm-a" in text
         assert "Worse than k-means on the data: vae-a." in text, "each run once, by its best row"
         assert "vae-a, whitened" in text
-        assert "a row has no latents to cluster, and nothing that comes back of it: realnvp-a." in text
+        assert "Models without an encoder have no latents to cluster: realnvp-a." in text
 
     def test_a_collapse_is_said_beside_the_run(self, project):
         path = project / "out" / "evaluate" / "vae-a" / "metrics.json"
@@ -291,12 +295,12 @@ class TestLeaderboard:
         for key, value in (("vae-a", 0.2), ("gmm-a", 0.1)):
             path = project / "out" / "evaluate" / key / "metrics.json"
             path.write_text(json.dumps(json.loads(path.read_text()) | {"critic_wasserstein": value}))
-        table = leaderboard.table(read.read(config.params()), DATA)
+        table = leaderboard.table(read.read(params()), DATA)
         assert table.rows["gmm-a"]["critic_wasserstein"].text == "0.100"
         assert table.best["critic_wasserstein"] == []
 
     def test_the_best_of_each_column_follows_its_direction(self, project):
-        best = leaderboard.table(read.read(config.params()), DATA).best
+        best = leaderboard.table(read.read(params()), DATA).best
         assert best["nats"] == ["realnvp-a"]  # lowest
         assert best["mmd2"] == ["vae-a"]  # lowest that is finite
         assert best["auroc"] == ["vae-a"]  # highest, no baseline
@@ -313,11 +317,11 @@ class TestLeaderboard:
     def test_the_page_marks_the_best_and_the_bounds(self, page):
         best = [attributes for attributes in page.all("td") if attributes.get("class") == "best"]
         columns = ("nats", "c2st_accuracy", "mmd2", "memorisation", "auroc", "acc", "nmi", "ari")
-        assert len(best) == len(columns) + 1  # and the chosen trial
+        assert len(best) == len(columns) + len(RUNS)  # and the chosen trial of each sweep
         assert page.text.count("≤") >= 4
 
     def test_cells_show_the_digits_that_the_error_allows(self, project):
-        table = leaderboard.table(read.read(config.params()), DATA)
+        table = leaderboard.table(read.read(params()), DATA)
         cells = {key: row["nats"] for key, row in table.rows.items()}
         shown = [(cell.text, cell.error) for cell in cells.values()]
         assert shown == [("120.2", "1.5"), ("110.5", "1.2"), ("100.0", "1.0")]
@@ -354,7 +358,7 @@ class TestLeaderboard:
             assert row["checkpoint_sha256"] == sha(json.dumps({"files": row["run"]}))
             assert row["detection"][0]["auroc"] == AUROC[row["run"]]
             assert (row["clustering"] or {}).get("acc_mean") == ACC.get(row["run"])
-            assert row["mlflow"]["version"] == 2
+            assert row["mlflow"] == {"model": row["run"]}
         assert written["runs"][2]["not_finite"] == ["mmd2"]
         assert {row["run"] for row in written["baselines"]["detection"]} == {"pca", "isolation_forest"}
 
@@ -364,17 +368,17 @@ class TestMissing:
         ("path", "stage"),
         [
             (f"data/{DATA}/manifest.json", f"prepare@{DATA}"),
-            ("sweep/sweep-a/best.json", "sweep@sweep-a"),
-            ("sweep/sweep-a/sweep.png", "sweep@sweep-a"),
+            ("sweep/gmm-a/best.json", "sweep@gmm-a"),
+            ("sweep/gmm-a/trials.json", "sweep@gmm-a"),
+            ("sweep/gmm-a/lineage.json", "sweep@gmm-a"),
             ("train/vae-a/lineage.json", "train@vae-a"),
             ("train/vae-a/history.jsonl", "train@vae-a"),
             ("train/vae-a/checkpoint/manifest.json", "train@vae-a"),
             ("evaluate/vae-a/metrics.json", "evaluate@vae-a"),
-            ("register/vae-a/version.json", "register@vae-a"),
-            ("detect/scores.json", "detect"),
-            ("cluster/scores.json", "cluster"),
-            ("denoise/scores.json", "denoise"),
-            ("compress/scores.json", "compress"),
+            ("compare/anomalies/scores.json", "compare"),
+            ("compare/clusters/scores.json", "compare"),
+            ("compare/denoising/scores.json", "compare"),
+            ("compare/compression/scores.json", "compare"),
         ],
     )
     def test_what_is_missing_is_one_line_that_names_the_stage_to_run(self, project, path, stage):
@@ -390,7 +394,7 @@ class TestMissing:
             "train/vae-a/lineage.json",
             "evaluate/vae-a/metrics.json",
             "evaluate/vae-a/latents.json",
-            "detect/scores.json",
+            "compare/anomalies/scores.json",
         ],
     )
     def test_a_torn_file_is_one_line_that_names_it(self, project, name):
@@ -415,22 +419,26 @@ class TestMissing:
     def test_a_run_of_other_data_is_refused(self, project):
         path = project / "out" / "data" / DATA / "manifest.json"
         write(project, f"data/{DATA}/manifest.json", json.loads(path.read_text()) | {"sha256": sha("new")})
-        assert "dvc repro sweep@sweep-a" in error_of(project)
+        assert "dvc repro sweep@gmm-a" in error_of(project)
 
     def test_a_removed_run_s_lingering_folders_are_ignored(self, project):
         list_runs(project, {key: model for key, model in RUNS.items() if key != "realnvp-a"})
-        for stage in ("detect", "cluster", "compress"):
-            path = project / "out" / stage / "scores.json"
-            write(project, f"{stage}/scores.json", [r for r in json.loads(path.read_text()) if r["run"] != "realnvp-a"])
+        for part in ("anomalies", "clusters", "compression"):
+            path = project / "out" / "compare" / part / "scores.json"
+            write(
+                project,
+                f"compare/{part}/scores.json",
+                [r for r in json.loads(path.read_text()) if r["run"] != "realnvp-a"],
+            )
         report.main([])
         assert "realnvp-a" not in (project / "reports" / "index.html").read_text()
         assert "realnvp-a" not in (project / "reports" / "leaderboard.json").read_text()
 
     def test_scores_of_a_removed_run_ask_for_their_stage(self, project):
         list_runs(project, {key: model for key, model in RUNS.items() if key != "realnvp-a"})
-        assert "run `dvc repro detect`" in error_of(project)
+        assert "run `dvc repro compare`" in error_of(project)
 
     def test_a_new_run_without_scores_asks_for_their_stage(self, project):
         list_runs(project, {**RUNS, "gmm-b": "gmm"})
         finish(project, "gmm-b", "gmm", METRICS["gmm-a"])
-        assert "no scores of the run gmm-b: run `dvc repro detect`" in error_of(project)
+        assert "no scores of the run gmm-b: run `dvc repro compare`" in error_of(project)

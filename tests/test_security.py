@@ -12,8 +12,13 @@ BANNED_MODULES = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"
 BANNED_CALLS = {"eval", "exec", "compile", "__import__"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HERE)))
-def test_no_code_is_loaded_from_data(path: Path):
+def test_no_code_is_loaded_from_data():
+    assert FILES
+    for path in FILES:
+        check_file(path)
+
+
+def check_file(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
         where = f"{path.relative_to(HERE)}:{getattr(node, 'lineno', 0)}"
         if isinstance(node, ast.Import):
@@ -50,4 +55,4 @@ def test_the_ban_catches_what_it_bans(code, tmp_path, monkeypatch):
     path = HERE / "gen_models" / "x.py"
     monkeypatch.setattr(Path, "read_text", lambda self: code)
     with pytest.raises(AssertionError):
-        test_no_code_is_loaded_from_data(path)
+        check_file(path)

@@ -25,7 +25,7 @@ from gen_models.build import build_model
 from gen_models.errors import DataError, RegistryError
 from gen_models.noise import Noise
 from pipelines import tracking
-from pipelines.commands import predict
+from pipelines.commands import predict, sample
 from pipelines.registry import register, serving, versions
 from tests.finished import EVENT_SHAPE, LEVELS, PROJECT, SPECS, finish, make_project
 
@@ -203,7 +203,7 @@ class TestPredict:
     def test_samples_are_the_same_for_the_same_seed(self, project, tmp_path):
         for name, seed in (("a", 1), ("b", 1), ("c", 2)):
             words = [f"{RUN}@1", "--n", "3", "--seed", str(seed), "--output", str(tmp_path / f"{name}.npy")]
-            predict.sample(words)
+            sample.main(words)
         a, b, c = (np.load(tmp_path / f"{name}.npy") for name in "abc")
         assert a.shape == (3, 64)
         assert np.array_equal(a, b)
@@ -213,13 +213,13 @@ class TestPredict:
         checkpoint.save_model(tmp_path / "flow", SPECS["realnvp"], build_model(SPECS["realnvp"], seed=1))
         for name, words in {"usual": (), "one": ("1",), "cold": ("0.1",)}.items():
             output = str(tmp_path / f"{name}.npy")
-            predict.sample([str(tmp_path / "flow"), *(f"--temperature={word}" for word in words), "--output", output])
+            sample.main([str(tmp_path / "flow"), *(f"--temperature={word}" for word in words), "--output", output])
         usual, one, cold = (np.load(tmp_path / f"{name}.npy") for name in ("usual", "one", "cold"))
         assert np.array_equal(usual, one)
         assert cold.std() < 0.5 * usual.std()
         for model, word in (("flow", "-1"), (RUN, "0.7")):
             with pytest.raises(DataError, match="temperature"):
-                predict.sample([str(tmp_path / model) if model == "flow" else model, f"--temperature={word}"])
+                sample.main([str(tmp_path / model) if model == "flow" else model, f"--temperature={word}"])
 
     @pytest.mark.parametrize(
         ("model", "message"),

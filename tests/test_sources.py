@@ -10,8 +10,10 @@ from scipy.stats import kstest
 
 from gen_models.errors import DataError, GenModelsError
 from gen_models.noise import Noise
-from pipelines.config import data_conf
-from pipelines.data.sources import LOG_DENSITIES, SOURCES, factors, mnist, plane
+from pipelines.config.conf_files import data_conf
+from pipelines.data.densities import LOG_DENSITIES
+from pipelines.data.source_table import SOURCES
+from pipelines.data.sources import factors, mnist, plane
 from pipelines.data.sources.gaussians import MIXTURES
 
 # name: (points, low, high) of the grid in each direction

@@ -7,12 +7,16 @@ from pathlib import Path
 import pytest
 
 from gen_models.errors import GenModelsError
-from pipelines import config
+from pipelines.config.compose import compose, override
 from pipelines.data.prepare import main as prepare
 from pipelines.runtime import paths
-from pipelines.training import ray_cluster, sweep, train
-from pipelines.training.run_log import Ledger
-from pipelines.training.trainer import play, task_of
+from pipelines.training import ray_cluster, ray_train, ray_tune
+from pipelines.training.ray_tune import advance
+from pipelines.training.run_log import RunLog
+from pipelines.training.schedulers import run_schedule
+from pipelines.training.task import task_of
+from pipelines.training.trainer import train
+from pipelines.training.trials import plan
 from tests.project import make_project
 
 STEPS = 36
@@ -31,14 +35,19 @@ def project(tmp_path_factory):
 
 
 def conf(scheduler: str) -> dict:
-    made = config.compose("vae", "digits", "tiny")
+    made = compose("vae", "digits", "tiny")
     made["budget"] |= {"trials": 4, "trial_steps": STEPS, "reports": 4, "checkpoints": 2}
     made["sweep"] |= {"scheduler": scheduler, "rungs": 2, "eta": 2}
     return made
 
 
+def run_trials(made: dict, trials) -> None:
+    """What the stage does with the trials that it has planned."""
+    run_schedule("vae-digits", made, [task for _, task in trials], lambda title, *rest: advance(title, made, *rest))
+
+
 def histories(trials) -> list[list[dict]]:
-    return [Ledger(Path(task.folder)).history() for _, task in trials]
+    return [RunLog(Path(task.folder)).history() for _, task in trials]
 
 
 def at_rung(history: list[dict]) -> float:
@@ -48,22 +57,22 @@ def at_rung(history: list[dict]) -> float:
 
 @pytest.fixture(scope="module")
 def unpacked(project) -> list[list[dict]]:
-    """The trials played one after the other in this process, without Ray."""
-    trials = sweep.plan(conf("none"), "digits", 0, project / "work" / "unpacked")
+    """The trials trained one after the other in this process, without Ray."""
+    trials = plan(conf("none"), paths.out("data", "digits"), 0, project / "work" / "unpacked")
     for _, task in trials:
-        list(play(task))
+        list(train(task))
     return histories(trials)
 
 
 def test_packed_trials_equal_unpacked_ones_bit_for_bit(project, unpacked):
-    trials = sweep.plan(conf("none"), "digits", 0, project / "work" / "none")
-    sweep.play_trials("vae-digits", conf("none"), trials)
+    trials = plan(conf("none"), paths.out("data", "digits"), 0, project / "work" / "none")
+    run_trials(conf("none"), trials)
     assert histories(trials) == unpacked
 
 
-def test_synchronous_halving_takes_the_best_half_to_the_end_and_resumes_from_its_ledgers(project, unpacked):
-    trials = sweep.plan(conf("halving"), "digits", 0, project / "work" / "halving")
-    sweep.play_trials("vae-digits", conf("halving"), trials)
+def test_synchronous_halving_takes_the_best_half_to_the_end_and_resumes_from_its_run_logs(project, unpacked):
+    trials = plan(conf("halving"), paths.out("data", "digits"), 0, project / "work" / "halving")
+    run_trials(conf("halving"), trials)
     rung = STEPS // 2
     best_half = set(sorted(range(4), key=lambda index: at_rung(unpacked[index]))[:2])
     found = histories(trials)
@@ -73,41 +82,41 @@ def test_synchronous_halving_takes_the_best_half_to_the_end_and_resumes_from_its
         assert [line for line in unpacked[index] if line["step"] in steps] == history
     last = max(best_half)
     shutil.rmtree(trials[last][1].folder)
-    sweep.play_trials("vae-digits", conf("halving"), trials)
+    run_trials(conf("halving"), trials)
     assert histories(trials) == found
 
 
 def test_asha_stops_trials_whose_trajectories_are_those_of_the_unstopped(project, unpacked, monkeypatch):
     """One at a time and the best first: whichever comes after it to a rung is in the worse half of what was there."""
-    monkeypatch.setattr(sweep, "cpus", lambda ray: 1)
+    monkeypatch.setattr(ray_tune, "cpus", lambda ray: 1)
     order = sorted(range(len(unpacked)), key=lambda index: at_rung(unpacked[index]))
-    planned = sweep.plan(conf("asha"), "digits", 0, project / "work" / "asha")
+    planned = plan(conf("asha"), paths.out("data", "digits"), 0, project / "work" / "asha")
     trials = [planned[index] for index in order]
-    sweep.play_trials("vae-digits", conf("asha"), trials)
+    run_trials(conf("asha"), trials)
     for history, index in zip(histories(trials), order, strict=True):
         assert 1 <= len(history) <= len(unpacked[index])
         assert history == unpacked[index][: len(history)]
     lengths = [len(history) for history in histories(trials)]
     assert lengths[0] == len(unpacked[0]), "the best was stopped"
     assert max(lengths[1:]) < len(unpacked[0]), "a worse one was not stopped"
-    sweep.play_trials("vae-digits", conf("asha"), trials)
-    assert [len(history) for history in histories(trials)] == lengths, "what was stopped was played on"
+    run_trials(conf("asha"), trials)
+    assert [len(history) for history in histories(trials)] == lengths, "what was stopped was trained on"
 
 
 def test_a_trial_that_fails_is_one_line(project):
-    trials = sweep.plan(conf("none"), "digits", 0, project / "work" / "broken")
+    trials = plan(conf("none"), paths.out("data", "digits"), 0, project / "work" / "broken")
     for _, task in trials:
         task.conf["batch_size"] = 10**6  # what only the trial itself finds out
     with pytest.raises(GenModelsError, match="batch_size") as caught:
-        sweep.play_trials("vae-digits", conf("none"), trials)
+        run_trials(conf("none"), trials)
     assert "\n" not in str(caught.value)
 
 
 @pytest.fixture
 def no_restarts(monkeypatch):
     """A worker that fails is then an error, not a training that resumes and takes longer."""
-    monkeypatch.setattr(train, "WORKER_RESTARTS", 0)
-    monkeypatch.setattr(train, "SECONDS_BETWEEN_REPORTS", 0.0)
+    monkeypatch.setattr(ray_train, "WORKER_RESTARTS", 0)
+    monkeypatch.setattr(ray_train, "SECONDS_BETWEEN_REPORTS", 0.0)
 
 
 def test_two_workers_of_ray_train_reach_what_one_reaches(project, no_restarts):
@@ -116,9 +125,9 @@ def test_two_workers_of_ray_train_reach_what_one_reaches(project, no_restarts):
         task_of(made, paths.out("data", "digits"), seed=0, steps=20, folder=project / "work" / name, is_trial=False)
         for name in ("one", "two")
     ]
-    list(play(tasks[0]))
-    train.fit("vae-digits", tasks[1], workers=2)
-    one, two = (Ledger(Path(task.folder)).history() for task in tasks)
+    list(train(tasks[0]))
+    ray_train.fit("vae-digits", tasks[1], workers=2)
+    one, two = (RunLog(Path(task.folder)).history() for task in tasks)
     assert [line["step"] for line in one] == [line["step"] for line in two]
     for first, second in zip(one, two, strict=True):
         assert second["metrics"] == pytest.approx(first["metrics"], rel=1e-3)  # float32: rounding, not 1e-8
@@ -129,7 +138,7 @@ def test_an_error_inside_a_worker_is_one_line_and_names_the_file_that_holds_it_a
     made["model"]["latent"] = 0
     task = task_of(made, paths.out("data", "digits"), seed=0, steps=2, folder=project / "work" / "bad", is_trial=False)
     with pytest.raises(GenModelsError, match=r"latent.*error\.log") as caught:
-        train.fit("vae-digits", task, workers=1)
+        ray_train.fit("vae-digits", task, workers=1)
     assert "\n" not in str(caught.value)
     assert "Traceback" in (project / "work" / "bad" / "error.log").read_text()
 
@@ -139,14 +148,14 @@ def test_more_workers_than_there_are_is_said_before_anything_starts(project):
         conf("none"), paths.out("data", "digits"), seed=0, steps=2, folder=project / "work" / "many", is_trial=False
     )
     with pytest.raises(GenModelsError, match=r"workers: 64 is more than the \d+ CPUs"):
-        train.fit("vae-digits", task, workers=64)
+        ray_train.fit("vae-digits", task, workers=64)
 
 
 def test_a_diverged_training_is_one_line_and_is_not_tried_again(project, no_restarts):
-    made = config.override(conf("none"), {"optim.vae.lr": 1e30})
+    made = override(conf("none"), {"optim.vae.lr": 1e30})
     task = task_of(made, paths.out("data", "digits"), seed=0, steps=20, folder=project / "work" / "nan", is_trial=False)
-    train.fit("vae-digits", task, workers=1)
-    assert Ledger(Path(task.folder)).diverged()
+    ray_train.fit("vae-digits", task, workers=1)
+    assert RunLog(Path(task.folder)).diverged()
 
 
 def test_the_clusters_token_is_its_owners_alone(project):

@@ -9,7 +9,7 @@ import pytest
 from gen_models.analysis.toy_games import BilinearGame, QuadraticGame, step_of
 from pipelines.commands import games
 from pipelines.report.games_page import drawn, games_page, told
-from pipelines.report.played_games import CURVATURE, N_DIS, ORDERS, RATE, STEPS, Play, toys
+from pipelines.report.toy_game_plays import CURVATURE, N_DIS, ORDERS, RATE, STEPS, Play, toys
 from tests.test_report import Page
 
 OUTCOMES = {

@@ -15,7 +15,7 @@ can be kept in four ways:
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -25,8 +25,7 @@ from gen_models.adversarial.game import Penalty
 from gen_models.contracts import Loss, nothing
 from gen_models.errors import ConfigError
 from gen_models.layers.arguments import require_choice, require_positive
-from gen_models.layers.lipschitz import LipschitzMLP, MaxMin
-from gen_models.layers.lipschitz_conv import LipschitzConv
+from gen_models.layers.lipschitz import MaxMin
 from gen_models.layers.spectral_norm import follow
 from gen_models.noise import Noise
 
@@ -90,10 +89,11 @@ def kept_by(constraint: str) -> str:
     return constraint if constraint in ("projection", "normalisation") else "nothing"
 
 
-def pieces(
-    constraint: str, critic: LipschitzMLP | LipschitzConv, *, penalty: float, clip: float
-) -> tuple[Penalty | None, Callable[[], None]]:
-    """Return (penalty on the critic's loss or None, function to call after its step) for a constraint of the game."""
+def pieces(constraint: str, critic: Any, *, penalty: float, clip: float) -> tuple[Penalty | None, Callable[[], None]]:
+    """Return (penalty on the critic's loss or None, function to call after its step) for a constraint of the game.
+
+    critic  a Lipschitz network: LipschitzMLP or LipschitzConv
+    """
     require_positive("penalty", penalty)
     require_positive("clip", clip)
     if constraint == "projection":

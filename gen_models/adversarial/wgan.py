@@ -1,9 +1,10 @@
 """The Wasserstein GAN (Arjovsky, Chintala and Bottou, 2017) with a choice of constraint; see wasserstein.py.
 
-The critic measures the distance between data and samples in network units. It is an MLP for vectors; for images it is
-convolutional, and the generator is DCGAN's. No critic has batch norm.
+The critic measures the distance between data and samples in network units. It is an MLP, without batch norm.
+conv_wgan.py is the same for images.
 """
 
+import importlib
 from collections.abc import Sequence
 
 from gen_models.adversarial.game import Game
@@ -11,9 +12,7 @@ from gen_models.adversarial.vectors import vector_generator
 from gen_models.adversarial.wasserstein import WassersteinLosses, critic_activation, kept_by, pieces
 from gen_models.layers.arguments import require_widths
 from gen_models.layers.data_scale import dimensions
-from gen_models.layers.dcgan import Generator
 from gen_models.layers.lipschitz import LipschitzMLP
-from gen_models.layers.lipschitz_conv import LipschitzConv
 
 
 class WGAN(Game):
@@ -62,44 +61,8 @@ class WGAN(Game):
         )
 
 
-class ConvWGAN(Game):
-    """A Wasserstein GAN for images: a convolutional critic and DCGAN's generator.
-
-    channels         of the generator's layer next to the image, doubled each time the image is halved
-    critic_channels  the critic's channels; the generator's if not given
-    The other arguments are those of WGAN. Norms are those of the convolutions as linear operators.
-    """
-
-    def __init__(
-        self,
-        event_shape: Sequence[int],
-        levels: int | None,
-        *,
-        latent: int,
-        channels: int,
-        critic_channels: int | None = None,
-        kernel: int = 3,
-        n_dis: int = 1,
-        activation: str = "maxmin",
-        constraint: str = "projection",
-        penalty: float = 10.0,
-        clip: float = 0.01,
-    ):
-        critic_channels = channels if critic_channels is None else critic_channels
-        nonlinear = critic_activation(activation, {"critic_channels": critic_channels})
-        critic = LipschitzConv(
-            event_shape, channels=critic_channels, kernel=kernel, activation=nonlinear, kept_by=kept_by(constraint)
-        )
-        added, after_step = pieces(constraint, critic, penalty=penalty, clip=clip)
-        super().__init__(
-            event_shape,
-            levels,
-            latent=latent,
-            generator=Generator(latent, event_shape, channels=channels, kernel=kernel, is_unit=levels is not None),
-            critic=critic,
-            losses=WassersteinLosses(),
-            y_shape=event_shape,
-            n_dis=n_dis,
-            penalty=added,
-            constrain=after_step,
-        )
+def __getattr__(name: str) -> type:
+    """Find ConvWGAN, which stood here, for checkpoints that were saved then."""
+    if name == "ConvWGAN":
+        return importlib.import_module("gen_models.adversarial.conv_wgan").ConvWGAN
+    raise AttributeError(name)

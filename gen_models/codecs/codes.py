@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from gen_models.codecs.bits_back import one_thread
 from gen_models.codecs.container import Compressed, common_header, require_header
 from gen_models.codecs.entropy import Stack
-from gen_models.errors import DataError
+from gen_models.errors import DataError, first_line
 from gen_models.evaluating import CHUNK_ROWS, evaluating
 
 METHOD = "codes"
@@ -96,8 +96,7 @@ def _decoded(model: nn.Module, grids: Grids) -> Float[Tensor, "batch *event"]:
         try:
             return torch.cat([_coded(model).decode_codes(chunk) for chunk in chunks])
         except (IndexError, RuntimeError) as error:  # from a file that no `compress` wrote
-            first = str(error).strip().splitlines()[0]
-            raise DataError(f"the codes do not fit this {type(model).__name__} ({first})") from None
+            raise DataError(f"the codes do not fit this {type(model).__name__} ({first_line(error)})") from None
 
 
 def _push(stack: Stack, coded: Coded, grids: Grids) -> None:

@@ -14,7 +14,6 @@ never decodes to other rows.
 
 import hashlib
 import json
-import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from jaxtyping import UInt32
 from torch import nn
 
 from gen_models.errors import CheckpointError, DataError
+from gen_models.files import replacing
 
 MAGIC = b"\x89GMC\r\n\x1a\n"
 VERSION = 1
@@ -54,19 +54,12 @@ class Compressed:
 
 
 def write(path: Path, compressed: Compressed) -> int:
-    """Write the file under a temporary name, rename it and return its size in bytes.
-
-    Raises DataError if it cannot be written.
-    """
-    fresh, data = path.with_name(f".{path.name}.unfinished"), compressed.as_bytes()
+    """Write the file whole or not at all; returns its bytes. Raises DataError where it cannot be written."""
+    data = compressed.as_bytes()
     try:
-        with fresh.open("wb") as file:
+        with replacing(path) as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
         raise DataError(
             f"{path}: cannot be written ({error.strerror}); name a folder that is there and has room"
         ) from None

@@ -11,7 +11,7 @@ import constriction
 import numpy as np
 from jaxtyping import Float, Int, UInt32
 
-from gen_models.errors import DataError
+from gen_models.errors import DataError, one_line
 
 _Ans = constriction.stream.stack.AnsCoder
 _model = constriction.stream.model
@@ -25,7 +25,7 @@ class Stack:
             self._coder = _Ans() if words is None else _Ans(np.ascontiguousarray(words, dtype=np.uint32))
         except ValueError as error:
             raise DataError(
-                f"compressed words cannot be read ({_one_line(error)}); take another copy of the file"
+                f"compressed words cannot be read ({one_line(error)}); take another copy of the file"
             ) from None
 
     def push(
@@ -80,7 +80,3 @@ def _categorical(probabilities: np.ndarray) -> tuple:
 
 def _symbols(symbols: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(symbols, dtype=np.int32)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -1,1 +1,1 @@
-"""What people do with a registered model, and what they ask about the project."""
+"""The commands for people: use a registered model, and ask about the project."""

@@ -1,17 +1,17 @@
-"""compress and decompress: rows of data into a small file and back, by a trained model.
+"""compress: writes rows of data into a small file, with a trained model. decompress reads it.
 
     gen-models compress vae-digits@champion rows.npy --output rows.gmc
     gen-models decompress vae-digits@champion rows.gmc --output rows.npy
 
-    bits_back   without loss, by a VAE of data on levels
-    codes       a VQ-VAE's codes; back comes its reconstruction
-    latents     latents on a uniform grid, by any encoder with a decoder; back comes what the grid's cells decode to
+    bits_back   without loss, with a VAE of data on grey levels
+    codes       the codes of a VQ-VAE; decompress returns its reconstructions
+    latents     latents rounded to a uniform grid, with any model that encodes and decodes; decompress returns what the
+                rounded latents decode to
 
-docs/codec.md describes the file, and on which machine it can be read.
+docs/codec.md describes the file, and on which machines it can be read.
 """
 
 import argparse
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,27 +21,25 @@ from torch import Tensor, nn
 
 from gen_models.codecs import bits_back, codes, container, latents
 from gen_models.codecs.container import Compressed
-from gen_models.codecs.latent_channel import LatentChannel
+from gen_models.codecs.methods import DECOMPRESS, LOSSLESS, methods_of
 from gen_models.errors import DataError, unknown
 from gen_models.measures.units import unit_scale
 from gen_models.noise import Noise
-from pipelines.commands.predict import MODEL, open_model, read_events
-from pipelines.evaluation import picture_files
-
-METHODS = {bits_back.METHOD: bits_back.decompress, codes.METHOD: codes.decompress, latents.METHOD: latents.decompress}
-LOSSLESS = bits_back.METHOD
+from pipelines.commands.input_rows import read_events
+from pipelines.commands.stored_model import MODEL, open_model
+from pipelines.evaluation import png_and_jpeg
 
 
 def main(argv: Sequence[str]) -> None:
     """compress MODEL INPUT --output FILE"""
     parser = argparse.ArgumentParser(
         prog="gen-models compress",
-        description="Rows of data into a small file. Without any argument: the stage over all runs, out/compress.",
+        description="Write rows of data into a small file.",
     )
     parser.add_argument("model", help=MODEL)
     parser.add_argument("input", type=Path, help="rows: FILE.npy, FILE.csv or FILE.parquet")
     parser.add_argument("--output", type=Path, required=True, help="the file to write, FILE.gmc say")
-    parser.add_argument("--method", help=f"one of {', '.join(METHODS)}; without it, the first that the model can do")
+    parser.add_argument("--method", help=f"one of {', '.join(DECOMPRESS)}; without it, the first that the model can do")
     parser.add_argument("--step", type=float, default=0.25, help="latents: a cell, in standard deviations of a latent")
     parser.add_argument("--reference", type=Path, help="latents: training rows that the step is chosen by, not INPUT")
     parser.add_argument(
@@ -51,9 +49,9 @@ def main(argv: Sequence[str]) -> None:
     asked = parser.parse_args(argv)
     model, facts = open_model(asked.model)
     x = read_events(asked.input, facts)
-    method = asked.method or _method(model)
-    if method not in METHODS:
-        raise DataError(unknown("method", method, METHODS))
+    method = asked.method or _first_method(model)
+    if method not in DECOMPRESS:
+        raise DataError(unknown("method", method, DECOMPRESS))
     notes: list[str] = []
     if method == bits_back.METHOD:
         compressed, rate = bits_back.compress(model, x, Noise(asked.seed))
@@ -70,57 +68,22 @@ def main(argv: Sequence[str]) -> None:
         print(f"  {line}")
 
 
-def decompress(argv: Sequence[str]) -> None:
-    """decompress MODEL FILE --output ROWS.npy"""
-    parser = argparse.ArgumentParser(
-        prog="gen-models decompress", description="The rows of a file of `gen-models compress`."
-    )
-    parser.add_argument("model", help=MODEL + "; the one that compressed them")
-    parser.add_argument("input", type=Path, help="FILE of `gen-models compress`")
-    parser.add_argument("--output", type=Path, required=True, help="ROWS.npy")
-    asked = parser.parse_args(argv)
-    if asked.output.suffix != ".npy":
-        raise DataError(f"--output {asked.output}: expected a name that ends with .npy")
-    compressed = container.read(asked.input)
-    method = str(compressed.header.get("method"))[:40]
-    if method not in METHODS:
-        raise DataError(f"{asked.input}: " + unknown("method", method, METHODS))
-    model, _ = open_model(asked.model)
-    rows = _as_array(METHODS[method](model, compressed), compressed.header.get("array"))
-    fresh = asked.output.with_name(f".{asked.output.name}.unfinished")
-    try:
-        with fresh.open("wb") as file:
-            np.save(file, rows, allow_pickle=False)
-        fresh.replace(asked.output)
-    except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise DataError(f"{asked.output}: cannot be written ({error.strerror})") from None
-    loss = "as they were" if method == LOSSLESS else "as the model reconstructs them"
-    print(f"{asked.output}: {len(rows)} rows, {loss}")
-
-
 def png_bytes(x: Tensor, levels: int | None) -> int | None:
-    """The bytes of one PNG of all images, as the stage has it; None of rows that are no such images."""
-    if levels is None or not len(x) or not picture_files.can_be_pictured(tuple(x.shape[1:]), levels):
+    """Return the bytes of one PNG of all rows, as `baselines` measures it, or None if they cannot be saved as one."""
+    if levels is None or not len(x) or not png_and_jpeg.can_be_pictured(tuple(x.shape[1:]), levels):
         return None
-    return len(picture_files.png(x.round().clamp(0, levels - 1)))
+    return len(png_and_jpeg.png(x.round().clamp(0, levels - 1)))
 
 
-def _method(model: nn.Module) -> str:
-    """The first that the model can do: its own codes, nothing lost, or what is left of its latents."""
-    if isinstance(model, codes.Coded):
-        return codes.METHOD
-    try:
-        LatentChannel(model, 2)
-    except DataError:
-        return latents.METHOD
-    return bits_back.METHOD
+def _first_method(model: nn.Module) -> str:
+    """Return the first method that the model allows; if there is none, latents, whose codec then says why not."""
+    return (*methods_of(model), latents.METHOD)[0]
 
 
 def _beside(model: nn.Module, x: Tensor, compressed: Compressed, facts: Mapping[str, Any]) -> list[str]:
-    """What the file costs beside a PNG of the same pictures, and what it loses."""
+    """Return lines that say how much the file loses, and how large a PNG of the same pictures is."""
     method, lines, levels = compressed.header["method"], [], facts["levels"]
-    back = x if method == LOSSLESS else METHODS[method](model, compressed)
+    back = x if method == LOSSLESS else DECOMPRESS[method](model, compressed)
     if method != LOSSLESS and len(x):
         units = {"levels": levels, "statistics": facts["statistics"]}
         error = (unit_scale(back, **units) - unit_scale(x, **units)).square().mean().item()
@@ -135,22 +98,8 @@ def _a_number(bits: float, x: Tensor) -> str:
 
 
 def _array_of(path: Path) -> dict[str, Any] | None:
-    """Type and shape of an .npy, to be given back as they were."""
+    """Return the type and shape of a .npy file, so that decompress can restore them; None for another file."""
     if path.suffix != ".npy":
         return None
     array = np.load(path, allow_pickle=False, mmap_mode="r")
     return {"dtype": array.dtype.str, "shape": list(array.shape)}
-
-
-def _as_array(x: Tensor, stored: Any) -> np.ndarray:
-    """Rows in the type and shape that the header names. Raises DataError where these cannot be."""
-    rows = x.numpy()
-    if stored is None:
-        return rows
-    try:
-        dtype, shape = np.dtype(stored["dtype"]), tuple(int(side) for side in stored["shape"])
-        if dtype.kind not in "fiu" or math.prod(shape) != rows.size:
-            raise ValueError(f"{dtype} of shape {shape} for {rows.size} numbers")
-    except (TypeError, ValueError, KeyError) as error:
-        raise DataError(f"header of the compressed rows: array cannot be ({error}); take another copy") from None
-    return rows.astype(dtype).reshape(shape)

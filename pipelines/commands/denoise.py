@@ -1,9 +1,9 @@
-"""denoise: rows that something corrupted, given back clean by a model that was trained to.
+"""denoise: removes noise from rows with a model that was trained to do so.
 
     gen-models denoise denoising_ae-digits@champion noisy.npy --output clean.npy
 
-Rows go in and come out as stored, so that pixels of q levels lie on 0 .. q - 1; a corrupted one may lie between and
-beyond them. docs/denoising.md says what a denoiser is trained on.
+Rows are not scaled, neither in the input nor in the output: pixels on q grey levels are numbers from 0 to q - 1.
+Corrupted pixels may lie between the levels and beyond them. docs/denoising.md says on what a denoiser is trained.
 """
 
 import argparse
@@ -13,14 +13,16 @@ from pathlib import Path
 from gen_models.analysis.denoising import is_denoiser
 from gen_models.errors import DataError
 from gen_models.evaluating import by_rows, evaluating
-from pipelines.commands.predict import MODEL, check_suffix, deliver, open_model, read_events
+from pipelines.commands.input_rows import read_events
+from pipelines.commands.output_file import check_suffix, deliver
+from pipelines.commands.stored_model import MODEL, open_model
 
 
 def main(argv: Sequence[str]) -> None:
     """denoise MODEL INPUT --output FILE"""
     parser = argparse.ArgumentParser(
         prog="gen-models denoise",
-        description="Clean rows of corrupted ones. Without any argument: the stage over all runs, out/denoise.",
+        description="Give back clean rows for corrupted ones.",
     )
     parser.add_argument("model", help=MODEL)
     parser.add_argument("input", type=Path, help="rows: FILE.npy, FILE.csv or FILE.parquet")

@@ -1,15 +1,16 @@
-"""games FOLDER: pictures of games of two numbers under each order of play, and what converges, predicted and measured.
+"""games FOLDER: draws games of two numbers under each order of play, and prints which orders converge.
 
     bilinear.png, quadratic.png   trajectories in the plane, and the distance to the equilibrium by step
 
-`report` has them in reports/games.html, docs/games.md in docs/pictures/games. The same bytes each time.
+It also prints the factor by which a step changes the distance, predicted and measured. The same pictures are in
+reports/games.html and in docs/games.md. They have the same bytes each time.
 """
 
 import argparse
 from pathlib import Path
 
 from pipelines.report.games_page import drawn
-from pipelines.report.played_games import toys
+from pipelines.report.toy_game_plays import toys
 from pipelines.runtime.stage import run
 
 

@@ -1,1 +1,1 @@
-"""All runs side by side, beside baselines that need no network."""
+"""Compares all runs with each other and with baselines that need no network."""

@@ -1,1 +1,1 @@
-"""From a source to verified arrays with a manifest: the stage `prepare`, what it refuses, and how users add data."""
+"""Makes verified arrays with a manifest of a data source: the stage `prepare`, its checks, and how users add data."""

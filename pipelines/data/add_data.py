@@ -1,18 +1,19 @@
-"""add-data NAME PATH: write conf/data/NAME.yaml for a file or folder of data, and say what params.yaml needs.
+"""add-data NAME PATH: writes conf/data/NAME.yaml for a file or folder of data, and prints the lines for params.yaml.
 
     gen-models add-data flowers ~/flowers.csv --label species
 
-What is there is not replaced without --force, and what prepare would refuse is refused here. The sha256 of the data is
-written with their path: an edited file is refused until `add-data NAME PATH --force` has taken its new one.
+A conf file that exists is replaced only with --force. Data that prepare would refuse are refused here already. The conf
+holds the path and the sha256 of the data. If the data change later, prepare refuses them until
+`add-data NAME PATH --force` has written the new sha256.
 """
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from gen_models.errors import ConfigError
-from pipelines import config
+from gen_models.files import replacing
+from pipelines.config.conf_files import slug
 from pipelines.data.checks import check_conf
 from pipelines.data.inspect import check, collection_in, conf_text, describe, look, params_lines, propose
 from pipelines.data.sources.files import require_there, shown
@@ -30,7 +31,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--label", help="the column of a table that holds the labels")
     parser.add_argument("--force", action="store_true", help="replace the conf that is there")
     asked = parser.parse_args(argv)
-    conf_path = paths.root() / "conf" / "data" / f"{config.slug(asked.name, 'add-data')}.yaml"
+    conf_path = paths.root() / "conf" / "data" / f"{slug(asked.name, 'add-data')}.yaml"
     if conf_path.exists() and not asked.force:
         raise ConfigError(f"{conf_path}: is there already; choose another name, or replace it with --force")
     path = asked.path.expanduser().absolute()
@@ -51,17 +52,12 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Written beside and renamed."""
-    fresh = path.with_name(f".{path.name}.unfinished")
+    """Write a file in one step, so that a kill leaves either the old file or the new one."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with fresh.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        with replacing(path) as file:
+            file.write(text.encode())
     except OSError as error:
-        fresh.unlink(missing_ok=True)
         raise ConfigError(f"{path}: cannot be written ({error.strerror})") from None
 
 

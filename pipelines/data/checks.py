@@ -1,6 +1,6 @@
-"""What must hold of a data conf and of the rows that its source gives, each with its own line of error.
+"""Checks a data conf and the rows that its source gives. Each check raises an error of one line.
 
-Used by prepare before anything is written, and by whoever proposes a conf.
+prepare runs them before it writes anything; `inspect` and `add-data` run them on the conf that they propose.
 """
 
 import inspect
@@ -12,18 +12,22 @@ import numpy as np
 
 from gen_models.errors import ConfigError, DataError, unknown
 from gen_models.noise import Noise
-from pipelines.data.sources import SOURCES, Arrays
+from pipelines.data.source_table import SOURCES
+from pipelines.data.sources.arrays import Arrays
 
 SPLITS = ("train", "validation", "calibration", "test")
 NEEDED = ("train", "validation", "test")
 KEYS = ("name", "source", "options", "event_shape", "levels", "split", "anomaly", "batch_size")
 OWN = "own"
 MOST_LEVELS = 256
-MOST_NUMBERS = 1 << 26  # of a row: 64 million
+MOST_NUMBERS = 1 << 26  # a row has at most 64 million numbers
 
 
 def check_conf(conf: Mapping[str, Any], name: str, where: str) -> None:
-    """Raise ConfigError for the first key, value or name that cannot be."""
+    """Raise ConfigError for the first key, value or name of a data conf that cannot be used.
+
+    name: the conf's file is conf/data/NAME.yaml; where: the conf's path, for errors, here and below
+    """
     for key in conf:
         if key not in KEYS:
             raise ConfigError(f"{where}: " + unknown("key", str(key), KEYS))
@@ -47,7 +51,10 @@ def check_conf(conf: Mapping[str, Any], name: str, where: str) -> None:
 
 
 def draw(conf: Mapping[str, Any], noise: Noise, where: str) -> Arrays:
-    """The source's rows, of the conf's shape; what it refuses of its options, with the file that has them."""
+    """Call the conf's source and return its rows, in the shape that the conf asks for.
+
+    Raises ConfigError, with the conf's file, if the source refuses an option or the shapes do not agree.
+    """
     try:
         arrays = SOURCES[conf["source"]](noise, **(conf.get("options") or {}))
     except ConfigError as error:
@@ -56,7 +63,7 @@ def draw(conf: Mapping[str, Any], noise: Noise, where: str) -> Arrays:
 
 
 def check_arrays(arrays: Arrays, conf: Mapping[str, Any], where: str) -> None:
-    """What can be said without reading the rows: type, labels, parts, the anomaly's name."""
+    """Check what is known without reading the rows: their type, the shape of the labels, and the source's parts."""
     x, who = arrays.x, arrays.name or conf["source"]
     if arrays.y is not None and arrays.y.shape != x.shape[:1]:
         raise DataError(f"{who}: {len(x)} rows but labels of shape {arrays.y.shape}; give each row one label")
@@ -68,13 +75,16 @@ def check_arrays(arrays: Arrays, conf: Mapping[str, Any], where: str) -> None:
 
 
 def check_values(blocks: Iterable[np.ndarray], arrays: Arrays, conf: Mapping[str, Any], where: str) -> None:
-    """Read all rows, as the source has them and in its order; refuse the first number that cannot be stored."""
+    """Check every number of the rows, and raise an error for the first one that cannot be stored.
+
+    blocks: all rows, as the source has them and in its order
+    """
     who, levels, begin = arrays.name or conf["source"], conf["levels"], 0
     is_image, is_grey, high = arrays.x.ndim > 2 and levels is None, True, 0.0
     for block in blocks:
         stored = block
         if block.dtype != np.uint8:
-            with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf, and is reported here
+            with np.errstate(over="ignore"):  # a number too large for float32 becomes inf, which is refused below
                 stored = block.astype(np.float32)
             _refuse_first(
                 ~np.isfinite(stored), block, begin, arrays, who, "not a finite float32 number; remove or repair the row"
@@ -97,7 +107,10 @@ def check_values(blocks: Iterable[np.ndarray], arrays: Arrays, conf: Mapping[str
 
 
 def check_statistics(statistics: Mapping[str, Any], arrays: Arrays, conf: Mapping[str, Any], where: str) -> None:
-    """Refuse a table's column that is constant in the training rows: no density of it is finite."""
+    """Raise DataError for a table's column that is constant in the training rows: its density has no upper bound.
+
+    statistics: {"min": a number for each column, "max": the same, ...}, or {} for data that are not a table
+    """
     for column, low, high in zip(arrays.columns, statistics.get("min", ()), statistics.get("max", ()), strict=True):
         if low == high:
             raise DataError(
@@ -107,7 +120,10 @@ def check_statistics(statistics: Mapping[str, Any], arrays: Arrays, conf: Mappin
 
 
 def anomaly_of(arrays: Arrays, y: np.ndarray, conf: Mapping[str, Any], where: str) -> int | None:
-    """The label of the class that is held out."""
+    """Return the label of the class that is held out as an anomaly, an index into arrays.classes, or None.
+
+    Raises ConfigError if there is no such class, or no other class.
+    """
     name = conf.get("anomaly")
     if name is None:
         return None
@@ -148,7 +164,10 @@ def _check_split(shares: Any, where: str) -> None:
 
 
 def _check_parts(arrays: Arrays, shares: Mapping[str, Any], who: str, where: str) -> None:
-    """A source's own test rows are the test split, and nobody else's."""
+    """Raise an error unless the conf's shares fit the source's own parts.
+
+    The test (or validation) part of a source must be the split of that name, whole; the shares divide the rest.
+    """
     parts = arrays.parts or {"train": np.empty(0)}
     if "train" not in parts:
         raise DataError(f"{who}: divided into {', '.join(parts)} without train; add the rows to train on")
@@ -165,7 +184,7 @@ def _check_parts(arrays: Arrays, shares: Mapping[str, Any], who: str, where: str
 
 
 def _shaped(arrays: Arrays, conf: Mapping[str, Any], where: str) -> Arrays:
-    """Rows of the conf's event_shape, which may have other axes of one than the source's rows."""
+    """Return the arrays with rows of the conf's event_shape, which may differ from the source's in axes of size 1."""
     wanted, x = conf["event_shape"], arrays.x
     found = list(x.shape[1:])
     if math.prod(found) > MOST_NUMBERS:
@@ -181,7 +200,7 @@ def _shaped(arrays: Arrays, conf: Mapping[str, Any], where: str) -> Arrays:
 
 
 def _reshaped(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The same memory, and still a map of its file if it was one."""
+    """Return a view of the same memory; np.memmap stays np.memmap, so the rows are still read from disk."""
     reshaped = x.view()
     reshaped.shape = shape
     return reshaped

@@ -1,10 +1,10 @@
-"""inspect PATH: what a file or folder of data holds, and the lines that put it into the graph.
+"""inspect PATH: prints what a file or folder of data holds, and the lines of conf that add it to the graph.
 
     gen-models inspect flowers.csv
     gen-models inspect photos/
 
-A folder of images, .npy, .npz, .csv, .tsv, .parquet, IDX (gzipped or not), or the folder of MNIST's four files.
-Everything is read once; nothing is written.
+PATH is a folder of images, a file .npy, .npz, .csv, .tsv or .parquet, an IDX file (gzipped or not), or the folder with
+the four files of MNIST or Fashion-MNIST. inspect reads all of the data and writes nothing.
 """
 
 import argparse
@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from gen_models.errors import ConfigError, DataError, GenModelsError
 from gen_models.noise import Noise
-from pipelines import config
+from pipelines.config import yaml_file
+from pipelines.config.conf_files import slug
 from pipelines.data.checks import MOST_LEVELS, OWN, SPLITS, check_arrays, check_statistics, check_values
 from pipelines.data.prepare import blocks_of, digests
-from pipelines.data.sources import SOURCES, Arrays, array_files, csv_file, mnist, parquet_file
+from pipelines.data.source_table import SOURCES
+from pipelines.data.sources import array_files, csv_file, mnist, parquet_file
+from pipelines.data.sources.arrays import Arrays
 from pipelines.data.sources.files import require_there, shown
 from pipelines.runtime import paths
 from pipelines.runtime.stage import run
@@ -31,7 +33,7 @@ LABELS = ("label", "labels", "class", "target", "species", "y")
 ABNORMAL = ("abnormal", "anomaly", "anomalous", "defect", "defective", "bad", "broken", "outlier")
 COLLECTIONS = {"mnist": mnist.MNIST, "fashion_mnist": mnist.FASHION_MNIST}
 ENDINGS = {".npy": "npy", ".npz": "npz", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
-FEW_ROWS = 256  # of training: below, the usual minibatch of 128 is too large a share of them
+FEW_ROWS = 256  # with fewer training rows, the usual minibatch of 128 is too large a share of them
 SHOWN_CLASSES = 12
 SAMPLE_LINES = 1000
 SPLIT = {"train": 0.7, "validation": 0.15, "test": 0.15}
@@ -40,7 +42,10 @@ ANOMALY_SPLIT = {"train": 0.5, "validation": 0.1, "calibration": 0.2, "test": 0.
 
 @dataclass(frozen=True)
 class Found:
-    """A file or folder, the source and options that read it, its rows, and what to leave out of them."""
+    """A file or folder of data, the source and options that read it, and its rows.
+
+    notes: sentences on what the options leave out, such as columns of text
+    """
 
     path: Path
     source: str
@@ -63,7 +68,7 @@ def main(argv: Sequence[str]) -> None:
         print(_collection_lines(name, path))
         return
     found = look(path, label=asked.label)
-    name = config.slug("".join(c if c.isalnum() and c.isascii() else "_" for c in path.stem).strip("_") or "mine", "")
+    name = slug("".join(c if c.isalnum() and c.isascii() else "_" for c in path.stem).strip("_") or "mine", "")
     print(describe(found))
     conf = propose(found, name)
     try:
@@ -77,7 +82,11 @@ def main(argv: Sequence[str]) -> None:
 
 
 def look(path: Path, *, label: str | None = None) -> Found:
-    """Read a file or folder by its kind. DataError where it is of none, or broken."""
+    """Read a file or folder with the source for its kind, and return what was found.
+
+    label: the column of a table that holds the labels; None: a column with a usual name for labels, or the only column
+    of text. Raises DataError if the kind is unknown or the data cannot be read.
+    """
     source = kind_of(path)
     options: dict[str, Any] = {"path": _written(path)}
     if source in ("csv", "parquet"):
@@ -96,7 +105,11 @@ def look(path: Path, *, label: str | None = None) -> Found:
 
 
 def kind_of(path: Path) -> str:
-    """The source that reads a path: by its ending, or its first bytes."""
+    """Return the name of the source that reads a path.
+
+    A folder is one of images; a file is recognised by its ending, or by "idx" or "ubyte" in its name. Raises DataError
+    for any other file.
+    """
     if path.is_dir():
         return "image_folder"
     if (ending := path.suffix.lower()) in ENDINGS:
@@ -110,7 +123,10 @@ def kind_of(path: Path) -> str:
 
 
 def collection_in(folder: Path) -> str | None:
-    """The collection, such as mnist, whose four files lie in a folder; None where it is another folder."""
+    """Return the name of the collection, such as mnist, whose files a folder holds, or None for any other folder.
+
+    The file of test labels decides, by its sha256.
+    """
     for name, collection in COLLECTIONS.items():
         test = "t10k-labels-idx1-ubyte"
         for path in (folder / test, folder / f"{test}.gz"):
@@ -124,7 +140,11 @@ def collection_in(folder: Path) -> str | None:
 
 
 def describe(found: Found) -> str:
-    """Count, shape, type, range, missing, constant and duplicate counts, label balance, sha256."""
+    """Return a text for people.
+
+    It says how many rows there are, their shape, type and range, how many numbers are missing, how many columns are
+    constant, how many rows are duplicates, how many rows each class has, and the sha256.
+    """
     arrays, x = found.arrays, found.arrays.x
     facts = _facts(x)
     shape = "x".join(map(str, x.shape[1:]))
@@ -147,7 +167,11 @@ def describe(found: Found) -> str:
 
 
 def propose(found: Found, name: str) -> dict[str, Any]:
-    """A conf for these rows, with their sha256 pinned: a changed file is then refused, not trained on."""
+    """Return a data conf for these rows.
+
+    It pins the sha256 of the data, so that prepare refuses a file that has changed. If one of two classes has a name
+    such as "abnormal", it is held out as the anomaly.
+    """
     arrays = found.arrays
     event = list(arrays.x.shape[1:])
     anomaly = next((c for c in arrays.classes if c.lower() in ABNORMAL), None) if len(arrays.classes) == 2 else None
@@ -174,7 +198,10 @@ def propose(found: Found, name: str) -> dict[str, Any]:
 
 
 def check(found: Found, conf: Mapping[str, Any]) -> None:
-    """What prepare would refuse, without preparing. Raises its error."""
+    """Raise the error with which prepare would refuse these rows, without preparing them.
+
+    Constant columns are looked for among all rows; prepare looks among the training rows only.
+    """
     arrays, where = found.arrays, f"conf/data/{conf['name']}.yaml"
     check_arrays(arrays, conf, where)
     check_values(_blocks(arrays.x), arrays, conf, where)
@@ -184,33 +211,30 @@ def check(found: Found, conf: Mapping[str, Any]) -> None:
 
 
 def conf_text(conf: Mapping[str, Any], found: Found) -> str:
-    """The conf file, laid out as those of the project."""
+    """Return the text of the conf file, in the layout of the project's own."""
     shape = "x".join(map(str, found.arrays.x.shape[1:]))
     lines = [f"# {len(found.arrays.x)} rows of {shape} from {shown(found.path.name)}."]
     for key, value in conf.items():
-        text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True, sort_keys=False)
-        lines.append(f"{key}: {text.removesuffix('...' + chr(10)).rstrip()}")
+        lines.append(f"{key}: {yaml_file.dump(value)}")
     return "\n".join(lines) + "\n"
 
 
 def params_lines(name: str, arrays: Arrays) -> str:
-    """The lines that prepare, search, train and register a fitting model on it."""
+    """Return the lines of params.yaml that prepare the data and sweep, train and register models that fit them."""
     dims = math.prod(arrays.x.shape[1:])
     models = ["vae"] if arrays.x.ndim > 2 else ["gmm", *(["realnvp"] if dims > 1 else [])]
-    lines = {model: f"{{model: {model}, family: {_family(model)}, data: {name}" for model in models}
+    lines = {model: f"{{model: {model}, data: {name}}}" for model in models}
     return "\n".join(
         [
             f"data: [..., {name}]",
-            "sweeps:",
-            *(f"  {model}-{name}: {line}}}" for model, line in lines.items()),
-            "runs:",
-            *(f"  {model}-{name}: {line}, setting: {model}-{name}}}" for model, line in lines.items()),
+            "sweeps: &sweeps",
+            *(f"  {model}-{name}: {line}" for model, line in lines.items()),
         ]
     )
 
 
 def _look_at_table(path: Path, source: str, options: dict[str, Any], label: str | None) -> Found:
-    """Text columns other than the label, and columns with missing numbers, are left out and noted."""
+    """Read a table; leave out, with a note, columns of text (but the label) and columns constant or with gaps."""
     if source == "csv" and path.suffix.lower() == ".tsv":
         options["delimiter"] = "\t"
     delimiter = options.get("delimiter", ",")
@@ -230,7 +254,7 @@ def _look_at_table(path: Path, source: str, options: dict[str, Any], label: str 
     facts = _facts(x)
     reasons = dict.fromkeys(facts["constant"], "constant")
     reasons |= {k: f"{facts['missing_of'][k]} of {len(x)} missing" for k in facts["missing_in"]}
-    if len(reasons) < len(taken):  # else there is nothing to take, and the source says why
+    if len(reasons) < len(taken):  # else no column would be left: the source then raises an error that says why
         notes += [f"{taken[k]}: {reason}, left out by options.drop" for k, reason in sorted(reasons.items())]
         drop += [taken[k] for k in sorted(reasons)]
     options |= {"label": label} if label is not None else {}
@@ -240,7 +264,7 @@ def _look_at_table(path: Path, source: str, options: dict[str, Any], label: str 
 
 
 def _facts(x: np.ndarray) -> dict[str, Any]:
-    """Over all rows, in blocks."""
+    """Return the range, the missing and constant columns and the duplicates of all rows, which are read in blocks."""
     columns = math.prod(x.shape[1:])
     lows, highs, missing = np.full(columns, np.inf), np.full(columns, -np.inf), np.zeros(columns, dtype=np.int64)
     for block in _blocks(x):
@@ -267,7 +291,7 @@ def _blocks(x: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _levels(arrays: Arrays) -> int | None:
-    """256, or fewer where only few grey levels occur; None for continuous numbers."""
+    """Return the number of grey levels: 256, or fewer if no level is above 16; None for continuous numbers."""
     is_image = arrays.x.ndim > 2
     if not is_image and arrays.x.dtype != np.uint8:
         return None
@@ -298,14 +322,9 @@ def _balance(arrays: Arrays) -> str:
 
 
 def _labels_beside(path: Path) -> Path | None:
-    """train-labels-idx1-ubyte beside train-images-idx3-ubyte."""
+    """Return the file of labels beside one of images: train-labels-idx1-ubyte for train-images-idx3-ubyte; or None."""
     beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
     return beside if beside != path and beside.is_file() else None
-
-
-def _family(model: str) -> str:
-    conf = yaml.safe_load((paths.root() / "conf" / "model" / f"{model}.yaml").read_text())
-    return conf["model"]["_target_"].split(".")[1]
 
 
 def _collection_lines(name: str, folder: Path) -> str:
@@ -326,7 +345,7 @@ def _collection_lines(name: str, folder: Path) -> str:
 
 
 def _written(path: Path) -> str:
-    """A path as a conf has it: relative where it lies inside the project."""
+    """Return a path as a conf has it: relative to the project folder if it lies inside, else as it is."""
     return str(path.relative_to(paths.root()) if path.is_relative_to(paths.root()) else path)
 
 

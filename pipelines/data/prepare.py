@@ -1,12 +1,13 @@
-"""prepare NAME: a source becomes arrays and a manifest that every later stage can trust, in out/data/NAME.
+"""prepare NAME: writes the rows of a data source, with a manifest that every later stage verifies, to out/data/NAME.
 
-    source -> checked -> split, stratified by class and seeded -> SPLIT.x.npy, SPLIT.y.npy, manifest.json
+    source -> checks -> splits, by class and seed -> SPLIT.x.npy, SPLIT.y.npy, SPLIT.factors.npy, manifest.json
 
-Rows are stored as the source has them (uint8 stays uint8): scaling and dequantisation belong to the model.
-The same conf and seed give the same bytes. A class named by `anomaly` is in the test split only.
+Rows are stored as the source has them (uint8 stays uint8); the model scales and dequantises them. The same conf and
+seed give the same bytes. The class that `anomaly` names is in the test split only.
 
-A share may be `own`, of a source that is divided already: its test rows are the test split, and the shares divide
-its training rows. Rows are read, checked and written in blocks: they may be more than memory holds.
+If the source is divided already, a share of the conf may be `own`: with test: own, the source's test rows are the test
+split, and the other shares divide its training rows. Rows are read, checked and written in blocks, so they may be more
+than memory holds.
 """
 
 import itertools
@@ -22,7 +23,8 @@ import numpy as np
 from gen_models.errors import DataError
 from gen_models.loader import Rows
 from gen_models.noise import Noise
-from pipelines import config
+from pipelines.config.conf_files import data_conf
+from pipelines.config.params import params
 from pipelines.data.checks import (
     OWN,
     SPLITS,
@@ -33,24 +35,28 @@ from pipelines.data.checks import (
     check_values,
     draw,
 )
-from pipelines.data.sources import Arrays
+from pipelines.data.sources.arrays import Arrays
 from pipelines.data.store import CHUNK_BYTES, write_array, write_manifest
+from pipelines.lineage.audit import run_stage
 from pipelines.runtime import paths
-from pipelines.runtime.stage import argument, produce, run
+from pipelines.runtime.stage import argument, produce
 
-DIGITS = 6  # of a statistic: sums differ in their last bits between processors, a data hash must not
+DIGITS = 6  # statistics are rounded: sums differ in their last bits between processors, and the data's hash must not
 
 
 def main(argv: list[str]) -> None:
     name = argument(argv, "prepare", "DATA", __doc__)
-    conf, seed = config.data_conf(name), config.params().seed
+    conf, seed = data_conf(name), params().seed
     with produce(paths.out("data", name)) as folder:
         manifest = prepare(folder, name, conf, seed)
     print(summary(manifest))
 
 
 def prepare(folder: Path, name: str, conf: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """Write a data set's arrays and manifest into a folder; the manifest. The conf is checked before any work."""
+    """Write a data set's arrays and manifest into a folder, and return the manifest.
+
+    Raises ConfigError or DataError, before anything is written, if the conf or the rows cannot be used.
+    """
     where = f"conf/data/{name}.yaml"
     check_conf(conf, name, where)
     noise = Noise(seed)
@@ -96,10 +102,15 @@ def split_rows(
     anomaly: int | None = None,
     parts: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
-    """{split: row numbers}: each class is cut at round(cumulative share * rows), so within 1 row of its share.
+    """Return {split: row numbers}.
 
-    The rows of a split are in random order, so that its first rows are a fair draw. Of a source with parts, the
-    shares divide its training rows; held-out rows among them are left out, as the test rows are what they are.
+    Each class is cut at round(cumulative share * its rows), so each split has its share of it up to 1 row. The rows of
+    a split are in random order, so its first rows are a random draw.
+
+    y: (rows,) labels; shares: {split: a number, or "own" for a part of the source}
+    anomaly: the label of the class that goes into the test split only, or None
+    parts: {part: row numbers} of a source that is divided already. The shares then divide its training rows; if its
+    test rows are the test split, rows of the anomaly among the other rows are left out.
     """
     own = {split: (parts or {})[split] for split in SPLITS if shares.get(split) == OWN}
     names = [split for split in SPLITS if split in shares and split not in own]
@@ -123,13 +134,16 @@ def split_rows(
 
 
 def leakage(x: np.ndarray, splits: Mapping[str, np.ndarray], dtype: np.dtype | None = None) -> dict[str, int]:
-    """{"train/test": n, ...}: n rows of the second split are, byte for byte, rows of the first, as stored."""
+    """Return {"train/test": n, ...}: n rows of the second split are equal to a row of the first, byte for byte.
+
+    dtype: the type in which the rows are stored; None: that of x
+    """
     found = {split: digests(x, rows, dtype or x.dtype) for split, rows in splits.items()}
     return {f"{a}/{b}": int(np.isin(found[b], found[a]).sum()) for a, b in itertools.combinations(splits, 2)}
 
 
 def summary(manifest: Mapping[str, Any]) -> str:
-    """What was prepared, for people: a line, a line a split, a line on duplicates."""
+    """Return what was prepared as text for people: a line on the data set, one for each split, one on duplicates."""
     shape = "x".join(str(size) for size in manifest["event_shape"])
     grid = f", {manifest['levels']} levels" if manifest["levels"] else ""
     total = sum(split["rows"] for split in manifest["splits"].values())
@@ -147,7 +161,7 @@ def summary(manifest: Mapping[str, Any]) -> str:
 
 
 def blocks_of(array: np.ndarray, rows: np.ndarray, dtype: np.dtype) -> Iterator[np.ndarray]:
-    """The rows asked for, as they are stored, about CHUNK_BYTES of them at a time."""
+    """Yield the given rows of an array in the type in which they are stored, about CHUNK_BYTES at a time."""
     read, row_bytes = Rows(array), math.prod(array.shape[1:]) * dtype.itemsize
     at_once = max(CHUNK_BYTES // max(row_bytes, 1), 1)
     for start in range(0, len(rows), at_once):
@@ -155,7 +169,7 @@ def blocks_of(array: np.ndarray, rows: np.ndarray, dtype: np.dtype) -> Iterator[
 
 
 def digests(x: np.ndarray, rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """(rows,) hashes of 16 bytes: equal for equal rows."""
+    """Return (rows,) hashes of 16 bytes; equal rows have equal hashes. They are in the order of the row numbers."""
     found, blocks = np.empty(len(rows), dtype="S16"), blocks_of(x, np.sort(rows), dtype)
     for i, row in enumerate(itertools.chain.from_iterable(blocks)):
         found[i] = blake2b(row.tobytes(), digest_size=16).digest()
@@ -163,7 +177,7 @@ def digests(x: np.ndarray, rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _known(arrays: Arrays) -> dict[str, Any]:
-    """What only some data have: it is not in the manifest of the others."""
+    """Return the entries of the manifest that only some data sets have: columns, origin and factors."""
     known = {"columns": list(arrays.columns), "origin": dict(arrays.origin)}
     if arrays.factors is not None:
         known["factors"] = list(arrays.factors.names)
@@ -186,7 +200,7 @@ def _write_split(folder: Path, split: str, arrays: Arrays, rows: np.ndarray, dty
 
 
 def _statistics(x: np.ndarray, rows: np.ndarray, dtype: np.dtype, *, is_table: bool) -> dict[str, Any]:
-    """min, max, mean and (population) std of the rows: over all numbers, or for each column of a table."""
+    """Return min, max, mean and (population) std of the rows: over all numbers, or for each column of a table."""
     axis = 0 if is_table else None
     size = len(rows) if is_table else len(rows) * math.prod(x.shape[1:])
     extremes = [(block.min(axis=axis), block.max(axis=axis)) for block in blocks_of(x, rows, dtype)]
@@ -210,4 +224,4 @@ def _require_room(folder: Path, x: np.ndarray, dtype: np.dtype) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("prepare", main)

@@ -1,17 +1,18 @@
-"""Prepared data on disk: arrays and a manifest of their sha256, verified on every open.
+"""Prepared data on disk: arrays and a manifest with their sha256, which is verified on every open.
 
-DVC trusts a read-only cache file without hashing it, so a flipped byte would be checked out unnoticed.
-Every reader therefore hashes what it reads; what does not agree with the manifest is an error that names
-the file, what was expected, what was found, and how to get the file back.
+DVC trusts a read-only cache file without hashing it, so it would not notice a flipped byte. Therefore every reader
+hashes the files that it opens. If a file does not agree with the manifest, the error names the file, what was expected,
+what was found, and the command that writes the file again.
 
     out/data/NAME/  SPLIT.x.npy  SPLIT.y.npy  SPLIT.factors.npy  manifest.json
 
-Rows without labels have no SPLIT.y.npy, rows whose making is not known no SPLIT.factors.npy.
-Arrays are written without pickle and opened memory-mapped: a data set may be larger than memory.
+There is no SPLIT.y.npy for rows without labels, and no SPLIT.factors.npy unless a generator made the rows from known
+factors. Arrays are written without pickle and opened memory-mapped, so a data set may be larger than memory.
 """
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,11 +32,15 @@ FACTS = ("name", "source", "event_shape", "dtype", "levels", "classes", "statist
 KEYS = (*FACTS, "splits", "sha256")
 KINDS = ("x", "y", "factors")
 CHUNK_BYTES = 16 << 20
+SOME_BYTES = 32 << 20  # where not all rows are needed, those in memory take at most this
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A prepared data set whose files agree with its manifest; sha256 is the hash of data and manifest."""
+    """A prepared data set whose files agree with its manifest.
+
+    arrays: {split: {"x", "y", "factors": memory-mapped array}}; sha256: one hash of the data and the manifest
+    """
 
     name: str
     manifest: dict[str, Any]
@@ -51,7 +56,7 @@ class Dataset:
 
     @property
     def levels(self) -> int | None:
-        """The number of grey levels, None for continuous data."""
+        """The number of grey levels; None for continuous data."""
         return self.manifest["levels"]
 
     @property
@@ -60,25 +65,28 @@ class Dataset:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of a table's columns; none of other data."""
+        """The names of a table's columns; () for other data."""
         return tuple(self.manifest.get("columns", ()))
 
     @property
     def factor_names(self) -> tuple[str, ...]:
-        """What `factors` holds; nothing of data whose making is not known."""
+        """The names of the factors from which each row was made, in the order of `factors`; () if they are unknown."""
         return tuple(self.manifest.get("factors", ()))
 
     def x(self, split: str) -> np.ndarray:
-        """(rows, *event) as stored, memory-mapped, read-only."""
+        """Return the rows of a split, (rows, *event), as stored, memory-mapped and read-only."""
         return self._split(split)["x"]
 
     def y(self, split: str) -> np.ndarray:
-        """(rows,) int64 labels: indices into the manifest's `classes`; rows without labels are of one class, 0."""
+        """Return (rows,) int64 labels, indices into the manifest's `classes`; all 0 for rows without labels."""
         arrays = self._split(split)
         return arrays["y"] if "y" in arrays else np.zeros(len(arrays["x"]), dtype=np.int64)
 
     def factors(self, split: str) -> np.ndarray:
-        """(rows, len(factor_names)) float32: what each row was made of."""
+        """Return the factors from which each row was made, (rows, len(factor_names)) float32.
+
+        Raises DataError if they are unknown.
+        """
         arrays = self._split(split)
         if "factors" not in arrays:
             raise DataError(
@@ -87,8 +95,16 @@ class Dataset:
         return arrays["factors"]
 
     def rows(self, split: str, most: int | None = None) -> Float[Tensor, "rows *event"]:
-        """The rows of a split in memory, float32, as stored: all, or the first, which are a fair draw."""
+        """Load rows of a split into memory, as float32 and not scaled: the first `most`, or all if it is None.
+
+        The rows of a split are in random order, so the first ones are a random draw.
+        """
         return torch.from_numpy(np.array(self.x(split)[:most], dtype=np.float32))
+
+    def first_rows(self, split: str, most: int | None = None) -> Float[Tensor, "rows *event"]:
+        """Load the first rows of a split: as many as take SOME_BYTES as float32, and at most `most`."""
+        fit = max(SOME_BYTES // (4 * math.prod(self.event_shape)), 1)
+        return self.rows(split, fit if most is None else min(most, fit))
 
     def _split(self, split: str) -> dict[str, np.ndarray]:
         if split not in self.arrays:
@@ -97,7 +113,7 @@ class Dataset:
 
 
 def open_data(name: str) -> Dataset:
-    """out/data/NAME, every file verified; DataError where anything is missing or differs."""
+    """Open out/data/NAME and verify every file. Raises DataError if anything is missing or differs."""
     folder = paths.out("data")
     prepared = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     if name not in prepared:
@@ -106,7 +122,11 @@ def open_data(name: str) -> Dataset:
 
 
 def open_folder(folder: Path) -> Dataset:
-    """The same by its folder: for readers that do not know the project, such as a worker on another node."""
+    """Open a prepared data set by its folder and verify every file.
+
+    Readers that do not know the project folder use it, such as a worker on another node. Raises DataError if anything
+    is missing or differs.
+    """
     manifest = _read_manifest(folder)
     arrays = {}
     for split, entry in manifest["splits"].items():
@@ -126,7 +146,10 @@ def open_folder(folder: Path) -> Dataset:
 
 
 def write_array(path: Path, blocks: Iterator[np.ndarray], shape: tuple[int, ...], dtype: np.dtype) -> dict[str, Any]:
-    """Write a .npy of blocks of rows, one in memory at a time; its entry {file, bytes, sha256} for the manifest."""
+    """Write blocks of rows to a .npy file, with one block in memory at a time.
+
+    shape: that of the whole array. Returns the file's entry for the manifest, {"file", "bytes", "sha256"}.
+    """
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
 
     def write(file: BinaryIO) -> None:
@@ -139,7 +162,7 @@ def write_array(path: Path, blocks: Iterator[np.ndarray], shape: tuple[int, ...]
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
-    """Write manifest.json last, sealed with the sha256 of all the rest; the sealed manifest."""
+    """Write manifest.json with the sha256 of its other entries, and return it. It is written after all other files."""
     sealed = {**manifest, "sha256": _seal(manifest)}
     text = json.dumps(sealed, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     _write(folder / MANIFEST, lambda file: file.write(text.encode()))
@@ -182,12 +205,12 @@ def _open_array(folder: Path, split: str, kind: str, entry: dict[str, Any]) -> n
         raise _broken(path, f"sha256 {entry['sha256']}", digest)
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:  # hashes that agree do not make an .npy of numbers
+    except ValueError as error:  # the hashes can agree although the file is not a .npy of numbers
         raise _broken(path, "an array of numbers", " ".join(str(error).split())) from None
 
 
 def _write(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Write through to the disk, so that a rename of the folder cannot come before its bytes."""
+    """Write a file and flush it to the disk, so that its bytes are there before its folder is renamed."""
     try:
         with path.open("wb") as file:
             write(file)
@@ -206,7 +229,7 @@ def _sha256(path: Path) -> str:
 
 
 def _seal(manifest: dict[str, Any]) -> str:
-    """sha256 of the canonical JSON: sorted keys, no spaces."""
+    """Return the sha256 of the manifest's canonical JSON, which has sorted keys and no spaces."""
     text = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

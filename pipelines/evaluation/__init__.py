@@ -1,1 +1,1 @@
-"""What one trained run is worth: its metrics, anomaly scores, clusters, denoising and compression, and its pictures."""
+"""Evaluates one trained run: metrics, anomaly scores, clusters, denoising errors, compression rates and pictures."""

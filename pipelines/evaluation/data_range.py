@@ -1,6 +1,7 @@
-"""The range that data can have: what every answer is clipped to before its error is measured.
+"""The range of the data, to which every answer of a model or baseline is clipped before its error is measured.
 
-An answer beyond it is known to be wrong without a look at the truth, so that no method is charged for it.
+A number outside the range is known to be wrong without the true row, so anybody could clip it. Therefore it does not
+count as an error of the method.
 """
 
 from dataclasses import dataclass
@@ -9,12 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipelines.evaluation.trained_run import Trained
+from pipelines.evaluation.prepared_rows import RowsOf
 
 
 @dataclass(frozen=True)
 class Range:
-    """Of each number, as stored: 0 and q - 1 on q levels, else the least and the most among training rows."""
+    """The lowest and highest value of each number, not scaled: 0 and q - 1 on q levels, else those of training rows."""
 
     low: Float[Tensor, "*event"]
     high: Float[Tensor, "*event"]
@@ -23,17 +24,20 @@ class Range:
         return torch.minimum(torch.maximum(x, self.low), self.high)
 
 
-def range_of(trained: Trained) -> Range:
-    """Of the data of a run."""
-    if trained.data.levels is not None:
-        return Range(torch.zeros(()), torch.tensor(trained.data.levels - 1.0))
-    train = trained.data.rows("train")
+def range_of(rows: RowsOf) -> Range:
+    """Return the range of a data set."""
+    if rows.data.levels is not None:
+        return Range(torch.zeros(()), torch.tensor(rows.data.levels - 1.0))
+    train = rows.data.rows("train")
     return Range(train.amin(dim=0), train.amax(dim=0))
 
 
 def squared_errors(
-    trained: Trained, limits: Range, found: Float[Tensor, "rows *event"], truth: Float[Tensor, "rows *event"]
+    rows: RowsOf, limits: Range, found: Float[Tensor, "rows *event"], truth: Float[Tensor, "rows *event"]
 ) -> Float[Tensor, " rows"]:
-    """Of each row the mean over its numbers of (found - truth)^2, found clipped, both on the unit scale; float64."""
-    difference = trained.units(limits.clip(found)) - trained.units(truth)
+    """Return, for each row, the mean over its numbers of (found - truth)^2, on the unit scale, as float64.
+
+    `found` is clipped to the range first. Both arguments are rows that are not scaled.
+    """
+    difference = rows.units(limits.clip(found)) - rows.units(truth)
     return difference.flatten(1).double().square().mean(dim=1)

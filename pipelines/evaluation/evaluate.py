@@ -1,10 +1,12 @@
-"""evaluate KEY: what a run's model is worth on the test split, by its capabilities; numbers and pictures.
+"""evaluate KEY: measures a run's model on the test split, and draws pictures of it, to out/evaluate/KEY.
 
-    rows, dims, data_sha256, checkpoint_sha256   what the numbers are of
+    metrics.json      the numbers of metrics/, with rows, dims and the hashes of data and checkpoint
+    latents.json      which latents or codes are in use, if the model has any
+    NAME.png, .gif    the pictures of plots/
+    anomalies.json, clusters.json, denoising.json, compression.json and more: see result_files.py
 
-The numbers are those of metrics/, the pictures those of plots/. Where there are latents or
-codes, latents.json tells which are in use. Rows of a class that was held out as anomaly are left out. All noise comes
-from the seed of params.yaml: a second run writes the same bytes.
+What is measured depends on what the model can do. Rows of a class that is held out as an anomaly count only in the
+anomaly scores. All noise comes from the seed of params.yaml, so a second evaluation writes the same bytes.
 """
 
 import json
@@ -13,42 +15,53 @@ import math
 from gen_models import checkpoint
 from gen_models.evaluating import evaluating
 from gen_models.noise import Noise
-from pipelines import config
-from pipelines.evaluation import metrics, plots
+from pipelines.config.params import params
+from pipelines.evaluation.anomaly_assessment import anomaly_scores
+from pipelines.evaluation.compression_rates import compression_rates
+from pipelines.evaluation.denoising_errors import denoising_errors
+from pipelines.evaluation.latent_clusters import latent_clusters
+from pipelines.evaluation.metrics import all_metrics
 from pipelines.evaluation.metrics.collapse import collapse
-from pipelines.evaluation.metrics.pixel_histogram import histogram_log_prob as histogram_log_prob
-from pipelines.evaluation.plots import training_animation
+from pipelines.evaluation.plots import all_plots, training_animation
+from pipelines.evaluation.result_files import SHEETS, write_parts
 from pipelines.evaluation.trained_run import Trained, open_trained
+from pipelines.lineage.audit import run_stage
 from pipelines.runtime import paths
-from pipelines.runtime.stage import argument, produce, run
+from pipelines.runtime.stage import argument, produce
 
 
 def main(argv: list[str]) -> None:
     key = argument(argv, "evaluate", "RUN", __doc__)
-    params = config.params()
-    line = params.run(key)
+    asked = params()
+    line, seed = asked.run(key), asked.seed
     with produce(paths.out("evaluate", line.key)) as folder:
         trained = open_trained(line)
-        noise = Noise(params.seed)
+        noise = Noise(seed)
         with evaluating(trained.model):
-            numbers = origin(trained) | metrics.numbers(trained, noise)
+            numbers = origin(trained) | all_metrics.numbers(trained, noise)
             (folder / "metrics.json").write_text(json.dumps(numbers, indent=1) + "\n")
-            if seen := metrics.latents(trained, noise):
+            if seen := all_metrics.latents(trained, noise):
                 (folder / "latents.json").write_text(json.dumps(seen.as_json(), indent=1) + "\n")
-            plots.pictures(trained, noise, folder)
-        training_animation.animation(trained, folder / "training_animation.gif")
-    print(
-        f"{line.key}: "
-        + ", ".join(f"{name} {value:.4g}" for name, value in numbers.items() if isinstance(value, float))
-    )
-    for sentence in collapse({name: value for name, value in numbers.items() if isinstance(value, float)}):
+            all_plots.pictures(trained, noise, folder)
+        training_animation.animation(trained, folder / "training.gif")
+        (folder / SHEETS).mkdir()
+        write_parts(
+            folder,
+            scored=anomaly_scores(trained, seed),
+            clusters=latent_clusters(trained, seed, folder / SHEETS),
+            denoising=denoising_errors(trained, seed, folder / SHEETS),
+            compression=compression_rates(trained, seed),
+        )
+    measured = {name: value for name, value in numbers.items() if isinstance(value, float)}
+    print(f"{line.key}: " + ", ".join(f"{name} {value:.4g}" for name, value in measured.items()))
+    for sentence in collapse(measured):
         print(f"{line.key}: warning: {sentence}")
     if seen:
         print(f"{line.key}: {'COLLAPSED: ' if seen.is_collapsed else ''}{seen.sentence}")
 
 
 def origin(trained: Trained) -> dict[str, int | str]:
-    """Which rows, which data, which weights the numbers are of."""
+    """Return what the numbers were measured on: how many rows and dimensions, and the hashes of data and checkpoint."""
     x = trained.normal("test")
     return {
         "rows": len(x),
@@ -59,4 +72,4 @@ def origin(trained: Trained) -> dict[str, int | str]:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("evaluate", main)

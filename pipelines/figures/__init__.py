@@ -1,15 +1,15 @@
-"""Pictures; the only import of matplotlib.
+"""Draws pictures. Only this package imports matplotlib.
 
-Each function takes arrays and writes a PNG into a path or an open binary file, or a GIF where it moves: the same bytes
-for the same arrays, with no window system, no global state, no date or version in the file.
+Each function takes arrays and writes a PNG (an animation: a GIF) to a path or an open binary file. The same arrays give
+the same bytes: no window system or global state is used, and the file has no date or version in it.
 """
 
 from pipelines.figures.animation import animation
 from pipelines.figures.charts import curves, roc, trials
 from pipelines.figures.flow_of_line import LineFlow, histogram, line_flows
+from pipelines.figures.game_orbits import orders_of_play
 from pipelines.figures.image_grids import image_grid, is_image, mosaic, overview, reconstructions, sheet
 from pipelines.figures.latent_charts import latent_kl, latent_map, traversal
-from pipelines.figures.orbits import orders_of_play
 from pipelines.figures.plane import classes, density, flow_of_the_plane, scatter
 from pipelines.figures.rate_distortion import rate_distortion
 from pipelines.figures.step_samples import draws, step_picture

@@ -1,4 +1,4 @@
-"""A picture that moves: frames and what is written above each, as a GIF of the same bytes for the same frames."""
+"""Writes frames with captions as an animated GIF. The same frames give the same bytes."""
 
 from collections.abc import Mapping
 from io import BytesIO
@@ -10,15 +10,16 @@ from PIL import Image, ImageDraw, ImageFont
 from pipelines.figures.style import INK
 
 MOST_BYTES = 300_000
-TRIES = ((64, 24), (32, 16), (16, 8), (8, 4))  # (colours, frames), until it is small enough
+TRIES = ((64, 24), (32, 16), (16, 8), (8, 4))  # (colours, frames), tried in order until the file is small enough
 FIRST_MS, FRAME_MS, LAST_MS = 800, 350, 2500
 CAPTION_PIXELS = 16
 
 
 def animation(frames: Mapping[str, np.ndarray], to: Path) -> None:
-    """{caption: (height, width, 3) uint8}, the first and the last always among those shown; it begins again for ever.
+    """Write an animation that repeats for ever.
 
-    All frames share one palette. Of at most MOST_BYTES, by fewer colours and fewer frames where need be.
+    frames: {caption: (height, width, 3) uint8}. The file has fewer colours and frames if it would exceed MOST_BYTES;
+    the first and the last frame are always kept. All frames share one palette.
     """
     captioned = [_captioned(name, frame) for name, frame in frames.items()]
     content = b""

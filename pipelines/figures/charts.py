@@ -1,4 +1,4 @@
-"""Charts of results: ROC curves, the trials of a sweep, metrics by step."""
+"""Charts of results: ROC curves, the trials of a sweep, and metrics by step."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,11 +10,14 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from pipelines.figures.style import COLOURS, DASHES, GREY, STYLE, Target, heading, panels_of, save
 
-TENFOLD = 10.0  # from here on a metric of trials is seen on a log scale
+TENFOLD = 10.0  # if the largest metric of the trials is this many times the smallest, the axis is logarithmic
 
 
 def roc(panels: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], to: Target) -> None:
-    """One panel a data set: {data: {curve: (false-positive rates, true-positive rates)}}."""
+    """Draw ROC curves, with a panel for each data set.
+
+    panels: {data: {curve: (false-positive rates, true-positive rates)}}
+    """
     with matplotlib.rc_context(STYLE):
         figure, drawn = panels_of(len(panels), columns=1, size=(7.4, 3.9))
         for axes, (name, lines) in zip(drawn, panels.items(), strict=True):
@@ -34,10 +37,11 @@ def roc(panels: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], to: T
 def trials(
     rows: Sequence[Mapping[str, Any]], metric: str, best: int, to: Target, *, front: Mapping[str, str] | None = None
 ) -> None:
-    """The metric of each trial against each swept key, the best in colour; a last panel is the rate-distortion front.
+    """Draw the metric of each trial against each swept key, with the best trial in colour.
 
-    rows: {trial, override: {key: value}, value, metrics: {name: number}}; trials without a finite value are left out.
-    front: {rate: name, distortion: name} of metrics, or None.
+    rows: {trial, override: {key: value}, value, metrics: {name: number}}; trials without a finite value are left out
+    best: the number of the best trial
+    front: {rate: name, distortion: name} of the metrics in a last panel, the rate-distortion front; or None
     """
     kept = [row for row in rows if row["value"] is not None and np.isfinite(row["value"])]
     values = np.array([row["value"] for row in kept], dtype=float)
@@ -48,7 +52,7 @@ def trials(
         figure, panels = panels_of(count, columns=2 if count == 4 else min(3, count), size=(3.7, 3.0))
         for axes, key in zip(panels, keys, strict=False):
             if len(values) and values.min() > 0 and values.max() / values.min() >= TENFOLD:
-                _logarithmic(axes, "y")  # one trial far off must not lay the rest on a line
+                _logarithmic(axes, "y")  # else one outlier would squeeze the others into a line
             places = _places(axes, [row["override"].get(key, row["trial"]) for row in kept])
             axes.scatter(places, values, s=24, color=GREY, linewidths=0)
             if chosen is not None:
@@ -70,7 +74,7 @@ def trials(
 
 
 def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], to: Target, *, title: str = "") -> None:
-    """Small panels, one a name: {"likelihood.nats": (steps, values)}."""
+    """Draw a small panel for each metric. lines: {"likelihood.nats": (steps, values), ...}"""
     with matplotlib.rc_context(STYLE):
         figure, panels = panels_of(len(lines), columns=min(3, len(lines)), size=(3.3, 2.4))
         for axes, (name, (steps, values)) in zip(panels, lines.items(), strict=True):
@@ -91,7 +95,7 @@ def _draw_front(axes: Axes, points: np.ndarray, labels: Sequence[str], axis_labe
     spread = np.maximum(np.ptp(points, axis=0), 1e-12) if len(points) else 1.0
     written: list[np.ndarray] = []
     for k in np.flatnonzero(best)[np.argsort(points[best, 0])]:
-        # a label on another's place helps nobody: trials.json has them all
+        # labels that would overlap are left out; trials.json has them all
         if all(np.abs((points[k] - other) / spread)[1] > 0.055 for other in written):
             written.append(points[k])
             note = axes.annotate(labels[k], points[k], xytext=(6, 4), textcoords="offset points", fontsize=7)
@@ -101,18 +105,21 @@ def _draw_front(axes: Axes, points: np.ndarray, labels: Sequence[str], axis_labe
 
 
 def _held_out(metrics: Mapping[str, float], name: str) -> float:
-    """A metric on validation data where it was taken there, else in training."""
+    """Return a metric on validation data if it was measured there, else in training, else NaN."""
     return metrics.get(f"validation.{name}", metrics.get(name, float("nan")))
 
 
 def _setting(override: Mapping[str, Any], names: Sequence[str]) -> str:
-    """What of a setting belongs beside a point: "beta 2, sigma 0.1"."""
+    """Return the named values of a setting as the label of a point: "beta 2, sigma 0.1"."""
     short = {key.rpartition(".")[2]: value for key, value in override.items()}
     return ", ".join(f"{name} {short[name]:.2g}" for name in names if name in short)
 
 
 def _places(axes: Axes, raw: Sequence[object]) -> np.ndarray:
-    """Where values of a swept key stand on the x axis: numbers (on a log scale if they span factors), or names."""
+    """Return the places of a swept key's values on the x axis.
+
+    The axis has numbers, on a log scale if the largest is at least 5 times the smallest, or names.
+    """
     if raw and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in raw):
         numbers = np.array(raw, dtype=float)
         if numbers.min() > 0 and numbers.max() / numbers.min() >= 5:
@@ -124,7 +131,7 @@ def _places(axes: Axes, raw: Sequence[object]) -> np.ndarray:
 
 
 def _logarithmic(axes: Axes, which: str) -> None:
-    """A log scale of x or y whose ticks are read as numbers: 0.1, 0.2, 0.5, 1."""
+    """Set a log scale for x or y, with plain numbers as ticks: 0.1, 0.2, 0.5, 1."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))

@@ -1,4 +1,4 @@
-"""Pictures of numbers: histograms, and flows of the line."""
+"""Pictures of one-dimensional data: histograms, and flows on the line."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from pipelines.figures.style import (
 
 
 def histogram(layers: Points, to: Target, *, x_label: str = "x", title: str = "") -> None:
-    """Numbers (n,) in shared bins, one outline a layer."""
+    """Draw histograms as outlines with shared bins. layers: {name: numbers (n,)}"""
     everything = np.concatenate([values[np.isfinite(values)] for values in layers.values()])
     bins = np.histogram_bin_edges(everything, bins=60)
     with matplotlib.rc_context(STYLE):
@@ -49,7 +49,7 @@ def histogram(layers: Points, to: Target, *, x_label: str = "x", title: str = ""
 
 @dataclass(frozen=True)
 class LineFlow:
-    """What there is to see of a flow of the line: x, p(x), z = f(x) and p(z) along a grid, and z of rows of data."""
+    """A flow on the line: x, p(x), z = f(x) and p(z) at the points of a grid, and the latents z of rows of data."""
 
     x: np.ndarray
     density: np.ndarray
@@ -61,10 +61,10 @@ class LineFlow:
 def line_flows(
     stages: Mapping[str, LineFlow], data: np.ndarray, to: Target, *, truth: np.ndarray | None, title: str
 ) -> None:
-    """A row of three panels a stage, {"before training": ...}: p(x), x -> z, the latents of data under p(z).
+    """Draw three panels for each stage of a flow: p(x), the map x -> z, and the latents of data with p(z).
 
-    data (rows,) are those whose latents are shown; truth (grid,) is their density where it is known. The panels of a
-    column have the same axes, so that the rows compare.
+    stages: {"before training": flow, ...}; data: (rows,), whose latents are shown; truth: (grid,), the density of the
+    data if it is known. The panels of a column have the same axes, so that the stages can be compared.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(10.6, 2.9 * len(stages) + 0.3), dpi=DPI, layout="constrained")
@@ -97,6 +97,6 @@ def line_flows(
 
 
 def _filled(axes: Axes, values: np.ndarray, name: str) -> None:
-    """A histogram in grey, as a density: what lines are compared with."""
+    """Draw a grey histogram, as a density with which lines are compared."""
     kept = values[np.isfinite(values)]
     axes.hist(kept, bins=60, density=True, color=GREY, alpha=0.45, label=name)

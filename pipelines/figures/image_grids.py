@@ -1,4 +1,4 @@
-"""Pictures of images: grids, sheets of rows, pairs. Grey levels have one fixed scale a picture: its images compare."""
+"""Pictures of images: grids, sheets of rows, pairs. All images in a picture have the same grey scale."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,12 +12,15 @@ from pipelines.figures.style import DPI, PLAIN, STYLE, TILE_PIXELS, Target, pane
 
 
 def image_grid(images: np.ndarray, to: Target, *, levels: int | None, columns: int = 10) -> None:
-    """Images (n, c, h, w) or (n, h, w), row by row; black is 0 and white levels - 1, for all alike."""
+    """Draw images (n, c, h, w) or (n, h, w) row by row.
+
+    levels: black is 0 and white is levels - 1; None: black and white are the lowest and highest of all numbers
+    """
     image.imsave(to, mosaic(images, levels=levels, columns=columns), format="png", metadata=PLAIN)
 
 
 def mosaic(images: np.ndarray, *, levels: int | None, columns: int = 10, tile_pixels: int = TILE_PIXELS) -> np.ndarray:
-    """The same as an array (height, width, 3) of uint8; small images are enlarged to about `tile_pixels`."""
+    """Return the picture of `image_grid`, (height, width, 3) uint8; small images are enlarged to about tile_pixels."""
     tiles = _tiles(images, levels)
     n, height, width, channels = tiles.shape
     columns = max(1, min(columns, n))
@@ -33,7 +36,7 @@ def mosaic(images: np.ndarray, *, levels: int | None, columns: int = 10, tile_pi
 
 
 def overview(panels: Mapping[str, np.ndarray | Path], to: Target, *, columns: int = 4) -> None:
-    """Pictures side by side under their names: (height, width, 3) arrays or PNG files, each at its own proportions."""
+    """Draw pictures side by side under their names. panels: {name: (height, width, 3) array or the path of a PNG}"""
     with matplotlib.rc_context(STYLE):
         figure, places = panels_of(len(panels), columns=columns, size=(2.6, 2.75))
         for axes, (name, picture) in zip(places, panels.items(), strict=True):
@@ -44,14 +47,14 @@ def overview(panels: Mapping[str, np.ndarray | Path], to: Target, *, columns: in
 
 
 def is_image(event_shape: Sequence[int]) -> bool:
-    """(channels, height, width)."""
+    """Return whether rows of this shape are images, (channels, height, width)."""
     return len(event_shape) == 3
 
 
 def reconstructions(
     originals: np.ndarray, reconstructed: np.ndarray, to: Target, *, levels: int | None, columns: int = 12
 ) -> None:
-    """Pairs of rows: originals, and below each what came back."""
+    """Draw pairs of rows: originals, and below each its reconstruction."""
     count = len(originals) - len(originals) % columns or len(originals)
     columns = min(columns, count)
     shape = (count // columns, columns, *originals.shape[1:])
@@ -60,7 +63,10 @@ def reconstructions(
 
 
 def sheet(rows: Mapping[str, np.ndarray], to: Target, *, levels: int | None, title: str, limit: int = 12) -> None:
-    """Named rows of images: {"cluster 0": (n, c, h, w), ...}, at most `limit` of each; one scale for all."""
+    """Draw named rows of images, all on one grey scale.
+
+    rows: {"cluster 0": images (n, c, h, w), ...}, of which at most `limit` are drawn; empty rows are left out
+    """
     rows = {name: images[:limit] for name, images in rows.items() if len(images)}
     columns = max(len(images) for images in rows.values())
     tiles = np.split(_tiles(np.concatenate(list(rows.values())), levels), np.cumsum([len(r) for r in rows.values()]))
@@ -79,7 +85,7 @@ def sheet(rows: Mapping[str, np.ndarray], to: Target, *, levels: int | None, tit
 
 
 def _tiles(images: np.ndarray, levels: int | None) -> np.ndarray:
-    """(n, h, w, channels) in [0, 1]."""
+    """Return images as (n, h, w, channels) in [0, 1]; of images with neither 1 nor 3 channels, the first channel."""
     images = np.asarray(images, dtype=np.float64)
     images = images[:, None] if images.ndim == 3 else images
     if levels is None:
@@ -93,7 +99,7 @@ def _tiles(images: np.ndarray, levels: int | None) -> np.ndarray:
 
 
 def _padded_row(tiles: np.ndarray, columns: int) -> np.ndarray:
-    """Tiles side by side on white, (h + 1, columns (w + 1), channels)."""
+    """Put tiles side by side on white: (h + 1, columns (w + 1), channels)."""
     n, height, width, channels = tiles.shape
     row = np.ones((columns, height + 1, width + 1, channels))
     row[:n, :height, :width] = tiles

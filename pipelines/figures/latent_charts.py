@@ -1,4 +1,4 @@
-"""Pictures of latent spaces that are decoded: rows of images, a map over two latents, what each latent carries."""
+"""Pictures of latents: rows of decoded images, a map of them over two latents, and a chart of each latent's KL."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from pipelines.figures.image_grids import mosaic
 from pipelines.figures.style import COLOURS, DPI, GREY, STYLE, Target, heading, save
 
-INCHES = 0.52  # an image's side
+INCHES = 0.52  # the side of an image
 USES = {"active": COLOURS[0], "not active": GREY, "collapsed to the prior": COLOURS[3]}
 
 
@@ -24,9 +24,9 @@ def traversal(
     title: str,
     x_label: str,
 ) -> None:
-    """A named row of images (columns, c, h, w) for each latent, a value of it a column; one scale of grey for all.
+    """Draw a named row of images for each latent, with a column for each of its values, all on one grey scale.
 
-    own: of each row the column that is framed.
+    rows: {name: images (columns, c, h, w)}; columns: their names; own: for each row, the column that is framed
     """
     images = np.concatenate(list(rows.values()))
     _decoded(images, to, levels=levels, title=title, x=columns, y=list(rows), x_label=x_label, framed=own)
@@ -43,12 +43,15 @@ def latent_map(
     x_label: str,
     y_label: str,
 ) -> None:
-    """Images (rows * columns, c, h, w), the top row first, at values of two latents; one scale of grey for all."""
+    """Draw images (rows * columns, c, h, w), the top row first, over the values of two latents, on one grey scale.
+
+    x, y: the names of the columns and of the rows
+    """
     _decoded(images, to, levels=levels, title=title, x=x, y=y, x_label=x_label, y_label=y_label)
 
 
 def latent_kl(names: Sequence[str], kl_nats: np.ndarray, uses: Sequence[str], to: Target, *, title: str) -> None:
-    """A bar a latent, as they come, coloured by its use: one of USES."""
+    """Draw a bar for each latent, in the given order, coloured by its use, a key of USES."""
     with matplotlib.rc_context(STYLE | {"axes.grid": False}):
         figure = Figure(figsize=(min(9.0, max(4.2, 1.6 + 0.27 * len(names))), 3.0), dpi=DPI, layout="constrained")
         axes = figure.subplots()
@@ -77,7 +80,7 @@ def _decoded(
     y_label: str = "",
     framed: Sequence[int] = (),
 ) -> None:
-    """Images row by row, with the names of columns below and of rows beside; the framed column of each row."""
+    """Draw images row by row, with names below the columns and beside the rows, and a frame in each row."""
     columns, rows = len(x), len(y)
     grid = mosaic(images, levels=levels, columns=columns)
     left = 0.3 + 0.075 * max(len(name) for name in y) + (0.2 if y_label else 0.0)

@@ -10,7 +10,7 @@ from pipelines.figures.style import AROUND, COLOURS, MARKERS, STYLE, Points, Tar
 
 
 def scatter(layers: Points, to: Target, *, x_label: str = "x1", y_label: str = "x2", title: str = "") -> None:
-    """One panel a layer, the same axes for all: {"test data": (n, 2), "samples": (n, 2)}."""
+    """Draw a panel of points for each layer, all with the same axes. layers: {"test data": points (n, 2), ...}"""
     everything = np.concatenate([points[np.isfinite(points).all(axis=1)] for points in layers.values()])
     low, high = extent(everything)
     with matplotlib.rc_context(STYLE):
@@ -24,7 +24,7 @@ def scatter(layers: Points, to: Target, *, x_label: str = "x1", y_label: str = "
 
 
 def classes(points: np.ndarray, labels: np.ndarray, to: Target, *, x_label: str, y_label: str, title: str) -> None:
-    """Points (n, 2) coloured by class: a map of a latent space."""
+    """Draw points (n, 2), coloured by class."""
     with matplotlib.rc_context(STYLE):
         figure, (axes,) = panels_of(1, size=(4.8, 4.0))
         _classes(axes, points, labels, size=16)
@@ -34,7 +34,10 @@ def classes(points: np.ndarray, labels: np.ndarray, to: Target, *, x_label: str,
 
 
 def flow_of_the_plane(x: np.ndarray, z: np.ndarray, to: Target, *, labels: np.ndarray | None, title: str) -> None:
-    """Points (n, 2), and where a flow takes them, in the same colours: of their class, or of the angle of x."""
+    """Draw points x (n, 2), and the points z (n, 2) to which a flow maps them, in the same colours.
+
+    labels: the classes (n,), which give the colours; None: colours by the angle of x around the mean
+    """
     with matplotlib.rc_context(STYLE):
         figure, panels = panels_of(2, columns=2, size=(4.3, 3.9))
         heading(figure, title)
@@ -59,11 +62,14 @@ def flow_of_the_plane(x: np.ndarray, z: np.ndarray, to: Target, *, labels: np.nd
 def density(
     grid: np.ndarray, extent: tuple[float, float, float, float], points: np.ndarray, to: Target, *, title: str
 ) -> None:
-    """A log density (rows along x2, columns along x1) over extent (x1 low, x1 high, x2 low, x2 high), data on top."""
+    """Draw a log density as an image, with points (n, 2) on top.
+
+    grid: log p(x) in nats, rows along x2 and columns along x1; extent: (x1 low, x1 high, x2 low, x2 high)
+    """
     top = float(np.max(grid[np.isfinite(grid)], initial=-np.inf))
     with matplotlib.rc_context(STYLE | {"axes.grid": False}):
         figure, (axes,) = panels_of(1, size=(4.9, 4.0))
-        # eight nats below the top is a factor of 3000: what lies lower is empty
+        # eight nats below the top is a factor of 3000: lower densities look empty
         shown = axes.imshow(grid, origin="lower", extent=extent, aspect="auto", cmap="viridis", vmin=top - 8, vmax=top)
         axes.scatter(points[:, 0], points[:, 1], s=5, color="white", alpha=0.6, linewidths=0)
         axes.set(xlim=extent[:2], ylim=extent[2:], xlabel="x1", ylabel="x2", title=title)

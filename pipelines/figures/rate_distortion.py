@@ -1,4 +1,4 @@
-"""Rate and distortion of codecs."""
+"""Draws the rate and distortion of codecs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from pipelines.figures.style import COLOURS, DASHES, GREY, INK, MARKERS, STYLE, Target, panels_of, save
 
-BESIDE: dict[str, dict[str, Any]] = {  # what stands beside the models, in greys
+BESIDE: dict[str, dict[str, Any]] = {  # the baselines, in greys
     "pca": {"color": GREY, "linestyle": "-", "marker": ".", "label": "PCA"},
     "jpeg": {"color": GREY, "linestyle": "--", "marker": "x", "label": "JPEG, one picture"},
     "png": {"color": INK, "linestyle": "none", "marker": "|", "markersize": 14, "label": "PNG, one picture"},
@@ -16,9 +16,9 @@ BESIDE: dict[str, dict[str, Any]] = {  # what stands beside the models, in greys
 
 
 def rate_distortion(rows: Sequence[Mapping[str, Any]], to: Target, *, title: str) -> None:
-    """Squared error against bytes a row, one line a run and method.
+    """Draw squared error against bytes for each row, with a line for each run and method.
 
-    rows: {run, method, bytes_a_row, mse}; runs named pca, jpeg and png are the baselines.
+    rows: {run, method, bytes_a_row, mse}; runs named pca, jpeg and png are the baselines
     """
     lines: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for row in rows:

@@ -1,4 +1,4 @@
-"""Samples as the shape of the data allows."""
+"""Draws samples: as a grid of images, a histogram or points in the plane, depending on the shape of a row."""
 
 import math
 from pathlib import Path
@@ -13,11 +13,14 @@ from pipelines.figures.image_grids import image_grid, is_image, mosaic
 from pipelines.figures.plane import scatter
 from pipelines.figures.style import COLOURS, GREY, STYLE, TILE_PIXELS, Target, extent, panels_of
 
-STEP_ROWS = 1000  # of the data behind a step's samples
+STEP_ROWS = 1000  # rows of data that are drawn behind the samples of a step
 
 
 def draws(samples: np.ndarray, data: np.ndarray, to: Target, *, levels: int | None) -> None:
-    """Samples as their shape allows: images as a grid, numbers and pairs beside data, longer rows by the data's PCA."""
+    """Draw samples: images as a grid, numbers and pairs beside data.
+
+    Rows of more than two numbers are drawn beside data along the two directions in which the data vary most.
+    """
     if is_image(samples.shape[1:]):
         image_grid(samples[:100], to, levels=levels)
         return
@@ -36,10 +39,10 @@ def draws(samples: np.ndarray, data: np.ndarray, to: Target, *, levels: int | No
 
 
 def step_picture(folder: Path, step: int, dataset: Any, *, tile_pixels: int = TILE_PIXELS) -> np.ndarray | None:
-    """The samples of a training's step as (height, width, 3) uint8; None where there are none.
+    """Return the samples at a step of a training as a picture, (height, width, 3) uint8, or None if there are none.
 
-    Images as a grid; numbers, pairs, and longer rows by the data's two widest directions, above validation rows in
-    grey, in the same window at every step.
+    Images are drawn as a grid. Other rows are drawn above validation rows in grey, in the same window at every step;
+    rows of more than two numbers are drawn along the data's two widest directions.
     """
     path = folder / "samples" / f"step_{step:08d}.npy"
     if not path.is_file():
@@ -71,7 +74,7 @@ def step_picture(folder: Path, step: int, dataset: Any, *, tile_pixels: int = TI
 
 
 def _along_widest(data: np.ndarray, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both along the two widest directions of the standardised data: (rows, 2) each."""
+    """Project both on the two directions in which the standardised data vary most; return (rows, 2) for each."""
     centre, scale = data.mean(axis=0), np.where(data.std(axis=0) > 0, data.std(axis=0), 1.0)
     axes = np.linalg.svd((data - centre) / scale, full_matrices=False)[2][:2]
     return (data - centre) / scale @ axes.T, (samples - centre) / scale @ axes.T

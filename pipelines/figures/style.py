@@ -1,6 +1,6 @@
-"""What all pictures share: colours, fonts, panels, and a file of the same bytes for the same arrays.
+"""What all pictures share: colours, fonts and panels, and a way to save them with the same bytes for the same arrays.
 
-Colours are Okabe and Ito's (2008), told apart by colour-blind readers; heat maps are viridis.
+The colours are based on Okabe and Ito's (2008), which colour-blind readers can tell apart; heat maps are viridis.
 """
 
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 INK, GREY = "#222222", "#9a9a9a"
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C6D31", "#000000", "#B8AD00", "#6A51A3")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
-AROUND = LinearSegmentedColormap.from_list("around", [*COLOURS[:5], COLOURS[0]])  # for angles: it ends where it began
+AROUND = LinearSegmentedColormap.from_list("around", [*COLOURS[:5], COLOURS[0]])  # for angles: it ends where it begins
 DASHES = ("-", "--", ":", "-.")
 STYLE: dict[Any, Any] = {
     "font.size": 9.0,
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so it is the same everywhere
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": "#666666",
@@ -40,8 +40,8 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.6,
 }
 DPI = 130
-PLAIN: dict[str, Any] = {"Software": None}  # matplotlib would write its version into the file
-TILE_PIXELS = 56  # an image of 8 x 8 is enlarged to about this
+PLAIN: dict[str, Any] = {"Software": None}  # without it, matplotlib writes its version into the file
+TILE_PIXELS = 56  # small images are enlarged to about this size
 PANEL = (3.9, 3.1)  # inches
 
 Points = Mapping[str, np.ndarray]
@@ -67,6 +67,6 @@ def panels_of(count: int, *, columns: int = 1, size: tuple[float, float] = PANEL
 
 
 def extent(points: np.ndarray, margin: float = 0.08) -> tuple[np.ndarray, np.ndarray]:
-    low, high = np.percentile(points, [0.1, 99.9], axis=0)  # one stray sample must not shrink the rest to a dot
+    low, high = np.percentile(points, [0.1, 99.9], axis=0)  # so that one outlier does not shrink the rest to a dot
     pad = margin * np.maximum(high - low, 1e-9)
     return low - pad, high + pad

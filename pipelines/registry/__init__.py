@@ -1,1 +1,1 @@
-"""MLflow's registry: versions whose files are verified, which of them is champion, and how they are served."""
+"""MLflow's model registry: uploads versions and verifies their files, chooses the champion, and serves them."""

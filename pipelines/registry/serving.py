@@ -1,22 +1,22 @@
-"""What a registered model answers over HTTP or in a notebook: MLflow's "models from code".
+"""Answers requests to a registered model, over HTTP or in a notebook, by MLflow's "models from code".
 
-This file is stored in each version, beside a checkpoint and a copy of gen_models, and is run when the
-version is loaded; nothing is pickled. A version therefore answers with the code that it was stored with,
-and needs only what `requirements.txt` in it lists.
+Each version stores this file, a checkpoint and a copy of gen_models. MLflow runs this file when it loads the version;
+nothing is pickled. Therefore a version always answers with the code with which it was stored, and needs only the
+packages that its `requirements.txt` lists.
 
     mlflow models serve -m models:/vae-digits@champion --env-manager local
     curl localhost:5000/invocations -H 'Content-Type: application/json' \\
          -d '{"inputs": [[0, 3, ...]], "params": {"task": "score"}}'
 
-Rows are flat: (rows, D) of numbers as stored, or (rows, latent) for `decode`. So are the answers:
+Rows are vectors: (rows, D) numbers that are not scaled, or (rows, latent) for `decode`. The answers are:
 
-    score        (rows, 1)       the first that the model offers of nll, neg_elbo, reconstruction, critic
+    score        (rows, 1)       the first of nll, neg_elbo, reconstruction and critic that the model offers
                                  (gen_models/analysis/anomaly_scores.py); larger is more anomalous
     encode       (rows, latent)
     decode       (rows, D)
     reconstruct  (rows, D)
-    sample       (n, D)          a function of n, seed and temperature (1: the model itself; others if it has one);
-                                 n = 0 means as many as the input has rows
+    sample       (n, D)          depends on n, seed and temperature; temperature 1 is the model itself, and others need
+                                 a model that has one; n = 0 means as many samples as the input has rows
 """
 
 import math
@@ -45,7 +45,7 @@ from gen_models.noise import Noise
 
 SCORES = ("nll", "neg_elbo", "reconstruction", "critic")  # the model's own likelihood first
 TASKS = ("score", "encode", "decode", "reconstruct", "sample")
-MOST_SAMPLES = 100_000  # of one request
+MOST_SAMPLES = 100_000  # in one request
 REQUIREMENTS = (
     "mlflow",
     "torch",
@@ -60,7 +60,7 @@ REQUIREMENTS = (
 
 
 class Served(PythonModel):
-    """The checkpoint of one version, and what it is asked."""
+    """The model of one version, which MLflow loads and asks."""
 
     def load_context(self, context: PythonModelContext) -> None:
         self.model = load_model(Path(context.artifacts["checkpoint"]))
@@ -80,10 +80,11 @@ def answer(
     seed: int = 0,
     temperature: float = 1.0,
 ) -> np.ndarray:
-    """The answer to one request, (rows, columns) float32.
+    """Return the answer to one request, (rows, columns) float32.
 
-    facts: {"event_shape", "levels", "statistics"} of the data that the model was trained on.
-    Raises DataError, in one line, for a task that the model does not offer and for rows that do not fit.
+    facts: {"event_shape", "levels", "statistics"} of the data on which the model was trained
+
+    Raises DataError for a task that the model does not offer and for rows that do not fit.
     """
     if task not in TASKS:
         raise DataError(unknown("task", task, tasks(model)))
@@ -99,7 +100,7 @@ def answer(
 
 
 def tasks(model: nn.Module) -> tuple[str, ...]:
-    """The tasks that a model's capabilities allow."""
+    """Return the tasks that a model's capabilities allow."""
     offers = {
         "score": bool({"density", "bound", "reconstructor", "critic"} & set(capabilities(model))),
         "encode": isinstance(model, Encoder),
@@ -111,7 +112,7 @@ def tasks(model: nn.Module) -> tuple[str, ...]:
 
 
 def score_name(model: nn.Module, facts: Mapping[str, Any]) -> str:
-    """The score that the task `score` answers with."""
+    """Return the name of the score with which the task `score` answers."""
     offered = scorers(model, levels=facts["levels"], statistics=facts["statistics"])
     return next(name for name in SCORES if name in offered)
 
@@ -119,9 +120,9 @@ def score_name(model: nn.Module, facts: Mapping[str, Any]) -> str:
 def facts_of(
     checkpoint: Path, statistics: Mapping[str, Any] | None = None, columns: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """What `answer` needs beside the model, from the checkpoint's spec and the data's manifest.
+    """Return the facts that `answer` needs beside the model, from the checkpoint's spec and the data's manifest.
 
-    columns: the names of a table's, for those who send rows with names.
+    columns: the names of a table's columns; commands that read tables take the columns by these names
     """
     spec = yaml.safe_load((checkpoint / "model.yaml").read_text())
     return {
@@ -134,7 +135,7 @@ def facts_of(
 
 
 def package(folder: Path, checkpoint: Path, facts: Mapping[str, Any], model_id: str) -> None:
-    """Write the version's files into `folder`: this file, the checkpoint, gen_models, the signature."""
+    """Write a version's files into `folder`: this file, the checkpoint, gen_models and the signature."""
     rows = np.zeros((1, math.prod(facts["event_shape"])), dtype=np.float32)
     signature = ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, -1))]),
@@ -173,7 +174,7 @@ def _by_rows(model: nn.Module, rows: np.ndarray, task: str, facts: Mapping[str, 
     if not np.isfinite(rows).all():
         row, column = np.argwhere(~np.isfinite(rows))[0]
         raise DataError(f"row {row}, column {column} is {rows[row, column]}: every number must be finite")
-    if not len(rows):  # networks need a row; its answer is cut away
+    if not len(rows):  # networks need a row, whose answer is removed
         return function(torch.zeros(1, *shape))[:0]
     return by_rows(function, torch.from_numpy(rows).reshape(len(rows), *shape))
 
@@ -195,7 +196,7 @@ def _sample(model: Any, n: int, seed: int, temperature: float, facts: Mapping[st
 
 
 def _latent(model: Any, event: tuple[int, ...], facts: Mapping[str, Any]) -> int:
-    """The width of latent vectors: the spec's `latent`, or what the encoder gives."""
+    """Return the length of latent vectors: the spec's `latent`, or the length of the encoder's output."""
     if facts.get("latent"):
         return int(facts["latent"])
     return int(model.encode(torch.zeros(1, *event)).shape[1])

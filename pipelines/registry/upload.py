@@ -1,7 +1,7 @@
-"""From the graph's outputs on disk to the MLflow store: what it lacks of a run is logged, once.
+"""Logs in the MLflow store what it lacks of the graph's outputs on disk.
 
-out/train/RUN is the record and the store its copy, so that a store that failed during a training, or was
-lost, is made good by reading files. Where nothing is missing, two reads of the store tell so.
+out/train/RUN is the record, and the store is a copy of it. So if the store failed during a training, or was lost, it is
+completed from files. If nothing is missing, two reads of the store are enough to find out.
 """
 
 import hashlib
@@ -20,12 +20,12 @@ NOT_METRICS = ("data_sha256", "checkpoint_sha256")
 
 
 class MissingOutputError(GenModelsError):
-    """A stage's output that is not there, or belongs to another run of the graph."""
+    """The output of a stage is not there, or belongs to another run of the graph."""
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """A run in the store, and what had to be logged for it to be complete."""
+    """A run in the store, and how many numbers and pictures had to be logged to complete it."""
 
     run_id: str
     experiment_id: str
@@ -35,14 +35,14 @@ class Replayed:
 
 
 def replay(run: str) -> Replayed:
-    """Bring the store's run up to out/train/RUN and, where it is there, out/evaluate/RUN.
+    """Log what the store's run lacks of out/train/RUN and, if it is there, of out/evaluate/RUN.
 
-    Raises MissingOutputError before the training's end, CheckpointError for a damaged checkpoint.
+    Raises MissingOutputError if the training has not ended, CheckpointError for a damaged checkpoint.
     """
     folder, facts = paths.out("train", run), lineage_of(run)
     checkpoint.verify(folder / "checkpoint")
     with tracking.translated():
-        stored = tracking.Run(facts)
+        stored = tracking.MlflowRun(facts)
         ids = (stored.run_id, stored.experiment_id)
         mark = _fingerprint(run)
         if stored.tags().get("replayed") == mark and stored.holds("checkpoint"):
@@ -57,23 +57,23 @@ def replay(run: str) -> Replayed:
 
 
 def replay_sweep(sweep: str) -> bool:
-    """Bring the store's sweep up to out/sweep/SWEEP; False if nothing was missing."""
+    """Log what the store's sweep lacks of out/sweep/SWEEP; return False if nothing was missing."""
     folder = paths.out("sweep", sweep)
     return tracking.log_sweep(sweep, _json(folder / "lineage.json"), _json(folder / "trials.json"))
 
 
 def lineage_of(run: str) -> dict[str, Any]:
-    """out/train/RUN/lineage.json."""
+    """Return the content of out/train/RUN/lineage.json."""
     return _json(paths.out("train", run, "lineage.json"))
 
 
 def evaluation_of(run: str) -> dict[str, Any]:
-    """out/evaluate/RUN/metrics.json."""
+    """Return the content of out/evaluate/RUN/metrics.json."""
     return _json(paths.out("evaluate", run, "metrics.json"))
 
 
 def numbers_in(evaluation: dict[str, Any]) -> dict[str, float]:
-    """The metrics of an evaluation, without the hashes beside them."""
+    """Return the metrics of an evaluation, without the hashes beside them."""
     return {
         name: float(value)
         for name, value in evaluation.items()
@@ -81,7 +81,7 @@ def numbers_in(evaluation: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def _log_samples(stored: tracking.Run, folder: Path, data: str) -> int:
+def _log_samples(stored: tracking.MlflowRun, folder: Path, data: str) -> int:
     steps = sorted(int(path.stem.removeprefix("step_")) for path in folder.glob("samples/step_*.npy"))
     missing = [step for step in steps if step not in stored.sample_steps()] if steps else []
     if not missing:
@@ -94,7 +94,7 @@ def _log_samples(stored: tracking.Run, folder: Path, data: str) -> int:
     return sum(stored.log_samples(step, picture) for step, picture in drawn if picture is not None)
 
 
-def _log_evaluation(stored: tracking.Run, run: str, facts: dict[str, Any]) -> int:
+def _log_evaluation(stored: tracking.MlflowRun, run: str, facts: dict[str, Any]) -> int:
     folder = paths.out("evaluate", run)
     if not (folder / "metrics.json").is_file():
         return 0
@@ -112,7 +112,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _fingerprint(run: str) -> str:
-    """The hash of all that replay would log."""
+    """Return the hash of all files that `replay` would log."""
     total = hashlib.sha256()
     for folder in (paths.out("train", run), paths.out("evaluate", run)):
         if folder.is_dir():

@@ -1,8 +1,8 @@
-"""The registry as the project uses it: versions whose every file is known by sha256, and two aliases.
+"""Finds, verifies and uploads versions of registered models.
 
-A version's tag `files` holds the sha256 of each of its files. They are compared with what is stored
-before an alias moves and before a version is used, so a swapped or damaged file is never served by the
-project's own commands.
+A version's tag `files` holds the sha256 of each of its files. The stored files are compared with it before an alias
+moves to the version and before a command uses it. So the project's own commands never use a file that was exchanged or
+damaged.
 """
 
 import hashlib
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gen_models.errors import RegistryError, unknown
+from gen_models.errors import RegistryError, first_line, unknown
 from pipelines import tracking
 from pipelines.registry import serving
 
-# MLflow writes these into a local store when it loads a version; the project's commands run nothing from there.
+# MLflow writes these into a local store when it loads a version; the project's commands run no code from there.
 WRITTEN_BY_LOADING = ("__pycache__", "registered_model_meta")
 
 
@@ -33,7 +33,7 @@ class Version:
 
 
 def models(client: Any) -> dict[str, dict[str, str]]:
-    """{registered model: {alias: version}}."""
+    """Return {registered model: {alias: version}}."""
     found: dict[str, dict[str, str]] = {}
     token = None
     while True:
@@ -45,7 +45,7 @@ def models(client: Any) -> dict[str, dict[str, str]]:
 
 
 def versions(client: Any, model: str) -> list[Version]:
-    """All versions of a model, the newest first; none of an unknown model."""
+    """Return all versions of a model, the newest first; an empty list for an unknown model."""
     found: list[Version] = []
     token = None
     while True:
@@ -57,7 +57,7 @@ def versions(client: Any, model: str) -> list[Version]:
 
 
 def find(client: Any, model: str, which: str) -> Version:
-    """The version that an alias or a number names. Raises RegistryError with what exists."""
+    """Return the version that an alias or a number names. Raises RegistryError, with what exists, if there is none."""
     known = models(client)
     if model not in known:
         raise RegistryError(unknown("registered model", model, known))
@@ -69,7 +69,10 @@ def find(client: Any, model: str, which: str) -> Version:
 
 
 def folder_of(client: Any, version: Version) -> Path:
-    """The version's files, each compared with its sha256. Raises RegistryError for the first that differs."""
+    """Return the folder of a version's files after comparing each with its sha256.
+
+    Raises RegistryError for the first file that differs.
+    """
     name = f"{version.model} version {version.number}"
     if "files" not in version.tags:
         raise RegistryError(f"{name}: it has no tag `files`, so it was not registered by `gen-models register`")
@@ -78,18 +81,18 @@ def folder_of(client: Any, version: Version) -> Path:
         folder = tracking.fetch(client.get_model_version_download_uri(version.model, version.number))
         found = hashes(folder)
     except (tracking.StoreError, OSError) as error:
-        raise RegistryError(f"{name}: its stored files cannot be read ({tracking.one_line(error)})") from None
+        raise RegistryError(f"{name}: its stored files cannot be read ({first_line(error)})") from None
     for path in sorted(expected.keys() | found.keys()):
         if expected.get(path) != found.get(path):
             raise RegistryError(
                 f"{name}: the stored file {path} has changed: expected sha256 {_short(expected.get(path))}, "
-                f"found {_short(found.get(path))}; `gen-models sync` stores it anew"
+                f"found {_short(found.get(path))}; `gen-models register` stores it anew"
             )
     return folder
 
 
 def what_changed(client: Any, version: Version) -> str | None:
-    """None, or the line that says what has changed."""
+    """Return a line that says which of a version's files has changed, or None."""
     try:
         folder_of(client, version)
     except RegistryError as error:
@@ -107,7 +110,10 @@ def upload(
     run_id: str,
     experiment_id: str,
 ) -> Version:
-    """Store a checkpoint as a new version. The version appears, with its tags, after its files are there."""
+    """Store a checkpoint as a new version of a model. The version appears, with its tags, after its files are stored.
+
+    facts: for `serving.answer`; run_id, experiment_id: the run in MLflow that trained it
+    """
     _forget_unfinished(client, model, experiment_id)
     identity = {"run": model, "key": tags["key"]}
     logged = client.create_logged_model(experiment_id, model, run_id, identity, None, tags["family"])
@@ -131,13 +137,13 @@ def upload(
 
 
 def point(client: Any, alias: str, version: Version) -> None:
-    """Move an alias to a version after its stored files were verified."""
+    """Move an alias to a version after verifying the version's stored files."""
     folder_of(client, version)
     client.set_registered_model_alias(version.model, alias, version.number)
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """{path: sha256} of the files below a folder, without what loading leaves there."""
+    """Return {path: sha256} for the files below a folder, without those that MLflow writes when it loads a version."""
     found = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
@@ -150,7 +156,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def _forget_unfinished(client: Any, model: str, experiment_id: str) -> None:
-    """Uploads that a kill kept from becoming versions."""
+    """Delete uploads that did not become versions because the process was killed."""
     used = {v.model_id for v in client.search_model_versions(f"name = '{model}'", max_results=1000)}
     for logged in client.search_logged_models([experiment_id], f"tags.run = '{model}'"):
         if logged.model_id not in used:

@@ -1,1 +1,1 @@
-"""What the report is made of: results read and checked, tables, comparisons, pictures, the page."""
+"""Makes the report: reads and checks the results, and makes tables, comparisons, pictures and the pages of them."""

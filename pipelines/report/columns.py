@@ -1,6 +1,6 @@
-"""The columns of a leaderboard: each metric's unit, direction, digits, what it means and what to read it beside.
+"""The columns of the leaderboards: each metric's unit, direction, digits, meaning, and what to compare it with.
 
-A new metric of evaluate becomes a column by a row here; until then the report shows it among a run's numbers.
+To give a new metric of evaluate a column, add it here. Without a column, the report shows it among a run's numbers.
 """
 
 from dataclasses import dataclass
@@ -11,14 +11,16 @@ Better = str | float  # "lower", "higher", or the value of a perfect model
 
 @dataclass(frozen=True)
 class Column:
-    """A metric: its unit, direction, digits, and what it is read beside.
+    """A metric with its unit, its direction, its digits, and what it is compared with.
 
-    error: the metric that is its standard error (or spread); interval: two that are its 95% interval
-    reference: (metric, what it is called) of what the number is to be compared with
-    scale: shown times this; decimals: at most these, None for three significant digits
-    coarser: the error of another column that limits the digits, where it has none of its own
-    headline: how the report tells who is best; columns without it are not told
-    is_ranked: whether the numbers of two models compare at all
+    better: "lower", "higher", or the value of a perfect model; about: its meaning, for readers
+    decimals: at most this many are shown; None: three significant digits; scale: the number is shown times this
+    error: the metric that is its standard error (or spread); interval: the two metrics that are its 95% interval
+    reference: (the metric with which the number is compared, its title)
+    is_likelihood: whether the number may be an upper bound of -log p
+    headline: the words for the best run in the summary; "": the summary leaves the metric out
+    coarser: the error of another column, which limits the digits if the metric has no error of its own
+    is_ranked: whether the numbers of two models can be compared
     """
 
     name: str
@@ -38,7 +40,7 @@ class Column:
 
     @property
     def digits_of(self) -> str:
-        """The metric whose size limits the digits."""
+        """The metric whose size limits the digits, an error; "" if there is none."""
         return self.error or self.coarser
 
     @property
@@ -49,7 +51,7 @@ class Column:
 
     @property
     def arrow(self) -> str:
-        """The same as a sign."""
+        """The direction as a sign."""
         return {"lower": "↓", "higher": "↑"}[self.better] if isinstance(self.better, str) else f"→ {self.better:g}"
 
 
@@ -57,8 +59,8 @@ IMPORTANCE = "the importance-weighted bound with K = 50 draws (Burda et al., 201
 COLUMNS = (
     Column(
         "bits_per_dim", "bits/dim", "bits per dimension", "lower",
-        "What storing one dimension costs with the model as the code. Beside it a histogram for each pixel by itself: "
-        "a model above that knows less than the pixels' own counts.",
+        "How many bits a code based on the model needs for one dimension. Compare it with a histogram for each pixel: "
+        "a model above that has learned less than how often each pixel has each grey level.",
         reference=("bits_per_dim_histogram", "histogram"), is_likelihood=True, headline="fewest bits per dimension",
     ),
     Column(
@@ -67,8 +69,8 @@ COLUMNS = (
     ),
     Column(
         "nats", f"{MINUS}log p", "nats per row", "lower",
-        "Negative log-likelihood of a test row, ± its standard error; of a VAE the negative ELBO at beta = 1. Beside "
-        "it the true density, where it is known.",
+        "Negative log-likelihood of a test row, ± its standard error; for a VAE, the negative ELBO at beta = 1. "
+        "Compare it with that of the true density, if it is known.",
         4, error="nats_error", reference=("truth_nats", "truth"), is_likelihood=True,
     ),
     Column(
@@ -77,14 +79,15 @@ COLUMNS = (
     ),
     Column(
         "nats_ais", f"{MINUS}log p, annealed", "nats per row", "lower",
-        "By annealed importance sampling (Wu et al., 2017) of at most 64 test rows, ± the standard error over them: it "
-        "asks no encoder. Beside it the K = 50 bound of the same rows; where that is far above, it is loose.",
+        "Negative log-likelihood by annealed importance sampling (Wu et al., 2017) for at most 64 test rows, ± its "
+        "standard error. It does not use the encoder. If the K = 50 bound of the same rows is far above it, that bound "
+        "is loose.",
         4, error="nats_ais_error", reference=("nats_ais_iw50", "K = 50"), is_likelihood=True,
     ),
     Column(
         "binary_nats", f"{MINUS}log p of ink", "nats per row", "lower",
-        "The negative ELBO of pixels drawn by their grey, y ~ Bernoulli(x / (levels - 1)), ± its standard error: for "
-        "models of binary pixels, not to be compared with densities of the levels. Beside it independent pixels.",
+        "For models of binary pixels: the negative ELBO of pixels y ~ Bernoulli(x / (levels - 1)), ± its standard "
+        "error. It cannot be compared with a density of grey levels. Compare it with independent pixels.",
         4, error="binary_nats_error", reference=("binary_nats_pixels", "pixels"), is_likelihood=True,
     ),
     Column(
@@ -93,104 +96,107 @@ COLUMNS = (
     ),
     Column(
         "binary_nats_ais", f"{MINUS}log p of ink, annealed", "nats per row", "lower",
-        "The same of pixels drawn by their grey, by annealed importance sampling of at most 64 test rows.",
+        "The same by annealed importance sampling, for at most 64 test rows.",
         4, error="binary_nats_ais_error", reference=("binary_nats_ais_iw50", "K = 50"), is_likelihood=True,
     ),
     Column(
         "gap_nats", "gap to the truth", "nats per row", "lower",
-        f"{MINUS}log p of the model less that of the true density on the same rows: an estimate of KL(truth, model).",
+        f"{MINUS}log p of the model minus that of the true density, on the same rows: it estimates KL(truth, model).",
         4, is_likelihood=True, headline="nearest to the true density",
     ),
     Column(
         "mse", "MSE", "squared error per dimension", "lower",
-        "How far a test row comes back from its latent vector, on the unit scale. Beside it PCA with as many "
-        "components as the model has latents: a linear model for the same bottleneck.",
+        "Mean squared error of reconstructed test rows, on the unit scale. Compare it with PCA, a linear model, with "
+        "as many components as the model has latents.",
         None, reference=("mse_pca", "PCA"), headline="smallest reconstruction error",
     ),
     Column(
         "c2st_accuracy", "C2ST", "accuracy", 0.5,
-        "How often a random forest tells samples from test rows it has not seen (Lopez-Paz and Oquab, 2017): 0.5 if it "
-        "cannot, 1 if always. The floor is the same for training rows in place of samples; it may fall below 0.5, as "
-        "the splits are balanced by class.",
+        "How often a random forest tells samples from test rows correctly, on rows that it was not fitted to "
+        "(Lopez-Paz and Oquab, 2017): 0.5 if it only guesses, 1 if always. The floor has training rows in place of "
+        "samples; it may be below 0.5, because the splits are balanced by class.",
         error="c2st_accuracy_error", reference=("c2st_accuracy_floor", "floor"),
         headline="samples hardest to tell from data",
     ),
     Column(
         "mmd2", "1000 MMD²", "no unit", "lower",
-        "Squared maximum mean discrepancy of samples to test rows (Gretton et al., 2012), unbiased, so it may be "
-        "negative. The floor is that of training rows; values as near to 0 as it is cannot be told apart.",
+        "Squared maximum mean discrepancy between samples and test rows (Gretton et al., 2012). The estimate is "
+        "unbiased, so it may be negative. The floor has training rows in place of samples; values as near to 0 as the "
+        "floor do not differ clearly from 0.",
         2, scale=1000.0, reference=("mmd2_floor", "floor"),
     ),
     Column(
         "memorisation", "memorisation", "ratio of distances", 1.0,
-        "Median distance of samples to the nearest training row over that of test rows. Far below 1 the model repeats "
-        "what it was shown; far above 1 its samples lie off the data.",
+        "Median distance of samples to the nearest training row, divided by that of test rows. Far below 1, the model "
+        "repeats its training rows; far above 1, its samples are unlike the data.",
         2,
     ),
     Column(
         "precision", "precision", "share of samples", "higher",
-        "Samples within the ball of a test row, which reaches to its fifth nearest test row (Kynkaanniemi et al., "
-        "2019): do samples look like data? Beside this and the next three what training rows reach.",
+        "Do samples look like data? The share of samples inside a ball around a test row, which reaches to its fifth "
+        "nearest test row (Kynkaanniemi et al., 2019). Compare it with training rows in place of samples; the same "
+        "holds for the next three columns.",
         reference=("precision_floor", "train"),
     ),
     Column(
         "recall", "recall", "share of rows", "higher",
-        "Test rows within the ball of a sample: are all of the data among the samples? Stray samples have large balls "
-        "and make it too large.",
+        "Do samples cover all of the data? The share of test rows inside a ball around a sample. Outliers among the "
+        "samples have large balls, which make it too large.",
         reference=("recall_floor", "train"),
     ),
     Column(
         "density", "density", "no unit", "higher",
-        "How many test rows' balls hold a sample, over 5 (Naeem et al., 2020): precision that minds stray rows less. "
-        "Near 1 for perfect samples; above it they crowd where data are dense.",
+        "In how many test rows' balls a sample is, divided by 5 (Naeem et al., 2020): like precision, but less "
+        "sensitive to outliers. Near 1 for perfect samples; above 1, samples crowd where the data are dense.",
         2, reference=("density_floor", "train"),
     ),
     Column(
         "coverage", "coverage", "share of rows", "higher",
-        "Test rows whose ball holds a sample: recall that minds stray samples less.",
+        "The share of test rows whose ball contains a sample: like recall, but less sensitive to outliers.",
         reference=("coverage_floor", "train"), headline="samples that cover the data best",
     ),
     Column(
         "frechet", "Fréchet", "squared feature distance", "lower",
-        "The Fréchet distance between samples and test rows (Heusel et al., 2017), of "
-        "the features of a small classifier of these training rows: not the published FID, and no data sets compare. "
-        "The floor is that of training rows, with as many of each.",
+        "The Fréchet distance between samples and test rows (Heusel et al., 2017), on features of a small classifier "
+        "that is fitted to these training rows. It is not the published FID, and cannot be compared between data sets. "
+        "The floor has equally many training rows in place of samples.",
         None, reference=("frechet_floor", "floor"),
     ),
     Column(
         "modes", "modes", "of the known ones", "higher",
-        "Modes of a known mixture that hold 20 of 2,500 samples within 3 standard deviations.",
+        "How many modes of a known mixture have at least 20 of 2,500 samples within 3 standard deviations.",
         0, reference=("modes_known", "of"),
     ),
     Column(
         "high_quality", "high quality", "share of samples", "higher",
-        "Samples within 3 standard deviations of a mode (Lin et al., 2018). Beside it the same of training rows.",
+        "The share of samples within 3 standard deviations of a mode (Lin et al., 2018). Compare it with that of "
+        "training rows.",
         reference=("high_quality_floor", "train"),
     ),
     Column(
         "critic_accuracy", "critic's accuracy", "share of rows", 0.5,
-        "How many test rows and samples the model's own critic puts on the right side: 0.5 where it can only guess. "
-        "Each model has a critic of its own, so no two models compare.",
+        "How many test rows and samples the model's own critic classifies correctly: 0.5 if it only guesses. Each "
+        "model has its own critic, so the numbers of two models cannot be compared.",
         is_ranked=False,
     ),
     Column(
         "critic_wasserstein", "critic's W", "networks' units", "lower",
-        "E T(test rows) less E T(samples) of the model's own critic T: at most the Wasserstein distance where T is "
-        "1-Lipschitz, and less where T is weak, so no two models compare. The floor has training rows in place of "
-        "samples: away from 0, the critic knows its training rows by heart.",
+        f"E T(test rows) {MINUS} E T(samples) for the model's own critic T: at most the Wasserstein distance if T is "
+        "1-Lipschitz, and less if T is weak. Each model has its own critic, so two models cannot be compared. The "
+        "floor has training rows in place of samples: if it is far from 0, the critic has memorised its training rows.",
         reference=("critic_wasserstein_floor", "floor"), is_ranked=False,
     ),
     Column(
         "auroc", "AUROC", "probability", "higher",
-        "The chance that a row of the class held out scores higher than a normal one, with its 95% interval: of the "
-        "best of the model's scores. That choice looked at the test labels, so it flatters; the section on "
-        "anomalies has every score.",
+        "The probability that a row of the held-out class scores higher than a normal row, with its 95% interval, for "
+        "the best of the model's scores. The test labels decided which score is best, so the number is too optimistic; "
+        "the section on anomalies has every score.",
         interval=("auroc_low", "auroc_high"), reference=("auroc_pca", "PCA"), headline="best anomaly score",
     ),
     Column(
         "acc", "cluster ACC", "share of rows", "higher",
-        "Test rows in the right cluster, k-means on the latents, clusters matched to classes; mean ± standard "
-        "deviation over seeds of k-means. Beside it k-means on the data themselves.",
+        "The share of test rows in the right cluster, when k-means clusters the latents and each cluster is matched to "
+        "a class; mean ± standard deviation over seeds of k-means. Compare it with k-means on the data themselves.",
         error="acc_sd", reference=("acc_kmeans", "k-means"), headline="best clusters",
     ),
     Column(

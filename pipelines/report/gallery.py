@@ -1,4 +1,4 @@
-"""The pictures of the page, each with what it shows and the runs and data that it is of."""
+"""The pictures of the page, each with its caption, its runs and its data."""
 
 from base64 import b64encode
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from pipelines import figures
 from pipelines.report.read import BASELINES, Results, RunResult
 from pipelines.report.versus_baselines import Comparison
 
-KINDS = {  # evaluate's pictures, in the order of the page
+KINDS = {  # {a picture of evaluate: (heading, caption)}, in the order of the page
     "samples": ("Samples", "Drawn from the model; of numbers, beside test rows."),
     "temperatures": ("Temperatures", "The same draws at rising temperatures T: sharper and less varied below 1."),
     "reconstructions": ("Reconstructions", "Pairs of rows: test images, and below each what came back."),
@@ -32,7 +32,11 @@ KINDS = {  # evaluate's pictures, in the order of the page
 
 @dataclass(frozen=True)
 class Picture:
-    """An image in the page: a data: URI, (width, height) in pixels, what it shows, and of which runs and data."""
+    """An image in the page.
+
+    uri: the image itself as a data: URI; alt, text: what it shows; runs, data: to which runs and data sets it belongs;
+    size: (width, height) in pixels
+    """
 
     uri: str
     alt: str
@@ -44,7 +48,7 @@ class Picture:
 
     @property
     def shape(self) -> str:
-        """How much of the page's width it needs."""
+        """The class of style.css that says how much of the page's width it needs."""
         return "wide" if self.is_wide else "broad" if self.size[0] > 1.1 * self.size[1] else "square"
 
 
@@ -57,7 +61,7 @@ def picture(
     *,
     is_wide: bool = False,
 ) -> Picture:
-    """A PNG or GIF as a data: URI."""
+    """Return a picture of the page for the bytes of a PNG or GIF."""
     if content.startswith(b"GIF"):
         kind, size = "gif", (int.from_bytes(content[6:8], "little"), int.from_bytes(content[8:10], "little"))
     else:
@@ -67,7 +71,7 @@ def picture(
 
 
 def gallery(found: Results, data: str) -> list[tuple[str, str, list[Picture]]]:
-    """(heading, what it shows, pictures) of a data set: each kind of evaluate's pictures, then the training curves."""
+    """Return (heading, caption, pictures) for each kind of evaluate's pictures on a data set, and last for training."""
     runs = found.runs_on(data)
     names = [*KINDS, *sorted({name for run in runs for name in run.pictures} - set(KINDS))]
     groups = []
@@ -88,7 +92,7 @@ def gallery(found: Results, data: str) -> list[tuple[str, str, list[Picture]]]:
 
 
 def training_curves(runs: list[RunResult], data: str) -> Picture | None:
-    """A small panel a run."""
+    """Return a picture with the validation metric of each run by step, or None without runs."""
     drawn = [run for run in runs if run.history]
     if not drawn:
         return None
@@ -102,7 +106,7 @@ def training_curves(runs: list[RunResult], data: str) -> Picture | None:
 
 
 def training_samples(runs: list[RunResult], data: str) -> list[Picture]:
-    """A run's samples of one noise over its training."""
+    """Return, for each run that has one, the animation of its samples over the training."""
     return [
         picture(run.animations["training"], f"Samples over the training of {run.line.key}", [run], data)
         for run in runs
@@ -111,7 +115,7 @@ def training_samples(runs: list[RunResult], data: str) -> list[Picture]:
 
 
 def detection_pictures(found: Results) -> list[Picture]:
-    """The ROC curves of all data sets, and for each what its best score finds and misses."""
+    """Return the ROC curves of all data sets, and for each the images that its best score finds and misses."""
     scored = [data for data in found.data if found.scores_on(data)]
     shown = []
     if "roc" in found.detection.pictures:
@@ -129,7 +133,7 @@ def detection_pictures(found: Results) -> list[Picture]:
 
 
 def clustering_pictures(found: Results, data: str, comparison: Comparison) -> list[Picture]:
-    """The sheets of images that cluster drew, in the order of the table."""
+    """Return the sheets of clustered images, in the order of the table."""
     sheets = []
     for row, name, who, _ in comparison.rows:
         suffix = {"data": f"-{data}", "whitened": "-whitened"}.get(row["space"], "")

@@ -1,4 +1,4 @@
-"""The page of toy games: what each order of play does, in pictures, sentences and numbers."""
+"""The page of toy games, reports/games.html: what each order of play does, in pictures, sentences and numbers."""
 
 from functools import cache
 from io import BytesIO
@@ -6,13 +6,13 @@ from typing import Any
 
 from pipelines import figures
 from pipelines.report.columns import MINUS
-from pipelines.report.environment import environment
 from pipelines.report.gallery import picture
-from pipelines.report.played_games import CURVATURE, N_DIS, RATE, STEPS, Play, Toy, toys
+from pipelines.report.jinja_environment import environment
+from pipelines.report.toy_game_plays import CURVATURE, N_DIS, RATE, STEPS, Play, Toy, toys
 
 VERBS = ("converges", "circles", "diverges")
 ALPHA = "\N{GREEK SMALL LETTER ALPHA}"
-CLOSED = {  # of the bilinear game, where the factor has a closed form
+CLOSED = {  # the closed form of the factor in the bilinear game
     "simultaneous": f"√(1 + {ALPHA}²)",
     "alternating": "1",
     "multi-ascent": "1",
@@ -23,7 +23,7 @@ CLOSED = {  # of the bilinear game, where the factor has a closed form
 
 @cache
 def games_page() -> str:
-    """The HTML of reports/games.html: a function of the code alone."""
+    """Return the HTML of reports/games.html. It depends on the code only, not on the graph's outputs."""
     shown = [
         {
             "toy": toy,
@@ -37,7 +37,7 @@ def games_page() -> str:
 
 
 def told(toy: Toy) -> str:
-    """Which orders of play converge, circle and diverge."""
+    """Return a text that says which orders of play converge, circle and diverge."""
     parts = []
     for verb in VERBS:
         orders = [play.order for play in toy.plays if play.outcome == verb]
@@ -59,7 +59,7 @@ def _simultaneous(toy: Toy, play: Play) -> str:
 
 
 def drawn(toy: Toy) -> bytes:
-    """The PNG of a game."""
+    """Return the PNG of a game."""
     file = BytesIO()
     plays: dict[str, Any] = {play.order: play.points for play in toy.plays}
     title = f"{toy.title}, L(x, y) = {toy.equation}: rate {RATE:g}, from (1, 0.5)"

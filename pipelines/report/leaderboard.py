@@ -1,7 +1,8 @@
-"""Leaderboards: which numbers stand beside each other, and which is best.
+"""The leaderboards: a table of numbers for each data set, and the best run of each column.
 
-A column is best where it is lowest, highest, or nearest to the value that a perfect model has. Only runs on the same
-data are compared. A best of one is not marked, and a number that is not finite is never best.
+The best number of a column is the lowest, the highest, or the one nearest to the value of a perfect model. Only runs on
+the same data are compared. If only one run has a number, it is not marked as best; a number that is not finite is never
+best.
 """
 
 import math
@@ -12,12 +13,12 @@ from typing import Any
 from pipelines.report.columns import COLUMNS, MINUS, Better, Column
 from pipelines.report.read import Results, Row, RunResult
 
-FACTS = ("name", "title", "unit", "better", "about")  # of a column, for machines
+FACTS = ("name", "title", "unit", "better", "about")  # the facts of a column in leaderboard.json
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in a place of a table: the number as text, what qualifies it, and what to read it beside."""
+    """A cell of a table: the number as text, its error or interval, and the number with which it is compared."""
 
     text: str
     is_bound: bool = False
@@ -29,9 +30,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A data set's leaderboard: the columns that any of its runs has, and a row {column: Cell or None} a run.
+    """The leaderboard of a data set.
 
-    best: {column: the best runs}; beside: {column: its reference} where that is the same for all runs
+    columns: those for which any run has a number; rows: {run: {column: Cell or None}}
+    best: {column: the best runs}; beside: {column: its reference} for columns where all runs have the same one
     """
 
     columns: list[Column]
@@ -41,7 +43,7 @@ class Table:
 
 
 def table(results: Results, data: str) -> Table:
-    """The leaderboard of a data set."""
+    """Return the leaderboard of a data set."""
     runs = {run.line.key: run for run in results.runs_on(data)}
     numbers = {key: numbers_of(results, key) for key in runs}
     on_levels = results.data[data]["levels"] is not None
@@ -63,7 +65,7 @@ def table(results: Results, data: str) -> Table:
 
 
 def best_of(values: Mapping[str, float], better: Better) -> list[str]:
-    """The runs whose value is best, all that tie; none where there is nothing to compare."""
+    """Return the runs with the best value, all of them if several tie; an empty list for fewer than two values."""
     if len(values) < 2:
         return []
     sign = {"lower": 1.0, "higher": -1.0}
@@ -72,7 +74,7 @@ def best_of(values: Mapping[str, float], better: Better) -> list[str]:
 
 
 def numbers_of(results: Results, key: str) -> dict[str, float]:
-    """All numbers of a run by the names of COLUMNS: evaluate's, its best anomaly score's, its clusters'."""
+    """Return all numbers of a run by the names that COLUMNS use: its metrics, best anomaly score and clusters."""
     run = results.runs[key]
     numbers = dict(run.metrics)
     if detected := best_score(results, key, run.line.data):
@@ -88,13 +90,13 @@ def numbers_of(results: Results, key: str) -> dict[str, float]:
 
 
 def best_score(results: Results, who: str, data: str) -> Row | None:
-    """detect's row with the largest area, of a run or a baseline on a data set."""
+    """Return the row of the anomaly score with the largest area, for a run or baseline on a data set, or None."""
     rows = [row for row in results.scores_on(data) if row["run"] == who]
     return max(rows, key=lambda row: row["auroc"], default=None)
 
 
 def clusters_of(results: Results, data: str, who: str | None) -> Row | None:
-    """cluster's row of a run's latents as they are, or for None of the data themselves."""
+    """Return the row of clusters of a run's latents (not whitened) or, if `who` is None, of the data themselves."""
     rows = [row for row in results.clustering.rows if row["data"] == data]
     if who is None:
         return next((row for row in rows if row["space"] == "data"), None)
@@ -102,17 +104,16 @@ def clusters_of(results: Results, data: str, who: str | None) -> Row | None:
 
 
 def is_bound(run: RunResult, on_levels: bool) -> bool:
-    """Whether -log p is known only from above: by an ELBO, or by dequantisation of data on levels."""
+    """Return whether -log p of a run is only an upper bound: by an ELBO, or by dequantisation of data on levels."""
     return on_levels or "nats_iw50" in run.metrics
 
 
 def machine(results: Results) -> dict[str, Any]:
-    """leaderboard.json: every number of every run with where it comes from, all finite, unrounded."""
+    """Return the content of leaderboard.json: all finite numbers of all runs, not rounded, with their lineage."""
     runs = []
     for key, run in results.runs.items():
-        version = run.version
         runs.append({
-            "run": key, "model": run.line.model, "family": run.line.family, "data": run.line.data,
+            "run": key, "model": run.line.model, "family": run.lineage["family"], "data": run.line.data,
             "data_sha256": run.lineage["data_sha256"], "checkpoint_sha256": run.checkpoint_sha256,
             "conf_sha256": run.lineage["conf_sha256"], "code_sha256": run.lineage["code_sha256"],
             "key": run.lineage["key"], "git_commit": run.lineage["git_commit"], "seed": run.lineage["seed"],
@@ -120,7 +121,7 @@ def machine(results: Results) -> dict[str, Any]:
             "is_bound": is_bound(run, results.data[run.line.data]["levels"] is not None),
             "detection": [row for row in results.detection.rows if row["run"] == key],
             "clustering": clusters_of(results, run.line.data, key),
-            "mlflow": {name: version[name] for name in ("model", "version", "aliases", "run_id", "experiment_id")},
+            "mlflow": {"model": key},
         })  # fmt: skip
     best = {data: table(results, data).best for data in results.data}
     return {
@@ -139,7 +140,10 @@ def machine(results: Results) -> dict[str, Any]:
 
 
 def decimal(value: float, decimals: int | None) -> str:
-    """A number with so many decimals, None for three significant digits; a true minus, and no minus before zero."""
+    """Return a number as text with `decimals` decimals; None: three significant digits.
+
+    The minus sign is the typographic one, and zero has none.
+    """
     if decimals is None:
         decimals = 2 - math.floor(math.log10(abs(value))) if value else 0
     text = f"{value:.{max(0, decimals)}f}"
@@ -147,7 +151,7 @@ def decimal(value: float, decimals: int | None) -> str:
 
 
 def _decimals(column: Column, rows: Sequence[Mapping[str, float]]) -> int | None:
-    """The same for a whole column: two digits of its largest error, and no more than the column's."""
+    """Return the decimals of a whole column: two digits of its largest error, but at most the column's own."""
     largest = max((row[column.digits_of] for row in rows if column.digits_of in row), default=0.0)
     if column.decimals is None or largest <= 0:
         return column.decimals

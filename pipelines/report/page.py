@@ -1,16 +1,18 @@
-"""The page: templates filled with results, tables, comparisons and pictures.
+"""Makes the page reports/index.html: fills the templates with results, tables, comparisons and pictures.
 
-Whatever comes from a file is text, never markup. The only addresses are MLflow's on this machine.
+Text that comes from a file is never read as markup. The only addresses on the page are MLflow's on this machine.
 """
 
 from collections import Counter
+from io import BytesIO
 from typing import Any
 from urllib.parse import quote
 
+from pipelines import figures
 from pipelines.evaluation.metrics.collapse import collapse
-from pipelines.report import applications, gallery, leaderboard, versus_baselines
+from pipelines.report import denoising_and_compression, gallery, leaderboard, versus_baselines
 from pipelines.report.columns import COLUMNS, MINUS
-from pipelines.report.environment import environment
+from pipelines.report.jinja_environment import environment
 from pipelines.report.leaderboard import Cell, Table, decimal
 from pipelines.report.read import Results, RunResult, SweepResult
 
@@ -18,7 +20,7 @@ MLFLOW = "http://127.0.0.1:5000"  # where `make ui` serves it
 
 
 def page(found: Results) -> str:
-    """The page's HTML."""
+    """Return the HTML of the page."""
     templates = environment()
     templates.filters |= {
         "decimal": decimal,
@@ -27,7 +29,7 @@ def page(found: Results) -> str:
         "short": short,
         "commit": commit,
     }
-    templates.globals |= {"run_page": run_page, "version_page": version_page}
+    templates.globals |= {"model_page": model_page}
     tables = {data: leaderboard.table(found, data) for data in found.data if found.runs_on(data)}
     clusters = {
         data: versus_baselines.clustering(found, data) for data in tables if leaderboard.clusters_of(found, data, None)
@@ -50,14 +52,14 @@ def page(found: Results) -> str:
             for data in clusters
         },
         sheets={data: gallery.clustering_pictures(found, data, comparison) for data, comparison in clusters.items()},
-        denoising=applications.denoising(found),
-        compression=applications.compression(found),
+        denoising=denoising_and_compression.denoising(found),
+        compression=denoising_and_compression.compression(found),
         sweeps=[sweep(found, result) for result in found.sweeps.values()],
     )
 
 
 def summary(found: Results) -> dict[str, Any]:
-    """What was run, in the words and numbers of the first paragraph."""
+    """Return the words and numbers of the first paragraph, which says what was run."""
     lineages = [run.lineage for run in found.runs.values()]
     steps = [lineage["steps"] for lineage in lineages]
     versions = sorted({", ".join(f"{k} {v}" for k, v in sorted(lineage["versions"].items())) for lineage in lineages})
@@ -74,7 +76,7 @@ def summary(found: Results) -> dict[str, Any]:
 
 
 def findings(tables: dict[str, Table]) -> dict[str, list[tuple[str, list[str], Cell]]]:
-    """{data: [(what, the best runs, their cell)]} of the columns that have a headline."""
+    """Return {data: [(headline, the best runs, their cell)]} for the columns that have a headline."""
     told: dict[str, list[tuple[str, list[str], Cell]]] = {}
     for data, table in tables.items():
         for column in table.columns:
@@ -86,7 +88,7 @@ def findings(tables: dict[str, Table]) -> dict[str, list[tuple[str, list[str], C
 
 
 def sweep(found: Results, result: SweepResult) -> dict[str, Any]:
-    """A sweep's part of the page: picture, cost, chosen setting, and its trials, the best first."""
+    """Return the part of the page on a sweep: its picture, its cost, the chosen setting and its trials, best first."""
     finished = [row for row in result.trials if row["value"] is not None]
     first = next((row for row in finished if row["trial"] == 0), None)
     runs = [run for run in found.runs.values() if run.line.setting == result.line.key]
@@ -94,7 +96,12 @@ def sweep(found: Results, result: SweepResult) -> dict[str, Any]:
         "result": result,
         "runs": runs,
         "picture": gallery.picture(
-            result.picture, f"Trials of {result.line.key}", runs, result.line.data, "Each trial's best.", is_wide=True
+            drawn_trials(result),
+            f"Trials of {result.line.key}",
+            runs,
+            result.line.data,
+            "Each trial's best.",
+            is_wide=True,
         ),
         "steps": sum(row["steps"] for row in result.trials),
         "diverged": len(result.trials) - len(finished),
@@ -104,25 +111,25 @@ def sweep(found: Results, result: SweepResult) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def run_page(run: RunResult) -> str:
-    """The run's page in MLflow."""
-    experiment, run_id = (quote(str(run.version[name]), safe="") for name in ("experiment_id", "run_id"))
-    return f"{MLFLOW}/#/experiments/{experiment}/runs/{run_id}"
+def drawn_trials(result: SweepResult) -> bytes:
+    """Return the PNG of a sweep: its metric against each swept key, and a rate-distortion front if the conf asks."""
+    file = BytesIO()
+    figures.trials(result.trials, result.best["metric"], result.best["trial"], file, front=result.best["front"])
+    return file.getvalue()
 
 
-def version_page(run: RunResult) -> str:
-    """The model version's page in MLflow."""
-    name, number = (quote(str(run.version[name]), safe="") for name in ("model", "version"))
-    return f"{MLFLOW}/#/models/{name}/versions/{number}"
+def model_page(run: RunResult) -> str:
+    """Return the address of the run's registered model in MLflow, which lists its versions and their runs."""
+    return f"{MLFLOW}/#/models/{quote(run.line.key, safe='')}"
 
 
 def short(sha256: str) -> str:
-    """The first twelve digits: enough to tell, and to find."""
+    """Return the first twelve digits of a hash, which are enough to recognise it and to search for it."""
     return str(sha256)[:12]
 
 
 def commit(name: str) -> str:
-    """A commit as lineage.json has it, in words."""
+    """Return a commit, as lineage.json has it, in words."""
     if name == "none":
         return "outside git"
     digits, plus, changes = name.partition("+")
@@ -130,10 +137,10 @@ def commit(name: str) -> str:
 
 
 def setting(value: Any) -> str:
-    """A swept value in four digits."""
+    """Return a setting as text, a float with four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def significant(value: float) -> str:
-    """A measured value in four digits, zeros at the end included."""
+    """Return a measured value with four significant digits, including zeros at the end."""
     return f"{value:#.4g}".rstrip(".").replace("-", MINUS)

@@ -1,8 +1,8 @@
-"""What the stages left of every run and sweep in params.yaml, read and checked to belong together.
+"""Reads the outputs of the stages for every run and sweep in params.yaml, and checks that they belong together.
 
-A page that mixes two states of the graph would be worse than none: whatever is missing, torn or of another checkpoint,
-data set or seed is one line that names the file and the stage to run. Folders of runs that params.yaml no longer lists
-are not looked at.
+A page that mixes two states of the graph would be worse than no page. Therefore a file that is missing, incomplete, or
+made from another checkpoint, data set or seed is an error, which names the file and the stage to run. Folders of runs
+that params.yaml no longer lists are ignored.
 """
 
 import json
@@ -14,14 +14,14 @@ from typing import Any
 
 from gen_models import checkpoint
 from gen_models.errors import CheckpointError, GenModelsError
-from pipelines.config import Params, Run
+from pipelines.config.params import Params, Run
 from pipelines.runtime import paths
 
-ENDS = {  # what a whole file of a kind begins and ends with
+ENDS = {  # the first and last bytes of a complete file
     "PNG": (b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"),
     "GIF": (b"GIF8", b";"),
 }
-BASELINES = {  # of detect, beside the runs
+BASELINES = {  # {a baseline of anomaly scores: its name for readers}
     "pca": "PCA",
     "nearest_neighbours": "nearest neighbours",
     "isolation_forest": "isolation forest",
@@ -39,24 +39,27 @@ COMPRESSED = (
     *("run", "data", "method", "setting", "rows", "dims", "bytes", "bytes_a_row"),
     *("bits_per_dim", "mse", "mse_pca", "mse_jpeg", "net", "elbo"),
 )
-CODECS = ("pca", "jpeg", "png")  # of compress, beside the runs
-MOVES = "moves."  # of the history's counts of steps, by objective
+CODECS = ("pca", "jpeg", "png")  # the baselines of compression
+COMPARE = "compare"  # the stage that gathers the outputs of evaluate and baselines
+MOVES = "moves."  # the prefix, in a history, of how often each player has moved
 
 Pictures = dict[str, bytes]
 Row = dict[str, Any]
 
 
 class ResultError(GenModelsError):
-    """An output of a stage that is missing, torn, or of another state of the graph."""
+    """An output of a stage is missing, incomplete, or of another state of the graph."""
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """A run: `metrics` are evaluate's finite numbers, `history` (step, validation metric) pairs.
+    """The outputs of a run.
 
-    `moves` are the steps of each objective, of a game those of critic and generator.
-    `pictures` are PNGs, `animations` GIFs, both by their names.
-    latents: evaluate's latents.json, None of a model that has no latents to tell of
+    metrics      the finite numbers of evaluate; not_finite: the names of the others
+    history      (step, validation metric) pairs
+    moves        {objective: how often it moved}; for a game, there is one for the critic and one for the generator
+    pictures     {name: PNG}; animations: {name: GIF}
+    latents      the content of evaluate's latents.json, or None if there is none
     """
 
     line: Run
@@ -66,7 +69,6 @@ class RunResult:
     not_finite: tuple[str, ...]
     history: tuple[tuple[int, float], ...]
     moves: dict[str, int]
-    version: Row
     pictures: Pictures
     animations: Pictures
     latents: Row | None = None
@@ -74,18 +76,17 @@ class RunResult:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """A sweep: best.json, trials.json, lineage.json, sweep.png."""
+    """The outputs of a sweep: the contents of best.json, trials.json and lineage.json."""
 
     line: Run
     best: Row
     trials: list[Row]
     lineage: Row
-    picture: bytes
 
 
 @dataclass(frozen=True)
 class Scores:
-    """detect, cluster, denoise or compress: the rows of scores.json, and PNGs by their names."""
+    """A part of compare's output: the rows of scores.json, and {name: PNG}."""
 
     rows: list[Row]
     pictures: Pictures
@@ -93,7 +94,10 @@ class Scores:
 
 @dataclass(frozen=True)
 class Results:
-    """All of them; `data` holds the manifests of the data sets that runs or sweeps use."""
+    """All outputs that the report shows.
+
+    data: {name: manifest} for the data sets that runs or sweeps use; sweeps, runs: by their keys
+    """
 
     params: Params
     data: dict[str, Row]
@@ -105,23 +109,23 @@ class Results:
     compression: Scores
 
     def runs_on(self, data: str) -> list[RunResult]:
-        """The runs of a data set, in the order of params.yaml."""
+        """Return the runs on a data set, in the order of params.yaml."""
         return [run for run in self.runs.values() if run.line.data == data]
 
     def scores_on(self, data: str) -> list[Row]:
-        """detect's rows of a data set."""
+        """Return the rows of anomaly scores on a data set."""
         return [row for row in self.detection.rows if row["data"] == data]
 
 
 def read(params: Params) -> Results:
-    """The outputs of the whole graph; ResultError names the first that cannot be used."""
+    """Read the outputs of the whole graph. Raises ResultError, which names the first file that cannot be used."""
     used = {line.data for line in (*params.sweeps.values(), *params.runs.values())}
     data = {name: _manifest(name) for name in params.data if name in used}
     sweeps = {key: _sweep(line, data[line.data], params) for key, line in params.sweeps.items()}
     runs = {key: _run(line, data[line.data], params) for key, line in params.runs.items()}
     detection, clustering = _detection(params, data), _clustering(params, data)
-    denoising = _used(params, data, "denoise", DENOISED)
-    compression = _used(params, data, "compress", COMPRESSED, CODECS)
+    denoising = _used(params, data, "denoising", DENOISED)
+    compression = _used(params, data, "compression", COMPRESSED, CODECS)
     return Results(params, data, sweeps, runs, detection, clustering, denoising, compression)
 
 
@@ -132,11 +136,13 @@ def _manifest(name: str) -> Row:
 
 def _sweep(line: Run, manifest: Row, params: Params) -> SweepResult:
     folder, stage = paths.out("sweep", line.key), f"sweep@{line.key}"
-    best = _json(folder / "best.json", stage, ("metric", "value", "trial", "trials", "override"))
-    trials = _rows(folder / "trials.json", stage, ("trial", "override", "value", "best_step", "steps", "diverged"))
+    best = _json(folder / "best.json", stage, ("metric", "value", "trial", "trials", "override", "front"))
+    trials = _rows(
+        folder / "trials.json", stage, ("trial", "override", "value", "best_step", "steps", "diverged", "metrics")
+    )
     lineage = _json(folder / "lineage.json", stage, ("key", "conf_sha256", "data_sha256", "git_commit", "seed"))
     _agree(folder / "lineage.json", stage, lineage, {"data_sha256": manifest["sha256"], "seed": params.seed})
-    return SweepResult(line, best, trials, lineage, _picture(folder / "sweep.png", stage))
+    return SweepResult(line, best, trials, lineage)
 
 
 def _run(line: Run, manifest: Row, params: Params) -> RunResult:
@@ -150,9 +156,6 @@ def _run(line: Run, manifest: Row, params: Params) -> RunResult:
     metrics = _json(evaluated / "metrics.json", f"evaluate@{key}", ("rows",), may_hold_nan=True)
     made_of = {"checkpoint_sha256": digest, "data_sha256": manifest["sha256"]}
     _agree(evaluated / "metrics.json", f"evaluate@{key}", metrics, made_of)
-    path = paths.out("register", key, "version.json")
-    version = _json(path, f"register@{key}", ("model", "version", "run_id", "experiment_id", "aliases"))
-    _agree(path, f"register@{key}", version, {"checkpoint_sha256": digest})
     numbers = {name: value for name, value in metrics.items() if _is_number(value)}
     return RunResult(
         line,
@@ -161,7 +164,6 @@ def _run(line: Run, manifest: Row, params: Params) -> RunResult:
         {name: value for name, value in numbers.items() if math.isfinite(value)},
         tuple(name for name, value in numbers.items() if not math.isfinite(value)),
         *_history(trained / "history.jsonl", f"train@{key}", f"validation.{lineage['metric']}"),
-        version,
         _pictures(evaluated, f"evaluate@{key}"),
         _pictures(evaluated, f"evaluate@{key}", "GIF"),
         _latents(evaluated / "latents.json", f"evaluate@{key}"),
@@ -173,30 +175,30 @@ def _latents(path: Path, stage: str) -> Row | None:
 
 
 def _detection(params: Params, data: Mapping[str, Row]) -> Scores:
-    path = paths.out("detect", "scores.json")
-    rows = _rows(path, "detect", DETECTED)
-    scored = _known(path, "detect", rows, {*params.runs, *BASELINES}, data)
+    path = paths.out("compare", "anomalies", "scores.json")
+    rows = _rows(path, COMPARE, DETECTED)
+    scored = _known(path, COMPARE, rows, {*params.runs, *BASELINES}, data)
     for key, line in params.runs.items():
         if data[line.data]["anomaly"] is not None and key not in scored:
-            raise ResultError(f"{_short(path)}: no scores of the run {key}: run `dvc repro detect`")
-    return Scores(rows, _pictures(path.parent, "detect") if rows else {})
+            raise ResultError(f"{_short(path)}: no scores of the run {key}: run `dvc repro {COMPARE}`")
+    return Scores(rows, _pictures(path.parent, COMPARE) if rows else {})
 
 
 def _clustering(params: Params, data: Mapping[str, Row]) -> Scores:
-    path = paths.out("cluster", "scores.json")
-    rows = _rows(path, "cluster", CLUSTERED)
-    _known(path, "cluster", [row for row in rows if row["space"] != "data"], params.runs, data)
-    return Scores(rows, _pictures(path.parent, "cluster"))
+    path = paths.out("compare", "clusters", "scores.json")
+    rows = _rows(path, COMPARE, CLUSTERED)
+    _known(path, COMPARE, [row for row in rows if row["space"] != "data"], params.runs, data)
+    return Scores(rows, _pictures(path.parent, COMPARE))
 
 
 def _used(
-    params: Params, data: Mapping[str, Row], stage: str, keys: tuple[str, ...], beside: tuple[str, ...] = ()
+    params: Params, data: Mapping[str, Row], part: str, keys: tuple[str, ...], beside: tuple[str, ...] = ()
 ) -> Scores:
-    """denoise or compress, and what it holds beside the runs."""
-    path = paths.out(stage, "scores.json")
-    rows = _rows(path, stage, keys)
-    _known(path, stage, rows, {*params.runs, *beside}, data)
-    return Scores(rows, _pictures(path.parent, stage))
+    """Read the part `denoising` or `compression` of compare. beside: the baselines that its rows may name"""
+    path = paths.out("compare", part, "scores.json")
+    rows = _rows(path, COMPARE, keys)
+    _known(path, COMPARE, rows, {*params.runs, *beside}, data)
+    return Scores(rows, _pictures(path.parent, COMPARE))
 
 
 def _known(path: Path, stage: str, rows: list[Row], names: Any, data: Mapping[str, Row]) -> set[str]:
@@ -210,7 +212,7 @@ def _known(path: Path, stage: str, rows: list[Row], names: Any, data: Mapping[st
 
 
 def _history(path: Path, stage: str, metric: str) -> tuple[tuple[tuple[int, float], ...], dict[str, int]]:
-    """The metric by step, and the steps that each objective made till the last report."""
+    """Return the (step, metric) pairs of a history, and how often each objective had moved at the last report."""
     text = _text(path, stage)
     try:
         lines = [json.loads(line) for line in text.splitlines()]

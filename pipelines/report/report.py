@@ -1,23 +1,27 @@
-"""report: one page to look at, reports/index.html, and the same numbers for machines, reports/leaderboard.json.
+"""report: writes a page with the numbers and pictures of all runs, to reports/index.html.
 
-Beside it reports/games.html, of games of two numbers under each order of play. The pages need nothing but themselves:
-pictures are in them, there are no scripts, and the only addresses are MLflow's on this machine. All files are functions
-of the graph's outputs, without times: the same outputs give the same bytes.
+    index.html         the page
+    leaderboard.json   the same numbers for programs
+    games.html         a page on games of two numbers under each order of play
+
+The pages need no other files: pictures are inside them, they have no scripts, and the only addresses are MLflow's on
+this machine. No file holds a time, so the same outputs of the graph give the same bytes.
 """
 
 import json
 
-from pipelines import config
+from pipelines.config.params import params
+from pipelines.lineage.audit import run_stage
 from pipelines.report import leaderboard, read
 from pipelines.report.games_page import games_page
 from pipelines.report.page import page
 from pipelines.runtime import paths
-from pipelines.runtime.stage import no_argument, produce, run
+from pipelines.runtime.stage import no_argument, produce
 
 
 def main(argv: list[str]) -> None:
     no_argument(argv, "report", __doc__)
-    found = read.read(config.params())
+    found = read.read(params())
     with produce(paths.root() / "reports") as folder:
         (folder / "index.html").write_text(page(found), encoding="utf-8")
         (folder / "games.html").write_text(games_page(), encoding="utf-8")
@@ -27,4 +31,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage("report", main)

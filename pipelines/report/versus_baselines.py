@@ -1,4 +1,4 @@
-"""Models beside baselines, said as it is: which are above, which below, and which cannot be told apart."""
+"""Compares models with baselines: which are above, which are below, and which are not clearly apart."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,15 +7,16 @@ from pipelines.report import leaderboard
 from pipelines.report.leaderboard import decimal
 from pipelines.report.read import BASELINES, Results, Row, RunResult
 
-Named = tuple[Row, str, RunResult | None]  # a row of scores, what the page calls it, its run or None of a baseline
+Named = tuple[Row, str, RunResult | None]  # (row of scores, its name on the page, its run or None for a baseline)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Rows of detect or cluster on a data set beside a baseline, the best first.
+    """The anomaly scores or clusters on a data set compared with a baseline, the best first.
 
-    rows: (row, its name, its run or None, its difference from the baseline as text)
-    above, unclear, below: the runs by their best row, as its 95% interval or spread and the baseline's allow
+    rows: (row, its name, its run or None for a baseline, its difference from the baseline as text)
+    above, unclear, below: the runs. A run is unclear if the 95% interval (or spread) of its best row overlaps with the
+    baseline's
     """
 
     rows: list[tuple[Row, str, RunResult | None, str]]
@@ -25,7 +26,7 @@ class Comparison:
 
 
 def detection(found: Results, data: str) -> Comparison:
-    """Every anomaly score on a data set beside PCA's."""
+    """Compare every anomaly score on a data set with PCA's."""
     rows: list[Named] = []
     for row in found.scores_on(data):
         run = found.runs.get(row["run"])
@@ -34,7 +35,7 @@ def detection(found: Results, data: str) -> Comparison:
 
 
 def clustering(found: Results, data: str) -> Comparison:
-    """k-means on every run's latents beside k-means on the data themselves."""
+    """Compare k-means on every run's latents with k-means on the data themselves."""
     rows: list[Named] = []
     for row in (row for row in found.clustering.rows if row["data"] == data):
         names = {"data": "k-means on the data", "latent": row["run"], "whitened": f"{row['run']}, whitened"}
@@ -51,7 +52,10 @@ def compared(
     by: str,
     spread: Callable[[Row], tuple[float, float]],
 ) -> Comparison:
-    """Rows in the order of `by`, the largest first, each beside the baseline's row."""
+    """Compare rows with a baseline's row by the number `by`, the largest first.
+
+    spread: returns the interval (low, high) of a row
+    """
     found = Comparison([], [], [], [])
     told = set()
     for row, name, who in sorted(rows, key=lambda it: -it[0][by]):

@@ -1,1 +1,1 @@
-"""What every stage and command does around its work: where files lie, locks, one-line errors, progress."""
+"""What every stage and command needs around its own work: the paths of files, locks, one-line errors and progress."""

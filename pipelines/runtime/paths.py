@@ -1,7 +1,7 @@
-"""Where things lie: every stage reads and writes below one project folder, by absolute paths.
+"""The project folder and the folders inside it. Every stage reads and writes there, by absolute paths.
 
-Ray's workers change directory, and so do people; nothing here depends on the current directory once
-the project is found.
+Ray's workers change directory, and so do people. Once the project folder is found, the current directory no longer
+matters.
 """
 
 import os
@@ -13,7 +13,10 @@ MARK = "params.yaml"
 
 
 def root() -> Path:
-    """The project folder: $GEN_MODELS_ROOT, or the nearest folder upwards that holds params.yaml."""
+    """Return the project folder: $GEN_MODELS_ROOT, or the current folder or its nearest parent that has params.yaml.
+
+    Raises ConfigError if there is none.
+    """
     named = os.environ.get("GEN_MODELS_ROOT")
     if named:
         folder = Path(named).resolve()
@@ -28,10 +31,13 @@ def root() -> Path:
 
 
 def out(*parts: str) -> Path:
-    """A stage's output, moved and cached by DVC."""
+    """Return a path below out/, where stages write their outputs. DVC caches and restores this folder."""
     return root().joinpath("out", *parts)
 
 
 def work(*parts: str) -> Path:
-    """State that a killed stage resumes from; ignored by git and DVC, safe to delete when nothing runs."""
+    """Return a path below work/, which holds the state from which a killed stage resumes.
+
+    git and DVC ignore the folder, and it is safe to delete while nothing runs.
+    """
     return root().joinpath("work", *parts)

@@ -1,4 +1,4 @@
-"""Progress that a person can see: a bar with the time left on a terminal, plain lines elsewhere."""
+"""Shows the progress of long work: a bar with the time left on a terminal, plain lines in a log file or a pipe."""
 
 import sys
 import time
@@ -9,13 +9,17 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
-    """`show(done, note)` as often as one likes; it draws as often as is useful."""
+    """The progress of `total` units of work.
+
+    Callers may call `show(done, note)` as often as they like: without a terminal, a line is printed at most every
+    SECONDS_BETWEEN_LINES and at the end.
+    """
 
     def __init__(self, what: str, total: int, unit: str):
         self._what, self._total, self._unit = what, total, unit
         self._bar: tqdm | None = None
         self._is_terminal = sys.stderr.isatty()
-        self._first: tuple[int, float] | None = None  # what was done when it was first shown, and when
+        self._first: tuple[int, float] | None = None  # (done, time) of the first call of show
         self._shown, self._printed = -1, time.monotonic()
 
     def show(self, done: int, note: str) -> None:
@@ -33,7 +37,7 @@ class Progress:
             self._bar.close()
 
     def _draw(self, done: int, note: str) -> None:
-        if self._bar is None:  # now, so that the seconds before the first step are not counted as steps'
+        if self._bar is None:  # made here, so that the bar's pace does not count the seconds before the first step
             self._bar = tqdm(total=self._total, initial=done, desc=self._what, unit=self._unit)
         self._bar.set_postfix_str(note, refresh=False)
         self._bar.update(done - self._bar.n)
@@ -47,7 +51,7 @@ class Progress:
         print(f"{self._what}: {done}/{self._total} {self._unit}s{self._left(done, now)}, {note}", flush=True)
 
     def _left(self, done: int, now: float) -> str:
-        """The time left at the pace since the first call; nothing while that is not known."""
+        """Return the time left at the pace since the first call of show, as text; "" while it is not known."""
         assert self._first is not None
         since = done - self._first[0]
         if since <= 0 or done >= self._total:

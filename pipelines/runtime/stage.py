@@ -1,9 +1,9 @@
-"""What every stage does around its work: errors of one line, a lock, an end with its parent, safe outputs.
+"""What every stage does around its work: it prints errors as one line, locks its output, and ends with its parent.
 
-- kill -9 of dvc leaves its stage running; the next `dvc repro` would start a second writer on the same
-  outputs. A stage therefore ends when the process that started it ends, and holds a lock on its output.
-- DVC deletes a stage's outputs before its command runs, so a lock alone does not save a first writer:
-  a stage writes into a folder beside its output and renames that into place at the end.
+- kill -9 of dvc leaves the stage that it started running. The next `dvc repro` would then start a second writer on the
+  same outputs. Therefore a stage ends when the dvc that started it ends, and holds a lock on its output.
+- DVC deletes a stage's outputs before it runs the stage's command. A lock alone would therefore not protect the output
+  of a first writer. So a stage writes into a folder below work/ and renames that folder to its output at the end.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from pipelines.runtime import locks, paths
 
 LOCK_WAIT_SECONDS = 20.0
 SECONDS_TO_END = 5.0
-STOPS = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated")}  # exit code, in words
+STOPS = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated")}  # (exit code, word for people)
 
 
 class StageBusyError(GenModelsError):
@@ -31,14 +31,17 @@ class StageBusyError(GenModelsError):
 
 
 def run(main: Callable[[list[str]], None]) -> None:
-    """Run a stage's main on sys.argv; an error for people is one line and exit code 1."""
+    """Run a stage's or tool's main on sys.argv.
+
+    A GenModelsError is printed as one line, and the exit code is 1.
+    """
     end_with_parent()
     for number in STOPS:
         signal.signal(number, _stop)
     try:
         main(sys.argv[1:])
         sys.stdout.flush()
-    except BrokenPipeError:  # `| head` has read enough
+    except BrokenPipeError:  # the reader of a pipe, such as `| head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(128 + signal.SIGPIPE) from None
     except GenModelsError as error:
@@ -47,7 +50,10 @@ def run(main: Callable[[list[str]], None]) -> None:
 
 
 def argument(argv: list[str], verb: str, name: str, doc: str | None) -> str:
-    """The one argument that a stage takes; --help shows what the stage does."""
+    """Parse the command line of a stage that takes one argument, and return that argument.
+
+    verb: the stage's name; name: the argument's name in the help; doc: what --help prints, the stage's docstring
+    """
     parser = argparse.ArgumentParser(
         prog=f"gen-models {verb}", description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -56,7 +62,7 @@ def argument(argv: list[str], verb: str, name: str, doc: str | None) -> str:
 
 
 def no_argument(argv: list[str], verb: str, doc: str | None) -> None:
-    """For a stage over all runs: nothing but --help."""
+    """Parse the command line of a stage that takes no argument: only --help is allowed."""
     argparse.ArgumentParser(
         prog=f"gen-models {verb}", description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args(argv)
@@ -64,10 +70,10 @@ def no_argument(argv: list[str], verb: str, doc: str | None) -> None:
 
 @contextmanager
 def produce(output: Path) -> Iterator[Path]:
-    """A folder to write into, renamed onto `output` when the block ends without an error.
+    """Yield an empty folder to write into, and rename it to `output` when the block ends without an error.
 
-    One process at a time holds an output; a second waits a little (the first may be ending with its
-    parent) and is then refused.
+    One process at a time holds an output. A second process waits for LOCK_WAIT_SECONDS, since the first may be about to
+    end with its parent; then StageBusyError is raised.
     """
     with hold(output):
         fresh = paths.work("unfinished", _slug(output))
@@ -82,25 +88,21 @@ def produce(output: Path) -> Iterator[Path]:
 
 @contextmanager
 def hold(output: Path) -> Iterator[None]:
-    """The lock of an output; the kernel frees it when its holder ends, however it ends."""
-    path = paths.work("locks", _slug(output) + ".lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        if not locks.take(file, within_seconds=LOCK_WAIT_SECONDS):
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
-            raise StageBusyError(
-                f"{output}: process {holder} is writing it; wait for it to end, or stop it with `kill {holder}`"
-            )
-        file.seek(0)
-        file.truncate()
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
+    """Hold the lock of an output while the block runs. The kernel frees it even if this process is killed.
+
+    Raises StageBusyError if another process still holds it after LOCK_WAIT_SECONDS.
+    """
+    try:
+        with locks.held(paths.work("locks", _slug(output) + ".lock"), within_seconds=LOCK_WAIT_SECONDS):
+            yield
+    except locks.HeldError as error:
+        raise StageBusyError(
+            f"{output}: process {error.holder} is writing it; wait for it to end, or stop it with `kill {error.holder}`"
+        ) from None
 
 
 def dvc_ancestor() -> int | None:
-    """The process id of the dvc command that started this stage, or None if a person did."""
+    """Return the process id of the dvc command that started this stage, or None if a person started it."""
     pid = os.getppid()
     while pid > 1:
         try:
@@ -115,7 +117,7 @@ def dvc_ancestor() -> int | None:
 
 
 def when_process_ends(pid: int, act: Callable[[], None]) -> None:
-    """Call `act` in a thread when process `pid` ends (Linux: a pidfd becomes readable)."""
+    """Call `act` in a thread when process `pid` ends; on Linux, its pidfd then becomes readable."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -137,20 +139,23 @@ def when_process_ends(pid: int, act: Callable[[], None]) -> None:
 
 
 def end_with_parent() -> None:
-    """End this process, and what it started, when the dvc that started it is gone."""
+    """End this process, and the processes that it started, when the dvc that started it has ended."""
     if (pid := dvc_ancestor()) and hasattr(os, "pidfd_open"):
         when_process_ends(pid, _end)
 
 
 def _end() -> None:
-    """As SIGTERM, which lets the run be marked killed; at once if that does not help."""
+    """Send SIGTERM to this process, so that its run is marked as killed; exit after SECONDS_TO_END if it still runs."""
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(SECONDS_TO_END)
     os._exit(STOPS[signal.SIGTERM][0])
 
 
 def _stop(number: int, frame: object) -> None:
-    """SIGINT, SIGTERM: one line, what is open is closed, the exit code that shells expect; the second time at once."""
+    """Handle SIGINT and SIGTERM: print one line, close what is open, and exit with the code that shells expect.
+
+    A second signal ends the process at once.
+    """
     code, word = STOPS[signal.Signals(number)]
     for other in STOPS:
         signal.signal(other, lambda number, frame: os._exit(code))

@@ -1,4 +1,4 @@
-"""A training under way, recorded as far as the store allows."""
+"""Records a training in progress; if the store fails, the training continues."""
 
 import sys
 import time
@@ -6,22 +6,23 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.tracking.mlflow_run import Picture, Run, folder_sha256
-from pipelines.tracking.mlflow_store import FAILURES, one_line, store_uri, translated
+from gen_models.errors import first_line
+from pipelines.tracking.mlflow_run import MlflowRun, Picture, folder_sha256
+from pipelines.tracking.mlflow_store import FAILURES, store_uri, translated
 
 PAUSE_SECONDS = 60.0  # after a failure, before a training asks the store again
 
 
 class Recorder:
-    """A run that is being trained. Its methods return False, and training goes on, when the store fails.
+    """Records a run while it is trained. When the store fails, its methods return False and the training continues.
 
-    What a failing store misses is kept, tried again after a pause and at the end, and is on disk for
-    `gen-models sync` in any case. Raises StoreError only when the store cannot be opened at the start.
+    What the store has missed is kept, and is sent again after a pause and at the end. It is also on disk, where
+    `gen-models register` finds it. StoreError is raised only if the store cannot be opened at the start.
     """
 
     def __init__(self, lineage: Mapping[str, Any]):
         with translated():
-            self.run = Run(lineage)
+            self.run = MlflowRun(lineage)
             self.run.begin()
         self._waiting: list[dict[str, Any]] = []
         self._pictures: dict[int, Picture] = {}
@@ -33,21 +34,21 @@ class Recorder:
         return self.run.run_id
 
     def log(self, step: int, metrics: Mapping[str, float]) -> bool:
-        """The numbers of one report."""
+        """Record the numbers of one report."""
         self._waiting.append({"step": step, "metrics": dict(metrics)})
         return self._deliver()
 
     def log_samples(self, step: int, picture: Picture) -> bool:
-        """The picture of one report's samples."""
+        """Record the picture of one report's samples."""
         self._pictures[step] = picture
         return self._deliver()
 
     def diverged(self, reason: str) -> bool:
-        """Why the training has no result."""
+        """Record why the training diverged."""
         return self._attempt(lambda: self.run.tag("diverged", reason))
 
     def finish(self, status: str, checkpoint: Path | None = None) -> bool:
-        """All that waits, the checkpoint's files, and how the training ended: FINISHED, FAILED or KILLED."""
+        """Record all that is still waiting, the checkpoint's files, and the status: FINISHED, FAILED or KILLED."""
 
         def last() -> None:
             if checkpoint is not None:
@@ -76,8 +77,8 @@ class Recorder:
             self._not_before = time.monotonic() + PAUSE_SECONDS
             if not self._has_warned:
                 print(
-                    f"warning: {store_uri()} takes no records ({one_line(error)}); training goes on, "
-                    "`gen-models sync` logs what is missing",
+                    f"warning: {store_uri()} takes no records ({first_line(error)}); training goes on, "
+                    "`gen-models register` logs what is missing",
                     file=sys.stderr,
                 )
             self._has_warned = True

@@ -1,4 +1,4 @@
-"""One run in the store, written strictly and idempotently."""
+"""Writes one run to the store. Errors are raised, and what is logged twice is stored once."""
 
 import hashlib
 import json
@@ -22,10 +22,11 @@ METRICS_PER_BATCH, OTHERS_PER_BATCH, VALUE_LENGTH = 1000, 100, 6000  # MLflow's 
 Picture = bytes | np.ndarray  # a PNG, or (height, width[, 3]) uint8
 
 
-class Run:
-    """The MLflow run of one lineage key, found or made; whatever is logged twice is stored once.
+class MlflowRun:
+    """The MLflow run of one lineage key, which is found or made. What is logged twice is stored once.
 
-    lineage: what train or sweep wrote to lineage.json; `key`, `run`, and `params` (by dotted key) at least.
+    lineage: what train or sweep wrote to lineage.json; `key` and `run` at least
+    experiment: the experiment's name; parent: the id of the run below which it is shown, or None
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Run:
         self.client.set_tag(self.run_id, name, value)
 
     def log(self, lines: Iterable[Mapping[str, Any]]) -> int:
-        """Log the lines of a history, {"step", "metrics"}, that the run does not hold yet; returns how many numbers."""
+        """Log the lines of a history, {"step", "metrics"}, and return how many numbers the run did not hold yet."""
         now = int(time.time() * 1000)
         fresh: list[Metric] = []
         for line in lines:
@@ -73,14 +74,14 @@ class Run:
             try:
                 self.client.log_batch(self.run_id, metrics=batch)
             except BaseException:
-                self._logged, self._knows_all = {}, False  # it may be stored all the same: ask before the next try
+                self._logged, self._knows_all = {}, False  # it may be stored nevertheless: ask before the next try
                 raise
             for metric in batch:
                 self._logged[metric.key].add(metric.step)
         return len(fresh)
 
     def log_result(self, step: int, metrics: Mapping[str, float]) -> int:
-        """Log numbers that stand for the whole run, where the run's latest differ; returns how many."""
+        """Log numbers about the whole run, if they differ from the run's latest ones; return how many did."""
         latest, now = self.client.get_run(self.run_id).data.metrics, int(time.time() * 1000)
         finite = {label(name): float(value) for name, value in metrics.items() if math.isfinite(value)}
         if broken := sorted(set(metrics) - {name for name in metrics if label(name) in finite}):
@@ -91,7 +92,7 @@ class Run:
         return len(fresh)
 
     def log_samples(self, step: int, picture: Picture) -> bool:
-        """A picture of samples for the page's slider over steps; False if that step has one."""
+        """Log a picture of samples for the slider over steps on MLflow's page; return False if the step has one."""
         if step in self.sample_steps():
             return False
         image = Image.open(BytesIO(picture)) if isinstance(picture, bytes) else np.ascontiguousarray(picture)
@@ -99,13 +100,13 @@ class Run:
         return True
 
     def sample_steps(self) -> set[int]:
-        """The steps whose grid is stored whole (MLflow writes the small copy last)."""
+        """Return the steps whose picture is complete: those with a small copy, which MLflow writes last."""
         pattern = re.compile(r"images/samples[+%]step[+%](\d+)[+%].*compressed\.webp")
         files = self.client.list_artifacts(self.run_id, "images")
         return {int(match[1]) for file in files if (match := pattern.fullmatch(file.path))}
 
     def log_folder(self, folder: Path, name: str, digest: str) -> bool:
-        """Store a folder's files below `name`; False if they are there, by the tag NAME_sha256."""
+        """Store a folder's files below `name`; return False if they are there already, as the tag NAME_sha256 says."""
         if self.tags().get(f"{name}_sha256") == digest and self.holds(name):
             return False
         self.client.log_artifacts(self.run_id, str(folder), name)
@@ -113,7 +114,7 @@ class Run:
         return True
 
     def holds(self, name: str) -> bool:
-        """Whether there are files below `name`."""
+        """Return whether the run has files below `name`."""
         return bool(self.client.list_artifacts(self.run_id, name))
 
     def log_file(self, path: Path, folder: str) -> None:
@@ -123,7 +124,7 @@ class Run:
         self.client.update_run(self.run_id, status="RUNNING")
 
     def end(self, status: str) -> None:
-        """FINISHED, FAILED or KILLED."""
+        """Set the run's status: FINISHED, FAILED or KILLED."""
         assert status in STATUSES, status
         if self.client.get_run(self.run_id).info.status != status:
             self.client.set_terminated(self.run_id, status)
@@ -135,7 +136,7 @@ class Run:
         return self._logged[name]
 
     def _describe(self, lineage: Mapping[str, Any]) -> None:
-        """Params and the data set, as far as a killed start left them out."""
+        """Log the params and the data set, unless the run has them; a process killed at the start may not have."""
         run = self.client.get_run(self.run_id)
         params = {str(name): str(value)[:VALUE_LENGTH] for name, value in lineage.get("params", {}).items()}
         missing = [Param(name, value) for name, value in params.items() if name not in run.data.params]
@@ -148,12 +149,12 @@ class Run:
 
 
 def label(metric: str) -> str:
-    """critic.wasserstein -> critic/wasserstein: MLflow's pages put what stands before a slash into a section."""
+    """Return critic/wasserstein for critic.wasserstein: MLflow's pages show the part before a slash as a section."""
     return metric.replace(".", "/", 1)
 
 
 def folder_sha256(folder: Path) -> str:
-    """One hash of all the files below a folder, names included."""
+    """Return one hash of the names and contents of all files below a folder."""
     total = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         total.update(f"{path.relative_to(folder).as_posix()}\0".encode())
@@ -162,7 +163,7 @@ def folder_sha256(folder: Path) -> str:
 
 
 def _tags(lineage: Mapping[str, Any]) -> dict[str, str]:
-    """What a run is found, filtered and traced by."""
+    """Return the tags by which a run is found, filtered and traced."""
     names = ("key", "run", "model", "family", "data", "data_sha256", "conf_sha256", "git_commit", "seed", "workers")
     tags = {name: str(lineage[name]) for name in names if name in lineage}
     commit = str(lineage.get("git_commit", "none")).partition("+")[0]

@@ -1,4 +1,4 @@
-"""Opening the store: where it is, quietly, once, and its errors in one line."""
+"""Opens MLflow's store: finds it, silences MLflow's own messages, and makes its errors one line."""
 
 import atexit
 import logging
@@ -11,30 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gen_models.errors import GenModelsError
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelOutput
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError  # MLflow lets some of its store's errors through
+
+from gen_models.errors import GenModelsError, first_line
 from pipelines.runtime import paths, stage
-
-QUIET = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-    "MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK": "true",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_UV_AUTO_DETECT": "false",
-    "MLFLOW_LOGGING_LEVEL": "ERROR",
-    "GIT_PYTHON_REFRESH": "quiet",
-    # A server that is gone is told within seconds; what it missed is replayed.
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-}
-for _name, _value in QUIET.items():
-    os.environ.setdefault(_name, _value)  # mlflow reads them when it is imported: this file is the first to do so
-
-import mlflow  # noqa: E402
-from mlflow import MlflowClient  # noqa: E402
-from mlflow.entities import LoggedModelOutput  # noqa: E402
-from mlflow.exceptions import MlflowException  # noqa: E402
-from sqlalchemy.exc import SQLAlchemyError  # noqa: E402  (MLflow lets some of its store's errors through)
 
 FAILURES = (MlflowException, SQLAlchemyError)
 TRAININGS = "gen-models"
@@ -53,25 +37,25 @@ class StoreError(GenModelsError):
 
 
 def store_uri() -> str:
-    """Where the store is: MLFLOW_TRACKING_URI, or mlflow.db in the project folder."""
+    """Return the URI of the store: MLFLOW_TRACKING_URI, or mlflow.db in the project folder."""
     named = os.environ.get("MLFLOW_TRACKING_URI")
     return named if named and named != _set_here else f"sqlite:///{paths.root() / 'mlflow.db'}"
 
 
 def open_store() -> MlflowClient:
-    """A client of the store, made if it does not exist; to be called before workers start.
+    """Return a client of the store, which is made if it does not exist. Call it before workers start.
 
     Raises StoreError within seconds if the store does not answer.
     """
     global _set_here
     uri = store_uri()
     _check_uri(uri)
-    logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # its errors are raised as well, and told in one line
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # its errors are also raised, and then shown in one line
     logging.getLogger("alembic").setLevel(logging.CRITICAL)
     if uri != os.environ.get("MLFLOW_TRACKING_URI"):
         _set_here = uri
     mlflow.set_tracking_uri(uri)
-    # Four first openings at once would break the new store's migration: one at a time.
+    # Processes that open a new store at once would break its migration, so they open it one at a time.
     with translated(), stage.hold(paths.root() / "mlflow.db"):
         client = MlflowClient(uri, uri)
         client.search_registered_models(max_results=1)
@@ -81,7 +65,10 @@ def open_store() -> MlflowClient:
 
 
 def experiment_id(client: MlflowClient, name: str) -> str:
-    """The id of an experiment, made or undeleted if need be; its artifacts lie in the project folder."""
+    """Return the id of an experiment, which is made or restored if needed.
+
+    With a local store, its artifacts are in the project folder. Raises StoreError if that folder has moved.
+    """
     place = (paths.root() / "mlartifacts" / name).as_uri() if _is_local() else None
     found = client.get_experiment_by_name(name)
     if found is None:
@@ -89,7 +76,7 @@ def experiment_id(client: MlflowClient, name: str) -> str:
     if place and found.artifact_location != place:
         raise StoreError(
             f"{store_uri()} was made for artifacts in {found.artifact_location}: the project folder has moved; "
-            "remove mlflow.db and run `gen-models sync`"
+            "remove mlflow.db and run `gen-models register`"
         )
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
@@ -98,16 +85,19 @@ def experiment_id(client: MlflowClient, name: str) -> str:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Errors of MLflow and its database as one line for people."""
+    """Raise errors of MLflow and its database as a StoreError of one line."""
     try:
         yield
     except FAILURES as error:
-        hint = "; if the file is damaged, remove it and run `gen-models sync`" if _is_local() else ""
-        raise StoreError(f"{store_uri()}: {one_line(error)}{hint}") from error
+        hint = "; if the file is damaged, remove it and run `gen-models register`" if _is_local() else ""
+        raise StoreError(f"{store_uri()}: {first_line(error)}{hint}") from error
 
 
 def fetch(artifact_uri: str) -> Path:
-    """A local path of stored files: the files themselves in a local store, else a copy that goes with this process."""
+    """Return a local path of stored files.
+
+    With a local store, these are the files themselves; else a copy, which is removed when this process ends.
+    """
     copy = None
     if not _is_local():
         copy = tempfile.mkdtemp(prefix="gen-models-")
@@ -117,14 +107,8 @@ def fetch(artifact_uri: str) -> Path:
 
 
 def link_model(client: MlflowClient, run_id: str, model_id: str) -> None:
-    """Show a logged model as the output of its run."""
+    """Make MLflow show a logged model as the output of its run."""
     client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
-
-
-def one_line(error: BaseException) -> str:
-    """An error's first line, without the SQL or the trace that may follow it."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200]
 
 
 def _is_local() -> bool:
@@ -142,14 +126,14 @@ def _check_uri(uri: str) -> None:
 
 
 def _probe(uri: str) -> None:
-    """A server that is not there is told at once, with the command that starts one."""
+    """Raise StoreError, with the command that starts a server, if no server answers within PROBE_SECONDS."""
     try:
         urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS).close()
     except urllib.error.HTTPError:
-        return  # something answers; what it refuses is told by the call that it refuses
+        return  # a server answers; if it refuses a later call, that call raises the error
     except (OSError, ValueError) as error:
         raise StoreError(
-            f"MLFLOW_TRACKING_URI={uri}: no server answers ({one_line(error)}); start it with "
+            f"MLFLOW_TRACKING_URI={uri}: no server answers ({first_line(error)}); start it with "
             "`mlflow server --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000`, "
             "or unset MLFLOW_TRACKING_URI for mlflow.db in the project folder"
         ) from None

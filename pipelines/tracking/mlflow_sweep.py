@@ -1,4 +1,4 @@
-"""A sweep in the store: a run for it, and a run below that for each trial."""
+"""Writes a sweep to the store: a run for the sweep, and below it a run for each trial."""
 
 import hashlib
 import json
@@ -7,28 +7,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.runtime.stage import StageBusyError
-from pipelines.tracking.mlflow_run import Run
+from pipelines.tracking.mlflow_run import MlflowRun
 from pipelines.tracking.mlflow_store import SWEEPS, StoreError, translated
 
 
 def record_sweep(key: str, lineage: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> bool:
-    """`log_sweep` for a sweep under way: False, with a warning, if the store fails; its stage goes on."""
+    """Call `log_sweep` in the stage `sweep`; if the store fails, print a warning and return False."""
     try:
         log_sweep(key, lineage, trials)
     except (StoreError, StageBusyError) as error:
-        print(f"warning: {error}; the sweep's result stands, `gen-models sync` logs it", file=sys.stderr)
+        print(f"warning: {error}; the sweep's result stands, `gen-models register` logs it", file=sys.stderr)
         return False
     return True
 
 
 def log_sweep(key: str, lineage: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> bool:
-    """A run for the sweep and one below it for each trial; False if the store has them all.
+    """Log a run for the sweep and, below it, one for each trial; return False if the store has them all.
 
-    A trial is a row of the sweep's table: "trial", "override", "value" (None if it diverged), "diverged",
-    "best_step", "metrics" (those of the best step) and, where it is known, "history".
+    trials: rows of trials.json, with "trial", "override", "value" (None if it diverged), "diverged", "best_step",
+    "metrics" (those of the best step) and, if it is known, "history"
     """
     with translated():
-        sweep = Run({**lineage, "run": key}, experiment=SWEEPS)
+        sweep = MlflowRun({**lineage, "run": key}, experiment=SWEEPS)
         table = [{name: value for name, value in trial.items() if name != "history"} for trial in trials]
         digest = hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
         if sweep.tags().get("recorded") == digest:
@@ -43,10 +43,10 @@ def log_sweep(key: str, lineage: Mapping[str, Any], trials: Sequence[Mapping[str
         return True
 
 
-def _log_trial(sweep: Run, key: str, lineage: Mapping[str, Any], trial: Mapping[str, Any]) -> None:
+def _log_trial(sweep: MlflowRun, key: str, lineage: Mapping[str, Any], trial: Mapping[str, Any]) -> None:
     name = f"{key}/{trial['trial']}"
     facts = {**lineage, "key": f"{lineage['key']}/{trial['trial']}", "run": name, "params": trial["override"]}
-    run = Run(facts, experiment=SWEEPS, parent=sweep.run_id, client=sweep.client)
+    run = MlflowRun(facts, experiment=SWEEPS, parent=sweep.run_id, client=sweep.client)
     at_best = [{"step": trial["best_step"], "metrics": trial["metrics"]}] if trial["metrics"] else []
     run.log(trial.get("history") or at_best)
     if trial["value"] is None:

@@ -1,1 +1,1 @@
-"""From a conf to a trained model: what a training does, sweeps over settings, and Ray, which runs both."""
+"""Trains models: what one training does, sweeps over settings, and Ray, which runs both."""

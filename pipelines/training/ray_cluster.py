@@ -1,11 +1,11 @@
 """The Ray cluster of a stage: the one that RAY_ADDRESS names, or a local one.
 
-Starting a local cluster costs seconds, so the stages of one `dvc repro` share it: the first stage that
-needs one starts a keeper process, which holds the cluster and ends with that dvc, however it ends. A
-stage that a person runs alone has a cluster of its own.
+To start a local cluster takes seconds, so the stages of one `dvc repro` share one. The first stage that needs a cluster
+starts a keeper process, which holds the cluster and ends when that dvc ends, even if dvc is killed. A stage that a
+person starts alone has a cluster of its own.
 
-Local clusters listen on more than loopback in this version of Ray, so token authentication is on, and
-the token's file is readable by its owner alone.
+In this version of Ray, local clusters listen on more than the loopback interface. Therefore token authentication is on,
+and only the owner can read the token's file.
 """
 
 import fcntl
@@ -24,7 +24,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gen_models.errors import GenModelsError
+from gen_models.errors import GenModelsError, first_line
+from gen_models.files import replacing
 from pipelines.runtime import paths
 from pipelines.runtime.stage import dvc_ancestor, when_process_ends
 
@@ -33,25 +34,28 @@ START_SECONDS = 60.0
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",  # by default a report waits for two seconds
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",  # with Ray's default, a report waits for two seconds
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_TRAIN_METRICS_ENABLED": "0",
-    "RAY_ENABLE_AUTO_CONNECT": "0",  # a thread that is left behind must not start a cluster of its own
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # a thread that outlives its cluster must not start another
     "RAY_DEDUP_LOGS": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "TUNE_GLOBAL_CHECKPOINT_S": "60",  # the ledger is what a resume trusts, not Tune's own state
+    "TUNE_GLOBAL_CHECKPOINT_S": "60",  # a resume reads the run log, not Tune's own state
 }
 
 
 class ClusterError(GenModelsError):
-    """A cluster that cannot be reached or is too small."""
+    """The Ray cluster cannot be reached, or is too small."""
 
 
 @contextmanager
 def cluster() -> Iterator[Any]:
-    """`ray`, connected; disconnected at the end."""
+    """Yield the module `ray`, connected to a cluster, and disconnect at the end.
+
+    Raises ClusterError if the cluster cannot be reached.
+    """
     _prepare_environment()
     import ray
 
@@ -60,7 +64,7 @@ def cluster() -> Iterator[Any]:
         _init(ray, address)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ClusterError(
-            f"Ray cluster {address!r} cannot be reached ({_first_line(error)}); unset RAY_ADDRESS for a local one"
+            f"Ray cluster {address!r} cannot be reached ({first_line(error)}); unset RAY_ADDRESS for a local one"
         ) from None
     try:
         yield ray
@@ -69,14 +73,17 @@ def cluster() -> Iterator[Any]:
 
 
 def in_thread(act: Callable[[], T]) -> T:
-    """`act()` in a thread, waited for in this one: Ray's fit() would else put its own handlers in place of Ctrl-C's."""
+    """Call `act` in another thread, wait for it, and return its result or raise its error.
+
+    In the main thread, Ray's fit() would replace the handlers of SIGINT (Ctrl-C) and SIGTERM by its own.
+    """
     found: list[T] = []
     errors: list[BaseException] = []
 
     def run() -> None:
         try:
             found.append(act())
-        except BaseException as error:  # the waiting thread raises it
+        except BaseException as error:  # the waiting thread raises it below
             errors.append(error)
 
     thread = threading.Thread(target=run, daemon=True, name="ray-fit")
@@ -90,7 +97,10 @@ def in_thread(act: Callable[[], T]) -> T:
 
 @contextmanager
 def ray_folder(kind: str) -> Iterator[Path]:
-    """Where Ray keeps the state of one fit(), until its end; nothing is resumed from it. Those of the dead go too."""
+    """Yield a folder for the state that Ray keeps during one fit(), and remove it at the end.
+
+    Nothing is resumed from this state. Folders of processes that have ended are removed too.
+    """
     folder = paths.work("ray", f"{kind}-{os.getpid()}-{time.time_ns()}")
     for other in folder.parent.glob("*-*-*"):
         if not Path(f"/proc/{other.name.split('-')[1]}").exists():
@@ -115,7 +125,7 @@ def _init(ray: Any, address: str) -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     ray.init(address=address, log_to_driver=False, logging_level="critical", configure_logging=True, **local)
-    for number, handler in handlers.items():  # Ray's own prints a stack trace at SIGTERM
+    for number, handler in handlers.items():  # Ray's own handler prints a stack trace at SIGTERM
         if handler is not None:
             signal.signal(number, handler)
 
@@ -124,20 +134,22 @@ def _prepare_environment() -> None:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     if not os.environ.get("RAY_ADDRESS"):
-        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # no one takes this machine away; 1 s a fit()
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # not for a local machine; costs 1 s a fit()
         token = paths.work("cluster", "token")
         if not token.is_file():
             token.parent.mkdir(parents=True, exist_ok=True)
-            fresh = token.with_name(f"token.{os.getpid()}")
-            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                file.write(secrets.token_hex(32))
-            fresh.rename(token)
+            with replacing(token) as file:
+                os.fchmod(file.fileno(), 0o600)
+                file.write(secrets.token_hex(32).encode())
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(token))
 
 
 def _shared_address() -> str | None:
-    """The address of the keeper's cluster for this stage's dvc, started if there is none yet."""
+    """Return the address of the cluster that this stage's dvc shares, and start it if there is none yet.
+
+    Returns None if a person started the stage.
+    """
     dvc = dvc_ancestor()
     if dvc is None:
         return None
@@ -163,7 +175,7 @@ def _shared_address() -> str | None:
 
 
 def _is_kept(note: Path) -> bool:
-    """Whether the keeper that wrote the note lives: it holds a lock on it, which no other process can inherit."""
+    """Return whether the keeper that wrote the note is still running: it holds a lock on the note while it runs."""
     try:
         with note.open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -175,13 +187,13 @@ def _is_kept(note: Path) -> bool:
 
 
 def release(dvc: int) -> None:
-    """End the cluster that is kept for a process, before that process ends."""
+    """End the cluster that is kept for the process `dvc`, before that process ends."""
     with suppress(OSError, ValueError, KeyError):
         os.kill(json.loads(paths.work("cluster", f"{dvc}.json").read_text())["keeper"], signal.SIGTERM)
 
 
 def keep(dvc: int) -> None:
-    """Hold a local cluster until process `dvc` ends."""
+    """Start a local cluster and hold it until the process `dvc` ends. The keeper process runs this function."""
     _prepare_environment()
     import ray
 
@@ -208,10 +220,6 @@ def _wait_for_the_end_of(dvc: int, end: Callable[[], None]) -> None:
     when_process_ends(dvc, end)
     while True:
         time.sleep(3600)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""A training's own record in a folder: its history, samples, best model, and the latest place to resume from.
+"""A training's record in a folder: its history, samples, best model, and the checkpoint from which it resumes.
 
-    history.jsonl            {"step": 100, "metrics": {...}} a line, each step once
+    history.jsonl            a line {"step": 100, "metrics": {...}} for each report
     samples/step_00000100.npy
-    best/                    the model with the lowest metric so far
+    best/                    the model with the lowest metric so far (with keep: last, the latest model)
     latest/                  all that a resume needs
 
-It is what a resume trusts: Ray's own state files are written in place and a kill can tear them. After a
-kill the folder is brought back to the step of `latest`, and the steps after it are done again, alike.
+A training resumes from this folder alone: Ray writes its own state files in place, and a kill can leave them half
+written. After a kill, the folder is brought back to the step of `latest`, and the steps after it are repeated with the
+same result.
 """
 
 import json
@@ -21,14 +22,15 @@ import numpy as np
 from gen_models import checkpoint
 from gen_models.engine import Training
 from gen_models.errors import CheckpointError
+from gen_models.files import replacing
 from pipelines.runtime import locks
 
 STOPPED = "stopped"
 WAIT_SECONDS = 30.0
 
 
-class Ledger:
-    """The record in a folder. One process writes it at a time: it holds it meanwhile."""
+class RunLog:
+    """The record of a training in a folder. Only one process may write it at a time; that process calls `hold`."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -36,9 +38,10 @@ class Ledger:
         self.best, self.latest = folder / "best", folder / "latest"
 
     def resume(self, training: Training) -> dict[str, Any]:
-        """Bring `training` to the latest saved step, the folder with it; returns the notes saved there, or {}.
+        """Load the latest checkpoint into `training`, and remove what the folder has of later steps.
 
-        A torn or damaged `latest` is a start from the beginning, not an error: nothing is lost but time.
+        Returns the notes that were saved with the checkpoint, or {} if there is none. A damaged checkpoint counts as
+        none: the training then starts from the beginning, which costs only time.
         """
         checkpoint.recover(self.best)
         notes = checkpoint.load_training(self.latest, training) if self.saved_step() else {}
@@ -46,7 +49,7 @@ class Ledger:
         return notes
 
     def saved_step(self) -> int:
-        """The step of a `latest` that is whole; 0 if there is none."""
+        """Return the step of the latest checkpoint, or 0 if there is none or it is damaged."""
         try:
             checkpoint.verify(checkpoint.recover(self.latest))
         except CheckpointError:
@@ -54,36 +57,36 @@ class Ledger:
         return json.loads((self.latest / checkpoint.RESUME).read_text())["step"]
 
     def is_finished(self, steps: int) -> bool:
-        """Whether step `steps` is saved, or the training diverged or was stopped before it."""
+        """Return whether step `steps` is saved, or the training diverged or was stopped before it."""
         return self.saved_step() >= steps or self.diverged() is not None or (self.folder / STOPPED).exists()
 
     def stop(self) -> None:
-        """A scheduler has seen enough of it: a resumed sweep does not play it on."""
+        """Mark the training as stopped by a scheduler: a resumed sweep does not continue it."""
         (self.folder / STOPPED).touch()
 
     def diverged(self) -> str | None:
-        """Why the training diverged, if it did."""
+        """Return why the training diverged, or None if it did not."""
         history = self.history()
         return history[-1].get("diverged") if history else None
 
     def keep_samples(self, step: int, samples: np.ndarray) -> None:
-        """Draws at a step; 0 is before the first."""
+        """Save the model's samples at a step; step 0 is before the first one."""
         path = self.folder / "samples" / f"step_{step:08d}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, samples, allow_pickle=False)
 
     def record(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Write one report; the line is on disk when this returns."""
+        """Append one report to the history. The line is on disk when this returns."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._append({"step": step, "metrics": dict(metrics)})
 
     def diverge(self, step: int, reason: str) -> None:
-        """The last line of a training whose loss was not finite."""
+        """Append the last line of a training whose loss was not finite."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._append({"step": step, "metrics": {}, "diverged": reason})
 
     def history(self) -> list[dict[str, Any]]:
-        """The complete lines; a torn last line (a kill while it was written) is left out."""
+        """Return the lines of the history. A last line that a kill left incomplete is skipped."""
         if not self.history_path.is_file():
             return []
         text = self.history_path.read_text()
@@ -96,12 +99,18 @@ class Ledger:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Its only writer: a worker that outlives its driver for a moment must not meet the one after it."""
+        """Be the folder's only writer while the block runs. Raises CheckpointError if another process still writes.
+
+        Without it, a worker that outlives its driver for a moment could write together with the next worker.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("a") as file:
-            if not locks.take(file, within_seconds=WAIT_SECONDS):
-                raise CheckpointError(f"{self.folder}: another process is writing it; wait for it to end, or stop it")
-            yield
+        try:
+            with locks.held(self.folder / ".lock", within_seconds=WAIT_SECONDS):
+                yield
+        except locks.HeldError:
+            raise CheckpointError(
+                f"{self.folder}: another process is writing it; wait for it to end, or stop it"
+            ) from None
 
     def _append(self, line: Mapping[str, Any]) -> None:
         with self.history_path.open("a") as file:
@@ -112,9 +121,8 @@ class Ledger:
     def _forget_after(self, step: int) -> None:
         kept = [line for line in self.history() if line["step"] <= step]
         if self.history_path.exists():
-            fresh = self.history_path.with_suffix(".unfinished")
-            fresh.write_text("".join(json.dumps(line, sort_keys=True) + "\n" for line in kept))
-            fresh.rename(self.history_path)
+            with replacing(self.history_path) as file:
+                file.write("".join(json.dumps(line, sort_keys=True) + "\n" for line in kept).encode())
         for path in self.folder.glob("samples/step_*.npy"):
             if int(path.stem.removeprefix("step_")) > step:
                 path.unlink()

@@ -1,7 +1,7 @@
-"""The settings that a sweep tries: a function of the space and the seed, known before the first trial runs.
+"""Chooses the settings that a sweep tries. They depend only on the conf and the seed, not on results.
 
-Points of a scrambled Sobol sequence (Owen, 1998) cover the space more evenly than independent draws. The
-first trial is the conf as it stands, so that a sweep can only improve on it.
+They are points of a scrambled Sobol sequence (Owen, 1998), which cover the space more evenly than independent draws.
+The first trial has the settings of the conf, so a sweep can only improve on them.
 """
 
 import math
@@ -11,17 +11,20 @@ from typing import Any
 
 from scipy.stats import qmc
 
-from pipelines.config import flat
+from pipelines.config.compose import flat
 
 
 def settings(conf: Mapping[str, Any], seed: int) -> list[dict[str, Any]]:
-    """{dotted key: value} of each trial, budget.trials of them; one, with nothing overridden, for an empty space."""
+    """Return {dotted key: value} for each trial; there are budget.trials of them.
+
+    If the space is empty, there is one trial, which overrides nothing.
+    """
     space, trials = conf["sweep"]["space"], conf["budget"]["trials"]
     if not space:
         return [{}]
     as_it_stands = {key: flat(conf)[key] for key in space}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # balance asks for powers of two; any number is a valid draw
+        warnings.simplefilter("ignore", UserWarning)  # it warns unless the count is a power of two; any count is valid
         points = qmc.Sobol(len(space), seed=seed).random(max(1, trials - 1))
     tried = [{key: _draw(draw, u) for (key, draw), u in zip(space.items(), point, strict=True)} for point in points]
     return [as_it_stands, *tried[: trials - 1]]

@@ -1,7 +1,7 @@
-"""Arrays that NumPy wrote: .npy, mapped from where it lies, and .npz with x and perhaps y.
+"""Reads arrays that NumPy wrote: a .npy file, which is memory-mapped, or a .npz file with x and perhaps y.
 
-The header is read here and compared with the file before anything is allocated: an object array would have to be
-unpickled, and a header may declare what is not there.
+This module reads the header itself and compares it with the file before anything is allocated. An array of objects
+would have to be unpickled, which can run code, and a header may declare more bytes than the file has.
 """
 
 import math
@@ -23,12 +23,12 @@ from pipelines.data.sources.files import (
     Scratch,
     copy_exactly,
     locate,
-    one_line,
     origin_of,
     require_file,
     require_sha256,
     shown,
     unreadable,
+    why,
 )
 from pipelines.data.sources.labels import classes_of
 
@@ -45,7 +45,11 @@ BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Runtime
 def npy(
     noise: Noise, *, path: str, labels: str | None = None, channels_last: bool = False, sha256: str | None = None
 ) -> Arrays:
-    """x (rows, ...) of a .npy file, y of a second one, or none. channels_last: (rows, height, width, channels)."""
+    """Read rows (rows, ...) from a .npy file.
+
+    labels: a second .npy file with (rows,) labels, or None; channels_last: x is (rows, height, width, channels) in the
+    file, and is returned as (rows, channels, height, width); sha256: the hash that the files must have, or None
+    """
     file = locate(path)
     files = [file] if labels is None else [file, locate(labels)]
     x = read_npy(file)
@@ -64,7 +68,10 @@ def npz(
     channels_last: bool = False,
     sha256: str | None = None,
 ) -> Arrays:
-    """The array named by x in a .npz, labels from the one named by y if it is there; null: rows without labels."""
+    """Read rows from the array named `x` of a .npz file, and labels from the one named `y` if the file has it.
+
+    y: None for rows without labels; channels_last, sha256: as in `npy`
+    """
     file = locate(path)
     origin = origin_of(file)
     require_sha256(sha256, origin["sha256"], file)
@@ -78,7 +85,11 @@ def npz(
 
 
 def read_npy(path: Path, *, kinds: str = ROW) -> np.ndarray:
-    """The array of a file, mapped read-only. DataError names the file, what it declares and what it holds."""
+    """Return the array of a .npy file, memory-mapped and read-only.
+
+    kinds: the letters of the NumPy types (dtype.kind) that are allowed. Raises DataError, which names the file, for
+    other types and if the header declares more or fewer bytes than the file has.
+    """
     size = require_file(path)
     try:
         with path.open("rb") as file:
@@ -97,7 +108,7 @@ def read_npy(path: Path, *, kinds: str = ROW) -> np.ndarray:
 
 
 def names_in_npz(path: Path) -> list[str]:
-    """The arrays in a .npz, in the order of the file."""
+    """Return the names of the arrays in a .npz file, in the order of the file."""
     require_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -109,7 +120,10 @@ def names_in_npz(path: Path) -> list[str]:
 
 
 def read_npz(path: Path, names: list[str], *, needed: str) -> dict[str, np.ndarray]:
-    """Those of the named arrays that are there, unpacked to disk and mapped."""
+    """Return those of the named arrays that a .npz file has, unpacked to disk and memory-mapped.
+
+    needed: the array without which DataError is raised
+    """
     there = names_in_npz(path)
     if needed not in there:
         raise DataError(f"{shown(path)}: " + unknown("array", needed, there[:20]) + "; write its name as options.x")
@@ -145,7 +159,7 @@ def _unpack(archive: zipfile.ZipFile, name: str, path: Path, kinds: str) -> np.n
         _agree(where, dtype, shape, member.file_size - file.tell())
         scratch = Scratch(where, expected)
         found = copy_exactly(file, scratch, expected)
-        file.read(1)  # at the end the CRC is checked
+        file.read(1)  # zipfile checks the CRC when it reaches the end
     _agree(where, dtype, shape, found)
     if not is_fortran:
         return scratch.map(dtype, shape)
@@ -153,7 +167,7 @@ def _unpack(archive: zipfile.ZipFile, name: str, path: Path, kinds: str) -> np.n
 
 
 def _header(file: IO[bytes], path: Path, kinds: str) -> tuple[np.dtype, tuple[int, ...], bool]:
-    """(type, shape, whether by columns), checked; the file is left where the numbers begin."""
+    """Read and check a .npy header, up to the first number; return (type, shape, whether stored by columns)."""
     try:
         version = np.lib.format.read_magic(file)
         readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -163,7 +177,7 @@ def _header(file: IO[bytes], path: Path, kinds: str) -> tuple[np.dtype, tuple[in
     except DataError:
         raise
     except (*BROKEN, *UNREADABLE) as error:
-        raise DataError(f"{shown(path)}: not an array that NumPy wrote ({one_line(error)}); np.save it again") from None
+        raise DataError(f"{shown(path)}: not an array that NumPy wrote ({why(error)}); np.save it again") from None
     if dtype.hasobject or dtype.kind not in kinds or dtype.itemsize == 0:
         kind = "O" if dtype.hasobject else dtype.kind
         raise DataError(
@@ -194,4 +208,4 @@ def _rows(x: np.ndarray, path: Path, channels_last: bool) -> np.ndarray:
 
 
 def _broken(path: Path, error: Any) -> DataError:
-    return DataError(f"{shown(path)}: not a .npz that can be read ({one_line(error)}); np.savez it again")
+    return DataError(f"{shown(path)}: not a .npz that can be read ({why(error)}); np.savez it again")

@@ -1,4 +1,4 @@
-"""What a source gives: rows, and what is known of them."""
+"""The value that a data source returns: rows, and what is known about them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from gen_models.errors import ConfigError
 
 @dataclass(frozen=True)
 class Factors:
-    """What a generator made each row of: values (rows, len(names)) float32."""
+    """The factors from which a generator made each row; values: (rows, len(names)) float32."""
 
     names: tuple[str, ...]
     values: np.ndarray
@@ -19,14 +19,15 @@ class Factors:
 
 @dataclass(frozen=True)
 class Arrays:
-    """x (rows, *event) as the world has it, y (rows,) integers that index `classes`.
+    """The rows of a data source.
 
-    x        may be mapped from a file that is larger than memory: read it in blocks
-    y        None of rows without labels; `classes` is then empty
-    columns  the names of a table's columns, whose units may differ: x is (rows, len(columns))
-    parts    {"train": row numbers, "test": ...}, the source's own division; None where the rows are one heap
-    origin   {"sha256", "files", "bytes"} of what was read; not its path, which says something of a machine only
-    name     what an error calls the rows: a path, or nothing where the source's name says enough
+    x        (rows, *event), not scaled; may be mapped from a file that is larger than memory, so read it in blocks
+    y        (rows,) integers that index `classes`; None for rows without labels, and `classes` is then empty
+    columns  the names of a table's columns, whose units may differ; x is then (rows, len(columns))
+    factors  the factors from which the rows were made, or None
+    parts    {"train": row numbers, "test": ...} if the source is divided already, else None
+    origin   {"sha256", "files", "bytes"} of the files that were read; not their path, which depends on the machine
+    name     how errors name the rows: a path, or "" where the source's name is enough
     """
 
     x: np.ndarray
@@ -40,7 +41,7 @@ class Arrays:
 
 
 def require_rows(rows: Any, *, least: int = 2, most: int | None = None) -> None:
-    """Raise ConfigError unless `options.rows` is a number of rows."""
+    """Raise ConfigError unless `options.rows` is a whole number between `least` and `most`."""
     if isinstance(rows, bool) or not isinstance(rows, int) or rows < least:
         raise ConfigError(f"options.rows: {rows!r} is not a number of rows; give an integer of at least {least}")
     if most is not None and rows > most:

@@ -1,9 +1,10 @@
-"""Tables of numbers in CSV: one header line, then rows; read in blocks, each cell named by line and column if it fails.
+"""Reads tables of numbers from CSV files: one header line, then a line for each row.
 
     options: {path: flowers.csv, label: species, drop: [id]}
 
-A cell is a number with a decimal point. Nothing is guessed: a separator other than the comma is an option, and
-what looks like another separator, a decimal comma or another encoding is said.
+A cell is a number with a decimal point. Nothing is guessed: a separator other than the comma is given as an option. If
+the file seems to have another separator, decimal commas or another encoding, the error says so. Lines are read in
+blocks, and an error in a cell names its line and column.
 """
 
 import csv
@@ -20,12 +21,12 @@ from pipelines.data.sources.arrays import Arrays
 from pipelines.data.sources.files import (
     Scratch,
     locate,
-    one_line,
     origin_of,
     require_file,
     require_sha256,
     shown,
     unreadable,
+    why,
 )
 from pipelines.data.sources.labels import classes_of, require_name
 
@@ -35,7 +36,7 @@ SEPARATORS = (",", ";", "\t", "|")
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?")
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
-Line = tuple[int, list[str]]  # its number in the file, its cells
+Line = tuple[int, list[str]]  # (the line's number in the file, its cells)
 
 
 def csv_table(
@@ -48,7 +49,11 @@ def csv_table(
     delimiter: str = ",",
     sha256: str | None = None,
 ) -> Arrays:
-    """x (rows, columns) of a CSV file, y from the column `label`; `columns` are taken in that order, `drop` not."""
+    """Read rows (rows, columns) float32 from a CSV file.
+
+    label: the column that holds the labels, or None; columns: the columns to take, in this order, or None for all;
+    drop: columns to leave out; sha256: the hash that the file must have, or None
+    """
     file = locate(path)
     origin = origin_of(file)
     require_sha256(sha256, origin["sha256"], file)
@@ -60,7 +65,7 @@ def csv_table(
 
 
 def read_header(path: Path, delimiter: str = ",") -> list[str]:
-    """The names of the columns; DataError for a file that does not begin with them."""
+    """Return the names of the columns. Raises DataError if the first line is not a header."""
     if delimiter not in SEPARATORS:
         raise ConfigError(f"options.delimiter: {delimiter!r} is not one of {', '.join(map(repr, SEPARATORS))}")
     first = next(_lines(path, delimiter), None)
@@ -91,7 +96,7 @@ def read_header(path: Path, delimiter: str = ",") -> list[str]:
 
 
 def text_columns(path: Path, delimiter: str, most: int) -> list[str]:
-    """The columns of which a cell, among the first lines, is neither a number nor missing."""
+    """Return the columns that hold text: a cell among the first `most` lines is neither a number nor missing."""
     header, text = read_header(path, delimiter), set()
     for number, (_, cells) in enumerate(_lines(path, delimiter)):
         if number > most:
@@ -104,7 +109,10 @@ def text_columns(path: Path, delimiter: str, most: int) -> list[str]:
 def chosen_columns(
     header: Sequence[str], path: Path, *, label: str | None, columns: Sequence[str] | None, drop: Sequence[str]
 ) -> list[str]:
-    """The columns that become x, in the order of `columns` or of the file."""
+    """Return the columns that become x, in the order of `columns`, or of the file if it is None.
+
+    Raises ConfigError for an option of the wrong type, DataError for a column that is not in the header.
+    """
     for key, names in (("columns", columns), ("drop", drop)):
         if names is not None and (not isinstance(names, (list, tuple)) or not all(isinstance(n, str) for n in names)):
             raise ConfigError(f"options.{key}: {names!r} is not a list of columns; write [{', '.join(header[:2])}]")
@@ -129,9 +137,11 @@ def read_numbers(
     label: str | None = None,
     with_missing: bool = False,
 ) -> tuple[np.ndarray, list[str]]:
-    """(x (rows, columns) float32 mapped from disk, the label of each row): DataError with line, column and cell.
+    """Return x, (rows, columns) float32 mapped from disk, and the label of each row as text.
 
-    with_missing: what is missing is not a number, instead of an error.
+    with_missing: whether a missing cell becomes NaN; if not, it is an error
+
+    Raises DataError, with the line and the column, for a cell that cannot be read as a number.
     """
     lines = _lines(path, delimiter)
     header = [cell.strip() for cell in next(lines)[1]]
@@ -173,7 +183,10 @@ def read_numbers(
 
 
 def label_column(labels: Sequence[str], rows: int, path: Path, label: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """(indices, classes) of a column of names or numbers; whole numbers in their order."""
+    """Return (labels (rows,) as indices, classes) for a column of labels.
+
+    The classes are sorted: by their value if all labels are whole numbers, else as text.
+    """
     names = np.array(labels, dtype=object)
     if rows and all(name.lstrip("-").isascii() and name.lstrip("-").isdigit() and len(name) < 16 for name in labels):
         names = np.array([int(name) for name in labels])
@@ -181,7 +194,7 @@ def label_column(labels: Sequence[str], rows: int, path: Path, label: str) -> tu
 
 
 def _lines(path: Path, delimiter: str) -> Iterator[Line]:
-    """The lines that are not empty. A line, a cell and the file's encoding are bounded or checked on the way."""
+    """Yield the lines that are not empty, and check the encoding, the quotes and the length of each line."""
     require_file(path)
     try:
         with path.open("rb") as raw:
@@ -196,7 +209,7 @@ def _lines(path: Path, delimiter: str) -> Iterator[Line]:
         byte = error.object[error.start]
         raise DataError(f"{shown(path)}: byte 0x{byte:02x} is not UTF-8; save the table as UTF-8") from None
     except csv.Error as error:
-        raise DataError(f"{shown(path)}, line {reader.line_num}: {one_line(error)}; correct the quotes there") from None
+        raise DataError(f"{shown(path)}, line {reader.line_num}: {why(error)}; correct the quotes there") from None
     except OSError as error:
         raise unreadable(path, error) from None
 
@@ -224,11 +237,11 @@ def _blocks(lines: Iterator[Line]) -> Iterator[list[Line]]:
 
 
 def _parsed(path: Path, block: list[Line], names: Sequence[str]) -> np.ndarray:
-    """(lines, columns) float64, not a number where a cell is missing."""
+    """Return the numbers of a block as (lines, columns) float64, with NaN for a missing cell."""
     try:
         return np.array([[float(cell) for cell in cells] for _, cells in block]).reshape(len(block), len(names))
     except ValueError:
-        pass  # the line and column are looked for below
+        pass  # the loop below finds the line and the column
     values = np.empty((len(block), len(names)))
     for row, (number, cells) in enumerate(block):
         for column, cell in enumerate(cells):
@@ -240,7 +253,7 @@ def _parsed(path: Path, block: list[Line], names: Sequence[str]) -> np.ndarray:
 
 
 def _is_text(cell: str) -> bool:
-    """No number, with a point or a comma, and not missing."""
+    """Return whether a cell is text: not missing, and not a number with a decimal point or comma."""
     return cell.strip().lower() not in MISSING and _number(cell.replace(",", ".", 1)) is None
 
 
@@ -272,5 +285,5 @@ def _ragged(path: Path, number: int, cells: list[str], header: list[str], delimi
 
 
 def _cut(text: str) -> str:
-    """Quoted, and no longer than a line allows."""
+    """Return a text in quotes, cut to 60 characters, so that it fits into an error of one line."""
     return repr(text if len(text) <= 60 else text[:57] + "...")

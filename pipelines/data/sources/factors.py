@@ -1,9 +1,9 @@
-"""Images of 32x32 whose making is known: shape, scale, angle, x and y, for disentanglement.
+"""Images of 32x32 pixels that are rendered from known factors (shape, scale, angle, x and y), for disentanglement.
 
-In the manner of dSprites (Matthey et al., 2017), rendered here: 3 shapes x 6 scales x 20 angles x 16 places across
-x 16 down = 92,160 images that all differ; a data set is a random choice of them without repetition. No shape looks the
-same after a turn, so the angle can be told from the image. Grey levels are the share of a pixel that is covered,
-to the precision of the signed distance to the outline.
+They follow dSprites (Matthey et al., 2017) but are rendered here: 3 shapes x 6 scales x 20 angles x 16 places across
+x 16 places down give 92,160 different images. A data set is a random choice of them without repetition. No shape looks
+the same after a turn, so the angle can be told from the image. A grey level is the share of the pixel that the shape
+covers, estimated from the signed distance to its outline.
 """
 
 import math
@@ -18,14 +18,14 @@ SIDE = 32
 SHAPES = ("triangle", "half_disc", "ell")
 SCALES = np.linspace(0.5, 1.0, 6) * 8.5  # the radius of the circle around a shape, in pixels
 ANGLES = np.arange(20) * 2 * math.pi / 20
-PLACES = 9.0 + np.arange(16) * 14 / 15  # of the middle: the largest shape stays inside
+PLACES = 9.0 + np.arange(16) * 14 / 15  # of the shape's middle, in pixels: the largest shape stays inside the image
 SIZES = (len(SHAPES), len(SCALES), len(ANGLES), len(PLACES), len(PLACES))
 NAMES = ("shape", "scale", "angle", "x", "y")
 ROWS_AT_ONCE = 2048
 
 
 def factors(noise: Noise, *, rows: int) -> Arrays:
-    """x (rows, 1, 32, 32) uint8 on 256 levels, y the shape, factors in the order of NAMES."""
+    """Return x (rows, 1, 32, 32) uint8 on 256 levels; y, the shape; and the factors, in the order of NAMES."""
     require_rows(rows, most=math.prod(SIZES))
     chosen = noise.permutation("factors", math.prod(SIZES))[:rows].numpy()
     shape, scale, angle, across, down = np.unravel_index(chosen, SIZES)
@@ -37,11 +37,11 @@ def factors(noise: Noise, *, rows: int) -> Arrays:
 
 
 def render(values: Float[np.ndarray, "rows 5"]) -> np.ndarray:
-    """(rows, 32, 32) uint8 of factor values, in the order of NAMES; lengths in pixels, angles in radians."""
+    """Render images (rows, 32, 32) uint8 from factors in the order of NAMES; lengths in pixels, angles in radians."""
     shape, radius, angle, across, down = values.T[..., None, None]
     v, u = np.meshgrid(np.arange(SIDE) + 0.5, np.arange(SIDE) + 0.5, indexing="ij")
     u, v = u - across, v - down
-    # in the shape's own frame, where the circle around it has radius 1
+    # p and q are coordinates in the shape's own frame, in which the circle around it has radius 1
     p = (u * np.cos(angle) + v * np.sin(angle)) / radius
     q = (-u * np.sin(angle) + v * np.cos(angle)) / radius
     outside = np.select([shape == 0, shape == 1, shape == 2], [_triangle(p, q), _half_disc(p, q), _ell(p, q)])
@@ -49,7 +49,7 @@ def render(values: Float[np.ndarray, "rows 5"]) -> np.ndarray:
 
 
 def _triangle(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """The largest distance beyond a side of a narrow triangle whose corners lie on the unit circle."""
+    """Return the signed distance to a narrow triangle with its corners on the unit circle: the largest over sides."""
     corners = np.array([0.0, 0.75 * math.pi, -0.75 * math.pi])
     normals = (corners + np.roll(corners, -1)) / 2 + np.array([0.0, math.pi, 0.0])
     depth = np.cos((np.roll(corners, -1) - corners) / 2)
@@ -61,7 +61,7 @@ def _half_disc(p: np.ndarray, q: np.ndarray) -> np.ndarray:
 
 
 def _ell(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """An upright bar and a foot to one side."""
+    """Return the signed distance to the letter L: an upright bar and a foot to one side."""
     bar = np.maximum(np.abs(p + 0.35) - 0.25, np.abs(q) - 0.75)
     foot = np.maximum(np.abs(p) - 0.6, np.abs(q - 0.55) - 0.2)
     return np.minimum(bar, foot)

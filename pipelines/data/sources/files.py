@@ -1,13 +1,12 @@
-"""What all readers of people's files share: the path in an error, the limits, and a place on disk for what is unpacked.
+"""What all readers of users' files share: paths in errors, limits of size, and space on disk for unpacked bytes.
 
-A file is data, never trusted: its size is compared with what it declares before anything is allocated, what is
-unpacked goes to disk and is mapped, and no reader allocates more than a block.
+Files are not trusted. A reader compares a file's size with the size that its header declares before it allocates
+memory; it unpacks to disk and maps the result; and it never allocates more than a block.
 """
 
 import gzip
 import hashlib
 import itertools
-import re
 import shutil
 import stat
 import tempfile
@@ -17,22 +16,25 @@ from typing import IO, Any
 
 import numpy as np
 
-from gen_models.errors import ConfigError, DataError
+from gen_models.errors import ConfigError, DataError, one_line
 from pipelines.runtime import paths
 
 BLOCK_BYTES = 4 << 20
-MOST_UNPACKED = 8 << 30  # of a packed file: larger ones are mapped from where they lie, unpacked by their owner
+MOST_UNPACKED = 8 << 30  # a packed file with more bytes is refused: its owner can unpack it, and it is then mapped
 DEFLATE_RATIO = 1032  # no deflate stream unpacks to more than this times its size
 
 
 def shown(path: Path | str) -> str:
-    """A path as part of a line: unprintable characters escaped, so that a name cannot break the line."""
+    """Return a path as text for a message; unprintable characters are escaped, so that a name cannot break the line."""
     text = str(path)
     return text if text.isprintable() else repr(text)[1:-1]
 
 
 def locate(path: Any) -> Path:
-    """options.path as an absolute path, relative ones from the project's folder. DataError where it is not there."""
+    """Return options.path as an absolute path; a relative one starts at the project folder.
+
+    Raises ConfigError if it is not a path, DataError if nothing is there.
+    """
     if not isinstance(path, str) or not path or "\0" in path:
         raise ConfigError(f"options.path: {path!r} is not a path; give that of a file or folder")
     try:
@@ -45,7 +47,7 @@ def locate(path: Any) -> Path:
 
 
 def require_there(path: Path) -> None:
-    """DataError with the nearest match in the nearest folder that exists."""
+    """Raise DataError if a path does not exist; the error suggests a similar name in the nearest existing folder."""
     try:
         path.stat()
     except FileNotFoundError:
@@ -61,7 +63,10 @@ def require_there(path: Path) -> None:
 
 
 def require_file(path: Path) -> int:
-    """The bytes of a regular file that is not empty; DataError otherwise. A pipe would wait for ever."""
+    """Return the size in bytes of a file. Raises DataError unless it is a regular file that is not empty.
+
+    A pipe is refused because a reader of it could wait for ever.
+    """
     try:
         status = path.stat()
     except OSError as error:
@@ -79,20 +84,20 @@ def unreadable(path: Path, error: OSError) -> DataError:
 
 
 def sha256_of(path: Path) -> str:
-    """The hash of a file, read in blocks."""
+    """Return the SHA-256 of a file, which is read in blocks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def origin_of(*files: Path) -> dict[str, Any]:
-    """{"sha256", "files", "bytes"} of one file, or of several in this order."""
+    """Return {"sha256", "files", "bytes"} for one file or several. The hash depends on the order of the files."""
     digests = [sha256_of(path) for path in files]
     joined = digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
     return {"sha256": joined, "files": len(files), "bytes": sum(path.stat().st_size for path in files)}
 
 
 def require_sha256(pinned: Any, found: str, path: Path) -> None:
-    """DataError unless `options.sha256` is left out or is that of what was read."""
+    """Raise DataError if `options.sha256`, `pinned`, is given and is not the hash of the data that were read."""
     if pinned is None or pinned == found:
         return
     raise DataError(
@@ -101,17 +106,23 @@ def require_sha256(pinned: Any, found: str, path: Path) -> None:
     )
 
 
-def one_line(error: BaseException) -> str:
-    """What an error says, without line breaks and addresses, and no longer than a line allows."""
-    text = re.sub(r" at 0x[0-9a-f]+", "", " ".join(str(error).split()))[:200]
-    return shown(text) or type(error).__name__
+def why(error: BaseException) -> str:
+    """Return an error's message as one printable line, whatever characters a file's name has."""
+    return shown(one_line(error))
 
 
 class Scratch:
-    """Bytes that do not belong into memory: appended to a nameless file, then mapped. The kernel deletes the file."""
+    """Space on disk for bytes that may be too many for memory.
+
+    They are appended to a temporary file without a name, which is then memory-mapped. The kernel deletes the file when
+    nobody uses it any more.
+    """
 
     def __init__(self, path: Path, expected: int = 0):
-        """path: what is unpacked, for errors; expected: bytes to come, refused where the disk has no room."""
+        """path: the file that is unpacked, for errors; expected: the bytes to come.
+
+        Raises DataError if the disk of the temporary folder has fewer bytes free than `expected`.
+        """
         self._path = path
         self._folder = tempfile.gettempdir()
         free = shutil.disk_usage(self._folder).free
@@ -134,19 +145,19 @@ class Scratch:
         self.bytes += len(data)
 
     def map(self, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-        """The bytes as an array, read-only; nothing can be written any more."""
-        with self._file as file:  # the map outlives it
+        """Return the bytes as an array, memory-mapped and read-only. After this, nothing more can be written."""
+        with self._file as file:  # the map stays valid after the file is closed
             file.flush()
             return np.memmap(file, dtype, mode="r", shape=shape) if self.bytes else np.empty(shape, dtype)
 
     def __del__(self) -> None:
-        """After an error nobody maps it."""
+        """Close the file if it was never mapped, which happens after an error."""
         if hasattr(self, "_file"):
             self._file.close()
 
 
 def copy_exactly(source: IO[bytes] | gzip.GzipFile, to: Scratch, size: int) -> int:
-    """Copy at most `size` bytes; how many there were."""
+    """Copy at most `size` bytes, and return how many were copied."""
     left = size
     while left and (block := source.read(min(BLOCK_BYTES, left))):
         to.write(block)

@@ -1,13 +1,13 @@
-"""Mixtures of Gaussians on the line and in the plane: draws, and their exact log density.
+"""Mixtures of Gaussians on the line and in the plane: draws from them, and their exact log density.
 
     p(x) = sum_k w_k N(x; mu_k, L_k L_k^T)
 
 8gaussians  the toy of the FFJORD experiments (Grathwohl et al., 2019): means on a circle of radius 4/1.414,
-            standard deviation 0.5/1.414. E log p = -2.832 nats: the expected ceiling of any model
-            (-2.838 = -log 8 - log(2 pi e s^2) would be that of components that do not overlap)
+            standard deviation s = 0.5/1.414. E log p = -2.832 nats, which no model can exceed in expectation.
+            (If the components did not overlap, it would be -log 8 - log(2 pi e s^2) = -2.838.)
 ring8       the 2-D ring of PacGAN (Lin et al., 2018): 8 means on the unit circle, standard deviation 0.01
-grid25      its 2-D grid: means on {-4, -2, 0, 2, 4}^2, standard deviation 0.05
-gmm_2d      three Gaussians in the plane with a uniform prior over them, round, long and slanting
+grid25      the 2-D grid of PacGAN: means on {-4, -2, 0, 2, 4}^2, standard deviation 0.05
+gmm_2d      three Gaussians in the plane with equal weights: a round, a long and a slanting one
 gmm_1d, bimodal   three and two Gaussians on the line
 """
 
@@ -27,7 +27,10 @@ ROWS_AT_ONCE = 16_384
 
 @dataclass(frozen=True)
 class Mixture:
-    """weights (k,) that sum to 1, means (k, d), factors L (k, d, d), lower triangular."""
+    """A mixture of k Gaussians in d dimensions.
+
+    weights: (k,), which sum to 1; means: (k, d); factors: L (k, d, d), lower triangular
+    """
 
     name: str
     weights: np.ndarray
@@ -35,7 +38,7 @@ class Mixture:
     factors: np.ndarray
 
     def draw(self, noise: Noise, *, rows: int) -> Arrays:
-        """x (rows, d) float32, y the component."""
+        """Return x (rows, d) float32, and y, the component from which each row was drawn."""
         require_rows(rows)
         like = torch.empty(0, dtype=torch.float64)
         y = noise.categorical(f"{self.name}/component", torch.from_numpy(np.log(self.weights)), rows).numpy()
@@ -44,7 +47,7 @@ class Mixture:
         return Arrays(x.astype(np.float32), y, tuple(str(k) for k in range(len(self.weights))))
 
     def log_density(self, x: Float[np.ndarray, "rows dims"]) -> Float[np.ndarray, " rows"]:
-        """log p(x) in nats, in float64."""
+        """Return log p(x) in nats, as float64."""
         blocks = np.split(np.asarray(x, dtype=np.float64), range(ROWS_AT_ONCE, len(x), ROWS_AT_ONCE))
         return np.concatenate([self._log_density(block) for block in blocks])
 
@@ -57,7 +60,7 @@ class Mixture:
 
 
 def _round(name: str, means: np.ndarray, sigma: float) -> Mixture:
-    """Equal weights, one standard deviation for all components and directions."""
+    """Return a mixture with equal weights and one standard deviation for all components and directions."""
     k, d = means.shape
     return Mixture(name, np.full(k, 1 / k), means, np.tile(sigma * np.eye(d), (k, 1, 1)))
 
@@ -67,12 +70,12 @@ def _line(name: str, weights: list[float], means: list[float], sigmas: list[floa
 
 
 def _circle(radius: float) -> np.ndarray:
-    """(8, 2)"""
+    """Return 8 equally spaced points on a circle around the origin, (8, 2)."""
     angle = np.arange(8) * math.pi / 4
     return radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
-_FFJORD_SCALE = 1.414  # as their code has it, not the root of 2
+_FFJORD_SCALE = 1.414  # the number in FFJORD's code, which rounds the root of 2
 _GRID = np.arange(-4.0, 5.0, 2.0)
 
 MIXTURES = {

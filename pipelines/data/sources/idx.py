@@ -1,8 +1,8 @@
-"""IDX files, gzipped or not: the form in which MNIST and its kin come (LeCun, Cortes and Burges, 1998).
+"""Reads IDX files, gzipped or not: the format of MNIST and its relatives (LeCun, Cortes and Burges, 1998).
 
     2 bytes 0, 1 byte type, 1 byte number of dimensions, each dimension as 4 bytes, the numbers; all big-endian
 
-What the header declares is compared with what is there before anything is allocated.
+The size that the header declares is compared with the bytes of the file before anything is allocated.
 """
 
 import gzip
@@ -23,12 +23,12 @@ from pipelines.data.sources.files import (
     Scratch,
     copy_exactly,
     locate,
-    one_line,
     origin_of,
     require_file,
     require_sha256,
     shown,
     unreadable,
+    why,
 )
 from pipelines.data.sources.labels import classes_of
 
@@ -37,7 +37,10 @@ GZIP = b"\x1f\x8b"
 
 
 def idx(noise: Noise, *, path: str, labels: str | None = None, sha256: str | None = None) -> Arrays:
-    """x (rows, ...) of an IDX file, images as (rows, 1, height, width); y of a second one, or none."""
+    """Read rows (rows, ...) from an IDX file; images become (rows, 1, height, width).
+
+    labels: a second IDX file with (rows,) labels, or None; sha256: the hash that the files must have, or None
+    """
     file = locate(path)
     files = [file] if labels is None else [file, locate(labels)]
     x = read_idx(file)
@@ -50,7 +53,10 @@ def idx(noise: Noise, *, path: str, labels: str | None = None, sha256: str | Non
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """The array of a file, mapped read-only. DataError names the file, what it declares and what it holds."""
+    """Return the array of an IDX file, memory-mapped and read-only; a gzipped file is unpacked to disk first.
+
+    Raises DataError, which names the file, if the header declares more or fewer bytes than the file has.
+    """
     size = require_file(path)
     try:
         with path.open("rb") as file:
@@ -65,13 +71,13 @@ def read_idx(path: Path) -> np.ndarray:
             with gzip.open(file) as unpacked:
                 return _unpack(unpacked, path, size)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{shown(path)}: broken gzip ({one_line(error)}); copy or download the file again") from None
+        raise DataError(f"{shown(path)}: broken gzip ({why(error)}); copy or download the file again") from None
     except OSError as error:
         raise unreadable(path, error) from None
 
 
 def parse_idx(content: bytes, path: Path) -> np.ndarray:
-    """The array of a file's unpacked bytes; `path` for errors."""
+    """Return the array that the unpacked bytes of an IDX file hold. path: the file, for errors."""
     file = io.BytesIO(content)
     dtype, shape, begin = _header(file, path)
     _agree(path, dtype, shape, len(content) - begin)
@@ -92,13 +98,13 @@ def _unpack(file: gzip.GzipFile, path: Path, packed: int) -> np.ndarray:
         )
     scratch = Scratch(path, expected)
     found = copy_exactly(file, scratch, expected)
-    found += len(file.read(1))  # one byte more tells of others, whatever their number; at the end the CRC is checked
+    found += len(file.read(1))  # reads on to find surplus bytes; at the file's end gzip checks the CRC
     _agree(path, dtype, shape, found)
     return scratch.map(dtype, shape)
 
 
 def _header(file: BinaryIO | gzip.GzipFile, path: Path) -> tuple[np.dtype, tuple[int, ...], int]:
-    """(type, shape, bytes of the header)."""
+    """Read and check the header; return (type, shape, bytes of the header)."""
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in TYPES or not magic[3]:
         raise DataError(

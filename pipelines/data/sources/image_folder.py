@@ -1,12 +1,13 @@
-"""A folder of images: flat, or a folder a class, or train and test folders with either inside.
+"""Reads a folder of images: a flat one, one with a folder for each class, or train and test folders with either inside.
 
     faces/a.png ...                     rows without labels
-    shapes/square/1.png ...             labels: the names of the folders; so also normal/ and abnormal/
-    parts/train/good/1.png ...          divided already: train, test and perhaps validation
+    shapes/square/1.png ...             labels are the names of the folders, such as normal/ and abnormal/
+    parts/train/good/1.png ...          already divided into train, test and perhaps validation
     parts/test/scratch/1.png ...
 
-Rows are (channels, height, width) uint8. All images have one size and one mode, or `size: [height, width]` and
-`mode: L` or `RGB` make them so. Before a pixel is decoded, its file is bounded, its header read, and its size compared.
+Rows are (channels, height, width) uint8. All images must have one size and one mode; the options
+`size: [height, width]` and `mode: L` or `mode: RGB` convert them. Before an image is decoded, the size of its file is
+limited, its header is read, and its size in pixels is compared with the first image's.
 """
 
 import hashlib
@@ -23,15 +24,15 @@ from PIL import Image, UnidentifiedImageError
 from gen_models.errors import ConfigError, DataError
 from gen_models.noise import Noise
 from pipelines.data.sources.arrays import Arrays
-from pipelines.data.sources.files import Scratch, locate, one_line, require_file, require_sha256, shown, unreadable
+from pipelines.data.sources.files import Scratch, locate, require_file, require_sha256, shown, unreadable, why
 from pipelines.data.sources.labels import require_name
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 MODES = {"L": 1, "RGB": 3}
 PARTS = {"train": "train", "test": "test", "validation": "validation", "valid": "validation", "val": "validation"}
-MOST_BYTES = 64 << 20  # of a file
-MOST_PIXELS = 1 << 24  # of an image: 4096 x 4096
+MOST_BYTES = 64 << 20  # the largest file
+MOST_PIXELS = 1 << 24  # the largest image: 4096 x 4096
 MOST_DEPTH = 8
 MOST_FILES = 10_000_000
 
@@ -44,7 +45,13 @@ def image_folder(
     mode: str | None = None,
     sha256: str | None = None,
 ) -> Arrays:
-    """x (rows, channels, height, width) uint8, y the folder's name, parts by the folders train and test."""
+    """Read rows (rows, channels, height, width) uint8 from a folder of images.
+
+    Labels are the names of the class folders, and parts the folders train, test and validation, where there are any.
+
+    size: [height, width] to which images are resized, or None; mode: "L" or "RGB" to which they are converted, or None;
+    sha256: the hash that the images must have, or None
+    """
     root = locate(path)
     _check_options(size, mode)
     files = find_images(root)
@@ -74,7 +81,10 @@ def image_folder(
 
 
 def find_images(root: Path) -> list[Path]:
-    """The images below a folder, in the order of their names; links are followed if they stay inside."""
+    """Return the images below a folder, sorted by their paths.
+
+    Links are followed if they stay inside the folder. Raises DataError if there is no image, or another limit is met.
+    """
     if not root.is_dir():
         raise DataError(f"{shown(root)}: not a folder; give a folder of images")
     real = root.resolve()
@@ -113,7 +123,10 @@ def find_images(root: Path) -> list[Path]:
 
 
 def arrange(files: Sequence[Path], root: Path) -> tuple[dict[str, np.ndarray] | None, list[str] | None]:
-    """(parts or None, the class of each file or None) from where the files lie."""
+    """Return (parts, the class of each file) by the folders in which the files are.
+
+    parts: {part: row numbers}, or None without train and test folders; the classes are None in a flat folder
+    """
     ways = [file.relative_to(root).parts[:-1] for file in files]
     tops = {way[0] if way else "" for way in ways}
     parts = None
@@ -142,7 +155,10 @@ def read_image(
     mode: str | None = None,
     like: tuple[Path, tuple[int, ...]] | None = None,
 ) -> tuple[np.ndarray, bytes]:
-    """((channels, height, width) uint8, the file's bytes); `like`: another file and the shape that this must have."""
+    """Return an image, (channels, height, width) uint8, and the bytes of its file.
+
+    size, mode: as in `image_folder`; like: (another file, the shape of its image), which this one must have
+    """
     length = require_file(path)
     if length > MOST_BYTES:
         raise DataError(f"{shown(path)}: {length} bytes, more than {MOST_BYTES} of an image; make it smaller")
@@ -164,7 +180,7 @@ def read_image(
                 f"{shown(path)}: not an image, begins with {content[:8]!r}; remove it or save it as one"
             ) from None
         except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-            raise DataError(f"{shown(path)}: a damaged image ({one_line(error)}); copy it again or remove it") from None
+            raise DataError(f"{shown(path)}: a damaged image ({why(error)}); copy it again or remove it") from None
 
 
 def _decode(
@@ -213,11 +229,11 @@ def _check_options(size: Any, mode: Any) -> None:
 
 
 def _check_link(link: Path, root: Path) -> None:
-    """A link may not lead out of the folder, nor to a folder that holds it."""
+    """Raise DataError if a link is broken, leads out of the folder, or leads to a folder that contains it."""
     try:
         target = link.resolve(strict=True)
     except (OSError, RuntimeError) as error:
-        raise DataError(f"{shown(link)}: a link to nowhere or in a circle ({one_line(error)}); remove it") from None
+        raise DataError(f"{shown(link)}: a link to nowhere or in a circle ({why(error)}); remove it") from None
     if not target.is_relative_to(root):
         raise DataError(f"{shown(link)}: a link out of the folder, to {shown(target)}; copy the file in its place")
     if link.parent.resolve().is_relative_to(target):

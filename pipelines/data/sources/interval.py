@@ -1,7 +1,7 @@
-"""Densities on the unit interval: what a flow on the line must bend a normal distribution into.
+"""Data on the unit interval with known densities, on which flows on the line are tested.
 
-At the ends the log density of Beta(5, 5) is minus infinity, and beyond them that of both: a model keeps its
-inputs inside by an eps of its own.
+The density of Beta(5, 5) is 0 at 0 and 1, and beyond them both densities are 0, so their logs are minus infinity. A
+model therefore keeps its inputs inside the interval by an eps of its own.
 """
 
 import numpy as np
@@ -16,26 +16,26 @@ ALPHA = 5
 
 
 def uniform(noise: Noise, *, rows: int) -> Arrays:
-    """x (rows, 1) float32, uniform on [0, 1]; no labels."""
+    """Return x (rows, 1) float32, uniform on [0, 1], without labels."""
     require_rows(rows)
     u = noise.uniform("uniform", (rows, 1), torch.empty(0, dtype=torch.float64)).numpy()
     return Arrays(u.astype(np.float32), None, ())
 
 
 def uniform_log_density(x: Float[np.ndarray, "rows 1"]) -> Float[np.ndarray, " rows"]:
-    """0 on [0, 1], minus infinity elsewhere."""
+    """Return log p(x) in nats: 0 on [0, 1], minus infinity elsewhere."""
     return np.where((x[:, 0] >= 0) & (x[:, 0] <= 1), 0.0, -np.inf)
 
 
 def beta_5_5(noise: Noise, *, rows: int) -> Arrays:
-    """x (rows, 1) float32, Beta(5, 5): the median of 9 uniform draws is distributed so. No labels."""
+    """Return x (rows, 1) float32 from Beta(5, 5), the distribution of the median of 9 uniform draws; no labels."""
     require_rows(rows)
     u = noise.uniform("beta_5_5", (rows, 2 * ALPHA - 1), torch.empty(0, dtype=torch.float64)).numpy()
     return Arrays(np.median(u, axis=1, keepdims=True).astype(np.float32), None, ())
 
 
 def beta_5_5_log_density(x: Float[np.ndarray, "rows 1"]) -> Float[np.ndarray, " rows"]:
-    """4 log x + 4 log(1 - x) - log B(5, 5) nats on [0, 1]."""
+    """Return log p(x) in nats: 4 log x + 4 log(1 - x) - log B(5, 5) on [0, 1], minus infinity elsewhere."""
     v = np.asarray(x[:, 0], dtype=np.float64)
     inside = (v >= 0) & (v <= 1)
     safe = np.where(inside, v, 0.5)

@@ -1,4 +1,4 @@
-"""Labels as people have them, numbers or names, as indices into a list of classes."""
+"""Turns labels, which may be numbers or names, into indices into a list of classes."""
 
 from pathlib import Path
 
@@ -13,15 +13,21 @@ MOST_DIGITS = 15  # whole numbers up to 1e15 are exact in a double
 
 
 def require_name(name: str, what: str) -> None:
-    """DataError unless a class or a column can be named in one line of a message, a table, a page."""
+    """Raise DataError unless the name of a class or column is printable and short enough for a message or a table.
+
+    what: the class or column and its file, for the error
+    """
     if not name.isprintable() or len(name) > MOST_LETTERS:
         raise DataError(f"{what} {name[:40]!r} has a name that is too long or cannot be shown; rename it")
 
 
 def classes_of(labels: np.ndarray, rows: int, where: Path, of: Path) -> tuple[np.ndarray, tuple[str, ...]]:
-    """(indices (rows,) int64, the classes' names): in the order of numbers, or of names.
+    """Return (labels (rows,) int64 as indices, the names of the classes), with the classes sorted.
 
-    `where` holds the labels, `of` the rows: both are named if they do not agree.
+    where, of: the files of the labels and of the rows, for errors
+
+    Raises DataError if the labels are not one for each row, are not whole numbers or names, or are too many to be
+    classes.
     """
     if labels.ndim != 1 or len(labels) != rows:
         raise DataError(

@@ -1,9 +1,9 @@
 """MNIST (LeCun, Cortes and Burges, 1998) and Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017): 70,000 images of 28x28.
 
-The four IDX files, gzipped or not, are looked for in `options.folder`, in $GEN_MODELS_DATA (and a folder there named
-as the data), where Debian's package puts Fashion-MNIST, in what was downloaded before, and then at mirrors. A gzip
-container differs from mirror to mirror, its content does not: the sha256 of the unpacked bytes is pinned here.
-The 10,000 test images are the test split; validation is cut from the other 60,000.
+The four IDX files, gzipped or not, are looked for in `options.folder`, then in $GEN_MODELS_DATA and its folder mnist
+or fashion-mnist, then where Debian's package puts Fashion-MNIST, then among earlier downloads, and last at mirrors. The
+gzip files differ between mirrors and their content does not, so the sha256 of the unpacked bytes is pinned here.
+The 10,000 test images are a part of their own, "test"; the other 60,000 are the part "train".
 """
 
 import gzip
@@ -20,14 +20,15 @@ from pathlib import Path
 import numpy as np
 
 from gen_models.errors import ConfigError, DataError
+from gen_models.files import replacing
 from gen_models.noise import Noise
 from pipelines.data.sources.arrays import Arrays
-from pipelines.data.sources.files import one_line, require_file, shown
+from pipelines.data.sources.files import require_file, shown, why
 from pipelines.data.sources.idx import GZIP, parse_idx
 from pipelines.runtime import paths
 
 VARIABLE = "GEN_MODELS_DATA"
-SECONDS = 20.0  # a mirror may be silent for
+SECONDS = 20.0  # a mirror that is silent for longer is given up
 MOST_PACKED = 32 << 20  # Fashion's training images are 26 MB
 BYTES = {  # unpacked
     "train-images-idx3-ubyte": 47_040_016,
@@ -39,7 +40,10 @@ BYTES = {  # unpacked
 
 @dataclass(frozen=True)
 class Collection:
-    """A data set of the family: where to look, in order, and what its bytes must be."""
+    """A data set of MNIST's format: the folders and mirrors to look in, in order, its classes, and its files' hashes.
+
+    sha256: {name of a file: hash of its unpacked bytes}
+    """
 
     name: str
     folders: tuple[str, ...]
@@ -78,12 +82,15 @@ FASHION_MNIST = Collection(
 
 
 def mnist(noise: Noise, *, folder: str | None = None) -> Arrays:
-    """x (70000, 1, 28, 28) uint8, y the digit. The noise is not used: there is nothing to draw."""
+    """Return x (70000, 1, 28, 28) uint8, and y, the digit. `noise` is not used: nothing is drawn.
+
+    folder: the folder with the four IDX files, or None to look in the other places
+    """
     return _arrays(MNIST, folder)
 
 
 def fashion_mnist(noise: Noise, *, folder: str | None = None) -> Arrays:
-    """x (70000, 1, 28, 28) uint8, y the kind of article."""
+    """Return x (70000, 1, 28, 28) uint8, and y, the kind of article; the arguments are those of `mnist`."""
     return _arrays(FASHION_MNIST, folder)
 
 
@@ -96,7 +103,7 @@ def _arrays(collection: Collection, folder: str | None) -> Arrays:
 
 
 def _read(collection: Collection, name: str, folder: str | None) -> np.ndarray:
-    """One of the four files as an array, from the first place that has it; its bytes are those that are pinned."""
+    """Return one of the four files as an array, from the first place that has it. Its sha256 is the pinned one."""
     if (path := find(collection, name, folder)) is not None:
         return parse_idx(content_of(path, collection, name), path)
     reasons = []
@@ -105,7 +112,7 @@ def _read(collection: Collection, name: str, folder: str | None) -> np.ndarray:
             packed = _download(f"{mirror}{name}.gz")
             content = _unpacked(packed, BYTES[name])
         except (OSError, EOFError, zlib.error, ValueError) as error:
-            reasons.append(f"{mirror} ({one_line(error)})")
+            reasons.append(f"{mirror} ({why(error)})")
             continue
         if (digest := hashlib.sha256(content).hexdigest()) != collection.sha256[name]:
             reasons.append(f"{mirror} (sha256 {digest[:12]})")
@@ -120,7 +127,7 @@ def _read(collection: Collection, name: str, folder: str | None) -> np.ndarray:
 
 
 def find(collection: Collection, name: str, folder: str | None) -> Path | None:
-    """One of the four files on this machine."""
+    """Return the path of one of the four files on this machine, or None."""
     for place in _folders(collection, folder):
         for path in (place / name, place / f"{name}.gz"):
             if path.is_file():
@@ -146,13 +153,13 @@ def _downloads(collection: Collection) -> Path:
 
 
 def content_of(path: Path, collection: Collection, name: str) -> bytes:
-    """The unpacked bytes of a file, if they are the pinned ones."""
+    """Return the unpacked bytes of a file. Raises DataError if their sha256 is not the pinned one."""
     require_file(path)
     try:
         with path.open("rb") as file:
             content = _unpacked(file.read(MOST_PACKED + BYTES[name]), BYTES[name])
     except (OSError, EOFError, zlib.error, ValueError) as error:
-        raise DataError(f"{shown(path)}: cannot be read ({one_line(error)}); copy or download it again") from None
+        raise DataError(f"{shown(path)}: cannot be read ({why(error)}); copy or download it again") from None
     if (digest := hashlib.sha256(content).hexdigest()) != collection.sha256[name]:
         raise DataError(
             f"{shown(path)}: expected the sha256 of {collection.name}, {collection.sha256[name]}, found {digest}; "
@@ -162,7 +169,7 @@ def content_of(path: Path, collection: Collection, name: str) -> bytes:
 
 
 def _unpacked(content: bytes, size: int) -> bytes:
-    """The content, gunzipped if it is gzip: at most one byte more than expected, which the hash then refuses."""
+    """Return the content, unpacked if it is gzip, and cut to `size` + 1 bytes: the hash then refuses surplus bytes."""
     if content[:2] != GZIP:
         return content[: size + 1]
     with gzip.open(io.BytesIO(content)) as file:
@@ -178,12 +185,10 @@ def _download(url: str) -> bytes:
 
 
 def _keep(content: bytes, path: Path) -> None:
-    """Written beside and renamed: what is there is whole."""
+    """Write a file in one step, so that a kill leaves either all of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        fresh.write_bytes(content)
-        fresh.replace(path)
+        with replacing(path) as file:
+            file.write(content)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
         raise DataError(f"{path}: {error.strerror}; free some space and run the same command again") from None

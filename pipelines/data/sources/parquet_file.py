@@ -1,4 +1,4 @@
-"""Tables in Parquet: columns of numbers, a column of labels if one is named; read in blocks of rows."""
+"""Reads tables from Parquet files, in blocks of rows: columns of numbers, and a column of labels if one is named."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +14,12 @@ from pipelines.data.sources.csv_file import chosen_columns, label_column
 from pipelines.data.sources.files import (
     Scratch,
     locate,
-    one_line,
     origin_of,
     require_file,
     require_sha256,
     shown,
     unreadable,
+    why,
 )
 from pipelines.data.sources.labels import require_name
 
@@ -35,7 +35,11 @@ def parquet(
     drop: Sequence[str] = (),
     sha256: str | None = None,
 ) -> Arrays:
-    """x (rows, columns) of a Parquet file, y from the column `label`."""
+    """Read rows (rows, columns) float32 from a Parquet file.
+
+    label: the column that holds the labels, or None; columns: the columns to take, in this order, or None for all;
+    drop: columns to leave out; sha256: the hash that the file must have, or None
+    """
     file = locate(path)
     origin = origin_of(file)
     require_sha256(sha256, origin["sha256"], file)
@@ -47,7 +51,7 @@ def parquet(
 
 
 def read_schema(path: Path) -> list[str]:
-    """The names of the columns."""
+    """Return the names of the columns. Raises DataError if two are equal or one cannot be shown."""
     names = [field.name for field in _open(path).schema_arrow]
     for place, name in enumerate(names, start=1):
         require_name(name, f"{shown(path)}: column {place},")
@@ -57,16 +61,18 @@ def read_schema(path: Path) -> list[str]:
 
 
 def text_columns(path: Path) -> list[str]:
-    """The columns that hold no numbers."""
+    """Return the names of the columns whose type is not numeric."""
     return [field.name for field in _open(path).schema_arrow if not _is_number(field.type)]
 
 
 def read_numbers(
     path: Path, taken: Sequence[str], *, label: str | None = None, with_missing: bool = False
 ) -> tuple[np.ndarray, list[str]]:
-    """(x (rows, columns) float32 mapped from disk, the label of each row): DataError with row and column.
+    """Return x, (rows, columns) float32 mapped from disk, and the label of each row as text.
 
-    with_missing: what is missing is not a number, instead of an error.
+    with_missing: whether a missing number becomes NaN; if not, it is an error
+
+    Raises DataError, with the row and the column, for a number that is missing.
     """
     table = _open(path)
     for name in taken:
@@ -81,7 +87,7 @@ def read_numbers(
     try:
         for batch in table.iter_batches(ROWS_AT_ONCE, columns=[*taken, *([label] if label else [])]):
             values = np.stack([_numbers(batch.column(name)) for name in taken], axis=1)
-            with np.errstate(over="ignore"):  # inf is refused with its row and column by prepare
+            with np.errstate(over="ignore"):  # prepare refuses inf, with its row and column
                 scratch.write(values.astype(np.float32))
             is_nan = np.isnan(values)
             found |= (~is_nan).any(axis=0)
@@ -92,7 +98,7 @@ def read_numbers(
                 labels += _labels(batch.column(label), rows, path, label)
             rows += len(batch)
     except (pa.ArrowException, OSError, OverflowError) as error:
-        raise DataError(f"{shown(path)}: cannot be read ({one_line(error)}); write it again") from None
+        raise DataError(f"{shown(path)}: cannot be read ({why(error)}); write it again") from None
     if missing is not None and not with_missing:
         row, name = missing
         what = f"row {row}, column {name!r}: missing; fill it in, remove the row"
@@ -110,7 +116,7 @@ def _open(path: Path) -> pq.ParquetFile:
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, PermissionError):
             raise unreadable(path, error) from None
-        raise DataError(f"{shown(path)}: not a Parquet file ({one_line(error)}); write it again") from None
+        raise DataError(f"{shown(path)}: not a Parquet file ({why(error)}); write it again") from None
 
 
 def _is_number(kind: pa.DataType) -> bool:

@@ -1,10 +1,10 @@
-"""Toys of the plane as the FFJORD experiments have them (Grathwohl et al., 2019), angles drawn where they take a grid.
+"""Toy data in the plane from the FFJORD experiments (Grathwohl et al., 2019); angles are drawn, not taken from a grid.
 
 checkerboard  uniform on 8 of the 16 squares of side 2 on [-4, 4]^2: log p = -log 32 = -3.466 nats there
 rings         x = R_k (cos t, sin t) + 0.08 e, R = 3/4, 3/2, 9/4, 3, t ~ U[0, 2 pi]. With r = |x|,
               p(x) = 1/4 sum_k exp(-(r - R_k)^2 / 2s^2) I0e(r R_k / s^2) / (2 pi s^2), I0e(z) = e^-z I0(z)
-pinwheel      (a, b) ~ (1 + 0.3 e1, 0.1 e2), turned by 2 pi k / 5 + e^a / 4 and doubled; the turn folds the
-              plane far out, so the density is not in closed form: it is not given
+pinwheel      (a, b) ~ (1 + 0.3 e1, 0.1 e2), turned by 2 pi k / 5 + e^a / 4 and doubled. Far from the origin the
+              turn folds the plane, so the density has no closed form, and none is given
 """
 
 import math
@@ -18,14 +18,14 @@ from gen_models.noise import Noise
 from pipelines.data.sources.arrays import Arrays, require_rows
 
 SQUARES = np.array([(i, j) for i in range(-2, 2) for j in range(-2, 2) if (i + j) % 2 == 0], dtype=np.float64)
-EDGE = 1e-6  # a row may lie this far outside: float32 rounds draws onto and over the edges
+EDGE = 1e-6  # a row may lie this far outside a square, because float32 rounds draws onto and over the edges
 RADII, RING_SIGMA = np.array([0.75, 1.5, 2.25, 3.0]), 0.08
 ARMS, RADIAL, TANGENTIAL, RATE = 5, 0.3, 0.1, 0.25
 LIKE = torch.empty(0, dtype=torch.float64)
 
 
 def checkerboard(noise: Noise, *, rows: int) -> Arrays:
-    """x (rows, 2) float32; no labels."""
+    """Return x (rows, 2) float32, without labels."""
     require_rows(rows)
     square = noise.categorical("checkerboard/square", torch.zeros(len(SQUARES), dtype=torch.float64), rows).numpy()
     u = noise.uniform("checkerboard/place", (rows, 2), LIKE).numpy()
@@ -33,14 +33,14 @@ def checkerboard(noise: Noise, *, rows: int) -> Arrays:
 
 
 def checkerboard_log_density(x: Float[np.ndarray, "rows 2"]) -> Float[np.ndarray, " rows"]:
-    """-log 32 on the squares, minus infinity beside them."""
+    """Return log p(x) in nats: -log 32 on the squares, minus infinity elsewhere."""
     u = np.asarray(x, dtype=np.float64)[:, None] / 2 - SQUARES
     is_inside = np.any(np.all((u >= -EDGE) & (u <= 1 + EDGE), axis=2), axis=1)
     return np.where(is_inside, -math.log(4 * len(SQUARES)), -np.inf)
 
 
 def rings(noise: Noise, *, rows: int) -> Arrays:
-    """x (rows, 2) float32, y the ring, the innermost first."""
+    """Return x (rows, 2) float32, and y, the ring, counted from the innermost."""
     require_rows(rows)
     y = noise.categorical("rings/ring", torch.zeros(len(RADII), dtype=torch.float64), rows).numpy()
     t = 2 * math.pi * noise.uniform("rings/angle", (rows,), LIKE).numpy()
@@ -50,7 +50,7 @@ def rings(noise: Noise, *, rows: int) -> Arrays:
 
 
 def rings_log_density(x: Float[np.ndarray, "rows 2"]) -> Float[np.ndarray, " rows"]:
-    """log p(x) in nats: the angle is integrated in closed form."""
+    """Return log p(x) in nats. The integral over the angle is in closed form."""
     r = np.linalg.norm(np.asarray(x, dtype=np.float64), axis=1)[:, None]
     variance = RING_SIGMA**2
     log_ring = -((r - RADII) ** 2) / (2 * variance) + np.log(i0e(r * RADII / variance))
@@ -58,12 +58,12 @@ def rings_log_density(x: Float[np.ndarray, "rows 2"]) -> Float[np.ndarray, " row
 
 
 def pinwheel(noise: Noise, *, rows: int) -> Arrays:
-    """x (rows, 2) float32, y the arm."""
+    """Return x (rows, 2) float32, and y, the arm."""
     require_rows(rows)
     y = noise.categorical("pinwheel/arm", torch.zeros(ARMS, dtype=torch.float64), rows).numpy()
     e = noise.normal("pinwheel/noise", (rows, 2), LIKE).numpy()
     a, b = 1 + RADIAL * e[:, 0], TANGENTIAL * e[:, 1]
     angle = 2 * math.pi * y / ARMS + RATE * np.exp(a)
-    # a row vector times [[cos, -sin], [sin, cos]], as theirs
+    # a row vector times [[cos, -sin], [sin, cos]], as in FFJORD's code
     x = 2 * np.stack([a * np.cos(angle) + b * np.sin(angle), -a * np.sin(angle) + b * np.cos(angle)], axis=1)
     return Arrays(x.astype(np.float32), y, tuple(str(k) for k in range(ARMS)))

@@ -1,4 +1,4 @@
-"""Tables that come with scikit-learn, with their labels and the names of their columns. Nothing is downloaded.
+"""Tables that come with scikit-learn, with labels and the names of their columns. Nothing is downloaded.
 
 breast_cancer  569 x 30, malignant or benign (Wolberg, Street and Mangasarian, 1995)
 wine           178 x 13, three cultivars (Forina et al., 1991)
@@ -16,17 +16,17 @@ from pipelines.data.sources.arrays import Arrays
 
 
 def breast_cancer(noise: Noise) -> Arrays:
-    """x (569, 30), y 0 malignant, 1 benign. The noise is not used: there is nothing to draw."""
+    """Return x (569, 30) float32, and y: 0 malignant, 1 benign. `noise` is not used: nothing is drawn."""
     return _table(load_breast_cancer)
 
 
 def wine(noise: Noise) -> Arrays:
-    """x (178, 13), y the cultivar."""
+    """Return x (178, 13) float32, and y, the cultivar."""
     return _table(load_wine)
 
 
 def iris(noise: Noise) -> Arrays:
-    """x (150, 4), y the species."""
+    """Return x (150, 4) float32, and y, the species."""
     return _table(load_iris)
 
 

@@ -1,13 +1,15 @@
-"""log p by annealed importance sampling, beside the bounds on the same test rows: a check that asks no encoder.
+"""Estimates log p by annealed importance sampling, which does not use the encoder, beside the bounds on the same rows.
 
 nats_ais, nats_ais_error       -mean of log p(x) by annealing (Neal, 2001; Wu et al., 2017), and its standard error over
                                the rows
-nats_ais_elbo, nats_ais_iw50   -mean of the ELBO and of the bound with K = 50, of the same rows and the same y
-ais_rows, ais_accepted         how many rows; the share of moves that were accepted: near 0, the chains stand still
-binary_nats_ais...             the same of a model of binary pixels
+nats_ais_elbo, nats_ais_iw50   -mean of the ELBO and of the bound with K = 50, for the same rows
+ais_rows, ais_accepted         how many rows were used; the share of moves that were accepted. If it is near 0, the
+                               chains do not move
+binary_nats_ais...             the same for a model of binary pixels
 
-All three are -log p or more in expectation, so the lowest is nearest to it. Where annealing is far below the bounds,
-they are loose by the encoder's doing, not the decoder's. Of models of one layer whose decoder is small enough.
+In expectation, all three are at least -log p, so the lowest is nearest to it. If annealing is far below the bounds, the
+bounds are loose because of the encoder, not the decoder. Measured for models with one layer of latents whose decoder is
+small enough.
 """
 
 import math
@@ -20,18 +22,21 @@ from gen_models.analysis.inference import elbo_of, encoder_q
 from gen_models.autoencoders.latent_variable import LatentVariableModel
 from gen_models.layers.binarisation import Binarisation
 from gen_models.noise import Noise
-from pipelines.evaluation.metrics.latent_usage import is_watched
+from pipelines.evaluation.metrics.active_latents import is_watched
 from pipelines.evaluation.trained_run import Trained
 
 ROWS = 64
-LEAST_ROWS = 16  # fewer say little of a mean
+LEAST_ROWS = 16  # a mean over fewer rows says little
 SETTING = {"temperatures": 400, "chains": 4, "leapfrogs": 2}
-FLOPS = 7e6  # of decoding one latent for each row, which annealing does some 8000 times: seconds on one core
+FLOPS = 7e6  # the most for decoding one latent of each row, which annealing does some 8000 times: seconds on one core
 BOUND_SAMPLES = 50
 
 
 def annealed(trained: Trained, noise: Noise) -> dict[str, float]:
-    """The numbers of a model of one layer; none where fewer than LEAST_ROWS rows fit into FLOPS."""
+    """Return the metrics of a model with one layer of latents; {} for other models, or if decoding needs too long.
+
+    As many rows are used as fit into FLOPS, at most ROWS. If fewer than LEAST_ROWS fit, nothing is measured.
+    """
     model, x = trained.model, trained.normal("test")
     if not is_watched(model):
         return {}
@@ -53,7 +58,7 @@ def annealed(trained: Trained, noise: Noise) -> dict[str, float]:
 
 
 def decoding_flops(model: LatentVariableModel) -> int:
-    """Floating-point operations of the decoder for one latent vector: those of its products and convolutions."""
+    """Return the floating-point operations of the decoder's products and convolutions for one latent vector."""
     z = torch.zeros(1, model.latents[0]).to(model.data_scale.scale)
     with FlopCounterMode(display=False) as counted:
         model.decoder(z)

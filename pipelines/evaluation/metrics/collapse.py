@@ -1,6 +1,7 @@
-"""A sampler that collapsed, noticed in the numbers of evaluate and said in a sentence.
+"""Recognises a collapsed sampler by its metrics, and says so in a sentence.
 
-A game that is lost still ends with finite losses: the generator makes a part of the data well and the rest not at all.
+The losses of a game that has collapsed are still finite: the generator makes some of the data well and the rest not at
+all.
 """
 
 import math
@@ -8,12 +9,12 @@ from collections.abc import Mapping
 
 from gen_models.measures.modes import LEAST, SAMPLES
 
-LEAST_SHARE = 0.5  # of what training rows reach against test rows; at half of it a mode in two is not there
-LEAST_MEMORISATION = 0.5  # test rows lie twice as far from the training rows as samples do
+LEAST_SHARE = 0.5  # of the value that training rows reach against test rows; at half of it, half the modes are missing
+LEAST_MEMORISATION = 0.5  # below it, test rows are more than twice as far from the training rows as samples are
 
 
 def collapse(numbers: Mapping[str, float]) -> list[str]:
-    """A sentence for each sign of collapse; none where the numbers say nothing of it."""
+    """Return a sentence for each sign of collapse in the metrics of a run; an empty list if there is none."""
     found = []
     modes, known = numbers.get("modes", math.nan), numbers.get("modes_known", math.nan)
     if modes < known:

@@ -1,15 +1,18 @@
-"""What the critic of a game says of test rows beside samples: how far its player is from telling them apart.
+"""How well the critic of a game tells test rows from samples.
 
-critic_wasserstein[_floor]   of a Wasserstein game: E T(test rows) - E T(samples), in the networks' units; at most W1
-                             where T is 1-Lipschitz. The floor has training rows in place of samples
-critic_divergence            of an f-GAN: its bound on D_f, of test rows against samples
-critic_value                 of a GAN: L, at least 2 JS - log 4 for the best critic; -log 4 = -1.386 where it guesses
-critic_accuracy              of a classifier: share of test rows and of samples on the right side, their mean
-critic_accuracy_real, critic_accuracy_fake, critic_accuracy_train   of test rows, of samples, of training rows: if the
-                             last is far above the first, the critic knows its training rows by heart
+critic_wasserstein[_floor]   for a Wasserstein game: E T(test rows) - E T(samples), in the units of the networks' input;
+                             at most W1 if T is 1-Lipschitz. The floor has training rows in place of samples
+critic_divergence            for an f-GAN: its bound on D_f between test rows and samples
+critic_value                 for a GAN: L, which is 2 JS - log 4 for the best critic (in expectation, with lambda = 1)
+                             and -log 4 = -1.386 for a critic that always answers 1/2
+critic_accuracy              for a critic that classifies: the mean of the shares of test rows and of samples that it
+                             classifies correctly
+critic_accuracy_real, critic_accuracy_fake, critic_accuracy_train   the shares of test rows, samples and training rows
+                             that it classifies correctly. If the last is far above the first, the critic has memorised
+                             its training rows
 
-Both sides are as stored, so that grey levels do not tell them apart; each model has a critic of its own, so the numbers
-of two models do not compare.
+Both sides are in the form in which data are stored, so that grey levels alone do not tell them apart. Each model has
+its own critic, so these numbers cannot be compared between models.
 """
 
 from gen_models.adversarial.game import Game
@@ -21,7 +24,7 @@ CRITIC_ROWS = 2000
 
 
 def games(trained: Trained, noise: Noise) -> dict[str, float]:
-    """The terms of the critic's loss, of test rows and samples; nothing of a model that is no game."""
+    """Return the terms of the critic's loss on test rows and samples; {} for a model that is not a game."""
     model = trained.model
     if not isinstance(model, Game):
         return {}

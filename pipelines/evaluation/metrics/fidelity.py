@@ -1,13 +1,15 @@
-"""Whether samples look like data, and whether all of the data are among them.
+"""Measures whether samples look like data, and whether samples cover all of the data.
 
-precision, recall, density, coverage[_floor]   balls around nearest neighbours (measures/manifold.py), on the unit
-                         scale: of samples against test rows, and of training rows against test rows
-frechet[_floor]          of images: the Frechet distance between samples and test rows, of features of an own small
-                         classifier of the training rows, or of their principal components where there are no classes;
-                         another data set has another scale, which is what the floor is for
-feature_accuracy         that classifier's, on test rows: below a half its features say little
-modes, modes_known       modes of a known mixture that samples reach (measures/modes.py)
-high_quality[_floor]     share of samples, of training rows, within 3 standard deviations of a mode
+Each floor is the same number for training rows in place of samples.
+
+precision, recall, density, coverage[_floor]   by balls around nearest neighbours (measures/manifold.py), on the unit
+                         scale, of samples against test rows
+frechet[_floor]          for images: the Frechet distance between features of samples and of test rows. The features are
+                         those of a small classifier that is fitted to the training rows, or their principal components
+                         if there are no classes. Each data set has its own scale, so compare with the floor
+feature_accuracy         accuracy of that classifier on test rows; below 0.5, its features say little
+modes, modes_known       how many modes of a known mixture samples reach, and how many it has (measures/modes.py)
+high_quality[_floor]     share of samples within 3 standard deviations of a mode
 """
 
 import warnings
@@ -31,14 +33,17 @@ from pipelines.evaluation.metrics.two_sample import Sides, sides
 from pipelines.evaluation.trained_run import Trained
 
 NEIGHBOURS = 5
-FEATURES = 32  # of the classifier's hidden layer, or components: a covariance of them is known from 300 rows
-CLASSIFIER_ROWS = 5000  # of the training rows; on 28 x 28 pixels a fit then takes 1 s
+FEATURES = 32  # hidden units of the classifier, or principal components; 300 rows are enough for their covariance
+CLASSIFIER_ROWS = 5000  # training rows for the classifier; on 28 x 28 pixels its fit takes 1 s
 EPOCHS = 60
 Features = Callable[[Tensor], Tensor]
 
 
 def fidelity(trained: Trained, noise: Noise, drawn: Sides | None = None) -> dict[str, float]:
-    """The numbers of a Sampler that apply to its data; `drawn` are its sides, where they are there already."""
+    """Return the metrics of a Sampler that apply to its data; {} for other models.
+
+    drawn: the model's samples and rows to compare, if the caller has them already
+    """
     if not isinstance(trained.model, Sampler):
         return {}
     drawn = drawn or sides(trained, noise)
@@ -66,9 +71,10 @@ def _frechet(trained: Trained, drawn: Sides, seed: int) -> dict[str, float]:
 
 
 def features_of(trained: Trained, seed: int) -> tuple[Features, float | None]:
-    """(rows on the unit scale -> features in float64, the classifier's accuracy on test rows or None without classes).
+    """Return (function from rows on the unit scale to float64 features, the classifier's accuracy on test rows).
 
-    The classifier is a perceptron of one hidden layer of rectifiers, fitted for a fixed number of epochs.
+    The classifier is a perceptron with one hidden layer of rectifiers, fitted for a fixed number of epochs. Without
+    classes, the features are principal components, and the accuracy is None.
     """
     rows = trained.units(trained.normal("train")).flatten(1).numpy()[:CLASSIFIER_ROWS]
     labels = np.asarray(trained.data.y("train"))[~trained.is_anomaly("train")][:CLASSIFIER_ROWS]
@@ -77,7 +83,7 @@ def features_of(trained: Trained, seed: int) -> tuple[Features, float | None]:
         return lambda x: torch.from_numpy(pca.transform(x.flatten(1).numpy())).double(), None
     classifier = MLPClassifier((FEATURES,), max_iter=EPOCHS, n_iter_no_change=EPOCHS, random_state=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that more epochs would help: their number is fixed
+        warnings.simplefilter("ignore")  # it warns that more epochs would help, but their number is fixed
         classifier.fit(rows, labels)
     weight, bias = (torch.from_numpy(part[0]).double() for part in (classifier.coefs_, classifier.intercepts_))
     test = trained.units(trained.normal("test")).flatten(1).numpy()
@@ -106,6 +112,6 @@ def _modes(trained: Trained, noise: Noise) -> dict[str, float]:
 
 
 def common_std(mixture: Mixture) -> float | None:
-    """The one standard deviation of all components in all directions; None of any other mixture."""
+    """Return the standard deviation that all components have in all directions, or None if they differ."""
     std = float(mixture.factors[0, 0, 0])
     return std if (mixture.factors == std * np.eye(mixture.means.shape[1])).all() else None

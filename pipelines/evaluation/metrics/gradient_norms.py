@@ -1,9 +1,9 @@
-"""Whether the players of a game still pull: the norm of each one's gradient where training ended.
+"""The norm of each player's gradient in a game, at the end of training: whether the players still learn.
 
-gradient_norm_PLAYER   |d loss / d own parameters|, of the first training rows, in evaluation mode, at fixed noise
+gradient_norm_PLAYER   |d loss / d own parameters| on the first training rows, in evaluation mode, with fixed noise
 
-A generator whose norm is far below its critic's learns nothing more: the critic tells all samples apart, and is flat
-where they lie. Norms depend on how a network is written down, so those of two models do not compare.
+A generator whose norm is far below its critic's no longer learns: the critic recognises all samples, and is flat around
+them. Norms depend on a network's parametrisation, so they cannot be compared between models.
 """
 
 import torch
@@ -18,7 +18,7 @@ GRADIENT_ROWS = 500
 
 
 def gradient_norms(trained: Trained, noise: Noise) -> dict[str, float]:
-    """Of each player of a game, nothing of other models."""
+    """Return the norm of each player's gradient; {} for a model that is not a game."""
     if not isinstance(trained.model, Game):
         return {}
     x = trained.normal("train")[:GRADIENT_ROWS]
@@ -26,7 +26,10 @@ def gradient_norms(trained: Trained, noise: Noise) -> dict[str, float]:
 
 
 def _norm(objective: Objective, x: Tensor, noise: Noise) -> float:
-    """Parameters that stand still, as those of a checkpoint do, are let go for the while."""
+    """Return the norm of one player's gradient.
+
+    Parameters that do not require a gradient, such as those of a loaded checkpoint, require it during the call.
+    """
     parameters = list(objective.module.parameters())
     were = [parameter.requires_grad for parameter in parameters]
     try:

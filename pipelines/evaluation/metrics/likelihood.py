@@ -1,13 +1,15 @@
-"""Negative log-likelihood, or its bounds, beside what is known of the data.
+"""The negative log-likelihood, or bounds on it, beside reference values.
 
 nats, nats_error         -mean log p(x) (Density) or -mean ELBO(x) at beta = 1 (Bound), and its standard error
-nats_iw50                -mean of the importance-weighted bound with K = 50 (Burda et al., 2016); at most nats
-bits_per_dim[_iw50]      the same a dimension, of data on grey levels
-bits_per_dim_histogram   a histogram for each pixel by itself: what a model must beat
-truth_nats, gap_nats     of data whose density is known: -mean log p*(x) on the same rows, and nats above it
+nats_iw50                -mean of the importance-weighted bound with K = 50 (Burda et al., 2016); in expectation, at
+                         most nats
+bits_per_dim[_iw50]      the same in bits for each dimension, for data on grey levels
+bits_per_dim_histogram   the same for independent pixels, each with its own histogram: a model should be below it
+truth_nats, gap_nats     for data whose density is known: -mean log p*(x) on the same rows, and nats minus it
 binary_nats[_error, _iw50], binary_nats_pixels
-                         of a model of binary pixels, in place of all above: y ~ Bernoulli(x/(levels - 1)) drawn
-                         for each row, beside independent pixels; no density of the levels, so no bits of them
+                         for a model of binary pixels, in place of all above: y ~ Bernoulli(x/(levels - 1)) is drawn for
+                         each row; _pixels is the same for independent pixels. Such a model has no density of the grey
+                         levels, so there are no bits_per_dim
 """
 
 import math
@@ -19,7 +21,7 @@ from gen_models.evaluating import by_rows, elbo
 from gen_models.layers.binarisation import Binarisation
 from gen_models.measures.units import bits_per_dim
 from gen_models.noise import Noise
-from pipelines.data.sources import LOG_DENSITIES
+from pipelines.data.densities import LOG_DENSITIES
 from pipelines.evaluation.metrics.pixel_histogram import bernoulli_log_prob, histogram_log_prob
 from pipelines.evaluation.trained_run import Trained
 
@@ -27,7 +29,7 @@ IMPORTANCE_SAMPLES = 50
 
 
 def likelihood(trained: Trained, noise: Noise) -> dict[str, float]:
-    """The numbers of a Density or a Bound."""
+    """Return the metrics of a Density or a Bound; {} for other models."""
     model, x = trained.model, trained.normal("test")
     if isinstance(model, Density):
         log_p = by_rows(model.log_prob, x).double()

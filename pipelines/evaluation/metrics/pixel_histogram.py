@@ -1,4 +1,4 @@
-"""Every pixel by itself: the density of grey levels, and of binary pixels, that needs no network."""
+"""Likelihoods of models without a network, in which pixels are independent: for grey levels and for binary pixels."""
 
 import torch
 
@@ -8,12 +8,15 @@ ROWS_AT_ONCE = 4096
 
 
 def histogram_log_prob(trained: Trained) -> float:
-    """The mean log-likelihood of test rows in nats, every pixel a histogram by itself, each level counted once more."""
+    """Return the mean log-likelihood of test rows, in nats, with a histogram of the training rows for each pixel.
+
+    1 is added to each count, so that no level has probability 0.
+    """
     levels = trained.data.levels or 1
     train, test = (trained.normal(split).flatten(1).long() for split in ("train", "test"))
     counts = torch.ones(train.shape[1] * levels)
     cells = levels * torch.arange(train.shape[1])
-    for rows in train.split(ROWS_AT_ONCE):  # a one-hot row has as many numbers as the model of it
+    for rows in train.split(ROWS_AT_ONCE):  # in blocks, which bounds the memory
         counts += torch.bincount((rows + cells).flatten(), minlength=len(counts))
     counts = counts.reshape(train.shape[1], levels)
     log_p = (counts / counts.sum(dim=1, keepdim=True)).log().double()
@@ -21,9 +24,10 @@ def histogram_log_prob(trained: Trained) -> float:
 
 
 def bernoulli_log_prob(trained: Trained) -> float:
-    """The mean over test rows of E_y log p(y) in nats, y_i ~ Bernoulli(x_i/(levels - 1)), p that of the training rows.
+    """Return the mean over test rows of E_y log p(y), in nats, with y_i ~ Bernoulli(x_i/(levels - 1)).
 
-    p_i = (sum of x_i/(levels - 1) + 1/2)/(rows + 1), so that a pixel that never has ink keeps a finite log.
+    The pixels of p are independent: p_i = (sum of x_i/(levels - 1) + 1/2)/(rows + 1) over the training rows. The 1/2
+    keeps the log finite for a pixel that never has ink.
     """
     top = (trained.data.levels or 2) - 1
     train, test = (trained.normal(split).flatten(1).double() / top for split in ("train", "test"))

@@ -1,10 +1,11 @@
-"""How far samples are from data.
+"""Measures how far samples are from data.
 
-mmd2, mmd2_floor         unbiased MMD^2 of samples to test rows, of training rows to test rows
-c2st_accuracy[_error]    how well a classifier tells samples from test rows, with its standard error (Lopez-Paz and
-                         Oquab, 2017); 0.5 is a perfect sampler; c2st_accuracy_floor: training from test rows
-sample_distance, test_distance, memorisation   median distance to the nearest training row, of samples and of test
-                         rows, and their ratio: far below 1, the sampler repeats what it was shown
+mmd2, mmd2_floor         unbiased MMD^2 between samples and test rows, and between training rows and test rows
+c2st_accuracy[_error]    accuracy of a classifier that tells samples from test rows, and its standard error (Lopez-Paz
+                         and Oquab, 2017); 0.5 for a perfect sampler
+c2st_accuracy_floor      the same for training rows in place of samples
+sample_distance, test_distance, memorisation   median distance of samples and of test rows to the nearest training row,
+                         and their ratio; far below 1, the sampler repeats its training rows
 """
 
 import math
@@ -22,13 +23,13 @@ from gen_models.measures.samples import bandwidths_around, median_bandwidth, mmd
 from gen_models.noise import Noise
 from pipelines.evaluation.trained_run import Trained
 
-TWO_SAMPLE_ROWS = 1000  # of each side: an accuracy is then known to 0.011
+TWO_SAMPLE_ROWS = 1000  # rows on each side; the standard error of an accuracy is then 0.011
 FOREST = {"n_estimators": 200, "min_samples_leaf": 3, "n_jobs": 1}
 FOLDS = 5
 
 
 class Sides(NamedTuple):
-    """As many rows of each on the unit scale: the model's draws, training rows, test rows."""
+    """Equally many samples of the model, training rows and test rows, on the unit scale."""
 
     fake: Tensor
     train: Tensor
@@ -36,7 +37,10 @@ class Sides(NamedTuple):
 
 
 def samples(trained: Trained, noise: Noise, drawn: Sides | None = None) -> dict[str, float]:
-    """Samples against test rows, and training rows against test rows: what no sampler can be better than."""
+    """Compare samples with test rows, and, as a floor that no sampler should beat, training rows with test rows.
+
+    drawn: the rows to compare, if the caller has them already. Returns {} for a model that is not a Sampler.
+    """
     model = trained.model
     if not isinstance(model, Sampler):
         return {}
@@ -59,7 +63,10 @@ def samples(trained: Trained, noise: Noise, drawn: Sides | None = None) -> dict[
 
 
 def sides(trained: Trained, noise: Noise) -> Sides:
-    """The same rows and draws for every number that compares them: TWO_SAMPLE_ROWS, or all if a split has fewer."""
+    """Draw samples and choose rows, TWO_SAMPLE_ROWS of each, or fewer if a split has fewer.
+
+    All metrics that compare samples with data use the same ones.
+    """
     train, test = trained.units(trained.normal("train")), trained.units(trained.normal("test"))
     n = min(TWO_SAMPLE_ROWS, len(train), len(test))
     some_train, some_test = (
@@ -69,7 +76,7 @@ def sides(trained: Trained, noise: Noise) -> Sides:
 
 
 def two_sample_accuracy(a: Tensor, b: Tensor, seed: int) -> float:
-    """The accuracy of a random forest that tells rows of a from rows of b, on rows that it was not fitted on."""
+    """Return the cross-validated accuracy of a random forest that tells rows of a from rows of b."""
     rows = torch.cat([a, b]).flatten(1).numpy()
     labels = np.repeat([0, 1], [len(a), len(b)])
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)

@@ -1,7 +1,8 @@
-"""What latents do: images along each latent and over two of them, and how much each says of a row.
+"""Pictures of latents: images along each latent and over two of them, and how much each says about a row.
 
-The prior of a VAE's latents says how far to walk: z_j from -3 to 3, its standard deviation being 1. An autoencoder has
-no prior, and of two layers the lower has none that is fixed: there the way is the range of the training rows' codes.
+The prior of a VAE with one layer of latents says how far to change a latent: z_j from -3 to 3, since its standard
+deviation is 1. An autoencoder has no prior, and the lower of two layers has no fixed one. Their latents are changed
+over the range of the training rows' latents.
 """
 
 from pathlib import Path
@@ -18,24 +19,25 @@ from gen_models.contracts import Decoder, Encoder, Reconstructor
 from gen_models.evaluating import by_rows
 from gen_models.noise import Noise
 from pipelines import figures
-from pipelines.evaluation.metrics.latent_usage import codebooks, is_watched, watched
+from pipelines.evaluation.metrics.active_latents import codebooks, is_watched, watched
 from pipelines.evaluation.trained_run import Trained
 
 MOST_LATENTS = 10  # rows of the picture
-WALK = np.linspace(-3, 3, 11)  # of a standard normal: all but 0.3% of it
-RANGE = (0.01, 0.99)  # quantiles of training codes
-TRAINING_ROWS = 2000  # that have codes to find them
-SIDE = 15  # images a side of the map
+WALK = np.linspace(-3, 3, 11)  # holds all but 0.3% of a standard normal
+RANGE = (0.01, 0.99)  # quantiles of the training rows' latents
+TRAINING_ROWS = 2000  # rows from which these quantiles are taken
+SIDE = 15  # images on each side of the map
 MASS = (np.arange(SIDE) + 0.5) / SIDE  # quantiles of the prior, in steps of equal mass
 
 
 class Walk(NamedTuple):
-    """One latent's way.
+    """The images that a decoder makes while one latent changes.
 
-    values  (steps,) that it takes
-    images  (steps, *event), decoded there, as stored
-    change  their variance along the way, the mean over pixels
-    own     the step that is nearest to the latent of the image itself
+    latent  its number
+    values  (steps,) the values that it takes
+    images  (steps, *event), decoded at these values, not scaled
+    change  the variance of the images over the steps, averaged over pixels
+    own     the step whose value is nearest to the test image's own latent
     """
 
     latent: int
@@ -46,16 +48,20 @@ class Walk(NamedTuple):
 
 
 def has_walks(model: object) -> bool:
-    """Whether a latent by itself may mean something: a number of a bottleneck.
+    """Return whether the model has a bottleneck of numbers, so that one latent by itself may have a meaning.
 
-    A bijection has a latent for each pixel and is no Reconstructor; codes are no numbers to walk along.
+    A bijection has a latent for each pixel and is not a Reconstructor. The codes of a VQ-VAE are not numbers that can
+    be changed gradually.
     """
     offers = all(isinstance(model, kind) for kind in (Encoder, Decoder, Reconstructor))
     return offers and not codebooks(model)
 
 
 def traversal(trained: Trained, noise: Noise, to: Path) -> None:
-    """One test image, a latent changed at a time, the others as they are: the latents that say most first."""
+    """Draw one test image while one latent at a time changes and the others keep their values.
+
+    There is a row for each latent, the most informative first: by their KL, or by how much they change the image.
+    """
     model = trained.model
     z = model.encode(trained.normal("test")[:1])
     if is_watched(model):
@@ -81,7 +87,7 @@ def traversal(trained: Trained, noise: Noise, to: Path) -> None:
 
 
 def walk(model: Any, z: Float[Tensor, "1 latent"], latent: int, values: Float[Tensor, " steps"]) -> Walk:
-    """decode(z) with z_latent at each of the values."""
+    """Decode z with the given latent set to each of the values."""
     path = z.repeat(len(values), 1)
     path[:, latent] = values
     images = model.decode(path)
@@ -90,14 +96,14 @@ def walk(model: Any, z: Float[Tensor, "1 latent"], latent: int, values: Float[Te
 
 
 def by_kl(kl_nats: Float[Tensor, " latent"]) -> list[int]:
-    """The numbers of the latents, the largest KL first; of equals the first first."""
+    """Return the numbers of the latents by descending KL; latents with the same KL keep their order."""
     return kl_nats.argsort(descending=True, stable=True).tolist()
 
 
 def latent_map(trained: Trained, noise: Noise, to: Path) -> None:
-    """Decoded means over two latents, at quantiles of the prior (Kingma and Welling, 2014, figure 4).
+    """Draw the decoder's means over two latents, at quantiles of the prior (Kingma and Welling, 2014, figure 4).
 
-    Of more latents the two of the largest KL; the others are those of the mean test image.
+    If there are more than two, the two with the largest KL vary, and the others are those of the mean test image.
     """
     model, x = trained.model, trained.normal("test")
     kl = watched(trained, noise).kl_nats
@@ -113,7 +119,10 @@ def latent_map(trained: Trained, noise: Noise, to: Path) -> None:
 
 
 def grid(centre: Float[Tensor, "1 latent"], first: int, second: int) -> Float[Tensor, "points latent"]:
-    """SIDE^2 latents, row by row from the top: z_first rises to the right, z_second upwards, in steps of equal mass."""
+    """Return SIDE^2 latents, row by row from the top.
+
+    z_first rises to the right and z_second upwards, in steps of equal mass of the prior; the rest is `centre`.
+    """
     values = torch.from_numpy(ndtri(MASS)).to(centre)
     z = centre.repeat(SIDE * SIDE, 1)
     z[:, first] = values.repeat(SIDE)
@@ -122,7 +131,7 @@ def grid(centre: Float[Tensor, "1 latent"], first: int, second: int) -> Float[Te
 
 
 def latent_kl(trained: Trained, noise: Noise, to: Path) -> None:
-    """A bar for each latent's KL, the largest first: their sum is the rate."""
+    """Draw a bar for the KL of each latent, the largest first. Their sum is the rate."""
     found = watched(trained, noise)
     order = by_kl(found.kl_nats)
     uses = uses_of(found)
@@ -133,11 +142,11 @@ def latent_kl(trained: Trained, noise: Noise, to: Path) -> None:
 
 
 def uses_of(found: Watched) -> list[str]:
-    """One of figures.latents.USES for each latent."""
+    """Return, for each latent, one of the keys of USES in pipelines/figures/latent_charts.py."""
     pairs = zip(found.is_collapsed().tolist(), found.is_active().tolist(), strict=True)
     return ["collapsed to the prior" if gone else "active" if active else "not active" for gone, active in pairs]
 
 
 def _number(value: float) -> str:
-    """One decimal, with a true minus."""
+    """Return a number with one decimal and a typographic minus sign."""
     return f"{value:.1f}".replace("-", "\N{MINUS SIGN}")

@@ -1,7 +1,7 @@
-"""Pictures of a flow of the line, before and after training: the density of x, the map x -> z, the latents of data.
+"""Pictures of a flow on the line, before and after training: the density of x, the map x -> z, the latents of data.
 
-Before training is the model as its training found it: built from the checkpoint's own spec with the training's seed,
-started on the training's rows.
+The model before training is built from the checkpoint's own spec with the seed of the training, and makes its warm
+start on the same training rows.
 """
 
 from pathlib import Path
@@ -13,21 +13,20 @@ import yaml
 from torch import Tensor
 
 from gen_models.build import build_model
-from gen_models.contracts import WarmStart
 from gen_models.evaluating import by_rows, evaluating
 from gen_models.noise import Noise
 from pipelines import figures
-from pipelines.data.sources import LOG_DENSITIES
+from pipelines.data.densities import LOG_DENSITIES
 from pipelines.evaluation.trained_run import Trained
 from pipelines.runtime import paths
-from pipelines.training import trainer
+from pipelines.training.initial_model import warm_start
 
 GRID = 800  # points along the line
-MARGIN = 0.1  # of the range of the data, on both sides
+MARGIN = 0.1  # share of the data's range that is added on both sides
 
 
 def flow(trained: Trained, noise: Noise, to: Path) -> None:
-    """Two rows of panels, before and after training; the true density where it is known."""
+    """Draw a row of panels before and one after training, with the true density if it is known."""
     x = trained.normal("test")
     low, high = float(x.min()), float(x.max())
     margin = MARGIN * (high - low)
@@ -46,19 +45,17 @@ def flow(trained: Trained, noise: Noise, to: Path) -> None:
 
 
 def untrained(trained: Trained, seed: int) -> Any:
-    """The model before step 1 of the training with this seed."""
+    """Return the model as it was before step 1 of the training with this seed."""
     spec = yaml.safe_load((paths.out("train", trained.run.key, "checkpoint") / "model.yaml").read_text())
     model = build_model(spec, seed)
-    if isinstance(model, WarmStart):
-        with torch.no_grad():
-            model.warm_start(trainer.some(trained.data, "train", trainer.WARM_ROWS), Noise(seed))
+    warm_start(model, trained.data, seed)
     return model
 
 
 def seen(model: Any, grid: Tensor, x: Tensor) -> figures.LineFlow:
-    """The flow along a grid, and the latents of rows.
+    """Return the flow at the points of a grid, and the latents of the rows x.
 
-    The density of z is that of x through the map, p(z) = p(x) / |dz/dx|: of any bijection, whatever its base.
+    The density of z comes from that of x, p(z) = p(x) / |dz/dx|, so this works for any base distribution.
     """
     with evaluating(model):
         log_p = by_rows(model.log_prob, grid)

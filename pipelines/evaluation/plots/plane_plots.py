@@ -1,4 +1,4 @@
-"""Pictures in the plane: a density over it, and latent spaces seen in it."""
+"""Pictures in the plane: a density on a grid, and latents as points."""
 
 from pathlib import Path
 
@@ -13,12 +13,12 @@ from gen_models.noise import Noise
 from pipelines import figures
 from pipelines.evaluation.trained_run import Trained
 
-GRID = 120  # points a side in the picture of a density
-GRID_SAMPLES = 10  # importance samples there: a picture needs fewer than a number
+GRID = 120  # points on each side of the picture of a density
+GRID_SAMPLES = 10  # importance samples for each point: a picture needs fewer than a metric
 
 
 def density(trained: Trained, noise: Noise, to: Path) -> None:
-    """log p, or its importance-weighted bound, on a grid over the data."""
+    """Draw log p, or its importance-weighted bound, on a grid over the range of the data."""
     model, x = trained.model, trained.normal("test")
     low, high = x.amin(dim=0), x.amax(dim=0)
     low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
@@ -36,7 +36,10 @@ def density(trained: Trained, noise: Noise, to: Path) -> None:
 
 
 def flow(trained: Trained, x: Tensor, labels: np.ndarray, to: Path) -> None:
-    """Test rows, and where the flow takes them: by class, or by angle where there are no classes to tell apart."""
+    """Draw test rows, and the latents to which the flow maps them.
+
+    The colours are the classes, or the angle if there are no two classes.
+    """
     names = np.asarray(trained.data.manifest["classes"])[labels] if len(np.unique(labels)) > 1 else None
     z = by_rows(trained.model.encode, x)
     title = f"{trained.run.key}: from data to latents"
@@ -44,7 +47,7 @@ def flow(trained: Trained, x: Tensor, labels: np.ndarray, to: Path) -> None:
 
 
 def latents(trained: Trained, x: Tensor, labels: np.ndarray, to: Path) -> None:
-    """Test rows in the latent space, seen along its two widest directions where it has more."""
+    """Draw test rows in latent space, by class; if it has more than two dimensions, along two principal components."""
     z = by_rows(trained.model.encode, x).flatten(1).numpy()
     names = np.asarray(trained.data.manifest["classes"])[labels]
     axes = ("z1", "z2")

@@ -1,4 +1,4 @@
-"""Samples over a training, drawn from one noise at each report: how they came to be, or why they did not."""
+"""An animation of a model's samples over its training. The samples of all reports are drawn with the same noise."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ from pipelines import figures
 from pipelines.evaluation.trained_run import Trained
 from pipelines.runtime import paths
 
-TILE_PIXELS = 28  # of an image: a grid of 64 is then some 300 pixels wide
+TILE_PIXELS = 28  # the size of an image in a frame: a grid of 64 images is then some 300 pixels wide
 
 
 def animation(trained: Trained, to: Path) -> None:
-    """A frame for each step whose samples `train` handed on; nothing of a model that draws none."""
+    """Draw a frame for each step whose samples `train` has kept; do nothing for a model without samples."""
     folder = paths.out("train", trained.run.key)
     frames = {}
     for path in sorted(folder.glob("samples/step_*.npy")):

@@ -1,0 +1,54 @@
+"""The Wasserstein GAN of images: the generator of DCGAN against a convolutional critic that is kept 1-Lipschitz.
+
+Arjovsky, Chintala and Bottou (2017); the critic's layers are those of layers/lipschitz_conv.py.
+"""
+
+from collections.abc import Sequence
+
+from gen_models.adversarial.game import Game
+from gen_models.adversarial.wasserstein import WassersteinLosses, critic_activation, kept_by, pieces
+from gen_models.layers.dcgan import Generator
+from gen_models.layers.lipschitz_conv import LipschitzConv
+
+
+class ConvWGAN(Game):
+    """A Wasserstein GAN for images: a convolutional critic and DCGAN's generator.
+
+    channels         of the generator's layer next to the image, doubled each time the image is halved
+    critic_channels  the critic's channels; the generator's if not given
+    The other arguments are those of WGAN. Norms are those of the convolutions as linear operators.
+    """
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        levels: int | None,
+        *,
+        latent: int,
+        channels: int,
+        critic_channels: int | None = None,
+        kernel: int = 3,
+        n_dis: int = 1,
+        activation: str = "maxmin",
+        constraint: str = "projection",
+        penalty: float = 10.0,
+        clip: float = 0.01,
+    ):
+        critic_channels = channels if critic_channels is None else critic_channels
+        nonlinear = critic_activation(activation, {"critic_channels": critic_channels})
+        critic = LipschitzConv(
+            event_shape, channels=critic_channels, kernel=kernel, activation=nonlinear, kept_by=kept_by(constraint)
+        )
+        added, after_step = pieces(constraint, critic, penalty=penalty, clip=clip)
+        super().__init__(
+            event_shape,
+            levels,
+            latent=latent,
+            generator=Generator(latent, event_shape, channels=channels, kernel=kernel, is_unit=levels is not None),
+            critic=critic,
+            losses=WassersteinLosses(),
+            y_shape=event_shape,
+            n_dis=n_dis,
+            penalty=added,
+            constrain=after_step,
+        )

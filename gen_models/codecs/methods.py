@@ -1,0 +1,37 @@
+"""The methods of compression by their names, and which of them a model can do.
+
+codes       a VQ-VAE's codes; decompression gives its reconstruction
+bits_back   without loss, by a VAE of data on levels
+latents     latents on a uniform grid, by any encoder with a decoder
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from gen_models.codecs import bits_back, codes, latents
+from gen_models.codecs.container import Compressed
+from gen_models.codecs.latent_channel import LatentChannel
+from gen_models.contracts import Decoder, Encoder, Reconstructor
+from gen_models.errors import DataError
+
+DECOMPRESS: dict[str, Callable[[Any, Compressed], Tensor]] = {
+    bits_back.METHOD: bits_back.decompress,
+    codes.METHOD: codes.decompress,
+    latents.METHOD: latents.decompress,
+}
+LOSSLESS = bits_back.METHOD
+
+
+def methods_of(model: object) -> tuple[str, ...]:
+    """The methods that a model can do, the one that suits it best first; () for a model that cannot compress."""
+    if isinstance(model, codes.Coded):
+        return (codes.METHOD,)
+    if not (isinstance(model, Encoder) and isinstance(model, Decoder) and isinstance(model, Reconstructor)):
+        return ()
+    try:
+        LatentChannel(model, 2)
+    except DataError:
+        return (latents.METHOD,)
+    return (bits_back.METHOD, latents.METHOD)

@@ -1,0 +1,24 @@
+"""check: reads params.yaml and every conf file that its lines use, and prints the first error as one line.
+
+Nothing is prepared, built or trained, so it takes seconds. Without it, an error in a file that only a late stage reads
+would appear late.
+"""
+
+from pipelines.config.compose import compose, files
+from pipelines.config.conf_files import data_conf, file_of
+from pipelines.config.params import params
+from pipelines.data.checks import check_conf
+from pipelines.runtime.stage import no_argument
+
+
+def main(argv: list[str]) -> None:
+    no_argument(argv, "check", __doc__)
+    graph = params()
+    used = set()
+    for name in graph.data:
+        check_conf(data_conf(name), name, f"conf/data/{name}.yaml")
+        used.add(file_of("data", name))
+    for line in graph.runs.values():  # has a run for each sweep too
+        compose(line.model, line.data, graph.budget)
+        used |= set(files(line.model, line.data, graph.budget))
+    print(f"params.yaml and {len(used)} conf files are sound")

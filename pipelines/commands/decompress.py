@@ -1,0 +1,55 @@
+"""decompress: reads the rows from a file that `gen-models compress` wrote.
+
+gen-models decompress vae-digits@champion rows.gmc --output rows.npy
+"""
+
+import argparse
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from gen_models.codecs import container
+from gen_models.codecs.methods import DECOMPRESS, LOSSLESS
+from gen_models.errors import DataError, unknown
+from pipelines.commands.output_file import save_rows
+from pipelines.commands.stored_model import MODEL, open_model
+
+
+def main(argv: Sequence[str]) -> None:
+    """decompress MODEL FILE --output ROWS.npy"""
+    parser = argparse.ArgumentParser(
+        prog="gen-models decompress", description="The rows of a file of `gen-models compress`."
+    )
+    parser.add_argument("model", help=MODEL + "; the one that compressed them")
+    parser.add_argument("input", type=Path, help="FILE of `gen-models compress`")
+    parser.add_argument("--output", type=Path, required=True, help="ROWS.npy")
+    asked = parser.parse_args(argv)
+    if asked.output.suffix != ".npy":
+        raise DataError(f"--output {asked.output}: expected a name that ends with .npy")
+    compressed = container.read(asked.input)
+    method = str(compressed.header.get("method"))[:40]
+    if method not in DECOMPRESS:
+        raise DataError(f"{asked.input}: " + unknown("method", method, DECOMPRESS))
+    model, _ = open_model(asked.model)
+    rows = _as_array(DECOMPRESS[method](model, compressed), compressed.header.get("array"))
+    save_rows(asked.output, rows)
+    loss = "as they were" if method == LOSSLESS else "as the model reconstructs them"
+    print(f"{asked.output}: {len(rows)} rows, {loss}")
+
+
+def _as_array(x: Tensor, stored: Any) -> np.ndarray:
+    """Return rows in the type and shape that the header names. Raises DataError if they do not fit the rows."""
+    rows = x.numpy()
+    if stored is None:
+        return rows
+    try:
+        dtype, shape = np.dtype(stored["dtype"]), tuple(int(side) for side in stored["shape"])
+        if dtype.kind not in "fiu" or math.prod(shape) != rows.size:
+            raise ValueError(f"{dtype} of shape {shape} for {rows.size} numbers")
+    except (TypeError, ValueError, KeyError) as error:
+        raise DataError(f"header of the compressed rows: array cannot be ({error}); take another copy") from None
+    return rows.astype(dtype).reshape(shape)

@@ -1,0 +1,87 @@
+"""compare: gathers anomaly scores, clusters, denoising and compression of all runs and baselines, to out/compare.
+
+`evaluate` computes them for each run, `baselines` for each data set. This stage only gathers them, and draws the
+pictures that need all runs. So one more run costs only that run's evaluation.
+
+    anomalies/     scores.json, roc.png, extremes-DATA.png
+    clusters/      scores.json, clusters-RUN.png
+    denoising/     scores.json, denoised-RUN.png
+    compression/   scores.json, rates-DATA.png
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from pipelines import figures
+from pipelines.comparison.anomalies import compare_anomalies
+from pipelines.comparison.compression_baselines import reached
+from pipelines.comparison.gather import Row, gather, sheets
+from pipelines.config.params import Params, params
+from pipelines.lineage.audit import run_stage
+from pipelines.runtime import paths
+from pipelines.runtime.stage import no_argument, produce
+
+
+def main(argv: list[str]) -> None:
+    no_argument(argv, "compare", __doc__)
+    asked = params()
+    with produce(paths.out("compare")) as folder:
+        for name, compare in COMPARISONS.items():
+            (folder / name).mkdir()
+            rows = compare(asked, folder / name)
+            (folder / name / "scores.json").write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def compare_clusters(params: Params, folder: Path) -> list[Row]:
+    """Return the rows of k-means on each run's latents and on the data themselves, and copy their pictures."""
+    rows = gather(params, "clusters")
+    _copy(params, "clusters-*.png", folder)
+    for row in rows:
+        what = ", whitened" * (row["space"] == "whitened")
+        numbers = ", ".join(f"{name} {row[f'{name}_mean']:.3f}" for name in ("acc", "nmi", "ari"))
+        print(f"{row['run']}{what} on {row['data']}: {numbers}")
+    return rows
+
+
+def compare_denoising(params: Params, folder: Path) -> list[Row]:
+    """Return the rows of each denoiser beside the best linear one, and copy their pictures."""
+    rows = gather(params, "denoising")
+    _copy(params, "denoised-*.png", folder)
+    for row in rows:
+        errors = ", ".join(f"{name} {row[name]:.5f}" for name in ("noisy", "denoised", "wiener"))
+        print(f"{row['run']} {row['corruption']} {row['level']:.3g}: MSE {errors}")
+    return rows
+
+
+def compare_compression(params: Params, folder: Path) -> list[Row]:
+    """Return and draw the rate and distortion of each run, with the error of PCA and JPEG in as many bytes."""
+    rows = gather(params, "compression", baselines_first=True)
+    for index, row in enumerate(rows):
+        if row["run"] in params.runs:
+            rows[index] = row | reached([other for other in rows if other["data"] == row["data"]], row["bytes"])
+    for data in dict.fromkeys(row["data"] for row in rows):
+        mine = [row for row in rows if row["data"] == data]
+        figures.rate_distortion(mine, folder / f"rates-{data}.png", title=f"{data}: {mine[0]['rows']:,} test rows")
+    for row in rows:
+        size = f"{row['bytes_a_row']:.2f} bytes a row, MSE {row['mse']:.5f}"
+        print(f"{row['run']} {row['method']} {row['setting']}: {size}")
+    return rows
+
+
+COMPARISONS: dict[str, Callable[[Params, Path], list[Row]]] = {
+    "anomalies": compare_anomalies,
+    "clusters": compare_clusters,
+    "denoising": compare_denoising,
+    "compression": compare_compression,
+}
+
+
+def _copy(params: Params, pattern: str, folder: Path) -> None:
+    for path in sheets(params, pattern):
+        shutil.copy(path, folder / path.name)
+
+
+if __name__ == "__main__":
+    run_stage("compare", main)

@@ -1,0 +1,137 @@
+"""Composes a run's configuration from conf/ with Hydra, and checks it. Only this module imports hydra.
+
+DVC's own integration of Hydra is not used: it would overwrite params.yaml and lose its comments.
+"""
+
+import copy
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
+from yaml import YAMLError
+
+from gen_models.errors import ConfigError, unknown
+from pipelines.config import yaml_file
+from pipelines.config.conf_files import file_of
+from pipelines.config.schema import Conf, refusal
+from pipelines.runtime import paths
+
+
+def compose(model: str, data: str, budget: str) -> dict[str, Any]:
+    """Return the configuration of a model on a data set with a budget, with all references resolved, and checked.
+
+    Hydra reads conf/config.yaml and then the files of budget, data and model; a later file overrides an earlier one.
+    Raises ConfigError for a file, key or value that cannot be used.
+    """
+    said = {path: yaml_file.read(path, dotted_keys=True) for path in files(model, data, budget)}
+    try:
+        with initialize_config_dir(str(paths.root() / "conf"), version_base="1.3"):
+            composed = hydra_compose("config", overrides=[f"budget={budget}", f"data={data}", f"model={model}"])
+        conf: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore[assignment]
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        line = " ".join(str(error).split())[:300]
+        raise ConfigError(f"conf/model/{model}.yaml with conf/data/{data}.yaml: {line}") from None
+    _check(conf, lambda keys: _last_to_say(said, keys))
+    conf["batch_size"] = conf["data"].get("batch_size", conf["batch_size"])  # data with few rows name their own
+    own = (conf.pop("budgets") or {}).get(budget, {})  # a model's own numbers replace the budget's
+    conf["budget"] |= own
+    _check_space(conf, f"conf/model/{model}.yaml")
+    return conf
+
+
+def files(model: str, data: str, budget: str) -> list[Path]:
+    """Return the files of a configuration; a file comes before those that override it."""
+    return [
+        paths.root() / "conf" / "config.yaml",
+        file_of("budget", budget),
+        file_of("data", data),
+        file_of("model", model),
+    ]
+
+
+def override(conf: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of a configuration in which `settings`, {dotted key: value}, replace the values.
+
+    Raises ConfigError for a key that the configuration does not have.
+    """
+    changed = copy.deepcopy(dict(conf))
+    for dotted, value in settings.items():
+        if dotted not in (known := flat(changed)):
+            raise ConfigError(unknown("key to override", dotted, known))
+        *folders, last = dotted.split(".")
+        inner = changed
+        for name in folders:
+            inner = inner[name]
+        inner[last] = value
+    return changed
+
+
+def flat(conf: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one level of dotted keys: {"model": {"beta": 1}} becomes {"model.beta": 1}.
+
+    Overrides and MLflow's params use these names.
+    """
+    leaves: dict[str, Any] = {}
+    for key, value in conf.items():
+        if isinstance(value, Mapping):
+            leaves |= flat(value, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = value
+    return leaves
+
+
+def family_of(conf: Mapping[str, Any]) -> str:
+    """Return the family of a configuration's model: the folder of gen_models that has its class."""
+    return conf["model"]["_target_"].split(".")[1]
+
+
+def _check(conf: dict[str, Any], where: Callable[[tuple[Any, ...]], str]) -> None:
+    """Raise ConfigError for the first key that the schema refuses.
+
+    where: called with the path of keys; returns the name of the file that has them, for the error's line
+    """
+    try:
+        Conf.model_validate(conf)
+    except ValidationError as error:
+        raise refusal(error, where) from None
+
+
+def _last_to_say(said: Mapping[Path, dict[str, Any]], keys: tuple[Any, ...]) -> str:
+    """Return the name of the file that decides a value: the last one that has its keys, or the model's if none has."""
+    found = list(said)[-1]
+    for path, text in said.items():
+        is_group = path.parent.name in ("budget", "data")  # Hydra puts their keys under the folder's name
+        if keys and _says({path.parent.name: text} if is_group else text, keys):
+            found = path
+    return found.relative_to(paths.root()).as_posix()
+
+
+def _check_space(conf: dict[str, Any], where: str) -> None:
+    """Raise ConfigError unless each key of the sweep's space exists and may have the values that are drawn for it."""
+    known = flat({key: value for key, value in conf.items() if key != "sweep"})
+    for key, draw in conf["sweep"]["space"].items():
+        if key not in known:
+            raise ConfigError(f"{where}: sweep.space: " + unknown("key to sweep", key, known))
+        _check_values(conf, key, next(iter(draw.values())), f"{where}: sweep.space.{key}")
+
+
+def _check_values(conf: dict[str, Any], key: str, values: list[Any], where: str) -> None:
+    for value in values:
+        _check({**override(conf, {key: value}), "budgets": None}, lambda path: where)
+
+
+def _says(text: Any, keys: tuple[Any, ...]) -> bool:
+    """Return whether a file, read into Python objects, has a value at a path of keys."""
+    for key in keys:
+        if isinstance(text, list) and isinstance(key, int):
+            text = dict(enumerate(text))
+        if not isinstance(text, Mapping) or key not in text:
+            return False
+        text = text[key]
+    return True

@@ -1,0 +1,41 @@
+"""Lists the files of conf's folders, finds one by its name, and reads those of conf/data."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from gen_models.errors import ConfigError, unknown
+from pipelines.config import yaml_file
+from pipelines.runtime import paths
+
+SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def names(group: str) -> list[str]:
+    """Return the names of the files in a folder of conf: names("model") is ["ae", "gmm", ...]."""
+    return sorted(path.stem for path in (paths.root() / "conf" / group).glob("*.yaml"))
+
+
+def file_of(group: str, name: str) -> Path:
+    """Return the path of conf/GROUP/NAME.yaml. Raises ConfigError if there is no such file."""
+    slug(name, f"conf/{group}")
+    if name not in (options := names(group)):
+        raise ConfigError(unknown({"data": "data set"}.get(group, group), name, options))
+    return paths.root() / "conf" / group / f"{name}.yaml"
+
+
+def data_conf(name: str) -> dict[str, Any]:
+    """Return the mapping that conf/data/NAME.yaml holds."""
+    return yaml_file.read(file_of("data", name), dotted_keys=True)
+
+
+def slug(name: str, where: str) -> str:
+    """Return `name` if it can name a folder, a registered model and a stage; raise ConfigError if not.
+
+    where: the place that has the name, for the error's line
+    """
+    if not isinstance(name, str) or not SLUG.fullmatch(name):
+        raise ConfigError(
+            f"{where}: the name {name!r} may hold letters, digits and _ . - only, and starts with a letter or digit"
+        )
+    return name

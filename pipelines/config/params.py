@@ -1,0 +1,90 @@
+"""Reads params.yaml into typed objects: the data sets, sweeps and runs of the graph."""
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from gen_models.errors import ConfigError, unknown
+from pipelines.config import yaml_file
+from pipelines.config.schema import ParamsFile, refusal
+from pipelines.runtime import paths
+
+RUNS = "runs: {<<: [*sweeps, *reuses]}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A model on a data set, trained with the best setting of a sweep; `setting` is the key of that sweep."""
+
+    key: str
+    model: str
+    data: str
+    setting: str
+
+
+@dataclass(frozen=True)
+class Params:
+    """The content of params.yaml.
+
+    runs: first a run for each sweep, which trains with that sweep's own best setting, then the runs under `reuses`
+    """
+
+    seed: int
+    budget: str
+    workers: int
+    data: tuple[str, ...]
+    sweeps: dict[str, Run]
+    runs: dict[str, Run]
+
+    def run(self, key: str) -> Run:
+        if key not in self.runs:
+            raise ConfigError(f"{paths.MARK}: " + unknown("run", key, self.runs))
+        return self.runs[key]
+
+    def sweep(self, key: str) -> Run:
+        if key not in self.sweeps:
+            raise ConfigError(f"{paths.MARK}: " + unknown("sweep", key, self.sweeps))
+        return self.sweeps[key]
+
+
+def params() -> Params:
+    """Return the content of params.yaml. Raises ConfigError for a value of the wrong type or a name that is unknown."""
+    raw = yaml_file.read(paths.root() / paths.MARK)
+    try:
+        file = ParamsFile.model_validate(raw)
+    except ValidationError as error:
+        raise refusal(error, lambda path: paths.MARK) from None
+    sweeps = {key: Run(key, line.model, line.data, key) for key, line in file.sweeps.items()}
+    reuses = {key: Run(key, line.model, line.data, line.setting) for key, line in file.reuses.items()}
+    _check_lines(file, sweeps, reuses)
+    _check_runs(raw)
+    return Params(file.seed, file.budget, file.workers, tuple(file.data), sweeps, {**sweeps, **reuses})
+
+
+def _check_lines(file: ParamsFile, sweeps: dict[str, Run], reuses: dict[str, Run]) -> None:
+    for section, lines in (("sweeps", sweeps), ("reuses", reuses)):
+        for key, run in lines.items():
+            if run.data not in file.data:
+                raise ConfigError(
+                    f"{paths.MARK}: {section}.{key}: data {run.data!r} is not listed under data:; add it there"
+                )
+    for key, run in reuses.items():
+        where = f"{paths.MARK}: reuses.{key}"
+        if key in sweeps:
+            raise ConfigError(f"{where}: a line under sweeps has the same name; give one of them another")
+        same = {name: sweep for name, sweep in sweeps.items() if sweep.model == run.model}
+        if run.setting in sweeps and run.setting not in same:
+            raise ConfigError(
+                f"{where}.setting: {run.setting} sweeps a {sweeps[run.setting].model}, no {run.model}; "
+                f"choose from {', '.join(same) or '(none)'}"
+            )
+        if run.setting not in sweeps:
+            raise ConfigError(f"{where}.setting: " + unknown("sweep", run.setting, same))
+
+
+def _check_runs(raw: dict) -> None:
+    """Raise ConfigError unless `runs` repeats the lines of `sweeps` and `reuses`: DVC reads its stages from `runs`."""
+    runs, lines = raw["runs"], {**raw["sweeps"], **raw["reuses"]}
+    for key in (*lines, *runs):
+        if runs.get(key) != lines.get(key):
+            raise ConfigError(f"{paths.MARK}: runs.{key} is not the line under sweeps or reuses: keep `{RUNS}`")

@@ -1,0 +1,247 @@
+"""The keys and values that params.yaml and a composed configuration may have, as strict pydantic models.
+
+"Strict" means: True is not a whole number, "1" is not a number, and a key that no field has is refused. The arguments
+of a model's constructor are not repeated here: gen_models.build checks them against the constructor's signature.
+`refusal` makes one line of pydantic's errors.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from gen_models.errors import ConfigError, unknown
+from gen_models.schedules import SCHEDULES
+from pipelines.config.conf_files import file_of
+
+KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # has no dot, because DVC reads a.b as the key b inside a
+EXPECTED = {  # {pydantic's name of an error: what it expected, for people}
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "greater_than_equal": "a whole number of at least {ge}",
+    "greater_than": "a number above {gt:g}",
+    "string_type": "text",
+    "list_type": "a list such as [a, b]",
+    "dict_type": "a mapping such as {{key: value}}",
+    "too_short": "at least {min_length} values",
+    "too_long": "at most {max_length} values",
+}
+LEFT_OUT: Any = None  # the default of a key that may be left out; a null that is written in the file is refused
+LONGEST = 200  # an error shows at most this many characters of a value
+
+
+class Strict(BaseModel):
+    """A mapping whose keys are the fields of the class."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_known_keys(cls, found: Any) -> Any:
+        keys = [field.alias or name for name, field in cls.model_fields.items()]
+        if not isinstance(found, Mapping):
+            raise ConfigError(f"expected a mapping with the keys {', '.join(keys)}, found {_shown(found)}")
+        for key in found:
+            if key not in keys and cls.model_config.get("extra") != "allow":
+                raise PydanticCustomError("unknown_key", "{line}", {"line": unknown("key", str(key), keys), "key": key})
+        return found
+
+
+def _one_of(options: Callable[[], Iterable[str]]) -> AfterValidator:
+    """Return a check that text is one of the options; `options` is called when a value is checked."""
+
+    def check(name: str) -> str:
+        if name not in (known := tuple(options())):
+            raise ConfigError(unknown("value", name, known))
+        return name
+
+    return AfterValidator(check)
+
+
+def _in_conf(group: str) -> AfterValidator:
+    """Return a check that text is the name of a file in conf/GROUP."""
+
+    def check(name: str) -> str:
+        file_of(group, name)
+        return name
+
+    return AfterValidator(check)
+
+
+def _key(key: str) -> str:
+    if not KEY.fullmatch(key):
+        raise ConfigError(f"the name {key!r} may hold letters, digits, _ and - only, the first not _ or -")
+    return key
+
+
+def _orders() -> Iterable[str]:
+    from gen_models.engine import ORDERS  # imports torch
+
+    return ORDERS
+
+
+def _metrics() -> Iterable[str]:
+    from gen_models.measures.sweep_metrics import METRICS  # imports torch
+
+    return METRICS
+
+
+def _rising(ends: list[float]) -> list[float]:
+    if not ends[0] < ends[1]:
+        raise ConfigError(f"expected [low, high] with low < high, found {ends!r}")
+    return ends
+
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+Key = Annotated[str, AfterValidator(_key)]
+ModelName = Annotated[str, _in_conf("model")]
+DataName = Annotated[str, _in_conf("data")]
+BudgetName = Annotated[str, _in_conf("budget")]
+
+
+class SweepLine(Strict):
+    """A line under `sweeps:` of params.yaml."""
+
+    model: ModelName
+    data: DataName
+
+
+class ReuseLine(SweepLine):
+    """A line under `reuses:` of params.yaml."""
+
+    setting: str
+
+
+class ParamsFile(Strict):
+    """params.yaml; params.py checks that its lines agree with each other."""
+
+    seed: Annotated[int, Field(ge=0)]
+    budget: BudgetName
+    workers: Count
+    data: list[DataName]
+    sweeps: dict[Key, SweepLine]
+    reuses: dict[Key, ReuseLine]
+    runs: dict[str, Any]
+
+
+class OwnBudget(Strict):
+    """The numbers of a budget that a model's conf may replace."""
+
+    steps: Count = LEFT_OUT
+    trial_steps: Count = LEFT_OUT
+    trials: Count = LEFT_OUT
+    reports: Count = LEFT_OUT
+    checkpoints: Count = LEFT_OUT
+
+
+class Budget(Strict):
+    """A file of conf/budget."""
+
+    name: str
+    steps: Count
+    trial_steps: Count
+    trials: Count
+    reports: Count
+    checkpoints: Count
+
+
+class Draw(Strict):
+    """How a sweep draws a key's value: one of a list, or uniformly or log-uniformly between two ends."""
+
+    choice: Annotated[list[Any], Field(min_length=1)] = LEFT_OUT
+    uniform: Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_rising)] = LEFT_OUT
+    loguniform: Annotated[list[Positive], Field(min_length=2, max_length=2), AfterValidator(_rising)] = LEFT_OUT
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "Draw":
+        if len(self.model_fields_set) != 1:
+            raise ConfigError(
+                f"expected one of {', '.join(Draw.model_fields)}, such as {{choice: [1, 2]}}, "
+                f"found {' and '.join(self.model_fields_set) or 'none'}"
+            )
+        return self
+
+
+class Front(Strict):
+    """The metrics on the axes of a sweep's rate-distortion picture."""
+
+    rate: str
+    distortion: str
+
+
+class Sweep(Strict):
+    """How a model's settings are searched."""
+
+    scheduler: Annotated[str, _one_of(lambda: ("none", "halving", "asha"))]
+    rungs: Count
+    eta: Annotated[int, Field(ge=2)]
+    space: dict[str, Draw]
+    front: Front | None = None
+
+
+class Optimiser(Strict):
+    """The constructor call of an optimiser; gen_models.build checks its other arguments."""
+
+    model_config = ConfigDict(extra="allow")
+
+    target: str = Field(alias="_target_")
+    lr: Positive = LEFT_OUT
+
+
+class Data(Strict):
+    """A file of conf/data; pipelines.data.checks checks its other keys."""
+
+    model_config = ConfigDict(extra="allow")
+
+    batch_size: Count = LEFT_OUT
+
+
+class Conf(Strict):
+    """A composed configuration; gen_models.build checks `model` when it builds it."""
+
+    batch_size: Count
+    order: Annotated[str, _one_of(_orders)]
+    schedule: Annotated[str, _one_of(lambda: SCHEDULES)]
+    clip_norm: Positive | None
+    keep: Annotated[str, _one_of(lambda: ("best", "last"))]
+    threads: Count
+    metric: Annotated[str, _one_of(_metrics)]
+    budget: Budget
+    budgets: dict[BudgetName, OwnBudget] | None
+    sweep: Sweep
+    optim: dict[str, Optimiser]
+    model: dict[str, Any]
+    data: Data
+
+
+def refusal(error: ValidationError, file_of_key: Callable[[tuple[Any, ...]], str]) -> ConfigError:
+    """Return pydantic's first error as a ConfigError of one line.
+
+    file_of_key: called with a path of keys; returns the name of the file that has them
+    """
+    first = error.errors(include_url=False)[0]
+    path = tuple(part for part in first["loc"] if part != "[key]")
+    kind, context = first["type"], first.get("ctx", {})
+    file = file_of_key((*path, context["key"]) if kind == "unknown_key" else path)
+    if kind == "missing":
+        *above, key = path
+        path, what = tuple(above), f"the key {key!r} is missing"
+    elif kind == "unknown_key":
+        what = context["line"]
+    elif kind == "value_error":
+        what = str(context["error"])
+    else:
+        expected = EXPECTED[kind].format(**context) if kind in EXPECTED else first["msg"]
+        what = f"expected {expected}, found {_shown(first['input'])}"
+    at = ".".join(str(part) if str(part).isprintable() else repr(part) for part in path)
+    return ConfigError(": ".join(filter(None, (file, at, what))))
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

@@ -1,0 +1,17 @@
+"""The log densities of the sources that draw from a known density. With them, evaluate reports the gap to the truth."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pipelines.data.sources import interval, plane, two_moons
+from pipelines.data.sources.gaussians import MIXTURES
+
+LOG_DENSITIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "uniform": interval.uniform_log_density,
+    "beta_5_5": interval.beta_5_5_log_density,
+    "two_moons": two_moons.log_density,
+    "rings": plane.rings_log_density,
+    "checkerboard": plane.checkerboard_log_density,
+    **{name: mixture.log_density for name, mixture in MIXTURES.items()},
+}

@@ -1,0 +1,48 @@
+"""The table of the data sources that a conf in conf/data can name. Nothing is imported by a string.
+
+A source is a function `(noise, **options) -> Arrays`. All its randomness comes from `noise`, and its options are the
+`options:` of conf/data/NAME.yaml. To add a source, write one module in sources/ and add a line here.
+"""
+
+from collections.abc import Callable
+
+from pipelines.data.sources import (
+    array_files,
+    csv_file,
+    digits,
+    factors,
+    idx,
+    image_folder,
+    interval,
+    mnist,
+    parquet_file,
+    plane,
+    sklearn_tables,
+    two_moons,
+)
+from pipelines.data.sources.arrays import Arrays
+from pipelines.data.sources.gaussians import MIXTURES
+
+SOURCES: dict[str, Callable[..., Arrays]] = {
+    "digits": digits.digits,
+    "mnist": mnist.mnist,
+    "fashion_mnist": mnist.fashion_mnist,
+    "factors": factors.factors,
+    "breast_cancer": sklearn_tables.breast_cancer,
+    "wine": sklearn_tables.wine,
+    "iris": sklearn_tables.iris,
+    "uniform": interval.uniform,
+    "beta_5_5": interval.beta_5_5,
+    "two_moons": two_moons.two_moons,
+    "rings": plane.rings,
+    "checkerboard": plane.checkerboard,
+    "pinwheel": plane.pinwheel,
+    **{name: mixture.draw for name, mixture in MIXTURES.items()},
+    # users' own data, found by options.path
+    "image_folder": image_folder.image_folder,
+    "npy": array_files.npy,
+    "npz": array_files.npz,
+    "csv": csv_file.csv_table,
+    "parquet": parquet_file.parquet,
+    "idx": idx.idx,
+}

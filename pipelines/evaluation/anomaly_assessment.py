@@ -1,0 +1,99 @@
+"""Anomaly scores of a run whose data hold out a class: how well each score ranks the test rows.
+
+    auroc, low, high    area under the ROC curve on the test split, with its 95% interval
+    fpr_target          the false-positive rate that was asked for
+    fpr, tpr            false-positive and true-positive rate on the test split, at the threshold from the calibration
+                        split: a row is called anomalous if its conformal p-value is at most fpr_target
+
+Labels of anomalies are used only to count. A game has no likelihood and no encoder; its score `inversion` searches, for
+each row, for the nearest sample of the generator. If that would take long, it is left out, and a line says so.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from gen_models.adversarial.game import Game
+from gen_models.analysis.anomaly_scores import conformal_p, inversion, scorers
+from gen_models.errors import DataError
+from gen_models.measures.ranking import auroc, auroc_interval
+from gen_models.noise import Noise
+from pipelines.evaluation.prepared_rows import RowsOf
+from pipelines.evaluation.trained_run import Trained
+
+FALSE_POSITIVE_RATE = 0.05
+REFERENCE_ROWS = 20_000  # training rows that a score or a baseline is fitted on
+SEARCH = {"starts": 4, "steps": 100}  # the search of an inversion; 300 steps make the area on digits 0.004 larger
+MOST_NUMBERS = 2_000_000  # an inversion searches for rows with at most this many numbers: minutes on two cores
+
+Scorer = Callable[[Tensor], np.ndarray]
+Scored = tuple[dict[str, Any], np.ndarray]  # a row of numbers, and the scores (rows,) of the test split
+
+
+def anomaly_scores(trained: Trained, seed: int) -> list[Scored]:
+    """Return the result of each score that the run's model allows; an empty list if no class is held out."""
+    if trained.anomaly is None:
+        return []
+    require_calibration(trained)
+    data = trained.data
+    reference = trained.normal("train")[:REFERENCE_ROWS]
+    units = {"levels": data.levels, "statistics": data.manifest["statistics"]}
+    fitted = scorers(trained.model, reference, noise=Noise(seed), **units)
+    found = [assess(trained, trained.run.key, name, _as_numpy(score)) for name, score in fitted.items()]
+    return found + _searched(trained, seed)
+
+
+def assess(rows: RowsOf, who: str, name: str, score: Scorer) -> Scored:
+    """Measure one score: its AUROC on the test split, and the error rates at the threshold of the calibration split.
+
+    who: the run or baseline; name: the score's name. Returns (a row of numbers, the scores (rows,) of the test split).
+    """
+    scores, is_anomaly = score(rows.data.rows("test")), rows.is_anomaly("test")
+    called = conformal_p(score(rows.normal("calibration")), scores) <= FALSE_POSITIVE_RATE
+    low, high = auroc_interval(scores, is_anomaly)
+    row = {
+        "run": who,
+        "data": rows.data.name,
+        "score": name,
+        "auroc": auroc(scores, is_anomaly),
+        "low": low,
+        "high": high,
+        "fpr_target": FALSE_POSITIVE_RATE,
+        "fpr": float(called[~is_anomaly].mean()),
+        "tpr": float(called[is_anomaly].mean()),
+    }
+    return row, scores
+
+
+def require_calibration(rows: RowsOf) -> None:
+    """Raise DataError if the data have no calibration split, from which the threshold is taken."""
+    if "calibration" not in rows.data.splits:
+        name = rows.data.name
+        raise DataError(
+            f"{name}: holds out {rows.anomaly_name!r} and has no calibration split; "
+            f"add calibration: 0.2 to split in conf/data/{name}.yaml"
+        )
+
+
+def _searched(trained: Trained, seed: int) -> list[Scored]:
+    """Return the score `inversion` of a game; print how long it took, or why it is left out."""
+    if not isinstance(trained.model, Game):
+        return []
+    rows = len(trained.data.x("test")) + len(trained.normal("calibration"))
+    key, numbers = trained.run.key, rows * math.prod(trained.data.event_shape)
+    if numbers > MOST_NUMBERS:
+        print(f"{key}: no score by inversion: {rows:,} rows hold {numbers:,} numbers, more than {MOST_NUMBERS:,}")
+        return []
+    started = time.monotonic()
+    found = assess(trained, key, "inversion", _as_numpy(inversion(trained.model, noise=Noise(seed), **SEARCH)))
+    effort = f"{SEARCH['starts']} starts of {SEARCH['steps']} steps each: {time.monotonic() - started:.1f} s"
+    print(f"{key}: searched for {rows:,} rows among its samples, {effort}")
+    return [found]
+
+
+def _as_numpy(score: Callable[[Tensor], Tensor]) -> Scorer:
+    return lambda x: score(x).double().numpy()

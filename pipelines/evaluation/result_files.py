@@ -1,0 +1,60 @@
+"""The files that `evaluate` and `baselines` write for `compare`, which puts runs and baselines side by side.
+
+anomalies.json, clusters.json, denoising.json, compression.json   rows of numbers; [] if nothing applies
+anomaly_scores.npz                                                 {score: (test rows,)}, for ROC curves and sheets
+sheets/                                                            pictures that the comparison shows
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SHEETS = "sheets"
+SCORES = "anomaly_scores.npz"
+
+Row = dict[str, Any]
+
+
+def write_parts(
+    folder: Path,
+    *,
+    scored: Sequence[tuple[Row, np.ndarray]] = (),
+    clusters: Sequence[Row] = (),
+    denoising: Sequence[Row] = (),
+    compression: Sequence[Row] = (),
+) -> None:
+    """Write the parts into a folder, and remove its folder of sheets if it is empty.
+
+    scored: (row of numbers, scores (rows,) of the test split) for each anomaly score
+    """
+    rows = {
+        "anomalies": [row for row, _ in scored],
+        "clusters": clusters,
+        "denoising": denoising,
+        "compression": compression,
+    }
+    for name, part in rows.items():
+        (folder / f"{name}.json").write_text(json.dumps(part, indent=1) + "\n")
+    if scored:
+        with (folder / SCORES).open("wb") as file:
+            arrays: dict[str, Any] = {f"{row['run']}|{row['score']}": scores for row, scores in scored}
+            np.savez(file, **arrays)
+    if not any((folder / SHEETS).iterdir()):
+        (folder / SHEETS).rmdir()
+
+
+def read_part(folder: Path, name: str) -> list[Row]:
+    """Return the rows of one part. name: anomalies, clusters, denoising or compression"""
+    return json.loads((folder / f"{name}.json").read_text())
+
+
+def read_scores(folder: Path) -> dict[tuple[str, str], np.ndarray]:
+    """Return {(run or baseline, score): scores (rows,) of the test split}; {} if there are none."""
+    path = folder / SCORES
+    if not path.is_file():
+        return {}
+    with np.load(path, allow_pickle=False) as stored:
+        return {tuple(name.split("|", 1)): stored[name] for name in stored.files}

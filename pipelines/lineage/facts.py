@@ -1,0 +1,51 @@
+"""Facts that are written beside a result: its key, the commit, the versions, and the numbers of its conf.
+
+`key` is the hash of everything that decides a result. Two trainings with the same key end with the same bits.
+Therefore the key names the folder in which a killed training resumes, and a training's run in MLflow is found by it.
+"""
+
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from pipelines.lineage.hashing import sha256_json
+from pipelines.runtime import paths
+
+
+def key(**facts: Any) -> str:
+    """Return the hash of the given facts, which decide a result, and of the versions of Python, torch and numpy."""
+    return sha256_json({**facts, "versions": versions()})
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, torch and numpy: {"python": "3.11.4", ...}."""
+    return {"python": platform.python_version(), **{name: version(name) for name in ("torch", "numpy")}}
+
+
+def git_commit() -> str:
+    """Return the commit of the project folder, with "+changes" if tracked files differ from it; "none" outside git.
+
+    A change of dvc.lock does not count.
+    """
+    try:
+        commit = _git("rev-parse", "HEAD")
+        return commit + (
+            "+changes" if _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock") else ""
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "none"
+
+
+def params_of(conf: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings by which people compare runs: those of model, optimisers, batch and budget, by dotted key."""
+    from pipelines.config.compose import flat
+
+    kept = ("model", "optim", "batch_size", "order", "schedule", "clip_norm", "budget")
+    return flat({name: conf[name] for name in kept})
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=paths.root(), capture_output=True, text=True, check=True)
+    return done.stdout.strip()

@@ -1,0 +1,142 @@
+"""The fingerprint of a result: the hash of each source file that decides it, and the versions of the libraries.
+
+This is the only definition of the code that decides a result. The stage `code` writes fingerprints for DVC;
+`lineage.json` and the benchmarks' result files hold hashes of them; and after each stage, `unexpected` compares its
+fingerprint with the modules that it imported.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gen_models.errors import ConfigError
+from pipelines.lineage.hashing import sha256_json, source_sha256
+from pipelines.lineage.imports import ImportGraph
+from pipelines.runtime import paths
+
+ENTRIES = {  # the entry modules of a stage: the stage's own, and the one that Ray's workers run
+    "prepare": ("pipelines.data.prepare",),
+    "sweep": ("pipelines.training.sweep", "pipelines.training.trainer"),
+    "train": ("pipelines.training.train", "pipelines.training.trainer"),
+    "evaluate": ("pipelines.evaluation.evaluate",),
+    "baselines": ("pipelines.comparison.baselines",),
+    "compare": ("pipelines.comparison.compare",),
+    "register": ("pipelines.registry.register",),
+    "report": ("pipelines.report.report",),
+}
+OF_A_MODEL = ("sweep", "train", "evaluate")  # the results of these stages also depend on the code of a model
+# This code carries results from one place to another and decides none of them. A change here makes nothing stale.
+CARRIERS = (
+    "pipelines.lineage",
+    "pipelines.runtime",
+    "pipelines.tracking",
+    "pipelines.training.follower",
+    "pipelines.training.ray_",
+)
+LIBRARIES = {  # the libraries that compute: {name in an import statement: name of the installed package}
+    "PIL": "pillow",
+    "constriction": "constriction",
+    "numpy": "numpy",
+    "pyarrow": "pyarrow",
+    "scipy": "scipy",
+    "sklearn": "scikit-learn",
+    "torch": "torch",
+    "torchdiffeq": "torchdiffeq",
+}
+TEMPLATES = {"report": "pipelines/report/templates"}  # files that a stage reads beside its code
+
+
+def fingerprint(stage: str, model: str | None = None) -> dict[str, dict[str, str]]:
+    """Return the fingerprint of a stage, {"files": {path: hash}, "libraries": {name: version}}.
+
+    model: the name of a file of conf/model, whose `_target_`s name the classes that are built. It is given for the
+    stages of OF_A_MODEL, and only for these; their fingerprint includes the model's code.
+    """
+    assert (model is not None) == (stage in OF_A_MODEL), (stage, model)
+    entries = [*ENTRIES[stage], *(targets(model) if model else ())]
+    found = fingerprint_of(entries)
+    if folder := TEMPLATES.get(stage):
+        files = sorted(path for path in (paths.root() / folder).iterdir() if path.is_file())
+        found["files"] |= {_shown(path): source_sha256(path) for path in files}
+    return found
+
+
+def fingerprint_of(entries: Iterable[str], *, without: tuple[str, ...] = CARRIERS) -> dict[str, dict[str, str]]:
+    """Return the fingerprint of entry modules: of all that they import, directly or not, without the carriers.
+
+    without: prefixes of the names of modules that are left out
+    """
+    root = paths.root()
+    closure = _graph(root).closure(entries, without=without)
+    installed = sorted({LIBRARIES[name] for name in closure.packages if name in LIBRARIES})
+    return {
+        "files": {_shown(path): _hash(path, path.stat().st_mtime_ns) for _, path in sorted(closure.files.items())},
+        "libraries": {
+            "python": ".".join(map(str, sys.version_info[:2])),
+            **{name: version(name) for name in installed},
+        },
+    }
+
+
+def code_sha256(stage: str, model: str | None = None) -> str:
+    """Return the hash of a stage's fingerprint."""
+    return sha256_json(fingerprint(stage, model))
+
+
+def targets(model: str) -> list[str]:
+    """Return the modules of gen_models that conf/model/MODEL.yaml and conf/config.yaml name, as in `_target_`.
+
+    Raises ConfigError if one of the two files cannot be read.
+    """
+    found: set[str] = set()
+    for path in (paths.root() / "conf" / "model" / f"{model}.yaml", paths.root() / "conf" / "config.yaml"):
+        try:
+            conf = yaml.safe_load(path.read_text())
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise ConfigError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())[:200]}") from None
+        found |= {text.rpartition(".")[0] for text in _strings(conf) if text.startswith("gen_models.")}
+    return sorted(found)
+
+
+def unexpected(stage: str, model: str | None = None) -> list[str]:
+    """Return the project's modules that this process has imported although neither entries nor carriers import them."""
+    root = paths.root()
+    entries = [*ENTRIES[stage], *(targets(model) if model else ())]
+    carriers = [name for name in _graph(root).modules if name.startswith(CARRIERS)]
+    known = _graph(root).closure([*entries, *carriers]).files
+    own = ("gen_models", "pipelines")
+    return sorted(
+        name
+        for name, module in list(sys.modules.items())
+        if name.split(".")[0] in own and name not in known and getattr(module, "__file__", None)
+    )
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)
+
+
+@cache
+def _graph(root: Path) -> ImportGraph:
+    return ImportGraph(root)
+
+
+@cache
+def _hash(path: Path, modified: int) -> str:
+    return source_sha256(path)
+
+
+def _shown(path: Path) -> str:
+    return path.relative_to(paths.root()).as_posix()

@@ -1,0 +1,251 @@
+"""baselines and compare over tiny evaluated runs: what is gathered from where, and the same again."""
+
+import io
+import json
+import struct
+from contextlib import redirect_stdout
+from io import BytesIO
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+
+from gen_models.errors import DataError, GenModelsError
+from pipelines import figures
+from pipelines.comparison import baselines, compare
+from pipelines.comparison.anomaly_baselines import anomaly_baselines
+from pipelines.data.store import Dataset, open_data
+from pipelines.evaluation import evaluate
+from pipelines.evaluation.prepared_rows import PreparedRows
+from pipelines.runtime import paths
+from tests.trained import be_quick, files, list_runs, make_trained_project
+
+RUNS = {
+    "ae-digits": ("ae", "digits"),
+    "vae-digits_normal": ("vae", "digits_normal"),
+    "gmm-digits_normal": ("gmm", "digits_normal"),
+    "sn_wgan-two_moons": ("sn_wgan", "two_moons"),
+    "sn_wgan-digits_normal": ("sn_wgan", "digits_normal"),
+    "bernoulli_vae-digits": ("bernoulli_vae", "digits"),
+    "gmm-two_moons": ("gmm", "two_moons"),
+    "vae-two_moons": ("vae", "two_moons"),
+}
+DATA = ["digits", "digits_normal", "two_moons"]
+SCORES = {
+    "vae": {"neg_elbo", "reconstruction", "blurred", "latent_mahalanobis"},
+    "gmm": {"nll"},
+    "sn_wgan": {"critic", "inversion"},
+}
+
+
+class Compared(NamedTuple):
+    """rows: {part: its scores.json}; written: {path: bytes} of out/compare; said: what the stages printed."""
+
+    rows: dict[str, list[dict]]
+    written: dict[str, bytes]
+    said: str
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    return make_trained_project(tmp_path_factory.mktemp("project"), RUNS, DATA)
+
+
+@pytest.fixture(scope="module")
+def compared(project):
+    """evaluate of each run, baselines of each data set, and compare."""
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as said:
+        patch.setenv("GEN_MODELS_ROOT", str(project))
+        be_quick(patch)
+        for key in RUNS:
+            evaluate.main([key])
+        for name in DATA:
+            baselines.main([name])
+        compare.main([])
+        rows = {part: scores(part) for part in compare.COMPARISONS}
+        return Compared(rows, files(paths.out("compare")), said.getvalue())
+
+
+@pytest.fixture
+def here(project, compared, monkeypatch):
+    """The project after all stages; its params.yaml is written anew for each test."""
+    monkeypatch.setenv("GEN_MODELS_ROOT", str(project))
+    be_quick(monkeypatch)
+    list_runs(project, RUNS, DATA)
+    return project
+
+
+def scores(part: str) -> list[dict]:
+    return json.loads(paths.out("compare", part, "scores.json").read_text())
+
+
+def in_part(compared: Compared, part: str) -> set[str]:
+    """The names of the files of one part of the comparison."""
+    return {path.removeprefix(f"{part}/") for path in compared.written if path.startswith(f"{part}/")}
+
+
+def test_the_stages_again_write_the_same_bytes(here, compared):
+    torch.manual_seed(1)  # global generators have no say
+    np.random.seed(1)
+    before = {name: files(paths.out("baselines", name)) for name in DATA}
+    for name in DATA:
+        baselines.main([name])
+        assert files(paths.out("baselines", name)) == before[name]
+    compare.main([])
+    assert files(paths.out("compare")) == compared.written
+
+
+def test_baselines_write_the_parts_that_their_rows_allow(here):
+    parts = {f"{name}.json" for name in ("anomalies", "clusters", "denoising", "compression")}
+    found = {name: files(paths.out("baselines", name)) for name in DATA}
+    assert set(found["two_moons"]) == parts
+    assert set(found["digits"]) == parts | {"sheets/clusters-k-means-digits.png"}
+    assert set(found["digits_normal"]) == parts | {
+        "sheets/clusters-k-means-digits_normal.png", "anomaly_scores.npz",
+    }  # fmt: skip
+    assert not paths.out("baselines", "two_moons", "sheets").exists()
+
+
+@pytest.mark.parametrize("stage", [baselines, compare])
+def test_wrong_arguments_are_one_line(here, stage):
+    with pytest.raises((GenModelsError, SystemExit)) as caught:
+        stage.main(["no-such-data"])
+    assert "\n" not in str(caught.value)
+    with pytest.raises(SystemExit, match="2"):
+        baselines.main([])
+
+
+def test_what_is_not_evaluated_asks_for_its_stage_in_one_line(here):
+    list_runs(here, {**RUNS, "gmm-digits": ("gmm", "digits")}, DATA)
+    with pytest.raises(DataError, match=r"run `dvc repro evaluate@gmm-digits`") as caught:
+        compare.main([])
+    assert "\n" not in str(caught.value)
+
+
+# anomalies
+
+
+def test_every_score_of_every_run_with_a_held_out_class_and_each_baseline_once(here, compared):
+    rows = compared.rows["anomalies"]
+    found = {}
+    for row in rows:
+        found.setdefault(row["run"], set()).add(row["score"])
+        assert row["data"] == "digits_normal"
+        assert 0 <= row["low"] <= row["auroc"] <= row["high"] <= 1
+        assert row["fpr_target"] == 0.05
+        assert 0 <= row["tpr"] <= 1
+    assert found.pop("vae-digits_normal") == SCORES["vae"]
+    assert found.pop("gmm-digits_normal") == SCORES["gmm"]
+    assert found.pop("sn_wgan-digits_normal") == SCORES["sn_wgan"]
+    assert found == {
+        "pca": {"reconstruction_16"},
+        "nearest_neighbours": {"mean_distance_5"},
+        "isolation_forest": {"isolation"},
+    }
+    assert len(rows) == sum(map(len, SCORES.values())) + 3
+    # the level holds on average over calibration splits; one split of n rows spreads as a beta distribution
+    normal, calibration = (int(np.sum(open_data("digits_normal").y(split) != 8)) for split in ("test", "calibration"))
+    slack = 4 * np.sqrt(0.05 * 0.95 * (1 / normal + 1 / calibration))
+    assert all(row["fpr"] <= 0.05 + slack for row in rows)
+    assert in_part(compared, "anomalies") == {"scores.json", "roc.png", "extremes-digits_normal.png"}
+
+
+def test_runs_that_were_taken_out_are_not_read(here):
+    list_runs(here, {"gmm-digits_normal": RUNS["gmm-digits_normal"]}, DATA)
+    compare.main([])
+    assert {row["run"] for row in scores("anomalies")} == {
+        "gmm-digits_normal",
+        "pca",
+        "nearest_neighbours",
+        "isolation_forest",
+    }
+    list_runs(here, {"ae-digits": RUNS["ae-digits"]}, DATA)
+    compare.main([])
+    assert scores("anomalies") == []
+    assert [(row["run"], row["space"]) for row in scores("clusters")] == [
+        ("ae-digits", "latent"),
+        ("ae-digits", "whitened"),
+        ("k-means", "data"),
+    ]
+
+
+def test_baselines_of_a_held_out_class_without_calibration_rows_say_what_to_write(here):
+    data = open_data("digits_normal")
+    without = {split: rows for split, rows in data.arrays.items() if split != "calibration"}
+    with pytest.raises(DataError, match=r"'8' and has no calibration split; add calibration: 0.2"):
+        anomaly_baselines(PreparedRows(Dataset(data.name, data.manifest, without)), 0)
+
+
+# clusters
+
+
+def test_every_encoder_is_clustered_beside_its_data(compared):
+    assert "sn_wgan-two_moons: no latents to cluster: sn_wgan has no encoder\n" in compared.said
+    rows = compared.rows["clusters"]
+    encoders = [key for key, (model, _) in RUNS.items() if model != "sn_wgan"]
+    assert [row["run"] for row in rows if row["space"] == "latent"] == encoders
+    assert sorted(row["data"] for row in rows if row["space"] == "data") == ["digits", "digits_normal", "two_moons"]
+    for row in rows:
+        assert row["k"] == {"digits": 10, "digits_normal": 9, "two_moons": 2}[row["data"]]
+        assert 1 / row["k"] < row["acc_mean"] <= 1
+        assert row["nmi_sd"] >= 0
+    raw = next(row for row in rows if row["space"] == "data" and row["data"] == "digits")
+    assert raw["acc_mean"] > 0.55  # k-means on the pixels of digits is known to reach about 0.7
+    assert {"clusters-ae-digits.png", "clusters-ae-digits-whitened.png"} <= in_part(compared, "clusters")
+    assert [row["run"] for row in rows if row["space"] == "whitened"] == ["ae-digits"], (
+        "its latents alone have no prior"
+    )
+
+
+# figures
+
+
+def chunks(png: bytes) -> list[bytes]:
+    """The kinds of a PNG's chunks."""
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    kinds, at = [], 8
+    while at < len(png):
+        (length,) = struct.unpack(">I", png[at : at + 4])
+        kinds.append(png[at + 4 : at + 8])
+        at += 12 + length
+    return kinds
+
+
+def test_pictures_hold_pixels_and_no_date_version_or_text(here, compared):
+    evaluated = paths.out("evaluate", "vae-digits_normal")
+    anomalies = [name for name in in_part(compared, "anomalies") if name.endswith(".png")]
+    assert len([*evaluated.glob("*.png"), *anomalies]) == 9
+    pictures = {str(path): path.read_bytes() for path in evaluated.rglob("*.png")}
+    pictures |= {name: content for name, content in compared.written.items() if name.endswith(".png")}
+    for name, content in pictures.items():
+        assert set(chunks(content)) <= {b"IHDR", b"pHYs", b"IDAT", b"IEND", b"sBIT"}, name
+
+
+def test_grey_levels_have_one_scale_for_all_images_of_a_picture():
+    images = np.stack([np.full((1, 8, 8), level) for level in (0, 4, 16)])
+    grid = figures.mosaic(images, levels=17, columns=3)
+    zoom = grid.shape[0] // 10
+    centres = [grid[5 * zoom, (5 + 9 * k) * zoom, 0] for k in range(3)]
+    assert centres == [0, 64, 255]
+
+
+def test_the_table_of_trials_is_drawn_without_those_that_diverged():
+    rows = [
+        {
+            "trial": k,
+            "override": {"model.beta": beta, "model.kind": "a"},
+            "value": value,
+            "metrics": {"rate": k, "mse": -k},
+        }
+        for k, (beta, value) in enumerate([(0.5, 3.0), (4.0, None), (1.0, 2.0)])
+    ]
+    whole, part = BytesIO(), BytesIO()
+    before = dict(matplotlib.rcParams)
+    figures.trials(rows, "nats", 2, whole, front={"rate": "rate", "distortion": "mse"})
+    figures.trials(rows[:1] + rows[2:], "nats", 2, part, front={"rate": "rate", "distortion": "mse"})
+    assert chunks(whole.getvalue())[-1] == chunks(part.getvalue())[-1] == b"IEND"
+    figures.trials([{**rows[0], "override": {}}], "nats", 0, BytesIO())
+    figures.curves({"likelihood.nats": ([1, 2, 3], [3.0, 2.0, 1.5])}, BytesIO(), title="history")
+    assert dict(matplotlib.rcParams) == before  # no global style is left behind

@@ -1,0 +1,264 @@
+"""evaluate on tiny trained models: what it writes, from which rows, and the same again."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from gen_models.errors import ConfigError, DataError
+from gen_models.noise import Noise
+from pipelines.config.params import params
+from pipelines.data.densities import LOG_DENSITIES
+from pipelines.data.store import Dataset, open_data
+from pipelines.evaluation import anomaly_assessment, evaluate, latent_clusters, trained_run
+from pipelines.evaluation.metrics import two_sample
+from pipelines.evaluation.metrics.pixel_histogram import bernoulli_log_prob, histogram_log_prob
+from pipelines.evaluation.trained_run import Trained, open_trained
+from pipelines.runtime import paths
+from tests.trained import be_quick, files, list_runs, make_trained_project
+
+RUNS = {
+    "ae-digits": ("ae", "digits"),
+    "vae-digits_normal": ("vae", "digits_normal"),
+    "gmm-digits_normal": ("gmm", "digits_normal"),
+    "sn_wgan-two_moons": ("sn_wgan", "two_moons"),
+    "sn_wgan-digits_normal": ("sn_wgan", "digits_normal"),
+    "bernoulli_vae-digits": ("bernoulli_vae", "digits"),
+    "gmm-two_moons": ("gmm", "two_moons"),
+    "vae-two_moons": ("vae", "two_moons"),
+}
+DATA = ["digits", "digits_normal", "two_moons"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    return make_trained_project(tmp_path_factory.mktemp("project"), RUNS, DATA)
+
+
+@pytest.fixture
+def here(project, monkeypatch):
+    """The project, quickly evaluated; its params.yaml is written anew for each test."""
+    monkeypatch.setenv("GEN_MODELS_ROOT", str(project))
+    be_quick(monkeypatch)
+    list_runs(project, RUNS, DATA)
+    return project
+
+
+def numbers_of(key: str) -> dict:
+    evaluate.main([key])
+    return json.loads(paths.out("evaluate", key, "metrics.json").read_text())
+
+
+ORIGIN = {"rows", "dims", "data_sha256", "checkpoint_sha256"}
+SAMPLES = {
+    "mmd2", "mmd2_floor", "c2st_accuracy", "c2st_accuracy_error", "c2st_accuracy_floor",
+    "sample_distance", "test_distance", "memorisation",
+    *(name + end for name in ("precision", "recall", "density", "coverage") for end in ("", "_floor")),
+}  # fmt: skip
+IMAGES = {"frechet", "frechet_floor", "feature_accuracy"}
+BITS = {"bits_per_dim", "bits_per_dim_histogram"}
+AIS = {"nats_ais", "nats_ais_error", "nats_ais_elbo", "nats_ais_iw50", "ais_rows", "ais_accepted"}
+LATENTS = {"latents", "active_latents", "collapsed_latents", "rate_nats"}
+WALKS = {"traversal", "latent_map", "latent_kl"}
+EXPECTED = {
+    "ae-digits": ({"mse", "mse_pca"}, {"interpolation", "latent", "reconstructions", "traversal"}),
+    "vae-digits_normal": (
+        {"nats", "nats_error", "nats_iw50", "bits_per_dim_iw50", "mse", "mse_pca"}
+        | AIS
+        | LATENTS
+        | BITS
+        | SAMPLES
+        | IMAGES,
+        {"interpolation", "latent", "reconstructions", "samples"} | WALKS,
+    ),
+    "bernoulli_vae-digits": (
+        {"binary_nats", "binary_nats_error", "binary_nats_iw50", "binary_nats_pixels", "mse", "mse_pca"}
+        | {f"binary_{name}" if "nats" in name else name for name in AIS}
+        | LATENTS
+        | SAMPLES
+        | IMAGES,
+        {"interpolation", "latent", "reconstructions", "samples"} | WALKS,
+    ),
+    "sn_wgan-two_moons": (
+        SAMPLES | {"critic_wasserstein", "critic_wasserstein_floor", "gradient_norm_critic", "gradient_norm_generator"},
+        {"samples"},
+    ),
+    "gmm-two_moons": (
+        {"nats", "nats_error", "truth_nats", "gap_nats"} | SAMPLES,
+        {"density", "latent", "samples"},
+    ),
+    "vae-two_moons": (
+        {"nats", "nats_error", "nats_iw50", "truth_nats", "gap_nats", "mse"} | AIS | LATENTS | SAMPLES,
+        {"density", "latent", "latent_kl", "samples"},
+    ),
+}
+
+
+PARTS = {f"{name}.json" for name in ("anomalies", "clusters", "denoising", "compression")}
+BESIDE = {  # what else is written: of a class held out, the scores of the test rows; of images, sheets of the clusters
+    "ae-digits": {"sheets/clusters-ae-digits.png", "sheets/clusters-ae-digits-whitened.png"},
+    "vae-digits_normal": {"anomaly_scores.npz", "latents.json", "sheets/clusters-vae-digits_normal.png"},
+    "bernoulli_vae-digits": {"latents.json", "sheets/clusters-bernoulli_vae-digits.png"},
+    "vae-two_moons": {"latents.json"},
+}
+
+
+@pytest.mark.parametrize("key", EXPECTED)
+def test_a_run_gets_the_numbers_and_pictures_of_its_capabilities_twice_the_same(here, key):
+    names, pictures = EXPECTED[key]
+    numbers = numbers_of(key)
+    assert set(numbers) - ORIGIN - {"mse_pca"} == names - {"mse_pca"}
+    assert all(np.isfinite(numbers[name]) for name in set(numbers) - {"data_sha256", "checkpoint_sha256"})
+    folder = paths.out("evaluate", key)
+    written = files(folder)
+    assert set(written) == {"metrics.json"} | PARTS | BESIDE.get(key, set()) | {f"{name}.png" for name in pictures}
+    assert (folder / "sheets").is_dir() == any(name.startswith("sheets/") for name in written), "an empty folder goes"
+    torch.manual_seed(1)  # global generators have no say
+    np.random.seed(1)
+    evaluate.main([key])
+    assert files(paths.out("evaluate", key)) == written
+
+
+def test_a_model_is_loaded_once(here, monkeypatch):
+    loaded, real = [], trained_run.load_model
+    monkeypatch.setattr(trained_run, "load_model", lambda folder: loaded.append(folder) or real(folder))
+    evaluate.main(["vae-two_moons"])
+    assert loaded == [paths.out("train", "vae-two_moons", "checkpoint")]
+
+
+def test_numbers_agree_with_one_another_and_with_their_definitions(here):
+    numbers = numbers_of("vae-two_moons")
+    x = open_data("two_moons").x("test")
+    assert numbers["truth_nats"] == pytest.approx(-np.mean(LOG_DENSITIES["two_moons"](x)), abs=1e-6)
+    assert numbers["gap_nats"] == pytest.approx(numbers["nats"] - numbers["truth_nats"])
+    assert numbers["nats_iw50"] <= numbers["nats"]
+    assert numbers["memorisation"] == pytest.approx(numbers["sample_distance"] / numbers["test_distance"])
+    assert (numbers["rows"], numbers["dims"]) == (len(x), 2)
+    assert numbers["data_sha256"] == open_data("two_moons").sha256
+
+
+def test_bits_are_nats_over_dimensions_and_the_held_out_class_does_not_count(here):
+    numbers = numbers_of("vae-digits_normal")
+    assert numbers["bits_per_dim"] == pytest.approx(numbers["nats"] / (64 * np.log(2)))
+    y = open_data("digits_normal").y("test")
+    assert numbers["rows"] == np.sum(y != 8) < len(y)
+
+
+def test_the_histogram_of_pixels_is_a_model_by_itself(here):
+    trained = open_trained(params().run("ae-digits"))
+    train, test = (np.asarray(trained.data.x(split)).reshape(-1, 64) for split in ("train", "test"))
+    expected = 0.0
+    for pixel in range(64):
+        p = (np.bincount(train[:, pixel], minlength=17) + 1) / (len(train) + 17)
+        expected += np.log(p[test[:, pixel]]).mean()
+    assert histogram_log_prob(trained) == pytest.approx(expected)
+
+
+def test_independent_binary_pixels_are_a_model_by_itself(here):
+    trained = open_trained(params().run("bernoulli_vae-digits"))
+    train, test = (np.asarray(trained.data.x(split), dtype=float).reshape(-1, 64) / 16 for split in ("train", "test"))
+    p = (train.sum(axis=0) + 0.5) / (len(train) + 1)
+    draws = np.random.default_rng(0).random((400, *test.shape)) < test  # y, and log p of it
+    log_p = np.where(draws, np.log(p), np.log1p(-p)).sum(axis=2).mean(axis=1)
+    error = 5 * log_p.std() / np.sqrt(len(log_p))
+    assert bernoulli_log_prob(trained) == pytest.approx(log_p.mean(), abs=error)
+
+
+def test_a_classifier_tells_apart_what_differs_and_guesses_where_nothing_does():
+    like = torch.zeros((), dtype=torch.float64)
+    a, b = (Noise(0).normal(stream, (300, 2), like) for stream in ("a", "b"))
+    assert abs(two_sample.two_sample_accuracy(a, b, 0) - 0.5) < 0.08
+    assert two_sample.two_sample_accuracy(a, b + 8, 0) > 0.99
+
+
+class Parrot(torch.nn.Module):
+    """A sampler that repeats its training rows."""
+
+    def __init__(self, rows: torch.Tensor):
+        super().__init__()
+        self.rows = rows
+
+    def sample(self, n, noise):
+        return self.rows[noise.permutation("parrot", len(self.rows))[:n]]
+
+
+def test_a_sampler_that_repeats_its_training_rows_is_found_out(here):
+    run, data = params().run("sn_wgan-two_moons"), open_data("two_moons")
+    numbers = two_sample.samples(Trained(run, Parrot(data.rows("train")), data), Noise(0))
+    assert numbers["memorisation"] == 0.0
+    assert abs(numbers["c2st_accuracy"] - 0.5) < 0.1  # which the two-sample test cannot see
+
+
+def test_the_samples_that_a_training_kept_become_an_animation(here):
+    folder = paths.out("train", "sn_wgan-two_moons", "samples")
+    folder.mkdir()
+    for step in (0, 30, 60):
+        np.save(folder / f"step_{step:08d}.npy", np.full((64, 2), step / 60, dtype=np.float32))
+    evaluate.main(["sn_wgan-two_moons"])
+    shutil.rmtree(folder)
+    assert paths.out("evaluate", "sn_wgan-two_moons", "training.gif").read_bytes().startswith(b"GIF89a")
+
+
+def test_wrong_arguments_are_one_line(here):
+    with pytest.raises((ConfigError, SystemExit)) as caught:
+        evaluate.main(["no-such-run"])
+    assert "\n" not in str(caught.value)
+    with pytest.raises(SystemExit, match="2"):
+        evaluate.main([])
+
+
+# anomaly scores
+
+
+def test_a_search_that_would_take_long_is_left_out_in_a_line(here, monkeypatch, capsys):
+    def names(key: str) -> list[str]:
+        return [row["score"] for row, _ in anomaly_assessment.anomaly_scores(open_trained(params().run(key)), 3)]
+
+    assert names("sn_wgan-digits_normal") == ["critic", "inversion"]
+    assert "rows among its samples, 2 starts of 10 steps each: " in capsys.readouterr().out
+    monkeypatch.setattr(anomaly_assessment, "MOST_NUMBERS", 1000)
+    assert names("sn_wgan-digits_normal") == ["critic"]
+    assert "sn_wgan-digits_normal: no score by inversion: " in capsys.readouterr().out
+    assert names("gmm-digits_normal") == ["nll"]
+
+
+def test_a_held_out_class_without_calibration_rows_says_what_to_write(here):
+    trained = open_trained(params().run("gmm-digits_normal"))
+    without = {split: rows for split, rows in trained.data.arrays.items() if split != "calibration"}
+    data = Dataset(trained.data.name, trained.data.manifest, without)
+    with pytest.raises(DataError, match=r"'8' and has no calibration split; add calibration: 0.2"):
+        anomaly_assessment.anomaly_scores(Trained(trained.run, trained.model, data), 0)
+
+
+# clusters
+
+
+def test_what_cannot_be_clustered_says_so(here, tmp_path, capsys):
+    assert latent_clusters.latent_clusters(open_trained(params().run("sn_wgan-two_moons")), 3, tmp_path) == []
+    assert "sn_wgan-two_moons: no latents to cluster: sn_wgan has no encoder\n" in capsys.readouterr().out
+
+
+def test_whitened_vectors_are_the_same_in_every_basis_of_the_latents():
+    rng = np.random.default_rng(0)
+    train, test = rng.normal(size=(500, 4)), rng.normal(size=(50, 4))
+    here, there = latent_clusters.whitened(train, test)
+    np.testing.assert_allclose(np.cov(here.T), np.eye(4), atol=1e-12)
+    basis, shift = rng.normal(size=(4, 4)), rng.normal(size=4)
+    for found, other in zip(
+        (here, there), latent_clusters.whitened(train @ basis + shift, test @ basis + shift), strict=True
+    ):
+        np.testing.assert_allclose(distances(other), distances(found), atol=1e-9)
+
+
+def test_a_direction_without_variance_is_left_out_of_whitened_vectors():
+    rng = np.random.default_rng(0)
+    train = rng.normal(size=(500, 3)) @ rng.normal(size=(3, 5))
+    here, _ = latent_clusters.whitened(train, train)
+    assert here.shape == (500, 3)
+    assert latent_clusters.whitened(train[:, :1], train[:, :1])[0].std(ddof=1) == pytest.approx(1)
+
+
+def distances(rows: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(rows[:, None] - rows, axis=2)

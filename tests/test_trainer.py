@@ -1,0 +1,148 @@
+"""A training that is cut anywhere and begun again ends where the straight one ends; its run log has each step once."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gen_models.errors import CheckpointError
+from pipelines.config.compose import compose, override
+from pipelines.data.prepare import main as prepare
+from pipelines.runtime import paths
+from pipelines.training import trials
+from pipelines.training.run_log import RunLog
+from pipelines.training.search import settings
+from pipelines.training.task import WORST, Task, task_of
+from pipelines.training.trainer import train, train_or_diverge
+from tests.project import make_project
+
+MODELS = ("gmm", "ae", "vae", "realnvp", "sn_wgan")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = make_project(tmp_path_factory.mktemp("trainer") / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEN_MODELS_ROOT", str(folder))
+        prepare(["digits"])
+        yield folder
+
+
+def task(model: str, folder: Path, **changes) -> Task:
+    conf = override(compose(model, "digits", "tiny"), changes)
+    conf["budget"] |= {"reports": 6, "checkpoints": 3}
+    return task_of(conf, paths.out("data", "digits"), seed=1, steps=24, folder=folder, is_trial=False)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_cut_after_any_report_and_resumed_equals_straight(project, tmp_path, model):
+    straight = list(train(task(model, tmp_path / "straight")))
+    for cut in (1, 2, 3, 5):
+        begun = train(task(model, tmp_path / f"cut{cut}"))
+        for _ in range(cut):
+            next(begun)
+        begun.close()
+        resumed = list(train(task(model, tmp_path / f"cut{cut}")))
+        assert resumed == straight[cut - cut % 2 :]  # checkpoints are at every second report
+        assert files(tmp_path / f"cut{cut}") == files(tmp_path / "straight")
+
+
+def test_a_falling_rate_is_resumed_where_it_was(project, tmp_path):
+    straight = list(train(task("realnvp", tmp_path / "straight", schedule="cosine")))
+    begun = train(task("realnvp", tmp_path / "cut", schedule="cosine"))
+    for _ in range(3):
+        next(begun)
+    begun.close()
+    list(train(task("realnvp", tmp_path / "cut", schedule="cosine")))
+    assert straight
+    assert files(tmp_path / "cut") == files(tmp_path / "straight")
+
+
+def test_the_same_task_twice_writes_the_same_bytes(project, tmp_path):
+    for name in ("first", "second"):
+        list(train(task("vae", tmp_path / name)))
+    assert files(tmp_path / "first") == files(tmp_path / "second")
+
+
+def test_a_torn_last_line_and_a_torn_checkpoint_cost_time_and_nothing_else(project, tmp_path):
+    straight = list(train(task("vae", tmp_path / "straight")))
+    begun = train(task("vae", tmp_path / "torn"))
+    for _ in range(3):
+        next(begun)
+    begun.close()
+    with (tmp_path / "torn" / "history.jsonl").open("a") as file:
+        file.write('{"step": 16, "met')
+    weights = tmp_path / "torn" / "latest" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-3])
+    assert list(train(task("vae", tmp_path / "torn"))) == straight
+    assert files(tmp_path / "torn") == files(tmp_path / "straight")
+
+
+@pytest.mark.parametrize("name", ["resume.json", "manifest.json", "resume.safetensors"])
+def test_a_damaged_latest_is_not_finished_and_is_trained_again(project, tmp_path, name):
+    done = task("ae", tmp_path / "run")
+    straight = list(train(done))
+    (tmp_path / "run" / "latest" / name).write_bytes(b"{")
+    assert not RunLog(tmp_path / "run").is_finished(done.steps)
+    assert list(train(done)) == straight
+
+
+def test_a_run_log_has_one_writer_at_a_time(project, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.training.run_log.WAIT_SECONDS", 0.1)
+    first = train(task("ae", tmp_path / "run"))
+    next(first)
+    with pytest.raises(CheckpointError, match="another process is writing it"):
+        next(train(task("ae", tmp_path / "run")))
+    first.close()
+    assert next(train(task("ae", tmp_path / "run"))).step
+
+
+def test_another_seed_does_not_go_on_with_a_checkpoint(project, tmp_path):
+    begun = task("ae", tmp_path / "run")
+    list(train(begun))
+    with pytest.raises(CheckpointError, match="seed 1 cannot go on with seed 2"):
+        next(train(replace(begun, seed=2, steps=48)))
+
+
+def test_a_trials_folder_is_named_by_its_setting(project, tmp_path, monkeypatch):
+    """Other settings of the same index must not find the run log of the old ones."""
+    conf = compose("vae", "digits", "tiny")
+    before = {t.folder for _, t in trials.plan(conf, paths.out("data", "digits"), 0, tmp_path)}
+    monkeypatch.setattr(trials, "settings", lambda conf, seed: settings(conf, seed + 1))
+    after = {t.folder for _, t in trials.plan(conf, paths.out("data", "digits"), 0, tmp_path)}
+    assert len(before & after) == 1  # the first trial is the conf as it stands, whatever the seed
+
+
+def test_a_finished_task_has_nothing_left_to_do(project, tmp_path):
+    done = task("ae", tmp_path / "done")
+    assert not RunLog(tmp_path / "done").is_finished(done.steps)
+    list(train(done))
+    assert RunLog(tmp_path / "done").is_finished(done.steps)
+    before = files(tmp_path / "done")
+    assert list(train(done)) == []
+    assert files(tmp_path / "done") == before
+
+
+def test_the_best_checkpoint_is_that_of_the_lowest_metric(project, tmp_path):
+    records = list(train(task("vae", tmp_path / "run", **{"optim.vae.lr": 0.05})))
+    resume = json.loads((tmp_path / "run" / "latest" / "resume.json").read_text())
+    assert resume["notes"]["best"]["step"] == min(records, key=lambda record: record.value).step
+
+
+def test_a_diverged_trial_ends_with_a_finite_worst_value_and_says_why(project, tmp_path):
+    trial = task("vae", tmp_path / "run", **{"optim.vae.lr": 1e30})
+    records = list(train_or_diverge(trial))
+    assert records[-1].value == WORST
+    log = RunLog(tmp_path / "run")
+    assert "not finite" in log.diverged() or "is nan" in log.diverged() or "is inf" in log.diverged()
+    assert log.is_finished(trial.steps)
+
+
+def test_steps_are_told_once_in_order(project, tmp_path):
+    list(train(task("realnvp", tmp_path / "run")))
+    assert [line["step"] for line in RunLog(tmp_path / "run").history()] == [4, 8, 12, 16, 20, 24]
