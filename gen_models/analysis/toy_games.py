@@ -111,10 +111,10 @@ class BilinearGame(QuadraticGame):
 
 
 def contraction(game: QuadraticGame, order: str, rate: float) -> float:
-    """Return the spectral radius of a step of the noiseless game, at the same rate for both players.
+    """Return the spectral radius of one step of the noiseless game; both players use `rate`.
 
-    A step is n_dis ascents and a descent. Below 1 play converges, at 1 it circles, above 1 it diverges. Raises
-    ConfigError for an unknown order, and for n_dis > 1 with any order but alternating.
+    One step is `game.n_dis` ascents, then one descent. Below 1 play converges, at 1 it circles, above 1 it diverges.
+    Raises ConfigError for an unknown order, and for n_dis > 1 with any order but alternating.
     """
     require_choice("order", order, ORDERS)
     require_positive("rate", rate)

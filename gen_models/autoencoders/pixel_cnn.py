@@ -23,7 +23,7 @@ class PixelCNN(nn.Module):
     """A density of grids of `codes` symbols.
 
     reach    how far each layer's kernel reaches, see GatedLayer
-    context  channels of the grid of the same size that the density is conditioned on; 0: none
+    context  channels of the conditioning grid, which is as high and wide as the codes; 0: none
     """
 
     def __init__(self, codes: int, *, channels: int, layers: int, reach: int = 1, context: int = 0):

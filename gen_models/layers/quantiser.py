@@ -117,7 +117,7 @@ class Quantiser(nn.Module):
         return self.nearest(_vectors(z)).view(len(z), *z.shape[2:])
 
     def lookup(self, indices: Int[Tensor, "batch *positions"]) -> Float[Tensor, "batch dim *positions"]:
-        """Return e_k at each position."""
+        """Return the codebook vector e_k of each index."""
         return F.embedding(indices, self.codes).movedim(-1, 1)
 
     @torch.no_grad()
