@@ -20,19 +20,8 @@ from pipelines.data.store import Dataset, open_data
 from pipelines.evaluation import evaluate
 from pipelines.evaluation.prepared_rows import PreparedRows
 from pipelines.runtime import paths
-from tests.trained import be_quick, files, list_runs, make_trained_project
+from tests.trained import DATA, RUNS, be_quick, files, list_runs, make_trained_project
 
-RUNS = {
-    "ae-digits": ("ae", "digits"),
-    "vae-digits_normal": ("vae", "digits_normal"),
-    "gmm-digits_normal": ("gmm", "digits_normal"),
-    "sn_wgan-two_moons": ("sn_wgan", "two_moons"),
-    "sn_wgan-digits_normal": ("sn_wgan", "digits_normal"),
-    "bernoulli_vae-digits": ("bernoulli_vae", "digits"),
-    "gmm-two_moons": ("gmm", "two_moons"),
-    "vae-two_moons": ("vae", "two_moons"),
-}
-DATA = ["digits", "digits_normal", "two_moons"]
 SCORES = {
     "vae": {"neg_elbo", "reconstruction", "blurred", "latent_mahalanobis"},
     "gmm": {"nll"},

@@ -17,19 +17,7 @@ from pipelines.evaluation.metrics import two_sample
 from pipelines.evaluation.metrics.pixel_histogram import bernoulli_log_prob, histogram_log_prob
 from pipelines.evaluation.trained_run import Trained, open_trained
 from pipelines.runtime import paths
-from tests.trained import be_quick, files, list_runs, make_trained_project
-
-RUNS = {
-    "ae-digits": ("ae", "digits"),
-    "vae-digits_normal": ("vae", "digits_normal"),
-    "gmm-digits_normal": ("gmm", "digits_normal"),
-    "sn_wgan-two_moons": ("sn_wgan", "two_moons"),
-    "sn_wgan-digits_normal": ("sn_wgan", "digits_normal"),
-    "bernoulli_vae-digits": ("bernoulli_vae", "digits"),
-    "gmm-two_moons": ("gmm", "two_moons"),
-    "vae-two_moons": ("vae", "two_moons"),
-}
-DATA = ["digits", "digits_normal", "two_moons"]
+from tests.trained import DATA, RUNS, be_quick, files, list_runs, make_trained_project
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,19 @@ SEED = 3
 STEPS = 60
 COMPRESSED_ROWS = 40  # that are compressed of each test split
 
+# A run for each capability, on images, on images without one class, and on points of the plane.
+RUNS = {
+    "ae-digits": ("ae", "digits"),
+    "vae-digits_normal": ("vae", "digits_normal"),
+    "gmm-digits_normal": ("gmm", "digits_normal"),
+    "sn_wgan-two_moons": ("sn_wgan", "two_moons"),
+    "sn_wgan-digits_normal": ("sn_wgan", "digits_normal"),
+    "bernoulli_vae-digits": ("bernoulli_vae", "digits"),
+    "gmm-two_moons": ("gmm", "two_moons"),
+    "vae-two_moons": ("vae", "two_moons"),
+}
+DATA = ["digits", "digits_normal", "two_moons"]
+
 
 def make_trained_project(
     root: Path, runs: Mapping[str, tuple[str, str]], data: list[str], steps: Mapping[str, int] | None = None

@@ -28,9 +28,10 @@ class Case:
 def compare_anomalies(params: Params, folder: Path) -> list[Row]:
     """Return the rows of all scores, and draw roc.png and, for images, extremes-DATA.png."""
     rows = gather(params, "anomalies")
+    stored = {folder: read_scores(folder) for folder in {_folder(params, row) for row in rows}}
     by_data: dict[str, list[Case]] = {}
     for row in rows:
-        by_data.setdefault(row["data"], []).append(Case(row, _scores(params, row)))
+        by_data.setdefault(row["data"], []).append(Case(row, stored[_folder(params, row)][row["run"], row["score"]]))
     data = {name: PreparedRows(open_data(name)) for name in by_data}
     draw_roc(by_data, data, folder)
     for name, cases in by_data.items():
@@ -79,6 +80,6 @@ def draw_extremes(case: Case, rows: PreparedRows, folder: Path) -> None:
     )
 
 
-def _scores(params: Params, row: Row) -> np.ndarray:
-    where = ("evaluate", row["run"]) if row["run"] in params.runs else ("baselines", row["data"])
-    return read_scores(paths.out(*where))[row["run"], row["score"]]
+def _folder(params: Params, row: Row) -> Path:
+    """Return the output that holds a row's scores: its run's, or its data set's baselines."""
+    return paths.out("evaluate", row["run"]) if row["run"] in params.runs else paths.out("baselines", row["data"])
