@@ -104,9 +104,8 @@ def test_asha_stops_trials_whose_trajectories_are_those_of_the_unstopped(project
 
 
 def test_a_trial_that_fails_is_one_line(project):
-    trials = plan(conf("none"), paths.out("data", "digits"), 0, project / "work" / "broken")
-    for _, task in trials:
-        task.conf["batch_size"] = 10**6  # what only the trial itself finds out
+    trials = plan(conf("none"), paths.out("data", "digits"), 0, project / "work" / "broken")[:1]
+    trials[0][1].conf["batch_size"] = 10**6  # what only the trial itself finds out
     with pytest.raises(GenModelsError, match="batch_size") as caught:
         run_trials(conf("none"), trials)
     assert "\n" not in str(caught.value)

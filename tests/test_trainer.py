@@ -30,7 +30,8 @@ def project(tmp_path_factory):
 
 
 def task(model: str, folder: Path, **changes) -> Task:
-    conf = override(compose(model, "digits", "tiny"), changes)
+    few = {"model.em_steps": 5} if model == "gmm" else {}
+    conf = override(compose(model, "digits", "tiny"), few | changes)
     conf["budget"] |= {"reports": 6, "checkpoints": 3}
     return task_of(conf, paths.out("data", "digits"), seed=1, steps=24, folder=folder, is_trial=False)
 
@@ -42,7 +43,7 @@ def files(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("model", MODELS)
 def test_cut_after_any_report_and_resumed_equals_straight(project, tmp_path, model):
     straight = list(train(task(model, tmp_path / "straight")))
-    for cut in (1, 2, 3, 5):
+    for cut in (1, 2, 3):  # before the first checkpoint, at one, and between two
         begun = train(task(model, tmp_path / f"cut{cut}"))
         for _ in range(cut):
             next(begun)

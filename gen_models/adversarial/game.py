@@ -95,7 +95,10 @@ class Game(nn.Module):
         self.data_scale.fit(x)
 
     def critic_loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """Return the critic's loss on the rows x and as many fakes."""
+        """Return the critic's loss, with its penalty if it has one, on the rows x and as many fakes drawn by `noise`.
+
+        No gradient reaches the generator.
+        """
         y = self.data_scale(x, noise).reshape(len(x), *self.y_shape)
         with torch.no_grad(), still(self.generator):  # the critic's step needs no gradient of G
             fakes = self.generator(noise.normal("critic.z", (len(y), self.latent), like=y))

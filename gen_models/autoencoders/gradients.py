@@ -27,7 +27,10 @@ def leave_one_out(values: Float[Tensor, "batch samples"]) -> Float[Tensor, "batc
 
 
 class RunningMean(nn.Module):
-    """The mean over past batches of all workers, one number for all rows; 0 before the first batch."""
+    """A running mean of the batches' means, averaged over workers; 0 before the first batch.
+
+    It is the plain mean of the first 10 batches; from then on the newest batch has the weight 0.1.
+    """
 
     mean: Tensor
     steps: Tensor

@@ -144,7 +144,11 @@ class LatentVariableModel(nn.Module, ABC):
         ]
 
     def infer(self, y: Float[Tensor, "batch dim"], draws: Sequence[Tensor]) -> tuple[list[Tensor], list[Moments]]:
-        """Return z_l = mu_l + exp(log_var_l / 2) epsilon_l from the bottom layer up, and the moments of q for each."""
+        """Return (latents, moments), lists from the bottom layer up.
+
+        latents: z_l = mu_l + exp(log_var_l / 2) draws[l], of the shape (batch, samples, latent_l), as draws[l] has
+        moments: (mu_l, log_var_l) of q; in the bottom layer they are the same for all samples, (batch, 1, latent_1)
+        """
         mu, log_var = self.posterior(y)
         moments = [(mu[:, None], log_var[:, None])]
         latents = [reparameterised(moments[0], draws[0])]
@@ -154,7 +158,7 @@ class LatentVariableModel(nn.Module, ABC):
         return latents, moments
 
     def log_weights(self, y: Float[Tensor, "batch dim"], draws: Sequence[Tensor]) -> Float[Tensor, "batch samples"]:
-        """Return log w = log p(y, z) - log q(z|y) for each sample."""
+        """Return log w = log p(y, z) - log q(z|y) of each sample, for z made from `draws` as `infer` does."""
         pieces = []
         for piece in zip(*(epsilon.split(at_once(len(y)), dim=1) for epsilon in draws), strict=True):
             latents, moments = self.infer(y, piece)

@@ -55,7 +55,10 @@ class _LineFlow(Flow):
         return cast(Compose, cast(Compose, self.bijection).parts[0])
 
     def log_density(self, y):
-        """Return log p_W(g(y)) + log |det dg/dy|, where W is the base on the line."""
+        """Return log p(y) of each row in nats, (batch,): log p_W(w) + log |det dw/dy| with w = self.line(y).
+
+        w is on the real line, and so is W, the base moved there: nothing rounds to 0 or 1.
+        """
         w, log_det = self.line(y)
         return self.line_base.log_density(w) + log_det
 

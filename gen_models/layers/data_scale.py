@@ -66,7 +66,7 @@ class DataScale(nn.Module):
         return x if self.levels is None else x - 0.5
 
     def quantise(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """Return the row that a draw y stands for: floor(q y) on the grid of levels, or x itself if continuous."""
+        """Return a draw y in the units of the data: floor(levels y) within 0 .. levels - 1, or scale y + shift."""
         x = y * self.scale + self.shift
         return x if self.levels is None else x.floor().clamp(0, self.levels - 1)
 

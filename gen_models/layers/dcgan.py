@@ -90,7 +90,7 @@ class Discriminator(nn.Module):
 
 
 def layer_widths(channels: int, halvings: int) -> list[int]:
-    """Return channels, 2 channels, 4 channels, ...: one number for each halving."""
+    """Return [channels * 2**i for i in range(halvings)]; raises ConfigError unless channels is at least 1."""
     require_whole("channels", channels)
     return [channels * 2**i for i in range(halvings)]
 

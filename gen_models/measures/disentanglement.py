@@ -45,9 +45,10 @@ def mutual_information(codes: ArrayLike, factors: ArrayLike, *, bins: int = BINS
 
 
 def in_bins(code: np.ndarray, bins: int) -> np.ndarray:
-    """Return the number of the bin of each value.
+    """Return the index of each value's bin, (rows,) whole numbers from 0 to at most bins - 1.
 
-    If a code has at most `bins` different values, each gets its own bin, whatever their spacing.
+    If a code (rows,) has at most `bins` different values, each gets its own bin, whatever their spacing; else the bins
+    have equal width between the least and the largest value.
     """
     values, positions = np.unique(code, return_inverse=True)
     if len(values) <= bins:

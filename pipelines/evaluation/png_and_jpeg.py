@@ -27,9 +27,11 @@ def png(x: Float[Tensor, "rows channels height width"]) -> bytes:
 
 
 def jpeg(x: Float[Tensor, "rows channels height width"], levels: int, quality: int) -> tuple[bytes, Tensor]:
-    """Return rows as a JPEG file, with the levels spread over 0 .. 255, and the rows that it decodes to.
+    """Return (file, decoded): all rows as one JPEG picture, and the rows read back from it, of the shape of x.
 
-    The decoded rows are on the scale of the levels, but not whole numbers.
+    x        whole numbers 0 .. levels - 1, which are spread over 0 .. 255
+    quality  Pillow's, from 0 to 95
+    decoded  on the scale of x, but not whole numbers
     """
     tiles = (x.numpy() * (WHITE / (levels - 1))).round().astype(np.uint8)
     data = _saved(mosaic(tiles), "jpeg", quality=quality, optimize=True)

@@ -54,8 +54,8 @@ TEMPLATES = {"report": "pipelines/report/templates"}  # files that a stage reads
 def fingerprint(stage: str, model: str | None = None) -> dict[str, dict[str, str]]:
     """Return the fingerprint of a stage, {"files": {path: hash}, "libraries": {name: version}}.
 
-    model: the name of a file of conf/model, whose `_target_`s name the classes that are built. It is given for the
-    stages of OF_A_MODEL, and only for these; their fingerprint includes the model's code.
+    model: the name of a file of conf/model, for sweep, train and evaluate, and only for these. Their fingerprint
+    includes the code of the classes that the file names. Raises ConfigError if it cannot be read.
     """
     assert (model is not None) == (stage in OF_A_MODEL), (stage, model)
     entries = [*ENTRIES[stage], *(targets(model) if model else ())]

@@ -9,10 +9,10 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
-    """The progress of `total` units of work.
+    """Shows how much of `total` units of work is done: a bar on a terminal, else lines. `close` ends it.
 
-    Callers may call `show(done, note)` as often as they like: without a terminal, a line is printed at most every
-    SECONDS_BETWEEN_LINES and at the end.
+    what: the title; unit: its name in the singular, such as "trial". Callers may call `show(done, note)` as often as
+    they like: without a terminal, a line is printed at most every SECONDS_BETWEEN_LINES and at the end.
     """
 
     def __init__(self, what: str, total: int, unit: str):

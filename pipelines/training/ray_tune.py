@@ -90,7 +90,10 @@ def tune_trials(
 
 
 def trial(configuration: dict[str, Any]) -> None:
-    """Train a task from the last checkpoint of its run log, and report each record to Tune. Tune's actors call this."""
+    """Train one trial, from its last checkpoint if it has one, and report each step and its metric to Ray Tune.
+
+    configuration: {"task": the fields of a Task}. Tune's actors call this.
+    """
     from ray import tune
 
     for record in train_or_diverge(Task(**configuration["task"])):
