@@ -24,7 +24,7 @@ from pipelines.training.search import settings
 from tests.project import HERE, PARAMS, call, make_project, write_params
 
 MODELS = sorted(path.stem for path in (HERE / "conf" / "model").glob("*.yaml"))
-DATA = ["uniform", "two_moons", "wine", "digits"]  # one number, two, many, and grey levels of a picture
+DATA = ["uniform", "two_moons", "digits"]  # one number, two, and grey levels of a picture
 # (wrong, right) of a line that offers another name, or another way to write a value
 OFFER = re.compile(r"unknown .*?'([^']+)': did you mean '([^']+)'|\b(\S+): PyYAML reads .*?: write ([^\s,]+)")
 BUDGETS = sorted(path.stem for path in (HERE / "conf" / "budget").glob("*.yaml"))

@@ -21,11 +21,12 @@ MAX_LOG_SCALE = 2.0  # without a bound exp(s) overflows, first in the inverse, o
 
 
 class Coupling(Bijection, ABC):
-    """The base class of couplings of vectors: the partition, and the network from kept to moved coordinates.
+    """The base class of couplings of vectors: a partition, and the network that says how to move what is moved.
 
-    The network's last layer is 0 at the start. Where outputs of 0 mean no move, the coupling starts as the identity.
+    The network reads the kept coordinates. Its last layer is 0 at the start; where outputs of 0 mean no move, the
+    coupling starts as the identity.
 
-    outputs     of the network, for each moved coordinate
+    outputs     how many numbers the network returns for each moved coordinate
     activation  of the network's hidden layers
     """
 

@@ -54,7 +54,7 @@ class Compressed:
 
 
 def write(path: Path, compressed: Compressed) -> int:
-    """Write the file whole or not at all; returns its bytes. Raises DataError where it cannot be written."""
+    """Write the file, whole or not at all, and return its size in bytes; raises DataError if it cannot be written."""
     data = compressed.as_bytes()
     try:
         with replacing(path) as file:

@@ -35,7 +35,11 @@ def modes(
     least: int = LEAST,
     radius_stds: float = RADIUS_STDS,
 ) -> Modes:
-    """Return which of the modes at `centres`, all with the same isotropic standard deviation, the samples reach."""
+    """Count the modes that samples reach, and the samples of high quality.
+
+    The modes are isotropic Gaussians at `centres` with the standard deviation `std`. A sample is of high quality if it
+    lies within radius_stds * std of its nearest centre; a mode is reached if it has at least `least` such samples.
+    """
     require_positive("std", std)
     require_positive("radius_stds", radius_stds)
     require_whole("least", least)
