@@ -2,23 +2,22 @@
 
     dz/dt = h(t, z),   z(0) = x,   f(x) = z(1),   log |det df/dx| = int_0^1 tr(dh/dz) dt
 
-for any h that is smooth in z (FFJORD, equations 2-4). The trace is computed as a sum of v' (dh/dz) v over probes v.
-With the unit vectors as probes it is exact; with random v, E v v' = I, its mean is unbiased (equations 5-7;
-Hutchinson, 1990).
+for any h that is smooth in z (FFJORD, equations 2-4). The trace is exact by the field's own formula; a field without
+one is asked for sum_d e_d' (dh/dz) e_d, D backward passes. With a random v, E v v' = I, the estimate v' (dh/dz) v is
+unbiased (equations 5-7; Hutchinson, 1990).
 
 There are two kinds of solve, which never share state:
 
     forward, inverse   for the density and its sampler: `score_steps` equal Runge-Kutta steps of order 4 and the exact
-                       trace up to EXACT_DIMENSIONS. An adaptive solver chooses its steps by the error of the whole
-                       batch, so a row's value would depend on its neighbours. Fixed steps avoid this, and training
-                       mode changes nothing.
+                       trace. An adaptive solver chooses its steps by the error of the whole batch, so a row's value
+                       would depend on its neighbours. Fixed steps avoid this, and training mode changes nothing.
     transform          for training: any solver, any trace. Probes are drawn once for each solve and kept during it.
                        Redrawing them within a solve would make the right-hand side noisy, and no step size resolves
                        that. Keeping them from one solve to the next would bias the estimate.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -35,9 +34,6 @@ ADAPTIVE = ("dopri5", "bosh3", "adaptive_heun")
 TRACES = ("hutchinson", "exact")
 PROBES = ("rademacher", "gaussian")
 
-EXACT_DIMENSIONS = 64  # up to this many, scores use the exact trace, which costs D backward passes an evaluation
-SCORE_PROBES = 16  # for more dimensions: fixed Rademacher probes that all rows share
-SCORE_NOISE = Noise(seed=0).shared()
 MAX_EVALUATIONS = 10_000  # in one solve and direction; a trained flow needs about a hundred
 
 
@@ -45,11 +41,33 @@ class SolverError(DivergedError):
     """The solver cannot integrate the equation to its tolerance."""
 
 
-class Probes(NamedTuple):
-    """The trace tr J is estimated by weight * sum_k v_k' J v_k; `vectors` has the shape (probes, batch, D)."""
+@runtime_checkable
+class Field(Protocol):
+    """A field whose `with_divergence` returns (h(t, z), tr(dh/dz)), the second exact, of shape (batch,)."""
 
-    vectors: Tensor
-    weight: float
+    def with_divergence(self, t: Tensor, z: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+class ByProbes(nn.Module):
+    """A field with sum_k v_k' (dh/dz) v_k as divergence, by vector-Jacobian products.
+
+    vectors: (probes, batch, D), kept during a solve
+    """
+
+    def __init__(self, field: nn.Module, vectors: Tensor):
+        super().__init__()
+        self.field = field
+        self.vectors = vectors
+
+    def with_divergence(self, t: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return h(t, z) and the sum over the probes."""
+        has_graph = torch.is_grad_enabled()
+        with torch.enable_grad():  # the trace is a derivative, so it needs gradients even where nothing is trained
+            if not (has_graph and z.requires_grad):
+                z = z.detach().requires_grad_()
+            h = self.field(t, z)
+            found = divergence(h, z, self.vectors, has_graph=has_graph)
+        return (h, found) if has_graph else (h.detach(), found.detach())
 
 
 class Solution(NamedTuple):
@@ -131,11 +149,11 @@ class ContinuousBijection(Bijection):
         self.scores = Solver("rk4", steps=score_steps)
 
     def forward(self, x):
-        z, log_det, *_ = self._solve(x, score_probes(x), self.scores)
+        z, log_det, *_ = self._solve(x, exact(self.field, x), self.scores)
         return z, log_det
 
     def inverse(self, y):
-        x, log_det, *_ = self._solve(y, score_probes(y), self.scores, start=1.0)
+        x, log_det, *_ = self._solve(y, exact(self.field, y), self.scores, start=1.0)
         return x, log_det
 
     def transport(self, z: Float[Tensor, "batch dim"], *, is_inverse: bool = False) -> Float[Tensor, "batch dim"]:
@@ -144,17 +162,18 @@ class ContinuousBijection(Bijection):
 
     def transform(self, x: Float[Tensor, "batch dim"], noise: Noise) -> Solution:
         """Return f(x) and its log-determinant or an unbiased estimate, by the solver and the trace of training."""
-        probes = exact_probes(x) if self.trace == "exact" else random_probes(x, noise, self.probe)
-        return self._solve(x, probes, self.solver)
+        if self.trace == "exact":
+            return self._solve(x, exact(self.field, x), self.solver)
+        return self._solve(x, ByProbes(self.field, random_probe(x, noise, self.probe)), self.solver)
 
     def start(self, x):
         """Return f(x), without the trace, which a start does not need. No parameter depends on the rows."""
         return self.transport(x)
 
-    def _solve(self, x: Tensor, probes: Probes | None, solver: Solver, *, start: float = 0.0) -> Solution:
-        """Solve from t = start to t = 1 - start; the state's last column integrates the log-determinant."""
-        dynamics = _Dynamics(self.field, probes, solver, x)
-        state = x if probes is None else torch.cat([x, x.new_zeros(len(x), 1)], dim=1)
+    def _solve(self, x: Tensor, traced: Field | None, solver: Solver, *, start: float = 0.0) -> Solution:
+        """Solve from t = start to t = 1 - start; with `traced`, the state's last column integrates the trace."""
+        dynamics = _Dynamics(self.field, traced, solver, x)
+        state = x if traced is None else torch.cat([x, x.new_zeros(len(x), 1)], dim=1)
         t = x.new_tensor([start, 1.0 - start])
         how = {"method": solver.method, "rtol": solver.rtol, "atol": solver.atol, "options": solver.options()}
         if solver.adjoint:
@@ -162,51 +181,46 @@ class ContinuousBijection(Bijection):
         else:
             state = odeint(dynamics, state, t, **how)[-1]
         dynamics.is_forward_done = True
-        z, log_det = (state, x.new_zeros(len(x))) if probes is None else (state[:, :-1], state[:, -1])
+        z, log_det = (state, x.new_zeros(len(x))) if traced is None else (state[:, :-1], state[:, -1])
         return Solution(z, log_det, dynamics.forward.clone(), dynamics.backward)
 
 
-def exact_probes(x: Float[Tensor, "batch dim"]) -> Probes:
-    """Return the unit vectors, for which sum_d e_d' J e_d = tr J."""
+def exact(field: nn.Module, x: Float[Tensor, "batch dim"]) -> Field:
+    """Return the field with its exact divergence: its own formula, or the unit vectors as probes."""
+    if hasattr(field, "with_divergence"):
+        return cast(Field, field)
     D = x.shape[1]
-    return Probes(torch.eye(D, dtype=x.dtype, device=x.device)[:, None].expand(D, *x.shape), 1.0)
+    return ByProbes(field, torch.eye(D, dtype=x.dtype, device=x.device)[:, None].expand(D, *x.shape))
 
 
-def random_probes(x: Float[Tensor, "batch dim"], noise: Noise, kind: str, count: int = 1) -> Probes:
-    """Draw `count` probes a row with E v v' = I, from the stream "flow.probe"."""
-    shape = (len(x), count, x.shape[1])
+def random_probe(x: Float[Tensor, "batch dim"], noise: Noise, kind: str) -> Float[Tensor, "1 batch dim"]:
+    """Draw a probe for each row with E v v' = I, from the stream "flow.probe"."""
     if kind == "gaussian":
-        vectors = noise.normal("flow.probe", shape, like=x)
-    else:
-        vectors = 2 * noise.bernoulli("flow.probe", 0.5, shape, like=x) - 1
-    return Probes(vectors.movedim(1, 0), 1.0 / count)
-
-
-def score_probes(x: Float[Tensor, "batch dim"]) -> Probes:
-    """Return exact probes up to EXACT_DIMENSIONS, else SCORE_PROBES draws that are the same for every row and call."""
-    if x.shape[1] <= EXACT_DIMENSIONS:
-        return exact_probes(x)
-    return random_probes(x, SCORE_NOISE, "rademacher", SCORE_PROBES)
+        return noise.normal("flow.probe", x.shape, like=x)[None]
+    return 2 * noise.bernoulli("flow.probe", 0.5, x.shape, like=x)[None] - 1
 
 
 def divergence(
-    h: Float[Tensor, "batch dim"], z: Float[Tensor, "batch dim"], probes: Probes, *, has_graph: bool
+    h: Float[Tensor, "batch dim"],
+    z: Float[Tensor, "batch dim"],
+    vectors: Float[Tensor, "probes batch dim"],
+    *,
+    has_graph: bool,
 ) -> Float[Tensor, " batch"]:
-    """Return weight * sum_k v_k' (dh/dz) v_k for each row, by vector-Jacobian products."""
-    vectors = probes.vectors
+    """Return sum_k v_k' (dh/dz) v_k for each row, by vector-Jacobian products."""
     if len(vectors) == 1:
         (rows,) = torch.autograd.grad(h, z, vectors[0], create_graph=has_graph)
-        return probes.weight * (rows * vectors[0]).sum(dim=1)
+        return (rows * vectors[0]).sum(dim=1)
     (rows,) = torch.autograd.grad(h, z, vectors, create_graph=has_graph, is_grads_batched=True)
-    return probes.weight * (rows * vectors).sum(dim=(0, 2))
+    return (rows * vectors).sum(dim=(0, 2))
 
 
 class _Dynamics:
-    """The right-hand side of one solve; it holds the probes, counts evaluations and stops a hopeless solve."""
+    """The right-hand side of one solve; it counts evaluations and stops a hopeless solve."""
 
-    def __init__(self, field: nn.Module, probes: Probes | None, solver: Solver, like: Tensor):
+    def __init__(self, field: nn.Module, traced: Field | None, solver: Solver, like: Tensor):
         self.field = field
-        self.probes = probes
+        self.traced = traced
         self.solver = solver
         self.forward = like.new_zeros(())
         self.backward = like.new_zeros(())
@@ -220,15 +234,10 @@ class _Dynamics:
         """Return d/dt (z, log_det) = (h(t, z), tr dh/dz)."""
         has_graph = torch.is_grad_enabled()
         self._count(has_graph)
-        if self.probes is None:
+        if self.traced is None:
             return self.field(t, state)
-        with torch.enable_grad():  # the trace is a derivative, so it needs gradients even where nothing is trained
-            z = state[:, :-1]
-            if not (has_graph and z.requires_grad):
-                z = z.detach().requires_grad_()
-            h = self.field(t, z)
-            derivative = torch.cat([h, divergence(h, z, self.probes, has_graph=has_graph)[:, None]], dim=1)
-        return derivative if has_graph else derivative.detach()
+        h, trace = self.traced.with_divergence(t, state[:, :-1])
+        return torch.cat([h, trace[:, None]], dim=1)
 
     def _count(self, has_graph: bool) -> None:
         self.calls[self.is_forward_done] += 1

@@ -1,8 +1,7 @@
 """FFJORD (Grathwohl et al., 2019): a continuous flow trained by maximum likelihood.
 
 log p(x) = log p_Z(z(1)) + int_0^1 tr(dh/dz) dt, with the trace estimated by one probe for each row and solve. The
-training loss is then an unbiased estimate of the negative log-likelihood. Scores use the exact trace up to
-EXACT_DIMENSIONS (bijections/ode.py).
+training loss is then an unbiased estimate of the negative log-likelihood. Scores use the exact trace, whatever D is.
 """
 
 from collections.abc import Sequence

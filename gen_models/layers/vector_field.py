@@ -9,6 +9,7 @@ solver of order p needs p derivatives, which ReLU does not have.
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -18,6 +19,11 @@ from torch.nn.functional import silu, softplus
 from gen_models.layers.arguments import require_choice, require_widths
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"silu": silu, "softplus": softplus, "tanh": torch.tanh}
+DERIVATIVES: dict[str, Callable[[Tensor], Tensor]] = {
+    "silu": lambda x: torch.sigmoid(x) * (1 + x * torch.sigmoid(-x)),
+    "softplus": torch.sigmoid,
+    "tanh": lambda x: 1 - torch.tanh(x).square(),
+}
 
 
 class VectorField(nn.Module):
@@ -28,8 +34,9 @@ class VectorField(nn.Module):
         require_widths("hidden", hidden)
         require_choice("activation", activation, ACTIVATIONS)
         widths = [dimensions, *hidden, dimensions]
-        self.layers = nn.ModuleList(TimedLinear(n, m) for n, m in pairwise(widths))
+        self.layers = cast(Sequence[TimedLinear], nn.ModuleList(TimedLinear(n, m) for n, m in pairwise(widths)))
         self.activation = ACTIVATIONS[activation]
+        self.derivative = DERIVATIVES[activation]
         last = self.layers[-1]
         for parameter in last.parameters():
             nn.init.zeros_(parameter)
@@ -41,6 +48,38 @@ class VectorField(nn.Module):
         for layer in hidden:
             z = self.activation(layer(t, z))
         return last(t, z)
+
+    def with_divergence(
+        self, t: Float[Tensor, ""], z: Float[Tensor, "batch dim"]
+    ) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, " batch"]]:
+        """Return h(t, z) and its exact divergence tr(dh/dz), for one time t of all rows.
+
+        With slopes C_l = diag(activation' * gate) of the hidden layers and gates G of the last layer,
+
+            tr(dh/dz) = tr(C_L A_L ... C_2 A_2 C_1 [A_1 G A_{L+1}])
+
+        so one or two hidden layers need a product of matrices of the hidden widths, whatever D is.
+        """
+        t = t.reshape(1, 1)
+        *hidden, last = self.layers
+        slopes = []
+        for layer in hidden:
+            before = layer(t, z)
+            slopes.append(self.derivative(before) * layer.gate(t))
+            z = self.activation(before)
+        weights = [layer.linear.weight for layer in hidden]
+        outer = last.gate(t).mT * last.linear.weight
+        if not hidden:
+            return last(t, z), outer.diagonal().sum().expand(len(z))
+        inner = weights[0] @ outer
+        if len(hidden) == 1:
+            return last(t, z), slopes[0] @ inner.diagonal()
+        product = inner
+        for weight, slope in zip(weights[1:-1], slopes[:-2], strict=True):
+            product = weight @ (slope[:, :, None] * product)
+        pairs = product.mT * weights[-1]
+        divergence = slopes[-2] @ pairs.mT if pairs.ndim == 2 else torch.bmm(pairs, slopes[-2][:, :, None])[:, :, 0]
+        return last(t, z), (divergence * slopes[-1]).sum(dim=1)
 
 
 class TimedLinear(nn.Module):
@@ -54,4 +93,8 @@ class TimedLinear(nn.Module):
         self.drift = nn.Parameter(torch.zeros(outputs))  # c
 
     def forward(self, t: Float[Tensor, "times 1"], y: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch outputs"]:
-        return self.linear(y) * (2 * torch.sigmoid(self.slope * t + self.offset)) + self.drift * t
+        return self.linear(y) * self.gate(t) + self.drift * t
+
+    def gate(self, t: Float[Tensor, "times 1"]) -> Float[Tensor, "times outputs"]:
+        """Return 2 sigmoid(g t + g_0)."""
+        return 2 * torch.sigmoid(self.slope * t + self.offset)
