@@ -31,6 +31,11 @@ from gen_models.autoencoders.latent_variable import (
 from gen_models.errors import ConfigError
 from gen_models.noise import Noise
 
+# From N(0, I) the first gradients are huge, and Adam's usual average over 1000 steps would remember them: with 64
+# dimensions, 16 latents and sigma = 0.1 the fit then ends 2500 nats below the best q, with these numbers 0.1.
+STEPS, RATE, BETAS = 800, 0.1, (0.9, 0.95)
+CHECK_DRAWS = 64
+
 
 class Evidence(NamedTuple):
     """An estimate from K weights of log p(x) for each row, of data as stored.
@@ -97,20 +102,20 @@ def fit_q(
     start: Moments,
     noise: Noise,
     *,
-    steps: int = 300,
-    rate: float = 0.05,
+    steps: int = STEPS,
+    rate: float = RATE,
     samples: int = 8,
 ) -> Moments:
     """Return argmax_q ELBO(q) for each row, by Adam on (mu, log_var) with a rate that falls to 0 as a cosine.
 
     Adam moves each number by its own gradients, so a row's result does not depend on its neighbours, nor, with shared
-    noise, on its position.
+    noise, on its position. A row whose fit is no better than its start, on the same CHECK_DRAWS draws, keeps the start.
 
     start  `encoder_q`, or `prior_q` to start from scratch
     """
     y = observed(model, x, noise)
     mu, log_var = (moment.detach().clone().requires_grad_() for moment in start)
-    optimiser = torch.optim.Adam([mu, log_var], lr=rate, foreach=False)
+    optimiser = torch.optim.Adam([mu, log_var], lr=rate, betas=BETAS, foreach=False)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for step in range(steps):
         optimiser.zero_grad()
@@ -119,7 +124,10 @@ def fit_q(
             (-_elbo(model, y, (mu, log_var), epsilon).sum()).backward(inputs=[mu, log_var])
         optimiser.step()
         falling.step()
-    return mu.detach(), log_var.detach()
+    check = noise.normal("fit_q.check", (len(y), CHECK_DRAWS, mu.shape[1]), like=y)
+    with torch.no_grad():
+        is_better = (_elbo(model, y, (mu, log_var), check) > _elbo(model, y, start, check))[:, None]
+    return torch.where(is_better, mu.detach(), start[0]), torch.where(is_better, log_var.detach(), start[1])
 
 
 @torch.no_grad()
@@ -138,8 +146,8 @@ def gaps(
     log_p: Float[Tensor, " batch"],
     noise: Noise,
     *,
-    steps: int = 300,
-    rate: float = 0.05,
+    steps: int = STEPS,
+    rate: float = RATE,
     samples: int = 256,
 ) -> Gaps:
     """Return the two parts of log p - ELBO(encoder's q).
