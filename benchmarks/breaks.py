@@ -32,7 +32,7 @@ class Break(NamedTuple):
 
 BREAKS = (
     Break("n_dis counts from one too late", "gen_models/engine.py",
-          "step % objective.every == 0", "step % (objective.every + 1) == 0", ("test_engine",)),
+          "step % player.objective.every == 0", "step % (player.objective.every + 1) == 0", ("test_engine",)),
     Break("every epoch has one order", "gen_models/loader.py", "self._noise.at(epoch)", "self._noise.at(0)",
           ("test_loader",)),
     Break("a checkpoint's hash is not compared", "gen_models/checkpoint.py", "if found != expected:", "if False:",

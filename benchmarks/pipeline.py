@@ -168,7 +168,7 @@ def _engine_seconds(task: Task) -> float:
         dataset = open_folder(Path(task.data))
         training = build_training(task.conf, task.seed)
         warm_start(training.model, dataset, task.seed)
-        check = ValidationMetrics(dataset, task.conf["metric"], "cpu")
+        check = ValidationMetrics(dataset, task.conf, "cpu")
         batches = Batches(dataset.rows("train"), task.conf["batch_size"], task.seed)
         for _ in fit(training, batches, Noise(task.seed), steps=task.steps, report_every=task.report_every):
             check(training)

@@ -64,9 +64,17 @@ def build_optimisers(
     if missing:
         raise ConfigError(f"optim.{missing[0]}: no optimiser for this objective; add one beside {', '.join(specs)}")
     return {
-        name: build({"foreach": False, **specs[name]}, [p for p in objective.module.parameters() if p.requires_grad])
+        name: build(_fused(specs[name]), [p for p in objective.module.parameters() if p.requires_grad])
         for name, objective in objectives.items()
     }
+
+
+def _fused(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the spec of an optimiser that steps all parameters by one kernel where its class can, else one by one."""
+    known = inspect.signature(_class(spec.get("_target_", ""))).parameters
+    if "fused" in known:
+        return {"fused": True, **spec}
+    return {"foreach": False, **spec} if "foreach" in known else dict(spec)
 
 
 def _class(target: str) -> type:

@@ -68,11 +68,12 @@ class WarmStart(Protocol):
 class Density(Protocol):
     """A model whose `log_prob` returns log p(x) in nats, of the data as stored.
 
-    For data on a grid of levels this is the dequantisation bound E_u log p(x + u) <= log P(x), with fixed draws of u
-    that all rows share.
+    For data on a grid of levels this is the dequantisation bound E_u log p(x + u) <= log P(x). Without noise its draws
+    of u are fixed and all rows share them, so it is a function of the row and rows can be compared. With noise it is
+    log p(x + u) with one draw for each row, for means over rows (`evaluating.log_prob`).
     """
 
-    def log_prob(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, " batch"]: ...
+    def log_prob(self, x: Float[Tensor, "batch *event"], noise: Noise | None = None) -> Float[Tensor, " batch"]: ...
 
 
 @runtime_checkable

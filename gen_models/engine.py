@@ -17,7 +17,6 @@ stop training, stop iterating. Randomness is a function of (seed, stream, step),
 that a resume needs.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -30,7 +29,7 @@ from gen_models.contracts import Loss, Objective, objectives_of
 from gen_models.errors import ConfigError, DivergedError, unknown
 from gen_models.noise import Noise
 from gen_models.schedules import SCHEDULES
-from gen_models.workers import average_over_workers
+from gen_models.workers import average_over_workers, world_size
 
 
 @runtime_checkable
@@ -89,18 +88,25 @@ def fit(
         raise ConfigError(unknown("schedule", schedule, SCHEDULES))
     play, rate = ORDERS[order], SCHEDULES[schedule]
     objectives = objectives_of(training.model)
+    players = [Player.of(objective, training.optimisers[objective.name]) for objective in objectives]
     window = _Window()
     training.model.train()
+    factor = None
     for step in range(training.step + 1, steps + 1):
         x, draws = batches.at(step), noise.at(step)
-        set_rates(training.optimisers, rate((step - 1) / (horizon or steps)))
-        due = [objective for objective in objectives if step % objective.every == 0]
-        for objective, loss in play(due, training.optimisers, x, draws, clip_norm).items():
-            window.add(objective, loss, step)
+        if (now := rate((step - 1) / (horizon or steps))) != factor:
+            factor = now
+            set_rates(training.optimisers, factor)
+        due = [player for player in players if step % player.objective.every == 0]
+        for player, loss in zip(due, play(due, x, draws, clip_norm), strict=True):
+            window.add(player.objective, loss, step)
         training.step = step
         if step % report_every == 0 or step == steps:
             yield Report(step, window.close(), {objective.name: step // objective.every for objective in objectives})
             training.model.train()
+            factor = None  # whoever took the report may have set other rates
+        elif window.is_long:
+            window.check()
 
 
 def set_rates(optimisers: Mapping[str, Optimizer], factor: float) -> None:
@@ -110,105 +116,132 @@ def set_rates(optimisers: Mapping[str, Optimizer], factor: float) -> None:
             group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
 
 
-Optimisers = Mapping[str, Optimizer]
-Losses = dict[Objective, Loss]
+@dataclass(frozen=True)
+class Player:
+    """An objective, its optimiser, and the parameters that it moves, which are listed once and not at each step."""
+
+    objective: Objective
+    optimiser: Optimizer
+    parameters: tuple[nn.Parameter, ...]
+
+    @staticmethod
+    def of(objective: Objective, optimiser: Optimizer) -> "Player":
+        """Return the player of an objective, with the parameters that require a gradient now."""
+        return Player(objective, optimiser, tuple(p for p in objective.module.parameters() if p.requires_grad))
+
+    def take_gradient(self, x: Tensor, noise: Noise, clip_norm: float | None = None) -> Loss:
+        """Set the gradient of the loss in the player's own parameters; average gradient and value over workers.
+
+        `backward(inputs=...)` leaves the other players' parameters alone, so requires_grad need not be toggled.
+        """
+        for parameter in self.parameters:
+            parameter.grad = None
+        loss = self.objective.loss(x, noise)
+        loss.value.backward(inputs=self.parameters)
+        value = loss.value.detach()
+        if world_size() > 1:
+            value = value.clone()
+            average_over_workers([value, *(p.grad for p in self.parameters if p.grad is not None)])
+        if clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters, clip_norm)
+        return Loss(value, loss.terms)
+
+    def move(self) -> None:
+        """Take one step, then call the objective's `after_step`, such as a projection."""
+        self.optimiser.step()
+        self.objective.after_step()
 
 
-def alternating(
-    due: Sequence[Objective], optimisers: Optimisers, x: Tensor, noise: Noise, clip: float | None
-) -> Losses:
+def alternating(due: Sequence[Player], x: Tensor, noise: Noise, clip: float | None) -> list[Loss]:
     """Take each player's gradient after the players before it have moved, and move it."""
-    losses = {}
-    for objective in due:
-        losses[objective] = take_gradient(objective, x, noise, clip)
-        move(objective, optimisers[objective.name])
+    losses = []
+    for player in due:
+        losses.append(player.take_gradient(x, noise, clip))
+        player.move()
     return losses
 
 
-def simultaneous(
-    due: Sequence[Objective], optimisers: Optimisers, x: Tensor, noise: Noise, clip: float | None
-) -> Losses:
+def simultaneous(due: Sequence[Player], x: Tensor, noise: Noise, clip: float | None) -> list[Loss]:
     """Take all gradients at one iterate, then move all players."""
-    losses = {objective: take_gradient(objective, x, noise, clip) for objective in due}
-    for objective in due:
-        move(objective, optimisers[objective.name])
+    losses = [player.take_gradient(x, noise, clip) for player in due]
+    for player in due:
+        player.move()
     return losses
 
 
-def extragradient(
-    due: Sequence[Objective], optimisers: Optimisers, x: Tensor, noise: Noise, clip: float | None
-) -> Losses:
+def extragradient(due: Sequence[Player], x: Tensor, noise: Noise, clip: float | None) -> list[Loss]:
     """Look ahead by a simultaneous step, then move the players from where they stood by the gradients found there.
 
     Both steps use the same minibatch and the same draws. The returned losses are those where the players stood.
     """
-    parameters = [parameter for objective in due for parameter in objective.module.parameters()]
+    parameters = [parameter for player in due for parameter in player.parameters]
     stood = [parameter.detach().clone() for parameter in parameters]
-    losses = simultaneous(due, optimisers, x, noise, clip)
-    for objective in due:
-        take_gradient(objective, x, noise, clip)
+    losses = simultaneous(due, x, noise, clip)
+    for player in due:
+        player.take_gradient(x, noise, clip)
     with torch.no_grad():
         for parameter, value in zip(parameters, stood, strict=True):
             parameter.copy_(value)
-    for objective in due:
-        move(objective, optimisers[objective.name])
+    for player in due:
+        player.move()
     return losses
 
 
-ORDERS: dict[str, Callable[..., Losses]] = {
+ORDERS: dict[str, Callable[..., list[Loss]]] = {
     "alternating": alternating,
     "simultaneous": simultaneous,
     "extragradient": extragradient,
 }
 
 
-def take_gradient(objective: Objective, x: Tensor, noise: Noise, clip_norm: float | None = None) -> Loss:
-    """Set the gradient of one objective's loss in its own parameters; average gradient and value over workers.
-
-    `backward(inputs=...)` leaves the other players' parameters alone, so requires_grad need not be toggled.
-    """
-    parameters = [p for p in objective.module.parameters() if p.requires_grad]
-    for parameter in parameters:
-        parameter.grad = None
-    loss = objective.loss(x, noise)
-    loss.value.backward(inputs=parameters)
-    value = loss.value.detach().clone()
-    average_over_workers([value, *(p.grad for p in parameters if p.grad is not None)])
-    if clip_norm is not None:
-        nn.utils.clip_grad_norm_(parameters, clip_norm)
-    return Loss(value, loss.terms)
-
-
-def move(objective: Objective, optimiser: Optimizer) -> None:
-    """Take one step of one player, then call its `after_step`, such as a projection."""
-    optimiser.step()
-    objective.after_step()
-
-
 class _Window:
-    """The running means of the terms since the last report."""
+    """The values and terms since the last report, which stay on the device until they are asked for.
+
+    Reading a number from a device makes the program wait for all that the device has been told to do. So it is read
+    once for a report, and each divergence is still told with its step, before the report is made.
+    """
+
+    LONG = 1000  # steps after which the values are read without a report, so that a divergence ends a training in time
 
     def __init__(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, int] = {}
+        self._steps: list[tuple[int, str]] = []
+        self._values: list[Tensor] = []
+        self._terms: dict[str, list[Tensor]] = {}
+        self._means: dict[str, tuple[Tensor, int]] = {}
 
     def add(self, objective: Objective, loss: Loss, step: int) -> None:
-        value = loss.value  # averaged over workers, so that all of them stop at the same step
-        if not math.isfinite(value.item()):
-            raise DivergedError(
-                f"step {step}: the loss of objective {objective.name!r} is {value.item()}; "
-                f"lower optim.{objective.name}.lr, or set clip_norm"
-            )
+        self._steps.append((step, objective.name))
+        self._values.append(loss.value)  # averaged over workers, so that all of them stop at the same step
         for name, term in loss.terms.items():
-            key = f"{objective.name}.{name}"
-            self.sums[key] = self.sums.get(key, torch.zeros_like(value)) + term.detach()
-            self.counts[key] = self.counts.get(key, 0) + 1
+            kept = term.detach().clone()  # some terms are running values, which later steps change
+            self._terms.setdefault(f"{objective.name}.{name}", []).append(kept)
+
+    @property
+    def is_long(self) -> bool:
+        return len(self._values) >= self.LONG
+
+    def check(self) -> None:
+        """Raise DivergedError at the first loss that is not finite, and sum up the terms."""
+        values = torch.stack(self._values)
+        if not bool(values.isfinite().all()):
+            first = int((~values.isfinite()).nonzero()[0])
+            step, name = self._steps[first]
+            raise DivergedError(
+                f"step {step}: the loss of objective {name!r} is {values[first].item()}; "
+                f"lower optim.{name}.lr, or set clip_norm"
+            )
+        for key, terms in self._terms.items():
+            total, count = self._means.get(key, (torch.zeros_like(terms[0]), 0))
+            self._means[key] = (total + torch.stack(terms).sum(), count + len(terms))
+        self._steps, self._values, self._terms = [], [], {}
 
     def close(self) -> dict[str, float]:
-        keys = sorted(self.sums)
+        if self._values:
+            self.check()
+        keys = sorted(self._means)
         if not keys:
             return {}
-        means = torch.stack([self.sums[key] / self.counts[key] for key in keys])
+        means = torch.stack([self._means[key][0] / self._means[key][1] for key in keys])
         average_over_workers([means])
-        self.sums, self.counts = {}, {}
+        self._means = {}
         return dict(zip(keys, means.tolist(), strict=True))

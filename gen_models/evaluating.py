@@ -1,37 +1,60 @@
 """Running a model without training it: evaluation mode, no gradients, bounded memory and fixed noise.
 
-For a mean over rows give each row its own noise, so that the errors of rows average out. To compare rows use
-`noise.shared()`, so that a row's value does not depend on its neighbours. `elbo` accepts either.
+For a mean over rows give each row its own draws, so that the errors of rows average out. To compare rows use
+`noise.shared()`, so that a row's value does not depend on its place. `elbo` and `log_prob` accept either.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import wraps
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gen_models.contracts import Bound, Sampler
+from gen_models.contracts import Bound, Density, Sampler
 from gen_models.noise import Noise
 
 CHUNK_ROWS = 1024  # rows that go through a model at once
 BOUND_DRAWS = 8  # evaluations of a bound that are averaged
+Answer = TypeVar("Answer")
+
+
+@contextmanager
+def evaluation_mode(model: object) -> Iterator[None]:
+    """Run the context in evaluation mode; at its end restore the mode of every submodule."""
+    modules = [module for module in model.modules() if module.training] if isinstance(model, nn.Module) else []
+    try:
+        for module in modules:
+            module.training = False
+        yield
+    finally:
+        for module in modules:
+            module.training = True
 
 
 @contextmanager
 def evaluating(model: object) -> Iterator[None]:
     """Run the context in evaluation mode without gradients; at its end restore the mode of every submodule."""
-    modules = list(model.modules()) if isinstance(model, nn.Module) else []
-    modes = [module.training for module in modules]
-    try:
-        for module in modules:
-            module.training = False
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in zip(modules, modes, strict=True):
-            module.training = mode
+    with evaluation_mode(model), torch.no_grad():
+        yield
+
+
+def question(method: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Decorate a method of a model that answers a question, such as `log_prob`: it runs in evaluation mode.
+
+    So a question leaves the model as it was (a training pass of batch normalisation moves running means), and its
+    answer depends neither on the mode that the model is in nor on the other rows.
+    """
+
+    @wraps(method)
+    def asked(model: nn.Module, *arguments: Any, **keywords: Any) -> Answer:
+        with evaluation_mode(model):
+            return method(model, *arguments, **keywords)
+
+    return asked
 
 
 def by_rows(function: Callable[[Tensor], Tensor], x: Float[Tensor, "batch *event"], rows: int = CHUNK_ROWS) -> Tensor:
@@ -44,21 +67,39 @@ def elbo(
 ) -> Float[Tensor, " batch"]:
     """Return the bound of each row in nats: the mean of `draws` evaluations with `samples` importance samples each.
 
-    Noise that is not shared is drawn anew for each chunk of rows.
+    noise  its steps from noise.step on are used; if it is shared, all rows have the same draws
     """
-    chunks = x.split(max(1, CHUNK_ROWS // samples))
-    bounds = []
-    for number, chunk in enumerate(chunks):
-        start = 0 if noise.is_shared else number * draws
-        values = [model.elbo(chunk, noise.at(start + k), samples) for k in range(draws)]
-        bounds.append(torch.stack(values).mean(dim=0))
-    return torch.cat(bounds)
+    steps = [noise.at(noise.step + k) for k in range(draws)]
+    return _with_draws(x, steps, lambda rows, drawn: model.elbo(rows, drawn, samples), CHUNK_ROWS // samples)
+
+
+def log_prob(
+    model: Density, x: Float[Tensor, "batch *event"], noise: Noise, *, draws: int = BOUND_DRAWS
+) -> Float[Tensor, " batch"]:
+    """Return log p(x) of each row in nats, with draws of its own for each row: for a mean over rows.
+
+    Data on a grid of levels are dequantised, which is a bound in expectation. `model.log_prob(x)` shares its draws
+    among rows, so its errors do not average out over them.
+    """
+    if getattr(getattr(model, "data_scale", None), "levels", None) is None:
+        draws = 1  # nothing is drawn
+    steps = [noise.at(noise.step + k) for k in range(draws)]
+    return _with_draws(x, steps, model.log_prob, CHUNK_ROWS)
 
 
 def draw(model: Sampler, n: int, noise: Noise, *, rows: int = 256) -> Float[Tensor, "batch *event"]:
-    """Draw n rows from the model, `rows` at a time, each time with the noise of another step."""
-    sizes = [min(rows, n - start) for start in range(0, n, rows)] or [0]
-    return torch.cat([model.sample(size, noise.at(step)) for step, size in enumerate(sizes)])
+    """Draw n rows from the model, `rows` at a time, which changes nothing but the memory that it takes."""
+    starts = range(0, n, rows) or [0]
+    return torch.cat([model.sample(min(rows, n - start), noise.rows_from(start)) for start in starts])
+
+
+def as_sampled(model: object, x: Float[Tensor, "batch *event"], noise: Noise) -> Float[Tensor, "batch *event"]:
+    """Return rows of data in the space in which the model draws its samples, in which the two can be compared.
+
+    A model of binary pixels draws black and white, so its rows are drawn with their grey levels as probabilities.
+    """
+    observe = getattr(getattr(model, "data_scale", None), "as_sampled", None)
+    return x if observe is None else observe(x, noise)
 
 
 def whole(noise: Noise) -> Noise:
@@ -67,3 +108,15 @@ def whole(noise: Noise) -> Noise:
     In evaluation each worker processes all rows; with this noise all workers get the same number.
     """
     return replace(noise, rank=0, world=1)
+
+
+def _with_draws(
+    x: Tensor, steps: Sequence[Noise], function: Callable[[Tensor, Noise], Tensor], rows: int
+) -> Float[Tensor, " batch"]:
+    """Return the mean over steps of function(x, step), computed for `rows` rows at a time."""
+    rows = max(1, rows)
+    means = []
+    for number, chunk in enumerate(x.split(rows)):
+        values = [function(chunk, step.rows_from(number * rows)) for step in steps]
+        means.append(torch.stack(values).mean(dim=0))
+    return torch.cat(means)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gen_models.contracts import Loss, Objective
+from gen_models.evaluating import question
 from gen_models.layers.data_scale import DataScale
 from gen_models.noise import Noise
 
@@ -40,13 +41,20 @@ class LikelihoodModel(nn.Module, ABC):
         nats = -self._log_prob(x, noise).mean()
         return Loss(nats, {"nats": nats})
 
-    def log_prob(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, " batch"]:
-        """Return log p(x); for data on levels, the mean of log p(x + u) over SCORE_DRAWS shared draws of u."""
+    @question
+    def log_prob(self, x: Float[Tensor, "batch *event"], noise: Noise | None = None) -> Float[Tensor, " batch"]:
+        """Return log p(x); for data on levels, the mean of log p(x + u) over SCORE_DRAWS shared draws of u.
+
+        noise  for data on levels: return log p(x + u) with one draw of u from this noise instead
+        """
+        if noise is not None:
+            return self._log_prob(x, noise)
         if self.data_scale.levels is None:
             return self._log_prob(x, SCORE_NOISE)
         draws = [self._log_prob(x, SCORE_NOISE.at(k)) for k in range(SCORE_DRAWS)]
         return torch.stack(draws).mean(dim=0)
 
+    @question
     def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
         """Draw n rows, as stored."""
         return self.data_scale.quantise(self.draw(n, noise))

@@ -1,31 +1,49 @@
-"""Randomness as an argument: every draw is a function of (seed, stream, step).
+"""Randomness as an argument: every draw is a function of (seed, stream, step, row).
 
-Therefore a resume is exact bit for bit, two workers equal one, and a trial does not depend on the process that runs it.
-Draws are made for the global batch and sliced by worker, so the batch comes first in every shape.
+The generator is Philox (Salmon, Moraes, Dror and Shaw, 2011), whose n-th word is a function of a key and of n. The key
+is made from the seed and the stream; the step and the row say at which n the words of a row begin, and a number takes
+one word. So row i has the same draws however rows are split among calls and workers, nobody draws numbers of rows that
+are not its own, a resume is exact bit for bit, and a trial does not depend on the process that runs it. Words are drawn
+on the CPU and moved to the device: uniform draws are the same bits on every device, and normal draws, their quantiles,
+agree to rounding.
 """
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from hashlib import blake2b
 
+import numpy as np
 import torch
 from torch import Tensor
+
+BLOCK_BYTES = 32  # what one count of Philox's counter gives; a row begins at a new count
+COUNTER_BITS = 256
+STEP_SHIFT = 128  # a step has 2^128 counts of its own
+STREAMS = 256  # generators that are kept for the next call; a new one costs some 10 microseconds
+SQRT_2 = math.sqrt(2)
+HALF_A_STEP = {torch.float32: 2.0**-24, torch.float64: 2.0**-53}  # uniform numbers are its multiples, 0 included
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Draws named by a stream: the same (seed, step, stream) always gives the same numbers.
+    """Draws named by a stream: the same (seed, step, stream, row) always gives the same numbers.
 
-    rank, world   select this worker's slice of the global batch
-    is_shared     one row's draws are used for all rows, so that scores of different rows can be compared
+    rank, world   the number of this worker, whose rows follow those of the workers before it, and how many there are
+    first         the number of the first row, where a large batch is drawn in parts
+    is_shared     the first row's draws are used for all rows, so that scores of different rows can be compared
     """
 
     seed: int
     step: int = 0
     rank: int = 0
     world: int = 1
+    first: int = 0
     is_shared: bool = False
 
     def at(self, step: int) -> Noise:
@@ -36,13 +54,19 @@ class Noise:
         """Return noise with one row's draws for all rows, for scores, which must not depend on a row's neighbours."""
         return replace(self, is_shared=True)
 
+    def rows_from(self, first: int) -> Noise:
+        """Return the noise of the rows after the first `first` rows: for the next part of a large batch."""
+        return replace(self, first=self.first + first)
+
     def normal(self, stream: str, shape: Sequence[int], like: Tensor) -> Tensor:
-        """Draw N(0, 1) of the given shape, on the device and with the dtype of `like`."""
-        return self._draw(torch.randn, stream, shape, like)
+        """Draw N(0, 1) of the given shape, on the device and with the dtype of `like`; the first axis is the rows."""
+        u = self._draw(stream, shape, like)
+        z = u.add_(u).sub_(1 - HALF_A_STEP[u.dtype]).erfinv_().mul_(SQRT_2)
+        return self._for_all_rows(z, shape, like)
 
     def uniform(self, stream: str, shape: Sequence[int], like: Tensor) -> Tensor:
         """Draw uniformly from [0, 1) with the given shape, on the device and with the dtype of `like`."""
-        return self._draw(torch.rand, stream, shape, like)
+        return self._for_all_rows(self._draw(stream, shape, like), shape, like)
 
     def bernoulli(self, stream: str, p: float, shape: Sequence[int], like: Tensor) -> Tensor:
         """Draw 1 with probability p, else 0."""
@@ -56,17 +80,49 @@ class Noise:
 
     def permutation(self, stream: str, n: int) -> Tensor:
         """Return a permutation of 0 .. n-1, the same on every worker."""
-        return torch.randperm(n, generator=self._generator(stream, torch.device("cpu")))
+        seed = _key(f"{self.seed}/{stream}/{self.step}", digest_bytes=8) >> 1
+        return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
 
-    def _draw(self, draw, stream: str, shape: Sequence[int], like: Tensor) -> Tensor:
+    def _draw(self, stream: str, shape: Sequence[int], like: Tensor) -> Tensor:
+        """Return this worker's rows of uniform numbers, or one row for all."""
         batch, *rest = shape
-        rows = 1 if self.is_shared else batch * self.world
-        generator = self._generator(stream, like.device)
-        values = draw(rows, *rest, generator=generator, dtype=like.dtype, device=like.device)
-        if self.is_shared:
-            return values.expand(batch, *rest)
-        return values[self.rank * batch : (self.rank + 1) * batch]
+        kind, size = (np.float64, 8) if like.dtype == torch.float64 else (np.float32, 4)
+        rows, row = (min(batch, 1), 0) if self.is_shared else (batch, self.first + self.rank * batch)
+        numbers = math.prod(rest)
+        counts = -(-numbers * size // BLOCK_BYTES)
+        width = counts * BLOCK_BYTES // size
+        generator = _generator(self.seed, stream, threading.get_ident())
+        words = generator.random((self.step << STEP_SHIFT) + row * counts, rows * counts, (rows, width), kind)
+        values = torch.from_numpy(words if width == numbers else words[:, :numbers].copy()).view(rows, *rest)
+        return values if like.device == CPU else values.to(like.device)
 
-    def _generator(self, stream: str, device: torch.device) -> torch.Generator:
-        key = f"{self.seed}/{stream}/{self.step}".encode()
-        return torch.Generator(device).manual_seed(int.from_bytes(blake2b(key, digest_size=8).digest()) >> 1)
+    def _for_all_rows(self, values: Tensor, shape: Sequence[int], like: Tensor) -> Tensor:
+        if values.dtype != like.dtype:
+            values = values.to(like.dtype)
+        return values.expand(*shape) if self.is_shared else values
+
+
+class _Philox:
+    """A generator that can be set to any count."""
+
+    def __init__(self, key: int):
+        self._bits = np.random.Philox(key=key)
+        self._numbers = np.random.Generator(self._bits)
+        self._count = 0
+
+    def random(self, count: int, counts: int, shape: tuple[int, int], kind: type) -> np.ndarray:
+        """Return uniform numbers of [0, 1) from the words of `counts` counts after `count`."""
+        if count != self._count:
+            self._bits.advance((count - self._count) % 2**COUNTER_BITS)
+        self._count = count + counts
+        return self._numbers.random(shape, dtype=kind)
+
+
+@lru_cache(maxsize=STREAMS)
+def _generator(seed: int, stream: str, thread: int) -> _Philox:
+    """Return the generator of a stream; each thread has its own, because a generator stands at one count."""
+    return _Philox(_key(f"{seed}/{stream}", digest_bytes=16))
+
+
+def _key(name: str, digest_bytes: int) -> int:
+    return int.from_bytes(blake2b(name.encode(), digest_size=digest_bytes).digest())

@@ -74,12 +74,12 @@ def finish(
         "key": hashlib.sha256(f"{run} {model} {beta} {data_sha256} {metric}".encode()).hexdigest(),
         "run": run, "model": model, "family": FAMILIES[model], "data": "digits",
         "data_sha256": data_sha256, "conf_sha256": f"{beta:064.0f}", "code_sha256": "c" * 64, "seed": 0, "workers": 1,
-        "git_commit": "0123456789abcdef", "steps": steps, "metric": metric,
+        "git_commit": "0123456789abcdef", "steps": steps, "metric": metric, "front": None,
         "params": {"model.beta": beta, "optim.vae.lr": 1e-3}, "versions": {"torch": "2"},
     }  # fmt: skip
     (trained / "lineage.json").write_text(json.dumps(lineage))
     numbers = {
-        "rows": 100, metric: nats, "data_sha256": data_sha256,
+        "rows": 100, metric: nats, "criterion": nats, "data_sha256": data_sha256,
         "checkpoint_sha256": checkpoint.digest(trained / "checkpoint"),
     }  # fmt: skip
     (evaluated / "metrics.json").write_text(json.dumps(numbers))

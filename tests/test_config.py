@@ -61,6 +61,7 @@ def test_every_conf_builds_and_takes_a_gradient(model, data, monkeypatch):
     refused |= dict.fromkeys(
         ("bernoulli_vae", "beta_vae", "iwae", "iwae2"), conf["data"]["levels"] is None and "cannot be binarised"
     )
+    refused |= {"discretised_vae": conf["data"]["levels"] is None and "needs data on grey levels"}
     if cannot := refused.get(model):
         with pytest.raises(ConfigError, match=cannot):  # said, not built
             build_model(conf["model"], seed=0)
@@ -80,6 +81,13 @@ def test_every_setting_that_a_sweep_tries_fits_the_conf(model, budget, monkeypat
     for setting in settings(conf, seed=0):
         changed = flat(override(conf, setting))
         assert all(changed[key] == value for key, value in setting.items())
+
+
+def test_beta_vae_is_chosen_by_its_factors_where_they_are_known_and_else_at_a_stated_rate(monkeypatch):
+    monkeypatch.setenv("GEN_MODELS_ROOT", str(HERE))
+    of_factors, of_digits = compose("beta_vae", "factors", "quick"), compose("beta_vae", "digits", "quick")
+    assert (of_factors["metric"], of_digits["metric"]) == ("entanglement", "distortion_at_rate")
+    assert of_digits["sweep"]["front"]["rate_at_most"] == 20
 
 
 def test_list_names_every_model_even_where_no_data_are_in_use(project, capsys):

@@ -188,6 +188,32 @@ def test_a_loss_that_is_not_finite_stops_with_its_step_and_objective():
         play(model, 3, "alternating")
 
 
+@pytest.mark.parametrize(("bad", "read"), [(5, 100), (100, 100), (101, 101), (2500, 3000)])
+def test_a_divergence_is_told_with_its_own_step_though_values_are_read_later(bad, read):
+    """Values stay on the device until a report, or for LONG steps; reports of good steps come first."""
+    model, batches = Bilinear(), NoBatches()
+
+    def loss(x, noise):
+        return Loss(model.y.value * 0 + (torch.nan if x.item() == bad else 1.0), {"one": torch.ones(())})
+
+    model.objectives = lambda: (Objective("ascent", model.y, loss),)
+    every = 100 if bad <= 100 else read
+    with pytest.raises(DivergedError, match=rf"step {bad}: the loss of objective 'ascent' is nan"):
+        list(fit(training(model), batches, Noise(0), steps=4000, report_every=every))
+    assert max(batches.asked) == read
+
+
+def test_the_terms_of_a_long_window_are_its_means():
+    model = Bilinear()
+
+    def loss(x, noise):
+        return Loss(model.y.value * 0, {"batch": x.mean()})
+
+    model.objectives = lambda: (Objective("ascent", model.y, loss),)
+    (report,) = fit(training(model), NoBatches(), Noise(0), steps=2500, report_every=2500)
+    assert report.terms["ascent.batch"] == pytest.approx(2501 / 2)
+
+
 def test_an_unknown_order_of_play_is_refused_with_the_nearest():
     with pytest.raises(ConfigError, match="did you mean 'alternating'"):
         play(Bilinear(), 1, "alternate")

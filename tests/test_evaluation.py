@@ -17,6 +17,7 @@ from pipelines.evaluation.metrics import two_sample
 from pipelines.evaluation.metrics.pixel_histogram import bernoulli_log_prob, histogram_log_prob
 from pipelines.evaluation.trained_run import Trained, open_trained
 from pipelines.runtime import paths
+from tests.drawing import drawn_from
 from tests.trained import DATA, RUNS, be_quick, files, list_runs, make_trained_project
 
 
@@ -39,7 +40,7 @@ def numbers_of(key: str) -> dict:
     return json.loads(paths.out("evaluate", key, "metrics.json").read_text())
 
 
-ORIGIN = {"rows", "dims", "data_sha256", "checkpoint_sha256"}
+ORIGIN = {"rows", "dims", "data_sha256", "checkpoint_sha256", "criterion"}
 SAMPLES = {
     "mmd2", "mmd2_floor", "c2st_accuracy", "c2st_accuracy_error", "c2st_accuracy_floor",
     "sample_distance", "test_distance", "memorisation",
@@ -47,7 +48,8 @@ SAMPLES = {
 }  # fmt: skip
 IMAGES = {"frechet", "frechet_floor", "feature_accuracy"}
 BITS = {"bits_per_dim", "bits_per_dim_histogram"}
-AIS = {"nats_ais", "nats_ais_error", "nats_ais_elbo", "nats_ais_iw50", "ais_rows", "ais_accepted"}
+AIS = {"nats_ais", "nats_ais_error", "nats_ais_elbo", "nats_ais_iw50", "nats_prior", "ais_rows", "ais_accepted"}
+AIS |= {"amortisation_gap", "approximation_gap"}
 LATENTS = {"latents", "active_latents", "collapsed_latents", "rate_nats"}
 WALKS = {"traversal", "latent_map", "latent_kl"}
 EXPECTED = {
@@ -169,7 +171,7 @@ class Parrot(torch.nn.Module):
         self.rows = rows
 
     def sample(self, n, noise):
-        return self.rows[noise.permutation("parrot", len(self.rows))[:n]]
+        return drawn_from(self.rows, n, noise)
 
 
 def test_a_sampler_that_repeats_its_training_rows_is_found_out(here):

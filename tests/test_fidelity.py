@@ -23,6 +23,7 @@ from pipelines.evaluation.metrics.gradient_norms import GRADIENT_ROWS, gradient_
 from pipelines.evaluation.metrics.two_sample import samples
 from pipelines.evaluation.trained_run import Trained
 from pipelines.report.columns import COLUMNS
+from tests.drawing import drawn_from
 
 NOISE = Noise(seed=4)
 RUN = Run("run", "model", "data", "run")
@@ -102,7 +103,7 @@ def test_a_generator_that_is_stuck_in_a_mode_is_noticed_and_said(monkeypatch):
 def test_a_sampler_that_repeats_its_training_rows_is_said_to():
     trained = trained_on("8gaussians", None, rows=1000)
     rows = trained.normal("train")
-    parrot = Trained(RUN, Drawing(lambda n, noise: rows[noise.permutation("parrot", len(rows))[:n]]), trained.data)
+    parrot = Trained(RUN, Drawing(lambda n, noise: drawn_from(rows, n, noise)), trained.data)
     (said,) = collapse(all_of(parrot))
     assert said.startswith("memorisation 0.00: samples repeat training rows")
 
@@ -123,7 +124,7 @@ def digits(model=None, **facts) -> Trained:
 def test_training_rows_in_place_of_samples_are_at_the_floor_and_noise_is_far_from_it():
     trained = digits()
     rows = trained.normal("train")
-    shown = fidelity(trained_with(trained, lambda n, noise: rows[noise.permutation("rows", len(rows))[:n]]), NOISE)
+    shown = fidelity(trained_with(trained, lambda n, noise: drawn_from(rows, n, noise)), NOISE)
     noisy = fidelity(trained_with(trained, noise_images), NOISE)
     assert shown["frechet"] < 2 * shown["frechet_floor"] < 0.2 * noisy["frechet"]
     assert shown["frechet_floor"] == noisy["frechet_floor"] > 0
@@ -141,12 +142,12 @@ def noise_images(n: int, noise: Noise) -> Tensor:
 
 def test_features_are_the_classifiers_hidden_layer_and_without_classes_principal_components():
     trained = digits()
-    features, accuracy = features_of(trained, 0)
+    features, accuracy = features_of(trained, trained.units(trained.normal("train")), 0)
     x = trained.units(trained.normal("test"))[:20]
     assert features(x).shape == (20, FEATURES)
     assert (features(x) >= 0).all() and accuracy > 0.9
     trained = digits(labelled=False)
-    features, accuracy = features_of(trained, 0)
+    features, accuracy = features_of(trained, trained.units(trained.normal("train")), 0)
     z = features(trained.units(trained.normal("train")))
     assert accuracy is None and z.mean(dim=0).abs().max() < 1e-4
     covariance = z.mT @ z

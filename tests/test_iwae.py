@@ -121,12 +121,12 @@ def test_the_doubly_reparameterised_gradient_keeps_its_signal_as_samples_grow():
     ratios = {}
     for name in ("plain", "doubly_reparameterised"):
         for samples in (2, 64):
-            found = gradients(iwae(samples, gradient=name), x, 30)
+            found = gradients(iwae(samples, gradient=name), x, 120)
             encoder = torch.cat([value for key, value in found.items() if "encoder" in key], dim=1)
             ratios[name, samples] = (encoder.mean(0).norm() / encoder.var(0).sum().sqrt()).item()
     assert ratios["plain", 64] < 0.7 * ratios["plain", 2]
     assert ratios["doubly_reparameterised", 64] > 1.6 * ratios["plain", 64]
-    assert ratios["doubly_reparameterised", 64] > 0.8 * ratios["doubly_reparameterised", 2]
+    assert ratios["doubly_reparameterised", 64] > 0.7 * ratios["doubly_reparameterised", 2]
 
 
 def test_the_loss_is_the_same_whether_gradients_are_kept_or_not(monkeypatch):

@@ -26,6 +26,18 @@ SCORED = [
     for name, (capability, score) in SCORES.items()
     if capability in row.offers
 ]
+QUESTIONS = SCORES | {
+    "log_prob of its own draws": ("density", lambda model, x: model.log_prob(x, NOISE)),
+    "sample": ("sampler", lambda model, x: model.sample(5, NOISE)),
+    "sample_at": ("temperature", lambda model, x: model.sample_at(5, NOISE, 0.7)),
+    "decode": ("decoder", lambda model, x: model.decode(model.encode(x))),
+}
+ASKED = [
+    pytest.param(row, ask, id=f"{row}-{name}")
+    for row in ROWS
+    for name, (capability, ask) in QUESTIONS.items()
+    if capability in row.offers
+]
 UNDRAWN = [
     pytest.param(row, SCORES[name][1], id=f"{row}-{name}")
     for row in ROWS
@@ -205,13 +217,14 @@ def test_a_score_without_draws_is_the_same_in_float32(row, score):
     torch.testing.assert_close(value.double(), exact, rtol=2e-3, atol=2e-3)
 
 
-@each_score
-def test_a_score_leaves_the_model_unchanged(row, score):
-    model = ready(row)
-    before = snapshot(model)
-    score(model, data_of(row))
-    after = model.state_dict()
-    assert all(torch.equal(before[name], after[name]) for name in before)
+@pytest.mark.parametrize(("row", "ask"), ASKED)
+def test_a_question_leaves_the_model_as_it_was_and_its_answer_does_not_depend_on_the_mode(row, ask):
+    model, x = ready(row), data_of(row)
+    expected = ask(model.eval(), x)
+    before = snapshot(model.train())
+    assert torch.equal(ask(model, x), expected)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert all(module.training for module in model.modules())
 
 
 @each_score

@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch.distributions import Bernoulli, Normal
 
-from gen_models.autoencoders.likelihoods import MIN_SIGMA, BernoulliLikelihood, GaussianLikelihood
+from gen_models.autoencoders.likelihoods import (
+    CELL_VARIANCES,
+    MIN_SIGMA,
+    BernoulliLikelihood,
+    DiscretisedLikelihood,
+    GaussianLikelihood,
+)
 from gen_models.autoencoders.vae import VAE
 from gen_models.errors import ConfigError
 from gen_models.layers.binarisation import Binarisation
@@ -17,6 +23,55 @@ NOISE = Noise(seed=21)
 
 def normal(*shape: int, seed: int = 6) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+# Cells of grey levels
+
+
+def levels_of(likelihood: DiscretisedLikelihood, f: torch.Tensor) -> torch.Tensor:
+    """log P(level|f) for each level, (levels, rows), of rows of one number."""
+    q = likelihood.levels
+    middles = (torch.arange(q, dtype=f.dtype) + 0.5) / q
+    return torch.stack([likelihood.log_prob(y.expand_as(f), f) for y in middles])
+
+
+@pytest.mark.parametrize("levels", [2, 17, 256])
+@pytest.mark.parametrize("sigma", [0.002, 0.1, 5.0])
+def test_the_levels_probabilities_sum_to_one_and_are_differences_of_a_normal_cdf(levels, sigma):
+    likelihood = DiscretisedLikelihood(1, levels, sigma=sigma, variance="fixed").double()
+    f = torch.linspace(-0.5, 1.5, 31, dtype=torch.float64)[:, None]
+    found = levels_of(likelihood, f)
+    torch.testing.assert_close(found.exp().sum(dim=0), torch.ones(31, dtype=torch.float64), rtol=1e-9, atol=1e-9)
+    edges = torch.arange(1, levels, dtype=torch.float64)[:, None] / levels
+    cdf = torch.cat([torch.zeros(1, 31), Normal(f[:, 0], likelihood.std()).cdf(edges), torch.ones(1, 31)])
+    torch.testing.assert_close(found.exp(), cdf.diff(dim=0), rtol=1e-6, atol=1e-9)
+    mean = (found.exp() * (torch.arange(levels)[:, None] + 0.5) / levels).sum(dim=0)
+    torch.testing.assert_close(likelihood.mean(f)[:, 0], mean, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("sigma", [0.002, 5.0])
+def test_a_level_far_from_f_keeps_a_finite_probability_and_gradient_in_float32(sigma):
+    likelihood = DiscretisedLikelihood(1, 256, sigma=sigma, variance="learned")
+    y, f = ((37 * torch.arange(500) % 256 + 0.5) / 256)[:, None], torch.linspace(-3, 4, 500)[:, None].requires_grad_()
+    found = likelihood.log_prob(y, f)
+    found.sum().backward()
+    assert found.isfinite().all() and f.grad.isfinite().all() and likelihood.log_sigma.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("variance", CELL_VARIANCES)
+def test_draws_on_cells_have_the_levels_probabilities(variance):
+    model = VAE([1, 1, 1], 9, latent=1, hidden=[], likelihood="discretised", sigma=0.3, variance=variance).double()
+    f = torch.full((40_000, 1), 0.8, dtype=torch.float64)
+    drawn = model.data_scale.quantise(model.likelihood.draw(f, NOISE)[:, :, None, None]).flatten()
+    expected = levels_of(model.likelihood, f[:1]).exp()[:, 0]
+    shares = torch.bincount(drawn.long(), minlength=9) / len(drawn)
+    assert ((shares - expected).abs() < 4.5 * (expected * (1 - expected) / len(drawn)).sqrt() + 1e-9).all()
+
+
+def test_a_discretised_likelihood_learns_each_pixel_s_sigma_and_needs_levels():
+    assert VAE([1, 2, 2], 9, latent=1, hidden=[], likelihood="discretised", variance="per_pixel").sigma.shape == (4,)
+    with pytest.raises(ConfigError, match="needs data on grey levels"):
+        VAE([2], None, latent=1, hidden=[], likelihood="discretised")
 
 
 # Gaussian

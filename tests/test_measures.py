@@ -1,24 +1,28 @@
 """Measures against closed forms, naive loops and scikit-learn; the metrics of a sweep against what they promise."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 from sklearn import metrics as sk
 from torch import nn
 
 from gen_models.errors import ConfigError, DataError
-from gen_models.evaluating import draw, elbo, evaluating
+from gen_models.evaluating import draw, elbo, evaluating, log_prob
+from gen_models.layers.binarisation import Binarisation
 from gen_models.measures import samples
 from gen_models.measures.partitions import adjusted_rand, cluster_accuracy, normalised_mutual_information
 from gen_models.measures.ranking import auroc, auroc_interval
-from gen_models.measures.samples import median_bandwidth, mmd2, nearest_distances
-from gen_models.measures.sweep_metrics import validation
+from gen_models.measures.samples import bandwidths, mmd2, nearest_distances
+from gen_models.measures.sweep_metrics import Ruler, validation
 from gen_models.measures.units import bits_per_dim, unit_scale
 from gen_models.noise import Noise
+from tests.drawing import drawn_from
 from tests.models import ROWS, data_of, ready, rows_offering
 
 LIKE = torch.zeros((), dtype=torch.float64)
@@ -96,12 +100,18 @@ def test_mmd2_depends_on_neither_the_unit_nor_the_order_nor_the_side():
     torch.testing.assert_close(mmd2(y, x, (1.0,)), value)
 
 
-def test_the_bandwidth_is_the_median_distance():
-    x = torch.tensor([[0.0], [1.0], [3.0]])
-    assert median_bandwidth(x) == 2.0
-    assert median_bandwidth(torch.ones(5, 2)) == 1.0
-    many = normal("x", 5000, 2)
-    assert median_bandwidth(many) == pytest.approx(math.sqrt(2 * 2 * math.log(2)), rel=0.05)
+def test_bandwidths_reach_from_the_fifth_neighbour_to_the_median_distance():
+    x = normal("x", 500, 2)
+    found = bandwidths(x)
+    distances = torch.cdist(x, x)
+    assert found[-1] == pytest.approx(torch.pdist(x).median().item())
+    assert found[0] == pytest.approx(distances.sort(dim=1).values[:, 5].median().item())
+    ratios = [b / a for a, b in pairwise(found)]
+    assert ratios == pytest.approx([ratios[0]] * 5)
+    torch.testing.assert_close(bandwidths(16 * x), tuple(16 * h for h in found))
+    assert bandwidths(torch.ones(5, 2)) == bandwidths(x[:1]) == (1.0,) * 6
+    copies = torch.cat([torch.zeros(20, 1), torch.ones(20, 1)])
+    assert all(h > 0 for h in bandwidths(copies))
 
 
 def test_nearest_distances_are_the_smallest_of_all_and_zero_for_a_copy(monkeypatch):
@@ -134,15 +144,18 @@ def test_auroc_counts_pairs_and_half_of_the_ties(rows):
     assert 0 <= low <= area <= high <= 1
 
 
-def test_the_interval_covers_the_true_area_as_often_as_it_says():
-    # binormal scores a unit apart: the true area is Phi(1/sqrt 2)
-    truth = 0.5 * (1 + math.erf(0.5))
-    labels = np.repeat([False, True], [60, 25])
+@pytest.mark.parametrize("spread", [0.5, 1.0, 2.0, 3.0])
+@pytest.mark.parametrize("truth", [0.6, 0.8])
+def test_the_interval_covers_the_true_area_whatever_the_anomalies_spread(truth, spread):
+    # normal scores N(0, 1), anomalies' N(shift, spread^2): the area is Phi(shift / sqrt(1 + spread^2))
+    shift = math.sqrt(1 + spread**2) * norm.ppf(truth)
+    labels = np.repeat([False, True], [200, 25])
     covered = 0
-    for seed in range(400):
-        low, high = auroc_interval(normal("s", 85, seed=seed).numpy() + labels, labels)
+    for seed in range(300):
+        scores = normal("s", 225, seed=seed).numpy()
+        low, high = auroc_interval(np.where(labels, shift + spread * scores, scores), labels)
         covered += low <= truth <= high
-    assert 0.92 <= covered / 400 <= 0.985
+    assert covered / 300 >= 0.95 - 2 * math.sqrt(0.95 * 0.05 / 300)
 
 
 def test_perfect_separation_of_few_rows_is_no_certainty():
@@ -231,36 +244,72 @@ def test_draws_are_as_many_as_asked_and_none_twice(row):
         drawn = draw(model, 23, Noise(0), rows=10)
         assert drawn.shape == (23, *row.data[0])
         assert draw(model, 0, Noise(0)).shape == (0, *row.data[0])
+        torch.testing.assert_close(drawn, draw(model, 23, Noise(0), rows=23), rtol=1e-10, atol=1e-10)
     if hasattr(model, "codes"):  # a grid of few codes takes few values: only the same ten again would be a fault
         assert not torch.equal(drawn[:10], drawn[10:20])
     elif row.data[1] is None:
         assert len(drawn.unique(dim=0)) == 23
 
 
+def test_the_standard_error_of_a_mean_log_likelihood_holds_what_dequantisation_adds():
+    """With draws that all rows share, the error that they have in common does not average out."""
+    row = row_named("spline_flow digits")
+    model, x = ready(row), data_of(row)
+    with evaluating(model):
+        own, shared = (
+            torch.stack([log_prob(model, x, noise(seed), draws=2).mean() for seed in range(40)]).std()
+            for noise in (Noise, lambda seed: Noise(seed).shared())
+        )
+        error = log_prob(model, x, Noise(0), draws=2).std() / math.sqrt(len(x))
+    assert own < error
+    assert own < 0.5 * shared
+
+
+@pytest.mark.parametrize("row", [r for r in ROWS if {"density", "bound"} & set(r.offers)], ids=str)
+def test_a_mean_does_not_depend_on_how_its_rows_are_split(row, monkeypatch):
+    model, x = ready(row), data_of(row)
+    ask = log_prob if "density" in row.offers else elbo
+    with evaluating(model):
+        whole = ask(model, x, Noise(3), draws=2)
+        monkeypatch.setattr("gen_models.evaluating.CHUNK_ROWS", 7)
+        torch.testing.assert_close(ask(model, x, Noise(3), draws=2), whole, rtol=1e-10, atol=1e-10)
+
+
 # the metrics of a sweep
 
-OFFERED = {"nats": {"density", "bound"}, "mse": {"reconstructor"}, "mmd": {"sampler"}}
+OFFERED = {"nats": {"density", "bound"}, "nats_iw50": {"bound"}, "mse": {"reconstructor"}, "mmd": {"sampler"}}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_a_model_has_the_metrics_of_its_capabilities_the_same_each_time(row):
     model, x = ready(row).train(), data_of(row)
     before = x.clone()
-    found = validation(model, x, levels=row.data[1])
+    found = validation(model, x, ruler=Ruler(levels=row.data[1]))
     assert set(found) == {name for name, needs in OFFERED.items() if needs & set(row.offers)}
     assert all(math.isfinite(value) for value in found.values())
-    assert validation(model, x, levels=row.data[1]) == found
-    assert validation(model, x, noise=Noise(0, rank=1, world=2), levels=row.data[1]) == found
+    assert validation(model, x, ruler=Ruler(levels=row.data[1])) == found
+    assert validation(model, x, ruler=Ruler(Noise(0, rank=1, world=2), row.data[1])) == found
     assert torch.equal(x, before)
     assert model.training
 
 
-def test_nats_do_not_depend_on_the_beta_that_is_swept():
-    row = row_named("vae")
+@pytest.mark.parametrize(
+    ("name", "metric", "key", "value"),
+    [("vae", "nats", "beta", 17.0), ("iwae", "nats_iw50", "samples", 1), ("sn_wgan relu", "mmd", "n_dis", 5)],
+)
+def test_a_metric_does_not_depend_on_how_the_model_is_trained(name, metric, key, value):
+    row = row_named(name)
     model, x = ready(row), data_of(row)
-    before = validation(model, x, ["nats"])
-    model.beta = 17.0
-    assert validation(model, x, ["nats"]) == before
+    before = validation(model, x, [metric])
+    assert getattr(model, key) != value
+    setattr(model, key, value)
+    assert validation(model, x, [metric]) == before
+
+
+def test_the_bound_of_iwae_s_metric_is_tighter_than_that_of_one_sample():
+    row = row_named("iwae")
+    found = validation(ready(row), data_of(row), ["nats", "nats_iw50"])
+    assert found["nats_iw50"] < found["nats"]
 
 
 def test_nats_of_a_density_are_its_mean_log_probability():
@@ -281,13 +330,13 @@ class Stub(nn.Module):
         return x + 1.0
 
     def sample(self, n, noise):
-        return self.rows[noise.permutation("stub", len(self.rows))[:n]]
+        return drawn_from(self.rows, n, noise)
 
 
 def test_mse_is_on_the_unit_scale():
     x = torch.randint(0, 17, (30, 1, 4, 4), generator=torch.Generator().manual_seed(0)).double()
-    assert validation(Stub(x), x, ["mse"], levels=17)["mse"] == pytest.approx(1 / 16**2)
-    assert validation(Stub(x), x, ["mse"], statistics={"mean": 8, "std": 2})["mse"] == pytest.approx(1 / 4)
+    assert validation(Stub(x), x, ["mse"], Ruler(levels=17))["mse"] == pytest.approx(1 / 16**2)
+    assert validation(Stub(x), x, ["mse"], Ruler(statistics={"mean": 8, "std": 2}))["mse"] == pytest.approx(1 / 4)
 
 
 @settings(max_examples=20, deadline=None)
@@ -295,9 +344,69 @@ def test_mse_is_on_the_unit_scale():
 def test_mmd_prefers_the_sampler_of_the_right_distribution(seed):
     x, right = normal("x", 200, 2, seed=seed), normal("right", 300, 2, seed=seed)
     noise = Noise(seed)
-    good, bad = (validation(Stub(r), x, ["mmd"], noise=noise)["mmd"] for r in (right, right + 1.0))
+    good, bad = (validation(Stub(r), x, ["mmd"], Ruler(noise))["mmd"] for r in (right, right + 1.0))
     assert good < bad
     assert abs(good) < 0.05
+
+
+@pytest.mark.parametrize("times", [3.0, 10.0])
+def test_mmd_sees_modes_that_are_several_times_too_wide(times):
+    """Eight modes of width .014 a unit from the middle, as ring8's on the unit scale."""
+    angles = 2 * math.pi * torch.arange(8).repeat(100) / 8
+    modes = torch.stack([angles.cos(), angles.sin()], dim=1).double()
+    x, other, train = (modes + 0.014 * normal(name, 800, 2) for name in ("x", "other", "train"))
+    blurred = modes + times * 0.014 * normal("blurred", 800, 2)
+    ruler = Ruler(bandwidths=bandwidths(train))
+    good, bad = (validation(Stub(rows), x, ["mmd"], ruler)["mmd"] for rows in (other, blurred))
+    assert good < 0.002 < 0.006 < bad
+
+
+def test_binary_models_are_compared_with_binary_rows():
+    x = torch.randint(0, 17, (400, 1, 4, 4), generator=torch.Generator().manual_seed(0)).double()
+    scale = Binarisation([1, 4, 4], 17).double()
+    model = Stub(scale.as_sampled(x, Noise(1)))
+    assert validation(model, x, ["mmd"], Ruler(levels=17))["mmd"] > 0.05, "grey rows are told from binary ones"
+    model.data_scale = scale
+    assert abs(validation(model, x, ["mmd"], Ruler(levels=17))["mmd"]) < 0.01
+
+
+class Latents(nn.Module):
+    """Encodes by a given matrix."""
+
+    def __init__(self, matrix: torch.Tensor):
+        super().__init__()
+        self.matrix = matrix
+
+    def encode(self, x):
+        return x @ self.matrix
+
+
+def test_entanglement_prefers_a_latent_for_each_factor():
+    factors = torch.cartesian_prod(torch.arange(5.0), torch.arange(5.0)).repeat(20, 1)
+    ruler = Ruler(factors=factors.numpy())
+    apart, mixed = torch.eye(2), torch.tensor([[1.0, 1.0], [1.0, -1.0]])
+    good, bad = (validation(Latents(m), factors, ["entanglement"], ruler)["entanglement"] for m in (apart, mixed))
+    assert good < 0.05 < 0.5 < bad
+    with pytest.raises(ConfigError, match="distortion_at_rate"):
+        validation(Latents(apart), factors, ["entanglement"])
+
+
+def test_distortion_at_rate_counts_the_rate_beyond_the_stated_one():
+    row = row_named("vae")
+    model, x = ready(row), data_of(row)
+    front = {"rate": "vae.rate_nats", "distortion": "vae.distortion_mse"}
+    with torch.no_grad():
+        terms = model.loss(x, Noise(0)).terms
+    rate, distortion = terms["rate_nats"].item(), terms["distortion_mse"].item()
+    for limit in (rate + 1, rate - 2):
+        ruler = Ruler(front={**front, "rate_at_most": limit})
+        found = validation(model, x, ["distortion_at_rate"], ruler)["distortion_at_rate"]
+        assert found == pytest.approx(distortion + max(0.0, rate - limit))
+    with pytest.raises(ConfigError, match="rate_at_most: 20"):
+        validation(model, x, ["distortion_at_rate"], Ruler(front={**front, "rate_at_most": None}))
+    with pytest.raises(ConfigError, match=r"did you mean 'vae\.rate_nats'"):
+        wrong = {**front, "rate": "vae.rate_nat", "rate_at_most": 3.0}
+        validation(model, x, ["distortion_at_rate"], Ruler(front=wrong))
 
 
 def test_errors_name_the_metric_and_what_there_is():

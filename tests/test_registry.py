@@ -184,7 +184,7 @@ class TestReplay:
     def test_a_run_is_rebuilt_from_its_outputs_and_then_left_alone(self, project, client, run):
         finish(project, run)
         first = upload.replay(run)
-        assert (first.numbers, first.pictures, first.is_new) == (6 + 2, 3, True)
+        assert (first.numbers, first.pictures, first.is_new) == (6 + 3, 3, True)
         assert history(client, first.run_id, "validation/nats") == expected("validation.nats")
         assert client.get_run(first.run_id).data.metrics["evaluate/nats"] == 20.0
         assert {f.path for f in client.list_artifacts(first.run_id)} == {"checkpoint", "evaluate", "images"}
@@ -434,9 +434,9 @@ class TestAllRuns:
         done = command(root, "register")  # a new process: this one still holds the removed file open
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines() == [
-            "sweep vae-digits: not swept yet",
-            "one: logged 8 numbers and 3 pictures; version 1 (candidate, champion); the first champion, nats 20",
-            "two: logged 8 numbers and 3 pictures; version 1 (candidate, champion); the first champion, nats 20",
+            *(f"sweep {key}: not swept yet" for key in ("one", "two", "three")),
+            "one: logged 9 numbers and 3 pictures; version 1 (candidate, champion); the first champion, nats 20",
+            "two: logged 9 numbers and 3 pictures; version 1 (candidate, champion); the first champion, nats 20",
             "three: not trained yet",
         ]
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/./mlflow.db")

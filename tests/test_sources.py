@@ -245,4 +245,4 @@ def test_the_variable_names_a_folder(small, monkeypatch):
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
 def test_the_official_test_rows_stay_the_test_split(name):
-    assert data_conf(name)["split"] == {"train": 0.9, "validation": 0.1, "test": "own"}
+    assert data_conf(name)["split"] == {"train": 0.88, "validation": 0.1, "calibration": 0.02, "test": "own"}

@@ -191,7 +191,6 @@ def test_resumed_equals_straight_bit_for_bit(tmp_path, target, killed_at):
     [
         (lambda: OptimisticSGD([torch.nn.Parameter(torch.zeros(1))], lr=-1.0), "lr = -1.0"),
         (lambda: OptimisticAdam([torch.nn.Parameter(torch.zeros(1))], betas=[0.5, 1.0]), r"betas\[1\] = 1.0"),
-        (lambda: OptimisticAdam([torch.nn.Parameter(torch.zeros(1))], foreach=True), "foreach = True"),
         (lambda: QuadraticGame(a=-1.0), "a = -1.0"),
         (lambda: QuadraticGame(start=[1.0]), r"start = \[1.0\]"),
         (lambda: contraction(QuadraticGame(), "alternate", 0.1), "did you mean 'alternating'"),

@@ -1,5 +1,6 @@
 """A project folder with prepared data and barely trained models in it, and settings under which evaluation is quick."""
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,7 +67,7 @@ def list_runs(root: Path, runs: Mapping[str, tuple[str, str]], data: list[str]) 
 
 
 def train(run: Run, steps: int = STEPS) -> None:
-    """Write the checkpoint of a run after a few minibatches."""
+    """Write the checkpoint of a run after a few minibatches, and what evaluate reads of its lineage."""
     conf, data = compose(run.model, run.data, "quick"), open_data(run.data)
     model = build_model(conf["model"], 0)
     if isinstance(model, WarmStart):
@@ -78,6 +79,8 @@ def train(run: Run, steps: int = STEPS) -> None:
     folder = paths.out("train", run.key, "checkpoint")
     folder.parent.mkdir(parents=True)
     checkpoint.save_model(folder, conf["model"], model)
+    lineage = {"metric": conf["metric"], "front": conf["sweep"].get("front")}
+    (folder.parent / "lineage.json").write_text(json.dumps(lineage))
 
 
 def be_quick(patch: pytest.MonkeyPatch) -> None:

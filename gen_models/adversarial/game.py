@@ -9,7 +9,7 @@ the generator answers the critic's step with fresh ones.
 
 A player's step leaves the other player bit-identical, including its running statistics and power iterations. Real and
 fake rows go through the critic as separate batches: in a mixed batch, batch norm would let the critic tell them apart.
-Sampling always runs in evaluation mode, whatever mode the model is in, so a draw does not depend on its neighbours.
+Sampling runs in evaluation mode, so a draw does not depend on its neighbours.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gen_models.contracts import Loss, Objective, nothing
-from gen_models.evaluating import evaluating
+from gen_models.evaluating import question
 from gen_models.layers.arguments import require_whole
 from gen_models.layers.data_scale import DataScale
 from gen_models.layers.still import still
@@ -114,13 +114,14 @@ class Game(nn.Module):
         with still(self.critic):
             return self.losses.generator(self.critic(fakes))
 
+    @question
     def criticise(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, " batch"]:
         """Return the critic's output, with its sign chosen so that larger means more real."""
         y = self.data_scale.centre(x).reshape(len(x), *self.y_shape)
         return self.losses.sign * self.critic(y)
 
+    @question
     def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
-        """Draw z ~ N(0, I) and return G(z), as stored. Runs in evaluation mode."""
-        with evaluating(self):
-            y = self.generator(noise.normal("prior", (n, self.latent), like=self.data_scale.scale))
+        """Draw z ~ N(0, I) and return G(z), as stored."""
+        y = self.generator(noise.normal("prior", (n, self.latent), like=self.data_scale.scale))
         return self.data_scale.quantise(y.reshape(n, *self.data_scale.event_shape))

@@ -27,10 +27,8 @@ from gen_models.layers.arguments import require_positive
 class _Optimistic(Optimizer):
     """The step w <- w - lr (2 d_k - d_{k-1}), where the subclass defines the direction d_k."""
 
-    def __init__(self, params: Iterable[nn.Parameter], defaults: dict[str, Any], foreach: bool):
+    def __init__(self, params: Iterable[nn.Parameter], defaults: dict[str, Any]):
         require_positive("lr", defaults["lr"])
-        if foreach:  # the argument exists because conf passes it to every optimiser
-            raise ConfigError("foreach = True cannot be used: optimistic steps are taken parameter by parameter")
         super().__init__(params, defaults)
 
     def direction(self, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
@@ -59,8 +57,8 @@ class _Optimistic(Optimizer):
 class OptimisticSGD(_Optimistic):
     """The direction is the gradient, d_k = g_k."""
 
-    def __init__(self, params: Iterable[nn.Parameter], lr: float = 1e-3, *, foreach: bool = False):
-        super().__init__(params, {"lr": lr}, foreach)
+    def __init__(self, params: Iterable[nn.Parameter], lr: float = 1e-3):
+        super().__init__(params, {"lr": lr})
 
     def direction(self, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
         return gradient.clone()
@@ -75,14 +73,12 @@ class OptimisticAdam(_Optimistic):
         lr: float = 1e-3,
         betas: Sequence[float] = (0.9, 0.999),
         eps: float = 1e-8,
-        *,
-        foreach: bool = False,
     ):
         for i, beta in enumerate(betas):
             if not 0 <= beta < 1:
                 raise ConfigError(f"betas[{i}] = {beta!r} cannot be used: give a number of at least 0, below 1")
         require_positive("eps", eps)
-        super().__init__(params, {"lr": lr, "betas": tuple(betas), "eps": eps}, foreach)
+        super().__init__(params, {"lr": lr, "betas": tuple(betas), "eps": eps})
 
     def direction(self, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
         if "step" not in state:

@@ -86,7 +86,7 @@ def scorers(
     if isinstance(model, Encoder) and reference is not None:
         with evaluating(model):
             z = by_rows(model.encode, reference).double()
-        if not _are_probabilities(z):
+        if not are_probabilities(z):
             found["latent_mahalanobis"] = _latent_mahalanobis(model, z)
     return {name: _guarded(name, model, score) for name, score in found.items()}
 
@@ -142,7 +142,7 @@ def _blurred(x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "b
     return planes.view_as(x)
 
 
-def _are_probabilities(z: Float[Tensor, "rows latent"]) -> bool:
+def are_probabilities(z: Float[Tensor, "rows latent"]) -> bool:
     """Return whether z are responsibilities of a mixture.
 
     They lie at corners of a simplex, where a distance says only how rare the component is.

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from gen_models.autoencoders.corruption import corrupted, require_corruption
 from gen_models.contracts import Loss, Objective
 from gen_models.errors import ConfigError
+from gen_models.evaluating import question
 from gen_models.layers.arguments import require_whole
 from gen_models.layers.coder import decoder, encoder
 from gen_models.layers.data_scale import DataScale, dimensions
@@ -78,6 +79,7 @@ class Autoencoder(nn.Module):
         """Return a draw of c(x), as stored, with the corruption that training undoes."""
         return corrupted(x, self.corruption, self.corruption_level, self.data_scale, noise)
 
+    @question
     def denoise(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
         """Return D(E(x)) for a corrupted x, both as stored: pixels of q levels lie on 0 .. q - 1, not on [0, 1].
 
@@ -86,14 +88,17 @@ class Autoencoder(nn.Module):
         """
         return self.reconstruct(x)
 
+    @question
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
         """Return E(y)."""
         return self.encoder(self.data_scale.centre(x).flatten(1))
 
+    @question
     def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]:
         """Return D(z) as stored. For data on levels the values lie between the levels."""
         return self.data_scale.uncentre(self.decoder(z).unflatten(1, self.data_scale.event_shape))
 
+    @question
     def reconstruct(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
         """Return D(E(x)) as stored."""
         return self.decode(self.encode(x))

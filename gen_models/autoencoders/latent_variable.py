@@ -10,23 +10,31 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from gen_models.autoencoders.gaussian import gaussian_log_density, mean_and_log_var
-from gen_models.autoencoders.likelihoods import BernoulliLikelihood, GaussianLikelihood, Likelihood
+from gen_models.autoencoders.likelihoods import (
+    BernoulliLikelihood,
+    DiscretisedLikelihood,
+    GaussianLikelihood,
+    Likelihood,
+)
 from gen_models.contracts import Loss, Objective
 from gen_models.errors import ConfigError
+from gen_models.evaluating import question
 from gen_models.layers.arguments import require_choice, require_whole
 from gen_models.layers.binarisation import Binarisation
+from gen_models.layers.cells import Cells
 from gen_models.layers.coder import by_vectors, decoder, encoder
 from gen_models.layers.data_scale import DataScale, dimensions
 from gen_models.layers.mlp import ACTIVATIONS, mlp
 from gen_models.noise import Noise
 
-LIKELIHOODS = ("gaussian", "bernoulli")
+LIKELIHOODS = ("gaussian", "discretised", "bernoulli")
 POINTS_AT_ONCE = 2**14  # rows times samples decoded together: bounds memory and does not change the result
 
 Moments = tuple[Tensor, Tensor]  # (mu, log_var)
@@ -38,8 +46,9 @@ class LatentVariableModel(nn.Module, ABC):
     latents          r_1, ..., r_L
     hidden           for each layer, the widths of its encoder network; the decoder networks have them reversed
     channels         of the convolutions next to the data
-    likelihood       gaussian, or bernoulli for binary pixels, each drawn with its grey value as probability
-    sigma, variance  of the gaussian likelihood: see GaussianLikelihood
+    likelihood       gaussian; discretised, the probability of grey levels; or bernoulli for binary pixels, each drawn
+                     with its grey value as probability
+    sigma, variance  of the gaussian or discretised likelihood: see GaussianLikelihood and DiscretisedLikelihood
     """
 
     data_scale: DataScale | Binarisation
@@ -63,6 +72,11 @@ class LatentVariableModel(nn.Module, ABC):
         if likelihood == "bernoulli":
             self.data_scale = Binarisation(event_shape, levels)
             self.likelihood = BernoulliLikelihood(dimensions(event_shape))
+        elif likelihood == "discretised":
+            self.data_scale = Cells(event_shape, levels)
+            self.likelihood = DiscretisedLikelihood(
+                dimensions(event_shape), self.data_scale.levels or 0, sigma=sigma, variance=variance
+            )
         else:
             self.data_scale = DataScale(event_shape, levels)
             self.likelihood = GaussianLikelihood(sigma, variance)
@@ -94,12 +108,13 @@ class LatentVariableModel(nn.Module, ABC):
 
         Raises AttributeError for a Bernoulli likelihood, which has none.
         """
-        if not isinstance(self.likelihood, GaussianLikelihood):
+        if isinstance(self.likelihood, BernoulliLikelihood):
             raise AttributeError("a Bernoulli likelihood has no sigma")
-        return self.likelihood.std()
+        return cast(GaussianLikelihood, self.likelihood).std()
 
     # Capabilities
 
+    @question
     def elbo(self, x: Float[Tensor, "batch *event"], noise: Noise, samples: int = 1) -> Float[Tensor, " batch"]:
         """Return log 1/K sum_k w_k, w_k = p(y, z_k) / q(z_k|y), z_k ~ q (Burda, Grosse and Salakhutdinov, 2016).
 
@@ -111,20 +126,24 @@ class LatentVariableModel(nn.Module, ABC):
         log_weights = self.log_weights(y, self.draws(y, noise, samples))
         return importance_bound(log_weights) + self.data_scale.log_det()
 
+    @question
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
         """Return the mean of q(z_1|y)."""
         mu, _ = self.posterior(self.data_scale.centre(x).flatten(1))
         return mu
 
+    @question
     def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]:
         """Return the mean of p(x|z_1), as stored. For data on levels the values lie between the levels."""
         y = self.likelihood.mean(self.decoder(z))
         return self.data_scale.uncentre(y.unflatten(1, self.data_scale.event_shape))
 
+    @question
     def reconstruct(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
         """Return the mean of p(x|z_1) at the mean of q(z_1|y), as stored."""
         return self.decode(self.encode(x))
 
+    @question
     def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
         """Draw z ~ p(z), then x ~ p(x|z), which includes the likelihood's noise (of size sigma if Gaussian)."""
         y = self.likelihood.draw(self.decoder(self.prior(n, noise)), noise)
@@ -163,7 +182,7 @@ class LatentVariableModel(nn.Module, ABC):
         for piece in zip(*(epsilon.split(at_once(len(y)), dim=1) for epsilon in draws), strict=True):
             latents, moments = self.infer(y, piece)
             pieces.append(self.log_joint(y, latents) - log_q(latents, moments))
-        return torch.cat(pieces, dim=1)
+        return joined(pieces)
 
     def log_joint(self, y: Float[Tensor, "batch dim"], latents: Sequence[Tensor]) -> Float[Tensor, "batch samples"]:
         """Return log p(y|z_1) + log p(z_1|z_2) + ... + log p(z_L)."""
@@ -212,6 +231,11 @@ def at_once(rows: int) -> int:
     With gradients enabled this is unlimited: the graph of every piece is kept, so splitting would save no memory.
     """
     return 2**31 if torch.is_grad_enabled() else max(1, POINTS_AT_ONCE // max(1, rows))
+
+
+def joined(pieces: Sequence[Float[Tensor, "batch _"]]) -> Float[Tensor, "batch samples"]:
+    """Return pieces of samples side by side; a single piece is returned as it is."""
+    return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces), dim=1)
 
 
 def require_layers(latents: Sequence[int], hidden: Sequence[Sequence[int]]) -> None:

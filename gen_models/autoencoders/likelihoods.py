@@ -1,7 +1,9 @@
 """The likelihood p(y|z) as a function of the decoder's output f(z): Gaussian for numbers, Bernoulli for binary pixels.
 
-    gaussian   y|z ~ N(f, sigma^2 I): log p = -|y - f|^2/(2 sigma^2) - n/2 log(2 pi sigma^2)
-    bernoulli  y|z ~ Bernoulli(sigmoid(f)): log p = sum_i y_i f_i - softplus(f_i), f shifted by the data's log-odds
+    gaussian     y|z ~ N(f, sigma^2 I): log p = -|y - f|^2/(2 sigma^2) - n/2 log(2 pi sigma^2)
+    discretised  P(level|z) = Phi((b - f)/sigma) - Phi((a - f)/sigma), [a, b) the level's cell; the lowest and the
+                 highest level have the tails too (Salimans, Karpathy, Chen and Kingma, 2017, with logistics)
+    bernoulli    y|z ~ Bernoulli(sigmoid(f)): log p = sum_i y_i f_i - softplus(f_i), f shifted by the data's log-odds
 
 Sums run over dimensions and every constant is kept: dropping one would change what beta means.
 """
@@ -13,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import softplus
+from torch.special import log_ndtr, ndtr
 
 from gen_models.autoencoders.gaussian import gaussian_log_density
 from gen_models.errors import ConfigError
@@ -21,6 +24,9 @@ from gen_models.noise import Noise
 from gen_models.workers import sum_over_workers
 
 VARIANCES = ("fixed", "learned", "optimal")
+CELL_VARIANCES = ("fixed", "learned", "per_pixel")
+FAR = 1e4  # sigmas; beyond an end of the levels, where the tail belongs to the last cell
+LEAST_RATIO = 1e-6  # of the logarithms of two tails: a cell much narrower than sigma keeps a finite gradient
 MIN_SIGMA = 1e-3  # a quarter of one of 256 levels; without a floor the likelihood of an exact fit is unbounded
 MOMENTUM = 0.1  # weight of the new value in the running variance, as in batch norm
 PSEUDO_ROWS = 1.0  # rows of value 1/2 added to the mean: a pixel that is 0 in all rows keeps finite log-odds
@@ -36,6 +42,10 @@ class Likelihood(nn.Module, ABC):
     @abstractmethod
     def mean(self, f: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
         """Return E y."""
+
+    def location(self, f: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
+        """Return the middle of the distribution, which costs less than the mean where that is a sum; by default E y."""
+        return self.mean(f)
 
     @abstractmethod
     def draw(self, f: Float[Tensor, "batch dim"], noise: Noise) -> Float[Tensor, "batch dim"]:
@@ -100,6 +110,49 @@ class GaussianLikelihood(Likelihood):
         variance = (total[0] / total[1]).clamp_min(MIN_SIGMA**2)
         self.running.lerp_(variance, MOMENTUM)
         return variance
+
+
+class DiscretisedLikelihood(Likelihood):
+    """The mass that a Gaussian gives the cell of each grey level; y is the middle of a cell, f and sigma are of [0, 1].
+
+    dim, levels  numbers in a row, and their levels
+    variance     fixed; learned, one sigma for all pixels; or per_pixel, learned for each
+    """
+
+    def __init__(self, dim: int, levels: int, *, sigma: float, variance: str):
+        super().__init__()
+        require_positive("sigma", sigma)
+        require_choice("variance", variance, CELL_VARIANCES)
+        self.levels = levels
+        log_sigma = torch.full((dim if variance == "per_pixel" else 1,), math.log(sigma))
+        self.log_sigma = nn.Buffer(log_sigma) if variance == "fixed" else nn.Parameter(log_sigma)
+
+    def std(self) -> Float[Tensor, " sigmas"]:
+        """Return sigma, (1,) or (dim,), at least MIN_SIGMA."""
+        return self.log_sigma.exp().clamp_min(MIN_SIGMA)
+
+    def log_prob(self, y, f):
+        half, sigma = 0.5 / self.levels, self.std()
+        lower = torch.where(y < 2 * half, -FAR, (y - half - f) / sigma)
+        upper = torch.where(y > 1 - 2 * half, FAR, (y + half - f) / sigma)
+        is_right = lower + upper > 0  # the smaller tail loses no digits
+        below, above = torch.where(is_right, -upper, lower), torch.where(is_right, -lower, upper)
+        log_above = log_ndtr(above)
+        ratio = (log_ndtr(below) - log_above).clamp_max(-LEAST_RATIO)
+        return (log_above + torch.log(-torch.expm1(ratio))).sum(dim=-1)
+
+    def mean(self, f):
+        """Return E y: half a cell, and a cell for each level that is reached, with the probability that it is."""
+        sigma, total = self.std(), torch.full_like(f, 0.5)
+        for level in range(1, self.levels):
+            total = total + ndtr((f - level / self.levels) / sigma)
+        return total / self.levels
+
+    def location(self, f):
+        return f.clamp(0, 1)
+
+    def draw(self, f, noise):
+        return f + self.std() * noise.normal("likelihood", f.shape, like=f)
 
 
 class BernoulliLikelihood(Likelihood):

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gen_models.autoencoders.gaussian import gaussian_log_density, kl_to_standard_normal
 from gen_models.autoencoders.gradients import CONTROL_VARIATES, RunningMean, leave_one_out, with_gradient_of
-from gen_models.autoencoders.latent_variable import LatentVariableModel, at_once, reparameterised
+from gen_models.autoencoders.latent_variable import LatentVariableModel, at_once, joined, reparameterised
 from gen_models.contracts import Loss, Objective
 from gen_models.errors import ConfigError
 from gen_models.layers.arguments import require_choice, require_positive, require_whole
@@ -115,8 +115,9 @@ class VAE(LatentVariableModel):
         for piece in z.split(at_once(len(y)), dim=1):
             f = by_vectors(self.decoder, piece)
             log_likelihoods.append(self.likelihood.log_prob(y[:, None], f))
-            errors.append((y[:, None] - self.likelihood.mean(f)).square().mean() * piece.shape[1])
-        return torch.cat(log_likelihoods, dim=1), torch.stack(errors).sum() / z.shape[1]
+            with torch.no_grad():  # a term to report, not a part of the loss
+                errors.append((y[:, None] - self.likelihood.location(f)).square().mean() * piece.shape[1])
+        return joined(log_likelihoods), sum(errors[1:], start=errors[0]) / z.shape[1]
 
     def _score_surrogate(self, z: Tensor, mu: Tensor, log_var: Tensor, log_likelihood: Tensor) -> Float[Tensor, ""]:
         """Return a scalar with the score function's gradient, averaged over the batch.

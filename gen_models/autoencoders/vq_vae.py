@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from gen_models.autoencoders.pixel_cnn import PixelCNN
 from gen_models.contracts import Loss, Objective
+from gen_models.evaluating import question
 from gen_models.layers.arguments import require_positive, require_whole
 from gen_models.layers.grid_conv import down, grid_shape, start_at_unit_variance, up
 from gen_models.layers.quantiser import Quantiser
@@ -105,10 +106,12 @@ class VQVAE(nn.Module):
         nats = -self.prior.log_prob(codes).mean()
         return Loss(nats, {"nats": nats})
 
+    @question
     def codes(self, x: Float[Tensor, "batch *event"]) -> tuple[Int[Tensor, "batch h w"]]:
         """Return (k(x),): one grid of code indices for each row."""
         return (self.quantiser.indices(self.encoder(self.images.centre(x))),)
 
+    @question
     def decode_codes(self, codes: tuple[Int[Tensor, "batch h w"]]) -> Float[Tensor, "batch *event"]:
         """Return D(codebook[k]) as stored. For data on levels the values lie between the levels."""
         (indices,) = codes
@@ -118,19 +121,23 @@ class VQVAE(nn.Module):
         """Return (the density of the only grid, its context); the context is None, as the grid has no condition."""
         return self.prior, None
 
+    @question
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
         """Return the chosen code vectors of all positions, flattened to d h w numbers."""
         (indices,) = self.codes(x)
         return self.quantiser.lookup(indices).flatten(1)
 
+    @question
     def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]:
         """Return D(z) as stored. z is not rounded to the codes: it may lie between them."""
         return self.images.uncentre(self.decoder(z.unflatten(1, (self.dim, *self.grid))))
 
+    @question
     def reconstruct(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
         """Return D(codebook[k(x)]), as stored."""
         return self.decode_codes(self.codes(x))
 
+    @question
     def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
         """Draw k from the prior and return D(codebook[k]), as stored."""
         codes = self.prior.sample((n, *self.grid), noise, "prior")

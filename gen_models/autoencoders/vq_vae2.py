@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from gen_models.autoencoders.pixel_cnn import PixelCNN
 from gen_models.contracts import Loss, Objective
 from gen_models.errors import ConfigError
+from gen_models.evaluating import question
 from gen_models.layers.arguments import require_positive, require_whole
 from gen_models.layers.grid_conv import down, grid_shape, start_at_unit_variance, up
 from gen_models.layers.quantiser import Quantised, Quantiser
@@ -156,12 +157,14 @@ class VQVAE2(nn.Module):
         value = nats_top + nats_bottom
         return Loss(value, {"nats": value, "nats_top": nats_top, "nats_bottom": nats_bottom})
 
+    @question
     def codes(self, x: Float[Tensor, "batch *event"]) -> Codes:
         """Return (k_t(x), k_b(x)): two grids of code indices for each row."""
         h = self.encoder(self.images.centre(x))
         top = self.top_quantiser.indices(self.top_encoder(h))
         return top, self.bottom_quantiser.indices(self._bottom(h, self.top_quantiser.lookup(top)))
 
+    @question
     def decode_codes(self, codes: Codes) -> Float[Tensor, "batch *event"]:
         """Return D(e_b, up(e_t)) as stored. For data on levels the values lie between the levels."""
         return self.images.uncentre(self._decode(*self._lookup(codes)))
@@ -172,11 +175,13 @@ class VQVAE2(nn.Module):
             return self.prior, None
         return self.bottom_prior.density, self.bottom_prior.context(above[0])
 
+    @question
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
         """Return the chosen code vectors of all positions, flattened, the top's first."""
         top, bottom = self._lookup(self.codes(x))
         return torch.cat([top.flatten(1), bottom.flatten(1)], dim=1)
 
+    @question
     def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]:
         """Return D(z) as stored. z is not rounded to the codes: it may lie between them."""
         (h, w), (height, width) = self.top_grid, self.grid
@@ -184,10 +189,12 @@ class VQVAE2(nn.Module):
         e_top, e_bottom = top.unflatten(1, (self.dim, h, w)), bottom.unflatten(1, (self.dim, height, width))
         return self.images.uncentre(self._decode(e_top, e_bottom))
 
+    @question
     def reconstruct(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
         """Return the decoded codes of x, as stored."""
         return self.decode_codes(self.codes(x))
 
+    @question
     def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
         """Draw k_t ~ p(k_t) and k_b ~ p(k_b | k_t), and return the decoded codes, as stored."""
         top = self.prior.sample((n, *self.top_grid), noise, "prior/top")

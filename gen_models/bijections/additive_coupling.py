@@ -18,7 +18,7 @@ class AdditiveCoupling(Coupling):
         super().__init__(partition, hidden, activation=nn.ReLU)
 
     def forward(self, x):
-        return x.index_add(1, self.moved, self.net(x[:, self.kept])), x.new_zeros(x.shape[0])
+        return x.index_add(1, self.moved, self.net(x.index_select(1, self.kept))), x.new_zeros(x.shape[0])
 
     def inverse(self, y):
-        return y.index_add(1, self.moved, -self.net(y[:, self.kept])), y.new_zeros(y.shape[0])
+        return y.index_add(1, self.moved, -self.net(y.index_select(1, self.kept))), y.new_zeros(y.shape[0])

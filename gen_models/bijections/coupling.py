@@ -65,14 +65,14 @@ class AffineCoupling(Coupling):
 
     def forward(self, x):
         s, t = self._s_and_t(x)
-        z = x.index_copy(1, self.moved, s.exp() * x[:, self.moved] + t)
+        z = x.index_copy(1, self.moved, s.exp() * x.index_select(1, self.moved) + t)
         return z, s.sum(dim=1)
 
     def inverse(self, y):
         s, t = self._s_and_t(y)
-        x = y.index_copy(1, self.moved, (y[:, self.moved] - t) * (-s).exp())
+        x = y.index_copy(1, self.moved, (y.index_select(1, self.moved) - t) * (-s).exp())
         return x, -s.sum(dim=1)
 
     def _s_and_t(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        raw, t = self.net(x[:, self.kept]).chunk(2, dim=1)
+        raw, t = self.net(x.index_select(1, self.kept)).chunk(2, dim=1)
         return MAX_LOG_SCALE * torch.tanh(raw / MAX_LOG_SCALE), t

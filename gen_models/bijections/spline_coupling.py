@@ -34,15 +34,15 @@ class SplineCoupling(Coupling):
         self.bound = bound
 
     def forward(self, x):
-        z, log_slope = rational_quadratic(x[:, self.moved], *self._spline(x), bound=self.bound)
+        z, log_slope = rational_quadratic(x.index_select(1, self.moved), *self._spline(x), bound=self.bound)
         return x.index_copy(1, self.moved, z), log_slope.sum(dim=1)
 
     def inverse(self, y):
-        x, log_slope = rational_quadratic_inverse(y[:, self.moved], *self._spline(y), bound=self.bound)
+        x, log_slope = rational_quadratic_inverse(y.index_select(1, self.moved), *self._spline(y), bound=self.bound)
         return y.index_copy(1, self.moved, x), log_slope.sum(dim=1)
 
     def _spline(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return (widths, heights, slopes), each of shape (batch, moved, K or K - 1)."""
-        raw = self.net(x[:, self.kept]).unflatten(1, (len(self.moved), 3 * self.bins - 1))
+        raw = self.net(x.index_select(1, self.kept)).unflatten(1, (len(self.moved), 3 * self.bins - 1))
         widths, heights, slopes = raw.split([self.bins, self.bins, self.bins - 1], dim=2)
         return widths, heights, slopes

@@ -1,7 +1,7 @@
 """The file format of compressed rows, as docs/codec.md defines it.
 
     8 bytes   magic, 89 47 4D 43 0D 0A 1A 0A: as in PNG, a transfer that changes line ends damages these first bytes
-    2         version, 1
+    2         version, 2; version 1 drew other random numbers
     4         length of the header
     8         length of the payload
     header    JSON in UTF-8, an object
@@ -28,7 +28,7 @@ from gen_models.errors import CheckpointError, DataError
 from gen_models.files import replacing
 
 MAGIC = b"\x89GMC\r\n\x1a\n"
-VERSION = 1
+VERSION = 2
 SETTINGS = (bool, int, float, str)  # types of a module's settings, which it has beside its tensors
 MOST_ROWS = 1 << 31  # no file written here has more
 _FRONT = struct.Struct("<8sHIQ")
@@ -83,7 +83,8 @@ def parse(data: bytes, name: str) -> Compressed:
         raise _damaged(name, f"{len(data)} bytes, fewer than any such file has")
     _, version, header_bytes, payload_bytes = _FRONT.unpack_from(data)
     if version != VERSION:
-        raise DataError(f"{name}: written in version {version} of the format, this reads {VERSION}; update gen-models")
+        fix = "update gen-models" if version > VERSION else "decompress it with the gen-models that wrote it"
+        raise DataError(f"{name}: written in version {version} of the format, this reads {VERSION}; {fix}")
     expected = _FRONT.size + header_bytes + payload_bytes + _DIGEST_BYTES
     if len(data) != expected:
         raise _damaged(name, f"{len(data)} bytes where {expected} are announced")

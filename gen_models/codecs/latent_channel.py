@@ -66,12 +66,13 @@ class LatentChannel:
         """Return P(x_j = k|z)."""
         scale = self.model.data_scale
         f = self.model.decoder(z.to(scale.scale.dtype))
-        mean = self.model.likelihood.mean(f).double()[..., None]
         if not hasattr(self.model, "sigma"):
+            mean = self.model.likelihood.mean(f).double()[..., None]
             return torch.cat([1 - mean, mean], dim=-1)
         inner = torch.arange(1, self.levels, dtype=torch.float64)
         edges = (inner - scale.shift.double().flatten()[:, None]) / scale.scale.double().flatten()[:, None]
-        edges = F.pad((edges - mean) / float(self.model.sigma), (1, 0), value=-torch.inf)
+        sigma = torch.as_tensor(self.model.sigma, dtype=torch.float64).reshape(-1, 1)
+        edges = F.pad((edges - f.double()[..., None]) / sigma, (1, 0), value=-torch.inf)
         edges = F.pad(edges, (0, 1), value=torch.inf)
         return interval_mass(edges[..., :-1], edges[..., 1:])
 

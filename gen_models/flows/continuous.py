@@ -9,6 +9,7 @@ from torch import Tensor
 from gen_models.bijections.bijection import Bijection, Compose, Flatten
 from gen_models.bijections.logit import Logit
 from gen_models.bijections.ode import ContinuousBijection
+from gen_models.evaluating import question
 from gen_models.flows.flow import Flow
 from gen_models.noise import Noise
 
@@ -17,7 +18,7 @@ class ContinuousFlow(Flow):
     """A logit for data on levels, then the flow of `ode`.
 
     Scores and samples are the forward and inverse of `ode`, on a fixed grid. Latents and draws need no log-determinant,
-    whose trace costs D times the field, and are computed without it.
+    and are computed without it.
     """
 
     def __init__(self, event_shape: Sequence[int], levels: int | None, ode: ContinuousBijection):
@@ -37,9 +38,11 @@ class ContinuousFlow(Flow):
     def draw(self, n: int, noise: Noise, *, temperature: float = 1.0) -> Float[Tensor, "batch *event"]:
         return self._from_latent(self.base.from_normal(self.normal_draw(n, noise, temperature)))
 
+    @question
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
         return self.ode.transport(self.before(self.data_scale.centre(x))[0])
 
+    @question
     def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]:
         return self.data_scale.quantise(self._from_latent(z))
 

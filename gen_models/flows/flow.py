@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gen_models.bijections.bijection import Bijection
-from gen_models.evaluating import evaluating
+from gen_models.bijections.histogram import Histogram
+from gen_models.evaluating import evaluating, question
 from gen_models.flows.base import Base, Normal
 from gen_models.layers.data_scale import DataScale, dimensions
 from gen_models.likelihood import LikelihoodModel
@@ -35,11 +36,14 @@ class Flow(LikelihoodModel):
         self.base = base or Normal()
 
     def warm_start(self, x: Float[Tensor, "batch *event"], noise: Noise) -> None:
-        """Standardise continuous data, then start the parts of the bijection whose start depends on data.
+        """Standardise continuous data, fit histograms on all rows, and start the other parts that depend on data.
 
         A flow starts near the identity, which is near the optimum for standardised data.
         """
         self.data_scale.fit(x)
+        for part in self.bijection.modules():
+            if isinstance(part, Histogram):
+                part.fit(x)
         with evaluating(self), torch.no_grad():
             self.bijection.start(self.data_scale(x[:START_ROWS], noise))
 
@@ -55,6 +59,7 @@ class Flow(LikelihoodModel):
         """
         return self.bijection.inverse(self.base.from_normal(self.normal_draw(n, noise, temperature)))[0]
 
+    @question
     def sample_at(self, n: int, noise: Noise, temperature: float) -> Float[Tensor, "batch *event"]:
         """Draw n rows, as stored, at a temperature; `sample` draws at 1."""
         return self.data_scale.quantise(self.draw(n, noise, temperature=temperature))
@@ -64,10 +69,12 @@ class Flow(LikelihoodModel):
         D = dimensions(self.data_scale.event_shape)
         return temperature * noise.normal("flow.z", (n, D), like=self.data_scale.scale)
 
+    @question
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
         """Return z = f(x); x on levels is read at the middle of its cell."""
         return self.bijection(self.data_scale.centre(x))[0]
 
+    @question
     def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]:
         """Return the row in whose cell f^-1(z) falls, so that decode(encode(x)) = x, and `sample` decodes a draw."""
         return self.data_scale.quantise(self.bijection.inverse(z)[0])

@@ -8,16 +8,12 @@ histogram  each pixel is mapped by its own histogram's CDF and the normal quanti
 
 from collections.abc import Callable, Sequence
 
-from jaxtyping import Float
-from torch import Tensor
-
 from gen_models.bijections.bijection import Bijection, Compose
 from gen_models.bijections.histogram import Histogram
 from gen_models.bijections.logit import Logit
 from gen_models.flows.flow import Flow
 from gen_models.layers.arguments import require_choice
 from gen_models.layers.data_scale import dimensions
-from gen_models.noise import Noise
 
 TO_LINE: dict[str, Callable[[int, int], Bijection]] = {
     "logit": lambda pixels, levels: Logit(),
@@ -32,10 +28,3 @@ class ImageFlow(Flow):
         require_choice("to_line", to_line, TO_LINE)
         first = [] if levels is None else [TO_LINE[to_line](dimensions(event_shape), levels)]
         super().__init__(event_shape, levels, Compose([*first, images]))
-        self.histograms = [part for part in first if isinstance(part, Histogram)]
-
-    def warm_start(self, x: Float[Tensor, "batch *event"], noise: Noise) -> None:
-        """Fit the histograms on all these rows, then run the start of every flow."""
-        for histogram in self.histograms:
-            histogram.fit(x)
-        super().warm_start(x, noise)

@@ -50,6 +50,10 @@ class Binarisation(nn.Module):
         """Return the grey value of a probability of ink, which may lie between the levels: the inverse of `centre`."""
         return y * self.scale
 
+    def as_sampled(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Float[Tensor, "batch *event"]:
+        """Draw y for the rows x and return it as stored, on the darkest and brightest levels, as samples are."""
+        return self.quantise(self(x, noise))
+
     def quantise(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
         """Return the row that a draw of y stands for, on the darkest and brightest levels."""
         return y.round() * self.scale

@@ -51,13 +51,13 @@ class DataScale(nn.Module):
     def forward(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Float[Tensor, "batch *event"]:
         """Return y for a likelihood; x on levels is dequantised by the stream "dequantise"."""
         if self.levels is not None:
-            x = x + noise.uniform("dequantise", x.shape, like=x)
+            return (x + noise.uniform("dequantise", x.shape, like=x)) / self.scale
         return (x - self.shift) / self.scale
 
     def centre(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
         """Return y without noise, at the middle of each level's cell, for encoders and reconstructions."""
         if self.levels is not None:
-            x = x + 0.5
+            return (x + 0.5) / self.scale
         return (x - self.shift) / self.scale
 
     def uncentre(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-BANDWIDTH_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)  # multiples of the median: from fine detail to overall shape
-MEDIAN_ROWS = 1000  # half a million pairs determine a median well
+BANDWIDTHS = 6  # from fine detail to overall shape
+NEIGHBOUR = 5  # its distance is the finest detail that the rows show
+BANDWIDTH_ROWS = 1000  # half a million pairs determine a median well
 BLOCK_NUMBERS = 2**24  # distances held at once
 
 
@@ -30,21 +31,23 @@ def mmd2(
     return within_x + within_y - 2 * _kernel(x, y, bandwidths).mean()
 
 
-def median_bandwidth(x: Float[Tensor, "rows *event"]) -> float:
-    """Return the median distance between two rows, the usual bandwidth (Gretton et al., 2012, section 8).
+def bandwidths(x: Float[Tensor, "rows *event"]) -> tuple[float, ...]:
+    """Return six bandwidths, geometric from the distance to the fifth neighbour to the distance of two rows.
 
-    Compute it from data, never from samples: a bandwidth that depends on the model would reward the wrong model. Of
-    many rows MEDIAN_ROWS evenly spaced ones are used. If the median is 0, or there is only one row, return 1.
+    Both are medians over rows. The larger is the usual bandwidth (Gretton et al., 2012, section 8), which cannot see
+    what happens inside a mode that is much narrower than the distance between modes. Compute them from data, never from
+    samples: bandwidths that depend on the model would reward the wrong model. Of many rows BANDWIDTH_ROWS evenly spaced
+    ones are used. Of fewer than three rows, or rows that are all equal, return 1 six times.
     """
-    step = max(1, len(x) // MEDIAN_ROWS)
-    distances = torch.pdist(x[::step][:MEDIAN_ROWS].flatten(1).double())
-    median = distances.median().item() if len(distances) else 0.0
-    return median if median > 0 else 1.0
-
-
-def bandwidths_around(bandwidth: float) -> tuple[float, ...]:
-    """Return a quarter to four times a bandwidth, by factors of two."""
-    return tuple(factor * bandwidth for factor in BANDWIDTH_FACTORS)
+    step = max(1, len(x) // BANDWIDTH_ROWS)
+    rows = x[::step][:BANDWIDTH_ROWS].flatten(1).double()
+    widest = torch.pdist(rows).median().item() if len(rows) > 2 else 0.0
+    if widest == 0:
+        return (1.0,) * BANDWIDTHS
+    distances = torch.cdist(rows, rows)
+    near = distances.kthvalue(min(NEIGHBOUR + 1, len(rows)), dim=1).values.median().item()  # the first is itself
+    finest = min(near, widest) if near > 0 else widest / 2 ** (BANDWIDTHS - 1)
+    return tuple(finest ** (1 - i / (BANDWIDTHS - 1)) * widest ** (i / (BANDWIDTHS - 1)) for i in range(BANDWIDTHS))
 
 
 def nearest_distances(a: Float[Tensor, "rows_a *event"], b: Float[Tensor, "rows_b *event"]) -> Float[Tensor, " rows_a"]:

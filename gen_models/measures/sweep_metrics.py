@@ -1,88 +1,106 @@
 """The metrics that a sweep compares, by capability; lower is better.
 
-    nats   -mean log p(x), or of its bound at beta = 1 with all constants     Density or Bound
-    mse    mean squared reconstruction error, on the unit scale               Reconstructor
-    mmd    unbiased MMD^2 between draws and rows; may be negative             Sampler
+    nats                -mean log p(x), or of its bound at beta = 1 with all constants         Density or Bound
+    nats_iw50           -mean of the importance-weighted bound with 50 samples                 Bound
+    mse                 mean squared reconstruction error, on the unit scale                   Reconstructor
+    mmd                 unbiased MMD^2 between draws and rows; may be negative                 Sampler
+    entanglement        1 - the mutual information gap of latents and known factors            Encoder
+    distortion_at_rate  the distortion of `sweep.front`, plus 1 for each nat of rate above     a rate and a distortion
+                        `rate_at_most`: which setting reconstructs best at a stated rate       among its losses' terms
 
-None of them depends on what a sweep varies: the bandwidth comes from data, the noise is fixed, constants are kept.
+None of them depends on how a model is trained, such as the weight beta or the number of importance samples, which a
+sweep varies: bandwidths come from data, the noise is fixed, constants are kept.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import numpy as np
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gen_models.contracts import Density, capabilities
+from gen_models.contracts import Density, capabilities, objectives_of
 from gen_models.errors import ConfigError, unknown
-from gen_models.evaluating import by_rows, draw, elbo, evaluating, whole
-from gen_models.measures.samples import bandwidths_around, median_bandwidth, mmd2
+from gen_models.evaluating import as_sampled, by_rows, draw, elbo, evaluating, log_prob, whole
+from gen_models.measures.disentanglement import mutual_information_gap
+from gen_models.measures.samples import bandwidths, mmd2
 from gen_models.measures.units import unit_scale
 from gen_models.noise import Noise
 
 NOISE = Noise(seed=0)  # the same for all trials of a sweep
 MMD_ROWS = 500  # two sets of 500 rows cost milliseconds; the spread of MMD^2 falls as 1/rows
-
-
-def validation(
-    model: nn.Module,
-    x: Float[Tensor, "batch *event"],
-    metrics: Iterable[str] | None = None,
-    *,
-    noise: Noise = NOISE,
-    levels: int | None = None,
-    statistics: Mapping[str, Any] | None = None,
-    bandwidth: float | None = None,
-) -> dict[str, float]:
-    """Return {metric: value} on rows x as stored; without `metrics`, all that the model offers.
-
-    levels, statistics  from the data's manifest; they define the unit scale
-    bandwidth           of the training rows on the unit scale; None takes that of x, which does not depend on the model
-                        either
-
-    Raises ConfigError for a metric that does not exist, or that the model cannot offer.
-    """
-    names = offered(model) if metrics is None else tuple(metrics)
-    for name in names:
-        _require(name, model)
-    ruler = Ruler(whole(noise), levels, statistics, bandwidth)
-    with evaluating(model):
-        return {name: METRICS[name].measure(model, x, ruler) for name in names}
-
-
-def offered(model: object) -> tuple[str, ...]:
-    """Return the metrics that a model's capabilities allow."""
-    has = set(capabilities(model))
-    return tuple(name for name, metric in METRICS.items() if has.intersection(metric.needs))
+IMPORTANCE_SAMPLES = 50
 
 
 @dataclass(frozen=True)
 class Ruler:
-    """Everything that a metric needs besides the model and the rows."""
+    """What the metrics need besides the model and the rows.
 
-    noise: Noise
-    levels: int | None
-    statistics: Mapping[str, Any] | None
-    bandwidth: float | None
+    levels, statistics  from the data's manifest; they define the unit scale
+    bandwidths          of mmd's kernels, from training rows on the unit scale; None takes those of the rows measured,
+                        which do not depend on the model either
+    factors             (rows, factors) from which the rows were made, or None
+    front               {"rate": a term such as "vae.rate_nats", "distortion": another, "rate_at_most": nats}, or None
+    """
+
+    noise: Noise = NOISE
+    levels: int | None = None
+    statistics: Mapping[str, Any] | None = None
+    bandwidths: Sequence[float] | None = None
+    factors: np.ndarray | None = None
+    front: Mapping[str, Any] | None = None
 
     def units(self, x: Tensor) -> Tensor:
         """Return x on the unit scale."""
         return unit_scale(x, levels=self.levels, statistics=self.statistics)
 
 
+def validation(
+    model: nn.Module,
+    x: Float[Tensor, "batch *event"],
+    metrics: Iterable[str] | None = None,
+    ruler: Ruler | None = None,
+) -> dict[str, float]:
+    """Return {metric: value} on rows x as stored; without `metrics`, all that the model's capabilities allow.
+
+    Raises ConfigError for a metric that does not exist, that the model cannot offer, or that needs what is not known.
+    """
+    names = offered(model) if metrics is None else tuple(metrics)
+    for name in names:
+        _require(name, model)
+    ruler = ruler or Ruler()
+    ruler = replace(ruler, noise=whole(ruler.noise))
+    with evaluating(model):
+        return {name: METRICS[name].measure(model, x, ruler) for name in names}
+
+
+def offered(model: object) -> tuple[str, ...]:
+    """Return the metrics that a model's capabilities allow on any data."""
+    return tuple(name for name in METRICS if _allows(model, name) and METRICS[name].is_of_any_data)
+
+
 class Metric(NamedTuple):
-    """needs: capabilities, any one of which is enough; measure: a function (model, x, ruler) -> value."""
+    """needs: capabilities, any one of which is enough; measure: a function (model, x, ruler) -> value.
+
+    is_of_any_data: false if the metric needs known factors, or a front that the conf states
+    """
 
     needs: tuple[str, ...]
     measure: Callable[[Any, Tensor, Ruler], float]
+    is_of_any_data: bool = True
 
 
 def nats(model, x: Tensor, ruler: Ruler) -> float:
     """Return -mean log p(x) in nats; for a model with only a bound, the negative mean of the bound."""
     if isinstance(model, Density):
-        return -by_rows(model.log_prob, x).mean().item()
+        return -log_prob(model, x, ruler.noise).mean().item()
     return -elbo(model, x, ruler.noise).mean().item()
+
+
+def nats_iw50(model, x: Tensor, ruler: Ruler) -> float:
+    """Return the negative mean of the importance-weighted bound with 50 samples, however many training takes."""
+    return -elbo(model, x, ruler.noise, samples=IMPORTANCE_SAMPLES, draws=1).mean().item()
 
 
 def mse(model, x: Tensor, ruler: Ruler) -> float:
@@ -91,24 +109,63 @@ def mse(model, x: Tensor, ruler: Ruler) -> float:
 
 
 def mmd(model, x: Tensor, ruler: Ruler) -> float:
-    """Return MMD^2 between at most MMD_ROWS rows and as many draws, on the unit scale."""
+    """Return MMD^2 between at most MMD_ROWS rows and as many draws, on the unit scale.
+
+    Rows and draws are compared in the space of the draws: with a model of binary pixels, the rows are binarised.
+    """
     rows = x[ruler.noise.permutation("mmd rows", len(x))[:MMD_ROWS].to(x.device)]
+    rows = as_sampled(model, rows, ruler.noise)
     draws = draw(model, len(rows), ruler.noise).to(rows)
-    width = ruler.bandwidth or median_bandwidth(ruler.units(x))
-    return mmd2(ruler.units(draws), ruler.units(rows), bandwidths_around(width)).item()
+    widths = ruler.bandwidths or bandwidths(ruler.units(rows))
+    return mmd2(ruler.units(draws), ruler.units(rows), widths).item()
+
+
+def entanglement(model, x: Tensor, ruler: Ruler) -> float:
+    """Return 1 - MIG, in [0, 1]: 0 if each factor sits in one latent."""
+    if ruler.factors is None:
+        raise ConfigError(
+            "metric: entanglement needs data whose factors are known, such as the data set factors; for other data "
+            "write metric_without_factors: distortion_at_rate in the model's conf"
+        )
+    return 1 - mutual_information_gap(by_rows(model.encode, x).cpu().numpy(), ruler.factors[: len(x)])
+
+
+def distortion_at_rate(model, x: Tensor, ruler: Ruler) -> float:
+    """Return the distortion, plus 1 for each nat by which the rate exceeds the front's `rate_at_most`."""
+    if ruler.front is None or ruler.front.get("rate_at_most") is None:
+        raise ConfigError(
+            "metric: distortion_at_rate needs the point on the front: write under sweep "
+            "front: {rate: vae.rate_nats, distortion: vae.distortion_mse, rate_at_most: 20}"
+        )
+    terms: dict[str, float] = {}
+    for objective in objectives_of(model):
+        found = objective.loss(x, ruler.noise).terms
+        terms |= {f"{objective.name}.{name}": value.item() for name, value in found.items()}
+    for axis in ("rate", "distortion"):
+        if ruler.front[axis] not in terms:
+            raise ConfigError(f"sweep.front.{axis}: " + unknown("term", ruler.front[axis], terms))
+    excess = max(0.0, terms[ruler.front["rate"]] - ruler.front["rate_at_most"])
+    return terms[ruler.front["distortion"]] + excess
 
 
 METRICS: dict[str, Metric] = {
     "nats": Metric(("density", "bound"), nats),
+    "nats_iw50": Metric(("bound",), nats_iw50),
     "mse": Metric(("reconstructor",), mse),
     "mmd": Metric(("sampler",), mmd),
+    "entanglement": Metric(("encoder",), entanglement, is_of_any_data=False),
+    "distortion_at_rate": Metric(("bound", "reconstructor"), distortion_at_rate, is_of_any_data=False),
 }
+
+
+def _allows(model: object, name: str) -> bool:
+    return not set(capabilities(model)).isdisjoint(METRICS[name].needs)
 
 
 def _require(name: str, model: object) -> None:
     if name not in METRICS:
         raise ConfigError(unknown("metric", name, METRICS))
-    if name not in offered(model):
+    if not _allows(model, name):
         raise ConfigError(
             f"metric {name!r} needs a {' or '.join(METRICS[name].needs)}, which {type(model).__name__} is not: "
             f"choose from {', '.join(offered(model)) or '(none)'}"

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gen_models.contracts import Objective
+from gen_models.evaluating import question
 from gen_models.layers.arguments import require_choice, require_whole
 from gen_models.layers.data_scale import DataScale, dimensions
 from gen_models.likelihood import LikelihoodModel
@@ -158,6 +159,7 @@ class GaussianMixture(LikelihoodModel):
         spread = (self.scale_tril()[k] @ epsilon[:, :, None]).squeeze(2)
         return (self.means[k] + spread).unflatten(1, self.data_scale.event_shape)
 
+    @question
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
         """Return the responsibilities p(k|x): the posterior of the discrete latent variable; latent = components."""
         return torch.softmax(self.log_joint(self.data_scale.centre(x)), dim=1)

@@ -22,6 +22,8 @@ from pipelines.config.conf_files import file_of
 from pipelines.config.schema import Conf, refusal
 from pipelines.runtime import paths
 
+SOURCE_WITH_FACTORS = "factors"  # the only one that knows from which factors its rows were made
+
 
 def compose(model: str, data: str, budget: str) -> dict[str, Any]:
     """Return the configuration of a model on a data set with a budget, with all references resolved, and checked.
@@ -39,6 +41,9 @@ def compose(model: str, data: str, budget: str) -> dict[str, Any]:
         raise ConfigError(f"conf/model/{model}.yaml with conf/data/{data}.yaml: {line}") from None
     _check(conf, lambda keys: _last_to_say(said, keys))
     conf["batch_size"] = conf["data"].get("batch_size", conf["batch_size"])  # data with few rows name their own
+    elsewhere = conf.pop("metric_without_factors", None)
+    if elsewhere and conf["data"]["source"] != SOURCE_WITH_FACTORS:
+        conf["metric"] = elsewhere
     own = (conf.pop("budgets") or {}).get(budget, {})  # a model's own numbers replace the budget's
     conf["budget"] |= own
     _check_space(conf, f"conf/model/{model}.yaml")

@@ -168,10 +168,11 @@ class Draw(Strict):
 
 
 class Front(Strict):
-    """The metrics on the axes of a sweep's rate-distortion picture."""
+    """The terms on the axes of a sweep's rate-distortion picture; rate_at_most, in nats, is of distortion_at_rate."""
 
     rate: str
     distortion: str
+    rate_at_most: Positive | None = None
 
 
 class Sweep(Strict):
@@ -211,6 +212,7 @@ class Conf(Strict):
     keep: Annotated[str, _one_of(lambda: ("best", "last"))]
     threads: Count
     metric: Annotated[str, _one_of(_metrics)]
+    metric_without_factors: Annotated[str, _one_of(_metrics)] | None = None
     budget: Budget
     budgets: dict[BudgetName, OwnBudget] | None
     sweep: Sweep

@@ -36,7 +36,7 @@ ENDINGS = {".npy": "npy", ".npz": "npz", ".csv": "csv", ".tsv": "csv", ".parquet
 FEW_ROWS = 256  # with fewer training rows, the usual minibatch of 128 is too large a share of them
 SHOWN_CLASSES = 12
 SAMPLE_LINES = 1000
-SPLIT = {"train": 0.7, "validation": 0.15, "test": 0.15}
+SPLIT = {"train": 0.65, "validation": 0.15, "calibration": 0.05, "test": 0.15}
 ANOMALY_SPLIT = {"train": 0.5, "validation": 0.1, "calibration": 0.2, "test": 0.2}
 
 
@@ -176,6 +176,8 @@ def propose(found: Found, name: str) -> dict[str, Any]:
     event = list(arrays.x.shape[1:])
     anomaly = next((c for c in arrays.classes if c.lower() in ABNORMAL), None) if len(arrays.classes) == 2 else None
     split: dict[str, Any] = dict(SPLIT if anomaly is None else ANOMALY_SPLIT)
+    if _rows_of_the_smallest_class(arrays) * split["calibration"] < 1:  # too few rows to leave some for p-values
+        split["train"] += split.pop("calibration")
     for part in arrays.parts or {}:
         split[part] = split["train"] if part == "train" else OWN
     shares = {part: share for part, share in split.items() if share != OWN}
@@ -195,6 +197,12 @@ def propose(found: Found, name: str) -> dict[str, Any]:
         "anomaly": anomaly,
         **few,
     }
+
+
+def _rows_of_the_smallest_class(arrays: Arrays) -> int:
+    """Return how many rows the smallest class has among the rows that are divided by shares."""
+    divided = np.arange(len(arrays.x)) if arrays.parts is None else arrays.parts["train"]
+    return len(divided) if arrays.y is None else int(np.unique(arrays.y[divided], return_counts=True)[1].min())
 
 
 def check(found: Found, conf: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """evaluate KEY: measures a run's model on the test split, and draws pictures of it, to out/evaluate/KEY.
 
-    metrics.json      the numbers of metrics/, with rows, dims and the hashes of data and checkpoint
+    metrics.json      the numbers of metrics/, the metric by which the model was chosen as `criterion`, rows, dims and
+                      the hashes of data and checkpoint
     latents.json      which latents or codes are in use, if the model has any
     NAME.png, .gif    the pictures of plots/
     anomalies.json, clusters.json, denoising.json, compression.json and more: see result_files.py
@@ -11,9 +12,11 @@ anomaly scores. All noise comes from the seed of params.yaml, so a second evalua
 
 import json
 import math
+from dataclasses import replace
 
 from gen_models import checkpoint
 from gen_models.evaluating import evaluating
+from gen_models.measures.sweep_metrics import validation
 from gen_models.noise import Noise
 from pipelines.config.params import params
 from pipelines.evaluation.anomaly_assessment import anomaly_scores
@@ -28,6 +31,7 @@ from pipelines.evaluation.trained_run import Trained, open_trained
 from pipelines.lineage.audit import run_stage
 from pipelines.runtime import paths
 from pipelines.runtime.stage import argument, produce
+from pipelines.training.validation_metrics import ruler_of
 
 
 def main(argv: list[str]) -> None:
@@ -38,7 +42,7 @@ def main(argv: list[str]) -> None:
         trained = open_trained(line)
         noise = Noise(seed)
         with evaluating(trained.model):
-            numbers = origin(trained) | all_metrics.numbers(trained, noise)
+            numbers = origin(trained) | criterion(trained) | all_metrics.numbers(trained, noise)
             (folder / "metrics.json").write_text(json.dumps(numbers, indent=1) + "\n")
             if seen := all_metrics.latents(trained, noise):
                 (folder / "latents.json").write_text(json.dumps(seen.as_json(), indent=1) + "\n")
@@ -58,6 +62,17 @@ def main(argv: list[str]) -> None:
         print(f"{line.key}: warning: {sentence}")
     if seen:
         print(f"{line.key}: {'COLLAPSED: ' if seen.is_collapsed else ''}{seen.sentence}")
+
+
+def criterion(trained: Trained) -> dict[str, float]:
+    """Return {"criterion": the metric by which the model was chosen, on test rows}, by which versions are compared."""
+    lineage = json.loads(paths.out("train", trained.run.key, "lineage.json").read_text())
+    is_normal = ~trained.is_anomaly("test")
+    ruler = ruler_of(trained.data, "test", lineage["front"])
+    if ruler.factors is not None:
+        ruler = replace(ruler, factors=ruler.factors[is_normal])
+    (value,) = validation(trained.model, trained.normal("test"), [lineage["metric"]], ruler).values()
+    return {"criterion": value}
 
 
 def origin(trained: Trained) -> dict[str, int | str]:

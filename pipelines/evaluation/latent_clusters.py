@@ -9,6 +9,8 @@ give their noise the same weight as a latent that holds information.
 
 An autoencoder without a prior is the same model in any basis of its latents, D(A^-1 A E(x)), but k-means depends on the
 basis. Therefore its latents are clustered twice, as they are and whitened. Which is better depends on the data.
+
+A mixture has its own clusters: a row belongs to the component k with the largest p(k|x), and no k-means is run.
 """
 
 import re
@@ -16,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
 
+from gen_models.analysis.anomaly_scores import are_probabilities
 from gen_models.contracts import Encoder, Sampler
 from gen_models.evaluating import by_rows, evaluating
 from gen_models.measures.partitions import adjusted_rand, cluster_accuracy, normalised_mutual_information
@@ -47,10 +51,33 @@ def latent_clusters(trained: Trained, seed: int, folder: Path) -> list[dict[str,
         print(f"{trained.run.key}: no latents to cluster: {trained.run.model} has no encoder")
         return []
     codes = latents(trained)
+    if are_probabilities(torch.from_numpy(codes[0])):
+        return [by_component(trained, codes[1], folder)]
     rows = [cluster(trained, trained.run.key, "latent", codes, seed, folder)]
     if not isinstance(trained.model, Sampler):
         rows.append(cluster(trained, trained.run.key, WHITENED, whitened(*codes), seed, folder))
     return rows
+
+
+def by_component(trained: Trained, responsibilities: np.ndarray, folder: Path) -> dict[str, Any]:
+    """Return one row of the table, with the component of largest p(k|x) as the cluster of a test row.
+
+    Responsibilities lie at the corners of a simplex, all equally far apart, where k-means finds nothing.
+    """
+    guess = responsibilities.argmax(axis=1)
+    row = {
+        "run": trained.run.key,
+        "data": trained.data.name,
+        "space": "latent",
+        "k": responsibilities.shape[1],
+        "rows": len(guess),
+        "seeds": 1,
+    }
+    for name, measure in MEASURES.items():
+        row |= {f"{name}_mean": float(measure(trained.labels("test"), guess)), f"{name}_sd": 0.0}
+    if figures.is_image(trained.data.event_shape):
+        draw_sheet(trained, -responsibilities, row, folder)
+    return row
 
 
 def k_means(rows: RowsOf, vectors: np.ndarray, seed: int) -> list[KMeans]:

@@ -11,7 +11,6 @@ is missing, this takes seconds.
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -30,7 +29,6 @@ from pipelines.registry.versions import Version
 from pipelines.runtime import paths
 from pipelines.runtime.stage import hold
 
-EVALUATED_AS = {"mmd": "mmd2"}  # {a metric in conf: its name in evaluate's metrics.json}
 LINEAGE = ("key", "run", "model", "family", "data", "data_sha256", "conf_sha256", "git_commit", "seed", "metric")
 
 
@@ -122,12 +120,17 @@ def _tags(lineage: Mapping[str, Any], evaluation: Mapping[str, Any], trained: Pa
                 f"out/evaluate/{lineage['run']}/metrics.json: {name} is {str(evaluation.get(name))[:12]}, the trained "
                 f"model's {expected[:12]}; run `dvc repro evaluate@{lineage['run']}`"
             )
-    value = evaluation.get(EVALUATED_AS.get(lineage["metric"], lineage["metric"]))
+    value = evaluation.get("criterion")
+    if value is None:
+        raise upload.MissingOutputError(
+            f"out/evaluate/{lineage['run']}/metrics.json has no criterion, {lineage['metric']} on test rows, by which "
+            f"versions are compared; run `dvc repro evaluate@{lineage['run']}`"
+        )
     return {
         **{name: str(lineage[name]) for name in LINEAGE},
         "checkpoint_sha256": digest,
         "serving_sha256": source_sha256(Path(serving.__file__)),
-        "value": repr(math.nan if value is None else float(value)),
+        "value": repr(float(value)),
     }
 
 

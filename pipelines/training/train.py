@@ -102,6 +102,7 @@ def lineage_of(key: str, model: str, data: str, conf: dict[str, Any], seed: int,
         "git_commit": facts.git_commit(),
         "steps": conf["budget"]["steps"],
         "metric": conf["metric"],
+        "front": conf["sweep"].get("front"),
         "params": facts.params_of(conf),
         "versions": facts.versions(),
     }

@@ -74,7 +74,7 @@ def train(task: Task, *, rank: int = 0, world: int = 1, device: str = "cpu") -> 
     with log.hold() if rank == 0 else nullcontext():
         session = open_session(task, log, rank, world, device)
         resume_or_start(session)
-        measure = ValidationMetrics(session.dataset, task.conf["metric"], device)
+        measure = ValidationMetrics(session.dataset, task.conf, device)
         for report in step(session):
             yield record(session, report, measure(session.training))
 

@@ -1,29 +1,31 @@
 """Measures a training on validation rows: the metric that sweeps compare, and the terms of each objective."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from math import isfinite
+from typing import Any
+
+import numpy as np
 
 from gen_models.contracts import objectives_of
 from gen_models.engine import Training
 from gen_models.errors import DivergedError
 from gen_models.evaluating import evaluating
-from gen_models.measures.samples import median_bandwidth
-from gen_models.measures.sweep_metrics import validation
-from gen_models.measures.units import unit_scale
+from gen_models.measures.samples import bandwidths
+from gen_models.measures.sweep_metrics import Ruler, validation
 from gen_models.noise import Noise
 from pipelines.data.store import Dataset
 
-BANDWIDTH_ROWS = 2_000  # training rows that set the width of mmd's kernel
+BANDWIDTH_ROWS = 2_000  # training rows that set the widths of mmd's kernels
 
 
 class ValidationMetrics:
     """Measures the model of a training on the validation rows of its data, with the same noise at each report."""
 
-    def __init__(self, dataset: Dataset, metric: str, device: str):
-        self._metric = metric
+    def __init__(self, dataset: Dataset, conf: Mapping[str, Any], device: str):
+        self._metric = conf["metric"]
         self._rows = dataset.first_rows("validation").to(device)
-        self._units = {"levels": dataset.levels, "statistics": dataset.manifest["statistics"]}
-        train = unit_scale(dataset.first_rows("train", BANDWIDTH_ROWS).to(device), **self._units)
-        self._bandwidth = median_bandwidth(train)
+        self._ruler = ruler_of(dataset, "validation", conf["sweep"].get("front"), device)
 
     def __call__(self, training: Training) -> dict[str, float]:
         """Return {"validation.nats": ..., "validation.vae.rate_nats": ...}.
@@ -31,9 +33,7 @@ class ValidationMetrics:
         Raises DivergedError if a number is not finite.
         """
         model = training.model
-        found = validation(
-            model, self._rows, noise=Noise(0), metrics=[self._metric], bandwidth=self._bandwidth, **self._units
-        )
+        found = validation(model, self._rows, [self._metric], self._ruler)
         with evaluating(model):
             for objective in objectives_of(model):
                 terms = objective.loss(self._rows, Noise(0)).terms
@@ -42,3 +42,11 @@ class ValidationMetrics:
             if not isfinite(value):
                 raise DivergedError(f"step {training.step}: validation {name} is {value}; lower the learning rates")
         return {f"validation.{name}": value for name, value in found.items()}
+
+
+def ruler_of(dataset: Dataset, split: str, front: Mapping[str, Any] | None, device: str = "cpu") -> Ruler:
+    """Return what the metrics need besides the model and the rows of a split; front: of the conf's sweep."""
+    ruler = Ruler(levels=dataset.levels, statistics=dataset.manifest["statistics"], front=front)
+    train = ruler.units(dataset.first_rows("train", BANDWIDTH_ROWS).to(device))
+    factors = np.asarray(dataset.factors(split)) if dataset.manifest.get("factors") else None
+    return replace(ruler, bandwidths=bandwidths(train), factors=factors)

@@ -3,6 +3,11 @@
 nats_ais, nats_ais_error       -mean of log p(x) by annealing (Neal, 2001; Wu et al., 2017), and its standard error over
                                the rows
 nats_ais_elbo, nats_ais_iw50   -mean of the ELBO and of the bound with K = 50, for the same rows
+nats_prior                     the same by importance sampling with 2000 draws of the prior, which finds p in few
+                               dimensions only
+amortisation_gap, approximation_gap
+                               nats that the encoder's q loses against the best diagonal q of each row, found by Adam,
+                               and that this one loses against the posterior (Cremer, Li and Duvenaud, 2018)
 ais_rows, ais_accepted         how many rows were used; the share of moves that were accepted. If it is near 0, the
                                chains do not move
 binary_nats_ais...             the same for a model of binary pixels
@@ -18,7 +23,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from gen_models.analysis.ais import annealed_evidence
-from gen_models.analysis.inference import elbo_of, encoder_q
+from gen_models.analysis.inference import elbo_of, encoder_q, evidence, gaps, prior_q
 from gen_models.autoencoders.latent_variable import LatentVariableModel
 from gen_models.layers.binarisation import Binarisation
 from gen_models.noise import Noise
@@ -30,6 +35,7 @@ LEAST_ROWS = 16  # a mean over fewer rows says little
 SETTING = {"temperatures": 400, "chains": 4, "leapfrogs": 2}
 FLOPS = 7e6  # the most for decoding one latent of each row, which annealing does some 8000 times: seconds on one core
 BOUND_SAMPLES = 50
+PRIOR_SAMPLES = 2000
 
 
 def annealed(trained: Trained, noise: Noise) -> dict[str, float]:
@@ -52,8 +58,12 @@ def annealed(trained: Trained, noise: Noise) -> dict[str, float]:
         "nats_ais_elbo": -bound.double().mean().item(),
         f"nats_ais_iw{BOUND_SAMPLES}": -model.elbo(x, noise, BOUND_SAMPLES).double().mean().item(),
     }
+    by_prior = evidence(model, x, prior_q(model, x), noise, samples=PRIOR_SAMPLES).log_p
+    numbers["nats_prior"] = -by_prior.double().mean().item()
     if isinstance(model.data_scale, Binarisation):
         numbers = {f"binary_{name}": value for name, value in numbers.items()}
+    parts = gaps(model, x, found.log_p, noise)
+    numbers |= {f"{name}_gap": value.double().mean().item() for name, value in parts._asdict().items()}
     return {**numbers, "ais_rows": rows, "ais_accepted": found.accepted.mean().item()}
 
 

@@ -51,7 +51,7 @@ def fidelity(trained: Trained, noise: Noise, drawn: Sides | None = None) -> dict
 
 
 def _manifold(drawn: Sides) -> dict[str, float]:
-    fake, train, test = drawn
+    fake, train, test, _ = drawn
     if len(test) <= NEIGHBOURS:
         return {}
     found, floor = (manifold(test, rows, neighbours=NEIGHBOURS)._asdict() for rows in (fake, train))
@@ -61,8 +61,8 @@ def _manifold(drawn: Sides) -> dict[str, float]:
 def _frechet(trained: Trained, drawn: Sides, seed: int) -> dict[str, float]:
     if not figures.is_image(trained.data.event_shape) or len(drawn.test) < 2:
         return {}
-    fake, train, test = drawn
-    features, accuracy = features_of(trained, seed)
+    fake, train, test, all_train = drawn
+    features, accuracy = features_of(trained, all_train, seed)
     found = {
         "frechet": frechet_distance(features(fake), features(test)).item(),
         "frechet_floor": frechet_distance(features(train), features(test)).item(),
@@ -70,13 +70,15 @@ def _frechet(trained: Trained, drawn: Sides, seed: int) -> dict[str, float]:
     return found if accuracy is None else {**found, "feature_accuracy": accuracy}
 
 
-def features_of(trained: Trained, seed: int) -> tuple[Features, float | None]:
+def features_of(trained: Trained, train: Tensor, seed: int) -> tuple[Features, float | None]:
     """Return (function from rows on the unit scale to float64 features, the classifier's accuracy on test rows).
+
+    train: all normal training rows in the order of the data, on the unit scale, in the space of the samples
 
     The classifier is a perceptron with one hidden layer of rectifiers, fitted for a fixed number of epochs. Without
     classes, the features are principal components, and the accuracy is None.
     """
-    rows = trained.units(trained.normal("train")).flatten(1).numpy()[:CLASSIFIER_ROWS]
+    rows = train.flatten(1).numpy()[:CLASSIFIER_ROWS]
     labels = np.asarray(trained.data.y("train"))[~trained.is_anomaly("train")][:CLASSIFIER_ROWS]
     if len(np.unique(labels)) < 2:
         pca = PCA(min(FEATURES, *rows.shape), svd_solver="full").fit(rows)

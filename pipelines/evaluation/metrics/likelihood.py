@@ -1,6 +1,7 @@
 """The negative log-likelihood, or bounds on it, beside reference values.
 
-nats, nats_error         -mean log p(x) (Density) or -mean ELBO(x) at beta = 1 (Bound), and its standard error
+nats, nats_error         -mean log p(x) (Density) or -mean ELBO(x) at beta = 1 (Bound), and its standard error; each row
+                         has draws of its own, so the error holds what they add
 nats_iw50                -mean of the importance-weighted bound with K = 50 (Burda et al., 2016); in expectation, at
                          most nats
 bits_per_dim[_iw50]      the same in bits for each dimension, for data on grey levels
@@ -17,7 +18,7 @@ import math
 import numpy as np
 
 from gen_models.contracts import Bound, Density
-from gen_models.evaluating import by_rows, elbo
+from gen_models.evaluating import elbo, log_prob
 from gen_models.layers.binarisation import Binarisation
 from gen_models.measures.units import bits_per_dim
 from gen_models.noise import Noise
@@ -32,7 +33,7 @@ def likelihood(trained: Trained, noise: Noise) -> dict[str, float]:
     """Return the metrics of a Density or a Bound; {} for other models."""
     model, x = trained.model, trained.normal("test")
     if isinstance(model, Density):
-        log_p = by_rows(model.log_prob, x).double()
+        log_p = log_prob(model, x, noise).double()
         found = {}
     elif isinstance(model, Bound):
         log_p = elbo(model, x, noise).double()

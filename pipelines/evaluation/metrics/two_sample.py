@@ -18,8 +18,8 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from torch import Tensor
 
 from gen_models.contracts import Sampler
-from gen_models.evaluating import draw
-from gen_models.measures.samples import bandwidths_around, median_bandwidth, mmd2, nearest_distances
+from gen_models.evaluating import as_sampled, draw
+from gen_models.measures.samples import bandwidths, mmd2, nearest_distances
 from gen_models.noise import Noise
 from pipelines.evaluation.trained_run import Trained
 
@@ -29,11 +29,15 @@ FOLDS = 5
 
 
 class Sides(NamedTuple):
-    """Equally many samples of the model, training rows and test rows, on the unit scale."""
+    """Equally many samples of the model, training rows and test rows, and all training rows, on the unit scale.
+
+    The rows of data are in the space of the samples: with a model of binary pixels, they are binarised.
+    """
 
     fake: Tensor
     train: Tensor
     test: Tensor
+    all_train: Tensor
 
 
 def samples(trained: Trained, noise: Noise, drawn: Sides | None = None) -> dict[str, float]:
@@ -44,10 +48,9 @@ def samples(trained: Trained, noise: Noise, drawn: Sides | None = None) -> dict[
     model = trained.model
     if not isinstance(model, Sampler):
         return {}
-    train = trained.units(trained.normal("train"))
-    fake, some_train, some_test = drawn or sides(trained, noise)
+    fake, some_train, some_test, train = drawn or sides(trained, noise)
     n = len(fake)
-    widths = bandwidths_around(median_bandwidth(train))
+    widths = bandwidths(train)
     accuracy, floor = (two_sample_accuracy(rows, some_test, noise.seed) for rows in (fake, some_train))
     near, far = (nearest_distances(rows, train).median().item() for rows in (fake, some_test))
     return {
@@ -67,12 +70,15 @@ def sides(trained: Trained, noise: Noise) -> Sides:
 
     All metrics that compare samples with data use the same ones.
     """
-    train, test = trained.units(trained.normal("train")), trained.units(trained.normal("test"))
+    train, test = (
+        trained.units(as_sampled(trained.model, trained.normal(split), noise.at(step)))
+        for step, split in enumerate(("train", "test"))
+    )
     n = min(TWO_SAMPLE_ROWS, len(train), len(test))
     some_train, some_test = (
         rows[noise.permutation(f"evaluate/{name}", len(rows))[:n]] for name, rows in (("train", train), ("test", test))
     )
-    return Sides(trained.units(draw(trained.model, n, noise).to(test)), some_train, some_test)
+    return Sides(trained.units(draw(trained.model, n, noise).to(test)), some_train, some_test, train)
 
 
 def two_sample_accuracy(a: Tensor, b: Tensor, seed: int) -> float:
