@@ -98,7 +98,12 @@ def fit(
             factor = now
             set_rates(training.optimisers, factor)
         due = [player for player in players if step % player.objective.every == 0]
-        for player, loss in zip(due, play(due, x, draws, clip_norm), strict=True):
+        try:
+            losses = play(due, x, draws, clip_norm)
+        except Exception:
+            window.check()  # a loss that was not finite some steps ago is the cause, and is told in its place
+            raise
+        for player, loss in zip(due, losses, strict=True):
             window.add(player.objective, loss, step)
         training.step = step
         if step % report_every == 0 or step == steps:
@@ -222,6 +227,8 @@ class _Window:
 
     def check(self) -> None:
         """Raise DivergedError at the first loss that is not finite, and sum up the terms."""
+        if not self._values:
+            return
         values = torch.stack(self._values)
         if not bool(values.isfinite().all()):
             first = int((~values.isfinite()).nonzero()[0])
@@ -236,8 +243,7 @@ class _Window:
         self._steps, self._values, self._terms = [], [], {}
 
     def close(self) -> dict[str, float]:
-        if self._values:
-            self.check()
+        self.check()
         keys = sorted(self._means)
         if not keys:
             return {}

@@ -203,6 +203,22 @@ def test_a_divergence_is_told_with_its_own_step_though_values_are_read_later(bad
     assert max(batches.asked) == read
 
 
+def test_an_error_that_a_divergence_causes_later_is_told_as_the_divergence():
+    model = Bilinear()
+
+    def loss(x, noise):
+        if x.item() > 3:
+            raise RuntimeError("a decomposition of nan")
+        return Loss(model.y.value * 0 + (torch.nan if x.item() == 2 else 1.0), {})
+
+    model.objectives = lambda: (Objective("ascent", model.y, loss),)
+    with pytest.raises(DivergedError, match="step 2: the loss of objective 'ascent' is nan"):
+        play(model, 9, "alternating")
+    model.objectives = lambda: (Objective("ascent", model.y, lambda x, noise: 1 / 0),)
+    with pytest.raises(ZeroDivisionError):
+        play(model, 9, "alternating")
+
+
 def test_the_terms_of_a_long_window_are_its_means():
     model = Bilinear()
 
