@@ -58,9 +58,10 @@ class VectorField(nn.Module):
 
             tr(dh/dz) = tr(C_L A_L ... C_2 A_2 C_1 [A_1 G A_{L+1}])
 
-        so one or two hidden layers need a product of matrices of the hidden widths, whatever D is.
+        so one or two hidden layers need a product of matrices of the hidden widths, whatever D is. With more layers the
+        product is formed for each row, from the side of z where D is smaller than the first width.
         """
-        t = t.reshape(1, 1)
+        t, dimensions = t.reshape(1, 1), z.shape[1]
         *hidden, last = self.layers
         slopes = []
         for layer in hidden:
@@ -74,12 +75,17 @@ class VectorField(nn.Module):
         inner = weights[0] @ outer
         if len(hidden) == 1:
             return last(t, z), slopes[0] @ inner.diagonal()
-        product = inner
-        for weight, slope in zip(weights[1:-1], slopes[:-2], strict=True):
-            product = weight @ (slope[:, :, None] * product)
-        pairs = product.mT * weights[-1]
-        divergence = slopes[-2] @ pairs.mT if pairs.ndim == 2 else torch.bmm(pairs, slopes[-2][:, :, None])[:, :, 0]
-        return last(t, z), (divergence * slopes[-1]).sum(dim=1)
+        if len(hidden) == 2:
+            return last(t, z), ((slopes[0] @ (inner * weights[1].mT)) * slopes[1]).sum(dim=1)
+        # Rows of Jacobians are multiplied from the right, so that all rows of z share one product of matrices.
+        if dimensions < len(inner):
+            rows, closing = weights[0].mT.contiguous(), outer
+        else:
+            rows, closing = inner.mT.contiguous(), torch.eye(inner.shape[1], dtype=z.dtype, device=z.device)
+        found = rows * slopes[0][:, None]
+        for weight, slope in zip(weights[1:], slopes[1:], strict=True):
+            found = (found @ weight.mT) * slope[:, None]
+        return last(t, z), (found * closing).sum(dim=(1, 2))
 
 
 class TimedLinear(nn.Module):
