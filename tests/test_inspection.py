@@ -79,7 +79,7 @@ def make(kind, folder):
         save_images(folder / "divided", names)
         return folder / "divided", ("image_folder", [1, 6, 5], 256, ["cat", "dog"])
     if kind == "normal and abnormal images":
-        names = [f"{'normal' if k % 4 else 'abnormal'}/{k}.png" for k in range(ROWS)]
+        names = [f"{'normal' if k % 20 else 'abnormal'}/{k}.png" for k in range(ROWS)]  # a few, as they are
         save_images(folder / "screws", names)
         return folder / "screws", ("image_folder", [1, 6, 5], 256, ["abnormal", "normal"])
     if kind == "csv":

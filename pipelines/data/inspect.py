@@ -176,7 +176,8 @@ def propose(found: Found, name: str) -> dict[str, Any]:
     event = list(arrays.x.shape[1:])
     anomaly = next((c for c in arrays.classes if c.lower() in ABNORMAL), None) if len(arrays.classes) == 2 else None
     split: dict[str, Any] = dict(SPLIT if anomaly is None else ANOMALY_SPLIT)
-    if _rows_of_the_smallest_class(arrays) * split["calibration"] < 1:  # too few rows to leave some for p-values
+    # A held-out class needs calibration rows for its threshold; elsewhere too few rows go without
+    if anomaly is None and _rows_of_the_smallest_class(arrays) * split["calibration"] < 1:
         split["train"] += split.pop("calibration")
     for part in arrays.parts or {}:
         split[part] = split["train"] if part == "train" else OWN
