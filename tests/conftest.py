@@ -14,6 +14,7 @@ from zlib import crc32
 import hypothesis
 import jaxtyping
 import pytest
+import torch
 from jaxtyping import install_import_hook
 
 import tests.typecheck  # noqa: F401  the hook names it, and looks it up without importing it
@@ -22,8 +23,13 @@ install_import_hook("gen_models", "tests.typecheck.checker")
 
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("same")
-
 CHECKED = 3  # shapes are checked in one test of so many
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Start each test with one thread: evaluation sets two for the process, and they would spin in all later tests."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
