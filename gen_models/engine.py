@@ -13,8 +13,8 @@ A model with one objective is a game of one player. The unit of the budget is a 
 moves at each minibatch, the generator at each fifth.
 
 `fit` is a generator and has no callbacks: the caller iterates over the reports, and may save a checkpoint at each. To
-stop training, stop iterating. Randomness is a function of (seed, stream, step), so (weights, optimisers, step) is all
-that a resume needs.
+stop training, stop iterating. Randomness is a function of (seed, stream, step, row), so (weights, optimisers, step) is
+all that a resume needs.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -137,15 +137,21 @@ def distortion_at_rate(model, x: Tensor, ruler: Ruler) -> float:
             "metric: distortion_at_rate needs the point on the front: write under sweep "
             "front: {rate: vae.rate_nats, distortion: vae.distortion_mse, rate_at_most: 20}"
         )
-    terms: dict[str, float] = {}
-    for objective in objectives_of(model):
-        found = objective.loss(x, ruler.noise).terms
-        terms |= {f"{objective.name}.{name}": value.item() for name, value in found.items()}
+    terms = terms_of(model, x, ruler.noise)
     for axis in ("rate", "distortion"):
         if ruler.front[axis] not in terms:
             raise ConfigError(f"sweep.front.{axis}: " + unknown("term", ruler.front[axis], terms))
     excess = max(0.0, terms[ruler.front["rate"]] - ruler.front["rate_at_most"])
     return terms[ruler.front["distortion"]] + excess
+
+
+def terms_of(model: object, x: Float[Tensor, "batch *event"], noise: Noise) -> dict[str, float]:
+    """Return {"vae.rate_nats": ..., "vae.distortion_mse": ...}: the terms of each objective's loss on the rows x."""
+    return {
+        f"{objective.name}.{name}": term.item()
+        for objective in objectives_of(model)
+        for name, term in objective.loss(x, noise).terms.items()
+    }
 
 
 METRICS: dict[str, Metric] = {

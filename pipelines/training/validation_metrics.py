@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from gen_models.contracts import objectives_of
 from gen_models.engine import Training
 from gen_models.errors import DivergedError
 from gen_models.evaluating import evaluating
 from gen_models.measures.samples import bandwidths
-from gen_models.measures.sweep_metrics import Ruler, validation
+from gen_models.measures.sweep_metrics import Ruler, terms_of, validation
 from gen_models.noise import Noise
 from pipelines.data.store import Dataset
 
@@ -35,9 +34,7 @@ class ValidationMetrics:
         model = training.model
         found = validation(model, self._rows, [self._metric], self._ruler)
         with evaluating(model):
-            for objective in objectives_of(model):
-                terms = objective.loss(self._rows, Noise(0)).terms
-                found |= {f"{objective.name}.{name}": term.item() for name, term in terms.items()}
+            found |= terms_of(model, self._rows, Noise(0))
         for name, value in found.items():
             if not isfinite(value):
                 raise DivergedError(f"step {training.step}: validation {name} is {value}; lower the learning rates")
