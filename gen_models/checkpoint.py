@@ -10,9 +10,7 @@ A checkpoint is written to a temporary folder, fsynced, hashed and renamed. Ever
 truncated file or the weights of another model raise CheckpointError and never load wrong weights.
 """
 
-import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,16 +23,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from gen_models.build import build
+from gen_models.checkpoint_folder import MANIFEST, RESUME, digest, fact, recover, replace, sync, verify
 from gen_models.engine import Training
 from gen_models.errors import CheckpointError
 
-MODEL, WEIGHTS, RESUME_TENSORS, RESUME, MANIFEST = (
-    "model.yaml",
-    "weights.safetensors",
-    "resume.safetensors",
-    "resume.json",
-    "manifest.json",
-)
+__all__ = ["digest", "load_model", "load_training", "recover", "save_model", "save_training", "verify"]
+
+MODEL, WEIGHTS, RESUME_TENSORS = "model.yaml", "weights.safetensors", "resume.safetensors"
 
 
 def save_model(folder: Path, spec: Mapping[str, Any], model: nn.Module) -> None:
@@ -76,46 +71,6 @@ def load_training(folder: Path, training: Training) -> dict[str, Any]:
     return state["notes"]
 
 
-def verify(folder: Path) -> dict[str, Any]:
-    """Compare the size and sha256 of each file with the manifest, and return the manifest.
-
-    Raises CheckpointError for the first file that differs.
-    """
-    path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text())
-        files = manifest["files"]
-    except FileNotFoundError:
-        raise CheckpointError(f"{folder}: no {MANIFEST} there; not a checkpoint, or an unfinished one") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error}); take another copy of the checkpoint") from None
-    for name, expected in files.items():
-        found = _fact(folder / name)
-        if found != expected:
-            what = "missing" if found is None else f"{found['bytes']} bytes, sha256 {found['sha256'][:12]}"
-            raise CheckpointError(
-                f"{folder / name}: expected {expected['bytes']} bytes, sha256 {expected['sha256'][:12]}, "
-                f"found {what}; take another copy of the checkpoint"
-            )
-    return manifest
-
-
-def recover(folder: Path) -> Path:
-    """Finish an interrupted replacement and return the folder.
-
-    If the process was killed between the two renames of a replacement, the old folder is renamed back.
-    """
-    old = _old(folder)
-    if not folder.exists() and old.exists():
-        old.rename(folder)
-    return folder
-
-
-def digest(folder: Path) -> str:
-    """Return the sha256 of the manifest, which identifies the checkpoint: it holds the sha256 of every file."""
-    return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
-
-
 def _write(folder: Path, spec: Mapping[str, Any], model: nn.Module, training: Training | None, notes: Mapping) -> None:
     fresh = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -128,53 +83,13 @@ def _write(folder: Path, spec: Mapping[str, Any], model: nn.Module, training: Tr
             state, tensors = _optimisers_state(training)
             save_file(tensors, fresh / RESUME_TENSORS)
             (fresh / RESUME).write_text(json.dumps({"step": training.step, "optimisers": state, "notes": dict(notes)}))
-        facts = {path.name: _fact(path) for path in sorted(fresh.iterdir())}
+        facts = {path.name: fact(path) for path in sorted(fresh.iterdir())}
         (fresh / MANIFEST).write_text(json.dumps({"format": 1, "files": facts}, indent=1))
-        _sync(fresh)
-        _replace(fresh, folder)
+        sync(fresh)
+        replace(fresh, folder)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(fresh, ignore_errors=True)
         raise CheckpointError(f"{folder}: cannot be written ({error}); the checkpoint before it is intact") from error
-
-
-def _replace(fresh: Path, folder: Path) -> None:
-    """Replace the folder by two renames, as one call cannot do it.
-
-    After a kill between the two, `recover` puts the old folder back.
-    """
-    recover(folder)
-    shutil.rmtree(_old(folder), ignore_errors=True)
-    if folder.exists():
-        folder.rename(_old(folder))
-    fresh.rename(folder)
-    shutil.rmtree(_old(folder), ignore_errors=True)
-    _sync_folder(folder.parent)
-
-
-def _old(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.old")
-
-
-def _sync(folder: Path) -> None:
-    for path in folder.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    _sync_folder(folder)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _fact(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": path.stat().st_size}
 
 
 def _read_spec(folder: Path) -> dict[str, Any]:

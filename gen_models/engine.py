@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gen_models import names
 from gen_models.contracts import Loss, Objective, objectives_of
 from gen_models.errors import ConfigError, DivergedError, unknown
 from gen_models.noise import Noise
@@ -197,6 +198,7 @@ ORDERS: dict[str, Callable[..., list[Loss]]] = {
     "simultaneous": simultaneous,
     "extragradient": extragradient,
 }
+assert tuple(ORDERS) == names.ORDERS
 
 
 class _Window:

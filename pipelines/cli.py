@@ -37,6 +37,9 @@ STAGES = {
     "report": Command("pipelines.report.report", "one page to look at, reports/index.html"),
 }
 TOOLS = {
+    "play": Command(
+        "pipelines.training.play", "[RUN ...]: train all that is stale at once, for `dvc repro` to collect"
+    ),
     "check": Command("pipelines.commands.check", "whether params.yaml and the conf files can be used"),
     "inspect": Command("pipelines.data.inspect", "PATH: what a file or folder of data holds, and how to add it"),
     "add-data": Command("pipelines.data.add_data", "NAME PATH: write conf/data/NAME.yaml for it"),

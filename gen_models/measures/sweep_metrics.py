@@ -26,6 +26,7 @@ from gen_models.evaluating import as_sampled, by_rows, draw, elbo, evaluating, l
 from gen_models.measures.disentanglement import mutual_information_gap
 from gen_models.measures.samples import bandwidths, mmd2
 from gen_models.measures.units import unit_scale
+from gen_models.names import METRICS as NAMES
 from gen_models.noise import Noise
 
 NOISE = Noise(seed=0)  # the same for all trials of a sweep
@@ -162,6 +163,7 @@ METRICS: dict[str, Metric] = {
     "entanglement": Metric(("encoder",), entanglement, is_of_any_data=False),
     "distortion_at_rate": Metric(("bound", "reconstructor"), distortion_at_rate, is_of_any_data=False),
 }
+assert tuple(METRICS) == NAMES
 
 
 def _allows(model: object, name: str) -> bool:

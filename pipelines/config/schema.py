@@ -6,13 +6,14 @@ of a model's constructor are not repeated here: gen_models.build checks them aga
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from gen_models.errors import ConfigError, unknown
+from gen_models.names import METRICS, ORDERS
 from gen_models.schedules import SCHEDULES
 from pipelines.config.conf_files import file_of
 
@@ -51,11 +52,11 @@ class Strict(BaseModel):
         return found
 
 
-def _one_of(options: Callable[[], Iterable[str]]) -> AfterValidator:
-    """Return a check that text is one of the options; `options` is called when a value is checked."""
+def _one_of(known: Collection[str]) -> AfterValidator:
+    """Return a check that text is one of the known names."""
 
     def check(name: str) -> str:
-        if name not in (known := tuple(options())):
+        if name not in known:
             raise ConfigError(unknown("value", name, known))
         return name
 
@@ -76,18 +77,6 @@ def _key(key: str) -> str:
     if not KEY.fullmatch(key):
         raise ConfigError(f"the name {key!r} may hold letters, digits, _ and - only, the first not _ or -")
     return key
-
-
-def _orders() -> Iterable[str]:
-    from gen_models.engine import ORDERS  # imports torch
-
-    return ORDERS
-
-
-def _metrics() -> Iterable[str]:
-    from gen_models.measures.sweep_metrics import METRICS  # imports torch
-
-    return METRICS
 
 
 def _rising(ends: list[float]) -> list[float]:
@@ -178,7 +167,7 @@ class Front(Strict):
 class Sweep(Strict):
     """How a model's settings are searched."""
 
-    scheduler: Annotated[str, _one_of(lambda: ("none", "halving", "asha"))]
+    scheduler: Annotated[str, _one_of(("none", "halving", "asha"))]
     rungs: Count
     eta: Annotated[int, Field(ge=2)]
     space: dict[str, Draw]
@@ -206,13 +195,13 @@ class Conf(Strict):
     """A composed configuration; gen_models.build checks `model` when it builds it."""
 
     batch_size: Count
-    order: Annotated[str, _one_of(_orders)]
-    schedule: Annotated[str, _one_of(lambda: SCHEDULES)]
+    order: Annotated[str, _one_of(ORDERS)]
+    schedule: Annotated[str, _one_of(SCHEDULES)]
     clip_norm: Positive | None
-    keep: Annotated[str, _one_of(lambda: ("best", "last"))]
+    keep: Annotated[str, _one_of(("best", "last"))]
     threads: Count
-    metric: Annotated[str, _one_of(_metrics)]
-    metric_without_factors: Annotated[str, _one_of(_metrics)] | None = None
+    metric: Annotated[str, _one_of(METRICS)]
+    metric_without_factors: Annotated[str, _one_of(METRICS)] | None = None
     budget: Budget
     budgets: dict[BudgetName, OwnBudget] | None
     sweep: Sweep

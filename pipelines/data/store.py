@@ -10,6 +10,8 @@ There is no SPLIT.y.npy for rows without labels, and no SPLIT.factors.npy unless
 factors. Arrays are written without pickle and opened memory-mapped, so a data set may be larger than memory.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import math
@@ -17,15 +19,16 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from gen_models.errors import DataError, unknown
 from pipelines.runtime import paths
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
 
 MANIFEST = "manifest.json"
 FACTS = ("name", "source", "event_shape", "dtype", "levels", "classes", "statistics", "anomaly", "leakage")
@@ -99,6 +102,8 @@ class Dataset:
 
         The rows of a split are in random order, so the first ones are a random draw.
         """
+        import torch  # takes seconds, and only readers of rows need it
+
         return torch.from_numpy(np.array(self.x(split)[:most], dtype=np.float32))
 
     def first_rows(self, split: str, most: int | None = None) -> Float[Tensor, "rows *event"]:

@@ -4,10 +4,12 @@
 Therefore the key names the folder in which a killed training resumes, and a training's run in MLflow is found by it.
 """
 
+import json
 import platform
 import subprocess
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from pipelines.lineage.hashing import sha256_json
@@ -17,6 +19,12 @@ from pipelines.runtime import paths
 def key(**facts: Any) -> str:
     """Return the hash of the given facts, which decide a result, and of the versions of Python, torch and numpy."""
     return sha256_json({**facts, "versions": versions()})
+
+
+def key_of(folder: Path) -> str | None:
+    """Return the key of the result in a stage's output folder, or None if there is no result."""
+    path = folder / "lineage.json"
+    return json.loads(path.read_text())["key"] if path.is_file() else None
 
 
 def versions() -> dict[str, str]:

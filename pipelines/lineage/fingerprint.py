@@ -36,6 +36,8 @@ CARRIERS = (
     "pipelines.runtime",
     "pipelines.tracking",
     "pipelines.training.follower",
+    "pipelines.training.in_play",
+    "pipelines.training.play",
     "pipelines.training.ray_",
 )
 LIBRARIES = {  # the libraries that compute: {name in an import statement: name of the installed package}

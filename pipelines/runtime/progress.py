@@ -32,6 +32,13 @@ class Progress:
         else:
             self._print(done, note)
 
+    def line(self, text: str) -> None:
+        """Print a line that stays, above the bar if there is one."""
+        if self._bar is not None:
+            self._bar.write(text)
+        else:
+            print(text, flush=True)
+
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()

@@ -31,6 +31,7 @@ from pipelines.runtime.stage import dvc_ancestor, when_process_ends
 
 T = TypeVar("T")
 START_SECONDS = 60.0
+SECONDS_BETWEEN_LOOKS = 0.2
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
@@ -72,8 +73,10 @@ def cluster() -> Iterator[Any]:
         ray.shutdown()
 
 
-def in_thread(act: Callable[[], T]) -> T:
+def in_thread(act: Callable[[], T], meanwhile: Callable[[], None] = lambda: None) -> T:
     """Call `act` in another thread, wait for it, and return its result or raise its error.
+
+    meanwhile: called by the waiting thread every SECONDS_BETWEEN_LOOKS
 
     In the main thread, Ray's fit() would replace the handlers of SIGINT (Ctrl-C) and SIGTERM by its own.
     """
@@ -89,7 +92,8 @@ def in_thread(act: Callable[[], T]) -> T:
     thread = threading.Thread(target=run, daemon=True, name="ray-fit")
     thread.start()
     while thread.is_alive():
-        thread.join(0.2)  # in steps, so that a signal is handled between them
+        thread.join(SECONDS_BETWEEN_LOOKS)  # in steps, so that a signal is handled between them
+        meanwhile()
     if errors:
         raise errors[0]
     return found[0]

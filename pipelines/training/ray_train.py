@@ -21,18 +21,26 @@ class TrainingError(GenModelsError):
     """A training ended without a result."""
 
 
-def fit(key: str, task: Task, workers: int) -> None:
+def fit(key: str, task: Task, workers: int, meanwhile: Callable[[], None] = lambda: None) -> None:
     """Connect to a cluster and train the task to its end there. Raises TrainingError if it fails."""
     with cluster() as ray:
-        fit_workers(ray, key, task, workers)
+        fit_workers(ray, key, task, workers, meanwhile=meanwhile)
 
 
 def fit_workers(
-    ray: Any, key: str, task: Task, workers: int, *, worker: Callable[[dict[str, Any]], None] | None = None, **more: Any
+    ray: Any,
+    key: str,
+    task: Task,
+    workers: int,
+    *,
+    meanwhile: Callable[[], None] = lambda: None,
+    worker: Callable[[dict[str, Any]], None] | None = None,
+    **more: Any,
 ) -> None:
     """Train the task on a connected cluster.
 
     key: the run's name, for errors; workers: how many processes share each minibatch
+    meanwhile: called every fraction of a second by the calling thread
     worker: the function that each worker calls with its configuration; None: train_and_report
     more: goes into that configuration
 
@@ -64,7 +72,7 @@ def fit_workers(
                     ),
                 ),
             )
-            in_thread(trainer.fit)
+            in_thread(trainer.fit, meanwhile)
     except ray.train.TrainingFailedError as error:
         raise _reason(error, key, Path(task.folder) / "error.log") from error
 

@@ -1,96 +1,102 @@
-"""Runs a sweep's trials with Ray Tune: as many at once as the cluster has CPUs, in actors that are reused.
+"""Runs tasks with Ray Tune: as many at once as the cluster has CPUs, in actors that are reused.
 
-A reused actor costs hundredths of a second for each trial. The run log of a trial says how far it has come. A sweep
-that was killed continues with the trials that are not finished, each from its last checkpoint. Ray writes Tune's own
-state files in place, and a kill can leave them half written, so nothing is restored from them.
+A reused actor costs hundredths of a second for each task. The tasks are handed out one by one while Tune runs, so the
+end of one may make others ready. The run log of a task says how far it has come. What was killed continues from its
+last checkpoint. Ray writes Tune's own state files in place, and a kill can leave them half written, so nothing is
+restored from them.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines.runtime.progress import Progress
-from pipelines.training.initial_model import build_training
-from pipelines.training.ray_cluster import ClusterError, cluster, cpus, in_thread, ray_folder
-from pipelines.training.run_log import RunLog
-from pipelines.training.schedulers import asha_arguments
+from pipelines.training.in_play import Play
+from pipelines.training.ray_cluster import ClusterError, cpus, in_thread, ray_folder
 from pipelines.training.task import Task
 from pipelines.training.trainer import train_or_diverge
-from pipelines.training.trials import SweepError
 
-TRIAL_RESTARTS = 1  # how often a trial is restarted after its process died; it resumes from its run log
+TASK_RESTARTS = 1  # how often a task is restarted after its process died; it resumes from its run log
 
 
-def advance(title: str, conf: dict[str, Any], tasks: list[Task], until: int) -> None:
-    """Train each task up to step `until`; the scheduler or a loss that is not finite may stop it before.
+def tune(ray: Any, play: Play, *, meanwhile: Callable[[], None], scheduler: Any = None) -> None:
+    """Train the tasks of a play on a connected cluster until it is over.
 
-    title: names the sweep in progress and errors; conf: the sweep's configuration
+    meanwhile: called every fraction of a second by the calling thread; scheduler: one of Ray's, or None
 
-    Raises SweepError if a trial fails or does not finish.
+    Raises ClusterError if the cluster has no CPU.
     """
-    unfinished = [task for task in tasks if not RunLog(Path(task.folder)).is_finished(until)]
-    if not unfinished:
+    from ray import tune as ray_tune
+    from ray.tune.search import Searcher
+
+    if play.is_over:
         return
-    for task in unfinished:
-        build_training(task.conf, task.seed)  # refuses a setting that cannot be built before a cluster starts
-    with cluster() as ray:
-        if cpus(ray) < 1:
-            raise ClusterError(f"sweep {title}: the cluster has no free CPU; a trial needs one")
-        progress = Progress(f"sweep {title}", len(tasks), "trial")
-        tune_trials(ray, conf, unfinished, until, progress, done=len(tasks) - len(unfinished), at_once=cpus(ray))
-        progress.close()
-    for log in (RunLog(Path(task.folder)) for task in unfinished):
-        if not log.is_finished(until):
-            if conf["sweep"]["scheduler"] != "asha" or not log.history():
-                raise SweepError(f"sweep {title}: {log.folder} is not finished; run the same command to continue")
-            log.stop()
+    if (at_once := cpus(ray)) < 1:
+        raise ClusterError("the cluster has no free CPU; a trial or training needs one")
+    here = _InDriver(play)
 
+    class Tasks(Searcher):
+        """Hands out the tasks that are ready, when Tune asks for the next trial."""
 
-def tune_trials(
-    ray: Any, conf: dict[str, Any], tasks: list[Task], until: int, progress: Progress, *, done: int, at_once: int
-) -> None:
-    """Train each task up to step `until` on a connected cluster, `at_once` of them at a time.
+        def suggest(self, trial_id: str) -> Any:
+            task = here.play.next_task()
+            if task is None:
+                return Searcher.FINISHED if here.play.is_over else None
+            here.given[trial_id] = task
+            return {"task": task.as_json()}
 
-    done: the number of trials that were finished before, for the progress
-    """
-    from ray import tune
+        def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
+            pass  # Ends.on_trial_complete and on_trial_error also know the error
 
-    class Watch(tune.Callback):
-        """Shows progress when a trial ends."""
+        def save(self, checkpoint_path: str) -> None:
+            Path(checkpoint_path).touch()  # nothing is restored from it
 
-        def __init__(self) -> None:
-            self.done, self.best = done, float("inf")
+        def restore(self, checkpoint_path: str) -> None:
+            raise NotImplementedError
 
-        def on_trial_result(self, iteration, trials, trial, result, **info) -> None:
-            self.best = min(self.best, result["value"])
+    class Ends(ray_tune.Callback):
+        """Tells the play which tasks ended."""
 
         def on_trial_complete(self, iteration, trials, trial, **info) -> None:
-            self.done += 1
-            progress.show(self.done, f"best {conf['metric']} {self.best:.4g}")
+            here.play.ended(here.given.pop(trial.trial_id))
 
-    is_asha = conf["sweep"]["scheduler"] == "asha"
-    scheduler = tune.schedulers.ASHAScheduler(**asha_arguments(conf, until)) if is_asha else None
+        def on_trial_error(self, iteration, trials, trial, **info) -> None:
+            here.play.ended(here.given.pop(trial.trial_id), _last_line(Path(trial.error_file)))
+
     with ray_folder("tune") as experiment:
-        tuner = tune.Tuner(
-            tune.with_resources(trial, {"cpu": 1}),
-            param_space={"task": tune.grid_search([{**task.as_json(), "steps": until} for task in tasks])},
-            tune_config=tune.TuneConfig(
-                reuse_actors=True, max_concurrent_trials=at_once, scheduler=scheduler, trial_dirname_creator=str
+        tuner = ray_tune.Tuner(
+            ray_tune.with_resources(train_task, {"cpu": 1}),
+            tune_config=ray_tune.TuneConfig(
+                search_alg=Tasks(),
+                num_samples=-1,  # until the searcher says that it has finished
+                reuse_actors=True,
+                max_concurrent_trials=at_once,
+                scheduler=scheduler,
+                trial_dirname_creator=str,
             ),
-            run_config=tune.RunConfig(
+            run_config=ray_tune.RunConfig(
                 name=experiment.name,
                 storage_path=str(experiment.parent),
                 verbose=0,
-                callbacks=[Watch()],
-                failure_config=tune.FailureConfig(max_failures=TRIAL_RESTARTS),
+                callbacks=[Ends()],
+                failure_config=ray_tune.FailureConfig(max_failures=TASK_RESTARTS),
             ),
         )
-        results = in_thread(tuner.fit)
-    if results.errors:
-        raise SweepError(f"{results.num_errors} trials failed; the first: {_last_line(results.errors[0])}")
+        in_thread(tuner.fit, meanwhile)
 
 
-def trial(configuration: dict[str, Any]) -> None:
-    """Train one trial, from its last checkpoint if it has one, and report each step and its metric to Ray Tune.
+class _InDriver:
+    """What only the driver process needs. Ray pickles searchers and callbacks for a resume that is not made here."""
+
+    def __init__(self, play: Play):
+        self.play = play
+        self.given: dict[str, Task] = {}  # {Ray's number of a trial: its task}
+
+    def __reduce__(self) -> tuple[type, tuple]:
+        return object, ()
+
+
+def train_task(configuration: dict[str, Any]) -> None:
+    """Train one task, from its last checkpoint if it has one, and report each step and its metric to Ray Tune.
 
     configuration: {"task": the fields of a Task}. Tune's actors call this.
     """
@@ -100,6 +106,7 @@ def trial(configuration: dict[str, Any]) -> None:
         tune.report({"step": record.step, "value": record.value})
 
 
-def _last_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+def _last_line(error_file: Path) -> str:
+    """Return the last line of the file in which Ray keeps a failed task's error."""
+    lines = [line.strip() for line in error_file.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1].removeprefix("gen_models.errors.") if lines else f"it failed, see {error_file}"

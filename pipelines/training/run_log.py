@@ -15,15 +15,17 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gen_models import checkpoint
-from gen_models.engine import Training
+from gen_models import checkpoint_folder
 from gen_models.errors import CheckpointError
 from gen_models.files import replacing
 from pipelines.runtime import locks
+
+if TYPE_CHECKING:
+    from gen_models.engine import Training
 
 STOPPED = "stopped"
 WAIT_SECONDS = 30.0
@@ -37,12 +39,14 @@ class RunLog:
         self.history_path = folder / "history.jsonl"
         self.best, self.latest = folder / "best", folder / "latest"
 
-    def resume(self, training: Training) -> dict[str, Any]:
+    def resume(self, training: "Training") -> dict[str, Any]:
         """Load the latest checkpoint into `training`, and remove what the folder has of later steps.
 
         Returns the notes that were saved with the checkpoint, or {} if there is none. A damaged checkpoint counts as
         none: the training then starts from the beginning, which costs only time.
         """
+        from gen_models import checkpoint  # imports torch, which a stage that only reads a run log does not need
+
         checkpoint.recover(self.best)
         notes = checkpoint.load_training(self.latest, training) if self.saved_step() else {}
         self._forget_after(training.step)
@@ -51,10 +55,10 @@ class RunLog:
     def saved_step(self) -> int:
         """Return the step of the latest checkpoint, or 0 if there is none or it is damaged."""
         try:
-            checkpoint.verify(checkpoint.recover(self.latest))
+            checkpoint_folder.verify(checkpoint_folder.recover(self.latest))
         except CheckpointError:
             return 0
-        return json.loads((self.latest / checkpoint.RESUME).read_text())["step"]
+        return json.loads((self.latest / checkpoint_folder.RESUME).read_text())["step"]
 
     def is_finished(self, steps: int) -> bool:
         """Return whether step `steps` is saved, or the training diverged or was stopped before it."""

@@ -7,37 +7,44 @@ asha      asynchronous successive halving (Li et al., 2020): Ray decides when re
           reproducible
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 from typing import Any
 
 from pipelines.training.task import Task
 from pipelines.training.trials import best_of
 
-Advance = Callable[[str, list[Task], int], None]  # (title, tasks, until): bring each task to step `until`
 
+def rounds(conf: Mapping[str, Any], tasks: Sequence[Task]) -> Iterator[tuple[list[Task], int]]:
+    """Yield (tasks, step) for each round of a sweep: the caller trains the tasks up to the step, and asks for the next.
 
-def run_schedule(key: str, conf: dict[str, Any], tasks: list[Task], advance: Advance) -> None:
-    """Call `advance` until every trial has run for as many steps as the scheduler grants.
-
-    key: the sweep's name; conf: its configuration; tasks: its trials
+    conf: the sweep's configuration; tasks: all its trials
     """
     sweep, steps = conf["sweep"], conf["budget"]["trial_steps"]
-    if sweep["scheduler"] != "halving":
-        advance(key, tasks, steps)
-        return
-    for rung in rungs(steps, sweep["eta"], sweep["rungs"]):
-        advance(f"{key}, rung of {rung} steps", tasks, rung)
-        kept = max(1, len(tasks) // sweep["eta"])
-        tasks = sorted(tasks, key=lambda task: (best_of(task, conf["metric"], until=rung)[0], task.folder))[:kept]
+    rungs = rungs_of(steps, sweep["eta"], sweep["rungs"]) if sweep["scheduler"] == "halving" else [steps]
+    kept = list(tasks)
+    for rung in rungs:
+        yield kept, rung
+        kept = sorted(kept, key=lambda task: (best_of(task, conf["metric"], until=rung)[0], task.folder))
+        kept = kept[: max(1, len(kept) // sweep["eta"])]
 
 
-def rungs(steps: int, eta: int, count: int) -> list[int]:
+def rungs_of(steps: int, eta: int, count: int) -> list[int]:
     """Return the steps at which halving compares trials: steps / eta^(count - 1), ..., steps / eta, steps."""
     return [max(1, ceil(steps / eta**k)) for k in reversed(range(count))]
 
 
-def asha_arguments(conf: dict[str, Any], until: int) -> dict[str, Any]:
+def sizes(conf: Mapping[str, Any], trials: int) -> list[int]:
+    """Return how many trials each round of a sweep trains."""
+    sweep = conf["sweep"]
+    counts = [trials]
+    if sweep["scheduler"] == "halving":
+        while len(counts) < sweep["rungs"]:
+            counts.append(max(1, counts[-1] // sweep["eta"]))
+    return counts
+
+
+def asha_arguments(conf: Mapping[str, Any], until: int) -> dict[str, Any]:
     """Return the arguments of Ray's ASHAScheduler for trials of `until` steps."""
     eta = conf["sweep"]["eta"]
     return {

@@ -1,5 +1,6 @@
 """The trials of a sweep: their tasks, their results as their run logs have them, and the choice of the best setting."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,21 +8,22 @@ from gen_models.errors import GenModelsError
 from pipelines.config.compose import override
 from pipelines.lineage.hashing import sha256_json
 from pipelines.training.run_log import RunLog
-from pipelines.training.search import settings
 from pipelines.training.task import WORST, Task, task_of
+
+Trials = list[tuple[dict[str, Any], Task]]  # (setting, task) for each trial
 
 
 class SweepError(GenModelsError):
     """A sweep failed: a trial failed or did not finish, or every trial diverged."""
 
 
-def plan(conf: dict[str, Any], data: Path, seed: int, folder: Path) -> list[tuple[dict[str, Any], Task]]:
-    """Return (override, task) for each trial. All trials share the seed, so they differ by their settings only.
+def trials_of(conf: dict[str, Any], settings: Sequence[dict[str, Any]], data: Path, seed: int, folder: Path) -> Trials:
+    """Return (setting, task) for each setting {dotted key: value} that a sweep tries.
 
     data: the folder of the prepared data set; folder: where the trials' run logs are made
     """
     planned = []
-    for index, changes in enumerate(settings(conf, seed)):
+    for index, changes in enumerate(settings):
         chosen = override(conf, changes)
         task = task_of(
             chosen,

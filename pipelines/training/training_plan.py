@@ -1,0 +1,101 @@
+"""What a training of params.yaml consists of: its lineage and its task, whose folder in work/ is named by a hash.
+
+The hash is of all that decides the result. So whoever trains first, the stage `train` or `gen-models play`, leaves the
+training where the other one finds it. Nothing here imports torch: a stage whose training has ended only collects it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gen_models.errors import ConfigError, GenModelsError
+from pipelines.config.compose import compose, family_of, override
+from pipelines.config.params import Params
+from pipelines.data.store import open_data
+from pipelines.lineage import facts
+from pipelines.lineage.fingerprint import code_sha256
+from pipelines.lineage.hashing import sha256_json
+from pipelines.runtime import paths
+from pipelines.training.run_log import RunLog
+from pipelines.training.task import Task, task_of
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """A training of params.yaml: its lineage, its task, and the number of workers that share each minibatch."""
+
+    key: str
+    lineage: dict[str, Any]
+    task: Task
+    workers: int
+
+    @property
+    def log(self) -> RunLog:
+        return RunLog(Path(self.task.folder))
+
+    def is_played(self) -> bool:
+        """Return whether the training has ended, by its last step or by a divergence."""
+        return self.log.is_finished(self.task.steps)
+
+    def is_collected(self) -> bool:
+        """Return whether out/train/KEY has the result of this plan."""
+        return facts.key_of(paths.out("train", self.key)) == self.lineage["key"]
+
+
+def training_plan(asked: Params, key: str, setting: Mapping[str, Any]) -> TrainingPlan:
+    """Return the plan of a run's training with the setting, {dotted key: value}, that a sweep found best.
+
+    Its lineage says what decides the result, and facts about it. It is written beside the result, and becomes the tags
+    and params of the run in MLflow.
+    """
+    line = asked.run(key)
+    conf = override(compose(line.model, line.data, asked.budget), setting)
+    if conf["batch_size"] % asked.workers:
+        raise GenModelsError(
+            f"params.yaml: workers: {asked.workers} does not divide the batch_size {conf['batch_size']} "
+            f"of conf/model/{line.model}.yaml; choose one that does"
+        )
+    decides = {
+        "conf_sha256": sha256_json(conf),
+        "data_sha256": open_data(line.data).sha256,
+        "code_sha256": code_sha256("train", line.model),
+        "seed": asked.seed,
+        "workers": asked.workers,
+    }
+    lineage = {
+        "key": facts.key(stage="train", run=key, **decides),
+        "run": key,
+        "model": line.model,
+        "family": family_of(conf),
+        "data": line.data,
+        **decides,
+        "git_commit": facts.git_commit(),
+        "steps": conf["budget"]["steps"],
+        "metric": conf["metric"],
+        "front": conf["sweep"].get("front"),
+        "params": facts.params_of(conf),
+        "versions": facts.versions(),
+    }
+    task = task_of(
+        conf,
+        paths.out("data", line.data),
+        seed=asked.seed,
+        steps=conf["budget"]["steps"],
+        folder=paths.work("train", f"{key}-{lineage['key'][:12]}"),
+        is_trial=False,
+    )
+    return TrainingPlan(key, lineage, task, asked.workers)
+
+
+def best_setting(key: str, sweep: str) -> dict[str, Any]:
+    """Return the best setting of a sweep, {dotted key: value}, with which a run trains.
+
+    key: the run; sweep: the sweep whose setting it uses. Raises ConfigError if that sweep has no result yet.
+    """
+    path = paths.out("sweep", key, "best.json")
+    if not path.is_file():
+        stage = f"sweep@{key}" if key == sweep else f"reuse@{key}"
+        raise ConfigError(f"{path} is not there: run `dvc repro {stage}` first")
+    return json.loads(path.read_text())["override"]
