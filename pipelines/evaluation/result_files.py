@@ -3,6 +3,7 @@
 anomalies.json, clusters.json, denoising.json, compression.json   rows of numbers; [] if nothing applies
 anomaly_scores.npz                                                 {score: (test rows,)}, for ROC curves and sheets
 sheets/                                                            pictures that the comparison shows
+messages.txt                                                       what `evaluate` prints of the run
 """
 
 import json
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 SHEETS = "sheets"
+MESSAGES = "messages.txt"  # what the evaluation has to say, a line each
 SCORES = "anomaly_scores.npz"
 
 Row = dict[str, Any]

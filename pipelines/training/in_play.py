@@ -1,18 +1,20 @@
-"""Sweeps and trainings in play: which tasks are ready to start, and what the end of a task makes ready.
+"""Sweeps, trainings and evaluations in play: which jobs may start, and what the end of a job makes ready.
 
-This is the order of work and knows nothing of Ray: whoever trains asks `next_task`, and says `ended` for each task. A
+This is the order of work and knows nothing of Ray: whoever does the jobs asks `next_job`, and says `ended` for each. A
 round of a sweep's trials is ready when the round before it has ended. The trainings that use a sweep's best setting are
-ready when the sweep is decided. Trainings come before trials, so that results appear early; otherwise tasks come in the
-order in which they became ready.
+ready when the sweep is decided, and the evaluation of a run when its training has ended. What is nearer to a result
+comes first, so that results appear early; otherwise jobs come in the order in which they became ready.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from gen_models.errors import GenModelsError
+from pipelines.evaluation.evaluation_plan import EvaluationPlan
+from pipelines.runtime import paths
 from pipelines.training.run_log import RunLog
 from pipelines.training.schedulers import rounds, sizes
 from pipelines.training.sweep_plan import SweepPlan
@@ -20,7 +22,21 @@ from pipelines.training.task import Task
 from pipelines.training.training_plan import TrainingPlan
 from pipelines.training.trials import SweepError, choose
 
-PlanTraining = Callable[[str, Mapping[str, Any]], TrainingPlan]  # (run, best setting) -> its training
+TRIAL, TRAINING, EVALUATION = "sweep", "train", "evaluate"  # kinds of jobs, and the stages that collect them
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial, a training or an evaluation that may start.
+
+    owner: the sweep or run that it belongs to; configuration: what a worker needs to do it, as plain data
+    """
+
+    kind: str
+    owner: str
+    folder: str
+    configuration: dict[str, Any]
+    is_done: Callable[[], bool]
 
 
 @dataclass
@@ -30,7 +46,6 @@ class SweepInPlay:
     plan: SweepPlan
     rounds: Iterator[tuple[list[Task], int]]
     open: set[str] = field(default_factory=set)  # the folders of the trials that the present round waits for
-    until: int = 0
     best: dict[str, Any] | None = None
     error: str | None = None
 
@@ -43,40 +58,42 @@ class SweepInPlay:
         for tasks, until in self.rounds:
             waiting = [replace(task, steps=until) for task in tasks if not RunLog(Path(task.folder)).is_finished(until)]
             if waiting:
-                self.open, self.until = {task.folder for task in waiting}, until
+                self.open = {task.folder for task in waiting}
                 return waiting
         return []
 
 
 class Play:
-    """The tasks of sweeps and trainings, in the order in which they may start.
+    """The jobs of sweeps and runs, in the order in which they may start.
 
-    sweeps: those to play; settings: {sweep: its best setting} for sweeps that were decided before
-    trainings: {run: the sweep whose best setting it uses}; each is planned when that sweep is decided
+    sweeps: those to play
+    runs: {run: the sweep whose best setting it uses}; each is planned when that sweep is decided
+    settings: {sweep: its best setting} for sweeps that were decided before
     plan_training: returns the training of a run with a setting
-    trains_apart: set it before the first task is asked for, if trainings need more than a task's one CPU: they are then
-                  no tasks and wait in `apart`
+    plan_evaluation: returns the evaluation of a run, given the folder of its training
+    trains_apart: set it before the first job is asked for, if trainings need more than a job's one CPU: they are then
+                  no jobs and wait in `apart`
     """
 
     def __init__(
         self,
         sweeps: Sequence[SweepPlan],
-        trainings: Mapping[str, str],
+        runs: Mapping[str, str],
         *,
         settings: Mapping[str, Mapping[str, Any]],
-        plan_training: PlanTraining,
+        plan_training: Callable[[str, Mapping[str, Any]], TrainingPlan],
+        plan_evaluation: Callable[[str, Path], EvaluationPlan],
     ):
         self.sweeps = {plan.key: SweepInPlay(plan, rounds(plan.conf, plan.tasks)) for plan in sweeps}
-        self.trainings: dict[str, TrainingPlan] = {}  # those that are planned, in the order in which they were
+        self.trainings: dict[str, TrainingPlan] = {}  # those that are not finished when they are planned
         self.errors: list[str] = []
         self.trains_apart = False
-        self.total = sum(sum(sizes(plan.conf, len(plan.trials))) for plan in sweeps) + len(trainings)
-        self.ended_tasks = 0
-        self.running: dict[str, str] = {}  # {folder of a task: the sweep or run that it belongs to}
-        self._waiting = dict(trainings)
-        self._plan_training = plan_training
-        self._ready_trainings: deque[tuple[str, Task]] = deque()
-        self._ready_trials: deque[tuple[str, Task]] = deque()
+        self.total = sum(sum(sizes(plan.conf, len(plan.trials))) for plan in sweeps) + 2 * len(runs)
+        self.running: dict[str, Job] = {}  # by folder
+        self.ended_jobs = 0
+        self._waiting = dict(runs)
+        self._plan_training, self._plan_evaluation = plan_training, plan_evaluation
+        self._ready: dict[str, deque[Job]] = {kind: deque() for kind in (EVALUATION, TRAINING, TRIAL)}
         for key, setting in settings.items():
             self._release(key, setting)
         for sweep in self.sweeps.values():
@@ -84,56 +101,70 @@ class Play:
 
     @property
     def is_over(self) -> bool:
-        """Whether no task is running or ready, so that none will ever be."""
+        """Whether no job is running or ready, so that none will ever be."""
         return not self.running and not any(self._queues())
 
     @property
     def apart(self) -> list[TrainingPlan]:
-        """The trainings that are ready and are no tasks."""
-        return [self.trainings[run] for run, _ in self._ready_trainings] if self.trains_apart else []
+        """The trainings that are ready and are no jobs."""
+        return [self.trainings[job.owner] for job in self._ready[TRAINING]] if self.trains_apart else []
 
-    def next_task(self) -> Task | None:
-        """Return a task that may start now and count it as running, or None if there is none."""
+    def next_job(self) -> Job | None:
+        """Return a job that may start now and count it as running, or None if there is none."""
         for ready in self._queues():
             while ready:
-                owner, task = ready.popleft()
-                if owner in self.sweeps and self.sweeps[owner].error and task.is_trial:
+                job = ready.popleft()
+                if job.kind == TRIAL and self.sweeps[job.owner].error:
                     continue  # another trial of this sweep failed
-                self.running[task.folder] = owner
-                return task
+                self.running[job.folder] = job
+                return job
         return None
 
-    def ended(self, task: Task, error: str | None = None) -> None:
-        """Take note that a task ended. error: one line if it failed."""
-        owner = self.running.pop(task.folder)
-        self.ended_tasks += 1
-        if error is None and not RunLog(Path(task.folder)).is_finished(task.steps):
-            error = f"{task.folder} is not finished; run the same command to continue"
-        if not task.is_trial:
-            if error:
-                self.errors.append(f"train {owner}: {error}")
-            return
-        sweep = self.sweeps[owner]
-        sweep.open.discard(task.folder)
-        if error and not sweep.error:
-            self._fail(sweep, f"sweep {owner}: {error}")
-        elif not sweep.open and not sweep.error:
-            self._go_on(sweep)
+    def ended(self, job: Job, error: str | None = None) -> None:
+        """Take note that a job ended. error: one line if it failed."""
+        del self.running[job.folder]
+        self.ended_jobs += 1
+        if error is None and not job.is_done():
+            error = f"{job.folder} is not finished; run the same command to continue"
+        if job.kind == TRIAL:
+            self._trial_ended(self.sweeps[job.owner], job, error)
+        elif error:
+            self.errors.append(f"{job.kind} {job.owner}: {error}")
+        elif job.kind == TRAINING:
+            self.trained(self.trainings[job.owner])
+
+    def trained(self, plan: TrainingPlan) -> None:
+        """Take note that a training has ended: its run may be evaluated, unless it diverged."""
+        if plan.is_collected():
+            self._evaluate(plan.key, paths.out("train", plan.key))
+        elif plan.log.diverged() is None:
+            self._evaluate(plan.key, plan.seal())
+        else:
+            self.ended_jobs += 1
 
     def words(self) -> str:
         """Return what runs and how many sweeps are decided, for the progress."""
-        owners = sorted(set(self.running.values()))
+        counts: dict[tuple[str, str], int] = {}
+        for job in self.running.values():
+            counts[job.kind, job.owner] = counts.get((job.kind, job.owner), 0) + 1
+        names = [f"{kind} {owner}" + (f" x{count}" if count > 1 else "") for (kind, owner), count in counts.items()]
+        running = f"now {', '.join(names)}" if names else "nothing runs"
         decided = sum(sweep.best is not None for sweep in self.sweeps.values())
-        running = f"running {', '.join(owners)}" if owners else "running nothing"
-        return f"{running}; {decided} of {len(self.sweeps)} sweeps decided" if self.sweeps else running
+        return running + (f"; {decided} of {len(self.sweeps)} sweeps decided" if self.sweeps else "")
 
-    def trials_ended(self, sweep: str) -> int:
-        """Return how many trials of a sweep have ended for good or wait for the next round."""
-        return len(self.sweeps[sweep].plan.trials) - len(self.sweeps[sweep].open)
+    def _queues(self) -> list[deque[Job]]:
+        return [ready for kind, ready in self._ready.items() if kind != TRAINING or not self.trains_apart]
+
+    def _trial_ended(self, sweep: SweepInPlay, job: Job, error: str | None) -> None:
+        sweep.open.discard(job.folder)
+        if error and not sweep.error:
+            self._fail(sweep, f"sweep {job.owner}: {error}")
+        elif not sweep.open and not sweep.error:
+            self._go_on(sweep)
 
     def _go_on(self, sweep: SweepInPlay) -> None:
         tasks = sweep.advance()
-        self._ready_trials.extend((sweep.plan.key, task) for task in tasks)
+        self._ready[TRIAL].extend(_training_job(TRIAL, sweep.plan.key, task) for task in tasks)
         if tasks:
             return
         try:
@@ -148,7 +179,7 @@ class Play:
         self.errors.append(line)
         for run in [run for run, setting in self._waiting.items() if setting == sweep.plan.key]:
             del self._waiting[run]
-            self.ended_tasks += 1
+            self.ended_jobs += 2
 
     def _release(self, sweep: str, setting: Mapping[str, Any]) -> None:
         """Plan the trainings that waited for a sweep; those that are not finished become ready."""
@@ -160,10 +191,22 @@ class Play:
                 self.errors.append(f"train {run}: {error}")
                 continue
             if plan.is_collected() or plan.is_played():
-                self.ended_tasks += 1
-                continue
-            self.trainings[run] = plan
-            self._ready_trainings.append((run, plan.task))
+                self.ended_jobs += 1
+                self.trained(plan)
+            else:
+                self.trainings[run] = plan
+                self._ready[TRAINING].append(_training_job(TRAINING, run, plan.task))
 
-    def _queues(self) -> list[deque[tuple[str, Task]]]:
-        return [self._ready_trials] if self.trains_apart else [self._ready_trainings, self._ready_trials]
+    def _evaluate(self, run: str, trained: Path) -> None:
+        plan = self._plan_evaluation(run, trained)
+        if plan.is_collected() or plan.is_played():
+            self.ended_jobs += 1
+            return
+        configuration = {"run": asdict(plan.run), "arguments": plan.arguments}
+        job = Job(EVALUATION, run, str(plan.folder), {"evaluation": configuration}, plan.is_played)
+        self._ready[EVALUATION].append(job)
+
+
+def _training_job(kind: str, owner: str, task: Task) -> Job:
+    log = RunLog(Path(task.folder))
+    return Job(kind, owner, task.folder, {"task": task.as_json()}, lambda: log.is_finished(task.steps))

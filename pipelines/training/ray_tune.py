@@ -1,7 +1,7 @@
-"""Runs tasks with Ray Tune: as many at once as the cluster has CPUs, in actors that are reused.
+"""Does jobs with Ray Tune: as many at once as the cluster has CPUs, in actors that are reused.
 
-A reused actor costs hundredths of a second for each task. The tasks are handed out one by one while Tune runs, so the
-end of one may make others ready. The run log of a task says how far it has come. What was killed continues from its
+A reused actor costs hundredths of a second for each job. The jobs are handed out one by one while Tune runs, so the end
+of one may make others ready. The run log of a training says how far it has come, and what was killed continues from its
 last checkpoint. Ray writes Tune's own state files in place, and a kill can leave them half written, so nothing is
 restored from them.
 """
@@ -10,16 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines.training.in_play import Play
+from pipelines.config.params import Run
+from pipelines.training.in_play import Job, Play
 from pipelines.training.ray_cluster import ClusterError, cpus, in_thread, ray_folder
 from pipelines.training.task import Task
 from pipelines.training.trainer import train_or_diverge
 
-TASK_RESTARTS = 1  # how often a task is restarted after its process died; it resumes from its run log
+JOB_RESTARTS = 1  # how often a job is started again after its process died; a training resumes from its run log
 
 
 def tune(ray: Any, play: Play, *, meanwhile: Callable[[], None], scheduler: Any = None) -> None:
-    """Train the tasks of a play on a connected cluster until it is over.
+    """Do the jobs of a play on a connected cluster until it is over.
 
     meanwhile: called every fraction of a second by the calling thread; scheduler: one of Ray's, or None
 
@@ -31,18 +32,18 @@ def tune(ray: Any, play: Play, *, meanwhile: Callable[[], None], scheduler: Any 
     if play.is_over:
         return
     if (at_once := cpus(ray)) < 1:
-        raise ClusterError("the cluster has no free CPU; a trial or training needs one")
+        raise ClusterError("the cluster has no CPU; a trial, training or evaluation needs one")
     here = _InDriver(play)
 
-    class Tasks(Searcher):
-        """Hands out the tasks that are ready, when Tune asks for the next trial."""
+    class Jobs(Searcher):
+        """Hands out the jobs that are ready, when Tune asks for the next trial."""
 
         def suggest(self, trial_id: str) -> Any:
-            task = here.play.next_task()
-            if task is None:
+            job = here.play.next_job()
+            if job is None:
                 return Searcher.FINISHED if here.play.is_over else None
-            here.given[trial_id] = task
-            return {"task": task.as_json()}
+            here.given[trial_id] = job
+            return job.configuration
 
         def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
             pass  # Ends.on_trial_complete and on_trial_error also know the error
@@ -54,7 +55,7 @@ def tune(ray: Any, play: Play, *, meanwhile: Callable[[], None], scheduler: Any 
             raise NotImplementedError
 
     class Ends(ray_tune.Callback):
-        """Tells the play which tasks ended."""
+        """Tells the play which jobs ended."""
 
         def on_trial_complete(self, iteration, trials, trial, **info) -> None:
             here.play.ended(here.given.pop(trial.trial_id))
@@ -64,9 +65,9 @@ def tune(ray: Any, play: Play, *, meanwhile: Callable[[], None], scheduler: Any 
 
     with ray_folder("tune") as experiment:
         tuner = ray_tune.Tuner(
-            ray_tune.with_resources(train_task, {"cpu": 1}),
+            ray_tune.with_resources(do_job, {"cpu": 1}),
             tune_config=ray_tune.TuneConfig(
-                search_alg=Tasks(),
+                search_alg=Jobs(),
                 num_samples=-1,  # until the searcher says that it has finished
                 reuse_actors=True,
                 max_concurrent_trials=at_once,
@@ -78,7 +79,7 @@ def tune(ray: Any, play: Play, *, meanwhile: Callable[[], None], scheduler: Any 
                 storage_path=str(experiment.parent),
                 verbose=0,
                 callbacks=[Ends()],
-                failure_config=ray_tune.FailureConfig(max_failures=TASK_RESTARTS),
+                failure_config=ray_tune.FailureConfig(max_failures=JOB_RESTARTS),
             ),
         )
         in_thread(tuner.fit, meanwhile)
@@ -89,21 +90,28 @@ class _InDriver:
 
     def __init__(self, play: Play):
         self.play = play
-        self.given: dict[str, Task] = {}  # {Ray's number of a trial: its task}
+        self.given: dict[str, Job] = {}  # {Ray's number of a trial: its job}
 
     def __reduce__(self) -> tuple[type, tuple]:
         return object, ()
 
 
-def train_task(configuration: dict[str, Any]) -> None:
-    """Train one task, from its last checkpoint if it has one, and report each step and its metric to Ray Tune.
+def do_job(configuration: dict[str, Any]) -> None:
+    """Train a task from its last checkpoint, or evaluate a run; report each step and its metric to Ray Tune.
 
-    configuration: {"task": the fields of a Task}. Tune's actors call this.
+    configuration: that of a Job. Tune's actors call this.
     """
     from ray import tune
 
-    for record in train_or_diverge(Task(**configuration["task"])):
-        tune.report({"step": record.step, "value": record.value})
+    if "task" in configuration:
+        for record in train_or_diverge(Task(**configuration["task"])):
+            tune.report({"step": record.step, "value": record.value})
+        return
+    from pipelines.evaluation.measure import measure  # imports scikit-learn and matplotlib
+
+    asked = configuration["evaluation"]
+    measure(Run(**asked["run"]), **asked["arguments"])
+    tune.report({"step": 1, "value": 0.0})  # Ray prints a line for what ends without a report
 
 
 def _last_line(error_file: Path) -> str:

@@ -2,7 +2,7 @@
 
     history.jsonl            a line {"step": 100, "metrics": {...}} for each report
     samples/step_00000100.npy
-    best/                    the model with the lowest metric so far (with keep: last, the latest model)
+    checkpoint/              the model with the lowest metric so far (with keep: last, the latest model)
     latest/                  all that a resume needs
 
 A training resumes from this folder alone: Ray writes its own state files in place, and a kill can leave them half
@@ -37,7 +37,7 @@ class RunLog:
     def __init__(self, folder: Path):
         self.folder = folder
         self.history_path = folder / "history.jsonl"
-        self.best, self.latest = folder / "best", folder / "latest"
+        self.best, self.latest = folder / "checkpoint", folder / "latest"
 
     def resume(self, training: "Training") -> dict[str, Any]:
         """Load the latest checkpoint into `training`, and remove what the folder has of later steps.

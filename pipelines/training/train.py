@@ -9,7 +9,6 @@ A training that `gen-models play` has finished is only collected. A training tha
 checkpoint of its run log. It ends with the same bits as a training that was not killed.
 """
 
-import json
 import shutil
 from pathlib import Path
 
@@ -33,7 +32,7 @@ def main(argv: list[str]) -> None:
     with produce(paths.out("train", key)) as folder:
         plan = training_plan(asked, key, setting)
         if not plan.is_played():
-            from pipelines.training.play import play_training  # imports Ray, torch and MLflow
+            from pipelines.training.ray_play import play_training  # imports Ray, torch and MLflow
 
             play_training(plan)
         if reason := plan.log.diverged():
@@ -57,7 +56,7 @@ def hand_over(plan: TrainingPlan, folder: Path) -> None:
     shutil.copy(log.history_path, folder / "history.jsonl")
     if (log.folder / "samples").is_dir():
         shutil.copytree(log.folder / "samples", folder / "samples")
-    (folder / "lineage.json").write_text(json.dumps(plan.lineage, indent=1, sort_keys=True))
+    shutil.copy(plan.seal() / "lineage.json", folder / "lineage.json")
 
 
 def remove(folder: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gen_models.errors import ConfigError, GenModelsError
+from gen_models.files import replacing
 from pipelines.config.compose import compose, family_of, override
 from pipelines.config.params import Params
 from pipelines.data.store import open_data
@@ -38,6 +39,12 @@ class TrainingPlan:
     def is_played(self) -> bool:
         """Return whether the training has ended, by its last step or by a divergence."""
         return self.log.is_finished(self.task.steps)
+
+    def seal(self) -> Path:
+        """Write the lineage beside the result, and return the folder, which then holds all that out/train/KEY does."""
+        with replacing(self.log.folder / "lineage.json") as file:
+            file.write(json.dumps(self.lineage, indent=1, sort_keys=True).encode())
+        return self.log.folder
 
     def is_collected(self) -> bool:
         """Return whether out/train/KEY has the result of this plan."""

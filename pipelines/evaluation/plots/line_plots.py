@@ -18,7 +18,6 @@ from gen_models.noise import Noise
 from pipelines import figures
 from pipelines.data.densities import LOG_DENSITIES
 from pipelines.evaluation.trained_run import Trained
-from pipelines.runtime import paths
 from pipelines.training.initial_model import warm_start
 
 GRID = 800  # points along the line
@@ -46,7 +45,7 @@ def flow(trained: Trained, noise: Noise, to: Path) -> None:
 
 def untrained(trained: Trained, seed: int) -> Any:
     """Return the model as it was before step 1 of the training with this seed."""
-    spec = yaml.safe_load((paths.out("train", trained.run.key, "checkpoint") / "model.yaml").read_text())
+    spec = yaml.safe_load((trained.folder / "checkpoint" / "model.yaml").read_text())
     model = build_model(spec, seed)
     warm_start(model, trained.data, seed)
     return model

@@ -4,18 +4,16 @@ from pathlib import Path
 
 from pipelines import figures
 from pipelines.evaluation.trained_run import Trained
-from pipelines.runtime import paths
 
 TILE_PIXELS = 28  # the size of an image in a frame: a grid of 64 images is then some 300 pixels wide
 
 
 def animation(trained: Trained, to: Path) -> None:
     """Draw a frame for each step whose samples `train` has kept; do nothing for a model without samples."""
-    folder = paths.out("train", trained.run.key)
     frames = {}
-    for path in sorted(folder.glob("samples/step_*.npy")):
+    for path in sorted(trained.folder.glob("samples/step_*.npy")):
         step = int(path.stem.removeprefix("step_"))
-        frame = figures.step_picture(folder, step, trained.data, tile_pixels=TILE_PIXELS)
+        frame = figures.step_picture(trained.folder, step, trained.data, tile_pixels=TILE_PIXELS)
         if frame is not None:
             frames[f"{trained.run.key}, step {step:,}"] = frame
     if frames:

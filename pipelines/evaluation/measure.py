@@ -1,0 +1,81 @@
+"""Measures a trained run on the test split, and draws pictures of it, into a folder.
+
+What is measured depends on what the model can do. Rows of a class that is held out as an anomaly count only in the
+anomaly scores. All noise comes from the seed of params.yaml, so a second evaluation writes the same bytes.
+"""
+
+import json
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from gen_models import checkpoint
+from gen_models.evaluating import evaluating
+from gen_models.measures.sweep_metrics import validation
+from gen_models.noise import Noise
+from pipelines.config.params import Run
+from pipelines.evaluation.anomaly_assessment import anomaly_scores
+from pipelines.evaluation.compression_rates import compression_rates
+from pipelines.evaluation.denoising_errors import denoising_errors
+from pipelines.evaluation.latent_clusters import latent_clusters
+from pipelines.evaluation.metrics import all_metrics
+from pipelines.evaluation.metrics.collapse import collapse
+from pipelines.evaluation.plots import all_plots, training_animation
+from pipelines.evaluation.result_files import MESSAGES, SHEETS, write_parts
+from pipelines.evaluation.trained_run import Trained, open_folders
+from pipelines.training.validation_metrics import ruler_of
+
+
+def measure(run: Run, *, trained: Path, data: Path, seed: int, to: Path) -> None:
+    """Evaluate a run into the folder `to`, which appears when all its files are written.
+
+    trained: what the training left, with checkpoint/, lineage.json and samples/; data: the prepared data set
+    """
+    folder = to.with_name(f".{to.name}.unfinished")
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / SHEETS).mkdir(parents=True)
+    opened, noise = open_folders(run, trained, data), Noise(seed)
+    with evaluating(opened.model):
+        numbers = origin(opened) | criterion(opened) | all_metrics.numbers(opened, noise)
+        (folder / "metrics.json").write_text(json.dumps(numbers, indent=1) + "\n")
+        if seen := all_metrics.latents(opened, noise):
+            (folder / "latents.json").write_text(json.dumps(seen.as_json(), indent=1) + "\n")
+        all_plots.pictures(opened, noise, folder)
+    training_animation.animation(opened, folder / "training.gif")
+    write_parts(
+        folder,
+        scored=anomaly_scores(opened, seed),
+        clusters=latent_clusters(opened, seed, folder / SHEETS),
+        denoising=denoising_errors(opened, seed, folder / SHEETS),
+        compression=compression_rates(opened, seed),
+    )
+    measured = {name: value for name, value in numbers.items() if isinstance(value, float)}
+    lines = [", ".join(f"{name} {value:.4g}" for name, value in measured.items())]
+    lines += [f"warning: {sentence}" for sentence in collapse(measured)]
+    if seen:
+        lines.append(f"{'COLLAPSED: ' if seen.is_collapsed else ''}{seen.sentence}")
+    (folder / MESSAGES).write_text("".join(f"{line}\n" for line in lines))
+    folder.rename(to)
+
+
+def criterion(trained: Trained) -> dict[str, float]:
+    """Return {"criterion": the metric by which the model was chosen, on test rows}, by which versions are compared."""
+    lineage = json.loads((trained.folder / "lineage.json").read_text())
+    is_normal = ~trained.is_anomaly("test")
+    ruler = ruler_of(trained.data, "test", lineage["front"])
+    if ruler.factors is not None:
+        ruler = replace(ruler, factors=ruler.factors[is_normal])
+    (value,) = validation(trained.model, trained.normal("test"), [lineage["metric"]], ruler).values()
+    return {"criterion": value}
+
+
+def origin(trained: Trained) -> dict[str, int | str]:
+    """Return what the numbers were measured on: how many rows and dimensions, and the hashes of data and checkpoint."""
+    x = trained.normal("test")
+    return {
+        "rows": len(x),
+        "dims": math.prod(trained.data.event_shape),
+        "data_sha256": trained.data.sha256,
+        "checkpoint_sha256": checkpoint.digest(trained.folder / "checkpoint"),
+    }

@@ -1,0 +1,137 @@
+"""Plays jobs on a Ray cluster, shows what runs, and sends trainings to MLflow while they run."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipelines import tracking
+from pipelines.runtime.progress import Progress
+from pipelines.training.follower import Follower
+from pipelines.training.in_play import Play
+from pipelines.training.initial_model import build_training
+from pipelines.training.ray_cluster import cluster, gpus
+from pipelines.training.ray_train import fit, fit_workers
+from pipelines.training.ray_tune import tune
+from pipelines.training.run_log import RunLog
+from pipelines.training.schedulers import asha_arguments
+from pipelines.training.sweep import summary
+from pipelines.training.sweep_plan import SweepPlan
+from pipelines.training.training_plan import TrainingPlan
+
+
+def play_jobs(game: Play, workers: int) -> None:
+    """Do all jobs of a play. workers: how many processes share each minibatch of a training
+
+    With more than one worker, or with GPUs, Ray Train runs the trainings, one after the other; else a training is a job
+    like a trial, and has the same result.
+    """
+    check(game)
+    with watching(game) as watch, cluster() as ray:
+        game.trains_apart = workers > 1 or gpus(ray) > 0
+        tune(ray, game, meanwhile=watch)
+        for training in game.apart:
+            fit_workers(ray, training.key, training.task, workers, meanwhile=watch)
+            game.trained(training)
+        tune(ray, game, meanwhile=watch)
+
+
+def play_training(plan: TrainingPlan) -> None:
+    """Train one run with Ray Train, and follow it in MLflow. Raises TrainingError if it fails."""
+    build_training(plan.task.conf, plan.task.seed)  # refuses a conf that cannot be built before a cluster starts
+    progress = Progress(f"train {plan.key}", plan.task.steps, "step")
+    name = f"validation.{plan.task.conf['metric']}"
+    follower = Follower(plan)
+
+    def watch() -> None:
+        if line := follower.catch_up():
+            progress.show(line["step"], f"{name} {line['metrics'][name]:.4g}")
+
+    with ending(follower.finish):
+        fit(plan.key, plan.task, plan.workers, watch)
+        watch()
+    progress.close()
+
+
+def play_asha(plan: SweepPlan, game: Play) -> None:
+    """Train the trials of one sweep until Ray's scheduler stops them, and mark those that it stopped.
+
+    Ray's scheduler compares all trials that it sees, so a sweep that uses it is played alone.
+    """
+    from ray.tune.schedulers import ASHAScheduler
+
+    check(game)
+    steps = plan.conf["budget"]["trial_steps"]
+    with watching(game) as watch, cluster() as ray:
+        tune(ray, game, meanwhile=watch, scheduler=ASHAScheduler(**asha_arguments(plan.conf, steps)))
+    for log in (RunLog(Path(task.folder)) for task in plan.tasks):
+        if log.history() and not log.is_finished(steps):
+            log.stop()
+
+
+def check(game: Play) -> None:
+    """Raise ConfigError for a setting that cannot be built, before a cluster starts."""
+    for sweep in game.sweeps.values():
+        for task in [] if sweep.is_over else sweep.plan.tasks:
+            build_training(task.conf, task.seed)
+
+
+class Watch:
+    """Shows what is in play and sends it to MLflow; it is called every fraction of a second."""
+
+    def __init__(self, game: Play):
+        self._game = game
+        self._progress = Progress("play", game.total, "job")
+        self._followers: dict[str, Follower] = {}
+        self._told: set[str] = set()
+
+    def __call__(self) -> None:
+        for key, sweep in self._game.sweeps.items():
+            if sweep.best is not None and key not in self._told:
+                self._told.add(key)
+                self._progress.line(summary(sweep.plan, sweep.best))
+                tracking.record_sweep(key, sweep.plan.lineage, sweep.plan.rows())
+        for key, plan in list(self._game.trainings.items()):
+            if plan.log.history_path.is_file():
+                self._follow(key, plan)
+        self._progress.show(self._game.ended_jobs, self._game.words())
+
+    def end(self, status: str) -> None:
+        """Record how it ended for the trainings that have not ended: KILLED or FAILED."""
+        for follower in self._followers.values():
+            if not follower.is_over:
+                follower.finish("FAILED" if status == "FINISHED" else status)
+        self._progress.close()
+
+    def _follow(self, key: str, plan: TrainingPlan) -> None:
+        if key not in self._followers:
+            self._followers[key] = Follower(plan)
+        follower = self._followers[key]
+        if follower.is_over:
+            return
+        follower.catch_up()
+        if plan.task.folder not in self._game.running and plan.is_played():
+            follower.finish("FINISHED")
+            last = plan.log.history()[-1]
+            name = f"validation.{plan.task.conf['metric']}"
+            what = last.get("diverged") or f"{name} {last['metrics'][name]:.4g} after {last['step']} steps"
+            self._progress.line(f"train {key}: {what}")
+
+
+@contextmanager
+def watching(game: Play) -> Iterator[Watch]:
+    """Yield a watch, let it see the end, and let it record how the block ended."""
+    watch = Watch(game)
+    with ending(watch.end):
+        yield watch
+        watch()
+
+
+@contextmanager
+def ending(end: Callable[[str], None]) -> Iterator[None]:
+    """Call `end` with how the block ended, as the status of a run in MLflow: FINISHED, KILLED or FAILED."""
+    try:
+        yield
+    except BaseException as error:
+        end("KILLED" if isinstance(error, (SystemExit, KeyboardInterrupt)) else "FAILED")
+        raise
+    end("FINISHED")
