@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,8 @@ from gen_models.noise import Noise
 from pipelines.config.compose import compose
 from pipelines.data.store import open_folder
 from pipelines.runtime import paths
-from pipelines.runtime.progress import Progress
 from pipelines.training import ray_train, ray_tune
+from pipelines.training.in_play import TRIAL, Job, training_job
 from pipelines.training.initial_model import build_training, warm_start
 from pipelines.training.ray_cluster import cluster
 from pipelines.training.task import Task, task_of
@@ -178,16 +179,32 @@ def _engine_seconds(task: Task) -> float:
 
 def _trial_ends(tasks: list[Task]) -> list[float]:
     """When each trial's end reached the driver, by its clock."""
-    ends: list[float] = []
-
-    class Ends(Progress):
-        def show(self, done: int, note: str) -> None:
-            ends.append(time.monotonic())
-
+    jobs = _OneAtATime([training_job(TRIAL, "bench", task) for task in tasks])
     with cluster() as ray:
-        progress = Ends("bench", len(tasks), "trial")
-        ray_tune.tune_trials(ray, tasks[0].conf, tasks, tasks[0].steps, progress, done=0, at_once=1)
-    return ends
+        ray_tune.tune(ray, jobs, meanwhile=lambda: None)
+    return jobs.ends
+
+
+class _OneAtATime:
+    """Jobs of which each starts when the one before it has ended, and the times of their ends."""
+
+    def __init__(self, jobs: list[Job]):
+        self._waiting, self._runs, self.ends = deque(jobs), False, list[float]()
+
+    @property
+    def is_over(self) -> bool:
+        return not self._waiting and not self._runs
+
+    def next_job(self) -> Job | None:
+        if self._runs or not self._waiting:
+            return None
+        self._runs = True
+        return self._waiting.popleft()
+
+    def ended(self, job: Job, error: str | None = None) -> None:
+        assert error is None, error
+        self._runs = False
+        self.ends.append(time.monotonic())
 
 
 def _fits(tasks: list[Task]) -> list[dict[str, float]]:

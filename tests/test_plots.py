@@ -179,7 +179,7 @@ def test_before_training_is_the_model_that_its_training_began_with(here, tmp_pat
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(tmp_path / "run" / "checkpoint", folder)
     run = params().run(key)
-    trained = Trained(run, checkpoint.load_model(folder), open_data(run.data))
+    trained = Trained(run, folder.parent, checkpoint.load_model(folder), open_data(run.data))
     model = line_plots.untrained(trained, 3).eval()
     with torch.no_grad():
         began = np.load(tmp_path / "run" / "samples" / "step_00000000.npy")

@@ -8,15 +8,15 @@ import pytest
 
 from gen_models.errors import GenModelsError
 from pipelines.config.compose import compose, override
+from pipelines.config.params import params
 from pipelines.data.prepare import main as prepare
 from pipelines.runtime import paths
 from pipelines.training import ray_cluster, ray_train, ray_tune
-from pipelines.training.ray_tune import advance
+from pipelines.training.play import play
 from pipelines.training.run_log import RunLog
-from pipelines.training.schedulers import run_schedule
+from pipelines.training.sweep_plan import SweepPlan
 from pipelines.training.task import task_of
 from pipelines.training.trainer import train
-from pipelines.training.trials import plan
 from tests.project import make_project
 
 STEPS = 36
@@ -41,13 +41,18 @@ def conf(scheduler: str) -> dict:
     return made
 
 
-def run_trials(made: dict, trials) -> None:
+def sweep(made: dict, folder: Path) -> SweepPlan:
+    return SweepPlan("vae-digits", "vae", "digits", made, {"key": folder.name, "seed": 0, "data": "digits"}, folder)
+
+
+def run_trials(plan: SweepPlan) -> None:
     """What the stage does with the trials that it has planned."""
-    run_schedule("vae-digits", made, [task for _, task in trials], lambda title, *rest: advance(title, made, *rest))
+    play([plan], {}, asked=params())
+    assert plan.is_played()
 
 
-def histories(trials) -> list[list[dict]]:
-    return [RunLog(Path(task.folder)).history() for _, task in trials]
+def histories(plan: SweepPlan) -> list[list[dict]]:
+    return [RunLog(Path(task.folder)).history() for task in plan.tasks]
 
 
 def at_rung(history: list[dict]) -> float:
@@ -58,56 +63,56 @@ def at_rung(history: list[dict]) -> float:
 @pytest.fixture(scope="module")
 def unpacked(project) -> list[list[dict]]:
     """The trials trained one after the other in this process, without Ray."""
-    trials = plan(conf("none"), paths.out("data", "digits"), 0, project / "work" / "unpacked")
-    for _, task in trials:
+    plan = sweep(conf("none"), project / "work" / "unpacked")
+    for task in plan.tasks:
         list(train(task))
-    return histories(trials)
+    return histories(plan)
 
 
 def test_packed_trials_equal_unpacked_ones_bit_for_bit(project, unpacked):
-    trials = plan(conf("none"), paths.out("data", "digits"), 0, project / "work" / "none")
-    run_trials(conf("none"), trials)
-    assert histories(trials) == unpacked
+    plan = sweep(conf("none"), project / "work" / "none")
+    run_trials(plan)
+    assert histories(plan) == unpacked
 
 
 def test_synchronous_halving_takes_the_best_half_to_the_end_and_resumes_from_its_run_logs(project, unpacked):
-    trials = plan(conf("halving"), paths.out("data", "digits"), 0, project / "work" / "halving")
-    run_trials(conf("halving"), trials)
+    plan = sweep(conf("halving"), project / "work" / "halving")
+    run_trials(plan)
     rung = STEPS // 2
     best_half = set(sorted(range(4), key=lambda index: at_rung(unpacked[index]))[:2])
-    found = histories(trials)
+    found = histories(plan)
     for index, history in enumerate(found):
         assert history[-1]["step"] == (STEPS if index in best_half else rung)
         steps = {line["step"] for line in history}
         assert [line for line in unpacked[index] if line["step"] in steps] == history
     last = max(best_half)
-    shutil.rmtree(trials[last][1].folder)
-    run_trials(conf("halving"), trials)
-    assert histories(trials) == found
+    shutil.rmtree(plan.tasks[last].folder)
+    run_trials(plan)
+    assert histories(plan) == found
 
 
 def test_asha_stops_trials_whose_trajectories_are_those_of_the_unstopped(project, unpacked, monkeypatch):
     """One at a time and the best first: whichever comes after it to a rung is in the worse half of what was there."""
     monkeypatch.setattr(ray_tune, "cpus", lambda ray: 1)
     order = sorted(range(len(unpacked)), key=lambda index: at_rung(unpacked[index]))
-    planned = plan(conf("asha"), paths.out("data", "digits"), 0, project / "work" / "asha")
-    trials = [planned[index] for index in order]
-    run_trials(conf("asha"), trials)
-    for history, index in zip(histories(trials), order, strict=True):
+    plan = sweep(conf("asha"), project / "work" / "asha")
+    plan.trials.sort(key=lambda trial: order.index(int(Path(trial[1].folder).name[6:10])))
+    run_trials(plan)
+    for history, index in zip(histories(plan), order, strict=True):
         assert 1 <= len(history) <= len(unpacked[index])
         assert history == unpacked[index][: len(history)]
-    lengths = [len(history) for history in histories(trials)]
+    lengths = [len(history) for history in histories(plan)]
     assert lengths[0] == len(unpacked[0]), "the best was stopped"
     assert max(lengths[1:]) < len(unpacked[0]), "a worse one was not stopped"
-    run_trials(conf("asha"), trials)
-    assert [len(history) for history in histories(trials)] == lengths, "what was stopped was trained on"
+    run_trials(plan)
+    assert [len(history) for history in histories(plan)] == lengths, "what was stopped was trained on"
 
 
 def test_a_trial_that_fails_is_one_line(project):
-    trials = plan(conf("none"), paths.out("data", "digits"), 0, project / "work" / "broken")[:1]
-    trials[0][1].conf["batch_size"] = 10**6  # what only the trial itself finds out
+    plan = sweep(conf("none"), project / "work" / "broken")
+    plan.trials[0][1].conf["batch_size"] = 10**6  # what only the trial itself finds out
     with pytest.raises(GenModelsError, match="batch_size") as caught:
-        run_trials(conf("none"), trials)
+        run_trials(plan)
     assert "\n" not in str(caught.value)
 
 

@@ -10,11 +10,11 @@ from gen_models.errors import CheckpointError
 from pipelines.config.compose import compose, override
 from pipelines.data.prepare import main as prepare
 from pipelines.runtime import paths
-from pipelines.training import trials
 from pipelines.training.run_log import RunLog
 from pipelines.training.search import settings
 from pipelines.training.task import WORST, Task, task_of
 from pipelines.training.trainer import train, train_or_diverge
+from pipelines.training.trials import trials_of
 from tests.project import make_project
 
 MODELS = ("gmm", "ae", "vae", "realnvp", "sn_wgan")
@@ -110,12 +110,13 @@ def test_another_seed_does_not_go_on_with_a_checkpoint(project, tmp_path):
         next(train(replace(begun, seed=2, steps=48)))
 
 
-def test_a_trials_folder_is_named_by_its_setting(project, tmp_path, monkeypatch):
+def test_a_trials_folder_is_named_by_its_setting(project, tmp_path):
     """Other settings of the same index must not find the run log of the old ones."""
     conf = compose("vae", "digits", "tiny")
-    before = {t.folder for _, t in trials.plan(conf, paths.out("data", "digits"), 0, tmp_path)}
-    monkeypatch.setattr(trials, "settings", lambda conf, seed: settings(conf, seed + 1))
-    after = {t.folder for _, t in trials.plan(conf, paths.out("data", "digits"), 0, tmp_path)}
+    before, after = (
+        {t.folder for _, t in trials_of(conf, settings(conf, seed), paths.out("data", "digits"), 0, tmp_path)}
+        for seed in (0, 1)
+    )
     assert len(before & after) == 1  # the first trial is the conf as it stands, whatever the seed
 
 

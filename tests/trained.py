@@ -79,7 +79,10 @@ def train(run: Run, steps: int = STEPS) -> None:
     folder = paths.out("train", run.key, "checkpoint")
     folder.parent.mkdir(parents=True)
     checkpoint.save_model(folder, conf["model"], model)
-    lineage = {"metric": conf["metric"], "front": conf["sweep"].get("front")}
+    lineage = {
+        "key": f"{run.key}, {steps} steps", "data_sha256": data.sha256,
+        "metric": conf["metric"], "front": conf["sweep"].get("front"),
+    }  # fmt: skip
     (folder.parent / "lineage.json").write_text(json.dumps(lineage))
 
 

@@ -164,7 +164,10 @@ class Play:
 
     def _go_on(self, sweep: SweepInPlay) -> None:
         tasks = sweep.advance()
-        self._ready[TRIAL].extend(_training_job(TRIAL, sweep.plan.key, task) for task in tasks)
+        jobs = [training_job(TRIAL, sweep.plan.key, task) for task in tasks]
+        if sweep.plan.conf["sweep"]["scheduler"] == "asha":  # Ray's scheduler may end a trial before its last step
+            jobs = [replace(job, is_done=lambda: True) for job in jobs]
+        self._ready[TRIAL].extend(jobs)
         if tasks:
             return
         try:
@@ -195,7 +198,7 @@ class Play:
                 self.trained(plan)
             else:
                 self.trainings[run] = plan
-                self._ready[TRAINING].append(_training_job(TRAINING, run, plan.task))
+                self._ready[TRAINING].append(training_job(TRAINING, run, plan.task))
 
     def _evaluate(self, run: str, trained: Path) -> None:
         plan = self._plan_evaluation(run, trained)
@@ -207,6 +210,7 @@ class Play:
         self._ready[EVALUATION].append(job)
 
 
-def _training_job(kind: str, owner: str, task: Task) -> Job:
+def training_job(kind: str, owner: str, task: Task) -> Job:
+    """Return the job that trains a task. kind: TRIAL or TRAINING; owner: the sweep or run that it belongs to"""
     log = RunLog(Path(task.folder))
     return Job(kind, owner, task.folder, {"task": task.as_json()}, lambda: log.is_finished(task.steps))

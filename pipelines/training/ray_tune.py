@@ -8,10 +8,10 @@ restored from them.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pipelines.config.params import Run
-from pipelines.training.in_play import Job, Play
+from pipelines.training.in_play import Job
 from pipelines.training.ray_cluster import ClusterError, cpus, in_thread, ray_folder
 from pipelines.training.task import Task
 from pipelines.training.trainer import train_or_diverge
@@ -19,7 +19,18 @@ from pipelines.training.trainer import train_or_diverge
 JOB_RESTARTS = 1  # how often a job is started again after its process died; a training resumes from its run log
 
 
-def tune(ray: Any, play: Play, *, meanwhile: Callable[[], None], scheduler: Any = None) -> None:
+class Jobs(Protocol):
+    """Where jobs come from: a Play, for example."""
+
+    @property
+    def is_over(self) -> bool: ...
+
+    def next_job(self) -> Job | None: ...
+
+    def ended(self, job: Job, error: str | None = None) -> None: ...
+
+
+def tune(ray: Any, play: Jobs, *, meanwhile: Callable[[], None], scheduler: Any = None) -> None:
     """Do the jobs of a play on a connected cluster until it is over.
 
     meanwhile: called every fraction of a second by the calling thread; scheduler: one of Ray's, or None
@@ -35,7 +46,7 @@ def tune(ray: Any, play: Play, *, meanwhile: Callable[[], None], scheduler: Any 
         raise ClusterError("the cluster has no CPU; a trial, training or evaluation needs one")
     here = _InDriver(play)
 
-    class Jobs(Searcher):
+    class Suggest(Searcher):
         """Hands out the jobs that are ready, when Tune asks for the next trial."""
 
         def suggest(self, trial_id: str) -> Any:
@@ -67,7 +78,7 @@ def tune(ray: Any, play: Play, *, meanwhile: Callable[[], None], scheduler: Any 
         tuner = ray_tune.Tuner(
             ray_tune.with_resources(do_job, {"cpu": 1}),
             tune_config=ray_tune.TuneConfig(
-                search_alg=Jobs(),
+                search_alg=Suggest(),
                 num_samples=-1,  # until the searcher says that it has finished
                 reuse_actors=True,
                 max_concurrent_trials=at_once,
@@ -88,7 +99,7 @@ def tune(ray: Any, play: Play, *, meanwhile: Callable[[], None], scheduler: Any 
 class _InDriver:
     """What only the driver process needs. Ray pickles searchers and callbacks for a resume that is not made here."""
 
-    def __init__(self, play: Play):
+    def __init__(self, play: Jobs):
         self.play = play
         self.given: dict[str, Job] = {}  # {Ray's number of a trial: its job}
 

@@ -1,0 +1,191 @@
+"""`gen-models play`: the order of its jobs, and that stages collect the bits that they would make themselves."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipelines.config.params import params
+from pipelines.data.prepare import main as prepare
+from pipelines.evaluation import evaluate
+from pipelines.evaluation.evaluation_plan import evaluation_plan
+from pipelines.runtime import paths
+from pipelines.training import play as command
+from pipelines.training import ray_cluster, sweep, train
+from pipelines.training.in_play import EVALUATION, TRAINING, TRIAL, Job, Play
+from pipelines.training.schedulers import rounds, sizes
+from pipelines.training.sweep_plan import SweepPlan, sweep_plan
+from pipelines.training.task import Task
+from pipelines.training.trainer import train_or_diverge
+from pipelines.training.training_plan import training_plan
+from tests.project import make_project, params_of
+from tests.trained import files
+
+SWEEPS = {"gmm-digits": ("gmm", "digits"), "ae-digits": ("ae", "digits")}
+REUSES = {"ae-digits_normal": ("ae", "digits_normal", "ae-digits")}
+BUDGET = {"steps": 12, "trial_steps": 6, "trials": 3, "reports": 2, "checkpoints": 1}
+SETTING = {"ae-digits_normal": "ae-digits", "ae-digits": "ae-digits", "gmm-digits": "gmm-digits"}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = make_project(tmp_path_factory.mktemp("play") / "project", params_of(SWEEPS, REUSES), BUDGET)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEN_MODELS_ROOT", str(folder))
+        patch.setattr(ray_cluster, "dvc_ancestor", os.getpid)  # one cluster for all, as below a dvc
+        for name in ("digits", "digits_normal"):
+            prepare([name])
+        yield folder
+        ray_cluster.release(os.getpid())
+
+
+@pytest.fixture
+def fresh(project):
+    """The project with prepared data and nothing else."""
+    forget(project)
+    return project
+
+
+def forget(project: Path) -> None:
+    for top in ("work", "out"):
+        for name in ("sweep", "train", "evaluate"):
+            shutil.rmtree(project / top / name, ignore_errors=True)
+
+
+def play_of(sweeps: list[SweepPlan], **settings) -> Play:
+    asked = params()
+    return Play(
+        sweeps,
+        SETTING,
+        settings=settings,
+        plan_training=lambda run, setting: training_plan(asked, run, setting),
+        plan_evaluation=lambda run, trained: evaluation_plan(asked, run, trained),
+    )
+
+
+def plans(scheduler: str = "none") -> list[SweepPlan]:
+    found = [sweep_plan(params(), key) for key in SWEEPS]
+    for plan in found:
+        plan.conf["sweep"] |= {"scheduler": scheduler, "rungs": 2, "eta": 2}
+    return found
+
+
+def do(job: Job) -> None:
+    """Do a job in this process; an evaluation is only pretended, as its numbers are not the matter here."""
+    if job.kind == EVALUATION:
+        Path(job.folder).mkdir(parents=True)
+    else:
+        list(train_or_diverge(Task(**job.configuration["task"])))
+
+
+def play_here(game: Play, at_once: int = 1) -> list[Job]:
+    """Do all jobs with `at_once` of them open; return them in the order in which they began."""
+    began: list[Job] = []
+    open_jobs: list[Job] = []
+    while not game.is_over:
+        while len(open_jobs) < at_once and (job := game.next_job()):
+            began.append(job)
+            open_jobs.append(job)
+        assert open_jobs, "jobs are left and none may start"
+        job = open_jobs.pop(0)
+        do(job)
+        game.ended(job)
+    return began
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+@pytest.mark.parametrize("scheduler", ["none", "halving"])
+def test_each_job_starts_once_after_those_that_it_needs_and_as_early_as_that(fresh, at_once, scheduler):
+    game = play_of(plans(scheduler))
+    began = play_here(game, at_once)
+    assert game.errors == []
+    assert len(began) == game.total == game.ended_jobs
+    position = {(job.kind, job.owner, job.folder, str(job.configuration.get("task", {}).get("steps"))): index
+                for index, job in enumerate(began)}  # fmt: skip
+    assert len(position) == len(began), "a job was done twice"
+    order = {(job.kind, job.owner): index for index, job in enumerate(began)}  # the last one of each
+    for run, setting in SETTING.items():
+        assert order[TRIAL, setting] < order[TRAINING, run] < order[EVALUATION, run]
+    if at_once == 1:  # what is nearer to a result comes first
+        kinds = [job.kind for job in began]
+        for index, job in enumerate(began[:-1]):
+            if job.kind == TRAINING:
+                assert kinds[index + 1] == EVALUATION
+    for plan in plans(scheduler):
+        assert plan.is_played()
+
+
+def test_sizes_counts_the_trials_of_the_rounds(fresh):
+    for scheduler in ("none", "halving"):
+        for plan in plans(scheduler):
+            counted = []
+            for tasks, until in rounds(plan.conf, plan.tasks):
+                counted.append(len(tasks))
+                for task in tasks:
+                    list(train_or_diverge(replace(task, steps=until)))
+            assert counted == sizes(plan.conf, len(plan.trials))
+        shutil.rmtree(paths.work("sweep"))
+
+
+def test_what_is_finished_is_not_done_again_and_a_failure_stops_only_what_needs_it(fresh):
+    first = play_of(plans())
+    job = first.next_job()
+    do(job)
+    game = play_of(plans())
+    began = []
+    while job := game.next_job():
+        began.append(job)
+        if job.owner == "ae-digits" and job.kind == TRIAL:
+            game.ended(job, "the disk is full")
+        else:
+            do(job)
+            game.ended(job)
+    assert game.is_over
+    assert game.errors == ["sweep ae-digits: the disk is full"]
+    assert sum(job.owner == "ae-digits" for job in began) == 1, "the other trials of a failed sweep are not begun"
+    assert {job.owner for job in began if job.kind != TRIAL} == {"gmm-digits"}
+    assert sum(job.kind == TRIAL and job.owner == "gmm-digits" for job in began) == 2, "one trial was finished before"
+
+
+def test_stages_collect_what_play_made_bit_for_bit_and_play_then_has_nothing_to_do(fresh, monkeypatch):
+    """On a real cluster: outputs of play and then the stages, and of the stages alone, are the same bytes."""
+    monkeypatch.setattr(command, "prepare", lambda data: None)
+    command.main(["gmm-digits"])
+    begun = files(fresh / "work" / "sweep")
+    assert begun
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.training.ray_play.play_training", None)
+        patch.setattr("pipelines.training.ray_play.play_jobs", None)
+        patch.setattr("pipelines.evaluation.measure.measure", None)
+        collect("gmm-digits")
+        command.main(["gmm-digits"])  # nothing is stale
+    played = {name: files(fresh / "out" / name) for name in ("sweep", "train", "evaluate")}
+    forget(fresh)
+    collect("gmm-digits")
+    for name, expected in played.items():
+        assert files(fresh / "out" / name) == expected
+
+
+def collect(key: str) -> None:
+    sweep.main([key])
+    train.main([key])
+    evaluate.main([key])
+
+
+def test_collecting_imports_neither_torch_nor_ray_nor_mlflow(fresh, monkeypatch):
+    """Else a stage with nothing to compute would take seconds."""
+    for task in sweep_plan(params(), "gmm-digits").tasks:
+        list(train_or_diverge(task))
+    code = """
+import sys
+from pipelines.training import sweep, play
+sweep.main(["gmm-digits"])
+heavy = {"torch", "ray", "mlflow", "sklearn", "scipy", "matplotlib", "pandas"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=fresh, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
