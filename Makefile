@@ -9,6 +9,7 @@ help: ## list these targets
 
 repro: $(VENV)/.installed ## run the whole graph, or what changed of it; the page is reports/index.html
 	gen-models check
+	gen-models play
 	dvc repro
 	@[ -n "$$MLFLOW_TRACKING_URI" ] || [ -f mlflow.db ] || gen-models register # a store that was removed
 
