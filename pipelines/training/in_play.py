@@ -48,6 +48,7 @@ class SweepInPlay:
     open: set[str] = field(default_factory=set)  # the folders of the trials that the present round waits for
     best: dict[str, Any] | None = None
     error: str | None = None
+    has_begun: bool = False
 
     @property
     def is_over(self) -> bool:
@@ -167,7 +168,11 @@ class Play:
         jobs = [training_job(TRIAL, sweep.plan.key, task) for task in tasks]
         if sweep.plan.conf["sweep"]["scheduler"] == "asha":  # Ray's scheduler may end a trial before its last step
             jobs = [replace(job, is_done=lambda: True) for job in jobs]
-        self._ready[TRIAL].extend(jobs)
+        if sweep.has_begun:  # a sweep that was begun is decided before another begins
+            self._ready[TRIAL].extendleft(reversed(jobs))
+        else:
+            self._ready[TRIAL].extend(jobs)
+        sweep.has_begun = True
         if tasks:
             return
         try:
