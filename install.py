@@ -17,7 +17,7 @@ from pathlib import Path
 VERSIONS = ((3, 11), (3, 12), (3, 13))  # for which all of requirements.lock has wheels
 # (MB to download, MB on disk). For cpu they are measured, and a test compares the second with what is installed. For
 # cuda they are estimated: PyTorch's wheel has 527 MB, and the CUDA libraries that it needs some 2.1 GB.
-SIZES = {"cpu": (560, 2200), "cuda": (3000, 8000)}
+SIZES = {"cpu": (530, 2300), "cuda": (3000, 8000)}
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # PyPI has only the CUDA build for Linux
 GPU_FILES = ("/dev/nvidia0", "/proc/driver/nvidia/version")
 UNHEARD = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -35,6 +35,10 @@ CAUSES = (  # a pattern in pip's output, and what it means; the first that is fo
     (r"No matching distribution found for ([^\s(]+)", "the package index has no {0} for this Python and machine"),
     (r"Permission denied: '([^']+)'", "{0} cannot be written: check who owns it"),
 )
+SECONDS_BETWEEN_LINES = 60  # of progress, where there is no terminal
+
+
+next_line = time.monotonic() + SECONDS_BETWEEN_LINES
 
 
 class InstallError(Exception):
@@ -118,16 +122,17 @@ def make_venv():
 
 def install_cpu_torch(may_be_another):
     """Install PyTorch's CPU build: from the sources that pip is set up for if they have it, else from PyTorch's own."""
-    torch = f"torch=={pins()['torch']}"
-    for options in ([], ["--index-url", CPU_INDEX, "--no-deps", "--retries", "2"]):
+    torch = f"torch=={pins()['torch']}+cpu"
+    try:
+        pip("PyTorch", "--no-deps", torch)
+    except InstallError:
         try:
-            return pip(torch, *options, torch + "+cpu")
+            pip("PyTorch", "--no-deps", "--retries", "2", "--index-url", CPU_INDEX, torch)
         except InstallError as error:
-            reason = error
-    if not may_be_another:
-        raise InstallError(f"{CPU_INDEX} gives no {torch}+cpu: {reason}")
-    gigabytes = SIZES["cuda"][0] / 1000
-    print(f"{CPU_INDEX} does not answer: PyTorch from pip's own sources, which may be the CUDA build, {gigabytes} GB")
+            if not may_be_another:
+                raise InstallError(f"{CPU_INDEX}: {error}") from None
+            more = SIZES["cuda"][0] / 1000
+            print(f"{CPU_INDEX} gives no {torch}: pip's own index it is, perhaps the CUDA build with {more:.0f} GB")
 
 
 def pip(title, *arguments):
@@ -140,11 +145,16 @@ def pip(title, *arguments):
         )
         while process.poll() is None:
             time.sleep(0.5)
-            show(title, LOG.read_text(errors="replace")[begin:])
-    said = LOG.read_text(errors="replace")[begin:]
+            show(title, read(begin))
+    said = read(begin)
     clear()
     if process.returncode:
         raise InstallError(f"{likely_cause(said)}, then repeat the command (pip's own words: {LOG})")
+
+
+def read(begin):
+    """Return what pip wrote into the log since the byte `begin`."""
+    return LOG.read_bytes()[begin:].decode(errors="replace")
 
 
 def likely_cause(said):
@@ -157,15 +167,18 @@ def likely_cause(said):
 
 
 def show(title, said):
-    """Rewrite the line of progress; a log file gets none."""
-    if not sys.stdout.isatty():
-        return
+    """Rewrite the line of progress on a terminal; elsewhere print one each minute."""
+    global next_line
     downloaded = 0.0
     for size, unit in re.findall(r"Downloading \S+ \(([\d.]+) (kB|MB)", said):
         downloaded += float(size) / (1 if unit == "MB" else 1000)
     seen = len(set(re.findall(r"^(?:Collecting|Requirement already satisfied:) ([\w.-]+)", said, re.MULTILINE)))
-    doing = "writing the files" if "Installing collected packages" in said else f"{seen} found, {downloaded:.0f} MB"
-    print(f"\r\033[K{title}: {doing}", end="", flush=True)
+    doing = "writing files" if "Installing collected packages" in said else f"{seen} found, {downloaded:.0f} MB"
+    if sys.stdout.isatty():
+        print(f"\r\033[K  {title}: {doing}", end="", flush=True)
+    elif time.monotonic() > next_line:
+        next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+        print(f"  {title}: {doing}", flush=True)
 
 
 def clear():
