@@ -7,14 +7,15 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from gen_models.contracts import CAPABILITIES
 from gen_models.errors import ConfigError
 from pipelines.config import yaml_file
 from pipelines.config.conf_files import data_conf, file_of, names
 from pipelines.config.params import params
+from pipelines.runtime.stage import no_argument
 
 
 def main(argv: list[str]) -> None:
+    no_argument(argv, "list", __doc__)
     graph = params()
     print("models (conf/model)")
     for name in names("model"):
@@ -47,6 +48,8 @@ def _class(conf: Mapping[str, Any], path: str) -> type:
 
 
 def _offers(model: type) -> list[str]:
+    from gen_models.contracts import CAPABILITIES  # imports torch, which --help need not wait for
+
     return [name for name, contract in CAPABILITIES.items() if issubclass(model, contract)]
 
 
