@@ -173,7 +173,8 @@ def show(title, said):
     for size, unit in re.findall(r"Downloading \S+ \(([\d.]+) (kB|MB)", said):
         downloaded += float(size) / (1 if unit == "MB" else 1000)
     seen = len(set(re.findall(r"^(?:Collecting|Requirement already satisfied:) ([\w.-]+)", said, re.MULTILINE)))
-    doing = "writing files" if "Installing collected packages" in said else f"{seen} found, {downloaded:.0f} MB"
+    doing = f"{seen} found, {downloaded:.0f} MB downloaded" if seen else "starting"
+    doing = "writing files" if "Installing collected packages" in said else doing
     if sys.stdout.isatty():
         print(f"\r\033[K  {title}: {doing}", end="", flush=True)
     elif time.monotonic() > next_line:
