@@ -1,5 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
+TORCH ?= auto
+# PyTorch's build: cpu, cuda, or auto, which is cuda where there is an NVIDIA GPU (install.py)
 VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -43,10 +45,7 @@ ui: $(VENV)/.installed ## MLflow's pages on http://127.0.0.1:5000
 	gen-models ui
 
 $(VENV)/.installed: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version.split()[0] + ": make PYTHON=python3.11 ...")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@$(PYTHON) install.py $(TORCH)
 	@touch $@
 
 .PHONY: help repro test faults fuzz check bench figures ui

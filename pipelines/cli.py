@@ -50,7 +50,7 @@ TOOLS = {
     "denoise": Command("pipelines.commands.denoise", "MODEL[@ALIAS] FILE: clean rows for corrupted ones"),
     "compress": Command("pipelines.commands.compress", "MODEL[@ALIAS] FILE: rows into a small file"),
     "decompress": Command("pipelines.commands.decompress", "MODEL[@ALIAS] FILE: the rows of such a file"),
-    "ui": Command("pipelines.commands.ui", "MLflow's pages on http://127.0.0.1:5000"),
+    "ui": Command("pipelines.commands.ui", "MLflow's pages on http://127.0.0.1:5000, and which to look at first"),
 }
 
 

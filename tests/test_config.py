@@ -4,6 +4,7 @@ import math
 import re
 import shutil
 import sys
+from contextlib import suppress
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gen_models.build import build_model, build_optimisers
+from gen_models.contracts import capabilities
 from gen_models.errors import ConfigError
 from gen_models.noise import Noise
 from pipelines import cli
@@ -389,3 +391,22 @@ def test_help_is_quick_to_read_and_names_every_verb(project):
     assert done.returncode == 0
     for verb in (*cli.STAGES, *cli.TOOLS):
         assert f"\n  {verb}" in done.stdout
+
+
+def test_the_capabilities_that_list_prints_are_those_of_the_models_that_are_built(monkeypatch):
+    monkeypatch.setenv("GEN_MODELS_ROOT", str(HERE))
+    for name in MODELS:
+        for data in ("digits", "two_moons", "bimodal", "factors"):
+            with suppress(ConfigError):  # not every model takes every data set
+                model = build_model(compose(name, data, "quick")["model"], 0)
+                break
+        assert tuple(listing._offers(type(model))) == capabilities(model), name
+
+
+def test_list_refuses_a_conf_whose_class_is_not_there_in_one_line(project):
+    path = project / "conf" / "model" / "ae.yaml"
+    for target in ("gen_models.autoencoders.no.Such", "gen_models.autoencoders.vae.Such", "os.system"):
+        path.write_text(f"model: {{_target_: {target}}}\nmetric: mse\n")
+        with pytest.raises(ConfigError, match=r"^conf/model/ae\.yaml: model\._target_ .*") as caught:
+            listing.main([])
+        assert "\n" not in str(caught.value)

@@ -1,22 +1,27 @@
-"""list: prints the models, data sets, sweeps and runs of the project, with the capabilities of each model."""
+"""list: prints the models, data sets, sweeps and runs of the project, with the capabilities of each model.
 
+A model's capabilities are its class's methods. So nothing is composed or built, which would take most of the time.
+"""
+
+import importlib
+from collections.abc import Mapping
 from typing import Any
 
-from gen_models.build import build_model
-from gen_models.contracts import capabilities
 from gen_models.errors import ConfigError
-from pipelines.config.compose import compose
-from pipelines.config.conf_files import data_conf, names
-from pipelines.config.params import Params, params
+from pipelines.config import yaml_file
+from pipelines.config.conf_files import data_conf, file_of, names
+from pipelines.config.params import params
+from pipelines.runtime.stage import no_argument
 
 
 def main(argv: list[str]) -> None:
+    no_argument(argv, "list", __doc__)
     graph = params()
     print("models (conf/model)")
     for name in names("model"):
-        conf, model = _first_built(name, graph)
-        offers = ", ".join(capabilities(model))
-        print(f"  {name:<12} {conf['model']['_target_'].rpartition('.')[2]:<18} {offers}; compared by {conf['metric']}")
+        conf = yaml_file.read(file_of("model", name), dotted_keys=True)
+        model = _class(conf, f"conf/model/{name}.yaml")
+        print(f"  {name:<15} {model.__name__:<15} {', '.join(_offers(model))}; compared by {_metric(conf)}")
     print("data sets (conf/data)")
     for name in names("data"):
         conf = data_conf(name)
@@ -29,16 +34,25 @@ def main(argv: list[str]) -> None:
             print(f"  {line.key:<24} {line.model} on {line.data}{setting}")
 
 
-def _first_built(name: str, graph: Params) -> tuple[dict[str, Any], Any]:
-    """Return (conf, model) for the first data set for which the model can be built, those in params.yaml first.
+def _class(conf: Mapping[str, Any], path: str) -> type:
+    """Return the class that a file of conf/model names. Raises ConfigError if there is none."""
+    spec = conf.get("model")
+    target = str(spec.get("_target_")) if isinstance(spec, Mapping) else ""
+    if not target.startswith("gen_models."):
+        raise ConfigError(f"{path}: model._target_ is {target!r}; expected a class of gen_models")
+    module, _, name = target.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError):
+        raise ConfigError(f"{path}: model._target_ {target!r}: there is no such class") from None
 
-    A model may not fit a data set: not every model takes rows of one number, for example.
-    """
-    error = ConfigError(f"conf/model/{name}.yaml: there is no data set to build it for; add one to conf/data")
-    for data in (*graph.data, *names("data")):
-        try:
-            conf = compose(name, data, graph.budget)
-            return conf, build_model(conf["model"], graph.seed)
-        except ConfigError as reason:
-            error = reason
-    raise error
+
+def _offers(model: type) -> list[str]:
+    from gen_models.contracts import CAPABILITIES  # imports torch, which --help need not wait for
+
+    return [name for name, contract in CAPABILITIES.items() if issubclass(model, contract)]
+
+
+def _metric(conf: Mapping[str, Any]) -> str:
+    without = conf.get("metric_without_factors")
+    return f"{conf.get('metric')}" + (f", or {without} where factors are not known" if without else "")

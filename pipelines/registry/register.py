@@ -23,7 +23,8 @@ from pipelines.config.params import params
 from pipelines.lineage.audit import run_stage
 from pipelines.lineage.hashing import source_sha256
 from pipelines.registry import serving, upload, versions
-from pipelines.registry.promotion import move_aliases, record_moves, standing_of
+from pipelines.registry.model_page import model_page, version_page
+from pipelines.registry.promotion import CHAMPION, move_aliases, record_moves, standing_of
 from pipelines.registry.upload import Replayed, replay, replay_sweep
 from pipelines.registry.versions import Version
 from pipelines.runtime import paths
@@ -80,9 +81,10 @@ def register(key: str) -> dict[str, Any]:
             client, key, trained, facts=serving.facts_of(trained, *_of_the_data(lineage)), tags=tags,
             run_id=recorded.run_id, experiment_id=recorded.experiment_id,
         )  # fmt: skip
-        _describe(client, version, tags, upload.numbers_in(evaluation))
+        _describe(client, version, tags, lineage, upload.numbers_in(evaluation))
         reason = move_aliases(client, version, standing_of(tags))
         record_moves(client, key)
+        _describe_model(client, key, lineage)
         aliases = versions.models(client)[key]
         return {
             "model": key,
@@ -146,14 +148,24 @@ def _of_the_data(lineage: Mapping[str, Any]) -> tuple[dict[str, Any] | None, lis
     return {name: manifest["statistics"][name] for name in ("mean", "std")}, manifest.get("columns", [])
 
 
-def _describe(client: Any, version: Version, tags: Mapping[str, str], metrics: Mapping[str, float]) -> None:
-    """Write the metrics of evaluate to the version's page in MLflow; they may have changed since the last time."""
+def _describe(
+    client: Any, version: Version, tags: Mapping[str, str], lineage: Mapping[str, Any], metrics: Mapping[str, float]
+) -> None:
+    """Write the version's page in MLflow: its metrics may have changed since the last time."""
     for name in ("metric", "value", "data_sha256"):
         if version.tags.get(name) != tags[name]:
             client.set_model_version_tag(version.model, version.number, name, tags[name])
-    rows = "\n".join(f"| {name} | {value:.6g} |" for name, value in metrics.items())
-    text = f"{tags['model']} on {tags['data']}, test data\n\n| metric | value |\n|---|---|\n{rows}"
-    client.update_model_version(version.model, version.number, text)
+    experiment = client.get_run(version.run_id).info.experiment_id
+    page = version_page(version.model, version.number, lineage, metrics, (experiment, version.run_id))
+    client.update_model_version(version.model, version.number, page)
+
+
+def _describe_model(client: Any, model: str, lineage: Mapping[str, Any]) -> None:
+    """Write the registered model's page in MLflow, with its champion."""
+    number = versions.models(client)[model].get(CHAMPION)
+    champion = versions.find(client, model, number) if number else None
+    page = model_page(lineage, number, standing_of(champion.tags) if champion else None)
+    client.update_registered_model(model, description=page)
 
 
 def _tell(title: str, act: Callable[[str], str], name: str) -> bool:

@@ -1,0 +1,124 @@
+"""What the numbers that matter of a model mean, in plain words, and which five of them matter for one model.
+
+A reader who opens a model wants to know first how good it is at what it offers. The table asks one question a group, in
+the order in which the answers matter; a model's evaluation holds only the numbers that its capabilities allow, so the
+first five groups that have a number are those of the model.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+MOST = 5
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """A number of an evaluation, in plain words.
+
+    name      its key in metrics.json, or one that `pipelines.registry.model_page` adds
+    group     the question that it answers; of each group the first number that there is counts
+    title     its name for readers
+    better    lower, higher, or what a perfect model has
+    words     what it means
+    baseline  the metric that says what something simple reaches, or ""
+    beside    what that is; where it is not simple but the best there can be, `is_ceiling`
+    """
+
+    name: str
+    group: str
+    title: str
+    better: str
+    words: str
+    baseline: str = ""
+    beside: str = ""
+    is_ceiling: bool = False
+
+    def verdict(self, value: float, baseline: float) -> str:
+        """Return whether the value is better or worse than the baseline's: "better than", "worse than" or "as"."""
+        if self.better not in ("lower", "higher") or value == baseline:
+            return "as"
+        return "better than" if (value < baseline) == (self.better == "lower") else "worse than"
+
+
+TRAINING_ROWS = "training rows in place of samples"
+MEANINGS = (
+    Meaning(
+        "gap_nats", "likelihood", "nats above the truth", "lower",
+        "How far the model's density is from the true one, which is known for these data; 0 is perfect.",
+    ),
+    Meaning(
+        "bits_per_dim", "likelihood", "bits per dimension", "lower",
+        "Bits that a code based on the model needs for one pixel or column of a test row.",
+        "bits_per_dim_histogram", "a histogram of each pixel alone",
+    ),
+    Meaning(
+        "binary_nats", "likelihood", "nats of binary pixels", "lower",
+        "How surprised the model is by a test row whose pixels were made black or white (at most, in nats).",
+        "binary_nats_pixels", "independent pixels",
+    ),
+    Meaning(
+        "nats", "likelihood", "nats per row", "lower",
+        "How surprised the model is by a test row: minus the log of its density, or a bound on it.",
+    ),
+    Meaning(
+        "denoised", "denoising", "error after denoising", "lower",
+        "Squared error per pixel that is left after the model has cleaned test rows with the noise it was trained on.",
+        "denoised_linear", "the best linear filter",
+    ),
+    Meaning(
+        "mse", "reconstruction", "reconstruction error", "lower",
+        "Squared error per pixel or column, on the unit scale, of test rows that went through the model's bottleneck.",
+        "mse_pca", "PCA with as many numbers",
+    ),
+    Meaning(
+        "modes", "modes", "modes reached", "higher", "Peaks of the data that the samples reach.",
+        "modes_known", "peaks that the data have", is_ceiling=True,
+    ),
+    Meaning(
+        "auroc", "anomalies", "anomaly detection (AUROC)", "higher",
+        "How often a row of the held-out class scores higher than a normal one, by the model's best score; the test "
+        "labels chose that score, so it flatters.",
+        "auroc_chance", "guessing",
+    ),
+    Meaning(
+        "active_latents", "latents", "latents in use", "higher",
+        "Numbers of the latent vector that carry something about the row; the others are ignored by the decoder.",
+        "latents", "latents in all", is_ceiling=True,
+    ),
+    Meaning(
+        "perplexity", "latents", "codes in use", "higher", "Codes that the test rows use, weighted by how often.",
+        "codes", "codes in all", is_ceiling=True,
+    ),
+    Meaning(
+        "c2st_accuracy", "realism", "samples told from data", "0.5",
+        "How often a random forest tells samples from test rows: 0.5 if it can only guess, 1 if it always can.",
+        "c2st_accuracy_floor", TRAINING_ROWS, is_ceiling=True,
+    ),
+    Meaning(
+        "coverage", "variety", "coverage", "higher", "Share of the test rows that have a sample near them.",
+        "coverage_floor", TRAINING_ROWS, is_ceiling=True,
+    ),
+    Meaning(
+        "precision", "precision", "precision", "higher", "Share of the samples that look like some test row.",
+        "precision_floor", TRAINING_ROWS, is_ceiling=True,
+    ),
+    Meaning(
+        "memorisation", "memorisation", "memorisation", "1",
+        "Distance of samples to the nearest training row, over that of test rows: far below 1, samples repeat training "
+        "rows; far above 1, they are unlike the data.",
+    ),
+    Meaning(
+        "acc", "clusters", "cluster accuracy", "higher",
+        "Share of the test rows whose cluster, found by k-means in the latents, is that of their class.",
+    ),
+)  # fmt: skip
+
+
+def that_matter(numbers: Mapping[str, float]) -> list[Meaning]:
+    """Return the meanings of the at most five numbers that matter; all of them are in `numbers`, and finite."""
+    chosen: dict[str, Meaning] = {}
+    for meaning in MEANINGS:
+        if math.isfinite(numbers.get(meaning.name, math.nan)):
+            chosen.setdefault(meaning.group, meaning)
+    return list(chosen.values())[:MOST]

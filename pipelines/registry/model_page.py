@@ -1,0 +1,142 @@
+"""Writes the pages of a registered model and of its versions in MLflow, as Markdown.
+
+A version's page opens with what is wrong with the model, if anything is, then the five numbers that matter with what
+they mean, then where to look and how to use it; all other numbers and the lineage stand below.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.evaluation.metrics.collapse import collapse
+from pipelines.evaluation.metrics.meanings import Meaning, that_matter
+from pipelines.registry.promotion import Standing
+from pipelines.runtime import paths
+
+HEAD = "| number | this model | better | beside it | what it means |\n|---|---|---|---|---|\n"
+BELOW = "\n### All numbers\n"
+
+
+def version_page(
+    model: str, number: str, lineage: Mapping[str, Any], evaluation: Mapping[str, float], trained_by: tuple[str, str]
+) -> str:
+    """Return the page of a version.
+
+    lineage: of the training; evaluation: the numbers of out/evaluate/RUN/metrics.json
+    trained_by: the ids of the experiment and of the run in MLflow
+    """
+    extra, latents = more_numbers(model), _read(model, "latents.json", {})
+    wrong = warnings(evaluation, latents)
+    known = {**evaluation, **extra}
+    rows = "".join(_row(meaning, known, is_praised=not wrong) for meaning in that_matter(known))
+    every = "".join(f"| {name} | {value:.6g} |\n" for name, value in evaluation.items() if math.isfinite(value))
+    facts = {name: lineage.get(name) for name in ("key", "git_commit", "conf_sha256", "data_sha256", "seed", "steps")}
+    return (
+        f"`{lineage['model']}` on `{lineage['data']}`, {evaluation.get('rows', 0):.0f} test rows that it was not "
+        "trained on.\n\n"
+        + "".join(f"> **{line}**\n\n" for line in wrong)
+        + (HEAD + rows if rows else "")
+        + f"\n[The run that trained it](#/experiments/{trained_by[0]}/runs/{trained_by[1]}): its curves, settings, "
+        "pictures and checkpoint. All models side by side: `reports/index.html` in the project's folder.\n"
+        + f"\n{_use(model, number, evaluation)}"
+        + BELOW
+        + f"\n| metric | value |\n|---|---|\n{every}"
+        + "\n### Where it comes from\n\n| fact | value |\n|---|---|\n"
+        + "".join(f"| {name} | {value} |\n" for name, value in facts.items() if value is not None)
+    )
+
+
+def model_page(lineage: Mapping[str, Any], champion: str | None, standing: Standing | None) -> str:
+    """Return the page of a registered model. champion, standing: the number and the metric of the champion, or None"""
+    served = "No version is champion: none has a finite metric on test rows."
+    if standing and math.isfinite(standing.value):
+        served = (
+            f"The champion, the version to use, is **version {champion}**: {standing.metric} {standing.value:.4g} on "
+            "test rows (lower is better). Its page says what that means and how to load it."
+        )
+    elif standing:
+        served = f"The champion is **version {champion}**, whose metric on test rows is not known."
+    return (
+        f"`{lineage['model']}` on `{lineage['data']}`. {about(lineage['model'])}\n\n{served}\n\n"
+        "`candidate` is the version that the project's outputs describe now. `champion` moves only to a version that "
+        "is not worse on the same test rows; the tag `alias_moves` says when and why it moved."
+    )
+
+
+def warnings(evaluation: Mapping[str, float], latents: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with a model, a line each: it diverged, or its samples or its latents collapsed."""
+    broken = sorted(name for name, value in evaluation.items() if not math.isfinite(value))
+    found = [f"Diverged: not a finite number on test rows: {', '.join(broken)}."] if broken else []
+    finite = {name: value for name, value in evaluation.items() if math.isfinite(value)}
+    found += [f"Collapsed: {sentence}." for sentence in collapse(finite)]
+    if latents.get("is_collapsed"):
+        found.append(f"Collapsed: {latents['sentence']}.")
+    return found
+
+
+def more_numbers(run: str) -> dict[str, float]:
+    """Return the numbers that matter and are not in metrics.json: of anomalies, denoising and clusters."""
+    found: dict[str, float] = {}
+    if scores := _read(run, "anomalies.json", []):
+        found |= {"auroc": max(row["auroc"] for row in scores), "auroc_chance": 0.5}
+    for row in _read(run, "denoising.json", []):
+        if row["factor"] == 1.0:
+            found |= {"denoised": row["denoised"], "denoised_linear": row["wiener"]}
+    for row in _read(run, "clusters.json", []):
+        if row["space"] == "latent" and "acc_mean" in row:
+            found["acc"] = row["acc_mean"]
+    return found
+
+
+def about(model: str) -> str:
+    """Return the first sentence of the comment at the top of conf/model/MODEL.yaml, or ""."""
+    path = paths.root() / "conf" / "model" / f"{model}.yaml"
+    lines = path.read_text().splitlines() if path.is_file() else []
+    words = []
+    for line in lines:
+        if not line.startswith("#"):
+            break
+        words += [] if "@package" in line else line.lstrip("# ").split()
+    sentence = " ".join(words).partition(". ")[0].rstrip(".")
+    return f"{sentence}." if sentence else ""
+
+
+def _row(meaning: Meaning, numbers: Mapping[str, float], *, is_praised: bool) -> str:
+    value, baseline = numbers[meaning.name], numbers.get(meaning.baseline, math.nan)
+    beside = ""
+    if math.isfinite(baseline):
+        beside = f"{_shown(baseline)}: {meaning.beside}"
+        verdict = meaning.verdict(value, baseline)
+        if not meaning.is_ceiling and (is_praised or verdict == "worse than"):
+            beside = f"{verdict} {_shown(baseline)}, {meaning.beside}"
+    better = meaning.better if meaning.better in ("lower", "higher") else f"nearest to {meaning.better}"
+    return f"| {meaning.title} | **{_shown(value)}** | {better} | {beside} | {meaning.words} |\n"
+
+
+def _use(model: str, number: str, evaluation: Mapping[str, float]) -> str:
+    """Return how to load a version and ask it, in Python and in the shell: for scores, or for samples of a sampler."""
+    dims = int(evaluation.get("dims", 1))
+    if {"nats", "binary_nats", "mse"} & set(evaluation):
+        call, verb = "rows", f"predict {model}@{number} rows.npy --task score"
+        told = f"`rows` are float32, (n, {dims}), in the units of the data; a larger score is more anomalous"
+    else:
+        call, verb = (
+            f'np.zeros((0, {dims}), "float32"), {{"task": "sample", "n": 16}}',
+            f"sample {model}@{number} --n 16",
+        )
+        told = f"these are 16 samples of {dims} numbers"
+    return (
+        f'```python\nimport mlflow, numpy as np\nmodel = mlflow.pyfunc.load_model("models:/{model}/{number}")\n'
+        f"print(model.predict({call}))\n```\n\n"
+        f"Run it in the project's folder: {told}. In a shell: `gen-models {verb}`\n"
+    )
+
+
+def _shown(value: float) -> str:
+    return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e6 else f"{value:.3g}"
+
+
+def _read(run: str, name: str, otherwise: Any) -> Any:
+    path = paths.out("evaluate", run, name)
+    return json.loads(path.read_text()) if path.is_file() else otherwise
