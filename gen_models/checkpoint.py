@@ -25,16 +25,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from gen_models.build import build
+from gen_models.checkpoint_digest import MANIFEST
+from gen_models.checkpoint_digest import digest as digest  # for those who have this module anyway
 from gen_models.engine import Training
 from gen_models.errors import CheckpointError
 
-MODEL, WEIGHTS, RESUME_TENSORS, RESUME, MANIFEST = (
-    "model.yaml",
-    "weights.safetensors",
-    "resume.safetensors",
-    "resume.json",
-    "manifest.json",
-)
+MODEL, WEIGHTS, RESUME_TENSORS, RESUME = "model.yaml", "weights.safetensors", "resume.safetensors", "resume.json"
 
 
 def save_model(folder: Path, spec: Mapping[str, Any], model: nn.Module) -> None:
@@ -109,11 +105,6 @@ def recover(folder: Path) -> Path:
     if not folder.exists() and old.exists():
         old.rename(folder)
     return folder
-
-
-def digest(folder: Path) -> str:
-    """Return the sha256 of the manifest, which identifies the checkpoint: it holds the sha256 of every file."""
-    return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
 
 
 def _write(folder: Path, spec: Mapping[str, Any], model: nn.Module, training: Training | None, notes: Mapping) -> None:
