@@ -5,7 +5,8 @@ To give a new metric of evaluate a column, add it here. Without a column, the re
 
 from dataclasses import dataclass
 
-MINUS = "\N{MINUS SIGN}"
+from pipelines.report.as_text import MINUS
+
 Better = str | float  # "lower", "higher", or the value of a perfect model
 
 

@@ -1,47 +1,29 @@
-"""Makes the page reports/index.html: fills the templates with results, tables, comparisons and pictures.
-
-Text that comes from a file is never read as markup. The only addresses on the page are MLflow's on this machine.
-"""
+"""Makes the page reports/details.html: all numbers, every comparison with baselines, sweeps and provenance."""
 
 from collections import Counter
 from io import BytesIO
 from typing import Any
-from urllib.parse import quote
 
-from pipelines import figures
-from pipelines.evaluation.metrics.collapse import collapse
 from pipelines.report import denoising_and_compression, gallery, leaderboard, versus_baselines
-from pipelines.report.columns import COLUMNS, MINUS
+from pipelines.report.columns import COLUMNS
 from pipelines.report.jinja_environment import environment
-from pipelines.report.leaderboard import Cell, Table, decimal
-from pipelines.report.read import Results, RunResult, SweepResult
-
-MLFLOW = "http://127.0.0.1:5000"  # where `make ui` serves it
+from pipelines.report.leaderboard import Cell, Table
+from pipelines.report.read import Results, SweepResult
 
 
-def page(found: Results) -> str:
+def details_page(found: Results) -> str:
     """Return the HTML of the page."""
-    templates = environment()
-    templates.filters |= {
-        "decimal": decimal,
-        "setting": setting,
-        "significant": significant,
-        "short": short,
-        "commit": commit,
-    }
-    templates.globals |= {"model_page": model_page}
     tables = {data: leaderboard.table(found, data) for data in found.data if found.runs_on(data)}
     clusters = {
         data: versus_baselines.clustering(found, data) for data in tables if leaderboard.clusters_of(found, data, None)
     }
-    return templates.get_template("index.html").render(
+    template = environment().get_template("details.html")
+    return template.render(
         found=found,
         summary=summary(found),
         findings=findings(tables),
         tables=tables,
-        collapsed={key: told for key, run in found.runs.items() if (told := collapse(run.metrics))},
         columns=[c for c in COLUMNS if any(c in table.columns for table in tables.values())],
-        galleries={data: gallery.gallery(found, data) for data in tables},
         detection={data: versus_baselines.detection(found, data) for data in tables if found.scores_on(data)},
         detection_pictures=gallery.detection_pictures(found),
         clustering=clusters,
@@ -113,34 +95,8 @@ def sweep(found: Results, result: SweepResult) -> dict[str, Any]:
 
 def drawn_trials(result: SweepResult) -> bytes:
     """Return the PNG of a sweep: its metric against each swept key, and a rate-distortion front if the conf asks."""
+    from pipelines import figures  # matplotlib takes a third of a second to import
+
     file = BytesIO()
     figures.trials(result.trials, result.best["metric"], result.best["trial"], file, front=result.best["front"])
     return file.getvalue()
-
-
-def model_page(run: RunResult) -> str:
-    """Return the address of the run's registered model in MLflow, which lists its versions and their runs."""
-    return f"{MLFLOW}/#/models/{quote(run.line.key, safe='')}"
-
-
-def short(sha256: str) -> str:
-    """Return the first twelve digits of a hash, which are enough to recognise it and to search for it."""
-    return str(sha256)[:12]
-
-
-def commit(name: str) -> str:
-    """Return a commit, as lineage.json has it, in words."""
-    if name == "none":
-        return "outside git"
-    digits, plus, changes = name.partition("+")
-    return digits[:12] + (" with changes that are not committed" if plus and changes else "")
-
-
-def setting(value: Any) -> str:
-    """Return a setting as text, a float with four significant digits."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def significant(value: float) -> str:
-    """Return a measured value with four significant digits, including zeros at the end."""
-    return f"{value:#.4g}".rstrip(".").replace("-", MINUS)

@@ -1,0 +1,60 @@
+"""Makes the page reports/index.html: a card for each run, then a small table for each question.
+
+The page needs no other file: its pictures are inside it, and it has no scripts. Its links lead to the other pages.
+"""
+
+from pipelines.report.cards import SHOWN, Card, grouped, most_bytes
+from pipelines.report.descriptions import description
+from pipelines.report.jinja_environment import environment
+from pipelines.report.key_numbers import key_numbers
+from pipelines.report.leaderboard import is_bound, numbers_of
+from pipelines.report.questions import asked
+from pipelines.report.read import Results, RunResult
+from pipelines.report.thumbnails import Thumbnail, thumbnail
+
+
+def page(found: Results) -> str:
+    """Return the HTML of the page."""
+    cards = [card(found, run) for run in found.runs.values()]
+    return environment().get_template("index.html").render(
+        groups=grouped(cards, {name: description("data", name) for name in found.data}),
+        questions=asked(found),
+        runs=len(found.runs),
+        models=len({run.line.model for run in found.runs.values()}),
+        budget=found.params.budget,
+        seed=found.params.seed,
+    )  # fmt: skip
+
+
+def card(found: Results, run: RunResult) -> Card:
+    """Return the card of a run."""
+    key = run.line.key
+    bounded = is_bound(run, found.data[run.line.data]["levels"] is not None) or "binary_nats_iw50" in run.metrics
+    return Card(
+        key,
+        run.line.model,
+        run.line.data,
+        description("model", run.line.model),
+        _picture(found, run),
+        key_numbers(numbers_of(found, key) | _uses(found, key), is_bound=bounded),
+        failures=run.failures,
+        note=f"Not finite: {', '.join(run.not_finite)}." if run.not_finite else "",
+    )
+
+
+def _uses(found: Results, key: str) -> dict[str, float]:
+    """Return what compare measured of a run as a denoiser and as a compressor."""
+    used: dict[str, float] = {}
+    for row in found.denoising.rows:
+        if row["run"] == key and row["factor"] == 1.0:
+            used |= {"denoised": row["denoised"], "wiener": row["wiener"]}
+    sizes = [row["bytes_a_row"] for row in found.compression.rows if row["run"] == key]
+    return used | ({"bytes_a_row": min(sizes)} if sizes else {})
+
+
+def _picture(found: Results, run: RunResult) -> Thumbnail | None:
+    for name, words in SHOWN.items():
+        if name in run.pictures:
+            alt = f"{words} of {run.line.key}"
+            return thumbnail(run.pictures[name], alt, most_bytes=most_bytes(len(found.runs)))
+    return None
