@@ -7,7 +7,6 @@ from typing import Any
 from pipelines.report import denoising_and_compression, gallery, leaderboard, versus_baselines
 from pipelines.report.columns import COLUMNS
 from pipelines.report.jinja_environment import environment
-from pipelines.report.leaderboard import Cell, Table
 from pipelines.report.read import Results, SweepResult
 
 
@@ -21,7 +20,6 @@ def details_page(found: Results) -> str:
     return template.render(
         found=found,
         summary=summary(found),
-        findings=findings(tables),
         tables=tables,
         columns=[c for c in COLUMNS if any(c in table.columns for table in tables.values())],
         detection={data: versus_baselines.detection(found, data) for data in tables if found.scores_on(data)},
@@ -55,18 +53,6 @@ def summary(found: Results) -> dict[str, Any]:
         "commits": sorted(Counter(lineage["git_commit"] for lineage in lineages).items()),
         "workers": ", ".join(str(count) for count in sorted({lineage["workers"] for lineage in lineages})),
     }
-
-
-def findings(tables: dict[str, Table]) -> dict[str, list[tuple[str, list[str], Cell]]]:
-    """Return {data: [(headline, the best runs, their cell)]} for the columns that have a headline."""
-    told: dict[str, list[tuple[str, list[str], Cell]]] = {}
-    for data, table in tables.items():
-        for column in table.columns:
-            best = table.best[column.name]
-            cell = table.rows[best[0]][column.name] if best else None
-            if column.headline and cell is not None:
-                told.setdefault(data, []).append((column.headline, best, cell))
-    return told
 
 
 def sweep(found: Results, result: SweepResult) -> dict[str, Any]:

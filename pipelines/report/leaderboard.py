@@ -42,6 +42,15 @@ class Table:
     best: dict[str, list[str]]
     beside: dict[str, str]
 
+    def parts(self, width: int) -> list[tuple[list[Column], dict[str, dict[str, Cell | None]]]]:
+        """Return the table in parts of `width` columns, each with the rows that have a number in it."""
+        found = []
+        for start in range(0, len(self.columns), width):
+            columns = self.columns[start : start + width]
+            rows = {key: row for key, row in self.rows.items() if any(row[column.name] for column in columns)}
+            found.append((columns, rows))
+        return found
+
 
 def table(results: Results, data: str) -> Table:
     """Return the leaderboard of a data set."""

@@ -1,82 +1,23 @@
-"""The small tables of the first page: the runs on a data set, and baselines, by one or two numbers.
-
-Rows are sorted from best to worst, baselines among them, so that a run below a baseline is seen to be. Only the best
-run is marked, and only if it did not fail and is better than every baseline.
-"""
+"""The tables that answer each question of the first page, of the runs that it makes sense for."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pipelines.report.as_text import decimal
-from pipelines.report.key_numbers import derived
-from pipelines.report.leaderboard import is_bound, numbers_of
-from pipelines.report.read import BASELINES, Results, Row, RunResult
+from pipelines.report.comparison_table import Comparison, Data, Entry, Pair, references, table
+from pipelines.report.leaderboard import is_bound
+from pipelines.report.read import BASELINES, Row
 
-
-@dataclass(frozen=True)
-class Entry:
-    """A row of a table.
-
-    cells: the texts of its numbers; value: the number by which rows are sorted
-    kind: "run", "baseline" (a method without a network, to be beaten) or "limit" (what a perfect model would reach)
-    is_beaten: whether a baseline of its own, in one of its cells, is better; has_failed: whether it is never the best
-    """
-
-    name: str
-    cells: tuple[str, ...]
-    value: float
-    kind: str = "run"
-    key: str = ""
-    is_beaten: bool = False
-    has_failed: bool = False
-    is_best: bool = False
-
-    @property
-    def shown(self) -> str:
-        """The first number as text, without its error."""
-        return self.cells[0].removeprefix("≤ ").partition(" ±")[0]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A table on a data set; heads: the titles of its columns of numbers, with their directions."""
-
-    data: str
-    heads: tuple[str, ...]
-    rows: list[Entry]
-    caption: str = ""
-
-
-class Data:
-    """The runs on a data set, with their numbers, for the questions."""
-
-    def __init__(self, found: Results, name: str):
-        self.found, self.name = found, name
-        self.runs = found.runs_on(name)
-        self.numbers = {run.line.key: derived(numbers_of(found, run.line.key)) for run in self.runs}
-        self.on_levels = found.data[name]["levels"] is not None
-        self.models = [run.line.model for run in self.runs]
-
-    def title(self, run: RunResult) -> str:
-        """The name of a run in a table of this data set: its model, unless two runs have the same."""
-        return run.line.model if self.models.count(run.line.model) == 1 else run.line.key
-
-    def entry(self, run: RunResult, value: float, *cells: str, is_beaten: bool = False) -> Entry:
-        key, has_failed = run.line.key, bool(run.failures)
-        return Entry(self.title(run), cells, value, key=key, is_beaten=is_beaten, has_failed=has_failed)
-
-    def having(self, *names: str) -> list[tuple[RunResult, dict[str, float]]]:
-        """Return the runs that have all these numbers, with them."""
-        pairs = [(run, self.numbers[run.line.key]) for run in self.runs]
-        return [(run, numbers) for run, numbers in pairs if all(name in numbers for name in names)]
+BINARY = "Of binary pixels, each black or white."
 
 
 def likelihood(data: Data) -> list[Comparison]:
     """Compare -log p of a test row, or the tighter bound on it, and apart from it that of binary pixels."""
     tables = []
-    for name, caption in (("nats", ""), ("binary_nats", "Binary pixels: the likelihood of the ink alone.")):
+    for name, caption in (("nats", ""), ("binary_nats", BINARY)):
         entries = []
-        for run, numbers in data.having(f"least_{name}"):
+        pairs = data.having(f"least_{name}")
+        for run, numbers in pairs:
             value = numbers[f"least_{name}"]
             sign = "≤ " if is_bound(run, data.on_levels) or f"{name}_iw50" in numbers else ""
             entries.append(data.entry(run, value, sign + _with_error(value, numbers.get(f"{name}_error"), 2)))
@@ -86,23 +27,22 @@ def likelihood(data: Data) -> list[Comparison]:
         ]
         if name == "binary_nats":
             beside = [("binary_nats_pixels", "independent pixels", "baseline")]
-        tables += _table(data, ("nats a row ↓",), entries, _beside(data, f"least_{name}", beside, 2), caption=caption)
+        tables += table(data, ("nats a row ↓",), entries, references(pairs, beside, 2), caption=caption)
     return tables
 
 
 def realism(data: Data) -> list[Comparison]:
     """Compare how far a classifier is from guessing which rows are samples."""
-    entries = [
-        data.entry(
-            run, _from_half(n["c2st_accuracy"]), _with_error(n["c2st_accuracy"], n.get("c2st_accuracy_error"), 3)
-        )
-        for run, n in data.having("c2st_accuracy")
-    ]
-    beside = [
-        Entry(it.name, it.cells, _from_half(it.value), it.kind)
-        for it in _beside(data, "c2st_accuracy", [("c2st_accuracy_floor", "training rows", "limit")], 3)
-    ]
-    return _table(data, ("told apart → 0.5",), entries, beside)
+    tables = []
+    for caption, pairs in _by_pixels(data.having("c2st_accuracy")):
+        entries = []
+        for run, n in pairs:
+            accuracy = n["c2st_accuracy"]
+            shown = _with_error(accuracy, n.get("c2st_accuracy_error"), 3)
+            entries.append(data.entry(run, _from_half(accuracy), shown))
+        limit = [replace(it, value=_from_half(it.value)) for it in _floor(pairs, "c2st_accuracy_floor")]
+        tables += table(data, ("told apart → 0.5",), entries, limit, caption=caption)
+    return tables
 
 
 def variety(data: Data) -> list[Comparison]:
@@ -114,13 +54,13 @@ def variety(data: Data) -> list[Comparison]:
         for run, n in data.having("modes", "modes_known", "coverage")
     ]
     if modal:
-        return _table(data, ("modes reached ↑", "data covered ↑"), modal)
-    plain = [data.entry(run, -n["coverage"], decimal(n["coverage"], 3)) for run, n in data.having("coverage")]
-    limit = [
-        Entry(it.name, it.cells, -it.value, it.kind)
-        for it in _beside(data, "coverage", [("coverage_floor", "training rows", "limit")], 3)
-    ]
-    return _table(data, ("data covered ↑",), plain, limit)
+        return table(data, ("modes reached ↑", "data covered ↑"), modal)
+    tables = []
+    for caption, pairs in _by_pixels(data.having("coverage")):
+        entries = [data.entry(run, -n["coverage"], decimal(n["coverage"], 3)) for run, n in pairs]
+        limit = [replace(it, value=-it.value) for it in _floor(pairs, "coverage_floor")]
+        tables += table(data, ("data covered ↑",), entries, limit, caption=caption)
+    return tables
 
 
 def rebuilding(data: Data) -> list[Comparison]:
@@ -135,7 +75,7 @@ def rebuilding(data: Data) -> list[Comparison]:
         )
         for run, n in data.having("mse")
     ]
-    return _table(data, ("error ↓", "PCA's"), entries)
+    return table(data, ("error ↓", "PCA's"), entries)
 
 
 def anomalies(data: Data) -> list[Comparison]:
@@ -150,7 +90,7 @@ def anomalies(data: Data) -> list[Comparison]:
             entries.append(data.entry(data.found.runs[who], -row["auroc"], *cells))
         else:
             beside.append(Entry(BASELINES.get(who, who), cells, -row["auroc"], "baseline"))
-    return _table(data, ("AUROC ↑", "95% interval"), entries, beside)
+    return table(data, ("AUROC ↑", "95% interval"), entries, beside)
 
 
 def clusters(data: Data) -> list[Comparison]:
@@ -164,7 +104,7 @@ def clusters(data: Data) -> list[Comparison]:
     if first:
         cells = (decimal(first["acc_kmeans"], 3), decimal(first["nmi_kmeans"], 3))
         beside.append(Entry("k-means on the data", cells, -first["acc_kmeans"], "baseline"))
-    return _table(data, ("right cluster ↑", "NMI ↑"), entries, beside)
+    return table(data, ("right cluster ↑", "NMI ↑"), entries, beside)
 
 
 def denoising(data: Data) -> list[Comparison]:
@@ -182,7 +122,7 @@ def denoising(data: Data) -> list[Comparison]:
         if row["data"] == data.name and row["factor"] == 1.0
         for run in [data.found.runs[row["run"]]]
     ]
-    return _table(data, ("denoised ↓", "linear filter's", "noisy"), entries)
+    return table(data, ("denoised ↓", "linear filter's", "noisy"), entries)
 
 
 def compression(data: Data) -> list[Comparison]:
@@ -199,7 +139,7 @@ def compression(data: Data) -> list[Comparison]:
         for row in exact
         if row["run"] not in data.found.runs
     ]
-    tables = _table(data, ("bytes a row ↓",), entries, beside, caption="Nothing is lost.")
+    tables = table(data, ("bytes a row ↓",), entries, beside, caption="Nothing is lost.")
     nearest: dict[str, Row] = {}
     for row in rows:
         if row["run"] in data.found.runs and row["mse"] > 0 and row["mse_pca"]:
@@ -214,38 +154,17 @@ def compression(data: Data) -> list[Comparison]:
         for key, row in nearest.items()
     ]  # fmt: skip
     caption = "Something is lost; each run at the setting where it does best against PCA in as many bytes."
-    return tables + _table(data, ("bytes a row", "error ↓", "PCA's"), lossy, caption=caption)
+    return tables + table(data, ("bytes a row", "error ↓", "PCA's"), lossy, caption=caption)
 
 
-def _table(
-    data: Data, heads: tuple[str, ...], entries: list[Entry], beside: list[Entry] | None = None, *, caption: str = ""
-) -> list[Comparison]:
-    """Return a list with the table, sorted by value; or an empty one without runs."""
-    if not entries:
-        return []
-    rows = sorted([*entries, *(beside or [])], key=lambda row: (row.has_failed, row.value))
-    best = _best(rows)
-    return [Comparison(data.name, heads, [replace(row, is_best=row in best) for row in rows], caption)]
+def _by_pixels(pairs: list[Pair]) -> list[tuple[str, list[Pair]]]:
+    """Return (caption, runs) for those of grey levels, and apart for those of binary pixels: their test rows differ."""
+    binary = [pair for pair in pairs if "binary_nats" in pair[1]]
+    return [("", [pair for pair in pairs if pair not in binary]), (BINARY, binary)]
 
 
-def _best(rows: list[Entry]) -> list[Entry]:
-    """Return the best runs: those that did not fail, if they are better than every baseline by the digits shown."""
-    sound = [row for row in rows if row.kind == "run" and not row.has_failed]
-    if len(sound) < 2:
-        return []
-    best = [row for row in sound if row.value == min(row.value for row in sound) and not row.is_beaten]
-    baselines = [row for row in rows if row.kind == "baseline"]
-    return [row for row in best if all(row.value < it.value and row.shown != it.shown for it in baselines)]
-
-
-def _beside(data: Data, needs: str, names: list[tuple[str, str, str]], decimals: int) -> list[Entry]:
-    """Return baselines and limits from the numbers of the first run that has them: (metric, its words, its kind)."""
-    found = []
-    for name, words, kind in names:
-        value = next((numbers[name] for _, numbers in data.having(needs, name)), None)
-        if value is not None:
-            found.append(Entry(words, (decimal(value, decimals),), value, kind))
-    return found
+def _floor(pairs: list[Pair], name: str) -> list[Entry]:
+    return references(pairs, [(name, "training rows", "limit")], 3)
 
 
 def _from_half(accuracy: float) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipelines.report import question_tables
-from pipelines.report.question_tables import Comparison, Data
+from pipelines.report.comparison_table import Comparison, Data
 from pipelines.report.read import Results
 
 
