@@ -34,7 +34,7 @@ STAGES = {
     "baselines": Command("pipelines.comparison.baselines", "DATA: the same without a network, out/baselines/DATA"),
     "compare": Command("pipelines.comparison.compare", "all runs side by side, beside the baselines, out/compare"),
     "register": Command("pipelines.registry.register", "[RUN ...]: log runs and register models in MLflow, once"),
-    "report": Command("pipelines.report.report", "one page to look at, reports/index.html"),
+    "report": Command("pipelines.report.report", "pages to look at, from reports/index.html"),
 }
 TOOLS = {
     "play": Command(

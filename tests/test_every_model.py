@@ -184,9 +184,10 @@ def test_an_encoder_is_clustered(graph, model):
 @pytest.mark.parametrize("model", MODELS)
 def test_a_model_is_on_the_page_with_its_pictures(graph, model):
     page = (graph.folder / "reports" / "index.html").read_text()
+    pictures = {path.name: path.read_text() for path in (graph.folder / "reports").glob("pictures-*.html")}
     board = {row["run"] for row in read(graph.folder / "reports" / "leaderboard.json")["runs"]}
     for line in graph.lines[model]:
-        assert line.key in page
+        assert f'id="card-{line.key}"' in page
         assert line.key in board
         for name in pictures_of(line):
-            assert re.search(rf'alt="[^"]+ of {line.key}"', page), (line.key, name)
+            assert re.search(rf'alt="[^"]+ of {line.key}"', pictures[f"pictures-{line.data}.html"]), (line.key, name)

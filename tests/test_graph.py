@@ -122,7 +122,7 @@ def test_a_second_repro_runs_nothing(project):
 
 def test_editing_a_models_conf_redoes_its_sweep_and_its_trainings(project):
     with edited(project, "conf/model/vae.yaml", "beta: 1.0", "beta: 2.0"):
-        assert due(project) == {"sweep@vae-digits", "train@vae-digits", "train@vae-two_moons"}
+        assert due(project) == {"sweep@vae-digits", "train@vae-digits", "train@vae-two_moons", "report"}
     assert due(project) == set()
 
 

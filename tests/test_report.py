@@ -3,10 +3,12 @@
 import hashlib
 import json
 import math
+import re
 import shutil
-from dataclasses import replace
+from base64 import b64decode
 from html.parser import HTMLParser
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,8 +18,8 @@ from matplotlib import image
 from PIL import Image
 
 from pipelines.config.params import params
-from pipelines.report import leaderboard, read, report
-from pipelines.report import page as page_of_report
+from pipelines.report import as_text, leaderboard, read, report
+from pipelines.report.page import page as page_of
 from pipelines.report.read import ResultError
 from tests.project import params_of, write_params
 
@@ -26,7 +28,7 @@ HOSTILE = "<script>alert('x')</script>\"&"
 FAMILIES = {"gmm": "mixtures", "vae": "autoencoders", "realnvp": "flows"}
 RUNS = {"gmm-a": "gmm", "vae-a": "vae", "realnvp-a": "realnvp"}
 DATA = "digits_normal"
-SAID = f"Latents: 0 of 3 active {HOSTILE}."
+SAID = f"Latents: 2 of 3 active {HOSTILE}."
 METRICS = {
     "gmm-a": {"rows": 90, "dims": 64, "nats": 120.25, "nats_error": 1.5, "mmd2": 0.002, "mmd2_floor": 0.0001,
               "c2st_accuracy": 0.44, "c2st_accuracy_error": 0.02, "c2st_accuracy_floor": 0.51, "memorisation": 1.25},
@@ -102,7 +104,7 @@ def project(tmp_path, monkeypatch):
         write(root, f"sweep/{key}/lineage.json", {**facts, "key": sha("sweep")})
     for key, model in RUNS.items():
         finish(root, key, model, METRICS[key])
-    write(root, "evaluate/vae-a/latents.json", {"sentence": f"0 of 3 active {HOSTILE}", "is_collapsed": True})
+    write(root, "evaluate/vae-a/latents.json", {"sentence": f"2 of 3 active {HOSTILE}", "is_collapsed": False})
     write(root, "evaluate/realnvp-a/latents.json", {"sentence": "3 of 3 active", "is_collapsed": False})
     scores = [
         {"run": who, "data": DATA, "score": f"nll {HOSTILE}", "auroc": area, "low": area - 0.02, "high": area + 0.02,
@@ -188,10 +190,32 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-@pytest.fixture
-def page(project):
+def made(project: Path) -> dict[str, Page]:
+    """The pages of the report, by the names of their files."""
     report.main([])
-    return Page((project / "reports" / "index.html").read_text())
+    return {path.name: Page(path.read_text()) for path in (project / "reports").glob("*.html")}
+
+
+def said(page: Page) -> str:
+    """The text of a page in one line, without its style."""
+    return " ".join(page.text.rpartition("}")[2].split())
+
+
+@pytest.fixture
+def pages(project):
+    return made(project)
+
+
+@pytest.fixture
+def page(pages):
+    """The page of all numbers."""
+    return pages["details.html"]
+
+
+def change(project: Path, key: str, **numbers: float) -> None:
+    """Change the metrics of a run."""
+    path = project / "out" / "evaluate" / key / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | numbers))
 
 
 def error_of(project: Path) -> str:
@@ -203,40 +227,53 @@ def error_of(project: Path) -> str:
     return message
 
 
-class TestPage:
-    def test_it_needs_nothing_but_itself(self, project, page):
-        ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
-        for tag, attributes in page.tags:
-            assert tag not in ("script", "link", "iframe", "object", "embed", "base", "form"), tag
-            assert not [name for name in attributes if name.startswith("on") or name in ("srcset", "poster", "style")]
-            kinds = ("data:image/png;base64,", "data:image/gif;base64,")
-            assert attributes.get("src", "data:").startswith(kinds) or "src" not in attributes
-            if "href" in attributes:
-                parts = urlsplit(attributes["href"])
-                local = not parts.scheme and not parts.netloc and not parts.path and parts.fragment in ids
-                beside = attributes["href"] == "games.html"
-                assert local or beside or (parts.scheme, parts.netloc) == ("http", "127.0.0.1:5000"), attributes["href"]
-        style = (project / "reports" / "index.html").read_text().partition("<style>")[2].partition("</style>")[0]
-        assert "url(" not in style and "@import" not in style
+class TestEveryPage:
+    def test_it_needs_nothing_but_itself(self, project, pages):
+        assert set(pages) == {"index.html", "details.html", "games.html", f"pictures-{DATA}.html"}
+        ids = {
+            name: {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+            for name, page in pages.items()
+        }
+        for name, page in pages.items():
+            for tag, attributes in page.tags:
+                assert tag not in ("script", "link", "iframe", "object", "embed", "base", "form"), tag
+                assert not [key for key in attributes if key.startswith("on") or key in ("srcset", "poster", "style")]
+                kinds = ("data:image/png;base64,", "data:image/gif;base64,")
+                assert attributes.get("src", "data:").startswith(kinds) or "src" not in attributes
+                if "href" in attributes:
+                    parts = urlsplit(attributes["href"])
+                    leads_to = ids.get(parts.path or name)
+                    inside = not parts.netloc and leads_to is not None and parts.fragment in {"", *leads_to}
+                    assert inside or (parts.scheme, parts.netloc) == ("http", "127.0.0.1:5000"), attributes["href"]
+            html = (project / "reports" / name).read_text()
+            style = html.partition("<style>")[2].partition("</style>")[0]
+            assert "url(" not in style and "@import" not in style
+            assert html.startswith("<!doctype html>")
 
-    def test_every_picture_decodes_and_says_what_it_is_of(self, page):
-        from base64 import b64decode
+    def test_every_picture_decodes_and_says_what_it_shows(self, pages):
+        # a card each; anomalies, clusters, denoised, rates and sweeps; pictures of each run, curves, an animation
+        counts = {"index.html": len(RUNS), "details.html": 5 + len(RUNS), f"pictures-{DATA}.html": 2 * len(RUNS) + 2}
+        for name, count in counts.items():
+            pictures = pages[name].all("img")
+            assert len(pictures) == count, name
+            for attributes in pictures:
+                with Image.open(BytesIO(b64decode(attributes["src"].partition(",")[2]))) as picture:
+                    width, height = picture.size
+                assert (str(width), str(height)) == (attributes["width"], attributes["height"])
+                assert attributes["alt"]
 
-        pictures = page.all("img")
-        # of runs and their sweeps, training curves, animation, anomalies, clusters, denoised, rates
-        assert len(pictures) == (2 + 1) * len(RUNS) + 1 + 1 + 2 + 1 + 1 + 1
-        for attributes in pictures:
-            with Image.open(BytesIO(b64decode(attributes["src"].partition(",")[2]))) as picture:
-                width, height = picture.size
-            assert (str(width), str(height)) == (attributes["width"], attributes["height"])
-            assert attributes["alt"]
-        assert page.text.count(sha("data")[:12]) >= len(pictures)
+    def test_headings_are_in_order(self, pages):
+        for name, page in pages.items():
+            levels = [int(tag[1]) for tag, _ in page.tags if tag in ("h1", "h2", "h3", "h4")]
+            assert levels[0] == 1 and levels.count(1) == 1, name
+            assert all(below - above <= 1 for above, below in pairwise(levels)), name
 
-    def test_text_of_files_is_text_and_never_markup(self, page):
-        assert not page.all("script")
+    def test_text_of_files_is_text_and_never_markup(self, pages):
+        text = " ".join(page.text for page in pages.values())
+        assert not [page for page in pages.values() if page.all("script")]
         for where in (f"class {HOSTILE}", f"nll {HOSTILE}", f"step 10: {HOSTILE}", f"torch {HOSTILE}", SAID):
-            assert where in page.text
-        links = [attributes["href"] for attributes in page.all("a")]
+            assert where in text
+        links = [attributes["href"] for page in pages.values() for attributes in page.all("a")]
         assert not [link for link in links if any(mark in link for mark in "<>\"' ")]
 
     def test_links_lead_to_each_runs_model_in_mlflow(self, page):
@@ -244,21 +281,124 @@ class TestPage:
         outside = {link for link in links if link.startswith("http")}
         assert outside == {f"http://127.0.0.1:5000/#/models/{key}" for key in RUNS}
 
-    def test_a_link_is_quoted_whatever_the_name(self, project):
-        run = read.read(params()).runs["vae-a"]
-        link = page_of_report.model_page(replace(run, line=replace(run.line, key=HOSTILE)))
+    def test_a_link_is_quoted_whatever_the_name(self):
+        link = as_text.model_page(HOSTILE)
         assert link.startswith("http://127.0.0.1:5000/#/models/%3Cscript%3E")
         assert not [mark for mark in "<>\"'& " if mark in link]
 
-    def test_a_second_run_writes_the_same_bytes(self, project, page):
+    def test_a_second_run_writes_the_same_bytes(self, project, pages):
         folder = project / "reports"
         before = {path.name: path.read_bytes() for path in folder.iterdir()}
         report.main([])
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-        assert set(before) == {"index.html", "games.html", "leaderboard.json"}
+        assert set(before) == {*pages, "leaderboard.json"}
 
+    def test_no_cell_is_a_lone_dash(self, project, pages):
+        dash = re.compile(r"<td[^>]*>\s*(-|&[mn]dash;|\N{EN DASH}|\N{EM DASH}|\N{MINUS SIGN})\s*</td>")
+        for name in pages:
+            assert not dash.search((project / "reports" / name).read_text()), name
+
+
+class TestFirstPage:
+    def test_every_run_has_a_card_with_a_picture_a_sentence_and_numbers(self, pages):
+        page = pages["index.html"]
+        cards = [attributes["id"] for attributes in page.all("article")]
+        assert cards == [f"card-{key}" for key in RUNS]
+        assert {attributes["alt"] for attributes in page.all("img")} == {f"Samples of {key}" for key in RUNS}
+        text = said(page)
+        assert "VAE with a Gaussian decoder." in text  # the first sentence of conf/model/vae.yaml
+        assert "The digits with one class held out as the anomaly, which is in the test split only." in text
+        assert "0.950 AUROC ranks anomalies above normal rows: 1 always, 0.5 by chance (PCA 0.850)" in text
+        assert "≤ 108 nats a row surprise at test rows, lower is better" in text, "the tighter of two bounds"
+        assert len(page.all("strong")) == 3 * len(RUNS)
+
+    def test_it_is_small_whatever_the_pictures(self, project):
+        noise = np.random.default_rng(0).integers(0, 256, (700, 700, 3), dtype=np.uint8)
+        file = BytesIO()
+        Image.fromarray(noise).save(file, "PNG")
+        runs = {**RUNS, **{f"gmm-{k}": "gmm" for k in range(30)}}
+        list_runs(project, runs)
+        scores = json.loads((project / "out" / "compare" / "anomalies" / "scores.json").read_text())
+        for key in runs:
+            if key not in RUNS:
+                finish(project, key, "gmm", METRICS["gmm-a"])
+                scores.append({**scores[0], "run": key})
+            write(project, f"evaluate/{key}/samples.png", file.getvalue())
+        write(project, "compare/anomalies/scores.json", scores)
+        html = page_of(read.read(params()))
+        assert len(html.encode()) <= 3_000_000
+        assert html.count("<img ") == len(runs)
+
+    def test_a_question_is_asked_of_the_runs_that_can_answer_it(self, pages):
+        text = said(pages["index.html"]).partition("Comparisons")[2]
+        likely, _, rest = text.partition("How real are the samples?")
+        assert [text.index(name) for name in ("realnvp", "vae", "gmm")] == sorted(
+            likely.index(name) for name in ("realnvp", "vae", "gmm")
+        ), "the best first"
+        real = rest.partition("How well are rows rebuilt?")[0]
+        assert "gmm ★ 0.440 ± 0.020" in real and "training rows limit 0.510" in real and "realnvp" not in real
+        assert "vae 0.0125 0.0250" in rest, "the only one, so there is no best"
+        assert "vae ★ 0.950" in rest and "PCA baseline 0.850" in rest
+        assert "gmm ★ 0.700 ± 0.010" in rest and "k-means on the data baseline 0.600" in rest
+        assert "vae 0.0233 0.0345 0.0900" in rest
+
+    def test_samples_of_binary_pixels_are_compared_with_one_another(self, project):
+        change(project, "gmm-a", binary_nats=20.0)
+        text = said(made(project)["index.html"]).partition("How real")[2].partition("How well")[0]
+        grey, _, binary = text.partition("Of binary pixels")
+        assert "vae 0.700" in grey and "gmm" not in grey
+        assert "gmm 0.440" in binary and "vae" not in binary and "★" not in text
+
+    def test_a_run_below_a_baseline_is_not_the_best(self, project):
+        for key in RUNS:
+            change(project, key, bits_per_dim_histogram=1.0)  # 44 nats a row
+        text = said(made(project)["index.html"]).partition("Comparisons")[2].partition("How real")[0]
+        assert "a histogram of each pixel baseline 44.36 realnvp ≤ 100.00" in text
+        assert "★ ≤" not in text
+
+
+class TestFailedRuns:
+    def broken(self, project: Path, name: str) -> str:
+        """Make the run that is the best of most columns fail in one of three ways; return what is said of it."""
+        if name == "modes":
+            for key in RUNS:
+                change(project, key, modes=8.0 if key != "vae-a" else 0.0, modes_known=8.0, high_quality=0.5,
+                       coverage=0.9, coverage_floor=0.95)  # fmt: skip
+            return "Collapsed: 0 of 8 modes reached; 50% of the samples are within 3 standard deviations of a mode."
+        if name == "latents":
+            change(project, "vae-a", latents=16, active_latents=0)
+            sentence = "0 of 16 latents are active, 47.56 nats a row"
+            write(project, "evaluate/vae-a/latents.json", {"sentence": sentence, "is_collapsed": True})
+            return "Collapsed: 0 of 16 latents are active, so the decoder ignores them."
+        with (project / "out" / "train" / "vae-a" / "history.jsonl").open("a") as file:
+            file.write(json.dumps({"step": 11, "metrics": {}, "diverged": "the loss is nan"}) + "\n")
+        return "Diverged: the loss is nan."
+
+    @pytest.mark.parametrize("how", ["modes", "latents", "divergence"])
+    def test_it_says_so_on_its_card_and_is_praised_nowhere(self, project, how):
+        sentence = self.broken(project, how)
+        pages = made(project)
+        (card,) = [a for a in pages["index.html"].all("article") if a["id"] == "card-vae-a"]
+        assert card["class"] == "card failed"
+        text = said(pages["index.html"])
+        cards, _, comparisons = text.partition("Comparisons")
+        assert sentence in cards
+        assert "47.56" not in text
+        assert not re.search(r"\bvae[^★]{0,12}★", comparisons)
+        assert "vae failed" in comparisons and " ★ " in comparisons
+        assert said(pages["details.html"]).count(sentence) == 2  # below its table, and where it comes from
+        found = read.read(params())
+        assert not [best for best in leaderboard.table(found, DATA).best.values() if "vae-a" in best]
+        assert not [best for best in leaderboard.machine(found)["best"][DATA].values() if "vae-a" in best]
+
+    def test_other_runs_do_not(self, pages):
+        assert not [a for a in pages["index.html"].all("article") if a["class"] != "card"]
+        assert "failed" not in said(pages["index.html"])
+
+
+class TestDetails:
     def test_a_model_below_its_baseline_is_said_to_be(self, page):
-        text = " ".join(page.text.split())
+        text = said(page)
         assert "Below PCA with every score: gmm-a, realnvp-a" in text
         assert "Above PCA, at their best: vae-a" in text
         assert "Better than k-means on the data: gmm-a" in text
@@ -266,25 +406,12 @@ class TestPage:
         assert "vae-a, whitened" in text
         assert "Models without an encoder have no latents to cluster: realnvp-a." in text
 
-    def test_a_collapse_is_said_beside_the_run(self, project):
-        path = project / "out" / "evaluate" / "vae-a" / "metrics.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"modes": 3.0, "modes_known": 8.0}))
-        report.main([])
-        text = " ".join(Page((project / "reports" / "index.html").read_text()).text.split())
-        assert "Collapse? vae-a: 3 of 8 modes reached" in text
-        assert text.count("Collapse?") == 1
-
-    def test_samples_over_training_move_beside_the_curves(self, page):
-        (moving,) = [attributes for attributes in page.all("img") if attributes["src"].startswith("data:image/gif")]
+    def test_samples_over_training_move_on_the_page_of_pictures(self, pages):
+        images = pages[f"pictures-{DATA}.html"].all("img")
+        (moving,) = [attributes for attributes in images if attributes["src"].startswith("data:image/gif")]
         assert moving["alt"] == "Samples over the training of vae-a"
         assert (moving["width"], moving["height"]) == ("5", "3")
-
-    def test_a_collapse_is_said_beside_its_run_and_on_its_row(self, page):
-        warnings = [attributes for attributes in page.all("p") if attributes.get("class") == "warning"]
-        assert len(warnings) == 2  # and that of a number that is not finite
-        marked = [attributes["title"] for attributes in page.all("small") if attributes.get("class") == "warning"]
-        assert marked == [f"0 of 3 active {HOSTILE}"]
-        assert SAID in page.text and "Latents: 3 of 3 active." in page.text
+        assert "data:image/gif" not in str(pages["index.html"].tags)
 
     def test_a_number_that_is_not_finite_is_told_and_not_ranked(self, page):
         assert "Not finite: mmd2." in page.text

@@ -1,1 +1,1 @@
-"""Makes the report: reads and checks the results, and makes tables, comparisons, pictures and the pages of them."""
+"""Makes the report: reads and checks the results, and makes the cards, tables, pictures and pages of them."""

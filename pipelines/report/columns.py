@@ -5,7 +5,8 @@ To give a new metric of evaluate a column, add it here. Without a column, the re
 
 from dataclasses import dataclass
 
-MINUS = "\N{MINUS SIGN}"
+from pipelines.report.as_text import MINUS
+
 Better = str | float  # "lower", "higher", or the value of a perfect model
 
 
@@ -18,7 +19,6 @@ class Column:
     error: the metric that is its standard error (or spread); interval: the two metrics that are its 95% interval
     reference: (the metric with which the number is compared, its title)
     is_likelihood: whether the number may be an upper bound of -log p
-    headline: the words for the best run in the summary; "": the summary leaves the metric out
     coarser: the error of another column, which limits the digits if the metric has no error of its own
     is_ranked: whether the numbers of two models can be compared
     """
@@ -34,7 +34,6 @@ class Column:
     interval: tuple[str, str] = ("", "")
     reference: tuple[str, str] = ("", "")
     is_likelihood: bool = False
-    headline: str = ""
     coarser: str = ""
     is_ranked: bool = True
 
@@ -61,7 +60,7 @@ COLUMNS = (
         "bits_per_dim", "bits/dim", "bits per dimension", "lower",
         "How many bits a code based on the model needs for one dimension. Compare it with a histogram for each pixel: "
         "a model above that has learned less than how often each pixel has each grey level.",
-        reference=("bits_per_dim_histogram", "histogram"), is_likelihood=True, headline="fewest bits per dimension",
+        reference=("bits_per_dim_histogram", "histogram"), is_likelihood=True,
     ),
     Column(
         "bits_per_dim_iw50", "bits/dim, K = 50", "bits per dimension", "lower", f"The same by {IMPORTANCE}.",
@@ -102,13 +101,13 @@ COLUMNS = (
     Column(
         "gap_nats", "gap to the truth", "nats per row", "lower",
         f"{MINUS}log p of the model minus that of the true density, on the same rows: it estimates KL(truth, model).",
-        4, is_likelihood=True, headline="nearest to the true density",
+        4, is_likelihood=True,
     ),
     Column(
         "mse", "MSE", "squared error per dimension", "lower",
         "Mean squared error of reconstructed test rows, on the unit scale. Compare it with PCA, a linear model, with "
         "as many components as the model has latents.",
-        None, reference=("mse_pca", "PCA"), headline="smallest reconstruction error",
+        None, reference=("mse_pca", "PCA"),
     ),
     Column(
         "c2st_accuracy", "C2ST", "accuracy", 0.5,
@@ -116,7 +115,6 @@ COLUMNS = (
         "(Lopez-Paz and Oquab, 2017): 0.5 if it only guesses, 1 if always. The floor has training rows in place of "
         "samples; it may be below 0.5, because the splits are balanced by class.",
         error="c2st_accuracy_error", reference=("c2st_accuracy_floor", "floor"),
-        headline="samples hardest to tell from data",
     ),
     Column(
         "mmd2", "1000 MMD²", "no unit", "lower",
@@ -153,7 +151,7 @@ COLUMNS = (
     Column(
         "coverage", "coverage", "share of rows", "higher",
         "The share of test rows whose ball contains a sample: like recall, but less sensitive to outliers.",
-        reference=("coverage_floor", "train"), headline="samples that cover the data best",
+        reference=("coverage_floor", "train"),
     ),
     Column(
         "frechet", "Fréchet", "squared feature distance", "lower",
@@ -191,13 +189,13 @@ COLUMNS = (
         "The probability that a row of the held-out class scores higher than a normal row, with its 95% interval, for "
         "the best of the model's scores. The test labels decided which score is best, so the number is too optimistic; "
         "the section on anomalies has every score.",
-        interval=("auroc_low", "auroc_high"), reference=("auroc_pca", "PCA"), headline="best anomaly score",
+        interval=("auroc_low", "auroc_high"), reference=("auroc_pca", "PCA"),
     ),
     Column(
         "acc", "cluster ACC", "share of rows", "higher",
         "The share of test rows in the right cluster, when k-means clusters the latents and each cluster is matched to "
         "a class; mean ± standard deviation over seeds of k-means. Compare it with k-means on the data themselves.",
-        error="acc_sd", reference=("acc_kmeans", "k-means"), headline="best clusters",
+        error="acc_sd", reference=("acc_kmeans", "k-means"),
     ),
     Column(
         "nmi", "NMI", "0 to 1", "higher", "Normalised mutual information of clusters and classes.",

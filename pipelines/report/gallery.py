@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
 
-from pipelines import figures
 from pipelines.report.read import BASELINES, Results, RunResult
 from pipelines.report.versus_baselines import Comparison
 
@@ -100,6 +99,8 @@ def training_curves(runs: list[RunResult], data: str) -> Picture | None:
         f"{run.line.key}: {run.lineage['metric']}": ([step for step, _ in run.history], [v for _, v in run.history])
         for run in drawn
     }
+    from pipelines import figures  # matplotlib takes a third of a second to import
+
     file = BytesIO()
     figures.curves(lines, file)
     return picture(file.getvalue(), f"Validation metrics by step on {data}", drawn, data, is_wide=True)

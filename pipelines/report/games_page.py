@@ -5,7 +5,7 @@ from io import BytesIO
 from typing import Any
 
 from pipelines import figures
-from pipelines.report.columns import MINUS
+from pipelines.report.as_text import MINUS
 from pipelines.report.gallery import picture
 from pipelines.report.jinja_environment import environment
 from pipelines.report.toy_game_plays import CURVATURE, N_DIS, RATE, STEPS, Play, Toy, toys

@@ -1,8 +1,8 @@
 """The leaderboards: a table of numbers for each data set, and the best run of each column.
 
 The best number of a column is the lowest, the highest, or the one nearest to the value of a perfect model. Only runs on
-the same data are compared. If only one run has a number, it is not marked as best; a number that is not finite is never
-best.
+the same data are compared. If only one run has a number, it is not marked as best. A number that is not finite is never
+best, and neither is a number of a run that diverged or collapsed.
 """
 
 import math
@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.report.columns import COLUMNS, MINUS, Better, Column
+from pipelines.report.as_text import decimal
+from pipelines.report.columns import COLUMNS, Better, Column
 from pipelines.report.read import Results, Row, RunResult
 
 FACTS = ("name", "title", "unit", "better", "about")  # the facts of a column in leaderboard.json
@@ -41,6 +42,15 @@ class Table:
     best: dict[str, list[str]]
     beside: dict[str, str]
 
+    def parts(self, width: int) -> list[tuple[list[Column], dict[str, dict[str, Cell | None]]]]:
+        """Return the table in parts of `width` columns, each with the rows that have a number in it."""
+        found = []
+        for start in range(0, len(self.columns), width):
+            columns = self.columns[start : start + width]
+            rows = {key: row for key, row in self.rows.items() if any(row[column.name] for column in columns)}
+            found.append((columns, rows))
+        return found
+
 
 def table(results: Results, data: str) -> Table:
     """Return the leaderboard of a data set."""
@@ -54,7 +64,8 @@ def table(results: Results, data: str) -> Table:
         if not values and all(column.name not in run.not_finite for run in runs.values()):
             continue
         columns.append(column)
-        best[column.name] = best_of(values, column.better) if column.is_ranked else []
+        sound = {key: value for key, value in values.items() if not runs[key].failures}
+        best[column.name] = best_of(sound, column.better) if column.is_ranked else []
         decimals = _decimals(column, list(numbers.values()))
         for key, run in runs.items():
             rows[key][column.name] = _cell(column, run, numbers[key], on_levels, key in best[column.name], decimals)
@@ -137,17 +148,6 @@ def machine(results: Results) -> dict[str, Any]:
             {k: getattr(column, k) for k in ("name", "title", "unit", "better", "about")} for column in COLUMNS
         ],
     }
-
-
-def decimal(value: float, decimals: int | None) -> str:
-    """Return a number as text with `decimals` decimals; None: three significant digits.
-
-    The minus sign is the typographic one, and zero has none.
-    """
-    if decimals is None:
-        decimals = 2 - math.floor(math.log10(abs(value))) if value else 0
-    text = f"{value:.{max(0, decimals)}f}"
-    return text.lstrip("-") if not float(text) else text.replace("-", MINUS)
 
 
 def _decimals(column: Column, rows: Sequence[Mapping[str, float]]) -> int | None:

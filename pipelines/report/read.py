@@ -9,12 +9,14 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gen_models import checkpoint
-from gen_models.errors import CheckpointError, GenModelsError
+from gen_models.checkpoint_folder import digest
+from gen_models.errors import GenModelsError
 from pipelines.config.params import Params, Run
+from pipelines.report.failures import failures
 from pipelines.runtime import paths
 
 ENDS = {  # the first and last bytes of a complete file
@@ -60,6 +62,7 @@ class RunResult:
     moves        {objective: how often it moved}; for a game, there is one for the critic and one for the generator
     pictures     {name: PNG}; animations: {name: GIF}
     latents      the content of evaluate's latents.json, or None if there is none
+    diverged     why the training diverged, or None if it did not
     """
 
     line: Run
@@ -72,6 +75,12 @@ class RunResult:
     pictures: Pictures
     animations: Pictures
     latents: Row | None = None
+    diverged: str | None = None
+
+    @cached_property
+    def failures(self) -> list[str]:
+        """A sentence for each way in which the run failed; such a run is nowhere called the best."""
+        return failures(self.metrics, latents=self.latents, not_finite=self.not_finite, diverged=self.diverged)
 
 
 @dataclass(frozen=True)
@@ -157,16 +166,19 @@ def _run(line: Run, manifest: Row, params: Params) -> RunResult:
     made_of = {"checkpoint_sha256": digest, "data_sha256": manifest["sha256"]}
     _agree(evaluated / "metrics.json", f"evaluate@{key}", metrics, made_of)
     numbers = {name: value for name, value in metrics.items() if _is_number(value)}
+    history, moves, diverged = _history(trained / "history.jsonl", f"train@{key}", f"validation.{lineage['metric']}")
     return RunResult(
         line,
         lineage,
         digest,
         {name: value for name, value in numbers.items() if math.isfinite(value)},
         tuple(name for name, value in numbers.items() if not math.isfinite(value)),
-        *_history(trained / "history.jsonl", f"train@{key}", f"validation.{lineage['metric']}"),
+        history,
+        moves,
         _pictures(evaluated, f"evaluate@{key}"),
         _pictures(evaluated, f"evaluate@{key}", "GIF"),
         _latents(evaluated / "latents.json", f"evaluate@{key}"),
+        diverged,
     )
 
 
@@ -211,14 +223,16 @@ def _known(path: Path, stage: str, rows: list[Row], names: Any, data: Mapping[st
     return {row["run"] for row in rows}
 
 
-def _history(path: Path, stage: str, metric: str) -> tuple[tuple[tuple[int, float], ...], dict[str, int]]:
-    """Return the (step, metric) pairs of a history, and how often each objective had moved at the last report."""
+def _history(path: Path, stage: str, metric: str) -> tuple[tuple[tuple[int, float], ...], dict[str, int], str | None]:
+    """Return the (step, metric) pairs of a history, how often each objective had moved, and why it diverged if so."""
     text = _text(path, stage)
     try:
         lines = [json.loads(line) for line in text.splitlines()]
-        last = lines[-1]["metrics"] if lines else {}
-        moves = {name.removeprefix(MOVES): int(count) for name, count in last.items() if name.startswith(MOVES)}
-        return tuple((line["step"], line["metrics"][metric]) for line in lines if metric in line["metrics"]), moves
+        last = lines[-1] if lines else {"metrics": {}}
+        counts = {name: count for name, count in last["metrics"].items() if name.startswith(MOVES)}
+        moves = {name.removeprefix(MOVES): int(count) for name, count in counts.items()}
+        values = tuple((line["step"], line["metrics"][metric]) for line in lines if metric in line["metrics"])
+        return values, moves, last.get("diverged")
     except (ValueError, KeyError, TypeError):
         raise ResultError(f"{_short(path)}: not lines of JSON with step and metrics: {_again(stage)}") from None
 
@@ -261,8 +275,8 @@ def _agree(path: Path, stage: str, found: Row, expected: Row) -> None:
 
 def _digest(folder: Path, stage: str) -> str:
     try:
-        return checkpoint.digest(folder)
-    except (OSError, CheckpointError):
+        return digest(folder)
+    except OSError:
         raise ResultError(f"{_short(folder)}: no finished checkpoint there: run `dvc repro {stage}`") from None
 
 

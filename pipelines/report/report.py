@@ -1,11 +1,13 @@
-"""report: writes a page with the numbers and pictures of all runs, to reports/index.html.
+"""report: writes pages with the pictures and numbers of all runs, to reports/index.html.
 
-    index.html         the page
-    leaderboard.json   the same numbers for programs
-    games.html         a page on games of two numbers under each order of play
+    index.html           a card for each run, and a small table for each question
+    details.html         all numbers, comparisons with baselines, sweeps, and where each run comes from
+    pictures-DATA.html   all pictures of the runs on a data set
+    games.html           a page on games of two numbers under each order of play
+    leaderboard.json     the numbers for programs
 
-The pages need no other files: pictures are inside them, they have no scripts, and the only addresses are MLflow's on
-this machine. No file holds a time, so the same outputs of the graph give the same bytes.
+Each page needs no other file: pictures are inside it, it has no scripts, and the only addresses are the other pages and
+MLflow's on this machine. No file holds a time, so the same outputs of the graph give the same bytes.
 """
 
 import json
@@ -13,8 +15,10 @@ import json
 from pipelines.config.params import params
 from pipelines.lineage.audit import run_stage
 from pipelines.report import leaderboard, read
-from pipelines.report.games_page import games_page
+from pipelines.report.details_page import details_page
 from pipelines.report.page import page
+from pipelines.report.pictures_page import name_of, pictures_page
+from pipelines.report.stored_games_page import stored_games_page
 from pipelines.runtime import paths
 from pipelines.runtime.stage import no_argument, produce
 
@@ -23,8 +27,10 @@ def main(argv: list[str]) -> None:
     no_argument(argv, "report", __doc__)
     found = read.read(params())
     with produce(paths.root() / "reports") as folder:
-        (folder / "index.html").write_text(page(found), encoding="utf-8")
-        (folder / "games.html").write_text(games_page(), encoding="utf-8")
+        pages = {"index.html": page(found), "details.html": details_page(found), "games.html": stored_games_page()}
+        pages |= {name_of(data): pictures_page(found, data) for data in found.data if found.runs_on(data)}
+        for name, html in pages.items():
+            (folder / name).write_text(html, encoding="utf-8")
         numbers = json.dumps(leaderboard.machine(found), indent=1, allow_nan=False)
         (folder / "leaderboard.json").write_text(numbers + "\n", encoding="utf-8")
     print(f"reports/index.html, reports/leaderboard.json: runs {', '.join(found.runs)}")

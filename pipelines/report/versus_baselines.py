@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipelines.report import leaderboard
-from pipelines.report.leaderboard import decimal
+from pipelines.report.as_text import decimal
 from pipelines.report.read import BASELINES, Results, Row, RunResult
 
 Named = tuple[Row, str, RunResult | None]  # (row of scores, its name on the page, its run or None for a baseline)

@@ -7,8 +7,6 @@ all.
 import math
 from collections.abc import Mapping
 
-from gen_models.measures.modes import LEAST, SAMPLES
-
 LEAST_SHARE = 0.5  # of the value that training rows reach against test rows; at half of it, half the modes are missing
 LEAST_MEMORISATION = 0.5  # below it, test rows are more than twice as far from the training rows as samples are
 
@@ -20,8 +18,8 @@ def collapse(numbers: Mapping[str, float]) -> list[str]:
     if modes < known:
         share = numbers.get("high_quality", math.nan)
         found.append(
-            f"{modes:.0f} of {known:.0f} modes reached, each by {LEAST} of {SAMPLES:,} samples within 3 standard "
-            f"deviations; {share:.0%} of the samples are as near to any"
+            f"{modes:.0f} of {known:.0f} modes reached; {share:.0%} of the samples are within 3 standard deviations "
+            f"of a mode"
         )
     for name, what in (("recall", "test rows among the samples"), ("coverage", "test rows with a sample near them")):
         value, floor = numbers.get(name, math.nan), numbers.get(f"{name}_floor", math.nan)

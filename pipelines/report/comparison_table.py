@@ -1,0 +1,103 @@
+"""A table that compares the runs on a data set, and methods without a network, by one or two numbers.
+
+Rows are sorted from best to worst, baselines among them, so that a run below a baseline is seen to be. Only the best
+run is marked, and only if it did not fail and is better than every baseline.
+"""
+
+from dataclasses import dataclass, replace
+
+from pipelines.report.as_text import decimal
+from pipelines.report.key_numbers import derived
+from pipelines.report.leaderboard import numbers_of
+from pipelines.report.read import Results, RunResult
+
+Pair = tuple[RunResult, dict[str, float]]  # a run and its numbers
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of a table.
+
+    cells: the texts of its numbers; value: the number by which rows are sorted
+    kind: "run", "baseline" (a method without a network, to be beaten) or "limit" (what a perfect model would reach)
+    is_beaten: whether a baseline of its own, in one of its cells, is better; has_failed: whether it is never the best
+    """
+
+    name: str
+    cells: tuple[str, ...]
+    value: float
+    kind: str = "run"
+    key: str = ""
+    is_beaten: bool = False
+    has_failed: bool = False
+    is_best: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The first number as text, without its error."""
+        return self.cells[0].removeprefix("≤ ").partition(" ±")[0]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A table on a data set; heads: the titles of its columns of numbers, with their directions."""
+
+    data: str
+    heads: tuple[str, ...]
+    rows: list[Entry]
+    caption: str = ""
+
+
+class Data:
+    """The runs on a data set, with their numbers, for the questions."""
+
+    def __init__(self, found: Results, name: str):
+        self.found, self.name = found, name
+        self.runs = found.runs_on(name)
+        self.numbers = {run.line.key: derived(numbers_of(found, run.line.key)) for run in self.runs}
+        self.on_levels = found.data[name]["levels"] is not None
+        self.models = [run.line.model for run in self.runs]
+
+    def title(self, run: RunResult) -> str:
+        """The name of a run in a table of this data set: its model, unless two runs have the same."""
+        return run.line.model if self.models.count(run.line.model) == 1 else run.line.key
+
+    def entry(self, run: RunResult, value: float, *cells: str, is_beaten: bool = False) -> Entry:
+        key, has_failed = run.line.key, bool(run.failures)
+        return Entry(self.title(run), cells, value, key=key, is_beaten=is_beaten, has_failed=has_failed)
+
+    def having(self, *names: str) -> list[Pair]:
+        """Return the runs that have all these numbers, with them."""
+        pairs = [(run, self.numbers[run.line.key]) for run in self.runs]
+        return [(run, numbers) for run, numbers in pairs if all(name in numbers for name in names)]
+
+
+def table(
+    data: Data, heads: tuple[str, ...], entries: list[Entry], beside: list[Entry] | None = None, *, caption: str = ""
+) -> list[Comparison]:
+    """Return a list with the table, sorted by value; or an empty one without runs."""
+    if not entries:
+        return []
+    rows = sorted([*entries, *(beside or [])], key=lambda row: (row.has_failed, row.value))
+    best = _best(rows)
+    return [Comparison(data.name, heads, [replace(row, is_best=row in best) for row in rows], caption)]
+
+
+def _best(rows: list[Entry]) -> list[Entry]:
+    """Return the best runs: those that did not fail, if they are better than every baseline by the digits shown."""
+    sound = [row for row in rows if row.kind == "run" and not row.has_failed]
+    if len(sound) < 2:
+        return []
+    best = [row for row in sound if row.value == min(row.value for row in sound) and not row.is_beaten]
+    baselines = [row for row in rows if row.kind == "baseline"]
+    return [row for row in best if all(row.value < it.value and row.shown != it.shown for it in baselines)]
+
+
+def references(pairs: list[Pair], names: list[tuple[str, str, str]], decimals: int) -> list[Entry]:
+    """Return baselines and limits from the numbers of the first run that has them: (metric, its words, its kind)."""
+    found = []
+    for name, words, kind in names:
+        value = next((numbers[name] for _, numbers in pairs if name in numbers), None)
+        if value is not None:
+            found.append(Entry(words, (decimal(value, decimals),), value, kind))
+    return found

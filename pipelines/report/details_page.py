@@ -1,0 +1,88 @@
+"""Makes the page reports/details.html: all numbers, every comparison with baselines, sweeps and provenance."""
+
+from collections import Counter
+from io import BytesIO
+from typing import Any
+
+from pipelines.report import denoising_and_compression, gallery, leaderboard, versus_baselines
+from pipelines.report.columns import COLUMNS
+from pipelines.report.jinja_environment import environment
+from pipelines.report.read import Results, SweepResult
+
+
+def details_page(found: Results) -> str:
+    """Return the HTML of the page."""
+    tables = {data: leaderboard.table(found, data) for data in found.data if found.runs_on(data)}
+    clusters = {
+        data: versus_baselines.clustering(found, data) for data in tables if leaderboard.clusters_of(found, data, None)
+    }
+    template = environment().get_template("details.html")
+    return template.render(
+        found=found,
+        summary=summary(found),
+        tables=tables,
+        columns=[c for c in COLUMNS if any(c in table.columns for table in tables.values())],
+        detection={data: versus_baselines.detection(found, data) for data in tables if found.scores_on(data)},
+        detection_pictures=gallery.detection_pictures(found),
+        clustering=clusters,
+        unclustered={
+            data: [
+                run.line.key for run in found.runs_on(data) if not leaderboard.clusters_of(found, data, run.line.key)
+            ]
+            for data in clusters
+        },
+        sheets={data: gallery.clustering_pictures(found, data, comparison) for data, comparison in clusters.items()},
+        denoising=denoising_and_compression.denoising(found),
+        compression=denoising_and_compression.compression(found),
+        sweeps=[sweep(found, result) for result in found.sweeps.values()],
+    )
+
+
+def summary(found: Results) -> dict[str, Any]:
+    """Return the words and numbers of the first paragraph, which says what was run."""
+    lineages = [run.lineage for run in found.runs.values()]
+    steps = [lineage["steps"] for lineage in lineages]
+    versions = sorted({", ".join(f"{k} {v}" for k, v in sorted(lineage["versions"].items())) for lineage in lineages})
+    trials = [row for result in found.sweeps.values() for row in result.trials]
+    return {
+        "models": len({run.line.model for run in found.runs.values()}),
+        "steps": " to ".join(f"{count:,}" for count in sorted({min(steps), max(steps)})) if steps else "0",
+        "trials": len(trials),
+        "trial_steps": sum(row["steps"] for row in trials),
+        "versions": "; ".join(versions),
+        "commits": sorted(Counter(lineage["git_commit"] for lineage in lineages).items()),
+        "workers": ", ".join(str(count) for count in sorted({lineage["workers"] for lineage in lineages})),
+    }
+
+
+def sweep(found: Results, result: SweepResult) -> dict[str, Any]:
+    """Return the part of the page on a sweep: its picture, its cost, the chosen setting and its trials, best first."""
+    finished = [row for row in result.trials if row["value"] is not None]
+    first = next((row for row in finished if row["trial"] == 0), None)
+    runs = [run for run in found.runs.values() if run.line.setting == result.line.key]
+    return {
+        "result": result,
+        "runs": runs,
+        "picture": gallery.picture(
+            drawn_trials(result),
+            f"Trials of {result.line.key}",
+            runs,
+            result.line.data,
+            "Each trial's best.",
+            is_wide=True,
+        ),
+        "steps": sum(row["steps"] for row in result.trials),
+        "diverged": len(result.trials) - len(finished),
+        "as_conf": first["value"] if first else None,
+        "swept": sorted({key for row in result.trials for key in row["override"]}),
+        "trials": sorted(result.trials, key=lambda row: (row["value"] is None, row["value"] or 0.0, row["trial"])),
+    }  # fmt: skip
+
+
+def drawn_trials(result: SweepResult) -> bytes:
+    """Return the PNG of a sweep: its metric against each swept key, and a rate-distortion front if the conf asks."""
+    from pipelines import figures  # matplotlib takes a third of a second to import
+
+    file = BytesIO()
+    figures.trials(result.trials, result.best["metric"], result.best["trial"], file, front=result.best["front"])
+    return file.getvalue()

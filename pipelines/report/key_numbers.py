@@ -1,0 +1,101 @@
+"""The numbers that matter most for a model, at most three, each with a few words on its meaning and direction.
+
+The table is in the order of choice: of a model that was trained for anomalies, its anomaly score comes first; of one
+with a density, its likelihood; of one that only samples, the tests of its samples.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipelines.report.as_text import decimal
+
+COUNT = 3
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number of a card.
+
+    name: the metric; unit: what the number counts; meaning: its meaning and direction, in a few words
+    beside: (the metric with which it is compared, words with {} for its number); decimals: None is three digits
+    """
+
+    name: str
+    unit: str
+    meaning: str
+    beside: tuple[str, str] = ("", "")
+    decimals: int | None = 3
+
+
+@dataclass(frozen=True)
+class KeyNumber:
+    """A number of a card as text, with its unit and its meaning; is_bound: the true value is at most this."""
+
+    text: str
+    unit: str
+    meaning: str
+    is_bound: bool = False
+
+
+MEASURES = (
+    Measure("auroc", "AUROC", "ranks anomalies above normal rows: 1 always, 0.5 by chance", ("auroc_pca", "PCA {}")),
+    Measure(
+        "least_nats", "nats a row", "surprise at test rows, lower is better",
+        ("truth_nats", "the true density {}"), None,
+    ),
+    Measure(
+        "least_binary_nats", "nats a row", "surprise at the ink of test rows, lower is better",
+        ("binary_nats_pixels", "independent pixels {}"), None,
+    ),
+    Measure("modes", "modes", "clumps of data that samples reach, more is better", ("modes_known", "the data {}"), 0),
+    Measure("denoised", "error", "left after denoising, lower is better", ("wiener", "a linear filter {}"), None),
+    Measure("mse", "error", "of rebuilt test rows, lower is better", ("mse_pca", "PCA {}"), None),
+    Measure(
+        "c2st_accuracy", "told apart", "share of samples and data that a classifier tells apart: 0.5 is "
+        "indistinguishable from data, 1 always",
+    ),
+    Measure(
+        "coverage", "covered", "share of the data with a sample near, higher is better",
+        ("coverage_floor", "training rows {}"),
+    ),
+    Measure(
+        "precision", "look real", "share of samples with data near, higher is better",
+        ("precision_floor", "training rows {}"),
+    ),
+    Measure("acc", "of rows", "in the right cluster, higher is better", ("acc_kmeans", "k-means on the data {}")),
+    Measure("bytes_a_row", "bytes a row", "of the compressed rows, lower is better", decimals=None),
+)  # fmt: skip
+
+
+def key_numbers(numbers: Mapping[str, float], *, is_bound: bool) -> list[KeyNumber]:
+    """Return the numbers of a card, at most COUNT.
+
+    numbers: the finite numbers of a run; is_bound: whether its likelihood is only bounded
+    """
+    numbers = derived(numbers)
+    found = []
+    for measure in MEASURES:
+        if measure.name not in numbers:
+            continue
+        meaning = measure.meaning
+        other, words = measure.beside
+        if measure.name == "least_nats" and other not in numbers:
+            other, words = "histogram_nats", "a histogram of each pixel {}"
+        if other in numbers:
+            meaning += f" ({words.format(decimal(numbers[other], measure.decimals))})"
+        bound = is_bound and measure.name.startswith("least_")
+        found.append(KeyNumber(decimal(numbers[measure.name], measure.decimals), measure.unit, meaning, bound))
+    return found[:COUNT]
+
+
+def derived(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Add what follows from other numbers: the lower of two bounds on -log p, and the histogram's nats a row."""
+    found = dict(numbers)
+    for name in ("nats", "binary_nats"):
+        bounds = [numbers[key] for key in (name, f"{name}_iw50") if key in numbers]
+        if bounds:
+            found[f"least_{name}"] = min(bounds)
+    if "bits_per_dim_histogram" in numbers and "dims" in numbers:
+        found["histogram_nats"] = numbers["bits_per_dim_histogram"] * numbers["dims"] * math.log(2)
+    return found

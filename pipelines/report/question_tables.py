@@ -1,0 +1,175 @@
+"""The tables that answer each question of the first page, of the runs that it makes sense for."""
+
+import math
+from dataclasses import replace
+
+from pipelines.report.as_text import decimal
+from pipelines.report.comparison_table import Comparison, Data, Entry, Pair, references, table
+from pipelines.report.leaderboard import is_bound
+from pipelines.report.read import BASELINES, Row
+
+BINARY = "Of binary pixels, each black or white."
+
+
+def likelihood(data: Data) -> list[Comparison]:
+    """Compare -log p of a test row, or the tighter bound on it, and apart from it that of binary pixels."""
+    tables = []
+    for name, caption in (("nats", ""), ("binary_nats", BINARY)):
+        entries = []
+        pairs = data.having(f"least_{name}")
+        for run, numbers in pairs:
+            value = numbers[f"least_{name}"]
+            sign = "≤ " if is_bound(run, data.on_levels) or f"{name}_iw50" in numbers else ""
+            entries.append(data.entry(run, value, sign + _with_error(value, numbers.get(f"{name}_error"), 2)))
+        beside = [
+            ("histogram_nats", "a histogram of each pixel", "baseline"),
+            ("truth_nats", "the true density", "limit"),
+        ]
+        if name == "binary_nats":
+            beside = [("binary_nats_pixels", "independent pixels", "baseline")]
+        tables += table(data, ("nats a row ↓",), entries, references(pairs, beside, 2), caption=caption)
+    return tables
+
+
+def realism(data: Data) -> list[Comparison]:
+    """Compare how far a classifier is from guessing which rows are samples."""
+    tables = []
+    for caption, pairs in _by_pixels(data.having("c2st_accuracy")):
+        entries = []
+        for run, n in pairs:
+            accuracy = n["c2st_accuracy"]
+            shown = _with_error(accuracy, n.get("c2st_accuracy_error"), 3)
+            entries.append(data.entry(run, _from_half(accuracy), shown))
+        limit = [replace(it, value=_from_half(it.value)) for it in _floor(pairs, "c2st_accuracy_floor")]
+        tables += table(data, ("told apart → 0.5",), entries, limit, caption=caption)
+    return tables
+
+
+def variety(data: Data) -> list[Comparison]:
+    """Compare the known modes that samples reach, and the share of the data that they cover."""
+    modal = [
+        data.entry(
+            run, -n["modes"] - n["coverage"], f"{n['modes']:.0f} of {n['modes_known']:.0f}", decimal(n["coverage"], 3)
+        )  # of two that reach as many modes, the one that covers more is the better
+        for run, n in data.having("modes", "modes_known", "coverage")
+    ]
+    if modal:
+        return table(data, ("modes reached ↑", "data covered ↑"), modal)
+    tables = []
+    for caption, pairs in _by_pixels(data.having("coverage")):
+        entries = [data.entry(run, -n["coverage"], decimal(n["coverage"], 3)) for run, n in pairs]
+        limit = [replace(it, value=-it.value) for it in _floor(pairs, "coverage_floor")]
+        tables += table(data, ("data covered ↑",), entries, limit, caption=caption)
+    return tables
+
+
+def rebuilding(data: Data) -> list[Comparison]:
+    """Compare the errors of reconstructions, each beside that of PCA."""
+    entries = [
+        data.entry(
+            run,
+            n["mse"],
+            decimal(n["mse"], None),
+            decimal(n["mse_pca"], None) if "mse_pca" in n else "none",
+            is_beaten=n["mse"] >= n.get("mse_pca", math.inf),
+        )
+        for run, n in data.having("mse")
+    ]
+    return table(data, ("error ↓", "PCA's"), entries)
+
+
+def anomalies(data: Data) -> list[Comparison]:
+    """Compare the best anomaly score of each run and baseline."""
+    best: dict[str, Row] = {}
+    for row in sorted(data.found.scores_on(data.name), key=lambda row: row["auroc"]):
+        best[row["run"]] = row
+    entries, beside = [], []
+    for who, row in best.items():
+        cells = (decimal(row["auroc"], 3), f"{decimal(row['low'], 2)} to {decimal(row['high'], 2)}")
+        if who in data.found.runs:
+            entries.append(data.entry(data.found.runs[who], -row["auroc"], *cells))
+        else:
+            beside.append(Entry(BASELINES.get(who, who), cells, -row["auroc"], "baseline"))
+    return table(data, ("AUROC ↑", "95% interval"), entries, beside)
+
+
+def clusters(data: Data) -> list[Comparison]:
+    """Compare the clusters of latents with those of the data themselves."""
+    entries = [
+        data.entry(run, -n["acc"], _with_error(n["acc"], n["acc_sd"], 3), decimal(n["nmi"], 3))
+        for run, n in data.having("acc", "acc_sd", "nmi")
+    ]
+    first = next((n for _, n in data.having("acc_kmeans", "nmi_kmeans")), None)
+    beside = []
+    if first:
+        cells = (decimal(first["acc_kmeans"], 3), decimal(first["nmi_kmeans"], 3))
+        beside.append(Entry("k-means on the data", cells, -first["acc_kmeans"], "baseline"))
+    return table(data, ("right cluster ↑", "NMI ↑"), entries, beside)
+
+
+def denoising(data: Data) -> list[Comparison]:
+    """Compare the errors of denoised rows at the level of the training, each beside the linear filter's."""
+    entries = [
+        data.entry(
+            run,
+            row["denoised"],
+            decimal(row["denoised"], 4),
+            decimal(row["wiener"], 4),
+            decimal(row["noisy"], 4),
+            is_beaten=row["denoised"] >= row["wiener"],
+        )
+        for row in data.found.denoising.rows
+        if row["data"] == data.name and row["factor"] == 1.0
+        for run in [data.found.runs[row["run"]]]
+    ]
+    return table(data, ("denoised ↓", "linear filter's", "noisy"), entries)
+
+
+def compression(data: Data) -> list[Comparison]:
+    """Compare the bytes of a row, first where nothing is lost."""
+    rows = [row for row in data.found.compression.rows if row["data"] == data.name]
+    exact = [row for row in rows if row["mse"] == 0]
+    entries = [
+        data.entry(run, row["bytes_a_row"], decimal(row["bytes_a_row"], 1))
+        for row in exact
+        if (run := data.found.runs.get(row["run"]))
+    ]
+    beside = [
+        Entry(row["run"].upper(), (decimal(row["bytes_a_row"], 1),), row["bytes_a_row"], "baseline")
+        for row in exact
+        if row["run"] not in data.found.runs
+    ]
+    tables = table(data, ("bytes a row ↓",), entries, beside, caption="Nothing is lost.")
+    nearest: dict[str, Row] = {}
+    for row in rows:
+        if row["run"] in data.found.runs and row["mse"] > 0 and row["mse_pca"]:
+            kept = nearest.setdefault(row["run"], row)
+            if row["mse"] / row["mse_pca"] < kept["mse"] / kept["mse_pca"]:
+                nearest[row["run"]] = row
+    lossy = [
+        data.entry(
+            data.found.runs[key], row["mse"] / row["mse_pca"], decimal(row["bytes_a_row"], 1), decimal(row["mse"], 4),
+            decimal(row["mse_pca"], 4), is_beaten=row["mse"] >= row["mse_pca"],
+        )
+        for key, row in nearest.items()
+    ]  # fmt: skip
+    caption = "Something is lost; each run at the setting where it does best against PCA in as many bytes."
+    return tables + table(data, ("bytes a row", "error ↓", "PCA's"), lossy, caption=caption)
+
+
+def _by_pixels(pairs: list[Pair]) -> list[tuple[str, list[Pair]]]:
+    """Return (caption, runs) for those of grey levels, and apart for those of binary pixels: their test rows differ."""
+    binary = [pair for pair in pairs if "binary_nats" in pair[1]]
+    return [("", [pair for pair in pairs if pair not in binary]), (BINARY, binary)]
+
+
+def _floor(pairs: list[Pair], name: str) -> list[Entry]:
+    return references(pairs, [(name, "training rows", "limit")], 3)
+
+
+def _from_half(accuracy: float) -> float:
+    return abs(accuracy - 0.5)
+
+
+def _with_error(value: float, error: float | None, decimals: int) -> str:
+    return decimal(value, decimals) + (f" ± {decimal(error, decimals)}" if error else "")

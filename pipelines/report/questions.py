@@ -1,0 +1,90 @@
+"""The questions of the first page, which compare the runs on each data set.
+
+A question is asked of the runs that it makes sense for: a table has no run without a number.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipelines.report import question_tables
+from pipelines.report.comparison_table import Comparison, Data
+from pipelines.report.read import Results
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question.
+
+    name: its anchor on the page; about: what the numbers mean; tables: asks it of the runs on a data set
+    """
+
+    name: str
+    title: str
+    about: str
+    tables: Callable[[Data], list[Comparison]]
+
+
+QUESTIONS = (
+    Question(
+        "likely",
+        "How likely are the test rows?",
+        "The model's surprise at a test row, minus log p in nats: lower is better. ≤ marks an upper bound, of a VAE "
+        "the tighter of its two. A model above the histogram of each pixel has learned less than how often each "
+        "pixel has each grey level.",
+        question_tables.likelihood,
+    ),
+    Question(
+        "real",
+        "How real are the samples?",
+        "A random forest tries to tell samples from test rows. Its accuracy is 0.5 if they are indistinguishable, and "
+        "1 if it is always right.",
+        question_tables.realism,
+    ),
+    Question(
+        "varied",
+        "How varied are the samples?",
+        "The share of test rows that have a sample near them, and of data with known modes how many of them the "
+        "samples reach. A generator that makes only some of the data well has collapsed.",
+        question_tables.variety,
+    ),
+    Question(
+        "rebuilt",
+        "How well are rows rebuilt?",
+        "The mean squared error of test rows after encoding and decoding, on a scale from 0 to 1, beside that of PCA "
+        "with as many components as the model has latents; a grid of codes has no such PCA.",
+        question_tables.rebuilding,
+    ),
+    Question(
+        "anomalies",
+        "Are anomalies found?",
+        "The models were trained without one class. AUROC is the probability that a row of this class scores higher "
+        "than a normal row: 1 is perfect, 0.5 is chance. Each model is at its best score.",
+        question_tables.anomalies,
+    ),
+    Question(
+        "clusters",
+        "Do clusters match the classes?",
+        "k-means clusters the latents without labels. The numbers are the share of rows in the cluster of their class, "
+        "and the normalised mutual information of clusters and classes.",
+        question_tables.clusters,
+    ),
+    Question(
+        "denoised",
+        "Is noise removed?",
+        "The mean squared error of noisy test rows after denoising, beside the best linear filter and doing nothing.",
+        question_tables.denoising,
+    ),
+    Question(
+        "compressed",
+        "How small do rows become?",
+        "The size of the file that holds all test rows, without the model.",
+        question_tables.compression,
+    ),
+)
+
+
+def asked(found: Results) -> list[tuple[Question, list[Comparison]]]:
+    """Return the questions that make sense for at least one run, each with a table or more for each data set."""
+    data = [Data(found, name) for name in found.data if found.runs_on(name)]
+    pairs = [(question, [table for one in data for table in question.tables(one)]) for question in QUESTIONS]
+    return [(question, tables) for question, tables in pairs if tables]
