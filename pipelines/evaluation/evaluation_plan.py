@@ -31,13 +31,18 @@ class EvaluationPlan:
         data = paths.out("data", self.run.data)
         return {"trained": self.trained, "data": data, "seed": self.seed, "to": self.folder}
 
+    @property
+    def collected(self) -> Path:
+        """The stage's output, which may be that of another plan."""
+        return paths.out("evaluate", self.run.key)
+
     def is_played(self) -> bool:
         """Return whether the evaluation has ended; its folder appears only then."""
         return self.folder.is_dir()
 
     def is_collected(self) -> bool:
         """Return whether out/evaluate/KEY has the result of this plan."""
-        return facts.key_of(paths.out("evaluate", self.run.key)) == self.lineage["key"]
+        return facts.key_of(self.collected) == self.lineage["key"]
 
 
 def evaluation_plan(asked: Params, key: str, trained: Path) -> EvaluationPlan:

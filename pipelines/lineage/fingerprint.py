@@ -37,6 +37,7 @@ CARRIERS = (
     "pipelines.tracking",
     "pipelines.training.follower",
     "pipelines.training.in_play",
+    "pipelines.training.live_states",
     "pipelines.training.play",
     "pipelines.training.ray_",
 )

@@ -87,7 +87,10 @@ class Play:
     ):
         self.sweeps = {plan.key: SweepInPlay(plan, rounds(plan.conf, plan.tasks)) for plan in sweeps}
         self.trainings: dict[str, TrainingPlan] = {}  # those that are not finished when they are planned
+        self.trained_in: dict[str, Path] = {}  # {run: the folder of its training}
+        self.evaluations: dict[str, EvaluationPlan] = {}
         self.errors: list[str] = []
+        self.failed: set[str] = set()  # the runs that will have no result
         self.trains_apart = False
         self.total = sum(sum(sizes(plan.conf, len(plan.trials))) for plan in sweeps) + 2 * len(runs)
         self.running: dict[str, Job] = {}  # by folder
@@ -131,6 +134,7 @@ class Play:
             self._trial_ended(self.sweeps[job.owner], job, error)
         elif error:
             self.errors.append(f"{job.kind} {job.owner}: {error}")
+            self.failed.add(job.owner)
         elif job.kind == TRAINING:
             self.trained(self.trainings[job.owner])
 
@@ -142,6 +146,7 @@ class Play:
             self._evaluate(plan.key, plan.seal())
         else:
             self.ended_jobs += 1
+            self.failed.add(plan.key)
 
     def words(self) -> str:
         """Return what runs and how many sweeps are decided, for the progress."""
@@ -188,6 +193,7 @@ class Play:
         for run in [run for run, setting in self._waiting.items() if setting == sweep.plan.key]:
             del self._waiting[run]
             self.ended_jobs += 2
+            self.failed.add(run)
 
     def _release(self, sweep: str, setting: Mapping[str, Any]) -> None:
         """Plan the trainings that waited for a sweep; those that are not finished become ready."""
@@ -197,7 +203,9 @@ class Play:
                 plan = self._plan_training(run, setting)
             except GenModelsError as error:
                 self.errors.append(f"train {run}: {error}")
+                self.failed.add(run)
                 continue
+            self.trained_in[run] = plan.log.folder
             if plan.is_collected() or plan.is_played():
                 self.ended_jobs += 1
                 self.trained(plan)
@@ -206,7 +214,8 @@ class Play:
                 self._ready[TRAINING].append(training_job(TRAINING, run, plan.task))
 
     def _evaluate(self, run: str, trained: Path) -> None:
-        plan = self._plan_evaluation(run, trained)
+        plan = self.evaluations[run] = self._plan_evaluation(run, trained)
+        self.trained_in[run] = trained
         if plan.is_collected() or plan.is_played():
             self.ended_jobs += 1
             return

@@ -93,6 +93,6 @@ def play(
     if not game.is_over:
         from pipelines.training.ray_play import play_jobs  # imports Ray, torch and MLflow
 
-        play_jobs(game, asked.workers)
+        play_jobs(game, asked.workers, [asked.run(key) for key in runs])
     if game.errors:
         raise PlayError("; ".join(game.errors))

@@ -1,14 +1,19 @@
 """Plays jobs on a Ray cluster, shows what runs, and sends trainings to MLflow while they run."""
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from pipelines import tracking
+from pipelines.config.params import Run
+from pipelines.report import live
+from pipelines.runtime import paths
 from pipelines.runtime.progress import Progress
 from pipelines.training.follower import Follower
 from pipelines.training.in_play import Play
 from pipelines.training.initial_model import build_training
+from pipelines.training.live_states import states
 from pipelines.training.ray_cluster import cluster, gpus
 from pipelines.training.ray_train import fit, fit_workers
 from pipelines.training.ray_tune import tune
@@ -18,15 +23,18 @@ from pipelines.training.sweep import summary
 from pipelines.training.sweep_plan import SweepPlan
 from pipelines.training.training_plan import TrainingPlan
 
+PAGE = "live"  # the folder of the page that fills while runs are trained
+SECONDS_BETWEEN_PAGES = 4.0
 
-def play_jobs(game: Play, workers: int) -> None:
-    """Do all jobs of a play. workers: how many processes share each minibatch of a training
+
+def play_jobs(game: Play, workers: int, runs: Sequence[Run]) -> None:
+    """Do all jobs of a play. workers: how many processes share each minibatch of a training; runs: those on the page
 
     With more than one worker, or with GPUs, Ray Train runs the trainings, one after the other; else a training is a job
     like a trial, and has the same result.
     """
     check(game)
-    with watching(game) as watch, cluster() as ray:
+    with watching(game, runs) as watch, cluster() as ray:
         game.trains_apart = workers > 1 or gpus(ray) > 0
         tune(ray, game, meanwhile=watch)
         for training in game.apart:
@@ -61,7 +69,7 @@ def play_asha(plan: SweepPlan, game: Play) -> None:
 
     check(game)
     steps = plan.conf["budget"]["trial_steps"]
-    with watching(game) as watch, cluster() as ray:
+    with watching(game, []) as watch, cluster() as ray:
         tune(ray, game, meanwhile=watch, scheduler=ASHAScheduler(**asha_arguments(plan.conf, steps)))
     for log in (RunLog(Path(task.folder)) for task in plan.tasks):
         if log.history() and not log.is_finished(steps):
@@ -78,8 +86,10 @@ def check(game: Play) -> None:
 class Watch:
     """Shows what is in play and sends it to MLflow; it is called every fraction of a second."""
 
-    def __init__(self, game: Play):
-        self._game = game
+    def __init__(self, game: Play, runs: Sequence[Run]):
+        self._game, self._runs = game, runs
+        self._page = paths.root() / PAGE
+        self._page_is_due = 0.0
         self._progress = Progress("play", game.total, "job")
         self._followers: dict[str, Follower] = {}
         self._told: set[str] = set()
@@ -94,13 +104,23 @@ class Watch:
             if plan.log.history_path.is_file():
                 self._follow(key, plan)
         self._progress.show(self._game.ended_jobs, self._game.words())
+        if self._runs and time.monotonic() > self._page_is_due:
+            self._write_page()
 
     def end(self, status: str) -> None:
         """Record how it ended for the trainings that have not ended: KILLED or FAILED."""
         for follower in self._followers.values():
             if not follower.is_over:
                 follower.finish("FAILED" if status == "FINISHED" else status)
+        if self._runs:
+            self._write_page()
         self._progress.close()
+
+    def _write_page(self) -> None:
+        if not self._page_is_due:
+            self._progress.line(f"play: {self._page / 'index.html'} fills as results come")
+        live.write(self._page, states(self._game, self._runs))
+        self._page_is_due = time.monotonic() + SECONDS_BETWEEN_PAGES
 
     def _follow(self, key: str, plan: TrainingPlan) -> None:
         if key not in self._followers:
@@ -118,9 +138,9 @@ class Watch:
 
 
 @contextmanager
-def watching(game: Play) -> Iterator[Watch]:
+def watching(game: Play, runs: Sequence[Run]) -> Iterator[Watch]:
     """Yield a watch, let it see the end, and let it record how the block ended."""
-    watch = Watch(game)
+    watch = Watch(game, runs)
     with ending(watch.end):
         yield watch
         watch()
