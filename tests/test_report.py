@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -249,6 +250,16 @@ class TestPage:
         link = page_of_report.model_page(replace(run, line=replace(run.line, key=HOSTILE)))
         assert link.startswith("http://127.0.0.1:5000/#/models/%3Cscript%3E")
         assert not [mark for mark in "<>\"'& " if mark in link]
+
+    def test_a_budget_that_is_too_short_is_said_to_be(self, project, page):
+        assert "too short" not in page.text
+        path = project / "out" / "train" / "vae-a" / "lineage.json"
+        lineage = json.loads(path.read_text())
+        lineage["params"]["budget.note"] = "too short to judge a model"
+        path.write_text(json.dumps(lineage))
+        report.main([])
+        page = (project / "reports" / "index.html").read_text()
+        assert re.search(r'<p class="warning">\w+: too short to judge a model</p>', page)
 
     def test_a_second_run_writes_the_same_bytes(self, project, page):
         folder = project / "reports"

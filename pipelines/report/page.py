@@ -69,6 +69,7 @@ def summary(found: Results) -> dict[str, Any]:
         "steps": " to ".join(f"{count:,}" for count in sorted({min(steps), max(steps)})) if steps else "0",
         "trials": len(trials),
         "trial_steps": sum(row["steps"] for row in trials),
+        "note": next((note for lineage in lineages if (note := lineage["params"].get("budget.note"))), None),
         "versions": "; ".join(versions),
         "commits": sorted(Counter(lineage["git_commit"] for lineage in lineages).items()),
         "workers": ", ".join(str(count) for count in sorted({lineage["workers"] for lineage in lineages})),
