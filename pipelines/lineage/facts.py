@@ -27,7 +27,7 @@ def versions() -> dict[str, str]:
 def git_commit() -> str:
     """Return the commit of the code's folder, with "+changes" if tracked files differ from it; "none" outside git.
 
-    A change of dvc.lock does not count. The code's folder is the project folder, or the one to which its conf/ links.
+    A change of dvc.lock does not count.
     """
     try:
         commit = _git("rev-parse", "HEAD")
@@ -46,6 +46,5 @@ def params_of(conf: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _git(*words: str) -> str:
-    folder = (paths.root() / "conf").resolve().parent
-    done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)
+    done = subprocess.run(["git", *words], cwd=paths.source(), capture_output=True, text=True, check=True)
     return done.stdout.strip()
