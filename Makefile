@@ -15,6 +15,25 @@ repro: $(VENV)/.installed ## run the whole graph, or what changed of it; the pag
 	dvc repro
 	@[ -n "$$MLFLOW_TRACKING_URI" ] || [ -f mlflow.db ] || gen-models register # a store that was removed
 
+# A budget other than that of chapter/params.yaml gets a project folder of its own: DVC sees a budget in a file only, and
+# no file of git's is edited. Its params.yaml is made anew when that of chapter is newer.
+BUDGETS := chapter/budgets
+CHAPTER := $(if $(filter-out smoke,$(BUDGET)),$(BUDGETS)/$(BUDGET),chapter)
+
+chapter: $(VENV)/.installed $(CHAPTER)/params.yaml ## every model of conf/model, too shortly to judge it; BUDGET=full: for numbers to publish
+	cd $(CHAPTER) && gen-models check
+	$(if $(filter chapter,$(CHAPTER)),,cd $(CHAPTER) && gen-models estimate)
+	cd $(CHAPTER) && gen-models play
+	cd $(CHAPTER) && dvc repro
+	@cd $(CHAPTER) && { [ -n "$$MLFLOW_TRACKING_URI" ] || [ -f mlflow.db ] || gen-models register; }
+
+$(BUDGETS)/%/params.yaml: chapter/params.yaml
+	mkdir -p $(@D)/.dvc
+	cp chapter/.dvc/config $(@D)/.dvc/config
+	cp chapter/.dvcignore $(@D)/.dvcignore
+	for name in dvc.yaml conf gen_models pipelines requirements.lock; do ln -sfn ../../../$$name $(@D)/$$name; done
+	sed 's/^budget: [a-z]*/budget: $*/' chapter/params.yaml > $@
+
 test: $(VENV)/.installed ## the laws and the stages' tests
 	pytest -m "not slow"
 
@@ -48,4 +67,4 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) install.py $(TORCH)
 	@touch $@
 
-.PHONY: help repro test faults fuzz check bench figures ui
+.PHONY: help repro chapter test faults fuzz check bench figures ui

@@ -41,6 +41,7 @@ TOOLS = {
         "pipelines.training.play", "[RUN ...]: train all that is stale at once, for `dvc repro` to collect"
     ),
     "check": Command("pipelines.commands.check", "whether params.yaml and the conf files can be used"),
+    "estimate": Command("pipelines.commands.estimate", "how long the steps of params.yaml will take, by timing some"),
     "inspect": Command("pipelines.data.inspect", "PATH: what a file or folder of data holds, and how to add it"),
     "add-data": Command("pipelines.data.add_data", "NAME PATH: write conf/data/NAME.yaml for it"),
     "list": Command("pipelines.commands.listing", "models, data sets, sweeps and runs that there are"),

@@ -243,6 +243,23 @@ def test_paths_inside_the_project_are_written_relative_to_it(project, tmp_path, 
     prepare.main(["mine"])
 
 
+def test_a_path_leads_to_the_same_file_from_a_project_that_shares_the_conf(project, tmp_path, monkeypatch):
+    make("npy", project / "data")
+    second = project / "chapter"
+    second.mkdir()
+    (second / "conf").symlink_to("../conf")
+    (second / "params.yaml").write_text((project / "params.yaml").read_text())
+    monkeypatch.setenv("GEN_MODELS_ROOT", str(second))
+    monkeypatch.chdir(project / "data")
+    add_data.main(["mine", "x.npy"])
+    assert data_conf("mine")["options"]["path"] == "data/x.npy"
+    for folder in (project, second):
+        monkeypatch.setenv("GEN_MODELS_ROOT", str(folder))
+        prepare.main(["mine"])
+    manifests = [(folder / "out" / "data" / "mine" / "manifest.json").read_text() for folder in (project, second)]
+    assert manifests[0] == manifests[1]
+
+
 def test_a_name_of_letters_beyond_ascii_gives_a_name_that_conf_takes(project, tmp_path, capsys):
     write_csv(tmp_path / "blümchen 2.csv", table())
     inspect.main([str(tmp_path / "blümchen 2.csv")])

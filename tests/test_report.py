@@ -286,6 +286,17 @@ class TestEveryPage:
         assert link.startswith("http://127.0.0.1:5000/#/models/%3Cscript%3E")
         assert not [mark for mark in "<>\"'& " if mark in link]
 
+    def test_a_budget_that_is_too_short_is_said_to_be(self, project, pages):
+        assert "too short" not in (project / "reports" / "index.html").read_text()
+        path = project / "out" / "train" / "vae-a" / "lineage.json"
+        lineage = json.loads(path.read_text())
+        lineage["params"]["budget.note"] = "too short to judge a model"
+        path.write_text(json.dumps(lineage))
+        report.main([])
+        for name in ("index.html", "details.html"):
+            page = (project / "reports" / name).read_text()
+            assert re.search(r'<p class="warning">\w+: too short to judge a model</p>', page)
+
     def test_a_second_run_writes_the_same_bytes(self, project, pages):
         folder = project / "reports"
         before = {path.name: path.read_bytes() for path in folder.iterdir()}

@@ -129,9 +129,10 @@ class OwnBudget(Strict):
 
 
 class Budget(Strict):
-    """A file of conf/budget."""
+    """A file of conf/budget; `note` warns readers of the numbers that the budget gives."""
 
     name: str
+    note: str = LEFT_OUT
     steps: Count
     trial_steps: Count
     trials: Count

@@ -354,8 +354,8 @@ def _collection_lines(name: str, folder: Path) -> str:
 
 
 def _written(path: Path) -> str:
-    """Return a path as a conf has it: relative to the project folder if it lies inside, else as it is."""
-    return str(path.relative_to(paths.root()) if path.is_relative_to(paths.root()) else path)
+    """Return a path as a conf has it: relative to the folder that has conf/ if it lies inside, else as it is."""
+    return str(path.relative_to(paths.source()) if path.is_relative_to(paths.source()) else path)
 
 
 def _indented(text: str) -> str:

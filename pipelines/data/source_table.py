@@ -15,6 +15,7 @@ from pipelines.data.sources import (
     image_folder,
     interval,
     mnist,
+    mnist5k,
     parquet_file,
     plane,
     sklearn_tables,
@@ -26,6 +27,7 @@ from pipelines.data.sources.gaussians import MIXTURES
 SOURCES: dict[str, Callable[..., Arrays]] = {
     "digits": digits.digits,
     "mnist": mnist.mnist,
+    "mnist5k": mnist5k.mnist5k,
     "fashion_mnist": mnist.fashion_mnist,
     "factors": factors.factors,
     "breast_cancer": sklearn_tables.breast_cancer,

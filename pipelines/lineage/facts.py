@@ -33,15 +33,14 @@ def versions() -> dict[str, str]:
 
 
 def git_commit() -> str:
-    """Return the commit of the project folder, with "+changes" if tracked files differ from it; "none" outside git.
+    """Return the commit of the code's folder, with "+changes" if tracked files differ from it; "none" outside git.
 
     A change of dvc.lock does not count.
     """
     try:
         commit = _git("rev-parse", "HEAD")
-        return commit + (
-            "+changes" if _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock") else ""
-        )
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude,glob)**/dvc.lock")
+        return commit + ("+changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "none"
 
@@ -55,5 +54,5 @@ def params_of(conf: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _git(*words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=paths.root(), capture_output=True, text=True, check=True)
+    done = subprocess.run(["git", *words], cwd=paths.source(), capture_output=True, text=True, check=True)
     return done.stdout.strip()

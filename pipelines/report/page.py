@@ -22,6 +22,7 @@ def page(found: Results) -> str:
         runs=len(found.runs),
         models=len({run.line.model for run in found.runs.values()}),
         budget=found.params.budget,
+        note=found.budget_note,
         seed=found.params.seed,
     )  # fmt: skip
 

@@ -37,7 +37,8 @@ QUESTIONS = (
         "real",
         "How real are the samples?",
         "A random forest tries to tell samples from test rows. Its accuracy is 0.5 if they are indistinguishable, and "
-        "1 if it is always right.",
+        "1 if it is always right. Samples of a VAE with a Gaussian decoder carry its noise, of size sigma in each "
+        "number, which a forest sees at once; its means, as in reconstructions, do not.",
         question_tables.realism,
     ),
     Question(

@@ -117,6 +117,11 @@ class Results:
     denoising: Scores
     compression: Scores
 
+    @property
+    def budget_note(self) -> str | None:
+        """What the budget says of itself, such as that it is too short to judge a model."""
+        return next((note for run in self.runs.values() if (note := run.lineage["params"].get("budget.note"))), None)
+
     def runs_on(self, data: str) -> list[RunResult]:
         """Return the runs on a data set, in the order of params.yaml."""
         return [run for run in self.runs.values() if run.line.data == data]

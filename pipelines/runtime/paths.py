@@ -30,6 +30,14 @@ def root() -> Path:
     raise ConfigError(f"no {MARK} in {here} or above it: change to the project's folder, or set GEN_MODELS_ROOT")
 
 
+def source() -> Path:
+    """Return the folder that has conf/ and the code: the project folder, or the one to which its conf/ is a link.
+
+    Projects that share a conf/ by links, as chapter/ does, have it in common, so what a conf says is relative to it.
+    """
+    return (root() / "conf").resolve().parent
+
+
 def out(*parts: str) -> Path:
     """Return a path below out/, where stages write their outputs. DVC caches and restores this folder."""
     return root().joinpath("out", *parts)

@@ -31,7 +31,7 @@ def shown(path: Path | str) -> str:
 
 
 def locate(path: Any) -> Path:
-    """Return options.path as an absolute path; a relative one starts at the project folder.
+    """Return options.path as an absolute path; a relative one starts at the folder that has conf/.
 
     Raises ConfigError if it is not a path, DataError if nothing is there.
     """
@@ -41,7 +41,7 @@ def locate(path: Any) -> Path:
         found = Path(path).expanduser()
     except RuntimeError:
         raise ConfigError(f"options.path: {path!r} names an unknown home; write the folder in full") from None
-    found = found if found.is_absolute() else paths.root() / found
+    found = found if found.is_absolute() else paths.source() / found
     require_there(found)
     return found
 

@@ -137,7 +137,7 @@ def find(collection: Collection, name: str, folder: str | None) -> Path | None:
 
 def _folders(collection: Collection, folder: str | None) -> Iterator[Path]:
     if folder is not None:
-        if not isinstance(folder, str) or not (place := paths.root() / Path(folder).expanduser()).is_dir():
+        if not isinstance(folder, str) or not (place := paths.source() / Path(folder).expanduser()).is_dir():
             raise ConfigError(f"options.folder: {folder!r} is not a folder; give the one that holds the four IDX files")
         yield place
     if named := os.environ.get(VARIABLE):

@@ -1,0 +1,81 @@
+"""estimate: prints how long the steps of params.yaml's sweeps and trainings will take, from steps timed now.
+
+A line is timed on one thread of this machine for about a second, with the settings of its conf and with random rows,
+which take as long as the data's. A sweep's trials run side by side, one on each core. What reports, evaluation and the
+starts of processes take is not counted; nor are GPUs, nor what a scheduler saves.
+"""
+
+import os
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gen_models.engine import fit
+from gen_models.loader import Batches
+from gen_models.noise import Noise
+from pipelines.config.compose import compose
+from pipelines.config.params import params
+from pipelines.runtime.stage import no_argument
+from pipelines.training.initial_model import build_training
+from pipelines.training.search import settings
+
+STEPS = 5  # between two looks at the clock; the first STEPS are not counted
+SECONDS = 1.0
+
+
+def main(argv: list[str]) -> None:
+    no_argument(argv, "estimate", __doc__)
+    graph, cores = params(), os.cpu_count() or 1
+    torch.set_num_threads(1)
+    total = 0.0
+    for key, line in graph.runs.items():
+        conf = compose(line.model, line.data, graph.budget)
+        budget, trials = conf["budget"], len(settings(conf, graph.seed)) if key in graph.sweeps else 0
+        cost = seconds_per_step(conf, graph.seed)
+        seconds = cost * (budget["steps"] + trials * budget["trial_steps"] / min(cores, max(trials, 1)))
+        total += seconds
+        swept = f"{trials} trials x {budget['trial_steps']} and " if trials else ""
+        print(f"{key}: {swept}{budget['steps']} steps, {1000 * cost:.3g} ms each: {duration(seconds)}", flush=True)
+    print(
+        f"about {duration(total)} for the steps of budget {graph.budget} on {cores} cores, by the steps timed here; "
+        "reports, evaluation and the starts of processes come on top"
+    )
+
+
+def seconds_per_step(conf: dict[str, Any], seed: int) -> float:
+    """Return the CPU time of a step of a composed configuration's training, the mean over about SECONDS."""
+    batches, taken, spent = Batches(rows_of(conf), conf["batch_size"], seed), 0, 0.0
+    for _ in fit(
+        build_training(conf, seed),
+        batches,
+        Noise(seed),
+        steps=1_000_000,
+        report_every=STEPS,
+        order=conf["order"],
+        clip_norm=conf["clip_norm"],
+    ):
+        now = time.process_time()
+        if taken == 0:
+            began = now
+        taken, spent = taken + STEPS, now - began
+        if spent > SECONDS:
+            break
+    return spent / (taken - STEPS)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as text, in the unit that suits it: "40 s", "12 minutes", "3.5 hours"."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
+
+
+def rows_of(conf: dict[str, Any]) -> Tensor:
+    """Return random rows of the data's shape and levels."""
+    shape, levels = (conf["batch_size"] * 4, *conf["data"]["event_shape"]), conf["data"]["levels"]
+    generator = torch.Generator().manual_seed(0)
+    if levels is None:
+        return torch.randn(shape, generator=generator)
+    return torch.randint(0, levels, shape, generator=generator, dtype=torch.uint8)
