@@ -29,11 +29,12 @@ def play(row: Row, dataset: Dataset, changes: Mapping[str, Any] | None = None, *
         played = training.play(row.model, dataset, settings, steps=row.steps, seed=seed)
         new = folder.with_name(f"{folder.name}.new")
         shutil.rmtree(new, ignore_errors=True)
-        shutil.copytree(paths.work("figures", f"{row.model}-{dataset.name}-{seed}", "best"), new / "best")
+        shutil.copytree(paths.work("figures", f"{row.model}-{dataset.name}-{seed}", "checkpoint"), new / "checkpoint")
         (new / "played.json").write_text(json.dumps({"seconds": played.seconds, "batch_size": played.batch_size}))
         new.rename(folder)
         return played
     run = Run(key := f"{row.model}-{dataset.name}", row.model, dataset.name, key)
     return training.Played(
-        Trained(run, load_model(folder / "best"), dataset), **json.loads((folder / "played.json").read_text())
+        Trained(run, load_model(folder / "checkpoint"), dataset, folder),
+        **json.loads((folder / "played.json").read_text()),
     )

@@ -59,7 +59,7 @@ def play(model: str, dataset: Dataset, settings: Mapping[str, Any], *, steps: in
     seconds = time.monotonic() - began
     run = Run(f"{model}-{name}", model, name, f"{model}-{name}")
     torch.set_num_threads(2)
-    return Played(Trained(run, load_model(folder / "best"), dataset), seconds, conf["batch_size"])
+    return Played(Trained(run, load_model(folder / "checkpoint"), dataset, folder), seconds, conf["batch_size"])
 
 
 def _data_folder(name: str) -> Path:

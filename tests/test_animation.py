@@ -29,23 +29,22 @@ def frames_of(path) -> list[Image.Image]:
 @pytest.mark.parametrize(
     ("shape", "levels"), [((1, 8, 8), 17), ((3, 8, 8), 256), ((2,), None), ((1,), None), ((5,), None)], ids=str
 )
-def test_a_sampler_s_training_has_a_frame_a_step_twice_the_same(tmp_path, monkeypatch, shape, levels):
-    monkeypatch.setattr(training_animation.paths, "out", lambda *parts: tmp_path.joinpath("out", *parts))
-    folder = tmp_path / "out" / "train" / "run" / "samples"
-    folder.mkdir(parents=True)
+def test_a_sampler_s_training_has_a_frame_a_step_twice_the_same(tmp_path, shape, levels):
+    folder = tmp_path / "samples"
+    folder.mkdir()
     for step in (0, 10, 20):
         samples = RNG.normal(size=(64, *shape)) if levels is None else RNG.integers(0, levels, (64, *shape))
         np.save(folder / f"step_{step:08d}.npy", samples.astype(np.float32))
-    trained = Trained(Run("run", "m", "d", "s"), None, data_of(shape, levels))
+    trained = Trained(Run("run", "m", "d", "s"), None, data_of(shape, levels), tmp_path)
     for name in ("first.gif", "second.gif"):
         training_animation.animation(trained, tmp_path / name)
     assert len(frames_of(tmp_path / "first.gif")) == 3
     assert (tmp_path / "first.gif").read_bytes() == (tmp_path / "second.gif").read_bytes()
 
 
-def test_a_model_whose_training_kept_no_samples_has_no_animation(tmp_path, monkeypatch):
-    monkeypatch.setattr(training_animation.paths, "out", lambda *parts: tmp_path.joinpath("out", *parts))
-    training_animation.animation(Trained(Run("run", "m", "d", "s"), None, data_of((2,), None)), tmp_path / "none.gif")
+def test_a_model_whose_training_kept_no_samples_has_no_animation(tmp_path):
+    trained = Trained(Run("run", "m", "d", "s"), None, data_of((2,), None), tmp_path)
+    training_animation.animation(trained, tmp_path / "none.gif")
     assert not list(tmp_path.iterdir())
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,7 +87,8 @@ EXPECTED = {
 }
 
 
-PARTS = {f"{name}.json" for name in ("anomalies", "clusters", "denoising", "compression")}
+PARTS = {f"{name}.json" for name in ("anomalies", "clusters", "denoising", "compression", "metrics", "lineage")}
+PARTS |= {"messages.txt"}
 BESIDE = {  # what else is written: of a class held out, the scores of the test rows; of images, sheets of the clusters
     "ae-digits": {"sheets/clusters-ae-digits.png", "sheets/clusters-ae-digits-whitened.png"},
     "vae-digits_normal": {"anomaly_scores.npz", "latents.json", "sheets/clusters-vae-digits_normal.png"},
@@ -103,7 +105,7 @@ def test_a_run_gets_the_numbers_and_pictures_of_its_capabilities_twice_the_same(
     assert all(np.isfinite(numbers[name]) for name in set(numbers) - {"data_sha256", "checkpoint_sha256"})
     folder = paths.out("evaluate", key)
     written = files(folder)
-    assert set(written) == {"metrics.json"} | PARTS | BESIDE.get(key, set()) | {f"{name}.png" for name in pictures}
+    assert set(written) == PARTS | BESIDE.get(key, set()) | {f"{name}.png" for name in pictures}
     assert (folder / "sheets").is_dir() == any(name.startswith("sheets/") for name in written), "an empty folder goes"
     torch.manual_seed(1)  # global generators have no say
     np.random.seed(1)
@@ -176,7 +178,7 @@ class Parrot(torch.nn.Module):
 
 def test_a_sampler_that_repeats_its_training_rows_is_found_out(here):
     run, data = params().run("sn_wgan-two_moons"), open_data("two_moons")
-    numbers = two_sample.samples(Trained(run, Parrot(data.rows("train")), data), Noise(0))
+    numbers = two_sample.samples(Trained(run, Parrot(data.rows("train")), data, Path()), Noise(0))
     assert numbers["memorisation"] == 0.0
     assert abs(numbers["c2st_accuracy"] - 0.5) < 0.1  # which the two-sample test cannot see
 
@@ -219,7 +221,7 @@ def test_a_held_out_class_without_calibration_rows_says_what_to_write(here):
     without = {split: rows for split, rows in trained.data.arrays.items() if split != "calibration"}
     data = Dataset(trained.data.name, trained.data.manifest, without)
     with pytest.raises(DataError, match=r"'8' and has no calibration split; add calibration: 0.2"):
-        anomaly_assessment.anomaly_scores(Trained(trained.run, trained.model, data), 0)
+        anomaly_assessment.anomaly_scores(Trained(trained.run, trained.model, data, Path()), 0)
 
 
 # clusters

@@ -1,6 +1,7 @@
 """What evaluate says of samples: laws of its numbers on samplers whose worth is known, and when a collapse is said."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def trained_on(source: str, model, *, rows: int = 3000, labelled: bool = True, *
         "source": source, "event_shape": x.shape[1:], "levels": None, "statistics": None, "anomaly": None,
         "classes": [str(k) for k in range(int(y.max()) + 1)], **facts,
     }  # fmt: skip
-    return Trained(RUN, model, Dataset("data", manifest, arrays))
+    return Trained(RUN, model, Dataset("data", manifest, arrays), Path())
 
 
 def truth(source: str) -> Drawing:
@@ -103,7 +104,7 @@ def test_a_generator_that_is_stuck_in_a_mode_is_noticed_and_said(monkeypatch):
 def test_a_sampler_that_repeats_its_training_rows_is_said_to():
     trained = trained_on("8gaussians", None, rows=1000)
     rows = trained.normal("train")
-    parrot = Trained(RUN, Drawing(lambda n, noise: drawn_from(rows, n, noise)), trained.data)
+    parrot = Trained(RUN, Drawing(lambda n, noise: drawn_from(rows, n, noise)), trained.data, Path())
     (said,) = collapse(all_of(parrot))
     assert said.startswith("memorisation 0.00: samples repeat training rows")
 
@@ -133,7 +134,7 @@ def test_training_rows_in_place_of_samples_are_at_the_floor_and_noise_is_far_fro
 
 
 def trained_with(trained: Trained, draw) -> Trained:
-    return Trained(trained.run, Drawing(draw), trained.data)
+    return Trained(trained.run, Drawing(draw), trained.data, Path())
 
 
 def noise_images(n: int, noise: Noise) -> Tensor:

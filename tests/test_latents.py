@@ -1,6 +1,7 @@
 """What evaluate says of latents: rates, codes in use, annealing beside the bounds, a collapse where there is one."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def trained(model: torch.nn.Module, x: torch.Tensor, levels: int | None = None) 
     """A model beside test rows; nobody held out."""
     manifest = {"anomaly": None, "classes": [], "event_shape": list(x.shape[1:]), "levels": levels, "source": "none"}
     arrays = {"test": {"x": x.numpy(), "y": np.zeros(len(x), dtype=int)}}
-    return Trained(Run("a-b", "a", "b", "a-b"), model.eval(), Dataset("b", manifest, arrays))
+    return Trained(Run("a-b", "a", "b", "a-b"), model.eval(), Dataset("b", manifest, arrays), Path())
 
 
 def wrong_by(shift: float) -> tuple[torch.nn.Module, torch.Tensor]:

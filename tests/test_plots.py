@@ -80,7 +80,7 @@ def untrained(key: str) -> Trained:
     with torch.no_grad():
         model.warm_start(data.rows("train"), NOISE)
     checkpoint.save_model(paths.out("train", key, "checkpoint"), spec, model)
-    return Trained(run, model, data)
+    return Trained(run, model, data, Path())
 
 
 @pytest.mark.parametrize("key", RUNS)
@@ -179,7 +179,7 @@ def test_before_training_is_the_model_that_its_training_began_with(here, tmp_pat
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(tmp_path / "run" / "checkpoint", folder)
     run = params().run(key)
-    trained = Trained(run, folder.parent, checkpoint.load_model(folder), open_data(run.data))
+    trained = Trained(run, checkpoint.load_model(folder), open_data(run.data), folder.parent)
     model = line_plots.untrained(trained, 3).eval()
     with torch.no_grad():
         began = np.load(tmp_path / "run" / "samples" / "step_00000000.npy")

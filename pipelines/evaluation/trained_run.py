@@ -15,14 +15,14 @@ from pipelines.runtime import paths
 class Trained(RowsOf):
     """A trained run.
 
-    run: its line of params.yaml; folder: what its training left, out/train/KEY or the run log in work/; model: in
-    evaluation mode; the protocols of gen_models.contracts say what it can do; data: the prepared data set
+    run: its line of params.yaml; model: in evaluation mode; the protocols of gen_models.contracts say what it can do;
+    data: the prepared data set; folder: what the training left, out/train/KEY or the run log in work/
     """
 
     run: Run
-    folder: Path
     model: Any
     data: Dataset
+    folder: Path
 
 
 def open_trained(run: Run) -> Trained:
@@ -33,4 +33,4 @@ def open_trained(run: Run) -> Trained:
 def open_folders(run: Run, trained: Path, data: Path) -> Trained:
     """Open the checkpoint in a training's folder and the prepared data in another, and verify both."""
     fix_threads()
-    return Trained(run, trained, load_model(trained / "checkpoint"), open_folder(data))
+    return Trained(run, load_model(trained / "checkpoint"), open_folder(data), trained)

@@ -46,7 +46,8 @@ def best_of(task: Task, metric: str, until: int | None = None) -> tuple[float, i
     if not history or "diverged" in history[-1]:
         return WORST, 0
     name = f"validation.{metric}"
-    return min((line["metrics"][name], line["step"]) for line in history if until is None or line["step"] <= until)
+    told = ((line["metrics"][name], line["step"]) for line in history if until is None or line["step"] <= until)
+    return min(told, default=(WORST, 0))
 
 
 def row(index: int, changes: dict[str, Any], task: Task, metric: str) -> dict[str, Any]:
