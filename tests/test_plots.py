@@ -80,7 +80,7 @@ def untrained(key: str) -> Trained:
     with torch.no_grad():
         model.warm_start(data.rows("train"), NOISE)
     checkpoint.save_model(paths.out("train", key, "checkpoint"), spec, model)
-    return Trained(run, model, data, Path())
+    return Trained(run, model, data, paths.out("train", run.key))
 
 
 @pytest.mark.parametrize("key", RUNS)
