@@ -132,6 +132,26 @@ def test_kill_9_of_a_trial(fresh, undisturbed):
     assert finish(fresh) == undisturbed
 
 
+@pytest.mark.parametrize(
+    "moment", ["sweep/*/*/latest/resume.json", "train/*/latest/resume.json", "evaluate/.*.unfinished"]
+)
+def test_kill_9_of_play(fresh, undisturbed, moment):
+    """In a trial, in a training and in an evaluation: what was recorded stays, and the end is the same bits."""
+    play = start(fresh, "python", "-m", "pipelines.training.play", "vae-digits")
+    wait(lambda: list(fresh.glob(f"work/{moment}")), moment)
+    play.kill()
+    play.wait()
+    no_process_is_left(fresh)
+    saved = {p: p.read_bytes() for p in fresh.glob("work/train/*/history.jsonl")}
+    done = call(fresh, "python", "-m", "pipelines.training.play", "vae-digits")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for path, text in saved.items():
+        assert path.read_bytes()[: len(text) // 2] == text[: len(text) // 2]
+    found = finish(fresh)
+    assert found == undisturbed
+    check_each_step_is_logged_once(fresh)
+
+
 def test_kill_9_of_the_sweeps_driver(fresh, undisturbed):
     dvc = start(fresh, *GOALS)
 

@@ -19,7 +19,7 @@ from gen_models.errors import GenModelsError
 from pipelines.config.params import Params, Run, params
 from pipelines.evaluation.evaluation_plan import evaluation_plan
 from pipelines.runtime import paths
-from pipelines.runtime.stage import hold
+from pipelines.runtime.stage import hold, run
 from pipelines.training.in_play import Play
 from pipelines.training.sweep_plan import SweepPlan, sweep_plan
 from pipelines.training.training_plan import best_setting, training_plan
@@ -96,3 +96,7 @@ def play(
         play_jobs(game, asked.workers, [asked.run(key) for key in runs])
     if game.errors:
         raise PlayError("; ".join(game.errors))
+
+
+if __name__ == "__main__":
+    run(main)
