@@ -55,7 +55,7 @@ def prepare(data: Sequence[str]) -> None:
 
 def play_runs(runs: Sequence[Run], asked: Params) -> None:
     """Play the runs, and the sweeps whose settings they use. Raises PlayError as `play` does."""
-    plans = {run.setting: sweep_plan(asked, run.setting) for run in runs}
+    plans = {key: sweep_plan(asked, key) for key in dict.fromkeys(run.setting for run in runs)}
     decided = {key: best_setting(key, key) for key, plan in plans.items() if plan.is_collected()}
     sweeps = [plan for key, plan in plans.items() if key not in decided]
     play(sweeps, {run.key: run.setting for run in runs}, asked=asked, settings=decided)
