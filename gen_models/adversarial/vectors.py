@@ -25,7 +25,7 @@ def vector_generator(
 
 
 def vector_critic(inputs: int, hidden: Sequence[int], activation: str = "silu") -> nn.Sequential:
-    """Build a network (batch, inputs) -> (batch,) that returns a logit, neither bounded nor constrained."""
+    """Build a network (batch, inputs) -> (batch,) that returns a logit: any number, with any slope."""
     require_widths("critic_hidden", hidden)
     require_choice("activation", activation, ACTIVATIONS)
     return mlp(inputs, hidden, 1, activation=ACTIVATIONS[activation]).append(nn.Flatten(0))

@@ -14,7 +14,7 @@ THREADS = 1  # the same on every machine, because the last digits of sums depend
 
 
 class RowsOf:
-    """What evaluation asks of the data, without a model; `data` is the prepared data set."""
+    """The questions of evaluation that need no model; `data` is the prepared data set."""
 
     data: Dataset
 

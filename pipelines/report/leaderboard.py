@@ -34,7 +34,7 @@ class Table:
     """The leaderboard of a data set.
 
     columns: those for which any run has a number; rows: {run: {column: Cell or None}}
-    best: {column: the best runs}; beside: {column: its reference} for columns where all runs have the same one
+    best: {column: the best runs}; beside: {column: the number it is compared with} if all runs share it
     """
 
     columns: list[Column]

@@ -57,11 +57,22 @@ def open_store() -> MlflowClient:
     mlflow.set_tracking_uri(uri)
     # Processes that open a new store at once would break its migration, so they open it one at a time.
     with translated(), stage.hold(paths.root() / "mlflow.db"):
+        if _is_local() and not (path := Path(uri.removeprefix("sqlite:///"))).exists():
+            _make_store(path)
         client = MlflowClient(uri, uri)
         client.search_registered_models(max_results=1)
         for name in (TRAININGS, SWEEPS):
             experiment_id(client, name)
     return client
+
+
+def _make_store(path: Path) -> None:
+    """Make the tables of a new local store beside its place, then rename it: a kill in the middle leaves no half."""
+    fresh = path.with_name(f".{path.name}.unfinished")
+    fresh.unlink(missing_ok=True)
+    uri = f"sqlite:///{fresh}"
+    MlflowClient(uri, uri).search_registered_models(max_results=1)
+    fresh.rename(path)
 
 
 def experiment_id(client: MlflowClient, name: str) -> str:
