@@ -129,6 +129,7 @@ def test_pip_that_fails_leaves_its_words_in_the_log(monkeypatch, tmp_path, capsy
     monkeypatch.setattr(install, "VENV", tmp_path)
     monkeypatch.setattr(install, "LOG", tmp_path / "install.log")
     (tmp_path / "install.log").write_text("")
+    monkeypatch.setattr(install, "next_line", float("inf"))  # the line of progress that is printed each minute
     with pytest.raises(install.InstallError, match=r"has no x==1 .*, then repeat the command .*install\.log"):
         install.pip("packages", "x==1")
     assert "No matching distribution" in (tmp_path / "install.log").read_text()
