@@ -19,12 +19,16 @@ def main() -> None:
     about = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m benchmarks.restamp", description=__doc__, formatter_class=about)
     parser.add_argument("trajectories", type=Path, help="written before the change by benchmarks.trajectories")
-    before = json.loads(parser.parse_args().trajectories.read_text())
+    parser.add_argument("--rows", nargs="*", help="only these rows; by default all")
+    asked = parser.parse_args()
+    before = json.loads(asked.trajectories.read_text())
     if found := list(trajectories.differences(before, trajectories.trajectories())):
         sys.exit("\n".join([*found, f"{len(found)} numbers differ: run the stale rows again instead"]))
     known = inputs_by_row()
     for path in sorted((paths.root() / "benchmarks" / "results").glob("*.json")):
         row = json.loads(path.read_text())
+        if asked.rows and row["name"] not in asked.rows:
+            continue
         inputs = known[row["name"]]
         path.write_text(json.dumps({**row, "inputs": inputs.sha256(), "inputs_of": inputs.as_json()}, indent=1) + "\n")
         print(f"stamped: {row['name']}")
