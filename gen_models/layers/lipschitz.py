@@ -23,7 +23,7 @@ from gen_models.layers.spectral_norm import normalise
 
 
 class MaxMin(nn.Module):
-    """(a, b) -> (max(a, b), min(a, b)) for each pair of neighbouring units or channels: a permutation, of norm 1."""
+    """(a, b) -> (max(a, b), min(a, b)) for each pair of neighbouring units or channels; |x| is kept."""
 
     def forward(self, x: Float[Tensor, "batch width *positions"]) -> Float[Tensor, "batch width *positions"]:
         pairs = x.unflatten(1, (-1, 2))

@@ -129,7 +129,7 @@ def open_data(name: str) -> Dataset:
 def open_folder(folder: Path) -> Dataset:
     """Open a prepared data set by its folder and verify every file.
 
-    Readers that do not know the project folder use it, such as a worker on another node. Raises DataError if anything
+    For readers that do not know the project folder, such as a worker on another node. Raises DataError if anything
     is missing or differs.
     """
     manifest = _read_manifest(folder)

@@ -72,8 +72,9 @@ class Play:
     settings: {sweep: its best setting} for sweeps that were decided before
     plan_training: returns the training of a run with a setting
     plan_evaluation: returns the evaluation of a run, given the folder of its training
-    trains_apart: set it before the first job is asked for, if trainings need more than a job's one CPU: they are then
-                  no jobs and wait in `apart`
+
+    Set the attribute trains_apart before the first `next_job` if trainings need more than one CPU: they then wait in
+    `apart`, and are not among the jobs.
     """
 
     def __init__(
