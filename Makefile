@@ -50,6 +50,7 @@ check: $(VENV)/.installed ## lint, format, types, directions of imports
 	lint-imports
 
 bench: $(VENV)/.installed ## measure what pipeline and loader cost: benchmarks/results/*.json and docs/results.md
+	python -m benchmarks.graph
 	python -m benchmarks.pipeline
 	python -m benchmarks.loader
 	python -m benchmarks.results_page

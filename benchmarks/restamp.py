@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import flows, games, latent, loader, pipeline, plan, trajectories
-from benchmarks.inputs import Inputs
+from benchmarks.inputs import Inputs, inputs_from
 from pipelines.runtime import paths
 
 
@@ -29,7 +29,7 @@ def main() -> None:
         row = json.loads(path.read_text())
         if asked.rows and row["name"] not in asked.rows:
             continue
-        inputs = known[row["name"]]
+        inputs = known.get(row["name"]) or inputs_from(row["inputs_of"])  # rows of engine and graph are not planned
         path.write_text(json.dumps({**row, "inputs": inputs.sha256(), "inputs_of": inputs.as_json()}, indent=1) + "\n")
         print(f"stamped: {row['name']}")
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -110,8 +111,10 @@ def test_each_job_starts_once_after_those_that_it_needs_and_as_early_as_that(fre
     order = {(job.kind, job.owner): index for index, job in enumerate(began)}  # the last one of each
     for run, setting in SETTING.items():
         assert order[TRIAL, setting] < order[TRAINING, run] < order[EVALUATION, run]
-    if at_once == 1:  # what is nearer to a result comes first
+    if at_once == 1:  # what is nearer to a result comes first, and a sweep that was begun before another
         kinds = [job.kind for job in began]
+        sweeps = [job.owner for job in began if job.kind == TRIAL]
+        assert len([pair for pair in pairwise(sweeps) if pair[0] != pair[1]]) == len(SWEEPS) - 1
         for index, job in enumerate(began[:-1]):
             if job.kind == TRAINING:
                 assert kinds[index + 1] == EVALUATION

@@ -42,7 +42,7 @@ def conf(scheduler: str) -> dict:
 
 
 def sweep(made: dict, folder: Path) -> SweepPlan:
-    return SweepPlan("vae-digits", "vae", "digits", made, {"key": folder.name, "seed": 0, "data": "digits"}, folder)
+    return SweepPlan("vae-digits", "digits", made, {"key": folder.name, "seed": 0, "data": "digits"}, folder)
 
 
 def run_trials(plan: SweepPlan) -> None:

@@ -21,11 +21,6 @@ class Follower:
         self._seen = 0
         self.is_over = False
 
-    @property
-    def step(self) -> int:
-        """The last step that was recorded."""
-        return self._seen
-
     def catch_up(self) -> dict[str, Any] | None:
         """Record the steps that are new in the run log; return the last line of it that was recorded, if any is new."""
         fresh = None

@@ -152,7 +152,7 @@ class Play:
     def words(self) -> str:
         """Return what runs and how many sweeps are decided, for the progress."""
         counts: dict[tuple[str, str], int] = {}
-        for job in self.running.values():
+        for job in list(self.running.values()):  # another thread may start and end jobs meanwhile
             counts[job.kind, job.owner] = counts.get((job.kind, job.owner), 0) + 1
         names = [f"{kind} {owner}" + (f" x{count}" if count > 1 else "") for (kind, owner), count in counts.items()]
         running = f"now {', '.join(names)}" if names else "nothing runs"

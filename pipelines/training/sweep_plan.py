@@ -30,7 +30,6 @@ class SweepPlan:
     """A sweep of params.yaml: its conf, its lineage, and the folder of its trials' run logs."""
 
     key: str
-    model: str
     data: str
     conf: dict[str, Any]
     lineage: dict[str, Any]
@@ -90,4 +89,4 @@ def sweep_plan(asked: Params, key: str) -> SweepPlan:
         "git_commit": facts.git_commit(),
         "data": line.data,
     }
-    return SweepPlan(key, line.model, line.data, conf, lineage, paths.work("sweep", f"{key}-{lineage['key'][:12]}"))
+    return SweepPlan(key, line.data, conf, lineage, paths.work("sweep", f"{key}-{lineage['key'][:12]}"))
