@@ -5,11 +5,7 @@ wine           178 x 13, three cultivars (Forina et al., 1991)
 iris           150 x 4, three species (Fisher, 1936); two of its rows are equal
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
-from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 
 from gen_models.noise import Noise
 from pipelines.data.sources.arrays import Arrays
@@ -17,21 +13,25 @@ from pipelines.data.sources.arrays import Arrays
 
 def breast_cancer(noise: Noise) -> Arrays:
     """Return x (569, 30) float32, and y: 0 malignant, 1 benign. `noise` is not used: nothing is drawn."""
-    return _table(load_breast_cancer)
+    return _table("breast_cancer")
 
 
 def wine(noise: Noise) -> Arrays:
     """Return x (178, 13) float32, and y, the cultivar."""
-    return _table(load_wine)
+    return _table("wine")
 
 
 def iris(noise: Noise) -> Arrays:
     """Return x (150, 4) float32, and y, the species."""
-    return _table(load_iris)
+    return _table("iris")
 
 
-def _table(load: Callable[[], Any]) -> Arrays:
-    bundle = load()
+def _table(name: str) -> Arrays:
+    from sklearn import datasets  # takes a second, and only these sources need it
+
+    bundle = {"breast_cancer": datasets.load_breast_cancer, "wine": datasets.load_wine, "iris": datasets.load_iris}[
+        name
+    ]()
     columns = tuple(str(name) for name in bundle.feature_names)
     classes = tuple(str(name) for name in bundle.target_names)
     return Arrays(bundle.data.astype(np.float32), bundle.target.astype(np.int64), classes, columns)
