@@ -25,7 +25,7 @@ ROWS_AT_ONCE = 1024
 
 
 class Watched(NamedTuple):
-    """One number for each latent, over the rows that were watched.
+    """Three numbers for each latent, over the rows that were watched.
 
     kl_nats      the mean of KL(q(z_j|x) || p(z_j)); the sum over latents is the rate
     activity     the variance of E[z_j|x]

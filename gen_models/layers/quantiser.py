@@ -99,7 +99,7 @@ class Quantiser(nn.Module):
         self._batch: _Batch | None = None
 
     def forward(self, z: Float[Tensor, "batch dim *positions"], noise: Noise) -> Quantised:
-        """Return the nearest codes and the losses; in training also store what `update` needs, summed over workers."""
+        """Return the nearest codes and the losses; in training also store the sums that `update` needs."""
         vectors = _vectors(z)
         indices = self.nearest(vectors)
         chosen = F.embedding(indices, self.codes)

@@ -114,6 +114,6 @@ def _modes(trained: Trained, noise: Noise) -> dict[str, float]:
 
 
 def common_std(mixture: Mixture) -> float | None:
-    """Return the standard deviation that all components have in all directions, or None if they differ."""
+    """Return the standard deviation if all components share it in all directions, else None."""
     std = float(mixture.factors[0, 0, 0])
     return std if (mixture.factors == std * np.eye(mixture.means.shape[1])).all() else None
