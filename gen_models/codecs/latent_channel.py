@@ -38,7 +38,7 @@ class LatentChannel:
         if len(self.model.latents) != 1:
             raise _cannot(model, f"its latents are {len(self.model.latents)} layers, of which bits back takes one")
         if scale.levels is None:
-            raise _cannot(model, "it was trained on continuous numbers, which have no finite code")
+            raise _cannot(model, "it was trained on continuous numbers or on a table, which have no finite code")
         if not hasattr(model, "sigma") and scale.levels != 2:
             raise _cannot(model, f"its pixels are binary, and the data have {scale.levels} levels")
         self.latents: int = self.model.latents[0]
