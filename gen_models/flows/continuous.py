@@ -16,7 +16,7 @@ from gen_models.noise import Noise
 
 
 class ContinuousFlow(Flow):
-    """A logit for data on levels, then the flow of `ode`.
+    """A logit for data on grey levels, then the flow of `ode`.
 
     Scores and samples are the forward and inverse of `ode`, on a fixed grid. Latents and draws need no log-determinant,
     and are computed without it.

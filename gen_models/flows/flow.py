@@ -71,7 +71,7 @@ class Flow(LikelihoodModel):
 
     @question
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
-        """Return z = f(x); x on levels is read at the middle of its cell."""
+        """Return z = f(x); a discrete x is read at the middle of its cell."""
         return self.bijection(self.data_scale.centre(x))[0]
 
     @question

@@ -19,7 +19,7 @@ from gen_models.layers.mlp import ACTIVATIONS
 
 
 class RealNVP(Flow):
-    """A logit for data on levels, then `couplings` affine couplings.
+    """A logit for data on grey levels, then `couplings` affine couplings.
 
     hidden      the widths of each coupling's network (s, t)
     batch_norm  whether batch norm follows each coupling

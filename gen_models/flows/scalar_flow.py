@@ -37,7 +37,7 @@ MAPS: dict[str, tuple[Callable[[int, int], Bijection], type[Base]]] = {
 
 
 class _LineFlow(Flow):
-    """A logit for data on levels, then maps of the line, then K onto (0, 1) if the base lies there.
+    """A logit for data on grey levels, then maps of the line, then K onto (0, 1) if the base lies there.
 
     Likelihoods and draws are computed on the line, where a z of (0, 1) is K^-1(z): nothing rounds to 0 or 1.
     """

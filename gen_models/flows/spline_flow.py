@@ -18,7 +18,7 @@ from gen_models.layers.mlp import ACTIVATIONS
 
 
 class SplineFlow(Flow):
-    """A logit for data on levels, then `couplings` spline couplings.
+    """A logit for data on grey levels, then `couplings` spline couplings.
 
     hidden      the widths of each coupling's network
     bins        of each spline
