@@ -200,7 +200,7 @@ def test_unknown_names_have_a_near_match_and_the_list(project):
 def test_a_folder_without_a_manifest_says_so(project):
     (project.parent / "half").mkdir()
     with pytest.raises(
-        DataError, match=r"half/manifest\.json: expected a file, found none; `dvc repro -f prepare@half`"
+        DataError, match=r"half/manifest\.json: expected a file, found none; `gen-models prepare half`"
     ):
         open_data("half")
 

@@ -50,7 +50,9 @@ def _composed(folder: Path, model: str, data: str, budget: str, content: str) ->
     """Return what Hydra composes, which takes a tenth of a second. content: that of the files; an edit changes it"""
     try:
         with initialize_config_dir(str(folder), version_base="1.3"):
-            composed = hydra_compose("config", overrides=[f"budget={budget}", f"data={data}", f"model={model}"])
+            # The quotes keep a name such as 2024_01 a text; Hydra would read 202401
+            named = [f"budget='{budget}'", f"data='{data}'", f"model='{model}'"]
+            composed = hydra_compose("config", overrides=named)
         return OmegaConf.to_container(composed, resolve=True)  # type: ignore[return-value]
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         line = " ".join(str(error).split())[:300]

@@ -40,6 +40,16 @@ def read(path: Path, *, dotted_keys: bool = False) -> dict[str, Any]:
     name = path.relative_to(paths.root()).as_posix()
     try:
         text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{name}: byte {error.start} is no UTF-8; save the file as UTF-8") from None
+    except FileNotFoundError:
+        raise ConfigError(f"{name}: there is no such file") from None
+    return parse(text, name, dotted_keys=dotted_keys)
+
+
+def parse(text: str, name: str, *, dotted_keys: bool = False) -> dict[str, Any]:
+    """Return the mapping that the text of a file holds; name: that of the file, for errors. As `read` in the rest."""
+    try:
         document = yaml.compose(text, Loader=yaml.SafeLoader)
         if not isinstance(document, MappingNode):
             raise ConfigError(f"{name}: expected a mapping, lines such as `key: value`")
@@ -47,10 +57,6 @@ def read(path: Path, *, dotted_keys: bool = False) -> dict[str, Any]:
         found = yaml.SafeLoader("").construct_document(document)
         _check_dvc_agrees(name, text, found)
         return found
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{name}: byte {error.start} is no UTF-8; save the file as UTF-8") from None
-    except FileNotFoundError:
-        raise ConfigError(f"{name}: there is no such file") from None
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise ConfigError(f"{name}: {line}not YAML: {error.problem}") from None
@@ -155,7 +161,8 @@ class _Dumper(yaml.SafeDumper):
         return True
 
     def represent_text(self, text: str) -> ScalarNode:
-        return self.represent_scalar(f"{TAG}str", text, style=None if text.isprintable() and _is_text(text) else '"')
+        quotes = "'" if text.isprintable() else '"'  # DVC's own writer uses ' too
+        return self.represent_scalar(f"{TAG}str", text, style=None if text.isprintable() and _is_text(text) else quotes)
 
 
 _Dumper.add_representer(str, _Dumper.represent_text)

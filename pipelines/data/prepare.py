@@ -24,6 +24,7 @@ from gen_models.errors import DataError
 from gen_models.loader import Rows
 from gen_models.noise import Noise
 from pipelines.config.conf_files import data_conf
+from pipelines.config.data_files import check_file
 from pipelines.config.params import params
 from pipelines.data.checks import (
     OWN,
@@ -46,9 +47,10 @@ DIGITS = 6  # statistics are rounded: sums differ in their last bits between pro
 
 def main(argv: list[str]) -> None:
     name = argument(argv, "prepare", "DATA", __doc__)
-    conf, seed = data_conf(name), params().seed
+    conf, graph = data_conf(name), params()
+    check_file(graph, name, conf)
     with produce(paths.out("data", name)) as folder:
-        manifest = prepare(folder, name, conf, seed)
+        manifest = prepare(folder, name, conf, graph.seed)
     print(summary(manifest))
 
 

@@ -241,5 +241,5 @@ def _seal(manifest: dict[str, Any]) -> str:
 
 def _broken(path: Path, expected: str, found: str) -> DataError:
     return DataError(
-        f"{path}: expected {expected}, found {found}; `dvc repro -f prepare@{path.parent.name}` writes it anew"
+        f"{path}: expected {expected}, found {found}; `gen-models prepare {path.parent.name}` writes it anew"
     )

@@ -134,7 +134,7 @@ class Results:
 def read(params: Params) -> Results:
     """Read the outputs of the whole graph. Raises ResultError, which names the first file that cannot be used."""
     used = {line.data for line in (*params.sweeps.values(), *params.runs.values())}
-    data = {name: _manifest(name) for name in params.data if name in used}
+    data = {name: _manifest(name, params) for name in params.data_sets if name in used}
     sweeps = {key: _sweep(line, data[line.data], params) for key, line in params.sweeps.items()}
     runs = {key: _run(line, data[line.data], params) for key, line in params.runs.items()}
     detection, clustering = _detection(params, data), _clustering(params, data)
@@ -143,9 +143,9 @@ def read(params: Params) -> Results:
     return Results(params, data, sweeps, runs, detection, clustering, denoising, compression)
 
 
-def _manifest(name: str) -> Row:
+def _manifest(name: str, params: Params) -> Row:
     keys = ("sha256", "splits", "event_shape", "levels", "classes", "anomaly", "leakage", "source")
-    return _json(paths.out("data", name, "manifest.json"), f"prepare@{name}", keys)
+    return _json(paths.out("data", name, "manifest.json"), params.stage("prepare", name), keys)
 
 
 def _sweep(line: Run, manifest: Row, params: Params) -> SweepResult:
