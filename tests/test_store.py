@@ -199,9 +199,7 @@ def test_unknown_names_have_a_near_match_and_the_list(project):
 
 def test_a_folder_without_a_manifest_says_so(project):
     (project.parent / "half").mkdir()
-    with pytest.raises(
-        DataError, match=r"half/manifest\.json: expected a file, found none; `gen-models prepare half`"
-    ):
+    with pytest.raises(DataError, match=r"half/manifest\.json: expected a file, found none; `gen-models prepare half`"):
         open_data("half")
 
 

@@ -25,5 +25,5 @@ def main(argv: list[str]) -> None:
         used |= set(files(line.model, line.data, graph.budget))
     for name in graph.data:
         if read := files_of(data_conf(name).get("options")):
-            print(f"note: {name}: write `{name}: {watch(read)}` under files: instead of under data:; DVC then sees an edit")
+            print(f"note: data: {name}: DVC sees no edit; write `{name}: {watch(read)}` under files: instead")
     print(f"params.yaml and {len(used)} conf files are sound")

@@ -51,7 +51,7 @@ def require_there(name: str, written: str) -> None:
     if path.exists():
         return
     is_tracked = path.with_name(f"{path.name}.dvc").is_file()
-    fix = f"run `dvc checkout {written}.dvc` or `dvc pull {written}.dvc`" if is_tracked else "correct it or put it there"
+    fix = f"run `dvc pull {written}.dvc`" if is_tracked else "correct the path, or put it there"
     raise ConfigError(f"{paths.MARK}: files.{name}: {written!r}: no such file or folder; {fix}")
 
 
@@ -78,7 +78,7 @@ def files_of(options: Any) -> list[Path]:
     if not isinstance(options, Mapping) or not isinstance(options.get("path"), str):
         return []
     named = [options[key] for key in OPTIONS if isinstance(options.get(key), str)]
-    return [Path(os.path.normpath(paths.source() / os.path.expanduser(path))) for path in named]
+    return [Path(os.path.normpath(paths.source() / Path(path).expanduser())) for path in named]
 
 
 def watch(read: Sequence[Path]) -> str:
@@ -94,6 +94,4 @@ def watch(read: Sequence[Path]) -> str:
 
 def _holds(folder: Path, path: Path) -> bool:
     """Return whether `path` is `folder` or lies in it, by their names or by where links lead."""
-    return any(
-        Path(real(path)).is_relative_to(real(folder)) for real in (os.path.normpath, os.path.realpath)
-    )
+    return any(Path(real(path)).is_relative_to(real(folder)) for real in (os.path.normpath, os.path.realpath))

@@ -82,8 +82,8 @@ def adding(name: str, path: str, models: Sequence[str]) -> Edit:
 
     path: as `data_files.watched` returns it; models: names of files of conf/model
 
-    Raises ConfigError if the name cannot be used, or if params.yaml cannot be read or holds other things under the names
-    that would be added.
+    Raises ConfigError if the name cannot be used, or if params.yaml cannot be read or holds other things under the
+    names that would be added.
     """
     data_name(name)
     text, held = _text(), _held()
@@ -121,7 +121,7 @@ def removing(name: str) -> Edit:
     gone = {key for key in held["sweeps"] if held["sweeps"][key]["data"] == name}
     for key, line in held["reuses"].items():
         if line["setting"] in gone and line["data"] != name:
-            raise ConfigError(f"{paths.MARK}: reuses.{key} uses the setting of {line['setting']}; remove that line first")
+            raise ConfigError(f"{paths.MARK}: reuses.{key} uses the setting of {line['setting']}; remove it first")
     for section in SECTIONS[1:]:
         wanted[section] = {key: line for key, line in held[section].items() if line["data"] != name}
     written = yaml_text.entries(text)
@@ -137,6 +137,11 @@ def data_name(name: str) -> str:
 
     DVC reads a.b as the key b inside a, so a name has no dot.
     """
+    if yaml_file.needs_quotes_of_pyyaml_only(name):
+        said = (
+            f"the name {name!r} of a data set is true or false to some readers of YAML, and `dvc exp run -S` takes the"
+        )
+        raise ConfigError(f"{said} quotes around it away; take {name}_data")
     if KEY.fullmatch(name) and len(name) <= LONGEST_NAME:
         return name
     other = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_-")[:LONGEST_NAME]
@@ -189,5 +194,5 @@ def _may_be_read(text: str, wanted: Mapping[str, Any]) -> bool:
 
 def _checked(text: str, wanted: Mapping[str, Any], what: str) -> Edit:
     if not _may_be_read(text, wanted):
-        raise ConfigError(f"{paths.MARK}: its layout does not let it be edited by a program; write {what} there yourself")
+        raise ConfigError(f"{paths.MARK}: a program cannot edit its layout; write {what} there yourself")
     return Edit(_text(), text)

@@ -72,6 +72,12 @@ def dump(value: Any) -> str:
     return text.removesuffix("...\n").rstrip()
 
 
+def needs_quotes_of_pyyaml_only(text: str) -> bool:
+    """Return whether DVC's writer leaves quotes away that PyYAML needs to read text: no, on, yes and the like."""
+    resolved = str(OF_VERSION_1_2.resolve(ScalarNodeOfRuamel, text, (True, False)))
+    return resolved == f"{TAG}str" != _tag_1_1(text)
+
+
 def _check_dvc_agrees(name: str, text: str, found: dict[str, Any]) -> None:
     """What the walk has no rule for: punctuation that DVC's parser splits otherwise, as in {a: b:}."""
     try:

@@ -7,9 +7,10 @@ the ends of lines therefore stay as people wrote them.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import yaml
-from yaml.events import CollectionEndEvent, CollectionStartEvent, Event, MappingStartEvent, ScalarEvent
+from yaml.events import CollectionEndEvent, CollectionStartEvent, MappingStartEvent, ScalarEvent
 
 from pipelines.config import yaml_file
 
@@ -23,7 +24,7 @@ class Entry:
 
     start: int
     column: int
-    value: Event
+    value: Any
     end: int
     entries: dict[str, "Entry"] = field(default_factory=dict)
 
@@ -35,7 +36,7 @@ class Entry:
 
 def entries(text: str) -> dict[str, Entry]:
     """Return the entries of the mapping that a YAML text holds, at all depths."""
-    events = iter(list(yaml.parse(text, Loader=yaml.SafeLoader)))
+    events: Iterator[Any] = iter(list(yaml.parse(text, Loader=yaml.SafeLoader)))
     for event in events:
         if isinstance(event, MappingStartEvent):
             return _read(events, Entry(0, 0, event, 0)).entries
@@ -106,8 +107,9 @@ def line(name: str, value: object) -> str:
     return yaml_file.dump({name: value})[1:-1]
 
 
-def _read(events: Iterator[Event], parent: Entry) -> Entry:
+def _read(events: Iterator[Any], parent: Entry) -> Entry:
     """Read the rest of a mapping, whose start was read, into its entry."""
+    key: Any
     for key in events:
         if isinstance(key, CollectionEndEvent):
             parent.end = key.end_mark.index if parent.is_flow else parent.end
@@ -123,15 +125,13 @@ def _read(events: Iterator[Event], parent: Entry) -> Entry:
     return parent
 
 
-def _end_of_list(events: Iterator[Event], entry: Entry) -> int:
+def _end_of_list(events: Iterator[Any], entry: Entry) -> int:
     """Read the rest of a list; return where its last item ends: the end of a list in lines is where the next line is"""
     end, are_flow = entry.end, [entry.is_flow]
     for event in events:
         if isinstance(event, CollectionStartEvent):
             are_flow.append(bool(event.flow_style))
-        elif not isinstance(event, CollectionEndEvent):
-            end = event.end_mark.index
-        elif are_flow.pop():
+        elif not isinstance(event, CollectionEndEvent) or are_flow.pop():
             end = event.end_mark.index
         if not are_flow:
             return end

@@ -12,6 +12,7 @@ limited, its header is read, and its size in pixels is compared with the first i
 
 import hashlib
 import io
+import re
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ MOST_BYTES = 64 << 20  # the largest file
 MOST_PIXELS = 1 << 24  # the largest image: 4096 x 4096
 MOST_DEPTH = 8
 MOST_FILES = 10_000_000
+DVC_CACHE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")  # a file in DVC's cache, wherever cache.dir has it
 
 
 def image_folder(
@@ -83,7 +85,7 @@ def image_folder(
 def find_images(root: Path) -> list[Path]:
     """Return the images below a folder, sorted by their paths.
 
-    Links are followed if they stay inside the folder. Raises DataError if there is no image, or another limit is met.
+    Links are followed if they stay inside the folder or lead into DVC's cache. Raises DataError if there is no image, or another limit is met.
     """
     if not root.is_dir():
         raise DataError(f"{shown(root)}: not a folder; give a folder of images")
@@ -229,12 +231,17 @@ def _check_options(size: Any, mode: Any) -> None:
 
 
 def _check_link(link: Path, root: Path) -> None:
-    """Raise DataError if a link is broken, leads out of the folder, or leads to a folder that contains it."""
+    """Raise DataError if a link is broken, leads out of the folder, or leads to a folder that contains it.
+
+    DVC may link each file into its cache, which is no reason to refuse it.
+    """
     try:
         target = link.resolve(strict=True)
     except (OSError, RuntimeError) as error:
+        if DVC_CACHE.search(str(link.readlink())):
+            raise DataError(f"{shown(link)}: a link into DVC's cache, which lacks the file; run `dvc pull`") from None
         raise DataError(f"{shown(link)}: a link to nowhere or in a circle ({why(error)}); remove it") from None
-    if not target.is_relative_to(root):
+    if not target.is_relative_to(root) and not DVC_CACHE.search(str(target)):
         raise DataError(f"{shown(link)}: a link out of the folder, to {shown(target)}; copy the file in its place")
     if link.parent.resolve().is_relative_to(target):
         raise DataError(f"{shown(link)}: a link to a folder that holds it, {shown(target)}; remove it")
