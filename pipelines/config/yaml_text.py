@@ -109,18 +109,18 @@ def line(name: str, value: object) -> str:
 
 def _read(events: Iterator[Any], parent: Entry) -> Entry:
     """Read the rest of a mapping, whose start was read, into its entry."""
-    key: Any
     for key in events:
-        if isinstance(key, CollectionEndEvent):
+        if not isinstance(key, ScalarEvent):  # the end; the end of one in lines is where the next line begins
             parent.end = key.end_mark.index if parent.is_flow else parent.end
             return parent
         value = next(events)
-        entry = Entry(key.start_mark.index, key.start_mark.column, value, value.end_mark.index)
+        begins: Any = key.start_mark
+        entry = Entry(begins.index, begins.column, value, value.end_mark.index)
         if isinstance(value, MappingStartEvent):
             _read(events, entry)
         elif isinstance(value, CollectionStartEvent):
             entry.end = _end_of_list(events, entry)
-        parent.entries[key.value if isinstance(key, ScalarEvent) else ""] = entry
+        parent.entries[key.value] = entry
         parent.end = entry.end
     return parent
 

@@ -85,7 +85,9 @@ def image_folder(
 def find_images(root: Path) -> list[Path]:
     """Return the images below a folder, sorted by their paths.
 
-    Links are followed if they stay inside the folder or lead into DVC's cache. Raises DataError if there is no image, or another limit is met.
+    Links are followed if they stay inside the folder or lead into DVC's cache.
+
+    Raises DataError if there is no image, or another limit is met.
     """
     if not root.is_dir():
         raise DataError(f"{shown(root)}: not a folder; give a folder of images")
