@@ -317,6 +317,12 @@ CASES = [
         **FOLDER,
     ),
     Case(
+        "link into a cache of DVC that lacks it",
+        with_images(lambda f: (f / "b.png").symlink_to(f"/x/.dvc/cache/files/md5/ab/{'0' * 30}")),
+        r"b\.png: a link into DVC's cache, which lacks the file; run `dvc pull`",
+        **FOLDER,
+    ),
+    Case(
         "link out of the folder",
         with_images(lambda f: (f / "b.png").symlink_to("/etc/passwd")),
         r"b\.png: a link out of the folder, to /etc/passwd; copy the file in its place",

@@ -147,7 +147,7 @@ BAD_MODEL = {  # a change of conf/model/vae.yaml, and the line that it must give
     "batch_size: 2.5": "batch_size: expected a whole number, found 2.5",
     "batch_size: true": "batch_size: expected a whole number, found True",
     'batch_size: "1"': "batch_size: expected a whole number, found '1'",
-    "batch_size: yes": "vae.yaml: line LINE: yes: PyYAML reads True and DVC reads 'yes': write true",
+    "batch_size: yes": "vae.yaml: line LINE: batch_size: yes: PyYAML reads True and DVC reads 'yes': write true",
     "order: simultanous": "order: unknown value 'simultanous': did you mean 'simultaneous'",
     "order: [alternating]": "order: expected text, found ['alternating']",
     "schedule: cosin": "schedule: unknown value 'cosin': did you mean 'cosine'",

@@ -147,7 +147,7 @@ def test_a_moved_file_replaces_its_path_and_removed_lines_stay_away(file):
 
 REFUSED = {
     "a: [b\n": "line 2: not YAML",
-    "a: no\n" + OURS: "line 1: no: PyYAML reads False",
+    "a: no\n" + OURS: "line 1: a: no: PyYAML reads False",
     OURS.replace("- digits\n", "- digits\n- flowers\n", 1): "data: lists 'flowers' already",
     OURS.replace("vae-digits: {", "gmm-flowers: {", 1): "sweeps.gmm-flowers is there for other data",
     OURS.replace("  vae-digits: {model: vae, data: digits}", "  vae-digits: 3", 1): "sweeps: `gen-models check` says",

@@ -106,7 +106,7 @@ def test_a_file_that_grew_or_went_or_is_a_folder_is_found(project, file):
     with pytest.raises(DataError, match="bytes, found"):
         open_data("toy")
     path.unlink()
-    with pytest.raises(DataError, match=f"{file}: expected .* found no file; `dvc repro"):
+    with pytest.raises(DataError, match=f"{file}: expected .* found no file; `gen-models prepare"):
         open_data("toy")
     path.mkdir()
     with pytest.raises(DataError, match=file):
@@ -127,7 +127,7 @@ def test_an_edited_manifest_is_found(project, key, value):
     path = project / "manifest.json"
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps({**manifest, key: value}))
-    with pytest.raises(DataError, match=r"manifest\.json: expected sha256 .* `dvc repro"):
+    with pytest.raises(DataError, match=r"manifest\.json: expected sha256 .* `gen-models prepare"):
         open_data("toy")
 
 
@@ -140,7 +140,7 @@ def test_the_layout_of_the_manifest_s_text_does_not_matter(project):
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '{"sha256": 1}', "\xff\xfe", "[" * 100_000])
 def test_a_manifest_that_is_none_is_found(project, text):
     (project / "manifest.json").write_text(text, encoding="latin-1")
-    with pytest.raises(DataError, match=r"manifest\.json: expected .*; `dvc repro"):
+    with pytest.raises(DataError, match=r"manifest\.json: expected .*; `gen-models prepare"):
         open_data("toy")
 
 

@@ -99,25 +99,26 @@ class _Walk:
         self.name, self.dotted_keys = name, dotted_keys
         self.seen: set[int] = set()
 
-    def visit(self, node: Node, above: tuple[Node, ...]) -> None:
+    def visit(self, node: Node, above: tuple[Node, ...], key: str = "") -> None:
+        """Check a node and what it holds. above: the nodes that hold it; key: the key whose value it is, or is in."""
         if any(node is other for other in above):
             raise self.refusal(node, "an alias inside what it names has no end: write the value out")
         if id(node) in self.seen:
             return
         self.seen.add(id(node))
         if isinstance(node, ScalarNode):
-            self.check_scalar(node)
+            self.check_scalar(node, key)
         elif isinstance(node, SequenceNode):
             self.check_tag(node, "seq")
             for item in node.value:
-                self.visit(item, (*above, node))
+                self.visit(item, (*above, node), key)
         elif isinstance(node, MappingNode):
             self.check_tag(node, "map")
             self.check_keys(node)
-            for key, value in node.value:
-                if key.tag == f"{TAG}merge":
+            for name, value in node.value:
+                if name.tag == f"{TAG}merge":
                     self.check_merge(value)
-                self.visit(value, (*above, node))
+                self.visit(value, (*above, node), name.value)
 
     def check_keys(self, node: MappingNode) -> None:
         lines: dict[str, int] = {}
@@ -142,7 +143,7 @@ class _Walk:
         if not all(isinstance(item, MappingNode) for item in items):
             raise self.refusal(node, "<< takes a mapping or a list of mappings, such as <<: *name")
 
-    def check_scalar(self, node: ScalarNode) -> None:
+    def check_scalar(self, node: ScalarNode, key: str = "") -> None:
         if node.style is not None:
             self.check_tag(node, "str")
             return
@@ -150,7 +151,7 @@ class _Walk:
         self.check_tag(node, _tag_1_1(text).removeprefix(TAG))
         if not (text == "" or READ_ALIKE.fullmatch(text) or _is_text(text)):
             said = " and ".join(f"{who} reads {_read_by(who, text)}" for who in ("PyYAML", "DVC"))
-            raise self.refusal(node, f"{text}: {said}: write {_instead(text)}")
+            raise self.refusal(node, f"{f'{key}: ' if key else ''}{text}: {said}: write {_instead(text)}")
 
     def check_tag(self, node: Node, kind: str) -> None:
         if node.tag != f"{TAG}{kind}":
