@@ -82,7 +82,7 @@ def test_one_flipped_byte_anywhere_is_found(project, file):
         path.write_bytes(good[:position] + bytes([good[position] ^ 1]) + good[position + 1 :])
         path.chmod(0o444)  # as DVC's cache leaves it
         with pytest.raises(
-            DataError, match=f"{file}: expected sha256 [0-9a-f]{{64}}, found [0-9a-f]{{64}}; `dvc"
+            DataError, match=f"{file}: expected sha256 [0-9a-f]{{64}}, found [0-9a-f]{{64}}; `gen-models"
         ) as error:
             open_data("toy")
         assert str(path) in str(error.value)
@@ -95,7 +95,9 @@ def test_a_truncated_or_empty_file_is_found(project, file, keep):
     path = project / file
     good = path.read_bytes()
     path.write_bytes(good[:keep])
-    with pytest.raises(DataError, match=f"{file}: expected {len(good)} bytes, found {len(good[:keep])} bytes; `dvc"):
+    with pytest.raises(
+        DataError, match=f"{file}: expected {len(good)} bytes, found {len(good[:keep])} bytes; `gen-models"
+    ):
         open_data("toy")
 
 
