@@ -175,7 +175,7 @@ def test_the_commands_of_the_docs_bring_photos_back_and_notice_an_edit(project, 
 
 
 @pytest.mark.slow
-def test_play_prepares_an_edited_file_and_trains_on_it(project):
+def test_play_prepares_an_edited_file_and_the_graph_goes_on_from_it(project):
     write_table(project / "data" / "t.csv", rows=400)
     write_conf(project, "2024_01", "csv", [2], path="data/t.csv")
     budget = {"name": "tiny", "steps": 12, "trial_steps": 6, "trials": 1, "reports": 2, "checkpoints": 1}
@@ -188,3 +188,6 @@ def test_play_prepares_an_edited_file_and_trains_on_it(project):
         folders.append({path.name for path in (project / "work" / "train").iterdir()})
         write_table(project / "data" / "t.csv", rows=401)
     assert folders[0] < folders[1]
+    verbs = ("sweep@gmm-2024_01", "train@gmm-2024_01", "evaluate@gmm-2024_01", "baselines_files@2024_01")
+    assert ran(project) == {*verbs, "compare", "register", "report"}
+    assert ran(project) == set()
