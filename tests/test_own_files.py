@@ -20,7 +20,7 @@ from tests.project import HERE, call, make_project, params_of, write_params
 
 SHARES = {"train": 0.5, "validation": 0.2, "test": 0.3}
 DOCS = (HERE / "docs" / "data.md").read_text()
-COMMANDS = re.search(r"### Your files under DVC\n.*?```bash\n(.*?)```", DOCS, re.DOTALL)
+(COMMANDS,) = re.findall(r"### Your files under DVC\n.*?```bash\n(.*?)```", DOCS, re.DOTALL)
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_the_commands_of_the_docs_bring_photos_back_and_notice_an_edit(project, 
     for words in (("user.name", "test"), ("user.email", "test@example.org")):
         call(project, "git", "config", *words)
     call(project, "dvc", "config", "cache.type", links)
-    for line in COMMANDS[1].splitlines():
+    for line in COMMANDS.splitlines():
         done = call(project, "bash", "-c", line)
         assert done.returncode == 0, (line, done.stdout, done.stderr)
     conf = project / "conf" / "data" / "photos.yaml"
