@@ -137,7 +137,7 @@ def test_what_is_added_prepares_and_holds_the_rows(project, tmp_path, capsys, ki
     if kind == "divided images":
         assert len(data.x("test")) == 10
     if kind == "normal and abnormal images":
-        assert data.manifest["anomaly"] == 0
+        assert data.manifest["anomaly"] == [0]
         assert data.splits == ("train", "validation", "calibration", "test")
         assert not (data.y("train") == 0).any()
     # the lines for params.yaml are lines that params.yaml takes

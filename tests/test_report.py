@@ -83,9 +83,10 @@ def project(tmp_path, monkeypatch):
     monkeypatch.setenv("GEN_MODELS_ROOT", str(root))
     list_runs(root, RUNS)
     entry = {"rows": 90, "x": {}, "y": {}, "labels": {}}
+    tested = {**entry, "labels": {"0": 80, "1": 10}}
     manifest = {
         "name": DATA, "source": "digits", "event_shape": [1, 8, 8], "levels": 17, "classes": ["0", HOSTILE],
-        "anomaly": 1, "splits": {"train": entry, "test": entry}, "leakage": {"train/test": 0}, "sha256": sha("data"),
+        "anomaly": [1], "splits": {"train": entry, "test": tested}, "leakage": {"train/test": 0}, "sha256": sha("data"),
     }  # fmt: skip
     write(root, f"data/{DATA}/manifest.json", manifest)
     trials = [
@@ -108,7 +109,7 @@ def project(tmp_path, monkeypatch):
     write(root, "evaluate/realnvp-a/latents.json", {"sentence": "3 of 3 active", "is_collapsed": False})
     scores = [
         {"run": who, "data": DATA, "score": f"nll {HOSTILE}", "auroc": area, "low": area - 0.02, "high": area + 0.02,
-         "fpr_target": 0.05, "fpr": 0.06, "tpr": 0.5}
+         "fpr_target": 0.05, "fpr": 0.06, "tpr": 0.5, "average_precision": 0.4, "anomaly_share": 0.1, "kinds": []}
         for who, area in AUROC.items()
     ]  # fmt: skip
     write(root, "compare/anomalies/scores.json", scores)

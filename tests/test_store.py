@@ -122,7 +122,7 @@ def test_files_that_changed_places_are_found(project):
         open_data("toy")
 
 
-@pytest.mark.parametrize("key, value", [("levels", 5), ("event_shape", [4]), ("name", "other"), ("anomaly", 1)])
+@pytest.mark.parametrize("key, value", [("levels", 5), ("event_shape", [4]), ("name", "other"), ("anomaly", [1])])
 def test_an_edited_manifest_is_found(project, key, value):
     path = project / "manifest.json"
     manifest = json.loads(path.read_text())

@@ -87,14 +87,14 @@ class _Walk:
         self.name, self.dotted_keys = name, dotted_keys
         self.seen: set[int] = set()
 
-    def visit(self, node: Node, above: tuple[Node, ...]) -> None:
+    def visit(self, node: Node, above: tuple[Node, ...], of: str = "") -> None:
         if any(node is other for other in above):
             raise self.refusal(node, "an alias inside what it names has no end: write the value out")
         if id(node) in self.seen:
             return
         self.seen.add(id(node))
         if isinstance(node, ScalarNode):
-            self.check_scalar(node)
+            self.check_scalar(node, of)
         elif isinstance(node, SequenceNode):
             self.check_tag(node, "seq")
             for item in node.value:
@@ -105,7 +105,7 @@ class _Walk:
             for key, value in node.value:
                 if key.tag == f"{TAG}merge":
                     self.check_merge(value)
-                self.visit(value, (*above, node))
+                self.visit(value, (*above, node), key.value)
 
     def check_keys(self, node: MappingNode) -> None:
         lines: dict[str, int] = {}
@@ -130,7 +130,7 @@ class _Walk:
         if not all(isinstance(item, MappingNode) for item in items):
             raise self.refusal(node, "<< takes a mapping or a list of mappings, such as <<: *name")
 
-    def check_scalar(self, node: ScalarNode) -> None:
+    def check_scalar(self, node: ScalarNode, of: str = "") -> None:
         if node.style is not None:
             self.check_tag(node, "str")
             return
@@ -138,7 +138,8 @@ class _Walk:
         self.check_tag(node, _tag_1_1(text).removeprefix(TAG))
         if not (text == "" or READ_ALIKE.fullmatch(text) or _is_text(text)):
             said = " and ".join(f"{who} reads {_read_by(who, text)}" for who in ("PyYAML", "DVC"))
-            raise self.refusal(node, f"{text}: {said}: write {_instead(text)}")
+            line = f', as in {of}: "{text}"' * bool(of)
+            raise self.refusal(node, f"{text}: {said}: write {_instead(text)}{line}")
 
     def check_tag(self, node: Node, kind: str) -> None:
         if node.tag != f"{TAG}{kind}":

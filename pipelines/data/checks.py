@@ -12,12 +12,13 @@ import numpy as np
 
 from gen_models.errors import ConfigError, DataError, unknown
 from gen_models.noise import Noise
+from pipelines.data import anomalies
 from pipelines.data.source_table import SOURCES
 from pipelines.data.sources.arrays import Arrays
 
 SPLITS = ("train", "validation", "calibration", "test")
 NEEDED = ("train", "validation", "test")
-KEYS = ("name", "source", "options", "event_shape", "levels", "split", "anomaly", "batch_size")
+KEYS = ("name", "source", "options", "event_shape", "levels", "split", *anomalies.KEYS, "batch_size")
 OWN = "own"
 MOST_LEVELS = 256
 MOST_NUMBERS = 1 << 26  # a row has at most 64 million numbers
@@ -43,6 +44,7 @@ def check_conf(conf: Mapping[str, Any], name: str, where: str) -> None:
     if levels is not None and (type(levels) is not int or not 2 <= levels <= MOST_LEVELS):
         raise ConfigError(f"{where}: levels: {levels!r} is not 2 .. {MOST_LEVELS}, or null for continuous data")
     _check_split(conf["split"], where)
+    anomalies.check_keys(conf, where)
     batch_size = conf.get("batch_size", 1)
     if type(batch_size) is not int or batch_size < 1:
         raise ConfigError(
@@ -71,7 +73,8 @@ def check_arrays(arrays: Arrays, conf: Mapping[str, Any], where: str) -> None:
         raise DataError(f"{who}: rows of type {x.dtype}; give whole or floating-point numbers")
     if x.dtype == np.uint8 and conf["levels"] is None:
         raise ConfigError(f"{where}: levels: null, but {who} has uint8 rows; give their number of levels")
-    _check_parts(arrays, conf["split"], who, where)
+    if not is_pooled(arrays, conf):
+        _check_parts(arrays, conf["split"], who, where)
 
 
 def check_values(blocks: Iterable[np.ndarray], arrays: Arrays, conf: Mapping[str, Any], where: str) -> None:
@@ -119,19 +122,14 @@ def check_statistics(statistics: Mapping[str, Any], arrays: Arrays, conf: Mappin
             )
 
 
-def anomaly_of(arrays: Arrays, y: np.ndarray, conf: Mapping[str, Any], where: str) -> int | None:
-    """Return the label of the class that is held out as an anomaly, an index into arrays.classes, or None.
+def is_pooled(arrays: Arrays, conf: Mapping[str, Any]) -> bool:
+    """Return whether the rows of a divided source are divided anew, by shares alone.
 
-    Raises ConfigError if there is no such class, or no other class.
+    They are if the conf names anomalies and gives `test` a share: anomalies among the source's own training rows could
+    not be tested otherwise.
     """
-    name = conf.get("anomaly")
-    if name is None:
-        return None
-    if str(name) not in arrays.classes:
-        raise ConfigError(f"{where}: anomaly: " + unknown("class", str(name), arrays.classes))
-    if len(np.unique(y)) < 2:
-        raise ConfigError(f"{where}: anomaly: {name!r} is the only class; nothing is left to train on")
-    return arrays.classes.index(str(name))
+    names_any = any(conf.get(key) not in (None, []) for key in anomalies.KEYS)
+    return names_any and bool(set(arrays.parts or {}) - {"train"}) and OWN not in conf["split"].values()
 
 
 def _check_options(options: Any, source: str, where: str) -> None:

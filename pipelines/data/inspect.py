@@ -31,6 +31,7 @@ from pipelines.runtime.stage import run
 
 LABELS = ("label", "labels", "class", "target", "species", "y")
 ABNORMAL = ("abnormal", "anomaly", "anomalous", "defect", "defective", "bad", "broken", "outlier")
+NORMAL = ("good", "normal", "ok", "healthy", "nominal")
 COLLECTIONS = {"mnist": mnist.MNIST, "fashion_mnist": mnist.FASHION_MNIST}
 ENDINGS = {".npy": "npy", ".npz": "npz", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 FEW_ROWS = 256  # with fewer training rows, the usual minibatch of 128 is too large a share of them
@@ -170,14 +171,16 @@ def propose(found: Found, name: str) -> dict[str, Any]:
     """Return a data conf for these rows.
 
     It pins the sha256 of the data, so that prepare refuses a file that has changed. If one of two classes has a name
-    such as "abnormal", it is held out as the anomaly.
+    such as "abnormal", it is held out as the anomaly; if one of more has a name such as "good", all others are.
     """
     arrays = found.arrays
     event = list(arrays.x.shape[1:])
     anomaly = next((c for c in arrays.classes if c.lower() in ABNORMAL), None) if len(arrays.classes) == 2 else None
-    split: dict[str, Any] = dict(SPLIT if anomaly is None else ANOMALY_SPLIT)
+    named = [c for c in arrays.classes if c.lower() in NORMAL] if len(arrays.classes) > 2 else []
+    held_out = {"normal": named[0]} if len(named) == 1 else {"anomaly": anomaly}
+    split: dict[str, Any] = dict(SPLIT if held_out == {"anomaly": None} else ANOMALY_SPLIT)
     # A held-out class needs calibration rows for its threshold; elsewhere too few rows go without
-    if anomaly is None and _rows_of_the_smallest_class(arrays) * split["calibration"] < 1:
+    if held_out == {"anomaly": None} and _rows_of_the_smallest_class(arrays) * split["calibration"] < 1:
         split["train"] += split.pop("calibration")
     for part in arrays.parts or {}:
         split[part] = split["train"] if part == "train" else OWN
@@ -195,7 +198,7 @@ def propose(found: Found, name: str) -> dict[str, Any]:
         "event_shape": [1, *event] if len(event) == 2 else event,
         "levels": _levels(arrays),
         "split": {part: split[part] for part in SPLITS if part in split},
-        "anomaly": anomaly,
+        **held_out,
         **few,
     }
 

@@ -126,6 +126,11 @@ def open_data(name: str) -> Dataset:
     return open_folder(folder / name)
 
 
+def manifest_of(name: str) -> dict[str, Any]:
+    """Return the manifest of out/data/NAME; its own hash is verified, the other files are not opened."""
+    return _read_manifest(paths.out("data", name))
+
+
 def open_folder(folder: Path) -> Dataset:
     """Open a prepared data set by its folder and verify every file.
 
@@ -187,6 +192,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     missing = [key for key in KEYS if key not in manifest] if isinstance(manifest, dict) else KEYS
     if missing:
         raise _broken(path, f"the keys {', '.join(missing)}", "none of them")
+    if not isinstance(manifest["anomaly"], list | None):
+        raise _broken(path, "anomaly: a list of classes, or null", repr(manifest["anomaly"]))
     seal = _seal({key: value for key, value in manifest.items() if key != "sha256"})
     if seal != manifest["sha256"]:
         raise _broken(path, f"sha256 {manifest['sha256']}", seal)

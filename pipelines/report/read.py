@@ -16,6 +16,7 @@ from typing import Any
 from gen_models.checkpoint_folder import digest
 from gen_models.errors import GenModelsError
 from pipelines.config.params import Params, Run
+from pipelines.data import anomalies
 from pipelines.report.failures import failures
 from pipelines.runtime import paths
 
@@ -28,7 +29,10 @@ BASELINES = {  # {a baseline of anomaly scores: its name for readers}
     "nearest_neighbours": "nearest neighbours",
     "isolation_forest": "isolation forest",
 }
-DETECTED = ("run", "data", "score", "auroc", "low", "high", "fpr_target", "fpr", "tpr")
+DETECTED = (
+    *("run", "data", "score", "auroc", "low", "high", "fpr_target", "fpr", "tpr"),
+    *("average_precision", "anomaly_share", "kinds"),
+)
 CLUSTERED = (
     *("run", "data", "space", "k", "rows", "seeds"),
     *(f"{name}_{part}" for name in ("acc", "nmi", "ari") for part in ("mean", "sd")),
@@ -196,7 +200,8 @@ def _detection(params: Params, data: Mapping[str, Row]) -> Scores:
     rows = _rows(path, COMPARE, DETECTED)
     scored = _known(path, COMPARE, rows, {*params.runs, *BASELINES}, data)
     for key, line in params.runs.items():
-        if data[line.data]["anomaly"] is not None and key not in scored:
+        is_measured = data[line.data]["anomaly"] and not anomalies.unmeasured(data[line.data])
+        if is_measured and key not in scored:
             raise ResultError(f"{_short(path)}: no scores of the run {key}: run `dvc repro {COMPARE}`")
     return Scores(rows, _pictures(path.parent, COMPARE) if rows else {})
 
