@@ -54,7 +54,7 @@ def npy(
     files = [file] if labels is None else [file, locate(labels)]
     x = read_npy(file)
     origin = origin_of(*files)
-    require_sha256(sha256, origin["sha256"], file)
+    require_sha256(sha256, origin["sha256"], file, files[1] if labels else None)
     y, classes = (None, ()) if labels is None else classes_of(read_npy(files[1], kinds=LABEL), len(x), files[1], file)
     return Arrays(_rows(x, file, channels_last), y, classes, origin=origin, name=shown(file))
 

@@ -96,10 +96,18 @@ def origin_of(*files: Path) -> dict[str, Any]:
     return {"sha256": joined, "files": len(files), "bytes": sum(path.stat().st_size for path in files)}
 
 
-def require_sha256(pinned: Any, found: str, path: Path) -> None:
-    """Raise DataError if `options.sha256`, `pinned`, is given and is not the hash of the data that were read."""
+def require_sha256(pinned: Any, found: str, path: Path, labels: Path | None = None) -> None:
+    """Raise DataError if `options.sha256`, `pinned`, is given and is not the hash of the data that were read.
+
+    labels: the file of the labels, if the hash is that of two files
+    """
     if pinned is None or pinned == found:
         return
+    if labels is not None and pinned == sha256_of(path):
+        raise DataError(
+            f"{shown(path)}: options.sha256 is that of this file alone, and the labels {shown(labels)} belong to the "
+            f"data too; write sha256: {found}"
+        )
     raise DataError(
         f"{shown(path)}: sha256 is {found}, options.sha256 {pinned!r}: the data have changed; "
         "restore them, or write the new one"
