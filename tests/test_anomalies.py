@@ -17,6 +17,7 @@ from pipelines.config.params import params
 from pipelines.data import anomalies, prepare
 from pipelines.data.checks import is_pooled
 from pipelines.data.source_table import SOURCES
+from pipelines.data.sources.array_files import npy
 from pipelines.data.sources.arrays import Arrays
 from pipelines.data.store import Dataset, open_data
 from pipelines.evaluation import evaluate
@@ -28,6 +29,7 @@ from tests.project import HERE, params_of, write_params
 from tests.trained import be_quick, train
 
 SHARES = {"train": 0.5, "validation": 0.1, "calibration": 0.2, "test": 0.2}
+BOTH_OWN = {"train": 0.7, "validation": "own", "calibration": 0.3, "test": "own"}
 OWN = {"train": 0.6, "validation": 0.15, "calibration": 0.25, "test": "own"}
 LABELS = st.lists(st.integers(0, 4), min_size=1, max_size=120).map(np.array)
 KINDS = st.sets(st.integers(0, 4))
@@ -37,13 +39,14 @@ KINDS = st.sets(st.integers(0, 4))
 
 
 @settings(max_examples=60, deadline=None)
-@given(y=LABELS, anomaly=KINDS, is_own=st.booleans(), data=st.data())
-def test_anomalies_are_in_the_test_split_only_whatever_the_list_and_the_parts(y, anomaly, is_own, data):
+@given(y=LABELS, anomaly=KINDS, shares=st.sampled_from([SHARES, OWN, BOTH_OWN]), data=st.data())
+def test_anomalies_are_in_the_test_split_only_whatever_the_list_and_the_parts(y, anomaly, shares, data):
     parts = None
-    if is_own:
-        is_test = np.array(data.draw(st.lists(st.booleans(), min_size=len(y), max_size=len(y))))
-        parts = {"train": np.flatnonzero(~is_test), "test": np.flatnonzero(is_test)}
-    splits = prepare.split_rows(y, OWN if is_own else SHARES, Noise(0), anomaly=anomaly, parts=parts)
+    if shares is not SHARES:
+        names = ["train", *(split for split, share in shares.items() if share == "own")]
+        part = np.array(data.draw(st.lists(st.sampled_from(names), min_size=len(y), max_size=len(y))))
+        parts = {name: np.flatnonzero(part == name) for name in names}
+    splits = prepare.split_rows(y, shares, Noise(0), anomaly=anomaly, parts=parts)
     for split in ("train", "validation", "calibration"):
         assert not set(y[splits[split]]) & anomaly
     lost = np.isin(y, list(anomaly)) & ~np.isin(np.arange(len(y)), np.concatenate(list(splits.values())))
@@ -51,7 +54,7 @@ def test_anomalies_are_in_the_test_split_only_whatever_the_list_and_the_parts(y,
         assert not lost.any()
     else:
         assert sorted(splits["test"]) == sorted(parts["test"])
-        assert np.array_equal(np.flatnonzero(lost), parts["train"][np.isin(y[parts["train"]], list(anomaly))])
+        assert np.array_equal(np.flatnonzero(lost), np.flatnonzero(np.isin(y, list(anomaly)) & (part != "test")))
 
 
 @given(y=LABELS, order=st.permutations(["b", "d", "e"]), again=st.integers(0, 3))
@@ -271,6 +274,24 @@ def test_one_anomaly_is_told_in_words_by_every_stage_and_measured_by_none(tmp_pa
     for who in ("gmm-parts", "baselines of parts", "parts"):
         assert f"{who}: no anomaly scores: only one anomaly is among the test rows" in said
     assert "nan" not in said
+
+
+# --- labels beside rows
+
+
+def test_labels_added_to_a_pinned_file_say_which_hash_to_write(tmp_path):
+    x, y = tmp_path / "x.npy", tmp_path / "y.npy"
+    np.save(x, np.zeros((4, 2)))
+    np.save(y, [1, -1, 1, 1])
+    pinned = npy(Noise(0), path=str(x)).origin["sha256"]
+    with pytest.raises(DataError, match=r"options\.sha256 is that of this file alone, without labels: ") as caught:
+        npy(Noise(0), path=str(x), labels=str(y), sha256=pinned)
+    written = str(caught.value).rpartition("write sha256: ")[2]
+    arrays = npy(Noise(0), path=str(x), labels=str(y), sha256=written)
+    assert anomalies.anomalous(arrays.classes, arrays.y, {"anomaly": -1}, "conf") == [arrays.y[1]]
+    x.write_bytes(x.read_bytes()[:-1] + b"1")
+    with pytest.raises(DataError, match="the data have changed"):
+        npy(Noise(0), path=str(x), labels=str(y), sha256=pinned)
 
 
 # --- a source that is divided already

@@ -14,6 +14,8 @@ from pipelines.config.compose import compose
 from pipelines.config.conf_files import data_conf
 from pipelines.config.params import params
 from pipelines.data import add_data, inspect, prepare
+from pipelines.data.inspect import Found, propose
+from pipelines.data.sources.arrays import Arrays
 from pipelines.data.store import open_data
 from pipelines.runtime import paths
 from tests.project import HERE, call, params_of, write_params
@@ -118,6 +120,25 @@ KINDS = (
     "npz",
     "idx",
 )
+
+
+@pytest.mark.parametrize(
+    "classes, held_out",
+    [
+        (("bent", "good", "scratch"), {"normal": "good"}),
+        (("OK", "bent", "scratch"), {"normal": "OK"}),
+        (("bad", "good"), {"anomaly": "bad"}),
+        (("bent", "good"), {"anomaly": None}),
+        (("bent", "good", "normal"), {"anomaly": None}),
+        (("a", "b", "c"), {"anomaly": None}),
+    ],
+)
+def test_a_class_named_good_among_several_is_proposed_as_the_normal_one(tmp_path, classes, held_out):
+    y = np.arange(300) % len(classes)
+    arrays = Arrays(np.zeros((300, 2)), y, classes, origin={"sha256": "0"})
+    conf = propose(Found(tmp_path, "npy", {}, arrays), "parts")
+    assert {key: conf[key] for key in ("anomaly", "normal") if key in conf} == held_out
+    assert conf["split"]["calibration"] == (0.05 if held_out == {"anomaly": None} else 0.2)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -131,6 +131,16 @@ def test_an_edited_manifest_is_found(project, key, value):
         open_data("toy")
 
 
+def test_a_manifest_with_one_anomalous_class_as_a_number_asks_to_be_written_anew(project):
+    path = project / "manifest.json"
+    manifest = {key: value for key, value in json.loads(path.read_text()).items() if key != "sha256"}
+    write_manifest(project, {**manifest, "anomaly": 1})
+    with pytest.raises(
+        DataError, match="expected anomaly: a list of classes, or null, found 1; `dvc repro -f prepare@toy"
+    ):
+        open_data("toy")
+
+
 def test_the_layout_of_the_manifest_s_text_does_not_matter(project):
     path = project / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()), sort_keys=True))

@@ -105,8 +105,8 @@ def require_sha256(pinned: Any, found: str, path: Path, labels: Path | None = No
         return
     if labels is not None and pinned == sha256_of(path):
         raise DataError(
-            f"{shown(path)}: options.sha256 is that of this file alone, and the labels {shown(labels)} belong to the "
-            f"data too; write sha256: {found}"
+            f"{shown(path)}: options.sha256 is that of this file alone, without labels: {shown(labels)}; "
+            f"write sha256: {found}"
         )
     raise DataError(
         f"{shown(path)}: sha256 is {found}, options.sha256 {pinned!r}: the data have changed; "
