@@ -16,7 +16,7 @@ from gen_models.errors import GenModelsError
 from pipelines.data.sources.array_files import read_npy, read_npz
 from pipelines.data.sources.csv_file import read_header, read_numbers, text_columns
 from pipelines.data.sources.idx import read_idx
-from pipelines.data.sources.image_folder import read_image
+from pipelines.data.sources.image_decoding import read_image
 
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 MOST_NUMBERS = 1 << 24
@@ -55,7 +55,7 @@ PARSERS: dict[str, Callable[[Path], np.ndarray]] = {
     "npy": read_npy,
     "npz": lambda path: read_npz(path, ["x", "y"], needed="x")["x"],
     "csv": csv,
-    "image": lambda path: read_image(path)[0],
+    "image": lambda path: read_image(path).pixels,
 }
 
 

@@ -101,7 +101,10 @@ def look(path: Path, *, label: str | None = None) -> Found:
     if source in ("npy", "npz") and arrays.x.ndim == 4 and arrays.x.shape[3] in (1, 3) and arrays.x.shape[1] > 4:
         options["channels_last"] = True
         arrays = SOURCES[source](Noise(0), **options)
-    return Found(path, source, options, arrays)
+    options |= arrays.proposed
+    if "bits" in arrays.proposed:  # the rows are others with it; the other options say how these were read
+        arrays = SOURCES[source](Noise(0), **options)
+    return Found(path, source, options, arrays, arrays.notes)
 
 
 def kind_of(path: Path) -> str:

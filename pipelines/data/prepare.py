@@ -1,6 +1,6 @@
 """prepare NAME: writes the rows of a data source, with a manifest that every later stage verifies, to out/data/NAME.
 
-    source -> checks -> splits, by class and seed -> SPLIT.x.npy, SPLIT.y.npy, SPLIT.factors.npy, manifest.json
+    source -> checks -> splits, by class and seed -> SPLIT.x.npy, SPLIT.y.npy, ..., manifest.json
 
 Rows are stored as the source has them (uint8 stays uint8); the model scales and dequantises them. The same conf and
 seed give the same bytes. The class that `anomaly` names is in the test split only.
@@ -177,10 +177,12 @@ def digests(x: np.ndarray, rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _known(arrays: Arrays) -> dict[str, Any]:
-    """Return the entries of the manifest that only some data sets have: columns, origin and factors."""
+    """Return the entries of the manifest that only some data sets have: columns, origin, factors, size of masks."""
     known = {"columns": list(arrays.columns), "origin": dict(arrays.origin)}
     if arrays.factors is not None:
         known["factors"] = list(arrays.factors.names)
+    if arrays.masks is not None:
+        known["masks"] = list(arrays.masks.shape[1:])
     return {name: value for name, value in known.items() if value}
 
 
@@ -196,6 +198,8 @@ def _write_split(folder: Path, split: str, arrays: Arrays, rows: np.ndarray, dty
         entry["labels"] = {str(label): int(count) for label, count in zip(labels, counts, strict=True)}
     if arrays.factors is not None:
         entry["factors"] = write("factors", arrays.factors.values, np.dtype(np.float32))
+    if arrays.masks is not None:
+        entry["mask"] = write("mask", arrays.masks, np.dtype(np.uint8))
     return entry
 
 

@@ -4,10 +4,11 @@ DVC trusts a read-only cache file without hashing it, so it would not notice a f
 hashes the files that it opens. If a file does not agree with the manifest, the error names the file, what was expected,
 what was found, and the command that writes the file again.
 
-    out/data/NAME/  SPLIT.x.npy  SPLIT.y.npy  SPLIT.factors.npy  manifest.json
+    out/data/NAME/  SPLIT.x.npy  SPLIT.y.npy  SPLIT.factors.npy  SPLIT.mask.npy  manifest.json
 
-There is no SPLIT.y.npy for rows without labels, and no SPLIT.factors.npy unless a generator made the rows from known
-factors. Arrays are written without pickle and opened memory-mapped, so a data set may be larger than memory.
+There is no SPLIT.y.npy for rows without labels, no SPLIT.factors.npy unless a generator made the rows from known
+factors, and no SPLIT.mask.npy unless images came with masks of their defects. Arrays are written without pickle and
+opened memory-mapped, so a data set may be larger than memory.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 FACTS = ("name", "source", "event_shape", "dtype", "levels", "classes", "statistics", "anomaly", "leakage")
 KEYS = (*FACTS, "splits", "sha256")
-KINDS = ("x", "y", "factors")
+KINDS = ("x", "y", "factors", "mask")
 CHUNK_BYTES = 16 << 20
 SOME_BYTES = 32 << 20  # where not all rows are needed, those in memory take at most this
 
@@ -42,7 +43,7 @@ SOME_BYTES = 32 << 20  # where not all rows are needed, those in memory take at 
 class Dataset:
     """A prepared data set whose files agree with its manifest.
 
-    arrays: {split: {"x", "y", "factors": memory-mapped array}}; sha256: one hash of the data and the manifest
+    arrays: {split: {"x", "y", "factors", "mask": memory-mapped array}}; sha256: one hash of the data and the manifest
     """
 
     name: str
@@ -97,6 +98,10 @@ class Dataset:
             )
         return arrays["factors"]
 
+    def masks(self, split: str) -> np.ndarray | None:
+        """Return (rows, height, width) uint8, 1 where an image has a defect; None for data without masks."""
+        return self._split(split).get("mask")
+
     def rows(self, split: str, most: int | None = None) -> Float[Tensor, "rows *event"]:
         """Load rows of a split into memory, as float32 and not scaled: the first `most`, or all if it is None.
 
@@ -140,6 +145,7 @@ def open_folder(folder: Path) -> Dataset:
             "x": ((rows, *manifest["event_shape"]), manifest["dtype"]),
             "y": ((rows,), "int64"),
             "factors": ((rows, len(manifest.get("factors", ()))), "float32"),
+            "mask": ((rows, *manifest.get("masks", ())), "uint8"),
         }
         arrays[split] = {kind: _open_array(folder, split, kind, entry[kind]) for kind in KINDS if entry.get(kind)}
         for kind, array in arrays[split].items():

@@ -28,6 +28,9 @@ class Arrays:
     parts    {"train": row numbers, "test": ...} if the source is divided already, else None
     origin   {"sha256", "files", "bytes"} of the files that were read; not their path, which depends on the machine
     name     how errors name the rows: a path, or "" where the source's name is enough
+    masks    (rows, height, width) uint8, 1 where an image has a defect and 0 elsewhere; None if no row has a mask
+    notes    sentences on what was left out or converted
+    proposed options that a conf for these rows should have beside those with which they were read
     """
 
     x: np.ndarray
@@ -38,6 +41,9 @@ class Arrays:
     parts: Mapping[str, np.ndarray] | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
+    masks: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+    proposed: Mapping[str, Any] = field(default_factory=dict)
 
 
 def require_rows(rows: Any, *, least: int = 2, most: int | None = None) -> None:
