@@ -62,9 +62,10 @@ def arrange(found: ImageFiles) -> Layout:
     outer, ways = _look_through(ways, root.name)
     for depth, name in enumerate(outer):
         if _part(name) in ("test", "validation"):
+            inside = shown(root.joinpath(*outer[: depth + 1]))
             raise DataError(
                 f"{shown(root)}: only the {_part(name)} folder {shown(name)}, and none to train on; put the images to "
-                f"train on into train beside it, or give {shown(root.joinpath(*outer[: depth + 1]))} to divide its images"
+                f"train on into train beside it, or give {inside} to divide its images"
             )
     parts, names = _parts_of(ways, images, root)
     if parts is not None:
