@@ -70,6 +70,8 @@ LAYOUTS = {  # the images; rows, classes, rows of each part
     "a folder for all": ("images/1.png images/2.png", 2, (), None),
     "train alone": ("train/a/1.png train/b/2.png", 2, ("a", "b"), None),
     "a train among vehicles": ("train/1.png bus/2.png car/3.png", 3, ("bus", "car", "train"), None),
+    "a train, a bus and a mask": ("train/1.png bus/2.png mask/3.png", 3, ("bus", "mask", "train"), None),
+    "with and without masks": ("mask/1.png no_mask/2.png", 2, ("mask", "no_mask"), None),
     "flat parts": ("train/1.png test/2.png", 2, (), {"train": 1, "test": 1}),
     "parts in the part's own name": (
         "seg_train/seg_train/a/1.png seg_train/seg_train/b/1.png seg_test/seg_test/a/2.png",
@@ -130,7 +132,11 @@ UNUSABLE = {
         "nut/train/good/1.png nut/test/bent/1.png cap/train/good/1.png cap/test/bent/1.png",
         r"each of cap, nut holds train and test folders of its own; give one of them, as \S+/root/cap",
     ),
-    "images and masks": ("images/1.png masks/1.png", r"images and masks are images and their masks.*give \S+/images"),
+    "images and masks": ("images/1.png masks/1.png", r"images and masks are images and their masks, no classes; move"),
+    "images and masks of parts": (
+        "train/images/1.png train/masks/1.png test/images/2.png test/masks/2.png",
+        r"images and masks are images and their masks, no classes; move",
+    ),
     "a mask without its image": (
         "train/good/0.png test/bent/0.png ground_truth/bent/7_mask.png",
         r"ground_truth/bent/7_mask\.png: a mask without its image; expected test/bent/7\.png",

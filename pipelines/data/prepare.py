@@ -72,7 +72,7 @@ def prepare(folder: Path, name: str, conf: Mapping[str, Any], seed: int) -> dict
                 f"{max(len(arrays.classes), 1)} classes leaves none; use more rows or a larger share"
             )
     dtype = np.dtype(np.float32) if conf["levels"] is None else np.dtype(np.uint8)
-    _require_room(folder, arrays.x, dtype)
+    _require_room(folder, arrays, dtype)
     check_values(blocks_of(arrays.x, np.arange(len(y)), arrays.x.dtype), arrays, conf, where)
     statistics = _statistics(arrays.x, splits["train"], dtype, is_table=bool(arrays.columns))
     check_statistics(statistics if arrays.columns else {}, arrays, conf, where)
@@ -221,8 +221,9 @@ def _rounded(values: np.ndarray) -> float | list[float]:
     return float(f"{float(values):.{DIGITS}g}")
 
 
-def _require_room(folder: Path, x: np.ndarray, dtype: np.dtype) -> None:
-    needed, free = x.size * dtype.itemsize, shutil.disk_usage(folder).free
+def _require_room(folder: Path, arrays: Arrays, dtype: np.dtype) -> None:
+    of_masks = 0 if arrays.masks is None else arrays.masks.size
+    needed, free = arrays.x.size * dtype.itemsize + of_masks, shutil.disk_usage(folder).free
     if needed > free:
         raise DataError(f"{folder}: the rows need {needed} bytes, the disk has {free} free; free some space")
 

@@ -6,7 +6,6 @@ scans/Training/glioma/1.png, Testing/...         parts, in the usual spellings, 
 nuts/train/good, test/good, test/bent, ground_truth/bent/000_mask.png     parts, classes and masks
 """
 
-import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,19 +15,10 @@ import numpy as np
 
 from gen_models.errors import DataError
 from pipelines.data.sources.files import shown
+from pipelines.data.sources.folder_names import is_ground_truth, is_pictures, is_wrapping, may_be_masks, part_of
 from pipelines.data.sources.image_files import ImageFiles, printable
 from pipelines.data.sources.image_masks import masks_of
 from pipelines.data.sources.labels import require_name
-
-AROUND = r"(?:(?:seg|data|dataset|images?)_)?{}(?:_?(?:set|data|dataset|images?|folder))?(?:_?(?:19|20)\d\d)?"
-PARTS = {  # how the folders of parts are spelled, in any case, with - . or a space for _
-    "train": re.compile(AROUND.format("(?:train|training)")),
-    "validation": re.compile(AROUND.format("(?:validation|valid|val|dev)")),
-    "test": re.compile(AROUND.format("(?:test|testing)")),
-}
-GROUND_TRUTH = re.compile(r"ground_?truth")
-MASKS = re.compile(r"masks?|ground_?truth(?:_masks?)?")
-PICTURES = re.compile(r"images?|imgs?|pictures?|photos?")
 
 Way = tuple[str, ...]  # the names of the folders from the root to a file
 
@@ -57,15 +47,14 @@ def arrange(found: ImageFiles) -> Layout:
     images, of_masks = split_masks(found)
     if not images:
         raise DataError(f"{shown(root)}: only masks, no images; give the folder that has the images too")
-    _require_no_pairs(images, root)
     ways = [way for way, _ in images]
     outer, ways = _look_through(ways, root.name)
     for depth, name in enumerate(outer):
-        if _part(name) in ("test", "validation"):
+        if part_of(name) in ("test", "validation"):
             inside = shown(root.joinpath(*outer[: depth + 1]))
             raise DataError(
-                f"{shown(root)}: only the {_part(name)} folder {shown(name)}, and none to train on; put the images to "
-                f"train on into train beside it, or give {inside} to divide its images"
+                f"{shown(root)}: only the {part_of(name)} folder {shown(name)}, and none to train on; put the images "
+                f"to train on into train beside it, or give {inside} to divide its images"
             )
     parts, names = _parts_of(ways, images, root)
     if parts is not None:
@@ -77,8 +66,10 @@ def arrange(found: ImageFiles) -> Layout:
         _require_no_parts_inside(ways, root)
         notes += [f"the folder {shown(name)} is taken for a class, as the others beside it" for name in sorted(names)]
     notes += [f"the folder {printable(name)} is looked through: nothing is beside it" for name in outer]
+    _require_no_pairs(ways, root)
     files = tuple(file for _, file in images)
     classes = _classes(ways, files, root)
+    notes += _alike(classes)
     masks: dict[int, Path] = {}
     if of_masks:
         trained = set() if parts is None else set(parts["train"].tolist())
@@ -97,22 +88,13 @@ def split_masks(found: ImageFiles) -> tuple[list[tuple[Way, Path]], list[tuple[W
     outer, _ = _look_through([way for way, _ in placed], found.root.name)
     cut = len(outer)
     tops = {way[cut] for way, _ in placed if len(way) > cut}
-    is_divided = any(_part(top) for top in tops)
-    holders = {
-        top for top in tops if GROUND_TRUTH.fullmatch(_plain(top)) or (is_divided and MASKS.fullmatch(_plain(top)))
-    }
+    holders = {top for top in tops if is_ground_truth(top)}
+    others = tops - holders
+    if any(part_of(top) for top in others) and all(part_of(top) or may_be_masks(top) for top in others):
+        holders |= {top for top in others if may_be_masks(top)}
     images = [(way, file) for way, file in placed if len(way) <= cut or way[cut] not in holders]
     masks = [(way[cut + 1 :], file) for way, file in placed if len(way) > cut and way[cut] in holders]
     return images, masks
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[-_. ]+", "_", name.lower()).strip("_")
-
-
-def _part(name: str) -> str | None:
-    """Return the part that a folder's name stands for, or None."""
-    return next((part for part, pattern in PARTS.items() if pattern.fullmatch(_plain(name))), None)
 
 
 def _look_through(ways: Sequence[Way], outside: str) -> tuple[Way, list[Way]]:
@@ -123,7 +105,7 @@ def _look_through(ways: Sequence[Way], outside: str) -> tuple[Way, list[Way]]:
     first, depth = ways[0], 0
     while all(way[: depth + 1] == first[: depth + 1] and len(way) > depth for way in ways):
         top, around = first[depth], first[depth - 1] if depth else outside
-        if not _is_wrapping(top, around) and all(len(way) == depth + 1 for way in ways):
+        if not is_wrapping(top, around) and all(len(way) == depth + 1 for way in ways):
             break
         depth += 1
     return first[:depth], [way[depth:] for way in ways]
@@ -138,20 +120,15 @@ def _look_through_parts(ways: Sequence[Way]) -> tuple[Way, list[Way]]:
     for top, inside in of_part.items():
         seconds = {way[1] if len(way) > 1 else "" for way in inside}
         second = next(iter(seconds))
-        is_wrapping = len(seconds) == 1 and bool(second) and _is_wrapping(second, top)
-        cut[top] = 2 if is_wrapping else 1
-        between += [f"{top}/{second}"] if is_wrapping else []
+        is_between = len(seconds) == 1 and bool(second) and is_wrapping(second, top)
+        cut[top] = 2 if is_between else 1
+        between += [f"{top}/{second}"] if is_between else []
     return tuple(between), [way[cut[way[0]] :] for way in ways]
-
-
-def _is_wrapping(name: str, around: str) -> bool:
-    """Return whether a folder that is alone in another has a name that is not that of a class."""
-    return _plain(name) == _plain(around) or _part(name) is not None or bool(PICTURES.fullmatch(_plain(name)))
 
 
 def _behind_part(way: Way) -> Way:
     """Return the folders after that of a part: bent of test/bent, or of nuts/test/bent."""
-    last = max((k for k, name in enumerate(way) if _part(name)), default=-1)
+    last = max((k for k, name in enumerate(way) if part_of(name)), default=-1)
     return way[last + 1 :]
 
 
@@ -160,7 +137,7 @@ def _parts_of(
 ) -> tuple[dict[str, np.ndarray] | None, dict[str, str]]:
     """Return (the parts, or None; {folder: part} of those that look like parts)."""
     tops = [way[0] if way else "" for way in ways]
-    kinds = {top: _part(top) for top in set(tops)}
+    kinds = {top: part_of(top) for top in set(tops)}
     names = {top: part for top, part in kinds.items() if part}
     others = sorted(top for top in kinds if top not in names)
     spelled = ", ".join(shown(name) for name in sorted(names))
@@ -191,7 +168,7 @@ def _require_no_parts_inside(ways: Sequence[Way], root: Path) -> None:
     """Raise DataError if every class folder holds train and test folders: these are several data sets, or turned."""
     inside: dict[str, set[str | None]] = {}
     for way in ways:
-        inside.setdefault(way[0] if way else "", set()).add(_part(way[1]) if len(way) > 1 else None)
+        inside.setdefault(way[0] if way else "", set()).add(part_of(way[1]) if len(way) > 1 else None)
     if all("train" in parts and len(parts - {None}) > 1 for parts in inside.values()):
         some = sorted(inside)
         raise DataError(
@@ -200,14 +177,13 @@ def _require_no_parts_inside(ways: Sequence[Way], root: Path) -> None:
         )
 
 
-def _require_no_pairs(images: Sequence[tuple[Way, Path]], root: Path) -> None:
+def _require_no_pairs(ways: Sequence[Way], root: Path) -> None:
     """Raise DataError for images/ beside masks/, which are no two classes."""
-    tops = sorted({way[0] if way else "" for way, _ in images})
-    pictures = [top for top in tops if PICTURES.fullmatch(_plain(top))]
-    if len(tops) == 2 and len(pictures) == 1 and any(MASKS.fullmatch(_plain(top)) for top in tops):
+    tops = sorted({way[0] if way else "" for way in ways})
+    if len(tops) == 2 and any(map(is_pictures, tops)) and any(map(may_be_masks, tops)):
         raise DataError(
-            f"{shown(root)}: {' and '.join(map(shown, tops))} are images and their masks, no classes; "
-            f"give {shown(root / pictures[0])}"
+            f"{shown(root)}: {' and '.join(map(shown, tops))} are images and their masks, no classes; move the masks "
+            "out of the folder"
         )
 
 
@@ -225,3 +201,11 @@ def _classes(ways: Sequence[Way], files: Sequence[Path], root: Path) -> tuple[st
     for name in set(classes):
         require_name(name, f"{shown(root)}: the class folder")
     return classes
+
+
+def _alike(classes: tuple[str, ...] | None) -> list[str]:
+    """Return a sentence for each two classes whose names differ in their case only."""
+    names = sorted(set(classes or ()))
+    first = {name.casefold(): name for name in reversed(names)}
+    pairs = [(first[name.casefold()], name) for name in names if first[name.casefold()] != name]
+    return [f"the classes {a} and {b} differ in upper and lower case only" for a, b in pairs]
