@@ -16,7 +16,7 @@ from gen_models.errors import GenModelsError
 from pipelines.data.sources.array_files import read_npy, read_npz
 from pipelines.data.sources.csv_file import read_header, read_numbers, text_columns
 from pipelines.data.sources.idx import read_idx
-from pipelines.data.sources.image_decoding import read_image
+from pipelines.data.sources.image_decoding import FORMATS, read_image
 
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 MOST_NUMBERS = 1 << 24
@@ -29,8 +29,9 @@ def saved(write: Callable[[io.BytesIO], object]) -> bytes:
 
 
 def picture(kind: str, mode: str = "L") -> bytes:
-    pixels = np.arange(48 if mode == "RGB" else 16, dtype=np.uint8).reshape((4, 4, 3) if mode == "RGB" else (4, 4))
-    return saved(lambda file: Image.fromarray(pixels).save(file, kind))
+    shape = (4, 4, {"RGB": 3, "RGBA": 4}.get(mode, 1))
+    pixels = np.arange(np.prod(shape), dtype=np.uint16 if mode == "I;16" else np.uint8).reshape(shape)
+    return saved(lambda file: Image.fromarray(pixels[..., 0] if shape[2] == 1 else pixels).save(file, kind))
 
 
 IDX = struct.pack(">BBBBIII", 0, 0, 8, 3, 2, 3, 4) + bytes(range(24))
@@ -40,7 +41,8 @@ VALID = {
     "npy": [saved(lambda f: np.save(f, X)), saved(lambda f: np.save(f, X.astype(">i2").T))],
     "npz": [saved(lambda f: np.savez(f, x=X, y=np.arange(4))), saved(lambda f: np.savez_compressed(f, x=X))],
     "csv": [b"a,b\n1,2\n3,4\n", b'\xef\xbb\xbf"a","b"\r\n"1.5",\r\n-2e3,nan\r\n', "grün;b\n1,5;2\n".encode()],
-    "image": [picture(kind) for kind in ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")] + [picture("PNG", "RGB")],
+    "image": [picture(kind) for kind in FORMATS]
+    + [picture("PNG", "RGB"), picture("PNG", "RGBA"), picture("PNG", "I;16")],
 }
 
 

@@ -104,9 +104,19 @@ def test_a_layout_is_understood(tmp_path, name):
     assert count_images(tmp_path / "root") == rows
 
 
-@pytest.mark.parametrize("train", ["train", "Train", "TRAINING", "training_set", "train-set", "seg_train", "train2017"])
-@pytest.mark.parametrize("test", ["test", "Testing", "test_set", "Test Set", "test_images"])
-@pytest.mark.parametrize("validation", ["val", "valid", "Validation", "dev"])
+SPELLINGS = [
+    ("Train", "Test", "Val"),
+    ("TRAINING", "TESTING", "VALIDATION"),
+    ("training_set", "test_set", "validation_set"),
+    ("train-data", "Test Data", "dev.data"),
+    ("seg_train", "seg_test", "seg_val"),
+    ("train2017", "test2017", "val2017"),
+    ("images_train", "test_images", "valid"),
+    ("trainset", "testset", "devset"),
+]
+
+
+@pytest.mark.parametrize(("train", "test", "validation"), SPELLINGS)
 def test_parts_are_known_in_all_spellings(tmp_path, train, test, validation):
     for k, folder in enumerate((train, test, validation)):
         make(tmp_path / folder, f"a/{k}.png b/{k}x.png")
@@ -502,6 +512,19 @@ def test_the_line_that_an_error_says_makes_mixed_images_alike(tmp_path, name):
     assert options != {"path": str(tmp_path)}
     if name == "sizes":
         assert options["size"] == [9, 5]  # the commonest
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif"])
+def test_the_commonest_size_is_that_of_the_turned_pictures(tmp_path, ending):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    save(tmp_path / f"0{ending}", grey(0))
+    for k in (1, 2):
+        save(tmp_path / f"{k}{ending}", np.ascontiguousarray(np.rot90(grey(k, (9, 5)))), exif=exif)
+    with pytest.raises(
+        DataError, match=rf"1\{ending}: 9x5 pixels, .* has 6x5; 2 of 3 images have 9x5; .*size: \[9, 5\]"
+    ):
+        read(tmp_path)
 
 
 def test_each_file_is_opened_once(tmp_path):
