@@ -201,7 +201,7 @@ def test_masks_are_prepared_in_the_order_of_their_rows(tmp_path, size):
         np.testing.assert_array_equal(mask, expected.repeat(times, axis=0).repeat(times, axis=1))
     with (prepared / "test.mask.npy").open("r+b") as file:
         file.seek(-1, os.SEEK_END)
-        file.write(b"\1")
+        file.write(b"\7")
     with pytest.raises(DataError, match=r"test\.mask\.npy: expected sha256"):
         open_folder(prepared)
 
