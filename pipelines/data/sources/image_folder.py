@@ -47,15 +47,10 @@ def image_folder(
     None; sha256: the hash that the images must have, or None
     """
     root, look, wanted = locate(path), require_look(mode, background, bits), require_size(size)
-    options = {
-        "path": path,
-        "size": None if wanted is None else list(wanted),
-        "mode": mode,
-        "background": background,
-        "bits": bits,
-    }
+    given = {"path": path, "size": wanted and list(wanted), "mode": mode, "background": background, "bits": bits}
+    options = {key: value for key, value in {**given, "sha256": sha256}.items() if value is not None}
     layout = arrange(find_images(root))
-    reading = _Reading(root, layout, look, wanted, {key: value for key, value in options.items() if value is not None})
+    reading = _Reading(root, layout, look, wanted, options)
     for row, file in enumerate(layout.files):
         reading.add(row, file)
     require_sha256(sha256, reading.digest.hexdigest(), root)
@@ -113,7 +108,7 @@ class _Reading:
     def rows(self) -> np.ndarray:
         """Return all rows. Palettes of which all colours are grey become one channel."""
         x = self.scratch.map(np.dtype(np.uint8), (len(self.layout.files), *self.shape))
-        if not (self._is_grey_palette and self.look.mode is None):
+        if not self._is_grey_palette:
             return x
         height, width = self.shape[1:]
         grey = Scratch(self.root, len(x) * height * width)
