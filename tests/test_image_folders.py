@@ -16,6 +16,7 @@ from PIL import Image, features
 
 from gen_models.errors import ConfigError, DataError
 from gen_models.noise import Noise
+from pipelines.config import yaml_file
 from pipelines.data import prepare
 from pipelines.data.inspect import look
 from pipelines.data.sources.image_folder import image_folder
@@ -548,6 +549,16 @@ def test_names_that_are_not_utf8_are_escaped_in_classes_and_ids(tmp_path):
     ids = [name for name, _, _ in read_images_like(tmp_path, (1, *SIZE), options={})]
     assert "\\xe9t\\xe9/\\xe0.png" in ids
     assert all(name.isprintable() and name.encode() for name in (*ids, *arrays.classes))
+
+
+def test_the_path_of_a_folder_that_is_not_utf8_can_be_written_into_a_conf(tmp_path):
+    root = make(tmp_path / os.fsdecode(b"\xe9t\xe9") / "x", "1.png 2.png")
+    found = look(root)
+    options = yaml.safe_load(yaml_file.dump(found.options))
+    assert options["path"].isprintable()
+    assert facts(image_folder(Noise(0), **options)) == facts(found.arrays)
+    make(tmp_path / "\\xe9t\\xe9" / "x", "3.png")  # a name as it is written comes before one that is escaped
+    assert len(image_folder(Noise(0), path=str(options["path"])).x) == 1
 
 
 # --- new images for a model that is trained

@@ -25,7 +25,7 @@ from pipelines.data.prepare import blocks_of, digests
 from pipelines.data.source_table import SOURCES
 from pipelines.data.sources import array_files, csv_file, mnist, parquet_file
 from pipelines.data.sources.arrays import Arrays
-from pipelines.data.sources.files import require_there, shown
+from pipelines.data.sources.files import printable, require_there, shown
 from pipelines.runtime import paths
 from pipelines.runtime.stage import run
 
@@ -358,7 +358,7 @@ def _collection_lines(name: str, folder: Path) -> str:
 
 def _written(path: Path) -> str:
     """Return a path as a conf has it: relative to the folder that has conf/ if it lies inside, else as it is."""
-    return str(path.relative_to(paths.source()) if path.is_relative_to(paths.source()) else path)
+    return printable(str(path.relative_to(paths.source()) if path.is_relative_to(paths.source()) else path))
 
 
 def _indented(text: str) -> str:

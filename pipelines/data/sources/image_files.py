@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gen_models.errors import DataError
-from pipelines.data.sources.files import shown, unreadable, why
+from pipelines.data.sources.files import printable, shown, unreadable, why
 from pipelines.data.sources.left_out import LeftOut, junk_kind
 
 MOST_DEPTH = 8
@@ -57,11 +57,6 @@ def find_images(root: Path) -> ImageFiles:
         raise DataError(f"{shown(root)}: no images; found {left_out.summary()}; give a folder of .png, .jpg, .tif ...")
     files = sorted(found, key=lambda path: path.relative_to(root).as_posix())
     return ImageFiles(root, tuple(files), left_out.notes(_without_images(visited, files, root)))
-
-
-def printable(name: str) -> str:
-    """Return a name of a file as text that can be shown and stored; bytes that are not UTF-8 are escaped, as \\xe9."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _children(folder: Path) -> list[os.DirEntry[str]]:

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from gen_models.errors import DataError
-from pipelines.data.sources.files import shown
+from pipelines.data.sources.files import printable, shown
 from pipelines.data.sources.folder_names import is_ground_truth, is_pictures, is_wrapping, may_be_masks, part_of
-from pipelines.data.sources.image_files import ImageFiles, printable
+from pipelines.data.sources.image_files import ImageFiles
 from pipelines.data.sources.image_masks import masks_of
 from pipelines.data.sources.labels import require_name
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from gen_models.errors import DataError
-from pipelines.data.sources.files import require_there, shown
+from pipelines.data.sources.files import printable, require_there, shown
 from pipelines.data.sources.image_colours import CHANNELS, Look, require_look
 from pipelines.data.sources.image_decoding import read_image, require_size
-from pipelines.data.sources.image_files import find_images, printable
+from pipelines.data.sources.image_files import find_images
 from pipelines.data.sources.image_layout import split_masks
 
 Row = tuple[str, np.ndarray | None, str]
