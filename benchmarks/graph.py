@@ -45,6 +45,15 @@ KINDS = {  # the first pattern that a command line matches says its kind
 }
 FILES = ("dvc.yaml", "conf/config.yaml", "benchmarks/graph.py")
 
+INPUTS = {
+    name: Inputs(["benchmarks.graph"], files=(*FILES, params), measures_carriers=True)
+    for name, params in {
+        "repro-default": "params.yaml",
+        "repro-noop": "params.yaml",
+        "chapter-smoke": "chapter/params.yaml",
+    }.items()
+}
+
 
 class Clock:
     """The CPU seconds of all processes that inherit a mark, by their command lines."""
@@ -123,12 +132,8 @@ def write(
         spread=None,
         budget=f"budget {asked['budget']}, after installation",
         seconds=seconds,
-        inputs=Inputs(["benchmarks.graph"], files=(*FILES, *_params(project)), measures_carriers=True),
+        inputs=INPUTS[name],
     )
-
-
-def _params(project: Path) -> tuple[str, ...]:
-    return ("chapter/params.yaml",) if project.name == "chapter" else ("params.yaml",)
 
 
 def default() -> None:

@@ -21,7 +21,7 @@ GROUPS = {  # {title: the modules of benchmarks/ that measure its rows}
     "Flows": ("flows",),
     "Latent models": ("latent",),
     "Games": ("games",),
-    "Pipeline": ("pipeline", "loader"),
+    "Pipeline": ("pipeline", "loader", "graph", "scoring"),
 }
 NOTES = {  # how the figures of a group were measured
     "Flows": """\
@@ -48,7 +48,8 @@ minibatches at the rates of its conf. It shows what a short training gives, not 
 was measured on MNIST.
 """,
     "Pipeline": """\
-What Ray, DVC, the loader and the checkpoints cost beside the engine alone.
+What Ray, DVC, the loader, the checkpoints and the readers cost beside the engine alone. `repro-default`, `repro-noop`
+and `chapter-smoke` are whole runs of the pipeline in a fresh clone, after its installation.
 """,
 }
 FREE = {  # {pattern of a unit: pattern of the entries of `baselines` that are in this unit and need no network}

@@ -36,7 +36,7 @@ from pipelines.training.trainer import train_or_diverge
 
 STEPS = 40
 BUDGET = {"reports": 4, "checkpoints": 2}
-SUITS = ("digits", "two_moons", "bimodal", "ring8")  # the first whose rows a model takes
+SUITS = ("digits", "two_moons", "bimodal", "ring8", "diabetes")  # the first whose rows a model takes
 ROWS = 32  # that a checkpoint is asked about
 NOT_NUMBERS = ("code_sha256", "key", "git_commit", "mlflow", "family", "columns")
 

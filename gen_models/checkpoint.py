@@ -1,6 +1,7 @@
 """Checkpoints: self-describing folders that store architecture and weights together and pickle nothing.
 
     model.yaml            the spec that build() takes
+    data.json             what is known of the training data, such as a table's schema   (where it was given)
     weights.safetensors   parameters and buffers
     resume.safetensors    the optimisers' tensors          (only in a checkpoint to resume from)
     resume.json           step, the optimisers' numbers, the caller's notes (the seed, the best step)
@@ -23,18 +24,34 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from gen_models.build import build
-from gen_models.checkpoint_folder import MANIFEST, RESUME, digest, fact, recover, replace, sync, verify
+from gen_models.checkpoint_folder import (
+    DATA,
+    MANIFEST,
+    RESUME,
+    about_data,
+    digest,
+    fact,
+    recover,
+    replace,
+    sync,
+    verify,
+)
 from gen_models.engine import Training
 from gen_models.errors import CheckpointError
 
-__all__ = ["digest", "load_model", "load_training", "recover", "save_model", "save_training", "verify"]
+__all__ = ["about_data", "digest", "load_model", "load_training", "recover", "save_model", "save_training", "verify"]
 
 MODEL, WEIGHTS, RESUME_TENSORS = "model.yaml", "weights.safetensors", "resume.safetensors"
 
 
-def save_model(folder: Path, spec: Mapping[str, Any], model: nn.Module) -> None:
-    """Write a model, for `load_model`. The folder is replaced completely or not at all."""
-    _write(folder, spec, model, None, {})
+def save_model(
+    folder: Path, spec: Mapping[str, Any], model: nn.Module, *, data: Mapping[str, Any] | None = None
+) -> None:
+    """Write a model, for `load_model`. The folder is replaced completely or not at all.
+
+    data: what is known of the training data, as JSON; `about_data` returns it
+    """
+    _write(folder, spec, model, None, {}, data)
 
 
 def save_training(folder: Path, spec: Mapping[str, Any], training: Training, notes: Mapping[str, Any]) -> None:
@@ -71,7 +88,14 @@ def load_training(folder: Path, training: Training) -> dict[str, Any]:
     return state["notes"]
 
 
-def _write(folder: Path, spec: Mapping[str, Any], model: nn.Module, training: Training | None, notes: Mapping) -> None:
+def _write(
+    folder: Path,
+    spec: Mapping[str, Any],
+    model: nn.Module,
+    training: Training | None,
+    notes: Mapping,
+    data: Mapping[str, Any] | None = None,
+) -> None:
     fresh = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
@@ -79,6 +103,8 @@ def _write(folder: Path, spec: Mapping[str, Any], model: nn.Module, training: Tr
         (fresh / MODEL).write_text(yaml.safe_dump(dict(spec), sort_keys=False))
         weights = {name: t.detach().contiguous().clone() for name, t in model.state_dict().items()}
         save_file(weights, fresh / WEIGHTS)
+        if data is not None:
+            (fresh / DATA).write_text(json.dumps(data, indent=1, ensure_ascii=False, sort_keys=True))
         if training is not None:
             state, tensors = _optimisers_state(training)
             save_file(tensors, fresh / RESUME_TENSORS)

@@ -12,7 +12,7 @@ from typing import Any
 
 from gen_models.errors import CheckpointError
 
-MANIFEST, RESUME = "manifest.json", "resume.json"
+MANIFEST, RESUME, DATA = "manifest.json", "resume.json", "data.json"
 
 
 def verify(folder: Path) -> dict[str, Any]:
@@ -37,6 +37,12 @@ def verify(folder: Path) -> dict[str, Any]:
                 f"found {what}; take another copy of the checkpoint"
             )
     return manifest
+
+
+def about_data(folder: Path) -> dict[str, Any]:
+    """Return what a checkpoint says of the data on which its model was trained; {} if it says nothing."""
+    path = folder / DATA
+    return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def recover(folder: Path) -> Path:

@@ -68,7 +68,7 @@ class WarmStart(Protocol):
 class Density(Protocol):
     """A model whose `log_prob` returns log p(x) in nats, of the data as stored.
 
-    For data on a grid of levels this is the dequantisation bound E_u log p(x + u) <= log P(x). Without noise its draws
+    For discrete data this is the dequantisation bound E_u log p(x + u) <= log P(x). Without noise its draws
     of u are fixed and all rows share them, so it is a function of the row and rows can be compared. With noise it is
     log p(x + u) with one draw for each row, for means over rows (`evaluating.log_prob`).
     """
@@ -113,7 +113,7 @@ class Reconstructor(Protocol):
 
 @runtime_checkable
 class Sampler(Protocol):
-    """A model whose `sample` draws n rows, as stored: on the grid of levels if the data are."""
+    """A model whose `sample` draws n rows, as stored: what is discrete in the data is so in them."""
 
     def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]: ...
 

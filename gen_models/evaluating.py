@@ -78,10 +78,10 @@ def log_prob(
 ) -> Float[Tensor, " batch"]:
     """Return log p(x) of each row in nats, with draws of its own for each row: for a mean over rows.
 
-    Data on a grid of levels are dequantised, which is a bound in expectation. `model.log_prob(x)` shares its draws
+    Discrete data are dequantised, which is a bound in expectation. `model.log_prob(x)` shares its draws
     among rows, so its errors do not average out over them.
     """
-    if getattr(getattr(model, "data_scale", None), "levels", None) is None:
+    if not getattr(getattr(model, "data_scale", None), "is_dequantised", False):
         draws = 1  # nothing is drawn
     steps = [noise.at(noise.step + k) for k in range(draws)]
     return _with_draws(x, steps, model.log_prob, CHUNK_ROWS)

@@ -43,13 +43,13 @@ class LikelihoodModel(nn.Module, ABC):
 
     @question
     def log_prob(self, x: Float[Tensor, "batch *event"], noise: Noise | None = None) -> Float[Tensor, " batch"]:
-        """Return log p(x); for data on levels, the mean of log p(x + u) over SCORE_DRAWS shared draws of u.
+        """Return log p(x); for discrete data, the mean of log p(x + u) over SCORE_DRAWS shared draws of u.
 
-        noise  for data on levels: return log p(x + u) with one draw of u from this noise instead
+        noise  for discrete data: return log p(x + u) with one draw of u from this noise instead
         """
         if noise is not None:
             return self._log_prob(x, noise)
-        if self.data_scale.levels is None:
+        if not self.data_scale.is_dequantised:
             return self._log_prob(x, SCORE_NOISE)
         draws = [self._log_prob(x, SCORE_NOISE.at(k)) for k in range(SCORE_DRAWS)]
         return torch.stack(draws).mean(dim=0)

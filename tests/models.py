@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from gen_models.adversarial.conv_wgan import ConvWGAN
 from gen_models.adversarial.dcgan import DCGAN
@@ -28,6 +29,7 @@ from gen_models.flows.nice import NICE
 from gen_models.flows.realnvp import RealNVP
 from gen_models.flows.scalar_flow import ScalarFlow, UniversalFlow
 from gen_models.flows.spline_flow import SplineFlow
+from gen_models.layers.levels import Column, Levels, coordinates, is_table
 from gen_models.mixtures.gaussian_mixture import GaussianMixture
 from gen_models.noise import Noise
 
@@ -38,6 +40,7 @@ DIGITS = ([1, 4, 4], 17)
 SCANS = ([1, 8, 8], 17)
 PICTURES = ([3, 4, 4], None)
 ODD = ([2, 7, 5], None)
+TABLE = ([8], [None, 0.01, "flag", {"category": 3}, 1, None])
 ROWS_OF_DATA = 72
 
 
@@ -50,7 +53,7 @@ class Row:
 
     name: str
     model: Callable[..., nn.Module]
-    data: tuple[Sequence[int], int | None]
+    data: tuple[Sequence[int], Levels]
     arguments: dict[str, object]
     offers: tuple[str, ...]
     is_seedless: bool = False
@@ -76,6 +79,37 @@ TINY_VQ: dict[str, object] = {
     "prior_layers": 2,
 }
 
+ON_TABLES: list[tuple[str, Callable[..., nn.Module], dict[str, object], tuple[str, ...]]] = [
+    ("gmm", GaussianMixture, {"components": 3, "em_steps": 3}, MIXTURE),
+    ("affine_flow", AffineFlow, {}, FLOW),
+    ("scalar_flow", ScalarFlow, {"map": "gaussians", "base": "normal", "components": 3}, FLOW),
+    ("nice", NICE, {"couplings": 3, "hidden": [8], "to_line": "histogram"}, FLOW),
+    ("realnvp", RealNVP, {"couplings": 2, "hidden": [8]}, FLOW),
+    ("spline_flow", SplineFlow, {"couplings": 2, "hidden": [8], "bins": 4}, FLOW),
+    ("ffjord", FFJORD, {"hidden": [8], "steps": 2, "score_steps": 8}, FLOW),
+    ("flow_matching", FlowMatching, {"hidden": [8], "score_steps": 8}, FLOW),
+    ("ae", Autoencoder, {"latent": 2, "hidden": [8]}, AUTOENCODER),
+    ("denoising_ae", Autoencoder, {"latent": 2, "hidden": [8], "corruption": "masking"}, AUTOENCODER),
+    ("vae", VAE, {"latent": 2, "hidden": [8], "sigma": 0.5}, VARIATIONAL),
+    ("vae mixed", VAE, {"latent": 2, "hidden": [8], "likelihood": "mixed", "variance": "learned"}, VARIATIONAL),
+    ("vae mixed optimal", VAE, {"latent": 2, "hidden": [8], "likelihood": "mixed", "variance": "optimal"}, VARIATIONAL),
+    (
+        "iwae mixed",
+        IWAE,
+        {
+            "latents": [3, 2],
+            "hidden": [[8], [6]],
+            "samples": 3,
+            "likelihood": "mixed",
+            "gradient": "doubly_reparameterised",
+        },
+        VARIATIONAL,
+    ),
+    ("gan", GAN, {"latent": 2, "hidden": [8]}, GAME),
+    ("f_gan", FGAN, {"latent": 2, "hidden": [8], "divergence": "js"}, GAME),
+    ("wgan", WGAN, {"latent": 2, "hidden": [8], "constraint": "penalty"}, GAME),
+    ("sn_wgan", SNWGAN, {"latent": 2, "hidden": [8]}, GAME),
+]
 ROWS = [
     Row("gmm full", GaussianMixture, PLANE, {"components": 3, "covariance": "full", "em_steps": 3}, MIXTURE, True),
     Row(
@@ -250,6 +284,10 @@ ROWS = [
     Row("vq_vae gradient", VQVAE, PICTURES, {**TINY_VQ, "decay": None}, QUANTISED),
     Row("vq_vae2 digits", VQVAE2, SCANS, TINY_VQ, QUANTISED),
     Row("vq_vae2 gradient", VQVAE2, SCANS, {**TINY_VQ, "decay": None, "bottom_dropout": 0.3}, QUANTISED),
+    *(
+        Row(f"{name} table", model, TABLE, arguments, offers, name in ("gmm", "affine_flow", "scalar_flow"))
+        for name, model, arguments, offers in ON_TABLES
+    ),
 ]
 
 
@@ -258,13 +296,45 @@ def rows_offering(capability: str) -> list[Row]:
 
 
 def data_of(row: Row, dtype: torch.dtype = torch.float64, rows: int = ROWS_OF_DATA) -> Tensor:
-    """Rows as prepare would store them: correlated and off centre, or on a grid of levels."""
+    """Rows as prepare would store them: correlated and off centre, or on a grid of levels, or both in a table."""
     event_shape, levels = row.data
     generator = torch.Generator().manual_seed(1)
+    if is_table(levels):
+        return table_rows(levels, event_shape, generator, rows).to(dtype)
     if levels is not None:
         return torch.randint(0, levels, (rows, *event_shape), generator=generator).to(dtype)
     x = torch.randn(rows, *event_shape, generator=generator, dtype=dtype)
     return 3.0 + 2.0 * x + x.roll(1, dims=1).square()
+
+
+def table_rows(columns: Sequence[Column], event_shape: Sequence[int], generator: torch.Generator, rows: int) -> Tensor:
+    """Legal rows of a table; its columns depend on each other."""
+    kinds = coordinates(columns, event_shape)
+    normal = torch.randn(rows, *event_shape, generator=generator, dtype=torch.float64)
+    x = 3.0 + 2.0 * normal + normal.roll(1, dims=1).square()
+    steps = torch.tensor(kinds.steps, dtype=torch.float64)
+    x = torch.where(steps > 0, (x * (1 / steps).round() / 5).round() / (1 / steps).round(), x)
+    for flag in kinds.flags:
+        x[:, flag] = (normal[:, flag] + normal[:, 0] > 0.5).double()
+    for first, end in kinds.groups:
+        x[:, first:end] = one_hot((normal[:, first:end] + normal[:, :1] / 2).argmax(dim=1), end - first).double()
+    return x
+
+
+def assert_legal(x: Tensor, columns: Sequence[Column], seen: Tensor) -> None:
+    """Rows of a table are what its columns may hold; grids stay within the range of the rows that were seen."""
+    kinds = coordinates(columns, x.shape[1:])
+    for i in set(range(x.shape[1])) - set(kinds.labels):
+        if step := kinds.steps[i]:
+            places = [round(value / step) for value in x[:, i].tolist()]
+            decimals = max(0, len(f"{step:g}".split(".")[-1]) if "." in f"{step:g}" else 0)
+            assert x[:, i].tolist() == [float(f"{place * step:.{decimals}f}") for place in places]
+            low, high = seen[:, i].double().min().item(), seen[:, i].double().max().item()
+            assert low - step / 2 < x[:, i].min() and x[:, i].max() < high + step / 2
+    labels = x[:, kinds.labels]
+    assert torch.equal(labels, (labels == 1).double())
+    for first, end in kinds.groups:
+        assert (x[:, first:end].sum(dim=1) == 1).all()
 
 
 def build(row: Row, seed: int = 0, dtype: torch.dtype = torch.float64) -> nn.Module:

@@ -18,11 +18,13 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -32,8 +34,12 @@ from PIL import Image
 from gen_models.build import build_model
 from gen_models.checkpoint import save_model
 from gen_models.errors import ConfigError, DataError, GenModelsError
+from gen_models.noise import Noise
 from pipelines.commands import predict
+from pipelines.commands.input_rows import read_events
+from pipelines.config.conf_files import data_conf
 from pipelines.data import prepare
+from pipelines.data.checks import draw
 from pipelines.data.store import open_data
 from pipelines.runtime import paths
 from pipelines.runtime.stage import run
@@ -205,8 +211,16 @@ def labels_off(folder: Path) -> None:
 FOLDER = {"source": "image_folder", "file": "images"}
 NPY = {"source": "npy", "file": "x.npy"}
 NPZ = {"source": "npz", "file": "z.npz"}
-CSV = {"source": "csv", "file": "t.csv"}
-PARQUET = {"source": "parquet", "file": "t.parquet"}
+CSV = {"source": "table", "file": "t.csv"}
+PARQUET = {"source": "table", "file": "t.parquet"}
+ARRAY = {"source": "table", "file": "x.npy"}
+
+
+def columns(**entries: Any) -> dict[str, Any]:
+    """What conf says of the columns; a and b are numbers unless it is said."""
+    return {"columns": {"a": {}, "b": {}, **entries}}
+
+
 IDX = {"source": "idx", "file": "i.idx"}
 PICTURE = {"event_shape": [1, 6, 5], "levels": 256}
 GZ = {"source": "idx", "file": "i.idx.gz"}
@@ -233,7 +247,7 @@ CASES = [
     Case(
         "no images",
         lambda f: [(f / "images").mkdir(), (f / "images" / "a.docx").touch(), (f / "images" / "b").touch()],
-        r"images: no images; found 1 \.docx, 1 no extension; give a folder of \.png",
+        r"images: no images; found 1 \.docx, 1 with no known ending; give a folder of \.png",
         **FOLDER,
     ),
     Case(
@@ -254,13 +268,13 @@ CASES = [
     Case(
         "text named .png",
         with_images(text("b.png", "hello, world")),
-        r"b\.png: not an image, begins with b'hello, w'",
+        r"b\.png: not an image that is read, begins with b'hello, w'; remove it or save it as one",
         **FOLDER,
     ),
     Case(
         "HTML named .jpg",
         with_images(text("b.jpg", "<html>")),
-        r"b\.jpg: not an image, begins with b'<html>'",
+        r"b\.jpg: not an image that is read, begins with b'<html>'",
         **FOLDER,
     ),
     Case(
@@ -284,24 +298,29 @@ CASES = [
     Case(
         "mixed sizes",
         with_images(lambda f: image(f, "b.png", size=(7, 5))),
-        r"b\.png: 7x5 pixels, .*a000\.png has 6x5; write options\.size: \[6, 5\], or resize it",
+        r"b\.png: 7x5 pixels, .*a000\.png has 6x5; 3 of 4 .* 6x5; say --size 6x5, "
+        r"or write options: \{path: images, size: \[6, 5\]\}",
         **FOLDER,
     ),
     Case(
         "mixed modes",
         with_images(lambda f: image(f, "b.png", mode="RGB")),
-        r"b\.png: mode RGB, .*a000\.png has L; write options\.mode: L or RGB",
+        r"b\.png: mode RGB, .*a000\.png has L; say --mode RGB, "
+        r"or write options: \{path: images, mode: RGB\} \(or mode: L\)",
         **FOLDER,
     ),
     Case(
         "transparency",
         with_images(lambda f: image(f, "b.png", mode="RGBA")),
-        r"b\.png: mode RGBA, not L or RGB; write options\.mode: RGB",
+        r"b\.png: mode RGBA, .*a000\.png has L; say --mode RGB, or write options: \{path: images, mode: RGB\}",
         **FOLDER,
     ),
-    Case("palette", with_images(lambda f: image(f, "b.png", mode="P")), r"b\.png: mode P, not L or RGB", **FOLDER),
+    Case("palette", with_images(lambda f: image(f, "b.png", mode="P")), r"b\.png: mode P, .*a000\.png has L", **FOLDER),
     Case(
-        "16 bits", with_images(sixteen_bits), r"b\.png: more than 8 bits a pixel, mode I;16; save it with 8", **FOLDER
+        "16 bits beside 8",
+        with_images(sixteen_bits),
+        r"b\.png: mode I;16, .*a000\.png has L; say --mode L, or write options: \{path: images, mode: L\}",
+        **FOLDER,
     ),
     Case("animated", with_images(animated), r"b\.gif: animated, 3 frames; keep one", **FOLDER),
     Case(
@@ -317,9 +336,15 @@ CASES = [
         **FOLDER,
     ),
     Case(
+        "link into a cache of DVC that lacks it",
+        with_images(lambda f: (f / "b.png").symlink_to(f"/x/.dvc/cache/files/md5/ab/{'0' * 30}")),
+        r"b\.png: a link into DVC's cache, where its file is missing; run `dvc checkout`, or `dvc pull`",
+        **FOLDER,
+    ),
+    Case(
         "link out of the folder",
         with_images(lambda f: (f / "b.png").symlink_to("/etc/passwd")),
-        r"b\.png: a link out of the folder, to /etc/passwd; copy the file in its place",
+        r"b\.png: not an image that is read, begins with",
         **FOLDER,
     ),
     Case(
@@ -377,7 +402,7 @@ CASES = [
     ),
     Case(
         "a class folder whose name breaks a line",
-        lambda f: image(f, "images/a\nb/1.png"),
+        lambda f: [image(f, "images/a\nb/1.png"), image(f, "images/c/1.png")],
         r"the class folder 'a.nb' has a name that is too long or cannot be shown; rename it",
         **FOLDER,
     ),
@@ -529,11 +554,11 @@ CASES = [
         r"z\.npz\[y\]: labels of shape \(41,\) for 40 rows of .*z\.npz\[x\]",
         **NPZ,
     ),
-    # CSV and Parquet
+    # tables
     Case(
         "no header",
         csv("1,2"),
-        r"t\.csv, line 1: numbers where the names of the columns belong, '1,2'; add a header",
+        r"t\.csv, line 1: numbers where the names .* belong, '1,2'; add a header .*\(header: false in options\)",
         **CSV,
     ),
     Case("duplicate columns", csv("a,a"), r"t\.csv, line 1: two columns are named 'a'; rename one", **CSV),
@@ -541,13 +566,25 @@ CASES = [
     Case(
         "text column",
         csv(line_5="1.5,Paris"),
-        r"t\.csv, line 5, column 'b': 'Paris' is not a number; write options\.drop: \[b\], or options\.label: b",
+        r"t\.csv, line 5, column 'b': 'Paris' is not a number; correct it, or write role: ignore at columns\.b$",
         **CSV,
     ),
     Case(
-        "wrong separator",
-        csv("a;b", rows=numbers(), separator=";"),
-        r"t\.csv, line 1: one column 'a;b': the separator looks like ';'; write options\.delimiter: ';'",
+        "a column of which the conf says nothing",
+        csv("a,b,c", rows=numbers(3)),
+        r"t\.csv: column 'c' is not under columns: in the conf; add it there, such as 'c': \{role: ignore\}",
+        **CSV,
+    ),
+    Case(
+        "a column of the conf that the file lacks",
+        csv("a,B"),
+        r"t\.csv: column 'B' is not under columns",
+        **CSV,
+    ),
+    Case(
+        "a feature that is not there",
+        csv("a", rows=numbers(1)),
+        r"t\.csv: .* column 'b', which is not there.*: it has a",
         **CSV,
     ),
     Case(
@@ -561,75 +598,148 @@ CASES = [
     Case(
         "decimal comma",
         csv("a;b", rows=[["1,5", "2,5"]] * ROWS, separator=";"),
-        r"t\.csv, line 2, column 'a': '1,5' has a decimal comma; save numbers with a decimal point",
+        r"t\.csv, line 2, column 'a': '1,5' is not a number; a decimal comma, .* write decimal: ',' or thousands: ','",
         **CSV,
-        options={"delimiter": ";"},
     ),
     Case(
         "decimal commas between commas",
         csv(rows=[["1", "5", "2", "5"]] * ROWS),
-        r"t\.csv, line 2: 4 cells, the header has 2: decimal commas\? save numbers with a decimal point",
+        r"t\.csv, line 2: 4 cells, the header has 2; decimal commas\? save numbers with a decimal point",
         **CSV,
+        options={"delimiter": ","},
     ),
     Case("ragged row", csv(line_9="1.5"), r"t\.csv, line 9: 1 cells, the header has 2; correct the line", **CSV),
     Case(
+        "a ragged row below a cell of two lines",
+        csv(line_4='1.5,"2\n3"', line_9="1.5"),
+        r"t\.csv, line 10: 1 cells, the header has 2; correct the line",
+        **CSV,
+        conf=columns(b={"role": "ignore"}),
+    ),
+    Case(
         "constant column",
         csv(rows=[[row[0], "3"] for row in numbers()]),
-        r"t\.csv: column 'b' is 3 in every training row: .*leave it out with options\.drop: \[b\] in conf/data/mine",
+        r"t\.csv: column 'b' is 3 in every training row: .*write role: ignore at columns\.b \(conf/data/mine\.yaml\)",
         **CSV,
     ),
     Case(
         "all-missing column",
         csv(rows=[[row[0], "NA"] for row in numbers()]),
-        r"t\.csv: column 'b' is missing in all 40 rows; remove it, or write options\.drop: \[b\]",
+        r"t\.csv, line 2, column 'b': missing; fill it in, .*or write missing: fill at columns\.b",
         **CSV,
+    ),
+    Case(
+        "all-missing column to fill",
+        csv(rows=[[row[0], "NA"] for row in numbers()]),
+        r"t\.csv: column 'b' is 0 in every training row: .*write role: ignore at columns\.b",
+        **CSV,
+        conf=columns(b={"missing": "fill"}),
     ),
     Case(
         "a missing cell",
         csv(line_4=",2.5"),
-        r"t\.csv, line 4, column 'a': missing; fill it in, remove the line, or write options\.drop: \[a\]",
+        r"t\.csv, line 4, column 'a': missing; fill it in, remove the row, or write missing: fill at columns\.a",
         **CSV,
     ),
-    Case("a number too large", csv(line_6="1.5,1e99"), r"t\.csv, line 6, column 'b': 1e\+99 is not a finite", **CSV),
+    Case("a number too large", csv(line_6="1.5,1e999"), r"t\.csv, line 6, column 'b': inf is not a finite", **CSV),
+    Case(
+        "a category of no known value",
+        csv(line_7="1.5,green", rows=[[row[0], ("red", "blue")[k % 2]] for k, row in enumerate(numbers())]),
+        r"t\.csv, line 7, column 'b': 'green' is not among blue, red; correct it, or add it to columns\.b\.values",
+        **CSV,
+        conf=columns(b={"kind": "category", "values": ["blue", "red"]}),
+    ),
+    Case(
+        "a count with a fraction",
+        csv(line_2="1.5,7.25", rows=[[row[0], str(k)] for k, row in enumerate(numbers())]),
+        r"t\.csv, line 2, column 'b': 7\.25 is not a whole number; correct it",
+        **CSV,
+        conf=columns(b={"kind": "count"}),
+    ),
+    Case(
+        "a time that is none",
+        csv(line_3="1.5,2024-02-30", rows=[[row[0], f"2024-03-{k % 28 + 1:02}"] for k, row in enumerate(numbers())]),
+        r"t\.csv, line 3, column 'b': '2024-02-30' is not a time; correct it",
+        **CSV,
+        conf=columns(b={"kind": "time"}),
+    ),
     Case("UTF-16", text("t.csv", "a,b\n1,2\n".encode("utf-16")), r"t\.csv: UTF-16; save it as UTF-8", **CSV),
     Case(
         "Latin-1", text("t.csv", "grö,b\n1,2\n".encode("latin-1")), r"t\.csv: byte 0xf6 is not UTF-8; save the", **CSV
     ),
+    Case(
+        "Latin-1 far down",
+        text("t.csv", b"a,b\n" + b"1.5,2.5\n" * 10_000 + "2,ö\n".encode("latin-1")),
+        r"t\.csv: byte 0xf6 is not UTF-8; save the table as UTF-8, .*\(encoding: cp1252 in options\)",
+        **CSV,
+    ),
     Case("a zero byte in CSV", csv(line_3="1\0,2"), r"t\.csv, line 3: a zero byte", **CSV),
-    Case("an open quote", csv(line_3='"1,2'), r"t\.csv, line \d+: .*; correct the quotes there", **CSV),
+    Case("an open quote", csv(line_3='"1,2'), r"t\.csv, line 3: a quote is opened and never closed; correct", **CSV),
+    Case(
+        "an open quote in a column that is not read",
+        csv("a,b,note", rows=numbers(3), line_3='1,2,"of 3'),
+        r"t\.csv, line 3: a quote is opened and never closed; correct the quotes there",
+        **CSV,
+        conf=columns(note={"role": "ignore"}),
+    ),
     Case(
         "one line without end", text("t.csv", "a,b\n" + "1" * (2 << 20)), r"t\.csv, line 2: longer than 1048576", **CSV
     ),
     Case("empty CSV", text("t.csv", "\n\n"), r"t\.csv: empty; expected a header line and rows", **CSV),
+    Case("no rows below the header", text("t.csv", "a,b\n"), r"t\.csv: no rows below the header; give rows", **CSV),
     Case(
         "an unknown label",
         csv(),
-        r"t\.csv: options\.label: unknown column 'B': did you mean 'b'|choose from a, b",
+        r"t\.csv: the labels: unknown column 'c': choose from a, b; correct columns in the conf",
         **CSV,
-        options={"label": "B"},
+        conf=columns(c={"role": "label"}),
     ),
     Case(
-        "an unknown column to drop",
-        csv(),
-        r"t\.csv: options\.drop: unknown column 'c': .*choose from a, b",
+        "two labels",
+        csv("a,b,c,d", rows=numbers(4)),
+        r"conf/data/mine\.yaml: columns: c, d are all labels; keep one, and ignore the others",
         **CSV,
-        options={"drop": ["c"]},
-    ),
-    Case(
-        "drop that is no list",
-        csv(),
-        r"options\.drop: 'a' is not a list of columns",
-        **CSV,
-        options={"drop": "a"},
+        conf=columns(c={"role": "label"}, d={"role": "label"}),
         error=ConfigError,
     ),
-    Case("every column dropped", csv(), r"t\.csv: no column is left of a, b", **CSV, options={"drop": ["a", "b"]}),
+    Case(
+        "columns that are a list",
+        csv(),
+        r"conf/data/mine\.yaml: columns: expected a mapping such as \{amount: \{kind: number\}\}, found \['a', 'b'\]",
+        **CSV,
+        conf={"columns": ["a", "b"]},
+        error=ConfigError,
+    ),
+    Case(
+        "no columns",
+        csv(),
+        r"conf/data/mine\.yaml: .*columns",
+        **CSV,
+        conf={"columns": None},
+        error=ConfigError,
+    ),
+    Case(
+        "a kind that is none",
+        csv(),
+        r"conf/data/mine\.yaml: columns\.b: unknown kind 'numbr': did you mean 'number'",
+        **CSV,
+        conf=columns(b={"kind": "numbr"}),
+        error=ConfigError,
+    ),
+    Case(
+        "every column ignored",
+        csv(),
+        r"conf/data/mine\.yaml: columns: none is a feature; give one a kind",
+        **CSV,
+        conf=columns(a={"role": "ignore"}, b={"role": "ignore"}),
+        error=ConfigError,
+    ),
     Case(
         "a row without its label",
         csv("a,b,c", rows=[[*row, ""] for row in numbers()]),
         r"t\.csv, line 2, column 'c': no label; fill it in",
         **CSV,
-        options={"label": "c"},
+        conf=columns(c={"role": "label"}),
     ),
     Case(
         "changed since it was pinned",
@@ -651,29 +761,51 @@ CASES = [
         **PARQUET,
     ),
     Case("CSV named .parquet", text("t.parquet", "a,b\n1,2\n3,4\n"), r"t\.parquet: not a Parquet file", **PARQUET),
+    Case("Parquet without columns", parquet({}), r"t\.parquet: no columns; give a table with at least one", **PARQUET),
     Case(
         "text column in Parquet",
         parquet({"a": [1.0] * ROWS, "b": ["x"] * ROWS}),
-        r"t\.parquet: column 'b' is of type string, not numbers; write options\.drop: \[b\]",
+        r"t\.parquet, row 0, column 'b': 'x' is not a number; correct it, or write role: ignore at columns\.b",
         **PARQUET,
     ),
     Case(
         "a missing cell in Parquet",
         parquet({"a": [1.0] * ROWS, "b": [*range(ROWS - 1), None]}),
-        r"t\.parquet: row 39, column 'b': missing; fill it in",
+        r"t\.parquet, row 39, column 'b': missing; fill it in",
         **PARQUET,
     ),
     Case(
         "all-missing column in Parquet",
         parquet({"a": [*range(ROWS)], "b": pa.array([None] * ROWS, pa.float64())}),
-        r"t\.parquet: column 'b' is missing in all 40 rows",
+        r"t\.parquet, row 0, column 'b': missing; .*or write missing: fill at columns\.b",
         **PARQUET,
     ),
     Case(
         "inf in Parquet",
-        parquet({"a": [*range(ROWS)], "b": [*range(ROWS - 1), 1e300]}),
-        r"t\.parquet: row 39, column 'b': inf is not a finite float32 number",
+        parquet({"a": [*range(ROWS)], "b": [*range(ROWS - 1), float("inf")]}),
+        r"t\.parquet, row 39, column 'b': inf is not a finite number",
         **PARQUET,
+    ),
+    Case(
+        "lists of two lengths in Parquet",
+        parquet({"a": [[1.0, 2.0]] * (ROWS - 1) + [[1.0]]}),
+        r"t\.parquet: column 'a' holds lists of more than one length; make them equally long",
+        **PARQUET,
+        conf={"columns": {"a": {"length": 2}}},
+    ),
+    Case(
+        "NaN in an array that is a table",
+        npy(changed(rows_of(), (7, 1), np.nan)),
+        r"x\.npy, row 7, column 'x\[1\]': missing; fill it in, remove the row, or write missing: fill at columns\.x",
+        **ARRAY,
+        conf={"columns": {"x": {"length": 2}}},
+    ),
+    Case(
+        "an array of images as a table",
+        npy(rows_of((ROWS, 1, 6, 5))),
+        r"x\.npy: an array of shape \(40, 1, 6, 5\); a table has rows and columns: save x\.reshape\(len\(x\), -1\)",
+        **ARRAY,
+        conf={"columns": {"x": {"length": 30}}},
     ),
     # IDX and gzip
     Case(
@@ -772,6 +904,8 @@ def write_conf(project: Path, case: Case) -> None:
         "anomaly": None,
     }
     shape = {"event_shape": [1, 6, 5], "levels": 256} if case.source in ("image_folder", "idx") else {}
+    if case.source == "table":
+        conf, shape = {k: v for k, v in conf.items() if k not in ("event_shape", "levels")}, columns()
     text = yaml.safe_dump({**conf, **shape, **case.conf})
     (project / "conf" / "data" / "mine.yaml").write_text(text)
 
@@ -874,15 +1008,110 @@ def test_a_disk_without_room_is_said_before_anything_is_unpacked(project, monkey
 # --- good input that looks odd
 
 
-def test_a_byte_order_mark_quotes_spaces_and_empty_lines_do_no_harm(project):
-    body = "".join(f'"{row[0]}", {row[1]}\r\n\r\n' for row in numbers())
-    (project / "t.csv").write_bytes(b"\xef\xbb\xbf" + ("a, b\r\n" + body).encode())
-    write_conf(project, Case("", lambda f: None, "", **CSV))
-    prepare.main(["mine"])
-    read = np.concatenate([open_data("mine").x(split) for split in open_data("mine").splits])
-    np.testing.assert_allclose(
-        sorted(map(tuple, read)), sorted(map(tuple, np.array(numbers(), dtype=float))), rtol=1e-6
+def lines_of(*rows: tuple[str, ...], separator: str = ",", header: str = "a,b", end: str = "\n") -> str:
+    return end.join([header.replace(",", separator), *(separator.join(row) for row in rows)]) + end
+
+
+WANTED = np.array([[1934.5, 2.0], [-2.25, 4.0], [3.0, 1234567.0], [0.125, -7.0]])
+PLAIN = (("1934.5", "2"), ("-2.25", "4"), ("3", "1234567"), ("0.125", "-7"))
+COMMAS = (("1934,5", "2"), ("-2,25", "4"), ("3,0", "1234567"), ("0,125", "-7"))
+ODD = {
+    "plain": (lines_of(*PLAIN).encode(), {}),
+    "a byte-order mark, quotes, spaces, empty lines": (
+        b"\xef\xbb\xbf" + "".join(f'"{a}", {b}\r\n\r\n' for a, b in (("a", "b"), *PLAIN)).encode(),
+        {},
+    ),
+    "CRLF": (lines_of(*PLAIN, end="\r\n").encode(), {}),
+    "no end of the last line": (lines_of(*PLAIN).encode()[:-1], {}),
+    **{f"{mark!r} between cells": (lines_of(*PLAIN, separator=mark).encode(), {}) for mark in ";\t|"},
+    "decimal commas": (lines_of(*COMMAS, separator=";").encode(), {"decimal": ","}),
+    "decimal commas in quotes": (
+        lines_of(*((f'"{a}"', b) for a, b in COMMAS)).encode(),
+        {"decimal": ","},
+    ),
+    "thousands": (
+        lines_of(("1,934.5", "2"), ("-2.25", "4"), ("3", "1,234,567"), ("0.125", "-7"), separator=";").encode(),
+        {"thousands": ","},
+    ),
+    "thousands by points": (
+        lines_of(("1.934,5", "2"), ("-2,25", "4"), ("3", "1.234.567"), ("0,125", "-7"), separator=";").encode(),
+        {"decimal": ",", "thousands": "."},
+    ),
+    "other ways to write a number": (
+        lines_of(("+1.9345e3", "2.0"), ("-2.25", "4."), ("3", "1234567"), (".125", "-7e0")).encode(),
+        {},
+    ),
+    "UTF-16": (lines_of(*PLAIN).encode("utf-16"), {"encoding": "utf-16"}),
+    "without a header": ("".join(f"{a},{b}\n" for a, b in PLAIN).encode(), {"header": False}),
+    "cells of two lines": (
+        lines_of(*(('"x\ny"', a, b) for a, b in PLAIN), header="note,a,b").encode(),
+        {},
+    ),
+    "a column that is ignored, of any text": (
+        lines_of(*((a, b, '"x, ""y""\nz"') for a, b in PLAIN), header="a,b,note").encode(),
+        {},
+    ),
+}
+
+
+def read(project: Path, case: Case) -> np.ndarray:
+    """The rows of a table, in the file's order."""
+    write_conf(project, case)
+    conf = data_conf("mine")
+    return np.asarray(draw(conf, Noise(0), "conf").x)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_table_that_looks_odd_holds_the_same_rows(project, name):
+    content, options = ODD[name]
+    (project / "t.csv").write_bytes(content)
+    names = {"c1": {}, "c2": {}} if "header" in options else {"a": {}, "b": {}}
+    if "note" in content.decode("latin-1"):
+        names["note"] = {"role": "ignore"}
+    assert np.array_equal(
+        read(project, Case("", lambda f: None, "", **CSV, options=options, conf={"columns": names})), WANTED
     )
+
+
+def test_the_same_rows_of_any_format_are_the_same_numbers(project):
+    case = {"conf": columns()}
+    frame = {"a": WANTED[:, 0], "b": WANTED[:, 1]}
+    for kinds in ({}, {"b": pa.array(WANTED[:, 1].astype(int))}, {"a": pa.array([Decimal(a) for a, _ in PLAIN])}):
+        pq.write_table(pa.table({**frame, **kinds}), project / "t.parquet")
+        assert np.array_equal(read(project, Case("", lambda f: None, "", **PARQUET, **case)), WANTED)
+    case = {"conf": {"columns": {"x": {"length": 2}}}}
+    pq.write_table(pa.table({"x": WANTED.tolist()}), project / "t.parquet")
+    assert np.array_equal(read(project, Case("", lambda f: None, "", **PARQUET, **case)), WANTED)
+    for array in (WANTED, np.asfortranarray(WANTED), WANTED.astype(">f8")):
+        np.save(project / "x.npy", array)
+        assert np.array_equal(read(project, Case("", lambda f: None, "", **ARRAY, **case)), WANTED)
+
+
+@pytest.mark.parametrize(
+    "words, classes",
+    [
+        (("10", "9", "-1"), ("-1", "9", "10")),  # by their value
+        (("b", "10", "9"), ("10", "9", "b")),
+        (("\u00b2", "--5", "1_0"), ("--5", "1_0", "\u00b2")),  # digits to str.isdigit, numbers to nobody
+    ],
+)
+def test_labels_are_classes_in_their_order(project, words, classes):
+    csv("a,b,c", rows=[[*row, words[k % 3]] for k, row in enumerate(numbers())])(project)
+    write_conf(project, Case("", lambda f: None, "", **CSV, conf=columns(c={"role": "label"})))
+    arrays = draw(data_conf("mine"), Noise(0), "conf")
+    assert arrays.classes == classes
+    assert [arrays.classes[k] for k in arrays.y] == [words[k % 3] for k in range(ROWS)]
+
+
+def test_what_is_said_of_a_column_ends_its_refusal(project):
+    """The fix that a refusal names, written where it says, is what lets the rows be read."""
+    rows = [[row[0], "NA" if k == 3 else row[1]] for k, row in enumerate(numbers())]
+    csv(rows=rows)(project)
+    for fix, width in (({"missing": "fill"}, 3), ({"role": "ignore"}, 1)):
+        x = read(project, Case("", lambda f: None, "", **CSV, conf=columns(b=fix)))
+        assert x.shape == (ROWS, width)
+    with pytest.raises(DataError, match=r"line 5, column 'b': missing"):
+        read(project, Case("", lambda f: None, "", **CSV))
 
 
 @pytest.mark.parametrize("dtype", [">f8", "<f4", ">i2", "<i8", "u1", "<u4", "f2"])
@@ -928,7 +1157,7 @@ def checkpoint(tmp_path):
 def test_a_model_of_28x28_given_32x32_says_both_shapes(checkpoint, tmp_path):
     np.save(tmp_path / "rows.npy", np.zeros((3, 1, 32, 32), np.uint8))
     with pytest.raises(
-        DataError, match=r"rows\.npy: rows of shape \(1, 32, 32\), this model takes \(1, 28, 28\); resize"
+        DataError, match=r"rows\.npy: rows of shape 1x32x32; this model takes 1x28x28 .*; resize or transpose them"
     ):
         predict.main([str(checkpoint), str(tmp_path / "rows.npy")])
 
@@ -944,10 +1173,17 @@ def test_no_rows_give_an_empty_table(checkpoint, tmp_path, capsys, shape, task):
 def test_a_table_without_rows_gives_an_empty_table(checkpoint, tmp_path, capsys):
     (tmp_path / "rows.csv").write_text(",".join(f"c{k}" for k in range(784)) + "\n")
     predict.main([str(checkpoint), str(tmp_path / "rows.csv")])
-    assert capsys.readouterr().out.count("\n") == 1
+    assert capsys.readouterr().out == "neg_elbo,problem\n"
+    for ending, read in ((".csv", pacsv.read_csv), (".parquet", pq.read_table)):
+        predict.main([str(checkpoint), str(tmp_path / "rows.csv"), "--output", str(tmp_path / f"answer{ending}")])
+        answer = read(tmp_path / f"answer{ending}")
+        assert (answer.column_names, len(answer)) == (["neg_elbo", "problem"], 0)
+    predict.main([str(checkpoint), str(tmp_path / "rows.csv"), "--output", str(tmp_path / "answer.npy")])
+    assert np.load(tmp_path / "answer.npy").shape == (0, 1)
 
 
 COLUMNS = ("a", "b", "c")
+FACTS = {"event_shape": [3], "levels": None, "columns": list(COLUMNS)}
 
 
 def table(tmp_path, header, rows):
@@ -957,21 +1193,21 @@ def table(tmp_path, header, rows):
 
 
 def test_columns_are_taken_by_name_in_the_order_of_the_fit(tmp_path):
-    straight = predict.read_rows(table(tmp_path, COLUMNS, [[1, 2, 3], [4, 5, 6]]), columns=COLUMNS)
-    turned = predict.read_rows(
-        table(tmp_path, ("c", "note", "a", "b"), [[3, "x", 1, 2], [6, "y", 4, 5]]), columns=COLUMNS
-    )
+    straight = read_events(table(tmp_path, COLUMNS, [[1, 2, 3], [4, 5, 6]]), FACTS)
+    assert straight.tolist() == [[1, 2, 3], [4, 5, 6]]
+    turned = read_events(table(tmp_path, ("c", "note", "a", "b"), [[3, "x", 1, 2], [6, "y", 4, 5]]), FACTS)
     assert np.array_equal(straight, turned)
     pq.write_table(pa.table({"c": [3, 6], "note": ["x", "y"], "a": [1, 4], "b": [2, 5]}), tmp_path / "rows.parquet")
-    assert np.array_equal(predict.read_rows(tmp_path / "rows.parquet", columns=COLUMNS), straight)
+    assert np.array_equal(read_events(tmp_path / "rows.parquet", FACTS), straight)
 
 
-def test_a_column_of_the_fit_that_is_not_there_is_named(tmp_path):
+@pytest.mark.parametrize("facts", [FACTS, FACTS | {"table": {"columns": [{"name": name} for name in COLUMNS]}}])
+def test_a_column_of_the_fit_that_is_not_there_is_named(tmp_path, facts):
     path = table(tmp_path, ("a", "b", "C"), [[1, 2, 3]])
     with pytest.raises(
-        DataError, match=r"rows\.csv: the model was fitted on column 'c', which is not there: .*a, b, C"
+        DataError, match=r"rows\.csv: the model was fitted on column 'c', which is not there.*: it has a, b, C"
     ):
-        predict.read_rows(path, columns=COLUMNS)
+        read_events(path, facts)
 
 
 def test_a_reader_that_has_seen_enough_ends_a_command_without_a_word():

@@ -349,3 +349,16 @@ def _copy(model: VAE) -> VAE:
 
 def _double(model: VAE) -> VAE:
     return _copy(model).double()
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
+def test_the_masses_of_given_levels_are_those_among_all_levels(likelihood):
+    levels = 2 if likelihood == "bernoulli" else 17
+    model = VAE([1, 4, 4], levels, latent=3, hidden=[8], sigma=0.3, likelihood=likelihood).eval()
+    channel, noise = LatentChannel(model, 2), Noise(3)
+    z = noise.normal("z", (5, 3), like=torch.zeros(()))
+    x = (noise.uniform("x", (5, 16), like=z) * levels).floor()
+    x[0], x[1] = 0, levels - 1
+    with torch.no_grad():
+        everywhere = channel.level_masses(z).gather(2, x.long()[..., None])[..., 0]
+        assert torch.equal(channel.masses_at(z, x), everywhere)

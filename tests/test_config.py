@@ -64,6 +64,7 @@ def test_every_conf_builds_and_takes_a_gradient(model, data, monkeypatch):
         ("bernoulli_vae", "beta_vae", "iwae", "iwae2"), conf["data"]["levels"] is None and "cannot be binarised"
     )
     refused |= {"discretised_vae": conf["data"]["levels"] is None and "needs data on grey levels"}
+    refused |= {"table_vae": "needs levels to list a table's columns"}
     if cannot := refused.get(model):
         with pytest.raises(ConfigError, match=cannot):  # said, not built
             build_model(conf["model"], seed=0)
@@ -109,7 +110,8 @@ def test_the_published_lines_and_conf_files_are_sound(monkeypatch, capsys):
 
 def test_every_stage_is_a_verb_and_depends_on_its_own_fingerprint():
     stages = yaml.safe_load((HERE / "dvc.yaml").read_text())["stages"]
-    assert set(stages) - {"reuse"} == set(cli.STAGES) == {"code", *ENTRIES}
+    own = {"prepare_files", "baselines_files"}  # the same on people's own data
+    assert set(stages) - {"reuse"} - own == set(cli.STAGES) == {"code", *ENTRIES}
     for verb in ENTRIES:
         one = "${item.model}.json" if verb in OF_A_MODEL else ""
         deps = stages[verb].get("do", stages[verb])["deps"]
@@ -146,7 +148,7 @@ BAD_MODEL = {  # a change of conf/model/vae.yaml, and the line that it must give
     "batch_size: 2.5": "batch_size: expected a whole number, found 2.5",
     "batch_size: true": "batch_size: expected a whole number, found True",
     'batch_size: "1"': "batch_size: expected a whole number, found '1'",
-    "batch_size: yes": "vae.yaml: line LINE: yes: PyYAML reads True and DVC reads 'yes': write true",
+    "batch_size: yes": "vae.yaml: line LINE: batch_size: yes: PyYAML reads True and DVC reads 'yes': write true",
     "order: simultanous": "order: unknown value 'simultanous': did you mean 'simultaneous'",
     "order: [alternating]": "order: expected text, found ['alternating']",
     "schedule: cosin": "schedule: unknown value 'cosin': did you mean 'cosine'",
@@ -256,6 +258,24 @@ BAD_PARAMS = [  # a change of params.yaml, the line that it must give, and the c
         "sweeps.a: data 'two_moons' is not listed under data:; add it",
         {"sweeps": {"a": {**VAE, "data": "two_moons"}}, "data": ["digits", "two_moons"]},
     ),
+    (
+        {"files": {"digitz": "a"}},
+        "files.digitz: unknown data set 'digitz': did you mean 'digits'",
+        {"files": {"digits": "a"}, "data": []},
+    ),
+    (
+        {"files": {"digits": "a"}},
+        "files.digits: 'digits' is also listed under data:; remove it there",
+        {"files": {"digits": "a"}, "data": []},
+    ),
+    ({"files": {"iris": 3}}, "files.iris: expected text, found 3", {"files": {"iris": "3"}}),
+    ({"files": {"iris": "s3://a/b"}}, "files.iris: 's3://a/b' is not a path of a file", {"files": {"iris": "a/b"}}),
+    (
+        {"files": {"iris": "~/a"}},
+        "files.iris: ~/a: DVC does not know ~; write /",
+        {"files": {"iris": "/a"}},
+    ),
+    ({"files": None}, "files: expected a mapping such as {key: value}, found None", {"files": {}}),
     ({"sweeps": {"a.b": VAE}}, "DVC reads the key a.b as keys inside one another: write a_b", {"sweeps": {"a_b": VAE}}),
     (
         {"sweeps": {"a/b": VAE}},
@@ -314,7 +334,7 @@ def test_runs_are_the_sweeps_then_the_reuses_merged_or_written_out(project):
     b, a = Run("b", "vae", "digits", "b"), Run("a", "vae", "digits", "b")
     for runs in (merged, written_out):
         (project / "params.yaml").write_text(text + runs)
-        assert params() == Params(0, "tiny", 1, ("digits",), {"b": b}, {"b": b, "a": a})
+        assert params() == Params(0, "tiny", 1, ("digits",), {}, {"b": b}, {"b": b, "a": a})
         assert list(params().runs) == ["b", "a"]
 
 

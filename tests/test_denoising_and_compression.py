@@ -166,7 +166,7 @@ def test_rows_come_back_as_the_model_denoises_them(project, tmp_path, capsys):
     np.save(tmp_path / "noisy.npy", x.numpy())
     model = str(paths.out("train", "denoising_ae-digits", "checkpoint"))
     denoise.main([model, f"{tmp_path}/noisy.npy", "--output", f"{tmp_path}/clean.npy"])
-    assert "7 rows of 64" in capsys.readouterr().out
+    assert "7 rows of denoise0" in capsys.readouterr().out
     with torch.no_grad():
         expected = trained.model.denoise(x).flatten(1)
     torch.testing.assert_close(torch.from_numpy(np.load(tmp_path / "clean.npy")), expected)
@@ -180,9 +180,12 @@ def test_rows_come_back_as_the_model_denoises_them(project, tmp_path, capsys):
         ("ae-digits digits.npy", "Autoencoder was not trained to undo a corruption; .* model.corruption: gaussian"),
         ("gmm-two_moons digits.npy", "GaussianMixture was not trained to undo a corruption"),
         ("denoising_ae-digits none.npy", "none.npy: no such file"),
-        ("denoising_ae-digits moons.npy", r"moons.npy: 2 columns; this model takes rows of 64 numbers"),
-        ("denoising_ae-digits nan.npy", r"nan.npy, row 0, column 3: nan"),
-        ("denoising_ae-digits digits.npy --output clean.png", "ends with .npy or .csv"),
+        (
+            "denoising_ae-digits moons.npy",
+            r"moons.npy: rows of shape 2; this model takes 1x8x8 .*, or rows of 64 numbers",
+        ),
+        ("denoising_ae-digits nan.npy", r"nan.npy, row 0: number 3: nan"),
+        ("denoising_ae-digits digits.npy --output clean.png", "ends with .npy, .csv, .parquet"),
         ("denoising_ae-digits digits.npy --output none/clean.npy", "none/clean.npy: cannot be written"),
     ],
 )
@@ -210,6 +213,16 @@ def test_a_verb_means_one_thing_and_without_arguments_is_a_usage_error(project, 
 
 
 # compression: principal components and pictures
+
+
+def test_principal_components_of_fewer_rows_than_numbers_rebuild_every_row():
+    """The rows lie in the space of the components, as many as rows less one, and the largest variance comes first."""
+    x = torch.randn(9, 40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    model = principal.fit(x, torch.ones(40, dtype=torch.float64))
+    directions, y = model.directions, x - x.mean(dim=0)
+    torch.testing.assert_close(y @ directions.T @ directions, y)
+    variances = (y @ directions.T).square().mean(dim=0)
+    assert (variances.diff() <= 1e-12).all()
 
 
 def test_principal_components_lose_the_variance_of_the_directions_that_are_left_out():

@@ -1,5 +1,7 @@
 """inspect and add-data: what they print is what is there, and the conf that they write prepares."""
 
+import re
+import shlex
 import struct
 
 import numpy as np
@@ -12,8 +14,11 @@ from PIL import Image
 from gen_models.errors import ConfigError, DataError
 from pipelines.config.compose import compose
 from pipelines.config.conf_files import data_conf
+from pipelines.config.data_files import check_files
 from pipelines.config.params import params
 from pipelines.data import add_data, inspect, prepare
+from pipelines.data.inspect import Found, propose
+from pipelines.data.sources.arrays import Arrays
 from pipelines.data.store import open_data
 from pipelines.runtime import paths
 from tests.project import HERE, call, params_of, write_params
@@ -53,6 +58,11 @@ def table():
     return {"a": x[:, 0], "b": 1000 * x[:, 1], "species": ["one", "two"] * (ROWS // 2)}
 
 
+def changed(array, at, value):
+    array[at] = value
+    return array
+
+
 def write_csv(path, columns, separator=","):
     lines = [separator.join(columns), *(separator.join(map(str, row)) for row in zip(*columns.values(), strict=True))]
     path.write_text("\n".join(lines) + "\n")
@@ -84,16 +94,19 @@ def make(kind, folder):
         return folder / "screws", ("image_folder", [1, 6, 5], 256, ["abnormal", "normal"])
     if kind == "csv":
         write_csv(folder / "t.csv", table())
-        return folder / "t.csv", ("csv", [2], None, ["one", "two"])
+        return folder / "t.csv", ("table", [2], [None, None], ["one", "two"])
     if kind == "tsv":
         write_csv(folder / "t.tsv", table(), "\t")
-        return folder / "t.tsv", ("csv", [2], None, ["one", "two"])
+        return folder / "t.tsv", ("table", [2], [None, None], ["one", "two"])
     if kind == "parquet":
         pq.write_table(pa.table(table()), folder / "t.parquet")
-        return folder / "t.parquet", ("parquet", [2], None, ["one", "two"])
+        return folder / "t.parquet", ("table", [2], [None, None], ["one", "two"])
     if kind == "npy":
         np.save(folder / "x.npy", RNG.normal(size=(ROWS, 3)))
-        return folder / "x.npy", ("npy", [3], None, [])
+        return folder / "x.npy", ("table", [3], [None] * 3, [])
+    if kind == "npz of rows":
+        np.savez(folder / "r.npz", X=RNG.normal(size=(ROWS, 2)), y=labels)
+        return folder / "r.npz", ("table", [2], [None, None], ["0", "1"])
     if kind == "npy of colour images":
         np.save(folder / "c.npy", np.repeat(pixels[..., None], 3, axis=3))
         return folder / "c.npy", ("npy", [3, 6, 5], 256, [])
@@ -114,10 +127,30 @@ KINDS = (
     "tsv",
     "parquet",
     "npy",
+    "npz of rows",
     "npy of colour images",
     "npz",
     "idx",
 )
+
+
+@pytest.mark.parametrize(
+    "classes, held_out",
+    [
+        (("bent", "good", "scratch"), {"normal": "good"}),
+        (("OK", "bent", "scratch"), {"normal": "OK"}),
+        (("bad", "good"), {"anomaly": "bad"}),
+        (("bent", "good"), {"anomaly": None}),
+        (("bent", "good", "normal"), {"anomaly": None}),
+        (("a", "b", "c"), {"anomaly": None}),
+    ],
+)
+def test_a_class_named_good_among_several_is_proposed_as_the_normal_one(tmp_path, classes, held_out):
+    y = np.arange(300) % len(classes)
+    arrays = Arrays(np.zeros((300, 2)), y, classes, origin={"sha256": "0"})
+    conf = propose(Found(tmp_path, "npy", {}, arrays), "parts")
+    assert {key: conf[key] for key in ("anomaly", "normal") if key in conf} == held_out
+    assert conf["split"]["calibration"] == (0.05 if held_out == {"anomaly": None} else 0.2)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -131,20 +164,18 @@ def test_what_is_added_prepares_and_holds_the_rows(project, tmp_path, capsys, ki
     data = open_data("mine")
     assert sum(len(data.x(split)) for split in data.splits) == ROWS
     assert data.manifest["classes"] == classes
-    assert data.manifest["origin"]["sha256"] == conf["options"]["sha256"]
     assert "path" not in data.manifest["origin"]
-    assert conf["options"]["sha256"] in printed
+    assert data.manifest["origin"]["sha256"] in printed
     if kind == "divided images":
         assert len(data.x("test")) == 10
     if kind == "normal and abnormal images":
-        assert data.manifest["anomaly"] == 0
+        assert data.manifest["anomaly"] == [0]
         assert data.splits == ("train", "validation", "calibration", "test")
         assert not (data.y("train") == 0).any()
-    # the lines for params.yaml are lines that params.yaml takes
-    lines = printed[printed.index("\ndata: [...") + 1 :].replace("[..., ", "[")
-    text = f"seed: 0\nbudget: quick\nworkers: 1\n{lines}reuses: {{}}\nruns: *sweeps\n"
-    (project / "params.yaml").write_text(text)
-    assert params().data == ("mine",)
+    # params.yaml has the path, which DVC watches, and runs that suit the rows
+    assert (project / params().files["mine"]).resolve() == (path.parent if kind == "idx" else path).resolve()
+    assert any(line.startswith("+") and params().files["mine"] in line for line in printed.splitlines())
+    check_files(params())
     assert params().runs
     for line in params().runs.values():
         compose(line.model, line.data, "quick")
@@ -170,22 +201,40 @@ def test_counts_are_those_of_the_data(project, tmp_path, capsys):
     np.save(tmp_path / "x.npy", x)
     inspect.main([str(tmp_path / "x.npy")])
     printed = capsys.readouterr().out
-    for line in ("10 of 3 float64", "0 .. 29", "1 numbers", "1 of 3 columns", "1 rows are equal", "labels      none"):
+    for line in (
+        "10 of 3 float64",
+        "0 .. 29",
+        "1 numbers (x[2])",
+        "0 of 3 columns",
+        "1 rows are equal",
+        "labels      none",
+    ):
         assert line in printed
-    assert "prepare would refuse it" in printed
-    assert "row 5, column 2: nan" in printed
+    for note in ("x[1]: left out, constant", "x[2]: 1 of 10 missing (the first in row 5), replaced by the median"):
+        assert f"note        {note}" in printed
 
 
-def test_a_table_s_text_missing_and_constant_columns_are_left_out_and_said(project, tmp_path, capsys):
-    columns = {**table(), "name": ["Ann Lee"] * ROWS, "same": [3] * ROWS, "gap": ["", *range(ROWS - 1)]}
+def test_text_and_constant_columns_are_left_out_and_missing_numbers_are_kept_and_all_is_said(project, tmp_path, capsys):
+    name = [f"Ann {chr(97 + k % 26)}{chr(97 + k // 26)}" for k in range(ROWS)]
+    columns = {**table(), "name": name, "same": [3] * ROWS, "gap": ["", *(k * k for k in range(ROWS - 1))]}
     write_csv(tmp_path / "t.csv", columns)
     add_data.main(["mine", str(tmp_path / "t.csv")])
     printed = capsys.readouterr().out
-    for note in ("name: text, left", "same: constant, left", f"gap: 1 of {ROWS} missing, left"):
-        assert note in printed
-    assert data_conf("mine")["options"]["drop"] == ["name", "same", "gap"]
+    for note in (
+        "name: left out, a different text in each row",
+        "same: left out, constant",
+        f"gap: 1 of {ROWS} missing",
+    ):
+        assert f"note        {note}" in printed
+    entries = data_conf("mine")["columns"]
+    assert [key for key in entries if entries[key].get("role") == "ignore"] == ["name", "same"]
+    assert entries["gap"] == {"kind": "count", "missing": "fill"}
     prepare.main(["mine"])
-    assert open_data("mine").columns == ("a", "b")
+    data = open_data("mine")
+    assert data.columns == ("a", "b", "gap", "gap is missing")
+    rows = np.concatenate([data.x(split) for split in data.splits])
+    median = np.median(data.x("train")[data.x("train")[:, 3] == 0, 2])
+    assert rows[rows[:, 3] == 1, 2].tolist() == [round(median)]
 
 
 def test_a_label_may_be_named(project, tmp_path):
@@ -196,18 +245,50 @@ def test_a_label_may_be_named(project, tmp_path):
     assert open_data("mine").manifest["classes"] == ["0", "1", "2"]
 
 
-def test_an_edited_file_is_refused_until_its_new_hash_is_taken(project, tmp_path):
+def test_an_edited_file_is_read_anew_and_refused_where_its_hash_is_pinned(project, tmp_path):
     path, _ = make("csv", tmp_path / "own")
     add_data.main(["mine", str(path)])
     prepare.main(["mine"])
-    before = open_data("mine").sha256
+    before = open_data("mine")
+    conf = project / "conf" / "data" / "mine.yaml"
+    pinned = conf.read_text().replace("options: {", f"options: {{sha256: {before.manifest['origin']['sha256']}, ")
     path.write_text(path.read_text() + "0.5,0.5,one\n")
+    unpinned = conf.read_text()
+    conf.write_text(pinned)
     with pytest.raises(DataError, match=r"t\.csv: sha256 is [0-9a-f]{64}, options\.sha256 .*: the data have changed"):
         prepare.main(["mine"])
-    assert open_data("mine").sha256 == before
-    add_data.main(["mine", str(path), "--force"])
+    assert open_data("mine").sha256 == before.sha256
+    conf.write_text(unpinned)
     prepare.main(["mine"])
-    assert open_data("mine").sha256 != before
+    after = open_data("mine")
+    assert after.sha256 != before.sha256
+    assert sum(len(after.x(split)) for split in after.splits) == ROWS + 1
+
+
+@pytest.mark.parametrize("options", [[], ["--label", "none", "--kind", "b=time"]])
+def test_the_command_that_inspect_prints_adds_what_it_showed(project, tmp_path, capsys, options):
+    write_csv(tmp_path / "my table.csv", {**table(), "b": range(100, 100 + 3 * ROWS, 3)})
+    inspect.main([str(tmp_path / "my table.csv"), *options])
+    printed = capsys.readouterr().out
+    command, _, rest = printed.partition("To add it: ")[2].partition("\n")
+    program, verb, *words = shlex.split(command)
+    assert (program, verb) == ("gen-models", "add-data")
+    add_data.main(words)
+    text = (project / "conf" / "data" / f"{words[0]}.yaml").read_text()
+    assert "\n".join(f"  {line}" for line in text.splitlines()) in rest
+    assert ("kind: time" in text) == bool(options)
+
+
+@pytest.mark.parametrize("form, is_read", [("2024-01-{:02}", True), ("{:02}/01/2024", False)])
+def test_the_note_on_times_is_a_word_that_works(project, tmp_path, capsys, form, is_read):
+    write_csv(tmp_path / "t.csv", {**table(), "my day": [form.format(k % 28 + 1) for k in range(ROWS)]})
+    inspect.main([str(tmp_path / "t.csv")])
+    note = re.search(r"note        my day: left out, times; (.*)", capsys.readouterr().out)[1]
+    assert note.startswith("--kind") == is_read
+    if is_read:
+        words = shlex.split(note.partition(" takes")[0])
+        add_data.main(["mine", str(tmp_path / "t.csv"), *words])
+        assert data_conf("mine")["columns"]["my day"] == {"kind": "time"}
 
 
 def test_a_conf_that_is_there_is_not_replaced(project, tmp_path):
@@ -221,10 +302,17 @@ def test_a_conf_that_is_there_is_not_replaced(project, tmp_path):
 
 
 def test_what_prepare_would_refuse_is_not_added(project, tmp_path):
-    np.save(tmp_path / "x.npy", np.full((ROWS, 2), np.nan))
-    with pytest.raises(DataError, match="row 0, column 0: nan"):
-        add_data.main(["mine", str(tmp_path / "x.npy")])
-    assert not list((project / "conf" / "data").iterdir())
+    before = (project / "params.yaml").read_bytes()
+    for values, line in (
+        (np.full((ROWS, 2), np.nan), r"x\.npy: no column of features is left: x\[0\] \(missing in all rows\)"),
+        (changed(RNG.normal(size=(ROWS, 2)), (7, 1), np.inf), r"x\.npy, row 7, column 'x\[1\]': inf is not a finite"),
+        (RNG.normal(size=(2, 2)), "split.* leaves none"),
+    ):
+        np.save(tmp_path / "x.npy", values)
+        with pytest.raises(DataError, match=line):
+            add_data.main(["mine", str(tmp_path / "x.npy")])
+        assert not list((project / "conf" / "data").iterdir())
+        assert (project / "params.yaml").read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["../mine", "a/b", "", "a\nb", ".hidden"])

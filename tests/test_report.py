@@ -83,9 +83,10 @@ def project(tmp_path, monkeypatch):
     monkeypatch.setenv("GEN_MODELS_ROOT", str(root))
     list_runs(root, RUNS)
     entry = {"rows": 90, "x": {}, "y": {}, "labels": {}}
+    tested = {**entry, "labels": {"0": 80, "1": 10}}
     manifest = {
         "name": DATA, "source": "digits", "event_shape": [1, 8, 8], "levels": 17, "classes": ["0", HOSTILE],
-        "anomaly": 1, "splits": {"train": entry, "test": entry}, "leakage": {"train/test": 0}, "sha256": sha("data"),
+        "anomaly": [1], "splits": {"train": entry, "test": tested}, "leakage": {"train/test": 0}, "sha256": sha("data"),
     }  # fmt: skip
     write(root, f"data/{DATA}/manifest.json", manifest)
     trials = [
@@ -108,7 +109,7 @@ def project(tmp_path, monkeypatch):
     write(root, "evaluate/realnvp-a/latents.json", {"sentence": "3 of 3 active", "is_collapsed": False})
     scores = [
         {"run": who, "data": DATA, "score": f"nll {HOSTILE}", "auroc": area, "low": area - 0.02, "high": area + 0.02,
-         "fpr_target": 0.05, "fpr": 0.06, "tpr": 0.5}
+         "fpr_target": 0.05, "fpr": 0.06, "tpr": 0.5, "average_precision": 0.4, "anomaly_share": 0.1, "kinds": []}
         for who, area in AUROC.items()
     ]  # fmt: skip
     write(root, "compare/anomalies/scores.json", scores)
@@ -261,6 +262,38 @@ class TestEveryPage:
                     width, height = picture.size
                 assert (str(width), str(height)) == (attributes["width"], attributes["height"])
                 assert attributes["alt"]
+
+    def test_each_kind_of_anomaly_has_a_row_beside_the_best_scores(self, project):
+        manifest = json.loads((project / "out" / "data" / DATA / "manifest.json").read_text())
+        tested = {"rows": 90, "labels": {"0": 70, "1": 12, "2": 7, "3": 1}}
+        write(project, f"data/{DATA}/manifest.json", manifest | {
+            "classes": ["good", HOSTILE, "scratch", "rare"], "anomaly": [1, 2, 3],
+            "splits": {**manifest["splits"], "test": tested},
+        })  # fmt: skip
+        scores = json.loads((project / "out" / "compare" / "anomalies" / "scores.json").read_text())
+        for row in scores:
+            near = {"auroc": row["auroc"] - 0.125, "low": 0.25, "high": 0.975, "tpr": 0.5}
+            row["kinds"] = [{"kind": HOSTILE, "rows": 12, **near}, {"kind": "scratch", "rows": 7, **near, "auroc": 1.0}]
+        write(project, "compare/anomalies/scores.json", scores)
+        report.main([])
+        page = Page((project / "reports" / "details.html").read_text())
+        text = said(page)
+        assert f"classes {HOSTILE}, scratch, rare held out" in text
+        assert "Too few test rows to measure: rare." in text
+        best, pca = AUROC["vae-a"], AUROC["pca"]
+        assert f"{HOSTILE} 12 {best - 0.125:.3f} 0.250 to 0.975 {pca - 0.125:.3f} 0.250 to 0.975" in text
+        assert "scratch 7 1.000 0.250 to 0.975 1.000 0.250 to 0.975" in text
+
+    def test_data_without_an_anomaly_among_the_test_rows_say_so(self, project):
+        manifest = json.loads((project / "out" / "data" / DATA / "manifest.json").read_text())
+        tested = {"rows": 90, "labels": {"0": 90}}
+        write(project, f"data/{DATA}/manifest.json", manifest | {"splits": {**manifest["splits"], "test": tested}})
+        write(project, "compare/anomalies/scores.json", [])
+        report.main([])
+        text = said(Page((project / "reports" / "details.html").read_text()))
+        assert "held out, but no anomaly is among the test rows: no AUROC can be measured." in text
+        first = (project / "reports" / "index.html").read_text()
+        assert "Are anomalies found?" not in first and "nan" not in said(Page(first)).split()
 
     def test_headings_are_in_order(self, pages):
         for name, page in pages.items():

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -12,10 +13,13 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
+from importlib.metadata import requires
 from pathlib import Path
 
 import mlflow
 import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -24,8 +28,10 @@ from gen_models.analysis.anomaly_scores import scores
 from gen_models.build import build_model
 from gen_models.errors import DataError, RegistryError
 from gen_models.noise import Noise
+from gen_models.table import TIMES, Column, Schema
 from pipelines import tracking
 from pipelines.commands import predict, sample
+from pipelines.commands.input_rows import read_events
 from pipelines.registry import register, serving, versions
 from tests.finished import EVENT_SHAPE, LEVELS, PROJECT, SPECS, finish, make_project
 
@@ -145,6 +151,86 @@ class TestAnswer:
             serving.answer(model, np.zeros((0, 2)), facts=FLAT, task="sample", n=3, temperature=temperature)
 
 
+class TestAnswerTable:
+    COLUMNS = (
+        Column("amount", step=0.25),
+        Column("paid", "flag", values=("no", "yes")),
+        Column("shop", "category", values=("north", "south"), missing="value"),
+        Column("age", "count", missing="fill", fill=40.0),
+        *(Column(f"at {as_}", "time", as_=as_) for as_ in TIMES),
+    )
+
+    @pytest.fixture
+    def table(self):
+        """A mixture that was fitted on a table, its facts, and a frame of eight rows."""
+        schema = Schema(self.COLUMNS)
+        rng = np.random.default_rng(0)
+        moments = pd.Timestamp("2024-02-28 22:30:00") + pd.to_timedelta(rng.integers(0, 10**6, 8), "s")
+        frame = pd.DataFrame(
+            {
+                "amount": rng.integers(1, 40, 8) / 4,
+                "paid": ["no", "yes"] * 4,
+                "shop": ["north", None, "south", "north"] * 2,
+                "age": [31, None, 50, 64] * 2,
+                **{f"at {as_}": moments for as_ in TIMES},
+            }
+        )
+        x, problems = schema.encode({name: frame[name].to_numpy() for name in frame})
+        assert problems == {}
+        model = build_model(
+            {
+                "_target_": "gen_models.mixtures.gaussian_mixture.GaussianMixture",
+                "event_shape": [len(schema.names)],
+                "levels": schema.levels,
+                "components": 1,
+            },
+            seed=0,
+        )
+        model.warm_start(torch.from_numpy(x), Noise(0))
+        facts = {"event_shape": [len(schema.names)], "levels": None, "latent": None, "statistics": None}
+        return model.eval(), facts | {"table": {"columns": schema.as_json()}}, frame
+
+    def test_moments_are_taken_in_any_form(self, table):
+        model, facts, frame = table
+        times = [f"at {as_}" for as_ in TIMES]
+        expected = serving.answer_table(model, frame, facts=facts)
+        assert list(expected["problem"]) == [""] * 8 and np.isfinite(expected["nll"]).all()
+        for form in (
+            lambda t: t.dt.tz_localize("UTC"),
+            lambda t: t.dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo"),
+            lambda t: t.dt.strftime("%Y-%m-%dT%H:%M:%S"),
+            lambda t: (t - pd.Timestamp(0)) // pd.Timedelta("1s"),
+        ):
+            other = frame.assign(**{name: form(frame[name]) for name in times})
+            pd.testing.assert_frame_equal(serving.answer_table(model, other, facts=facts), expected)
+
+    def test_rows_that_were_decoded_are_the_same_rows(self, table):
+        """What `sample` and `reconstruct` answer can be asked again: hours and weekdays, too, are no seconds then."""
+        model, facts, frame = table
+        schema = Schema(self.COLUMNS)
+        x, _ = schema.encode({name: frame[name].to_numpy() for name in frame})
+        again = pd.DataFrame(schema.decode(x))
+        found, problems = schema.encode({name: again[name].to_numpy() for name in again})
+        assert problems == {}
+        np.testing.assert_array_equal(found, x)
+        expected = serving.answer_table(model, frame, facts=facts)
+        pd.testing.assert_frame_equal(serving.answer_table(model, again, facts=facts), expected)
+
+    def test_a_value_that_cannot_be_used_takes_no_other_row_with_it(self, table):
+        model, facts, frame = table
+        expected = serving.answer_table(model, frame, facts=facts)
+        bad = frame.astype(object)
+        cells = {0: ("amount", "many"), 2: ("paid", "perhaps"), 3: ("at hour", "noon"), 5: ("amount", pd.NA)}
+        for row, (column, value) in cells.items():
+            bad.loc[row, column] = value
+        found = serving.answer_table(model, bad, facts=facts)
+        for row in range(8):
+            if row in cells:
+                assert found["problem"][row].startswith(f"{cells[row][0]}: ") and np.isnan(found["nll"][row])
+            else:
+                assert found["problem"][row] == "" and found["nll"][row] == pytest.approx(expected["nll"][row])
+
+
 class TestLoadedByMLflow:
     def test_it_answers_as_in_memory_and_nothing_is_unpickled(self, project, vae, rows):
         assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
@@ -172,21 +258,39 @@ class TestLoadedByMLflow:
         requirements = (folder / "requirements.txt").read_text().split()
         assert {line.partition("==")[0] for line in requirements} == set(serving.REQUIREMENTS)
 
-    def test_the_requirements_are_all_that_a_version_s_code_imports(self):
-        """A version brings its own gen_models; every other import must be installed from requirements.txt."""
-        imported: set[str] = set()
+    def test_the_requirements_and_what_they_bring_are_all_that_a_version_s_code_imports(self):
+        """A version brings its own gen_models; every other import must be installed from requirements.txt.
+
+        What is imported only where a function needs it may also come with a requirement, as pandas does with mlflow.
+        """
+        first: set[str] = set()
+        later: set[str] = set()
         for path in [Path(serving.__file__), *(PROJECT / "gen_models").rglob("*.py")]:
-            for node in ast.walk(ast.parse(path.read_text())):
+            tree = ast.parse(path.read_text())
+            inside = {child for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) for child in ast.walk(node)}
+            for node in ast.walk(tree):
+                names = []
                 if isinstance(node, ast.Import):
-                    imported |= {name.name.partition(".")[0] for name in node.names}
+                    names = [name.name for name in node.names]
                 elif isinstance(node, ast.ImportFrom) and node.module:
-                    imported.add(node.module.partition(".")[0])
-        packages = {"pyyaml" if name == "yaml" else name for name in imported - set(sys.stdlib_module_names)}
-        assert packages - {"gen_models"} == set(serving.REQUIREMENTS)
+                    names = [node.module]
+                (later if node in inside else first).update(name.partition(".")[0] for name in names)
+        first, later = (
+            {"pyyaml" if name == "yaml" else name for name in names - set(sys.stdlib_module_names)} - {"gen_models"}
+            for names in (first, later)
+        )
+        assert first <= set(serving.REQUIREMENTS) <= first | later
+        brought = {
+            re.match(r"[\w.-]+", line)[0].lower()
+            for name in serving.REQUIREMENTS
+            for line in requires(name) or ()
+            if "extra ==" not in line
+        }
+        assert later - set(serving.REQUIREMENTS) <= brought
 
 
 class TestPredict:
-    def test_answers_reach_a_file_or_the_terminal(self, project, rows, tmp_path, capsys):
+    def test_answers_reach_a_file_or_the_terminal(self, project, vae, rows, tmp_path, capsys):
         np.save(tmp_path / "rows.npy", rows.reshape(5, *EVENT_SHAPE))
         lines = [",".join(f"p{k}" for k in range(64)), *(",".join(map(str, row)) for row in rows)]
         (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
@@ -197,8 +301,44 @@ class TestPredict:
         predict.main([str(local), str(tmp_path / "rows.csv")])
         shown = capsys.readouterr().out
         assert shown == (tmp_path / "b.csv").read_text()
-        assert shown.splitlines()[0] == "neg_elbo"
-        np.testing.assert_array_equal(np.load(tmp_path / "a.npy")[:, 0], np.float32(shown.split()[1:]))
+        header, *answers = (line.split(",") for line in shown.splitlines())
+        assert header == ["neg_elbo", "problem"]
+        assert [problem for _, problem in answers] == [""] * 5
+        np.testing.assert_array_equal(np.load(tmp_path / "a.npy")[:, 0], np.float64([score for score, _ in answers]))
+        np.testing.assert_allclose(
+            np.float64([score for score, _ in answers]), serving.answer(vae, rows, facts=FACTS)[:, 0], rtol=1e-6
+        )
+
+    def test_a_row_without_an_answer_says_why_and_takes_no_other_with_it(self, project, rows, tmp_path, capsys):
+        bad = rows.copy()
+        bad[1, 5], bad[3, 2] = np.nan, 99
+        np.save(tmp_path / "rows.npy", rows)
+        np.save(tmp_path / "bad.npy", bad)
+        for task in ("score", "encode", "reconstruct"):
+            answers = {}
+            for name in ("rows", "bad"):
+                output = tmp_path / f"{name}.parquet"
+                predict.main([RUN, str(tmp_path / f"{name}.npy"), "--task", task, "--output", str(output)])
+                answers[name] = pq.read_table(output).to_pylist()
+            said = capsys.readouterr()
+            assert "2 of 5 rows have no answer; the column `problem` says why" in said.err
+            problems = [row.pop("problem") for row in answers["bad"]]
+            assert [bool(problem) for problem in problems] == [False, True, False, True, False]
+            assert problems[1] == "number 5: nan, not a finite 32-bit number"
+            assert problems[3].startswith("99 is not one of the levels 0 .. 16")
+            for place, row in enumerate(answers["rows"]):
+                assert row.pop("problem") == ""
+                if place in (1, 3):
+                    assert set(answers["bad"][place].values()) == {None}
+                else:
+                    assert list(answers["bad"][place].values()) == pytest.approx(list(row.values()), rel=1e-5, abs=1e-5)
+        output = tmp_path / "none.csv"
+        with pytest.raises(DataError, match=r"bad\.npy, row 1: number 5: nan"):
+            predict.main([RUN, str(tmp_path / "bad.npy"), "--strict", "--output", str(output)])
+        np.save(tmp_path / "bad.npy", np.full((3, 64), np.inf))
+        with pytest.raises(DataError, match=r"bad\.npy, row 0: number 0: inf.*no row can be answered"):
+            predict.main([RUN, str(tmp_path / "bad.npy"), "--output", str(output)])
+        assert not output.exists()
 
     def test_samples_are_the_same_for_the_same_seed(self, project, tmp_path):
         for name, seed in (("a", 1), ("b", 1), ("c", 2)):
@@ -241,17 +381,22 @@ class TestPredict:
             ("x.csv", b"", "empty"),
             ("x.csv", b"1,2\n3,4\n", "line 1: numbers where the names of the columns belong"),
             ("x.csv", b"a,b\n1,2\n1\n", r"line 3: 1 cells, the header has 2"),
-            ("x.csv", b"a,b\n1,2\n3,four\n", r"line 3, column 'b': 'four' is not a number"),
-            ("x.csv", b"\xff\xfea\x00", "not CSV in UTF-8"),
-            ("x.csv", b"a;b\n1,5;2\n", r"line 2: 2 cells, the header has 1"),
+            ("x.csv", b"a,b\n1,2\n3,four\n", r"line 3: b: 'four' is not a number"),
+            ("x.csv", b"a,b\n1,2\n3,\n", r"line 3: b: missing"),
+            ("x.csv", b"a,b\n1,2\n3,1e99\n", r"line 3: number 1: inf, not a finite 32-bit number"),
+            ("x.csv", b"\xff\xfea\x00", "UTF-16; save it as UTF-8"),
+            ("x.csv", b"a;b\n1,5;2\n", r"line 2: a: '1,5' is not a number"),
+            ("x.csv", b"a,b,c\n1,2,3\n", r"rows of shape 3; this model takes 2"),
             ("x.npy", b"no array", "not an array"),
-            ("x.txt", b"", r"ends with \.npy or \.csv"),
+            ("x.npz", b"no arrays", "not a .npz"),
+            ("x.parquet", b"no table", "not a Parquet file"),
+            ("x.docx", b"", r"not rows that are known by the file's ending; give .npy, .npz, .csv"),
         ],
     )
     def test_a_file_that_holds_no_rows_of_numbers_is_refused_by_line_and_column(self, tmp_path, name, content, message):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(DataError, match=message) as caught:
-            predict.read_rows(tmp_path / name)
+            read_events(tmp_path / name, FLAT)
         assert name in str(caught.value)
         assert "\n" not in str(caught.value)
 
@@ -262,12 +407,18 @@ class TestPredict:
     def test_an_array_that_is_no_rows_of_real_numbers_is_refused(self, tmp_path, array):
         np.save(tmp_path / "x.npy", array)
         with pytest.raises(DataError, match=r"x\.npy"):
-            predict.read_rows(tmp_path / "x.npy")
+            read_events(tmp_path / "x.npy", FLAT)
 
     def test_numbers_that_overflow_float32_are_refused(self, tmp_path):
         np.save(tmp_path / "x.npy", np.full((1, 2), 1e300))
-        with pytest.raises(DataError, match="too large for 32-bit"):
-            predict.read_rows(tmp_path / "x.npy")
+        with pytest.raises(DataError, match="row 0: number 0: inf, not a finite 32-bit number"):
+            read_events(tmp_path / "x.npy", FLAT)
+
+    @pytest.mark.parametrize("cell", ["four", "", "NA"])
+    def test_a_cell_of_latent_vectors_that_is_no_number_is_not_taken_for_zero(self, project, tmp_path, cell):
+        (tmp_path / "z.csv").write_text(f"a,b,c\n1,2,3\n3,{cell},5\n")
+        with pytest.raises(DataError, match=r"z\.csv, line 3: b: ('four' is not a number|missing)"):
+            predict.main([RUN, str(tmp_path / "z.csv"), "--task", "decode"])
 
     def test_a_changed_version_is_not_used(self, project, rows, tmp_path):
         np.save(tmp_path / "rows.npy", rows)

@@ -82,7 +82,7 @@ def test_one_flipped_byte_anywhere_is_found(project, file):
         path.write_bytes(good[:position] + bytes([good[position] ^ 1]) + good[position + 1 :])
         path.chmod(0o444)  # as DVC's cache leaves it
         with pytest.raises(
-            DataError, match=f"{file}: expected sha256 [0-9a-f]{{64}}, found [0-9a-f]{{64}}; `dvc"
+            DataError, match=f"{file}: expected sha256 [0-9a-f]{{64}}, found [0-9a-f]{{64}}; `gen-models prepare toy`"
         ) as error:
             open_data("toy")
         assert str(path) in str(error.value)
@@ -95,7 +95,9 @@ def test_a_truncated_or_empty_file_is_found(project, file, keep):
     path = project / file
     good = path.read_bytes()
     path.write_bytes(good[:keep])
-    with pytest.raises(DataError, match=f"{file}: expected {len(good)} bytes, found {len(good[:keep])} bytes; `dvc"):
+    with pytest.raises(
+        DataError, match=f"{file}: expected {len(good)} bytes, found {len(good[:keep])} bytes; `gen-models prep"
+    ):
         open_data("toy")
 
 
@@ -106,7 +108,7 @@ def test_a_file_that_grew_or_went_or_is_a_folder_is_found(project, file):
     with pytest.raises(DataError, match="bytes, found"):
         open_data("toy")
     path.unlink()
-    with pytest.raises(DataError, match=f"{file}: expected .* found no file; `dvc repro"):
+    with pytest.raises(DataError, match=f"{file}: expected .* found no file; `gen-models prepare toy` writes it anew"):
         open_data("toy")
     path.mkdir()
     with pytest.raises(DataError, match=file):
@@ -122,12 +124,22 @@ def test_files_that_changed_places_are_found(project):
         open_data("toy")
 
 
-@pytest.mark.parametrize("key, value", [("levels", 5), ("event_shape", [4]), ("name", "other"), ("anomaly", 1)])
+@pytest.mark.parametrize("key, value", [("levels", 5), ("event_shape", [4]), ("name", "other"), ("anomaly", [1])])
 def test_an_edited_manifest_is_found(project, key, value):
     path = project / "manifest.json"
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps({**manifest, key: value}))
-    with pytest.raises(DataError, match=r"manifest\.json: expected sha256 .* `dvc repro"):
+    with pytest.raises(DataError, match=r"manifest\.json: expected sha256 .* `gen-models prepare toy`"):
+        open_data("toy")
+
+
+def test_a_manifest_with_one_anomalous_class_as_a_number_asks_to_be_written_anew(project):
+    path = project / "manifest.json"
+    manifest = {key: value for key, value in json.loads(path.read_text()).items() if key != "sha256"}
+    write_manifest(project, {**manifest, "anomaly": 1})
+    with pytest.raises(
+        DataError, match="expected anomaly: a list of classes, or null, found 1; `gen-models prepare toy`"
+    ):
         open_data("toy")
 
 
@@ -140,7 +152,7 @@ def test_the_layout_of_the_manifest_s_text_does_not_matter(project):
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '{"sha256": 1}', "\xff\xfe", "[" * 100_000])
 def test_a_manifest_that_is_none_is_found(project, text):
     (project / "manifest.json").write_text(text, encoding="latin-1")
-    with pytest.raises(DataError, match=r"manifest\.json: expected .*; `dvc repro"):
+    with pytest.raises(DataError, match=r"manifest\.json: expected .*; `gen-models prepare toy`"):
         open_data("toy")
 
 
@@ -199,9 +211,7 @@ def test_unknown_names_have_a_near_match_and_the_list(project):
 
 def test_a_folder_without_a_manifest_says_so(project):
     (project.parent / "half").mkdir()
-    with pytest.raises(
-        DataError, match=r"half/manifest\.json: expected a file, found none; `dvc repro -f prepare@half`"
-    ):
+    with pytest.raises(DataError, match=r"half/manifest\.json: expected a file, found none; `gen-models prepare half`"):
         open_data("half")
 
 

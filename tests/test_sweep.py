@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -164,3 +165,18 @@ def test_a_diverged_training_is_one_line_and_is_not_tried_again(project, no_rest
 
 def test_the_clusters_token_is_its_owners_alone(project):
     assert (project / "work" / "cluster" / "token").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:{port}", "ray://127.0.0.1:{port}", "[::1]:{port}", "nowhere.invalid:6379"]
+)
+def test_a_cluster_that_is_gone_is_told_at_once(address, monkeypatch):
+    """Ray itself would wait for minutes."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("RAY_ADDRESS", address.format(port=unused.getsockname()[1]))
+    with (
+        pytest.raises(ray_cluster.ClusterError, match=r"nobody answers there .*; start the cluster, or unset"),
+        ray_cluster.cluster(),
+    ):
+        pass

@@ -54,7 +54,7 @@ def make_trained_project(
     list_runs(root, runs, data)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GEN_MODELS_ROOT", str(root))
-        for name in params().data:
+        for name in params().data_sets:
             prepare.main([name])
         for run in params().runs.values():
             train(run, (steps or {}).get(run.model, STEPS))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from gen_models.adversarial.game import Game
 from gen_models.adversarial.wasserstein import WassersteinLosses, critic_activation, kept_by, pieces
 from gen_models.layers.dcgan import Generator
+from gen_models.layers.levels import Levels, grey_levels
 from gen_models.layers.lipschitz_conv import LipschitzConv
 
 
@@ -22,7 +23,7 @@ class ConvWGAN(Game):
     def __init__(
         self,
         event_shape: Sequence[int],
-        levels: int | None,
+        levels: Levels,
         *,
         latent: int,
         channels: int,
@@ -44,7 +45,9 @@ class ConvWGAN(Game):
             event_shape,
             levels,
             latent=latent,
-            generator=Generator(latent, event_shape, channels=channels, kernel=kernel, is_unit=levels is not None),
+            generator=Generator(
+                latent, event_shape, channels=channels, kernel=kernel, is_unit=grey_levels(levels) is not None
+            ),
             critic=critic,
             losses=WassersteinLosses(),
             y_shape=event_shape,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from gen_models.adversarial.game import Game
 from gen_models.adversarial.gan_losses import GANLosses
 from gen_models.layers.dcgan import Discriminator, Generator
+from gen_models.layers.levels import Levels, grey_levels
 
 
 class DCGAN(Game):
@@ -19,7 +20,7 @@ class DCGAN(Game):
     def __init__(
         self,
         event_shape: Sequence[int],
-        levels: int | None,
+        levels: Levels,
         *,
         latent: int,
         channels: int,
@@ -28,12 +29,13 @@ class DCGAN(Game):
         weight: float = 1.0,
         generator_loss: str = "non_saturating",
     ):
+        is_unit = grey_levels(levels) is not None
         super().__init__(
             event_shape,
             levels,
             latent=latent,
-            generator=Generator(latent, event_shape, channels=channels, kernel=kernel, is_unit=levels is not None),
-            critic=Discriminator(event_shape, channels=channels, kernel=kernel, is_unit=levels is not None),
+            generator=Generator(latent, event_shape, channels=channels, kernel=kernel, is_unit=is_unit),
+            critic=Discriminator(event_shape, channels=channels, kernel=kernel, is_unit=is_unit),
             losses=GANLosses(weight, generator_loss),
             y_shape=event_shape,
             n_dis=n_dis,

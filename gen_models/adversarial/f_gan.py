@@ -20,6 +20,7 @@ from gen_models.adversarial.vectors import vector_critic, vector_generator
 from gen_models.contracts import Loss
 from gen_models.layers.arguments import require_choice
 from gen_models.layers.data_scale import dimensions
+from gen_models.layers.levels import Levels
 
 DIRECTIONS = ("forward", "reverse")
 
@@ -91,7 +92,7 @@ class FGAN(Game):
     def __init__(
         self,
         event_shape: Sequence[int],
-        levels: int | None,
+        levels: Levels,
         *,
         latent: int,
         hidden: Sequence[int],

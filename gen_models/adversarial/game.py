@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from gen_models.contracts import Loss, Objective, nothing
 from gen_models.evaluating import question
 from gen_models.layers.arguments import require_whole
-from gen_models.layers.data_scale import DataScale
+from gen_models.layers.levels import Levels
 from gen_models.layers.still import still
+from gen_models.layers.table_scale import scale_of
 from gen_models.noise import Noise
 
 
@@ -57,7 +58,7 @@ class Game(nn.Module):
     def __init__(
         self,
         event_shape: Sequence[int],
-        levels: int | None,
+        levels: Levels,
         *,
         latent: int,
         generator: nn.Module,
@@ -70,7 +71,7 @@ class Game(nn.Module):
     ):
         super().__init__()
         require_whole("n_dis", n_dis)
-        self.data_scale = DataScale(event_shape, levels)
+        self.data_scale = scale_of(event_shape, levels)
         self.critic = critic
         self.generator = generator
         self.losses = losses
@@ -110,7 +111,7 @@ class Game(nn.Module):
 
     def generator_loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
         """Return the generator's loss on its own fakes, as many as x has rows."""
-        fakes = self.generator(noise.normal("generator.z", (len(x), self.latent), like=x))
+        fakes = self.generator(noise.normal("generator.z", (len(x), self.latent), like=self.data_scale.scale))
         with still(self.critic):
             return self.losses.generator(self.critic(fakes))
 

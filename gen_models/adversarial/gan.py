@@ -7,6 +7,7 @@ from gen_models.adversarial.gan_losses import GANLosses
 from gen_models.adversarial.vectors import vector_critic, vector_generator
 from gen_models.adversarial.zero_penalty import ZeroPenalty
 from gen_models.layers.data_scale import dimensions
+from gen_models.layers.levels import Levels
 
 
 class GAN(Game):
@@ -24,7 +25,7 @@ class GAN(Game):
     def __init__(
         self,
         event_shape: Sequence[int],
-        levels: int | None,
+        levels: Levels,
         *,
         latent: int,
         hidden: Sequence[int],

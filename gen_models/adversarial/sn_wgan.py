@@ -10,6 +10,7 @@ ascent step enforces the constraint, so the critic's value never exceeds W1 of t
 from collections.abc import Sequence
 
 from gen_models.adversarial.wgan import WGAN
+from gen_models.layers.levels import Levels
 
 
 class SNWGAN(WGAN):
@@ -24,7 +25,7 @@ class SNWGAN(WGAN):
     def __init__(
         self,
         event_shape: Sequence[int],
-        levels: int | None,
+        levels: Levels,
         *,
         latent: int,
         hidden: Sequence[int],

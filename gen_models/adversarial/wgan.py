@@ -12,6 +12,7 @@ from gen_models.adversarial.vectors import vector_generator
 from gen_models.adversarial.wasserstein import WassersteinLosses, critic_activation, kept_by, pieces
 from gen_models.layers.arguments import require_widths
 from gen_models.layers.data_scale import dimensions
+from gen_models.layers.levels import Levels
 from gen_models.layers.lipschitz import LipschitzMLP
 
 
@@ -30,7 +31,7 @@ class WGAN(Game):
     def __init__(
         self,
         event_shape: Sequence[int],
-        levels: int | None,
+        levels: Levels,
         *,
         latent: int,
         hidden: Sequence[int],

@@ -30,6 +30,7 @@ from gen_models.analysis.inversion import invert
 from gen_models.contracts import Bound, Critic, Density, Encoder, Reconstructor
 from gen_models.errors import DataError
 from gen_models.evaluating import by_rows, elbo, evaluating
+from gen_models.layers.levels import Levels, grey_levels
 from gen_models.measures.units import unit_scale
 from gen_models.noise import Noise
 
@@ -49,7 +50,7 @@ def scores(
     reference: Float[Tensor, "rows *event"] | None = None,
     *,
     noise: Noise = NOISE,
-    levels: int | None = None,
+    levels: Levels = None,
     statistics: Mapping[str, Any] | None = None,
 ) -> dict[str, Float[Tensor, " batch"]]:
     """Return {score: a number for each row of x}, with every score that the model's capabilities allow."""
@@ -62,7 +63,7 @@ def scorers(
     reference: Float[Tensor, "rows *event"] | None = None,
     *,
     noise: Noise = NOISE,
-    levels: int | None = None,
+    levels: Levels = None,
     statistics: Mapping[str, Any] | None = None,
 ) -> dict[str, Scorer]:
     """Return {score: function of rows as stored}. The functions are fitted once and can be applied to any rows.
@@ -79,7 +80,7 @@ def scorers(
     if isinstance(model, Reconstructor):
         residual = _residual(model, levels, statistics)
         found["reconstruction"] = _squared(residual)
-        if reference is not None and reference.ndim == IMAGE_AXES and levels is not None:
+        if reference is not None and reference.ndim == IMAGE_AXES and grey_levels(levels) is not None:
             found["blurred"] = _squared(lambda x: _blurred(residual(x)))
     if isinstance(model, Critic):
         found["critic"] = _negated(model.criticise)
@@ -120,7 +121,7 @@ def _neg_elbo(model: Bound, noise: Noise) -> Scorer:
     return lambda x: -elbo(model, x, noise)
 
 
-def _residual(model: Reconstructor, levels: int | None, statistics: Mapping[str, Any] | None) -> Scorer:
+def _residual(model: Reconstructor, levels: Levels, statistics: Mapping[str, Any] | None) -> Scorer:
     def units(x: Tensor) -> Tensor:
         return unit_scale(x, levels=levels, statistics=statistics)
 

@@ -19,7 +19,9 @@ from gen_models.errors import ConfigError
 from gen_models.evaluating import question
 from gen_models.layers.arguments import require_whole
 from gen_models.layers.coder import decoder, encoder
-from gen_models.layers.data_scale import DataScale, dimensions
+from gen_models.layers.data_scale import dimensions
+from gen_models.layers.levels import Levels
+from gen_models.layers.table_scale import scale_of
 from gen_models.noise import Noise
 
 
@@ -37,7 +39,7 @@ class Autoencoder(nn.Module):
     def __init__(
         self,
         event_shape: Sequence[int],
-        levels: int | None,
+        levels: Levels,
         *,
         latent: int,
         hidden: Sequence[int],
@@ -49,7 +51,7 @@ class Autoencoder(nn.Module):
         super().__init__()
         require_whole("latent", latent)
         require_corruption(corruption, corruption_level, levels)
-        self.data_scale = DataScale(event_shape, levels)
+        self.data_scale = scale_of(event_shape, levels)
         self.encoder = encoder(event_shape, hidden, latent, channels=channels, activation=activation)
         self.decoder = decoder(event_shape, hidden, latent, channels=channels, activation=activation)
         self.corruption = corruption

@@ -19,12 +19,13 @@ from torch import Tensor
 from gen_models.errors import ConfigError
 from gen_models.layers.arguments import require_choice, require_positive
 from gen_models.layers.data_scale import DataScale
+from gen_models.layers.levels import Levels, grey_levels
 from gen_models.noise import Noise
 
 CORRUPTIONS = ("none", "gaussian", "masking", "salt_and_pepper")
 
 
-def require_corruption(kind: str, level: float, levels: int | None) -> None:
+def require_corruption(kind: str, level: float, levels: Levels) -> None:
     """Raise ConfigError if the kind is unknown or impossible for these data, or if the level is out of range."""
     require_choice("corruption", kind, CORRUPTIONS)
     if kind == "none":
@@ -32,7 +33,7 @@ def require_corruption(kind: str, level: float, levels: int | None) -> None:
     require_positive("corruption_level", level)
     if kind != "gaussian" and level > 1:
         raise ConfigError(f"corruption_level = {level} cannot be used: {kind} takes a share, give at most 1")
-    if kind == "salt_and_pepper" and levels is None:
+    if kind == "salt_and_pepper" and grey_levels(levels) is None:
         raise ConfigError(
             "corruption = 'salt_and_pepper' needs a darkest and a brightest level: use gaussian or masking"
         )
@@ -47,7 +48,7 @@ def corrupted(
     if kind == "gaussian":
         return x + level * scale.scale * noise.normal("corruption", x.shape, like=x)
     is_hit = noise.uniform("corruption", x.shape, like=x) < level
-    wiped = scale.shift.expand_as(x)  # 0 on levels
+    wiped = scale.blank().expand_as(x)
     if kind == "salt_and_pepper":
         assert scale.levels is not None
         wiped = (scale.levels - 1) * noise.bernoulli("corruption.coin", 0.5, x.shape, like=x)

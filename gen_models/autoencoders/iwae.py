@@ -24,6 +24,7 @@ from gen_models.autoencoders.latent_variable import LatentVariableModel, importa
 from gen_models.contracts import Loss, Objective
 from gen_models.errors import ConfigError
 from gen_models.layers.arguments import require_choice, require_whole
+from gen_models.layers.levels import Levels
 from gen_models.noise import Noise
 
 GRADIENTS = ("plain", "doubly_reparameterised")
@@ -42,7 +43,7 @@ class IWAE(LatentVariableModel):
     def __init__(
         self,
         event_shape: Sequence[int],
-        levels: int | None,
+        levels: Levels,
         *,
         latents: Sequence[int],
         hidden: Sequence[Sequence[int]],

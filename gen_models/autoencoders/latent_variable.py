@@ -23,6 +23,7 @@ from gen_models.autoencoders.likelihoods import (
     GaussianLikelihood,
     Likelihood,
 )
+from gen_models.autoencoders.mixed_likelihood import MixedLikelihood
 from gen_models.contracts import Loss, Objective
 from gen_models.errors import ConfigError
 from gen_models.evaluating import question
@@ -31,10 +32,12 @@ from gen_models.layers.binarisation import Binarisation
 from gen_models.layers.cells import Cells
 from gen_models.layers.coder import by_vectors, decoder, encoder
 from gen_models.layers.data_scale import DataScale, dimensions
+from gen_models.layers.levels import Levels, is_table
 from gen_models.layers.mlp import ACTIVATIONS, mlp
+from gen_models.layers.table_scale import MixedScale, scale_of
 from gen_models.noise import Noise
 
-LIKELIHOODS = ("gaussian", "discretised", "bernoulli")
+LIKELIHOODS = ("gaussian", "discretised", "bernoulli", "mixed")
 POINTS_AT_ONCE = 2**14  # rows times samples decoded together: bounds memory and does not change the result
 
 Moments = tuple[Tensor, Tensor]  # (mu, log_var)
@@ -46,9 +49,9 @@ class LatentVariableModel(nn.Module, ABC):
     latents          r_1, ..., r_L
     hidden           for each layer, the widths of its encoder network; the decoder networks have them reversed
     channels         of the convolutions next to the data
-    likelihood       gaussian; discretised, the probability of grey levels; or bernoulli for binary pixels, each drawn
-                     with its grey value as probability
-    sigma, variance  of the gaussian or discretised likelihood: see GaussianLikelihood and DiscretisedLikelihood
+    likelihood       gaussian; discretised, the probability of grey levels; bernoulli for binary pixels, each drawn
+                     with its grey value as probability; or mixed for a table, see MixedLikelihood
+    sigma, variance  of the gaussian, mixed or discretised likelihood: see GaussianLikelihood and DiscretisedLikelihood
     """
 
     data_scale: DataScale | Binarisation
@@ -57,7 +60,7 @@ class LatentVariableModel(nn.Module, ABC):
     def __init__(
         self,
         event_shape: Sequence[int],
-        levels: int | None,
+        levels: Levels,
         *,
         latents: Sequence[int],
         hidden: Sequence[Sequence[int]],
@@ -77,8 +80,17 @@ class LatentVariableModel(nn.Module, ABC):
             self.likelihood = DiscretisedLikelihood(
                 dimensions(event_shape), self.data_scale.levels or 0, sigma=sigma, variance=variance
             )
+        elif likelihood == "mixed":
+            if not is_table(levels):
+                raise ConfigError(
+                    f"likelihood = 'mixed' needs levels to list a table's columns, and levels = {levels!r}: "
+                    f"use likelihood: gaussian, or data whose conf lists them"
+                )
+            scale = MixedScale(event_shape, levels)
+            self.data_scale = scale
+            self.likelihood = MixedLikelihood(scale.columns, sigma=sigma, variance=variance)
         else:
-            self.data_scale = DataScale(event_shape, levels)
+            self.data_scale = scale_of(event_shape, levels)
             self.likelihood = GaussianLikelihood(sigma, variance)
         first, *upper = hidden
         self.latents = tuple(latents)
@@ -97,7 +109,7 @@ class LatentVariableModel(nn.Module, ABC):
     def objectives(self) -> tuple[Objective, ...]: ...
 
     def warm_start(self, x: Float[Tensor, "batch *event"], noise: Noise) -> None:
-        """Set the standardisation of continuous data; start the log-odds of binary pixels at those of the rows x."""
+        """Set the standardisation of continuous data; start probabilities at the shares in the rows x."""
         self.data_scale.fit(x)
         mean = self.data_scale.centre(x.mean(dim=0, keepdim=True))
         self.likelihood.start(mean.flatten(), len(x))
@@ -110,7 +122,7 @@ class LatentVariableModel(nn.Module, ABC):
         """
         if isinstance(self.likelihood, BernoulliLikelihood):
             raise AttributeError("a Bernoulli likelihood has no sigma")
-        return cast(GaussianLikelihood, self.likelihood).std()
+        return cast(GaussianLikelihood | MixedLikelihood, self.likelihood).std()
 
     # Capabilities
 

@@ -24,6 +24,7 @@ from gen_models.contracts import Loss, Objective
 from gen_models.errors import ConfigError
 from gen_models.layers.arguments import require_choice, require_positive, require_whole
 from gen_models.layers.coder import by_vectors
+from gen_models.layers.levels import Levels
 from gen_models.noise import Noise
 
 GRADIENTS = ("reparameterised", "score_function")
@@ -43,7 +44,7 @@ class VAE(LatentVariableModel):
     def __init__(
         self,
         event_shape: Sequence[int],
-        levels: int | None,
+        levels: Levels,
         *,
         latent: int,
         hidden: Sequence[int],

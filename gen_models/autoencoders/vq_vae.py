@@ -24,6 +24,7 @@ from gen_models.contracts import Loss, Objective
 from gen_models.evaluating import question
 from gen_models.layers.arguments import require_positive, require_whole
 from gen_models.layers.grid_conv import down, grid_shape, start_at_unit_variance, up
+from gen_models.layers.levels import Levels
 from gen_models.layers.quantiser import Quantiser
 from gen_models.layers.unit_images import UnitImages
 from gen_models.noise import Noise
@@ -45,7 +46,7 @@ class VQVAE(nn.Module):
     def __init__(
         self,
         event_shape: Sequence[int],
-        levels: int | None,
+        levels: Levels,
         *,
         codes: int,
         dim: int,

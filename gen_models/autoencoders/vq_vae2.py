@@ -28,6 +28,7 @@ from gen_models.errors import ConfigError
 from gen_models.evaluating import question
 from gen_models.layers.arguments import require_positive, require_whole
 from gen_models.layers.grid_conv import down, grid_shape, start_at_unit_variance, up
+from gen_models.layers.levels import Levels
 from gen_models.layers.quantiser import Quantised, Quantiser
 from gen_models.layers.unit_images import UnitImages
 from gen_models.noise import Noise
@@ -52,7 +53,7 @@ class VQVAE2(nn.Module):
     def __init__(
         self,
         event_shape: Sequence[int],
-        levels: int | None,
+        levels: Levels,
         *,
         codes: int,
         dim: int,

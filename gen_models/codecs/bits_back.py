@@ -126,8 +126,8 @@ def expected_bits(
         log_p = torch.zeros_like(kl)
         for draw in range(draws):
             z = mu + std * noise.at(draw).normal("posterior", mu.shape, like=mu)
-            masses = channel.level_masses(z).clamp_min(2.0**-BITS_A_SYMBOL)  # the coder's least probability
-            log_p += masses.log().gather(2, x.flatten(1).long()[..., None]).sum(dim=(1, 2)) / draws
+            masses = channel.masses_at(z, x.flatten(1)).clamp_min(2.0**-BITS_A_SYMBOL)  # the coder's least probability
+            log_p += masses.log().sum(dim=1) / draws
     return (kl - log_p) / math.log(2)
 
 

@@ -38,7 +38,7 @@ class LatentChannel:
         if len(self.model.latents) != 1:
             raise _cannot(model, f"its latents are {len(self.model.latents)} layers, of which bits back takes one")
         if scale.levels is None:
-            raise _cannot(model, "it was trained on continuous numbers, which have no finite code")
+            raise _cannot(model, "it was trained on continuous numbers or on a table, which have no finite code")
         if not hasattr(model, "sigma") and scale.levels != 2:
             raise _cannot(model, f"its pixels are binary, and the data have {scale.levels} levels")
         self.latents: int = self.model.latents[0]
@@ -75,6 +75,21 @@ class LatentChannel:
         edges = F.pad((edges - f.double()[..., None]) / sigma, (1, 0), value=-torch.inf)
         edges = F.pad(edges, (0, 1), value=torch.inf)
         return interval_mass(edges[..., :-1], edges[..., 1:])
+
+    def masses_at(self, z: Float[Tensor, "batch latents"], x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+        """Return P(x_j|z) of the given levels x: what `level_masses` gives for them, without computing the others."""
+        scale = self.model.data_scale
+        f = self.model.decoder(z.to(scale.scale.dtype))
+        if not hasattr(self.model, "sigma"):
+            mean = self.model.likelihood.mean(f).double()
+            return torch.where(x > 0, mean, 1 - mean)
+        sigma = torch.as_tensor(self.model.sigma, dtype=torch.float64).flatten()
+        lower = ((x.double() - scale.shift.double().flatten()) / scale.scale.double().flatten() - f.double()) / sigma
+        upper = (
+            (x.double() + 1 - scale.shift.double().flatten()) / scale.scale.double().flatten() - f.double()
+        ) / sigma
+        lower = lower.masked_fill(x == 0, -torch.inf)
+        return interval_mass(lower, upper.masked_fill(x == self.levels - 1, torch.inf))
 
 
 def interval_mass(lower: Float[Tensor, "*shape"], upper: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -52,10 +52,17 @@ class PrincipalComponents(nn.Module):
 
 
 def fit(x: Float[Tensor, "rows *event"], unit: Float[Tensor, "*event"]) -> PrincipalComponents:
-    """Compute all components of training rows as stored, largest variance first. Raises DataError without rows."""
+    """Compute the components of training rows as stored, largest variance first; at most as many as there are rows.
+
+    Raises DataError without rows.
+    """
     if not len(x):
         raise DataError("no rows to take principal components of: give at least one")
     y = (x / unit).flatten(1).double()
     mean = y.mean(dim=0)
-    _, vectors = torch.linalg.eigh(torch.cov((y - mean).T, correction=0).reshape(y.shape[1], y.shape[1]))
-    return PrincipalComponents(mean.to(x.dtype), vectors.T.flip(0).to(x.dtype), unit, x.shape[1:])
+    if len(y) < y.shape[1]:  # the covariance of 64x64 colours would be a matrix of a gigabyte
+        directions = torch.linalg.svd(y - mean, full_matrices=False).Vh
+    else:
+        _, vectors = torch.linalg.eigh(torch.cov((y - mean).T, correction=0).reshape(y.shape[1], y.shape[1]))
+        directions = vectors.T.flip(0)
+    return PrincipalComponents(mean.to(x.dtype), directions.to(x.dtype), unit, x.shape[1:])

@@ -10,6 +10,7 @@ from gen_models.bijections.affine import AffineMap
 from gen_models.bijections.bijection import Compose, Flatten
 from gen_models.flows.flow import Flow
 from gen_models.layers.data_scale import dimensions
+from gen_models.layers.levels import Levels
 
 
 class AffineFlow(Flow):
@@ -18,6 +19,6 @@ class AffineFlow(Flow):
     Data on levels stay on [0, 1]: after a logit the density of x would not be Gaussian.
     """
 
-    def __init__(self, event_shape: Sequence[int], levels: int | None):
+    def __init__(self, event_shape: Sequence[int], levels: Levels):
         parts = [Flatten(event_shape), AffineMap(dimensions(event_shape))]
         super().__init__(event_shape, levels, Compose(parts))

@@ -11,18 +11,19 @@ from gen_models.bijections.logit import Logit
 from gen_models.bijections.ode import ContinuousBijection
 from gen_models.evaluating import question
 from gen_models.flows.flow import Flow
+from gen_models.layers.levels import Levels, grey_levels
 from gen_models.noise import Noise
 
 
 class ContinuousFlow(Flow):
-    """A logit for data on levels, then the flow of `ode`.
+    """A logit for data on grey levels, then the flow of `ode`.
 
     Scores and samples are the forward and inverse of `ode`, on a fixed grid. Latents and draws need no log-determinant,
     and are computed without it.
     """
 
-    def __init__(self, event_shape: Sequence[int], levels: int | None, ode: ContinuousBijection):
-        before: list[Bijection] = [Flatten(event_shape), *([] if levels is None else [Logit()])]
+    def __init__(self, event_shape: Sequence[int], levels: Levels, ode: ContinuousBijection):
+        before: list[Bijection] = [Flatten(event_shape), *([] if grey_levels(levels) is None else [Logit()])]
         super().__init__(event_shape, levels, Compose([Compose(before), ode]))
 
     @property

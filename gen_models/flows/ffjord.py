@@ -13,6 +13,7 @@ from gen_models.bijections.ode import ContinuousBijection, Solver
 from gen_models.contracts import Loss
 from gen_models.flows.continuous import ContinuousFlow
 from gen_models.layers.data_scale import dimensions
+from gen_models.layers.levels import Levels
 from gen_models.layers.vector_field import VectorField
 from gen_models.noise import Noise
 
@@ -31,7 +32,7 @@ class FFJORD(ContinuousFlow):
     def __init__(
         self,
         event_shape: Sequence[int],
-        levels: int | None,
+        levels: Levels,
         *,
         hidden: Sequence[int],
         activation: str = "tanh",

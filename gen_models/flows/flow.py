@@ -14,7 +14,9 @@ from gen_models.bijections.bijection import Bijection
 from gen_models.bijections.histogram import Histogram
 from gen_models.evaluating import evaluating, question
 from gen_models.flows.base import Base, Normal
-from gen_models.layers.data_scale import DataScale, dimensions
+from gen_models.layers.data_scale import dimensions
+from gen_models.layers.levels import Levels
+from gen_models.layers.table_scale import scale_of
 from gen_models.likelihood import LikelihoodModel
 from gen_models.noise import Noise
 
@@ -27,11 +29,9 @@ class Flow(LikelihoodModel):
     A flow is no Reconstructor: a bijection returns every x unchanged, which says nothing about x.
     """
 
-    def __init__(
-        self, event_shape: Sequence[int], levels: int | None, bijection: Bijection, *, base: Base | None = None
-    ):
+    def __init__(self, event_shape: Sequence[int], levels: Levels, bijection: Bijection, *, base: Base | None = None):
         super().__init__()
-        self.data_scale = DataScale(event_shape, levels)
+        self.data_scale = scale_of(event_shape, levels)
         self.bijection = bijection
         self.base = base or Normal()
 
@@ -71,7 +71,7 @@ class Flow(LikelihoodModel):
 
     @question
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
-        """Return z = f(x); x on levels is read at the middle of its cell."""
+        """Return z = f(x); a discrete x is read at the middle of its cell."""
         return self.bijection(self.data_scale.centre(x))[0]
 
     @question

@@ -22,6 +22,7 @@ from gen_models.bijections.multi_scale import MultiScale
 from gen_models.bijections.squeeze import Squeeze, pyramid
 from gen_models.flows.image_flow import ImageFlow
 from gen_models.layers.arguments import require_whole
+from gen_models.layers.levels import Levels
 from gen_models.layers.resnet import zero_conv
 
 
@@ -37,7 +38,7 @@ class Glow(ImageFlow):
     def __init__(
         self,
         event_shape: Sequence[int],
-        levels: int | None,
+        levels: Levels,
         *,
         scales: int,
         steps: int,

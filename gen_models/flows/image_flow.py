@@ -14,6 +14,7 @@ from gen_models.bijections.logit import Logit
 from gen_models.flows.flow import Flow
 from gen_models.layers.arguments import require_choice
 from gen_models.layers.data_scale import dimensions
+from gen_models.layers.levels import Levels, grey_levels
 
 TO_LINE: dict[str, Callable[[int, int], Bijection]] = {
     "logit": lambda pixels, levels: Logit(),
@@ -24,7 +25,8 @@ TO_LINE: dict[str, Callable[[int, int], Bijection]] = {
 class ImageFlow(Flow):
     """A flow of images (batch, C, H, W), after `to_line` for data on levels."""
 
-    def __init__(self, event_shape: Sequence[int], levels: int | None, images: Bijection, *, to_line: str):
+    def __init__(self, event_shape: Sequence[int], levels: Levels, images: Bijection, *, to_line: str):
         require_choice("to_line", to_line, TO_LINE)
-        first = [] if levels is None else [TO_LINE[to_line](dimensions(event_shape), levels)]
+        q = grey_levels(levels)
+        first = [] if q is None else [TO_LINE[to_line](dimensions(event_shape), q)]
         super().__init__(event_shape, levels, Compose([*first, images]))

@@ -22,6 +22,7 @@ from gen_models.bijections.squeeze import Squeeze, pyramid
 from gen_models.errors import ConfigError
 from gen_models.flows.image_flow import ImageFlow
 from gen_models.layers.arguments import require_choice, require_whole
+from gen_models.layers.levels import Levels
 from gen_models.layers.resnet import NORMS, ResNet
 
 BETWEEN = 3  # couplings of each kind at each scale but the last
@@ -42,7 +43,7 @@ class ImageRealNVP(ImageFlow):
     def __init__(
         self,
         event_shape: Sequence[int],
-        levels: int | None,
+        levels: Levels,
         *,
         scales: int,
         channels: int,

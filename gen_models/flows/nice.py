@@ -16,6 +16,7 @@ from gen_models.flows.base import base_of
 from gen_models.flows.flow import Flow
 from gen_models.layers.arguments import require_choice, require_whole, require_widths
 from gen_models.layers.data_scale import dimensions
+from gen_models.layers.levels import Levels, grey_levels
 
 TO_LINE = ("none", "histogram")
 BASES = ("logistic", "normal")  # p_Z has the whole line as support; a bounded base would not contain f(x)
@@ -32,7 +33,7 @@ class NICE(Flow):
     def __init__(
         self,
         event_shape: Sequence[int],
-        levels: int | None,
+        levels: Levels,
         *,
         couplings: int,
         hidden: Sequence[int],
@@ -45,7 +46,8 @@ class NICE(Flow):
         require_choice("to_line", to_line, TO_LINE)
         D = dimensions(event_shape)
         even_and_odd = partitions(D, 2)
-        parts: list[Bijection] = [Histogram(D, levels)] if to_line == "histogram" and levels is not None else []
+        q = grey_levels(levels)
+        parts: list[Bijection] = [Histogram(D, q)] if to_line == "histogram" and q is not None else []
         parts.append(Flatten(event_shape))
         parts += [AdditiveCoupling(even_and_odd[i % 2], hidden) for i in range(couplings)]
         super().__init__(event_shape, levels, Compose([*parts, Diagonal(D)]), base=base_of(base))

@@ -14,11 +14,12 @@ from gen_models.bijections.partition import partitions
 from gen_models.flows.flow import Flow
 from gen_models.layers.arguments import require_choice, require_whole, require_widths
 from gen_models.layers.data_scale import dimensions
+from gen_models.layers.levels import Levels, grey_levels
 from gen_models.layers.mlp import ACTIVATIONS
 
 
 class RealNVP(Flow):
-    """A logit for data on levels, then `couplings` affine couplings.
+    """A logit for data on grey levels, then `couplings` affine couplings.
 
     hidden      the widths of each coupling's network (s, t)
     batch_norm  whether batch norm follows each coupling
@@ -29,7 +30,7 @@ class RealNVP(Flow):
     def __init__(
         self,
         event_shape: Sequence[int],
-        levels: int | None,
+        levels: Levels,
         *,
         couplings: int,
         hidden: Sequence[int],
@@ -40,7 +41,7 @@ class RealNVP(Flow):
         require_widths("hidden", hidden)
         require_choice("activation", activation, ACTIVATIONS)
         D = dimensions(event_shape)
-        parts: list[Bijection] = [Flatten(event_shape), *([] if levels is None else [Logit()])]
+        parts: list[Bijection] = [Flatten(event_shape), *([] if grey_levels(levels) is None else [Logit()])]
         for partition in partitions(D, couplings):
             parts.append(AffineCoupling(partition, hidden, activation=ACTIVATIONS[activation]))
             if batch_norm:

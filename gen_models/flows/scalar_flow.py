@@ -25,6 +25,7 @@ from gen_models.flows.base import Base, Logistic, Normal, OnTheLine, UnitBase, b
 from gen_models.flows.flow import Flow
 from gen_models.layers.arguments import require_choice, require_whole
 from gen_models.layers.data_scale import dimensions
+from gen_models.layers.levels import Levels, grey_levels
 
 BOUND = 5.0  # of splines, in standard deviations of the data; beyond it few rows lie, and the map is the identity
 
@@ -36,15 +37,15 @@ MAPS: dict[str, tuple[Callable[[int, int], Bijection], type[Base]]] = {
 
 
 class _LineFlow(Flow):
-    """A logit for data on levels, then maps of the line, then K onto (0, 1) if the base lies there.
+    """A logit for data on grey levels, then maps of the line, then K onto (0, 1) if the base lies there.
 
     Likelihoods and draws are computed on the line, where a z of (0, 1) is K^-1(z): nothing rounds to 0 or 1.
     """
 
     def __init__(
-        self, event_shape: Sequence[int], levels: int | None, maps: Sequence[Bijection], *, kernel: Base, base: Base
+        self, event_shape: Sequence[int], levels: Levels, maps: Sequence[Bijection], *, kernel: Base, base: Base
     ):
-        line = Compose([Flatten(event_shape), *([] if levels is None else [Logit()]), *maps])
+        line = Compose([Flatten(event_shape), *([] if grey_levels(levels) is None else [Logit()]), *maps])
         squash = [Squash(kernel)] if isinstance(base, UnitBase) else []
         super().__init__(event_shape, levels, Compose([line, *squash]), base=base)
         self.line_base = on_the_line(base, kernel)
@@ -75,7 +76,7 @@ class ScalarFlow(_LineFlow):
     components  of the mixture, or bins of the spline, for each coordinate
     """
 
-    def __init__(self, event_shape: Sequence[int], levels: int | None, *, map: str, base: str, components: int):
+    def __init__(self, event_shape: Sequence[int], levels: Levels, *, map: str, base: str, components: int):
         require_choice("map", map, MAPS)
         require_whole("components", components, least=2 if map == "spline" else 1)
         make, kernel = MAPS[map]
@@ -86,7 +87,7 @@ class ScalarFlow(_LineFlow):
 class UniversalFlow(_LineFlow):
     """X -> U by the CDF of a mixture of Gaussians, then U -> Z by the base's inverse CDF; u is stored in logarithms."""
 
-    def __init__(self, event_shape: Sequence[int], levels: int | None, *, base: str, components: int):
+    def __init__(self, event_shape: Sequence[int], levels: Levels, *, base: str, components: int):
         kernel, chosen = Normal(), base_of(base)
         maps = [
             MixtureCDF(dimensions(event_shape), components, kernel),

@@ -13,11 +13,12 @@ from gen_models.bijections.spline_coupling import SplineCoupling
 from gen_models.flows.flow import Flow
 from gen_models.layers.arguments import require_choice, require_positive, require_whole, require_widths
 from gen_models.layers.data_scale import dimensions
+from gen_models.layers.levels import Levels, grey_levels
 from gen_models.layers.mlp import ACTIVATIONS
 
 
 class SplineFlow(Flow):
-    """A logit for data on levels, then `couplings` spline couplings.
+    """A logit for data on grey levels, then `couplings` spline couplings.
 
     hidden      the widths of each coupling's network
     bins        of each spline
@@ -29,7 +30,7 @@ class SplineFlow(Flow):
     def __init__(
         self,
         event_shape: Sequence[int],
-        levels: int | None,
+        levels: Levels,
         *,
         couplings: int,
         hidden: Sequence[int],
@@ -42,7 +43,7 @@ class SplineFlow(Flow):
         require_choice("activation", activation, ACTIVATIONS)
         require_whole("bins", bins, least=2)
         require_positive("bound", bound)
-        parts: list[Bijection] = [Flatten(event_shape), *([] if levels is None else [Logit()])]
+        parts: list[Bijection] = [Flatten(event_shape), *([] if grey_levels(levels) is None else [Logit()])]
         for partition in partitions(dimensions(event_shape), couplings):
             parts.append(SplineCoupling(partition, hidden, bins=bins, bound=bound, activation=ACTIVATIONS[activation]))
         super().__init__(event_shape, levels, Compose(parts))

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from gen_models.errors import ConfigError, unknown
 
 
-def require_whole(key: str, value: int, *, least: int = 1) -> None:
+def require_whole(key: str, value: object, *, least: int = 1) -> None:
     """Raise ConfigError unless value is a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ConfigError(f"{key} = {value!r} cannot be used: give a whole number of at least {least}")

@@ -13,7 +13,7 @@ from gen_models.workers import sum_over_workers
 
 
 class BatchNorm(nn.Module):
-    """The layer normalises axis 1 of (batch, channels, *positions). `momentum` weights the new value, as in torch."""
+    """The layer normalises axis 1 of (batch, channels, *positions). `momentum` weights the new batch, as in torch."""
 
     mean: Tensor
     variance: Tensor

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from gen_models.errors import ConfigError
 from gen_models.layers.data_scale import DataScale
+from gen_models.layers.levels import Levels, is_table
 from gen_models.noise import Noise
 
 
@@ -22,14 +23,16 @@ class Binarisation(nn.Module):
 
     scale: Tensor
 
-    def __init__(self, event_shape: Sequence[int], levels: int | None):
+    def __init__(self, event_shape: Sequence[int], levels: Levels):
         super().__init__()
+        if is_table(levels):
+            raise ConfigError("likelihood = 'bernoulli' needs data on grey levels: for a table's columns, use mixed")
         if levels is None:
             raise ConfigError("levels = null cannot be binarised: a Bernoulli likelihood needs data on grey levels")
         checked = DataScale(event_shape, levels)
         self.event_shape = checked.event_shape
-        self.levels = levels
-        self.scale = nn.Buffer(torch.tensor(float(levels - 1)))
+        self.levels = checked.levels
+        self.scale = nn.Buffer(torch.tensor(float((checked.levels or 2) - 1)))
 
     def fit(self, x: Float[Tensor, "batch *event"]) -> None:
         """Do nothing: the number of levels determines the map."""

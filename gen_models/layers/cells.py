@@ -12,13 +12,16 @@ from torch import Tensor
 
 from gen_models.errors import ConfigError
 from gen_models.layers.data_scale import DataScale
+from gen_models.layers.levels import Levels, is_table
 from gen_models.noise import Noise
 
 
 class Cells(DataScale):
     """The map between x as stored and the middles y of its cells; it has the interface of `DataScale`."""
 
-    def __init__(self, event_shape: Sequence[int], levels: int | None):
+    def __init__(self, event_shape: Sequence[int], levels: Levels):
+        if is_table(levels):
+            raise ConfigError("likelihood = 'discretised' needs data on grey levels: for a table's columns, use mixed")
         if levels is None:
             raise ConfigError("levels = null has no cells: a discretised likelihood needs data on grey levels")
         super().__init__(event_shape, levels)

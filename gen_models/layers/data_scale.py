@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from gen_models.errors import ConfigError
 from gen_models.layers.arguments import require_whole
+from gen_models.layers.levels import Levels, grey_levels, is_table
 from gen_models.noise import Noise
 
 MIN_STD = 1e-6  # floor for a constant column, whose y is then 0
@@ -25,18 +26,25 @@ class DataScale(nn.Module):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, event_shape: Sequence[int], levels: int | None):
+    def __init__(self, event_shape: Sequence[int], levels: Levels):
         super().__init__()
         if not event_shape:
             raise ConfigError("event_shape = [] cannot be used: a row needs at least one axis, as in [1]")
         for axis, size in enumerate(event_shape):
             require_whole(f"event_shape[{axis}]", size)
+        if is_table(levels):
+            raise ConfigError("levels lists the columns of a table, and this model takes images: give a number or null")
         if levels is not None:
             require_whole("levels", levels, least=2)
         self.event_shape = tuple(event_shape)
-        self.levels = levels
+        self.levels = grey_levels(levels)
         self.shift = nn.Buffer(torch.zeros(self.event_shape))
-        self.scale = nn.Buffer(torch.full(self.event_shape, float(levels or 1)))
+        self.scale = nn.Buffer(torch.full(self.event_shape, float(self.levels or 1)))
+
+    @property
+    def is_dequantised(self) -> bool:
+        """Return whether `forward` draws, so that log p is a bound in expectation."""
+        return self.levels is not None
 
     def fit(self, x: Float[Tensor, "batch *event"]) -> None:
         """Set shift and scale of continuous data from the rows of x; do nothing for data on levels."""
@@ -64,6 +72,10 @@ class DataScale(nn.Module):
         """Return a mean y as stored, which may lie between the levels: the inverse of `centre`."""
         x = y * self.scale + self.shift
         return x if self.levels is None else x - 0.5
+
+    def blank(self) -> Float[Tensor, "*event"]:
+        """Return the row that stands for no knowledge, as stored: 0 on levels, else the mean."""
+        return self.shift
 
     def quantise(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
         """Return a draw y in the units of the data: floor(levels y) within 0 .. levels - 1, or scale y + shift."""

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gen_models.layers.data_scale import DataScale
+from gen_models.layers.levels import Levels
 
 
 class UnitImages(nn.Module):
@@ -19,7 +20,7 @@ class UnitImages(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, event_shape: Sequence[int], levels: int | None):
+    def __init__(self, event_shape: Sequence[int], levels: Levels):
         super().__init__()
         self.data_scale = DataScale(event_shape, levels)
         self.mean = nn.Buffer(torch.zeros(()))

@@ -1,8 +1,11 @@
-"""The area under the ROC curve of a score against labels, with a confidence interval.
+"""How well a score ranks anomalies above normal rows: the area under the ROC curve, and average precision.
 
 AUROC = P(score of an anomaly > score of a normal row) + P(equal)/2: the Mann-Whitney statistic.
 
-The interval is the wider, on each side, of two:
+Average precision = sum over thresholds t of (recall(t) - recall(next higher t)) precision(t). By chance it is the share
+of anomalies, so it depends on how many there are; AUROC does not.
+
+The interval of the AUROC is the wider, on each side, of two:
 
 - Newcombe's (2006, "Confidence intervals for an effect size measure based on the Mann-Whitney statistic", method 5):
   the areas theta within z standard errors of the measured one, with Hanley and McNeil's (1982) standard error *at
@@ -41,6 +44,19 @@ def auroc_interval(scores: ArrayLike, labels: ArrayLike, *, confidence: float = 
     """Return (low, high) around `auroc` at the given confidence, within [0, 1]."""
     hanley, delong = _by_theta(scores, labels, confidence), _by_placements(scores, labels, confidence)
     return min(hanley[0], delong[0]), max(hanley[1], delong[1])
+
+
+def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Return the average precision for scores (n,) and labels (n,), true for anomalies; equal scores are one threshold.
+
+    Raises DataError unless both kinds of rows occur.
+    """
+    scores, labels = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=bool)
+    positives, _ = _counts(labels)
+    order = np.argsort(-scores, kind="stable")
+    is_last = np.append(np.diff(scores[order]) != 0, True)  # of the rows with this score
+    found, called = np.cumsum(labels[order])[is_last], np.flatnonzero(is_last) + 1
+    return float((np.diff(found, prepend=0) / positives * (found / called)).sum())
 
 
 def _by_theta(scores: ArrayLike, labels: ArrayLike, confidence: float) -> tuple[float, float]:

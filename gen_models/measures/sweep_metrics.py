@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from gen_models.contracts import Density, capabilities, objectives_of
 from gen_models.errors import ConfigError, unknown
 from gen_models.evaluating import as_sampled, by_rows, draw, elbo, evaluating, log_prob, whole
+from gen_models.layers.levels import Levels
 from gen_models.measures.disentanglement import mutual_information_gap
 from gen_models.measures.samples import bandwidths, mmd2
 from gen_models.measures.units import unit_scale
@@ -46,7 +47,7 @@ class Ruler:
     """
 
     noise: Noise = NOISE
-    levels: int | None = None
+    levels: Levels = None
     statistics: Mapping[str, Any] | None = None
     bandwidths: Sequence[float] | None = None
     factors: np.ndarray | None = None

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gen_models.layers.levels import Levels, grey_levels
+
 Number = TypeVar("Number", float, Tensor)
 
 
@@ -24,16 +26,16 @@ def bits_per_dim(log_prob_nats: Number, dims: int) -> Number:
 
 
 def unit_scale(
-    x: Float[Tensor, "batch *event"], *, levels: int | None, statistics: Mapping[str, Any] | None = None
+    x: Float[Tensor, "batch *event"], *, levels: Levels, statistics: Mapping[str, Any] | None = None
 ) -> Float[Tensor, "batch *event"]:
     """Return x on the scale where errors and distances are measured.
 
-    On q levels it is x/(q - 1), in [0, 1] from black to white. Continuous data become (x - mean)/std, so that the unit
-    is a standard deviation; `statistics` holds mean and std of the training rows (numbers, or lists of the event's
-    shape). Continuous data without statistics are returned as they are.
+    On q levels it is x/(q - 1), in [0, 1] from black to white. Continuous data and tables become (x - mean)/std, so
+    that the unit is a standard deviation; `statistics` holds mean and std of the training rows (numbers, or lists of
+    the event's shape). Those without statistics are returned as they are.
     """
-    if levels is not None:
-        return x / (levels - 1)
+    if (q := grey_levels(levels)) is not None:
+        return x / (q - 1)
     if statistics is None:
         return x
     mean = torch.as_tensor(statistics["mean"], dtype=x.dtype, device=x.device)

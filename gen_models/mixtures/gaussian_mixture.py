@@ -19,7 +19,9 @@ from torch import Tensor, nn
 from gen_models.contracts import Objective
 from gen_models.evaluating import question
 from gen_models.layers.arguments import require_choice, require_whole
-from gen_models.layers.data_scale import DataScale, dimensions
+from gen_models.layers.data_scale import dimensions
+from gen_models.layers.levels import Levels
+from gen_models.layers.table_scale import scale_of
 from gen_models.likelihood import LikelihoodModel
 from gen_models.mixtures.kmeans import kmeans_plus_plus
 from gen_models.noise import Noise
@@ -44,7 +46,7 @@ class GaussianMixture(LikelihoodModel):
     def __init__(
         self,
         event_shape: Sequence[int],
-        levels: int | None,
+        levels: Levels,
         *,
         components: int,
         covariance: str = "full",
@@ -57,7 +59,7 @@ class GaussianMixture(LikelihoodModel):
         require_choice("covariance", covariance, COVARIANCES)
         require_choice("weights", weights, WEIGHTS)
         D = dimensions(event_shape)
-        self.data_scale = DataScale(event_shape, levels)
+        self.data_scale = scale_of(event_shape, levels)
         self.covariance = covariance
         self.em_steps = em_steps
         self.are_weights_learned = weights == "learned"

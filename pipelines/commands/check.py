@@ -6,6 +6,7 @@ would appear late.
 
 from pipelines.config.compose import compose, files
 from pipelines.config.conf_files import data_conf, file_of
+from pipelines.config.data_files import check_files, files_of, watch
 from pipelines.config.params import params
 from pipelines.data.checks import check_conf
 from pipelines.runtime.stage import no_argument
@@ -15,10 +16,14 @@ def main(argv: list[str]) -> None:
     no_argument(argv, "check", __doc__)
     graph = params()
     used = set()
-    for name in graph.data:
+    for name in graph.data_sets:
         check_conf(data_conf(name), name, f"conf/data/{name}.yaml")
         used.add(file_of("data", name))
+    check_files(graph)
     for line in graph.runs.values():  # has a run for each sweep too
         compose(line.model, line.data, graph.budget)
         used |= set(files(line.model, line.data, graph.budget))
+    for name in graph.data:
+        if read := files_of(data_conf(name).get("options")):
+            print(f"note: data: {name}: DVC sees no edit; write `{name}: {watch(read)}` under files: instead")
     print(f"params.yaml and {len(used)} conf files are sound")

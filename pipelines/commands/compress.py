@@ -26,7 +26,8 @@ from gen_models.errors import DataError, unknown
 from gen_models.measures.units import unit_scale
 from gen_models.noise import Noise
 from pipelines.commands.input_rows import read_events
-from pipelines.commands.stored_model import MODEL, open_model
+from pipelines.commands.stored_model import open_model
+from pipelines.commands.words import MODEL, ROWS
 from pipelines.evaluation import png_and_jpeg
 
 
@@ -37,7 +38,7 @@ def main(argv: Sequence[str]) -> None:
         description="Write rows of data into a small file.",
     )
     parser.add_argument("model", help=MODEL)
-    parser.add_argument("input", type=Path, help="rows: FILE.npy, FILE.csv or FILE.parquet")
+    parser.add_argument("input", type=Path, help=ROWS)
     parser.add_argument("--output", type=Path, required=True, help="the file to write, FILE.gmc say")
     parser.add_argument("--method", help=f"one of {', '.join(DECOMPRESS)}; without it, the first that the model can do")
     parser.add_argument("--step", type=float, default=0.25, help="latents: a cell, in standard deviations of a latent")

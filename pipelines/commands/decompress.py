@@ -16,7 +16,8 @@ from gen_models.codecs import container
 from gen_models.codecs.methods import DECOMPRESS, LOSSLESS
 from gen_models.errors import DataError, unknown
 from pipelines.commands.output_file import save_rows
-from pipelines.commands.stored_model import MODEL, open_model
+from pipelines.commands.stored_model import open_model
+from pipelines.commands.words import MODEL
 
 
 def main(argv: Sequence[str]) -> None:

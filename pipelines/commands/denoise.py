@@ -14,8 +14,9 @@ from gen_models.analysis.denoising import is_denoiser
 from gen_models.errors import DataError
 from gen_models.evaluating import by_rows, evaluating
 from pipelines.commands.input_rows import read_events
-from pipelines.commands.output_file import check_suffix, deliver
-from pipelines.commands.stored_model import MODEL, open_model
+from pipelines.commands.output_file import answering, as_rows, check_suffix
+from pipelines.commands.stored_model import open_model
+from pipelines.commands.words import MODEL, ROWS
 
 
 def main(argv: Sequence[str]) -> None:
@@ -25,8 +26,8 @@ def main(argv: Sequence[str]) -> None:
         description="Give back clean rows for corrupted ones.",
     )
     parser.add_argument("model", help=MODEL)
-    parser.add_argument("input", type=Path, help="rows: FILE.npy, FILE.csv or FILE.parquet")
-    parser.add_argument("--output", type=Path, help="FILE.npy or FILE.csv; without it, CSV to the terminal")
+    parser.add_argument("input", type=Path, help=ROWS)
+    parser.add_argument("--output", type=Path, help="FILE.csv, .parquet or .npy; without it, CSV to the terminal")
     asked = parser.parse_args(argv)
     check_suffix(asked.output)
     model, facts = open_model(asked.model)
@@ -35,7 +36,8 @@ def main(argv: Sequence[str]) -> None:
             f"{asked.model}: {type(model).__name__} was not trained to undo a corruption; train an autoencoder with "
             f"model.corruption: gaussian, masking or salt_and_pepper, as in conf/model/denoising_ae.yaml"
         )
-    x = read_events(asked.input, facts)
+    x = read_events(asked.input, facts, on_grid=False)
     with evaluating(model):
-        found = by_rows(model.denoise, x)
-    deliver(found.flatten(1).numpy(), asked.output, "denoise")
+        found = by_rows(model.denoise, x).flatten(1).numpy()
+    with answering(asked.output) as answer:
+        answer.write(as_rows(found, facts, "denoise"))

@@ -73,9 +73,11 @@ def duration(seconds: float) -> str:
 
 
 def rows_of(conf: dict[str, Any]) -> Tensor:
-    """Return random rows of the data's shape and levels."""
+    """Return random rows of the data's shape and levels; for a table, zeros and ones, which every kind takes."""
     shape, levels = (conf["batch_size"] * 4, *conf["data"]["event_shape"]), conf["data"]["levels"]
     generator = torch.Generator().manual_seed(0)
+    if isinstance(levels, list):
+        return torch.randint(0, 2, shape, generator=generator).double()
     if levels is None:
         return torch.randn(shape, generator=generator)
     return torch.randint(0, levels, shape, generator=generator, dtype=torch.uint8)

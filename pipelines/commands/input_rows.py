@@ -1,14 +1,18 @@
-"""Reads the rows that a command takes, from .npy, (rows, D) or (rows, *event), from .csv with a header, or .parquet.
+"""Reads the rows that a command takes, as the model's training rows were read: tables, folders of images, arrays.
 
-Numbers are not scaled. If the model was trained on a table, the columns are taken by their names; the file may have
-them in any order, and may have others.
+    a table      CSV, TSV, Parquet, .npz, .npy: columns are taken by their names; others are ignored
+    images       a folder, one image, or an array (rows, channels, height, width) in .npy, .npz or IDX, or channels last
+    other rows   .npy, .npz, CSV or Parquet, (rows, D)
+
+Rows come in blocks, so a file may be larger than memory. A row that cannot be used has a problem in words, and takes no
+other row with it.
 """
 
-import csv
-import io
+import itertools
 import math
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,107 +21,253 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gen_models.errors import DataError, first_line
-from pipelines.data.sources import csv_file, parquet_file
+from gen_models.errors import DataError
+from gen_models.table import from_json, missing_column
+from pipelines.data.sources import array_files, idx
+from pipelines.data.sources.files import require_there, shown
+from pipelines.data.tables import cells
+from pipelines.data.tables.encode import encoded
+from pipelines.data.tables.open_table import Reading, Table, kind_of, open_table
 
-INPUTS = (".npy", ".csv", ".parquet")
-LARGEST = float(np.finfo(np.float32).max)
+ROWS_AT_ONCE = 16_384
+BYTES_AT_ONCE = 64 << 20
+SHOWN = 20
 
 
-def read_rows(path: Path, *, columns: Sequence[str] = (), event_shape: Sequence[int] | None = None) -> np.ndarray:
-    """Read rows of numbers from a file, and return (rows, columns) float32.
+@dataclass(frozen=True)
+class Rows:
+    """A block of rows.
 
-    columns      the columns of the table on which the model was trained, which are taken by name; () for all
-    event_shape  the shape that a row of a .npy file must have if it has more than one axis
-
-    Raises DataError, with the file and the place in it, for rows that cannot be used.
+    names     of the rows: paths of images, or numbers from 0; x: (rows, *event), those with a problem hold zeros
+    problems  {place in the block: why the row cannot be used}
+    ids       {column: words} of the columns that identify a table's rows
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    if path.suffix not in INPUTS:
-        raise DataError(f"{path}: expected a file of rows that ends with {' or '.join(INPUTS)}")
-    if path.suffix == ".npy":
-        rows = _read_npy(path, event_shape)
-    elif columns or path.suffix == ".parquet":
-        rows = _read_columns(path, columns)
-    else:
-        rows = _read_csv(path)
-    if rows.size and (size := float(np.abs(rows[np.isfinite(rows)]).max(initial=0.0))) > LARGEST:
-        raise DataError(f"{path}: {size:g} is too large for 32-bit numbers; rescale the column that holds it")
-    return rows.astype(np.float32)
+
+    names: Sequence[Any]
+    x: np.ndarray
+    problems: dict[int, str]
+    ids: Mapping[str, np.ndarray]
 
 
-def read_events(path: Path, facts: Mapping[str, Any]) -> Float[Tensor, "rows *event"]:
-    """Read rows from a file and return them in the shape that a model takes.
+def read_blocks(path: Path, facts: Mapping[str, Any], *, on_grid: bool = True) -> Iterator[Rows]:
+    """Yield the rows of a file or folder in blocks, one of no rows if there are none.
 
-    facts: those of `serving.answer`. Raises DataError if rows have another size or a number is not finite.
+    facts: those of `serving.answer`, on the model's data; on_grid: whether numbers must be grey levels, if data are
+
+    Raises DataError for a file that cannot be read at all.
     """
+    require_there(path)
     event = tuple(facts["event_shape"])
-    rows = read_rows(path, columns=facts.get("columns", ()), event_shape=event)
-    if rows.shape[1] != math.prod(event):
-        raise DataError(
-            f"{path}: {rows.shape[1]} columns; this model takes rows of {math.prod(event)} numbers, {event} flat"
+    if path.is_dir() or (len(event) == 3 and path.suffix.lower() in image_endings()):
+        blocks = _images(path, event, facts)
+    elif facts.get("table"):
+        blocks = _of_schema(path, facts["table"])
+    elif kind_of(path) in ("csv", "parquet"):
+        blocks = _columns(open_table(path), facts.get("columns", ()), event)
+    else:
+        blocks = _array(_open_array(path, event), path, event)
+    is_empty = True
+    for block in _checked(blocks, facts, facts.get("levels") if on_grid else None):
+        is_empty = False
+        yield block
+    if is_empty:
+        names = facts["table"].get("ids", ()) if facts.get("table") else ()
+        yield Rows(
+            range(0), np.zeros((0, *event), dtype=np.float32), {}, {name: np.array([], dtype=object) for name in names}
         )
-    if not np.isfinite(rows).all():
-        row, column = np.argwhere(~np.isfinite(rows))[0]
-        raise DataError(f"{path}, row {row}, column {column}: {rows[row, column]}; every number must be finite")
-    return torch.from_numpy(rows).view(len(rows), *event)
 
 
-def _read_columns(path: Path, columns: Sequence[str]) -> np.ndarray:
-    table = parquet_file if path.suffix == ".parquet" else csv_file
-    header = table.read_schema(path) if table is parquet_file else table.read_header(path)
+def read_events(path: Path, facts: Mapping[str, Any], *, on_grid: bool = True) -> Float[Tensor, "rows *event"]:
+    """Read all rows into memory, in the shape that a model takes. Raises DataError for the first that has a problem."""
+    found = []
+    for block in read_blocks(path, facts, on_grid=on_grid):
+        for place in sorted(block.problems)[:1]:
+            raise DataError(f"{place_of(path, block.names[place], facts)}: {block.problems[place]}")
+        found.append(block.x)
+    return torch.from_numpy(np.ascontiguousarray(np.concatenate(found)))
+
+
+def place_of(path: Path, name: Any, facts: Mapping[str, Any]) -> str:
+    """Return where a row stands, for people: the file, and the line of a text, the number of a row, or the image."""
+    if not isinstance(name, int):
+        return f"{shown(path)}: {shown(name)}"
+    if kind_of(path) != "csv":
+        return f"{shown(path)}, row {name}"
+    return f"{shown(path)}, {open_table(path, _reading(facts.get('table', {}))).place(name)}"
+
+
+def count_rows(path: Path) -> int:
+    """Return how many rows a file or folder has, for a bar of progress: about, if cells of a text hold line ends."""
+    if path.is_dir():
+        from pipelines.data.sources.image_rows import count_images
+
+        return count_images(path)
+    if kind_of(path) == "csv":
+        with path.open("rb") as file:
+            return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+    return (open_table(path).rows or 1) if kind_of(path) == "parquet" else 1
+
+
+def read_latents(path: Path) -> np.ndarray:
+    """Read rows of numbers (rows, columns) float32, such as latent vectors, from .npy, .npz, CSV or Parquet.
+
+    Raises DataError for the first cell that is no number.
+    """
+    require_there(path)
+    if kind_of(path) in ("csv", "parquet"):
+        found = []
+        for block in _columns(open_table(path), (), None):
+            for place in sorted(block.problems)[:1]:
+                raise DataError(f"{place_of(path, block.names[place], {})}: {block.problems[place]}")
+            found.append(block.x)
+        return np.concatenate(found) if found else np.zeros((0, 0), dtype=np.float32)
+    rows = np.asarray(_open_array(path, None))
+    return rows.reshape(len(rows), -1).astype(np.float32)
+
+
+def image_endings() -> tuple[str, ...]:
+    """Return the endings of the files that are read as images."""
+    from pipelines.data.sources.left_out import SUFFIXES
+
+    return tuple(SUFFIXES)
+
+
+def _of_schema(path: Path, known: Mapping[str, Any]) -> Iterator[Rows]:
+    """Yield the rows of a raw table as numbers of the schema; its separator may differ from the training file's."""
+    schema, table = from_json(known["columns"]), open_table(path, _reading(known))
+    ids = [name for name in known.get("ids", ()) if name in table.names]
+    for block in encoded(table, schema, others=ids):
+        x = np.where(np.isin(np.arange(len(block.x)), list(block.problems))[:, None], 0.0, block.x)
+        numbers = range(block.first, block.first + len(x))
+        yield Rows(numbers, x, block.problems, block.words)
+
+
+def _reading(known: Mapping[str, Any]) -> Reading:
+    """Return how text is read: as the training file, but its separator is found anew."""
+    reading = known.get("reading", {})
+    return Reading(**{**reading, "missing": tuple(reading.get("missing", ())), "delimiter": None})
+
+
+def _columns(table: Table, columns: Sequence[str], event: tuple[int, ...] | None) -> Iterator[Rows]:
+    """Yield rows of the named columns, or of all columns, of a table of numbers."""
     for name in columns:
-        if name not in header:
-            near = get_close_matches(name, header, n=1)
-            hint = f", nor is it {near[0]!r}" if near else ""
+        if name not in table.names:
+            raise DataError(f"{shown(table.path)}: " + missing_column(name, table.names, columns))
+    names, first = list(columns) or [name for name in table.names if name not in table.index], 0
+    if event is not None and len(names) != math.prod(event):
+        raise DataError(_wrong_size(table.path, (len(names),), event))
+    for block in table.blocks(names):
+        problems: dict[int, str] = {}
+        parts = []
+        for name, column in block.items():
+            x, odd = cells.numbers(column)
+            for row in np.flatnonzero(odd):
+                problems.setdefault(int(row), f"{name}: {str(column[int(row)].as_py()).strip()[:60]!r} is not a number")
+            for row in np.flatnonzero(np.isnan(x) & ~odd):
+                problems.setdefault(int(row), f"{name}: missing")
+            parts.append(x)
+        rows = np.stack(parts, axis=1) if parts else np.zeros((0, 0))
+        rows[list(problems)] = 0
+        with np.errstate(over="ignore"):
+            stored = rows.astype(np.float32)
+        yield Rows(range(first, first + len(rows)), stored, problems, {})
+        first += len(rows)
+
+
+def _images(path: Path, event: tuple[int, ...], facts: Mapping[str, Any]) -> Iterator[Rows]:
+    from pipelines.data.sources.image_rows import read_images_like
+
+    if len(event) != 3:
+        raise DataError(f"{shown(path)}: a folder or an image, but this model takes rows of {_shape(event)} numbers")
+    images = read_images_like(path, event, options=facts.get("options", {}))
+    at_once = max(1, min(ROWS_AT_ONCE, BYTES_AT_ONCE // (4 * math.prod(event))))
+    while block := list(itertools.islice(images, at_once)):
+        problems = {place: problem for place, (_, _, problem) in enumerate(block) if problem}
+        x = np.zeros((len(block), *event), dtype=np.float32)
+        for place, (_, image, _) in enumerate(block):
+            if image is not None:
+                x[place] = image
+        yield Rows([name for name, _, _ in block], x, problems, {})
+
+
+def _open_array(path: Path, event: tuple[int, ...] | None) -> np.ndarray:
+    """Open the rows of a .npy, .npz or IDX file, mapped from disk."""
+    ending = path.suffix.lower()
+    if ending == ".npy":
+        return array_files.read_npy(path)
+    if ending == ".npz":
+        there = array_files.names_in_npz(path)
+        usual: list[str] = [name for name in ("x", "X", "arr_0", "images", "data") if name in there]
+        name = next(iter(usual or (there if len(there) == 1 else [])), None)
+        if name is None:
             raise DataError(
-                f"{path}: the model was fitted on column {name!r}, which is not there{hint}: it has "
-                f"{', '.join(header[:20])}; name the columns as at the fit: {', '.join(columns[:20])}"
+                f"{shown(path)}: its arrays are {', '.join(there)}; save the rows as x: numpy.savez(path, x=rows)"
             )
-    return table.read_numbers(path, list(columns) or header, with_missing=True)[0]
+        return array_files.read_npz(path, [name], needed=name)[name]
+    if "idx" in path.name or "ubyte" in path.name:
+        return idx.read_idx(path)
+    raise DataError(
+        f"{shown(path)}: not rows that are known by the file's ending; give .npy, .npz, .csv, .tsv, .parquet, IDX, "
+        "or for a model of images a folder or an image"
+    )
 
 
-def _read_npy(path: Path, event_shape: Sequence[int] | None) -> np.ndarray:
-    try:
-        array = np.load(path, allow_pickle=False, mmap_mode="r")
-    except (ValueError, OSError, EOFError) as error:
-        raise DataError(f"{path}: not an array that can be read ({first_line(error)})") from None
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
-        raise DataError(f"{path}: expected an array of real numbers, found {getattr(array, 'dtype', 'an archive')}")
-    if array.ndim < 2:
-        raise DataError(f"{path}: expected rows, shape (rows, columns), found shape {array.shape}")
-    if event_shape is not None and array.ndim > 2 and array.shape[1:] != tuple(event_shape):
-        raise DataError(
-            f"{path}: rows of shape {array.shape[1:]}, this model takes {tuple(event_shape)}; resize or reshape them"
-        )
-    return np.asarray(array).reshape(len(array), math.prod(array.shape[1:]))
+def _array(x: np.ndarray, path: Path, event: tuple[int, ...]) -> Iterator[Rows]:
+    if x.ndim < 2:
+        raise DataError(f"{shown(path)}: expected rows, shape (rows, columns), found shape {x.shape}")
+    found, last = x.shape[1:], (*event[1:], event[0]) if len(event) == 3 else event
+    moves = found == last and found != event
+    squeezed = len(event) == 3 and event[0] == 1 and found == event[1:]
+    if not moves and not squeezed and found != event and (len(found) > 1 or found[0] != math.prod(event)):
+        raise DataError(_wrong_size(path, found, event))
+    if moves:
+        print(f"{shown(path)}: {_shape(found)} is read as height, width, channels (channels last)", file=sys.stderr)
+    at_once = max(1, min(ROWS_AT_ONCE, BYTES_AT_ONCE // (8 * math.prod(event))))
+    for start in range(0, len(x), at_once):
+        rows = np.asarray(x[start : start + at_once])
+        rows = np.moveaxis(rows, -1, 1) if moves else rows
+        with np.errstate(over="ignore"):
+            rows = rows.reshape(len(rows), *event).astype(np.float32)
+        yield Rows(range(start, start + len(rows)), rows, {}, {})
 
 
-def _read_csv(path: Path) -> np.ndarray:
-    try:
-        lines = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline="")))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not CSV in UTF-8 ({error}); save it as UTF-8 with commas between columns") from None
-    if not lines:
-        raise DataError(f"{path}: empty; expected a header line and rows of numbers")
-    header, body = lines[0], [line for line in lines[1:] if line]
-    if header and all(_is_number(cell) for cell in header):
-        raise DataError(f"{path}, line 1: numbers where the names of the columns belong; add a header line")
-    rows = np.empty((len(body), len(header)))
-    for number, line in enumerate(body, start=2):
-        if len(line) != len(header):
-            raise DataError(f"{path}, line {number}: {len(line)} cells, the header has {len(header)}")
-        for column, cell in zip(header, line, strict=True):
-            if not _is_number(cell):
-                raise DataError(f"{path}, line {number}, column {column!r}: {cell!r} is not a number")
-        rows[number - 2] = [float(cell) for cell in line]
-    return rows
+def _checked(blocks: Iterator[Rows], facts: Mapping[str, Any], levels: int | None) -> Iterator[Rows]:
+    """Add a problem to rows with numbers that are not finite, or off the model's grey levels, with the likely cause."""
+    for block in blocks:
+        flat = block.x.reshape(len(block.x), -1)
+        bad = ~np.isfinite(flat).all(axis=1)
+        for place in np.flatnonzero(bad):
+            column = int((~np.isfinite(flat[place])).argmax())
+            name = facts["columns"][column] if facts.get("columns") else f"number {column}"
+            block.problems.setdefault(int(place), f"{name}: {flat[place, column]}, not a finite 32-bit number")
+        if isinstance(levels, int) and len(flat):
+            off = (flat < 0) | (flat > levels - 1) | (flat != np.rint(flat))
+            for place in np.flatnonzero(off.any(axis=1) & ~bad):
+                column = int(off[place].argmax())
+                value = flat[place, column]
+                cause = _likely_cause(flat[place], levels)
+                block.problems.setdefault(int(place), f"{value:g} is not one of the levels 0 .. {levels - 1}{cause}")
+        block.x[list(block.problems)] = 0
+        yield block
 
 
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+def _likely_cause(row: np.ndarray, levels: int) -> str:
+    if row.min() >= 0 and row.max() <= 1:
+        return f": pixels between 0 and 1? multiply them by {levels - 1} and round"
+    if row.min() >= -1 and row.max() <= 1:
+        return f": pixels between -1 and 1? give (x + 1) * {(levels - 1) / 2:g}, rounded"
+    if row.max() > levels - 1 and row.max() <= 255:
+        return f": pixels of 0 .. 255? divide them by {255 / (levels - 1):g} and round"
+    return "; give whole numbers as at the training"
+
+
+def _wrong_size(path: Path, found: Sequence[int], event: Sequence[int]) -> str:
+    order = " with the axes channels, height, width, or channels last" if len(event) == 3 else ""
+    return (
+        f"{shown(path)}: rows of shape {_shape(found)}; this model takes {_shape(event)}{order}, or rows of "
+        f"{math.prod(event)} numbers; resize or transpose them"
+    )
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))

@@ -25,7 +25,7 @@ def main(argv: list[str]) -> None:
     print("data sets (conf/data)")
     for name in names("data"):
         conf = data_conf(name)
-        used = "" if name in graph.data else "   (not under data: in params.yaml)"
+        used = "" if name in graph.data_sets else "   (not under data: or files: in params.yaml)"
         print(f"  {name:<16} {'x'.join(map(str, conf['event_shape']))}, levels {conf['levels']}{used}")
     for title, lines in (("sweeps", graph.sweeps), ("runs", graph.runs)):
         print(f"{title} (params.yaml)")

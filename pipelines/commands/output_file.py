@@ -1,46 +1,112 @@
-"""Writes the answer of a command: as CSV to the terminal, or to a file, in one step."""
+"""Writes the answer of a command, block by block: CSV to the terminal, or a file, which is complete or absent."""
 
-from collections.abc import Iterator, Sequence
+import csv
+import io
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from gen_models.errors import DataError
 from gen_models.files import replacing
+from gen_models.table import from_json
 
-OUTPUTS = (".npy", ".csv")
+OUTPUTS = (".npy", ".csv", ".parquet")
+Columns = Mapping[str, Sequence[Any] | np.ndarray]
+
+
+class Answer:
+    """An open answer; `write` adds rows. A .npy file gets the columns of numbers only."""
+
+    def __init__(self, output: Path | None, file: BinaryIO | None):
+        self.output, self._file = output, file
+        self.rows = 0
+        self.columns: tuple[str, ...] = ()
+        self._writer: Any = None
+        self._arrays: list[np.ndarray] = []
+
+    def write(self, columns: Columns) -> None:
+        """Add rows: {name: a value for each}."""
+        self.columns = tuple(columns)
+        table = pa.table({name: _array(values) for name, values in columns.items()})
+        self.rows += len(table)
+        if self._file is None:
+            print(_as_csv(table, header=self._writer is None), end="")
+            self._writer = True
+        elif self.output is not None and self.output.suffix == ".npy":
+            numbers = [np.asarray(values) for values in columns.values()]
+            kept = [values for values in numbers if values.dtype.kind == "f"] or [
+                v for v in numbers if v.dtype.kind in "iu"
+            ]
+            self._arrays.append(np.stack(kept, axis=1) if kept else np.zeros((len(table), 0)))
+        elif self.output is not None and self.output.suffix == ".parquet":
+            self._writer = self._writer or pq.ParquetWriter(self._file, table.schema)
+            self._writer.write_table(table.cast(self._writer.schema))
+        else:
+            self._file.write(_as_csv(table, header=self._writer is None).encode())
+            self._writer = True
+
+    def finish(self) -> None:
+        """Write what is left to write."""
+        if self._arrays and self._file is not None:
+            np.save(self._file, np.concatenate(self._arrays), allow_pickle=False)
+        if isinstance(self._writer, pq.ParquetWriter):
+            self._writer.close()
 
 
 def check_suffix(path: Path | None) -> None:
-    """Raise DataError for an output whose name ends with neither .npy nor .csv."""
+    """Raise DataError for an output whose name ends with none of OUTPUTS."""
     if path is not None and path.suffix not in OUTPUTS:
-        raise DataError(f"--output {path}: expected a name that ends with {' or '.join(OUTPUTS)}")
+        raise DataError(f"--output {path}: expected a name that ends with {', '.join(OUTPUTS)}")
 
 
-def deliver(values: np.ndarray, output: Path | None, name: str) -> None:
-    """Print values (rows, columns) as CSV, or write them to a file. `name` is the header of the columns."""
-    columns = [name] if values.shape[1] == 1 else [f"{name}{k}" for k in range(values.shape[1])]
+@contextmanager
+def answering(output: Path | None) -> Iterator[Answer]:
+    """Open an answer, to the terminal if `output` is None; a file appears, complete, at the end of the context.
+
+    Raises DataError if it cannot be written.
+    """
     if output is None:
-        print(_csv(values, columns), end="")
+        answer = Answer(None, None)
+        yield answer
+        answer.finish()
+        sys.stdout.flush()
         return
-    if output.suffix == ".npy":
-        save_rows(output, values)
-    else:
-        with _whole(output) as file:
-            file.write(_csv(values, columns).encode())
-    print(f"{output}: {len(values)} rows of {values.shape[1]}: {columns[0]}{' ..' if len(columns) > 1 else ''}")
+    with whole(output) as file:
+        answer = Answer(output, file)
+        yield answer
+        answer.finish()
+    print(
+        f"{output}: {answer.rows} rows of {', '.join(answer.columns[:6])}{', ...' if len(answer.columns) > 6 else ''}"
+    )
+
+
+def as_rows(values: np.ndarray, facts: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return rows of data (rows, numbers) as the columns of the table on which the model was trained, in its words.
+
+    name: of the columns of other data, x0, x1, ... for "x"
+    """
+    if "table" in facts:
+        return from_json(facts["table"]["columns"]).decode(values)
+    width = values.shape[1]
+    names = list(facts.get("columns", ())) or ([name] if width == 1 else [f"{name}{k}" for k in range(width)])
+    return {column: values[:, k] for k, column in enumerate(names)}
 
 
 def save_rows(output: Path, rows: np.ndarray) -> None:
     """Write a .npy file in one step, so that it is complete or absent. Raises DataError if it cannot be written."""
-    with _whole(output) as file:
+    with whole(output) as file:
         np.save(file, rows, allow_pickle=False)
 
 
 @contextmanager
-def _whole(output: Path) -> Iterator[BinaryIO]:
+def whole(output: Path) -> Iterator[BinaryIO]:
+    """Open a file that replaces `output` when the context ends without an error."""
     try:
         with replacing(output) as file:
             yield file
@@ -48,6 +114,19 @@ def _whole(output: Path) -> Iterator[BinaryIO]:
         raise DataError(f"{output}: cannot be written ({error.strerror})") from None
 
 
-def _csv(values: np.ndarray, columns: Sequence[str]) -> str:
-    lines = [",".join(columns), *(",".join(repr(float(value)) for value in row) for row in values)]
-    return "\n".join(lines) + "\n"
+def _array(values: Sequence[Any] | np.ndarray) -> pa.Array:
+    if isinstance(values, np.ndarray) and values.dtype.kind != "O":
+        return pa.array(values, from_pandas=True)  # NaN becomes an empty cell
+    try:
+        return pa.array(list(values))
+    except pa.ArrowException:  # whole numbers and words in one column
+        return pa.array([None if value is None else str(value) for value in values])
+
+
+def _as_csv(table: pa.Table, *, header: bool) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if header:
+        writer.writerow(table.column_names)
+    writer.writerows(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    return text.getvalue()

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from gen_models.errors import DataError
-from pipelines.commands.output_file import check_suffix, deliver
-from pipelines.commands.stored_model import MODEL, open_model
+from pipelines.commands.output_file import answering, as_rows, check_suffix
+from pipelines.commands.stored_model import open_model
+from pipelines.commands.words import MODEL
 from pipelines.registry import serving
 
 
@@ -25,7 +26,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--temperature", type=float, default=1.0, help="below 1 sharper and less varied, of models that have one"
     )
-    parser.add_argument("--output", type=Path, help="FILE.npy or FILE.csv; without it, CSV to the terminal")
+    parser.add_argument("--output", type=Path, help="FILE.csv, .parquet or .npy; without it, CSV to the terminal")
     asked = parser.parse_args(argv)
     check_suffix(asked.output)
     if asked.n < 1:
@@ -33,4 +34,5 @@ def main(argv: Sequence[str]) -> None:
     model, facts = open_model(asked.model)
     draws = {"n": asked.n, "seed": asked.seed, "temperature": asked.temperature}
     found = serving.answer(model, np.zeros((0, 0)), facts=facts, task="sample", **draws)
-    deliver(found, asked.output, "x")
+    with answering(asked.output) as answer:
+        answer.write(as_rows(found, facts, "x"))

@@ -15,8 +15,6 @@ from gen_models.errors import RegistryError
 from pipelines import tracking
 from pipelines.registry import serving, versions
 
-MODEL = "a registered model, NAME[@ALIAS or @VERSION] (default: @champion), or a checkpoint's folder"
-
 
 def open_model(name: str) -> tuple[Any, dict[str, Any]]:
     """Open and verify NAME[@ALIAS], NAME@VERSION or a checkpoint's folder; return (model, facts for `serving.answer`).

@@ -9,7 +9,8 @@ from sklearn.metrics import roc_curve
 from pipelines import figures
 from pipelines.comparison.gather import Row, gather
 from pipelines.config.params import Params
-from pipelines.data.store import open_data
+from pipelines.data import anomalies
+from pipelines.data.store import manifest_of, open_data
 from pipelines.evaluation.prepared_rows import PreparedRows
 from pipelines.evaluation.result_files import read_scores
 from pipelines.runtime import paths
@@ -26,7 +27,10 @@ class Case:
 
 
 def compare_anomalies(params: Params, folder: Path) -> list[Row]:
-    """Return the rows of all scores, and draw roc.png and, for images, extremes-DATA.png."""
+    """Return the rows of all scores, and draw roc.png and, for images, extremes-DATA.png.
+
+    Prints a line for each row, and for each data set whose test rows have too few anomalies.
+    """
     rows = gather(params, "anomalies")
     stored = {folder: read_scores(folder) for folder in {_folder(params, row) for row in rows}}
     by_data: dict[str, list[Case]] = {}
@@ -38,6 +42,9 @@ def compare_anomalies(params: Params, folder: Path) -> list[Row]:
         draw_extremes(max(cases, key=lambda case: case.row["auroc"]), data[name], folder)
     for row in rows:
         print(f"{row['run']} {row['score']}: AUROC {row['auroc']:.3f} ({row['low']:.3f} to {row['high']:.3f})")
+    for name in dict.fromkeys(line.data for line in params.runs.values()):
+        if name not in by_data and (reason := anomalies.unmeasured(manifest_of(name))):
+            print(f"{name}: no anomaly scores: {reason}")
     return rows
 
 
@@ -65,13 +72,13 @@ def draw_extremes(case: Case, rows: PreparedRows, folder: Path) -> None:
         return
     images, order = np.asarray(rows.data.x("test")), np.argsort(-case.scores, kind="stable")
     is_anomaly, name, row = rows.is_anomaly("test"), rows.anomaly_name, case.row
-    anomalies, normal = order[is_anomaly[order]], order[~is_anomaly[order]]
+    found, normal = order[is_anomaly[order]], order[~is_anomaly[order]]
     figures.sheet(
         {
             "most anomalous": images[order[:SHEET_IMAGES]],
             "least anomalous": images[order[::-1][:SHEET_IMAGES]],
-            f"{name}: found first": images[anomalies[:SHEET_IMAGES]],
-            f"{name}: found last": images[anomalies[::-1][:SHEET_IMAGES]],
+            f"{name}: found first": images[found[:SHEET_IMAGES]],
+            f"{name}: found last": images[found[::-1][:SHEET_IMAGES]],
             "false alarms first": images[normal[:SHEET_IMAGES]],
         },
         folder / f"extremes-{row['data']}.png",

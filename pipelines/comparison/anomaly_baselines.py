@@ -10,7 +10,7 @@ from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from pipelines.evaluation.anomaly_assessment import REFERENCE_ROWS, Scored, Scorer, assess, require_calibration
+from pipelines.evaluation.anomaly_assessment import REFERENCE_ROWS, Scored, Scorer, assess, is_measured
 from pipelines.evaluation.prepared_rows import RowsOf
 
 COMPONENTS = 16  # PCA has these, or half of the dimensions if that is less; fixed, because labels must not choose it
@@ -19,10 +19,9 @@ TREES = 200
 
 
 def anomaly_baselines(rows: RowsOf, seed: int) -> list[Scored]:
-    """Return each baseline's score, measured as a model's is; an empty list if no class is held out."""
-    if rows.anomaly is None:
+    """Return each baseline's score, measured as a model's is; an empty list where a model's is not measured."""
+    if not is_measured(rows, f"baselines of {rows.data.name}"):
         return []
-    require_calibration(rows)
     fitted = fit(rows, rows.normal("train")[:REFERENCE_ROWS], seed)
     return [assess(rows, who, name, score) for (who, name), score in fitted.items()]
 

@@ -25,7 +25,7 @@ def gather(params: Params, part: str, *, baselines_first: bool = False) -> list[
         beside = []
         if own and line.data not in told:
             told.add(line.data)
-            beside = _read(paths.out("baselines", line.data), part, f"baselines@{line.data}")
+            beside = _read(paths.out("baselines", line.data), part, params.stage("baselines", line.data))
         rows += [*beside, *own] if baselines_first else [*own, *beside]
     return rows
 
@@ -33,7 +33,7 @@ def gather(params: Params, part: str, *, baselines_first: bool = False) -> list[
 def sheets(params: Params, pattern: str) -> Iterable[Path]:
     """Yield the pictures of all runs and baselines whose names match a pattern."""
     folders = [paths.out("evaluate", key) for key in params.runs]
-    folders += [paths.out("baselines", name) for name in params.data]
+    folders += [paths.out("baselines", name) for name in params.data_sets]
     for folder in folders:
         yield from sorted((folder / SHEETS).glob(pattern))
 

@@ -19,7 +19,7 @@ from yaml import YAMLError
 
 from gen_models.errors import ConfigError, unknown
 from pipelines.config import yaml_file
-from pipelines.config.conf_files import file_of
+from pipelines.config.conf_files import file_of, of_columns
 from pipelines.config.schema import Conf, refusal
 from pipelines.runtime import paths
 
@@ -50,7 +50,12 @@ def _composed(folder: Path, model: str, data: str, budget: str, content: str) ->
     """Return what Hydra composes, which takes a tenth of a second. content: that of the files; an edit changes it"""
     try:
         with initialize_config_dir(str(folder), version_base="1.3"):
-            composed = hydra_compose("config", overrides=[f"budget={budget}", f"data={data}", f"model={model}"])
+            # The quotes keep a name such as 2024_01 a text; Hydra would read 202401
+            named = [f"budget='{budget}'", f"data='{data}'", f"model='{model}'"]
+            composed = hydra_compose("config", overrides=named)
+        of_data = of_columns(dict(OmegaConf.to_container(composed.data)), f"conf/data/{data}.yaml")  # type: ignore[arg-type]
+        OmegaConf.set_struct(composed, False)
+        composed.data = {**composed.data, **of_data}
         return OmegaConf.to_container(composed, resolve=True)  # type: ignore[return-value]
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         line = " ".join(str(error).split())[:300]

@@ -1,11 +1,13 @@
 """Lists the files of conf's folders, finds one by its name, and reads those of conf/data."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from gen_models.errors import ConfigError, unknown
 from pipelines.config import yaml_file
+from pipelines.config.columns import roles_of
 from pipelines.runtime import paths
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -25,8 +27,20 @@ def file_of(group: str, name: str) -> Path:
 
 
 def data_conf(name: str) -> dict[str, Any]:
-    """Return the mapping that conf/data/NAME.yaml holds."""
-    return yaml_file.read(file_of("data", name), dotted_keys=True)
+    """Return what conf/data/NAME.yaml holds; for a table, with the event_shape and levels of its columns."""
+    conf = yaml_file.read(file_of("data", name), dotted_keys=True)
+    return {**conf, **of_columns(conf, f"conf/data/{name}.yaml")}
+
+
+def of_columns(conf: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return what the columns of a table say of its rows, {"event_shape", "levels"}; {} for other data.
+
+    Raises ConfigError for columns that cannot be used. where: the file, for its line
+    """
+    if not isinstance(conf, Mapping) or "columns" not in conf:
+        return {}
+    schema = roles_of(conf["columns"], where).schema
+    return {"event_shape": [len(schema.names)], "levels": schema.levels}
 
 
 def slug(name: str, where: str) -> str:

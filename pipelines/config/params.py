@@ -26,6 +26,7 @@ class Run:
 class Params:
     """The content of params.yaml.
 
+    data: the built-in data sets to prepare; files: {data set of the user's own: the path of its file or folder}
     runs: first a run for each sweep, which trains with that sweep's own best setting, then the runs under `reuses`
     """
 
@@ -33,8 +34,18 @@ class Params:
     budget: str
     workers: int
     data: tuple[str, ...]
+    files: dict[str, str]
     sweeps: dict[str, Run]
     runs: dict[str, Run]
+
+    @property
+    def data_sets(self) -> tuple[str, ...]:
+        """Return the names of all data sets that are prepared: the built-in ones, then the user's own."""
+        return (*self.data, *self.files)
+
+    def stage(self, verb: str, data: str) -> str:
+        """Return the name in dvc.yaml of the stage `prepare` or `baselines` of a data set."""
+        return f"{verb}_files@{data}" if data in self.files else f"{verb}@{data}"
 
     def run(self, key: str) -> Run:
         if key not in self.runs:
@@ -56,17 +67,26 @@ def params() -> Params:
         raise refusal(error, lambda path: paths.MARK) from None
     sweeps = {key: Run(key, line.model, line.data, key) for key, line in file.sweeps.items()}
     reuses = {key: Run(key, line.model, line.data, line.setting) for key, line in file.reuses.items()}
+    _check_data(file)
     _check_lines(file, sweeps, reuses)
     _check_runs(raw)
-    return Params(file.seed, file.budget, file.workers, tuple(file.data), sweeps, {**sweeps, **reuses})
+    runs = {**sweeps, **reuses}
+    return Params(file.seed, file.budget, file.workers, tuple(file.data), dict(file.files), sweeps, runs)
+
+
+def _check_data(file: ParamsFile) -> None:
+    for name in file.files:
+        if name in file.data:
+            raise ConfigError(f"{paths.MARK}: files.{name}: {name!r} is also listed under data:; remove it there")
 
 
 def _check_lines(file: ParamsFile, sweeps: dict[str, Run], reuses: dict[str, Run]) -> None:
     for section, lines in (("sweeps", sweeps), ("reuses", reuses)):
         for key, run in lines.items():
-            if run.data not in file.data:
+            if run.data not in (*file.data, *file.files):
                 raise ConfigError(
                     f"{paths.MARK}: {section}.{key}: data {run.data!r} is not listed under data:; add it there"
+                    ", or under files: if it is your own"
                 )
     for key, run in reuses.items():
         where = f"{paths.MARK}: reuses.{key}"

@@ -7,7 +7,9 @@ of a model's constructor are not repeated here: gen_models.build checks them aga
 
 import re
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import Annotated, Any
+from unicodedata import category
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -106,6 +108,18 @@ class ReuseLine(SweepLine):
     setting: str
 
 
+def _path(text: str) -> str:
+    """Check what both DVC and the readers of data take as a path of this machine."""
+    if not text or "://" in text or any(category(letter) in ("Cc", "Cs") for letter in text):
+        raise ConfigError(f"{text!r} is not a path of a file or folder; write one such as data/photos")
+    if text.startswith("~"):
+        raise ConfigError(f"{text}: DVC does not know ~; write {Path(text).expanduser()}")
+    return text
+
+
+FilePath = Annotated[str, AfterValidator(_path)]
+
+
 class ParamsFile(Strict):
     """params.yaml; params.py checks that its lines agree with each other."""
 
@@ -113,6 +127,7 @@ class ParamsFile(Strict):
     budget: BudgetName
     workers: Count
     data: list[DataName]
+    files: dict[Annotated[Key, _in_conf("data")], FilePath] = {}
     sweeps: dict[Key, SweepLine]
     reuses: dict[Key, ReuseLine]
     runs: dict[str, Any]

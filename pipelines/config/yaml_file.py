@@ -40,6 +40,16 @@ def read(path: Path, *, dotted_keys: bool = False) -> dict[str, Any]:
     name = path.relative_to(paths.root()).as_posix()
     try:
         text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{name}: byte {error.start} is no UTF-8; save the file as UTF-8") from None
+    except FileNotFoundError:
+        raise ConfigError(f"{name}: there is no such file") from None
+    return parse(text, name, dotted_keys=dotted_keys)
+
+
+def parse(text: str, name: str, *, dotted_keys: bool = False) -> dict[str, Any]:
+    """Return the mapping that the text of a file holds; name: that of the file, for errors. As `read` in the rest."""
+    try:
         document = yaml.compose(text, Loader=yaml.SafeLoader)
         if not isinstance(document, MappingNode):
             raise ConfigError(f"{name}: expected a mapping, lines such as `key: value`")
@@ -47,10 +57,6 @@ def read(path: Path, *, dotted_keys: bool = False) -> dict[str, Any]:
         found = yaml.SafeLoader("").construct_document(document)
         _check_dvc_agrees(name, text, found)
         return found
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{name}: byte {error.start} is no UTF-8; save the file as UTF-8") from None
-    except FileNotFoundError:
-        raise ConfigError(f"{name}: there is no such file") from None
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise ConfigError(f"{name}: {line}not YAML: {error.problem}") from None
@@ -64,6 +70,12 @@ def dump(value: Any) -> str:
     """Return a value as one line of YAML that `read` accepts."""
     text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, width=10_000, allow_unicode=True, sort_keys=False)
     return text.removesuffix("...\n").rstrip()
+
+
+def needs_quotes_of_pyyaml_only(text: str) -> bool:
+    """Return whether DVC's writer leaves quotes away that PyYAML needs to read text: no, on, yes and the like."""
+    resolved = str(OF_VERSION_1_2.resolve(ScalarNodeOfRuamel, text, (True, False)))
+    return resolved == f"{TAG}str" != _tag_1_1(text)
 
 
 def _check_dvc_agrees(name: str, text: str, found: dict[str, Any]) -> None:
@@ -87,25 +99,26 @@ class _Walk:
         self.name, self.dotted_keys = name, dotted_keys
         self.seen: set[int] = set()
 
-    def visit(self, node: Node, above: tuple[Node, ...]) -> None:
+    def visit(self, node: Node, above: tuple[Node, ...], key: str = "") -> None:
+        """Check a node and what it holds. above: the nodes that hold it; key: the key whose value it is, or is in."""
         if any(node is other for other in above):
             raise self.refusal(node, "an alias inside what it names has no end: write the value out")
         if id(node) in self.seen:
             return
         self.seen.add(id(node))
         if isinstance(node, ScalarNode):
-            self.check_scalar(node)
+            self.check_scalar(node, key)
         elif isinstance(node, SequenceNode):
             self.check_tag(node, "seq")
             for item in node.value:
-                self.visit(item, (*above, node))
+                self.visit(item, (*above, node), key)
         elif isinstance(node, MappingNode):
             self.check_tag(node, "map")
             self.check_keys(node)
-            for key, value in node.value:
-                if key.tag == f"{TAG}merge":
+            for name, value in node.value:
+                if name.tag == f"{TAG}merge":
                     self.check_merge(value)
-                self.visit(value, (*above, node))
+                self.visit(value, (*above, node), name.value)
 
     def check_keys(self, node: MappingNode) -> None:
         lines: dict[str, int] = {}
@@ -130,7 +143,7 @@ class _Walk:
         if not all(isinstance(item, MappingNode) for item in items):
             raise self.refusal(node, "<< takes a mapping or a list of mappings, such as <<: *name")
 
-    def check_scalar(self, node: ScalarNode) -> None:
+    def check_scalar(self, node: ScalarNode, key: str = "") -> None:
         if node.style is not None:
             self.check_tag(node, "str")
             return
@@ -138,7 +151,7 @@ class _Walk:
         self.check_tag(node, _tag_1_1(text).removeprefix(TAG))
         if not (text == "" or READ_ALIKE.fullmatch(text) or _is_text(text)):
             said = " and ".join(f"{who} reads {_read_by(who, text)}" for who in ("PyYAML", "DVC"))
-            raise self.refusal(node, f"{text}: {said}: write {_instead(text)}")
+            raise self.refusal(node, f"{f'{key}: ' if key else ''}{text}: {said}: write {_instead(text)}")
 
     def check_tag(self, node: Node, kind: str) -> None:
         if node.tag != f"{TAG}{kind}":
@@ -155,7 +168,8 @@ class _Dumper(yaml.SafeDumper):
         return True
 
     def represent_text(self, text: str) -> ScalarNode:
-        return self.represent_scalar(f"{TAG}str", text, style=None if text.isprintable() and _is_text(text) else '"')
+        quotes = "'" if text.isprintable() else '"'  # DVC's own writer uses ' too
+        return self.represent_scalar(f"{TAG}str", text, style=None if text.isprintable() and _is_text(text) else quotes)
 
 
 _Dumper.add_representer(str, _Dumper.represent_text)

@@ -1,10 +1,12 @@
-"""add-data NAME PATH: writes conf/data/NAME.yaml for a file or folder of data, and prints the lines for params.yaml.
+"""add-data NAME PATH: writes conf/data/NAME.yaml for a file or folder of data, and adds it to params.yaml.
 
-    gen-models add-data flowers ~/flowers.csv --label species
+    gen-models add-data flowers ~/flowers.csv
+    gen-models add-data clients clients.csv --label churned --kind region=category --ignore comment
+    gen-models add-data screws screws/ --normal good
 
-A conf file that exists is replaced only with --force. Data that prepare would refuse are refused here already. The conf
-holds the path and the sha256 of the data. If the data change later, prepare refuses them until
-`add-data NAME PATH --force` has written the new sha256.
+The conf gives each column of a table its role and kind; look at it, and edit it. params.yaml gets the path, so that
+`dvc repro` notices an edit of the data, and a line for each model that suits them; its comments stay. Data that prepare
+would refuse are refused here already. A conf that exists is replaced only with --force.
 """
 
 import argparse
@@ -13,25 +15,30 @@ from pathlib import Path
 
 from gen_models.errors import ConfigError
 from gen_models.files import replacing
-from pipelines.config.conf_files import slug
-from pipelines.data.checks import check_conf
-from pipelines.data.inspect import check, collection_in, conf_text, describe, look, params_lines, propose
+from pipelines.config.data_files import watched
+from pipelines.config.params_edit import adding, data_name
+from pipelines.data.asked import add_options, image_options_of, reading_of, wishes_of
+from pipelines.data.describe import describe
+from pipelines.data.look import collection_in, look
+from pipelines.data.proposal import check, conf_text, models_for, propose
 from pipelines.data.sources.files import require_there, shown
 from pipelines.runtime import paths
 from pipelines.runtime.stage import run
 
 
 def main(argv: Sequence[str]) -> None:
-    """add-data NAME PATH [--label COLUMN] [--force]"""
+    """add-data NAME PATH [--label COLUMN] [--kind COLUMN=KIND] ... [--force]"""
     parser = argparse.ArgumentParser(
         prog="gen-models add-data", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("name", help="what to call it: conf/data/NAME.yaml")
-    parser.add_argument("path", type=Path, help="a file or folder of data")
-    parser.add_argument("--label", help="the column of a table that holds the labels")
+    add_options(parser)
+    held_out = parser.add_mutually_exclusive_group()
+    held_out.add_argument("--anomaly", metavar="CLASS", help="the class that is held out as the anomaly")
+    held_out.add_argument("--normal", metavar="CLASS", help="the class that is normal; all others are held out")
     parser.add_argument("--force", action="store_true", help="replace the conf that is there")
     asked = parser.parse_args(argv)
-    conf_path = paths.root() / "conf" / "data" / f"{slug(asked.name, 'add-data')}.yaml"
+    conf_path = paths.root() / "conf" / "data" / f"{data_name(asked.name)}.yaml"
     if conf_path.exists() and not asked.force:
         raise ConfigError(f"{conf_path}: is there already; choose another name, or replace it with --force")
     path = asked.path.expanduser().absolute()
@@ -41,14 +48,17 @@ def main(argv: Sequence[str]) -> None:
             f"{shown(path)}: these are the files of {known}, which conf/data/{known}.yaml reads; "
             f"set GEN_MODELS_DATA={shown(path)}"
         )
-    found = look(path, label=asked.label)
-    conf = propose(found, asked.name)
-    check_conf(conf, asked.name, str(conf_path))
-    check(found, conf)
+    found = look(path, wishes=wishes_of(asked), reading=reading_of(asked), images=image_options_of(asked))
+    assert found.arrays is not None
+    conf = propose(found, asked.name, anomaly=asked.anomaly, normal=asked.normal)
+    check(found, conf, seed=0)
+    edit = adding(asked.name, watched(conf["options"]), models_for(found.arrays))
     _write(conf_path, conf_text(conf, found))
+    edit.write()
     print(describe(found))
-    print(f"\n{conf_path}: written; look at split and anomaly. Put into params.yaml:")
-    print(params_lines(asked.name, found.arrays))
+    print(f"\n{conf_path}: written; look at columns, split and anomaly. The lines of {paths.MARK}:")
+    print(edit.diff(), end="")
+    print("\n`gen-models check` looks for errors, `make repro` prepares the data and trains the models.")
 
 
 def _write(path: Path, text: str) -> None:

@@ -12,12 +12,13 @@ import numpy as np
 
 from gen_models.errors import ConfigError, DataError, unknown
 from gen_models.noise import Noise
+from pipelines.data import anomalies
 from pipelines.data.source_table import SOURCES
 from pipelines.data.sources.arrays import Arrays
 
 SPLITS = ("train", "validation", "calibration", "test")
 NEEDED = ("train", "validation", "test")
-KEYS = ("name", "source", "options", "event_shape", "levels", "split", "anomaly", "batch_size")
+KEYS = ("name", "source", "options", "columns", "event_shape", "levels", "split", *anomalies.KEYS, "batch_size")
 OWN = "own"
 MOST_LEVELS = 256
 MOST_NUMBERS = 1 << 26  # a row has at most 64 million numbers
@@ -38,11 +39,16 @@ def check_conf(conf: Mapping[str, Any], name: str, where: str) -> None:
         raise ConfigError(f"{where}: name: {conf['name']!r} is not the file's name; write {name}")
     if conf["source"] not in SOURCES:
         raise ConfigError(f"{where}: " + unknown("source", str(conf["source"]), SOURCES))
-    _check_options(conf.get("options") or {}, conf["source"], where)
+    _check_options(_options(conf), conf["source"], where)
     levels = conf["levels"]
-    if levels is not None and (type(levels) is not int or not 2 <= levels <= MOST_LEVELS):
+    if (
+        not isinstance(levels, list)
+        and levels is not None
+        and (type(levels) is not int or not 2 <= levels <= MOST_LEVELS)
+    ):
         raise ConfigError(f"{where}: levels: {levels!r} is not 2 .. {MOST_LEVELS}, or null for continuous data")
     _check_split(conf["split"], where)
+    anomalies.check_keys(conf, where)
     batch_size = conf.get("batch_size", 1)
     if type(batch_size) is not int or batch_size < 1:
         raise ConfigError(
@@ -56,10 +62,10 @@ def draw(conf: Mapping[str, Any], noise: Noise, where: str) -> Arrays:
     Raises ConfigError, with the conf's file, if the source refuses an option or the shapes do not agree.
     """
     try:
-        arrays = SOURCES[conf["source"]](noise, **(conf.get("options") or {}))
+        arrays = SOURCES[conf["source"]](noise, **_options(conf))
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
-    return _shaped(arrays, conf, where)
+    return shaped(arrays, conf, where)
 
 
 def check_arrays(arrays: Arrays, conf: Mapping[str, Any], where: str) -> None:
@@ -69,16 +75,19 @@ def check_arrays(arrays: Arrays, conf: Mapping[str, Any], where: str) -> None:
         raise DataError(f"{who}: {len(x)} rows but labels of shape {arrays.y.shape}; give each row one label")
     if x.dtype.kind not in "uif":
         raise DataError(f"{who}: rows of type {x.dtype}; give whole or floating-point numbers")
-    if x.dtype == np.uint8 and conf["levels"] is None:
+    if x.dtype == np.uint8 and grey_levels(conf) is None:
         raise ConfigError(f"{where}: levels: null, but {who} has uint8 rows; give their number of levels")
-    _check_parts(arrays, conf["split"], who, where)
+    if not is_pooled(arrays, conf):
+        _check_parts(arrays, conf["split"], who, where)
 
 
 def check_values(blocks: Iterable[np.ndarray], arrays: Arrays, conf: Mapping[str, Any], where: str) -> None:
     """Check every number of the rows, and raise an error for the first one that cannot be stored.
 
-    blocks: all rows, as the source has them and in its order
+    blocks: all rows, as the source has them and in its order; the schema of a table has checked its rows already
     """
+    if arrays.schema is not None:
+        return
     who, levels, begin = arrays.name or conf["source"], conf["levels"], 0
     is_image, is_grey, high = arrays.x.ndim > 2 and levels is None, True, 0.0
     for block in blocks:
@@ -111,27 +120,36 @@ def check_statistics(statistics: Mapping[str, Any], arrays: Arrays, conf: Mappin
 
     statistics: {"min": a number for each column, "max": the same, ...}, or {} for data that are not a table
     """
+    discrete = arrays.schema.discrete if arrays.schema is not None else ()
     for column, low, high in zip(arrays.columns, statistics.get("min", ()), statistics.get("max", ()), strict=True):
-        if low == high:
+        if low == high and column not in discrete:
+            fix = f"write role: ignore at columns.{column}" if arrays.schema is not None else "leave it out of the rows"
             raise DataError(
                 f"{arrays.name or conf['source']}: column {column!r} is {low:g} in every training row: a density of it "
-                f"has no bound; leave it out with options.drop: [{column}] in {where}"
+                f"has no bound; {fix} ({where})"
             )
 
 
-def anomaly_of(arrays: Arrays, y: np.ndarray, conf: Mapping[str, Any], where: str) -> int | None:
-    """Return the label of the class that is held out as an anomaly, an index into arrays.classes, or None.
+def is_pooled(arrays: Arrays, conf: Mapping[str, Any]) -> bool:
+    """Return whether the rows of a divided source are divided anew, by shares alone.
 
-    Raises ConfigError if there is no such class, or no other class.
+    They are if the conf names anomalies and gives `test` a share: anomalies among the source's own training rows could
+    not be tested otherwise.
     """
-    name = conf.get("anomaly")
-    if name is None:
-        return None
-    if str(name) not in arrays.classes:
-        raise ConfigError(f"{where}: anomaly: " + unknown("class", str(name), arrays.classes))
-    if len(np.unique(y)) < 2:
-        raise ConfigError(f"{where}: anomaly: {name!r} is the only class; nothing is left to train on")
-    return arrays.classes.index(str(name))
+    names_any = any(conf.get(key) not in (None, []) for key in anomalies.KEYS)
+    return names_any and bool(set(arrays.parts or {}) - {"train"}) and OWN not in conf["split"].values()
+
+
+def grey_levels(conf: Mapping[str, Any]) -> int | None:
+    """Return the number of grey levels that a data conf states; None for continuous numbers and for tables."""
+    return conf["levels"] if isinstance(conf["levels"], int) else None
+
+
+def _options(conf: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a conf's source; a table's columns stand beside them in the file."""
+    columns = {"columns": conf["columns"]} if "columns" in conf else {}
+    options = conf.get("options") or {}
+    return {**options, **columns} if isinstance(options, dict) else options
 
 
 def _check_options(options: Any, source: str, where: str) -> None:
@@ -183,7 +201,7 @@ def _check_parts(arrays: Arrays, shares: Mapping[str, Any], who: str, where: str
             )
 
 
-def _shaped(arrays: Arrays, conf: Mapping[str, Any], where: str) -> Arrays:
+def shaped(arrays: Arrays, conf: Mapping[str, Any], where: str) -> Arrays:
     """Return the arrays with rows of the conf's event_shape, which may differ from the source's in axes of size 1."""
     wanted, x = conf["event_shape"], arrays.x
     found = list(x.shape[1:])

@@ -1,19 +1,20 @@
 """prepare NAME: writes the rows of a data source, with a manifest that every later stage verifies, to out/data/NAME.
 
-    source -> checks -> splits, by class and seed -> SPLIT.x.npy, SPLIT.y.npy, SPLIT.factors.npy, manifest.json
+    source -> checks -> splits, by class and seed -> SPLIT.x.npy, SPLIT.y.npy, ..., manifest.json
 
 Rows are stored as the source has them (uint8 stays uint8); the model scales and dequantises them. The same conf and
-seed give the same bytes. The class that `anomaly` names is in the test split only.
+seed give the same bytes. Anomalous classes (anomalies.py) are in the test split only.
 
 If the source is divided already, a share of the conf may be `own`: with test: own, the source's test rows are the test
-split, and the other shares divide its training rows. Rows are read, checked and written in blocks, so they may be more
-than memory holds.
+split, and the other shares divide its training rows; anomalies among those are left out, and counted. Rows are read,
+checked and written in blocks, so they may be more than memory holds.
 """
 
 import itertools
 import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -24,31 +25,37 @@ from gen_models.errors import DataError
 from gen_models.loader import Rows
 from gen_models.noise import Noise
 from pipelines.config.conf_files import data_conf
+from pipelines.config.data_files import check_file
 from pipelines.config.params import params
+from pipelines.data import anomalies
 from pipelines.data.checks import (
     OWN,
     SPLITS,
-    anomaly_of,
     check_arrays,
     check_conf,
     check_statistics,
     check_values,
     draw,
+    grey_levels,
+    is_pooled,
 )
 from pipelines.data.sources.arrays import Arrays
 from pipelines.data.store import CHUNK_BYTES, write_array, write_manifest
+from pipelines.data.tables.fill import stored_type, with_medians
 from pipelines.lineage.audit import run_stage
 from pipelines.runtime import paths
 from pipelines.runtime.stage import argument, produce
 
+ANOMALY_SHARES = "split: {train: 0.5, validation: 0.1, calibration: 0.2, test: 0.2}"  # what notes propose
 DIGITS = 6  # statistics are rounded: sums differ in their last bits between processors, and the data's hash must not
 
 
 def main(argv: list[str]) -> None:
     name = argument(argv, "prepare", "DATA", __doc__)
-    conf, seed = data_conf(name), params().seed
+    conf, graph = data_conf(name), params()
+    check_file(graph, name, conf)
     with produce(paths.out("data", name)) as folder:
-        manifest = prepare(folder, name, conf, seed)
+        manifest = prepare(folder, name, conf, graph.seed)
     print(summary(manifest))
 
 
@@ -60,22 +67,11 @@ def prepare(folder: Path, name: str, conf: Mapping[str, Any], seed: int) -> dict
     where = f"conf/data/{name}.yaml"
     check_conf(conf, name, where)
     noise = Noise(seed)
-    arrays = draw(conf, noise, where)
-    check_arrays(arrays, conf, where)
-    y = np.zeros(len(arrays.x), dtype=np.int64) if arrays.y is None else arrays.y.astype(np.int64)
-    anomaly = anomaly_of(arrays, y, conf, where)
-    splits = split_rows(y, conf["split"], noise, anomaly=anomaly, parts=arrays.parts)
-    for split, rows in splits.items():
-        if not len(rows):
-            raise DataError(
-                f"{where}: split.{split}: {conf['split'][split]} of {len(y)} rows in "
-                f"{max(len(arrays.classes), 1)} classes leaves none; use more rows or a larger share"
-            )
-    dtype = np.dtype(np.float32) if conf["levels"] is None else np.dtype(np.uint8)
-    _require_room(folder, arrays.x, dtype)
-    check_values(blocks_of(arrays.x, np.arange(len(y)), arrays.x.dtype), arrays, conf, where)
-    statistics = _statistics(arrays.x, splits["train"], dtype, is_table=bool(arrays.columns))
-    check_statistics(statistics if arrays.columns else {}, arrays, conf, where)
+    plan = planned(draw(conf, noise, where), conf, noise, where)
+    for note in plan.arrays.notes:
+        print(f"{name}: {note}")
+    arrays, dtype = plan.arrays, plan.dtype
+    _require_room(folder, arrays, dtype)
     return write_manifest(
         folder,
         {
@@ -83,15 +79,61 @@ def prepare(folder: Path, name: str, conf: Mapping[str, Any], seed: int) -> dict
             "source": conf["source"],
             "event_shape": list(arrays.x.shape[1:]),
             "dtype": str(dtype),
-            "levels": conf["levels"],
+            "levels": grey_levels(conf),
             "classes": list(arrays.classes),
-            "splits": {split: _write_split(folder, split, arrays, rows, dtype) for split, rows in splits.items()},
-            "statistics": statistics,
-            "anomaly": anomaly,
-            "leakage": leakage(arrays.x, splits, dtype),
+            "splits": {split: _write_split(folder, split, arrays, rows, dtype) for split, rows in plan.splits.items()},
+            "statistics": plan.statistics,
+            "anomaly": plan.anomaly or None,
+            "leakage": leakage(arrays.x, plan.splits, dtype),
             **_known(arrays),
+            **_left_out(arrays, plan.y, plan.anomaly, plan.splits),
         },
     )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Rows that are ready to be written: those of each split, their type in the files, and their statistics.
+
+    y: (rows,) labels, 0 for rows without; anomaly: the labels of the classes that are held out
+    """
+
+    arrays: Arrays
+    y: np.ndarray
+    splits: dict[str, np.ndarray]
+    dtype: np.dtype
+    statistics: dict[str, Any]
+    anomaly: list[int]
+
+
+def planned(arrays: Arrays, conf: Mapping[str, Any], noise: Noise, where: str) -> Plan:
+    """Split the rows of a source, fill what is missing, and check all of it, without writing anything.
+
+    where: the conf's path, for errors. Raises ConfigError or DataError if the rows cannot be used as the conf says.
+    """
+    check_arrays(arrays, conf, where)
+    y = np.zeros(len(arrays.x), dtype=np.int64) if arrays.y is None else arrays.y.astype(np.int64)
+    anomaly = anomalies.anomalous(arrays.classes, y, conf, where)
+    parts = None if is_pooled(arrays, conf) else arrays.parts
+    splits = split_rows(y, conf["split"], noise, anomaly=anomaly, parts=parts)
+    for split, rows in splits.items():
+        if not len(rows):
+            raise DataError(
+                f"{where}: split.{split}: {conf['split'][split]} of {len(y)} rows in "
+                f"{max(len(arrays.classes), 1)} classes leaves none; use more rows or a larger share"
+            )
+    if np.isin(y[splits["test"]], anomaly).all():
+        fix = "use more rows or a larger share" if parts is None else f"to divide all rows anew, write {ANOMALY_SHARES}"
+        raise DataError(
+            f"{where}: split.test: each of its {len(splits['test'])} rows is an anomaly, and measures need normal rows "
+            f"beside them; {fix}"
+        )
+    arrays = with_medians(arrays, splits["train"])
+    dtype = stored_type(arrays, grey_levels(conf))
+    check_values(blocks_of(arrays.x, np.arange(len(y)), arrays.x.dtype), arrays, conf, where)
+    statistics = _statistics(arrays.x, splits["train"], dtype, is_table=bool(arrays.columns))
+    check_statistics(statistics if arrays.columns else {}, arrays, conf, where)
+    return Plan(arrays, y, splits, dtype, _rounded(statistics, is_fine=arrays.schema is not None), anomaly)
 
 
 def split_rows(
@@ -99,7 +141,7 @@ def split_rows(
     shares: Mapping[str, float | str],
     noise: Noise,
     *,
-    anomaly: int | None = None,
+    anomaly: Collection[int] = (),
     parts: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """Return {split: row numbers}.
@@ -108,9 +150,9 @@ def split_rows(
     a split are in random order, so its first rows are a random draw.
 
     y: (rows,) labels; shares: {split: a number, or "own" for a part of the source}
-    anomaly: the label of the class that goes into the test split only, or None
+    anomaly: the labels of the classes that go into the test split only
     parts: {part: row numbers} of a source that is divided already. The shares then divide its training rows; if its
-    test rows are the test split, rows of the anomaly among the other rows are left out.
+    test rows are the test split, anomalies among the other rows are left out.
     """
     own = {split: (parts or {})[split] for split in SPLITS if shares.get(split) == OWN}
     names = [split for split in SPLITS if split in shares and split not in own]
@@ -119,7 +161,7 @@ def split_rows(
     chosen = {split: [np.empty(0, dtype=np.int64)] for split in names}
     for label in np.unique(y):
         rows = heap[y[heap] == label]
-        if label == anomaly:
+        if label in anomaly:
             if "test" in chosen:
                 chosen["test"].append(rows)
             continue
@@ -128,7 +170,7 @@ def split_rows(
         for split, part in zip(names, np.split(rows, cuts), strict=True):
             chosen[split].append(part)
     for split, rows in own.items():
-        chosen[split] = [rows if split == "test" else rows[y[rows] != anomaly]]
+        chosen[split] = [rows if split == "test" else rows[~np.isin(y[rows], list(anomaly))]]
     joined = {split: np.concatenate(chosen[split]) for split in SPLITS if split in chosen}
     return {s: rows[noise.permutation(f"split/order/{s}", len(rows)).numpy()] for s, rows in joined.items()}
 
@@ -152,12 +194,35 @@ def summary(manifest: Mapping[str, Any]) -> str:
         counts = split["labels"].values()
         labels = f"{len(counts)} classes of {min(counts)} .. {max(counts)}" if counts else "no labels"
         lines.append(f"  {name:<12}{split['rows']:>8} rows, {labels}")
-    if manifest["anomaly"] is not None:
-        held_out = manifest["classes"][manifest["anomaly"]]
-        lines.append(f"  anomaly     class {held_out!r} is in the test split only")
+    held_out = [repr(name) for name, count in anomalies.tested_rows(manifest).items() if count]
+    if held_out:
+        one, many = f"class {held_out[0]} is", f"classes {', '.join(held_out)} are"
+        lines.append(f"  anomaly     {one if len(held_out) == 1 else many} in the test split only")
+    lines += [f"  note        {note}" for note in notes(manifest)]
     found = [f"{count} in {pair}" for pair, count in manifest["leakage"].items() if count]
     lines.append(f"  duplicates  {', '.join(found) or 'none'} across splits")
     return "\n".join(lines)
+
+
+def notes(manifest: Mapping[str, Any]) -> list[str]:
+    """Return what to know about anomalies that are left out or too few, a sentence each, with what to do."""
+    lost = manifest.get("left_out", {})
+    found = [
+        f"{count} row{'s' * (count > 1)} of {name!r} outside the source's test part "
+        f"{'are' if count > 1 else 'is'} left out: anomalies are neither trained on nor moved"
+        for name, count in lost.items()
+    ]
+    few = [name for name, count in anomalies.tested_rows(manifest).items() if count < anomalies.LEAST_ROWS]
+    if reason := anomalies.unmeasured(manifest):
+        found.append(reason)
+    elif len(manifest["anomaly"] or ()) > 1 and few:
+        found.append(
+            f"no AUROC of its own for {', '.join(map(repr, few))}: fewer than {anomalies.LEAST_ROWS} test rows"
+        )
+    if found:
+        shares = f"to divide all rows anew, write {ANOMALY_SHARES}"
+        found[-1] += f"; {shares}" if lost else f"; give each kind {anomalies.LEAST_ROWS} test rows or more"
+    return found
 
 
 def blocks_of(array: np.ndarray, rows: np.ndarray, dtype: np.dtype) -> Iterator[np.ndarray]:
@@ -177,11 +242,24 @@ def digests(x: np.ndarray, rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _known(arrays: Arrays) -> dict[str, Any]:
-    """Return the entries of the manifest that only some data sets have: columns, origin and factors."""
-    known = {"columns": list(arrays.columns), "origin": dict(arrays.origin)}
+    """Return the entries of the manifest that only some data sets have: columns, origin, a schema, factors, masks."""
+    known: dict[str, Any] = {"columns": list(arrays.columns), "origin": dict(arrays.origin)}
+    if arrays.schema is not None:
+        known["table"] = {"columns": arrays.schema.as_json(), "reading": dict(arrays.reading), "ids": list(arrays.ids)}
     if arrays.factors is not None:
         known["factors"] = list(arrays.factors.names)
+    if arrays.masks is not None:
+        known["masks"] = list(arrays.masks.shape[1:])
     return {name: value for name, value in known.items() if value}
+
+
+def _left_out(
+    arrays: Arrays, y: np.ndarray, anomaly: Collection[int], splits: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
+    """Return the manifest's entry {"left_out": {class: rows}} of anomalies that are in no split; {} without any."""
+    lost = {arrays.classes[k]: int((y == k).sum() - (y[splits["test"]] == k).sum()) for k in anomaly}
+    lost = {name: count for name, count in lost.items() if count}
+    return {"left_out": lost} if lost else {}
 
 
 def _write_split(folder: Path, split: str, arrays: Arrays, rows: np.ndarray, dtype: np.dtype) -> dict[str, Any]:
@@ -196,6 +274,8 @@ def _write_split(folder: Path, split: str, arrays: Arrays, rows: np.ndarray, dty
         entry["labels"] = {str(label): int(count) for label, count in zip(labels, counts, strict=True)}
     if arrays.factors is not None:
         entry["factors"] = write("factors", arrays.factors.values, np.dtype(np.float32))
+    if arrays.masks is not None:
+        entry["mask"] = write("mask", arrays.masks, np.dtype(np.uint8))
     return entry
 
 
@@ -208,17 +288,31 @@ def _statistics(x: np.ndarray, rows: np.ndarray, dtype: np.dtype, *, is_table: b
     mean = sum(block.sum(axis=axis, dtype=np.float64) for block in blocks_of(x, rows, dtype)) / size
     variance = sum(((block - mean) ** 2).sum(axis=axis) for block in blocks_of(x, rows, dtype)) / size
     figures = {"min": low, "max": high, "mean": mean, "std": np.sqrt(variance)}
-    return {name: _rounded(np.asarray(value, dtype=np.float64)) for name, value in figures.items()}
+    return {name: np.asarray(value, dtype=np.float64) for name, value in figures.items()}
 
 
-def _rounded(values: np.ndarray) -> float | list[float]:
-    if values.ndim:
-        return [float(f"{value:.{DIGITS}g}") for value in values]
-    return float(f"{float(values):.{DIGITS}g}")
+def _rounded(statistics: Mapping[str, np.ndarray], *, is_fine: bool) -> dict[str, float | list[float]]:
+    """Return the statistics rounded to DIGITS digits.
+
+    is_fine: to so many digits of the standard deviation, because a column may have a narrow range far from 0
+    """
+    if is_fine:
+        places = DIGITS - np.floor(np.log10(np.maximum(statistics["std"], 1e-30))).astype(int)
+        return {
+            name: [round(float(v), int(p)) for v, p in zip(values, places, strict=True)]
+            for name, values in statistics.items()
+        }
+    return {
+        name: [float(f"{value:.{DIGITS}g}") for value in values]
+        if values.ndim
+        else float(f"{float(values):.{DIGITS}g}")
+        for name, values in statistics.items()
+    }
 
 
-def _require_room(folder: Path, x: np.ndarray, dtype: np.dtype) -> None:
-    needed, free = x.size * dtype.itemsize, shutil.disk_usage(folder).free
+def _require_room(folder: Path, arrays: Arrays, dtype: np.dtype) -> None:
+    of_masks = 0 if arrays.masks is None else arrays.masks.size
+    needed, free = arrays.x.size * dtype.itemsize + of_masks, shutil.disk_usage(folder).free
     if needed > free:
         raise DataError(f"{folder}: the rows need {needed} bytes, the disk has {free} free; free some space")
 

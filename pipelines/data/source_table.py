@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 from pipelines.data.sources import (
     array_files,
-    csv_file,
     digits,
     factors,
     idx,
@@ -16,9 +15,9 @@ from pipelines.data.sources import (
     interval,
     mnist,
     mnist5k,
-    parquet_file,
     plane,
     sklearn_tables,
+    table,
     two_moons,
 )
 from pipelines.data.sources.arrays import Arrays
@@ -33,6 +32,7 @@ SOURCES: dict[str, Callable[..., Arrays]] = {
     "breast_cancer": sklearn_tables.breast_cancer,
     "wine": sklearn_tables.wine,
     "iris": sklearn_tables.iris,
+    "diabetes": sklearn_tables.diabetes,
     "uniform": interval.uniform,
     "beta_5_5": interval.beta_5_5,
     "two_moons": two_moons.two_moons,
@@ -44,7 +44,6 @@ SOURCES: dict[str, Callable[..., Arrays]] = {
     "image_folder": image_folder.image_folder,
     "npy": array_files.npy,
     "npz": array_files.npz,
-    "csv": csv_file.csv_table,
-    "parquet": parquet_file.parquet,
+    "table": table.table,
     "idx": idx.idx,
 }

@@ -4,10 +4,11 @@ DVC trusts a read-only cache file without hashing it, so it would not notice a f
 hashes the files that it opens. If a file does not agree with the manifest, the error names the file, what was expected,
 what was found, and the command that writes the file again.
 
-    out/data/NAME/  SPLIT.x.npy  SPLIT.y.npy  SPLIT.factors.npy  manifest.json
+    out/data/NAME/  SPLIT.x.npy  SPLIT.y.npy  SPLIT.factors.npy  SPLIT.mask.npy  manifest.json
 
-There is no SPLIT.y.npy for rows without labels, and no SPLIT.factors.npy unless a generator made the rows from known
-factors. Arrays are written without pickle and opened memory-mapped, so a data set may be larger than memory.
+There is no SPLIT.y.npy for rows without labels, no SPLIT.factors.npy unless a generator made the rows from known
+factors, and no SPLIT.mask.npy unless images came with masks of their defects. Arrays are written without pickle and
+opened memory-mapped, so a data set may be larger than memory.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from gen_models.errors import DataError, unknown
+from gen_models.table import Schema, from_json
 from pipelines.runtime import paths
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 FACTS = ("name", "source", "event_shape", "dtype", "levels", "classes", "statistics", "anomaly", "leakage")
 KEYS = (*FACTS, "splits", "sha256")
-KINDS = ("x", "y", "factors")
+KINDS = ("x", "y", "factors", "mask")
 CHUNK_BYTES = 16 << 20
 SOME_BYTES = 32 << 20  # where not all rows are needed, those in memory take at most this
 
@@ -42,7 +44,7 @@ SOME_BYTES = 32 << 20  # where not all rows are needed, those in memory take at 
 class Dataset:
     """A prepared data set whose files agree with its manifest.
 
-    arrays: {split: {"x", "y", "factors": memory-mapped array}}; sha256: one hash of the data and the manifest
+    arrays: {split: {"x", "y", "factors", "mask": memory-mapped array}}; sha256: one hash of the data and the manifest
     """
 
     name: str
@@ -72,6 +74,11 @@ class Dataset:
         return tuple(self.manifest.get("columns", ()))
 
     @property
+    def schema(self) -> Schema | None:
+        """How the columns of a user's table became numbers; None for other data."""
+        return from_json(self.manifest["table"]["columns"]) if "table" in self.manifest else None
+
+    @property
     def factor_names(self) -> tuple[str, ...]:
         """The names of the factors from which each row was made, in the order of `factors`; () if they are unknown."""
         return tuple(self.manifest.get("factors", ()))
@@ -97,14 +104,22 @@ class Dataset:
             )
         return arrays["factors"]
 
+    def masks(self, split: str) -> np.ndarray | None:
+        """Return (rows, height, width) uint8, 1 where an image has a defect; None for data without masks."""
+        return self._split(split).get("mask")
+
     def rows(self, split: str, most: int | None = None) -> Float[Tensor, "rows *event"]:
-        """Load rows of a split into memory, as float32 and not scaled: the first `most`, or all if it is None.
+        """Load rows of a split into memory, as float32 (float64 if they are stored so) and not scaled.
+
+        most: only the first so many, or all if it is None
 
         The rows of a split are in random order, so the first ones are a random draw.
         """
         import torch  # takes seconds, and only readers of rows need it
 
-        return torch.from_numpy(np.array(self.x(split)[:most], dtype=np.float32))
+        rows = self.x(split)[:most]
+        is_fine = "table" in self.manifest and rows.dtype == np.float64
+        return torch.from_numpy(np.array(rows, dtype=np.float64 if is_fine else np.float32))
 
     def first_rows(self, split: str, most: int | None = None) -> Float[Tensor, "rows *event"]:
         """Load the first rows of a split: as many as take SOME_BYTES as float32, and at most `most`."""
@@ -126,6 +141,11 @@ def open_data(name: str) -> Dataset:
     return open_folder(folder / name)
 
 
+def manifest_of(name: str) -> dict[str, Any]:
+    """Return the manifest of out/data/NAME; its own hash is verified, the other files are not opened."""
+    return _read_manifest(paths.out("data", name))
+
+
 def open_folder(folder: Path) -> Dataset:
     """Open a prepared data set by its folder and verify every file.
 
@@ -140,6 +160,7 @@ def open_folder(folder: Path) -> Dataset:
             "x": ((rows, *manifest["event_shape"]), manifest["dtype"]),
             "y": ((rows,), "int64"),
             "factors": ((rows, len(manifest.get("factors", ()))), "float32"),
+            "mask": ((rows, *manifest.get("masks", ())), "uint8"),
         }
         arrays[split] = {kind: _open_array(folder, split, kind, entry[kind]) for kind in KINDS if entry.get(kind)}
         for kind, array in arrays[split].items():
@@ -187,6 +208,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     missing = [key for key in KEYS if key not in manifest] if isinstance(manifest, dict) else KEYS
     if missing:
         raise _broken(path, f"the keys {', '.join(missing)}", "none of them")
+    if not isinstance(manifest["anomaly"], list | None):
+        raise _broken(path, "anomaly: a list of classes, or null", repr(manifest["anomaly"]))
     seal = _seal({key: value for key, value in manifest.items() if key != "sha256"})
     if seal != manifest["sha256"]:
         raise _broken(path, f"sha256 {manifest['sha256']}", seal)
@@ -241,5 +264,5 @@ def _seal(manifest: dict[str, Any]) -> str:
 
 def _broken(path: Path, expected: str, found: str) -> DataError:
     return DataError(
-        f"{path}: expected {expected}, found {found}; `dvc repro -f prepare@{path.parent.name}` writes it anew"
+        f"{path}: expected {expected}, found {found}; `gen-models prepare {path.parent.name}` writes it anew"
     )

@@ -1,9 +1,13 @@
-"""Anomaly scores of a run whose data hold out a class: how well each score ranks the test rows.
+"""Anomaly scores of a run whose data hold out classes: how well each score ranks the test rows.
 
     auroc, low, high    area under the ROC curve on the test split, with its 95% interval
     fpr_target          the false-positive rate that was asked for
     fpr, tpr            false-positive and true-positive rate on the test split, at the threshold from the calibration
                         split: a row is called anomalous if its conformal p-value is at most fpr_target
+    average_precision   on the test split; by chance it would be anomaly_share
+    anomaly_share       the share of anomalies among the test rows
+    kinds               kind, rows, auroc, low, high, tpr of each kind of anomaly against the same normal rows; [] if
+                        one class is held out
 
 Labels of anomalies are used only to count. A game has no likelihood and no encoder; its score `inversion` searches, for
 each row, for the nearest sample of the generator. If that would take long, it is left out, and a line says so.
@@ -20,7 +24,7 @@ from torch import Tensor
 from gen_models.adversarial.game import Game
 from gen_models.analysis.anomaly_scores import conformal_p, inversion, scorers
 from gen_models.errors import DataError
-from gen_models.measures.ranking import auroc, auroc_interval
+from gen_models.measures.ranking import auroc, auroc_interval, average_precision
 from gen_models.noise import Noise
 from pipelines.evaluation.prepared_rows import RowsOf
 from pipelines.evaluation.trained_run import Trained
@@ -35,10 +39,12 @@ Scored = tuple[dict[str, Any], np.ndarray]  # a row of numbers, and the scores (
 
 
 def anomaly_scores(trained: Trained, seed: int) -> list[Scored]:
-    """Return the result of each score that the run's model allows; an empty list if no class is held out."""
-    if trained.anomaly is None:
+    """Return the result of each score that the run's model allows.
+
+    Returns an empty list if no class is held out or, with a printed line, if the test rows have too few anomalies.
+    """
+    if not is_measured(trained, trained.run.key):
         return []
-    require_calibration(trained)
     data = trained.data
     reference = trained.normal("train")[:REFERENCE_ROWS]
     units = {"levels": data.levels, "statistics": data.manifest["statistics"]}
@@ -65,8 +71,42 @@ def assess(rows: RowsOf, who: str, name: str, score: Scorer) -> Scored:
         "fpr_target": FALSE_POSITIVE_RATE,
         "fpr": float(called[~is_anomaly].mean()),
         "tpr": float(called[is_anomaly].mean()),
+        "average_precision": average_precision(scores, is_anomaly),
+        "anomaly_share": float(is_anomaly.mean()),
+        "kinds": [
+            {"kind": kind, **of_kind(scores, called, is_kind, ~is_anomaly)} for kind, is_kind in rows.kinds().items()
+        ],
     }
     return row, scores
+
+
+def of_kind(scores: np.ndarray, called: np.ndarray, is_kind: np.ndarray, is_normal: np.ndarray) -> dict[str, float]:
+    """Measure a score on one kind of anomaly against the normal rows; all arguments are (rows,) of the test split.
+
+    called: whether a row is called anomalous
+    """
+    chosen = is_kind | is_normal
+    low, high = auroc_interval(scores[chosen], is_kind[chosen])
+    return {
+        "rows": int(is_kind.sum()),
+        "auroc": auroc(scores[chosen], is_kind[chosen]),
+        "low": low,
+        "high": high,
+        "tpr": float(called[is_kind].mean()),
+    }
+
+
+def is_measured(rows: RowsOf, who: str) -> bool:
+    """Return whether anomaly scores are measured; print a line if classes are held out and they are not.
+
+    who: the run or baseline; raises DataError if the data have no calibration split
+    """
+    if rows.unmeasured:
+        print(f"{who}: no anomaly scores: {rows.unmeasured}")
+    if not rows.anomaly or rows.unmeasured:
+        return False
+    require_calibration(rows)
+    return True
 
 
 def require_calibration(rows: RowsOf) -> None:

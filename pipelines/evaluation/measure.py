@@ -1,6 +1,6 @@
 """Measures a trained run on the test split, and draws pictures of it, into a folder.
 
-What is measured depends on what the model can do. Rows of a class that is held out as an anomaly count only in the
+What is measured depends on what the model can do. Rows of classes that are held out as anomalies count only in the
 anomaly scores. All noise comes from the seed of params.yaml, so a second evaluation writes the same bytes.
 """
 

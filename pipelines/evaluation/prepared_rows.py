@@ -1,4 +1,4 @@
-"""The rows of a prepared data set as evaluation uses them: without the held-out class, and on the unit scale."""
+"""The rows of a prepared data set as evaluation uses them: without the anomalous classes, and on the unit scale."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gen_models.measures.units import unit_scale
+from pipelines.data import anomalies
 from pipelines.data.store import Dataset
 
 THREADS = 1  # the same on every machine, because the last digits of sums depend on the number of threads
@@ -19,14 +20,19 @@ class RowsOf:
     data: Dataset
 
     @property
-    def anomaly(self) -> int | None:
-        """The class that is held out, as an index into the manifest's classes, or None."""
-        return self.data.manifest["anomaly"]
+    def anomaly(self) -> list[int]:
+        """The classes that are held out, as indices into the manifest's classes; [] if there are none."""
+        return self.data.manifest["anomaly"] or []
 
     @property
     def anomaly_name(self) -> str:
-        """The name of the class that is held out, or ""."""
-        return "" if self.anomaly is None else self.data.manifest["classes"][self.anomaly]
+        """The classes that are held out, in words, or ""."""
+        return anomalies.held_out(self.data.manifest)
+
+    @property
+    def unmeasured(self) -> str:
+        """Why no anomaly score can be measured although classes are held out, or ""."""
+        return anomalies.unmeasured(self.data.manifest)
 
     @property
     def classes(self) -> int:
@@ -34,12 +40,16 @@ class RowsOf:
         return len(np.unique(np.asarray(self.data.y("train"))))
 
     def is_anomaly(self, split: str) -> np.ndarray:
-        """Return (rows,) booleans: whether a row is of the held-out class."""
-        y = np.asarray(self.data.y(split))
-        return np.zeros(len(y), dtype=bool) if self.anomaly is None else y == self.anomaly
+        """Return (rows,) booleans: whether a row is of a class that is held out."""
+        return np.isin(np.asarray(self.data.y(split)), self.anomaly)
+
+    def kinds(self) -> dict[str, np.ndarray]:
+        """Return {name: (test rows,) booleans} of the kinds of anomaly that are measured apart; {} if there is one."""
+        y, classes = np.asarray(self.data.y("test")), self.data.manifest["classes"]
+        return {name: y == classes.index(name) for name in anomalies.kinds(self.data.manifest)}
 
     def normal(self, split: str) -> Float[Tensor, "rows *event"]:
-        """Return the rows of a split, not scaled, without those of the held-out class."""
+        """Return the rows of a split, not scaled, without those of the classes held out."""
         return self.data.rows(split)[torch.from_numpy(~self.is_anomaly(split))]
 
     def labels(self, split: str) -> np.ndarray:

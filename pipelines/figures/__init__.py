@@ -6,6 +6,7 @@ the same bytes: no window system or global state is used, and the file has no da
 
 from pipelines.figures.animation import animation
 from pipelines.figures.charts import curves, roc, trials
+from pipelines.figures.columns import columns
 from pipelines.figures.flow_of_line import LineFlow, histogram, line_flows
 from pipelines.figures.game_orbits import orders_of_play
 from pipelines.figures.image_grids import image_grid, is_image, mosaic, overview, reconstructions, sheet
@@ -18,6 +19,7 @@ __all__ = [
     "LineFlow",
     "animation",
     "classes",
+    "columns",
     "curves",
     "density",
     "draws",

@@ -10,7 +10,6 @@ is missing, this takes seconds.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -78,7 +77,7 @@ def register(key: str) -> dict[str, Any]:
         client = tracking.open_store()
         recorded = replay(key)
         version = _find_stored(client, key, tags) or versions.upload(
-            client, key, trained, facts=serving.facts_of(trained, *_of_the_data(lineage)), tags=tags,
+            client, key, trained, facts=serving.facts_of(trained), tags=tags,
             run_id=recorded.run_id, experiment_id=recorded.experiment_id,
         )  # fmt: skip
         _describe(client, version, tags, lineage, upload.numbers_in(evaluation))
@@ -134,18 +133,6 @@ def _tags(lineage: Mapping[str, Any], evaluation: Mapping[str, Any], trained: Pa
         "serving_sha256": source_sha256(Path(serving.__file__)),
         "value": repr(float(value)),
     }
-
-
-def _of_the_data(lineage: Mapping[str, Any]) -> tuple[dict[str, Any] | None, list[str]]:
-    """Return the mean and std of the training rows, which scale reconstruction errors, and the columns of a table.
-
-    Returns (None, []) if the prepared data are not there.
-    """
-    path = paths.out("data", lineage["data"], "manifest.json")
-    if not path.is_file():
-        return None, []
-    manifest = json.loads(path.read_text())
-    return {name: manifest["statistics"][name] for name in ("mean", "std")}, manifest.get("columns", [])
 
 
 def _describe(

@@ -20,7 +20,7 @@ Rows are vectors: (rows, D) numbers that are not scaled, or (rows, latent) for `
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,20 +31,22 @@ import torch
 import yaml
 from mlflow.models import ModelSignature, set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
-from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
+from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
+from mlflow.types.schema import AnyType
 from torch import Tensor, nn
 
 import gen_models
 from gen_models.analysis.anomaly_scores import scorers
 from gen_models.analysis.temperature import at_temperature
-from gen_models.checkpoint import load_model
+from gen_models.checkpoint import about_data, load_model
 from gen_models.contracts import Decoder, Encoder, Reconstructor, Sampler, capabilities
 from gen_models.errors import DataError, unknown
 from gen_models.evaluating import by_rows, draw, evaluating
+from gen_models.names import TASKS
 from gen_models.noise import Noise
+from gen_models.table import from_json
 
 SCORES = ("nll", "neg_elbo", "reconstruction", "critic")  # the model's own likelihood first
-TASKS = ("score", "encode", "decode", "reconstruct", "sample")
 MOST_SAMPLES = 100_000  # in one request
 REQUIREMENTS = (
     "mlflow",
@@ -67,7 +69,45 @@ class Served(PythonModel):
         self.facts = dict(context.model_config)
 
     def predict(self, context: PythonModelContext, model_input: np.ndarray, params: dict[str, Any] | None = None):
-        return answer(self.model, model_input, facts=self.facts, **(params or {}))
+        asked = dict(params or {})
+        if "table" in self.facts:
+            return answer_table(self.model, model_input, facts=self.facts, **asked)
+        return answer(self.model, model_input, facts=self.facts, **asked)
+
+
+def answer_table(model: nn.Module, frame: Any, *, facts: Mapping[str, Any], task: str = "score", **how: Any) -> Any:
+    """Return the answer to a data frame of raw columns, as a data frame.
+
+    score, encode         a column for each number, and `problem`: why a row has no answer, or ""
+    reconstruct, sample   the columns of the table, in words and units as they were
+
+    Raises DataError for a column that is missing, by its name, and for the task decode, whose rows are no table.
+    """
+    import pandas as pd
+
+    if task == "decode":
+        raise DataError("decode: a served model of a table takes its columns; use `gen-models predict --task decode`")
+    schema = from_json(facts["table"]["columns"])
+    if task == "sample":
+        x: np.ndarray = np.zeros((len(frame), len(schema.names)))
+        return pd.DataFrame(schema.decode(answer(model, x, facts=facts, task=task, **how)))
+    if not hasattr(frame, "columns"):
+        frame = pd.DataFrame(frame)
+    x, problems = schema.encode({name: frame[name].to_numpy() for name in map(str, frame.columns)})
+    x[list(problems)] = 0
+    found = answer(model, x, facts=facts, task=task, **how)
+    found[list(problems)] = np.nan
+    reasons = [problems.get(row, "") for row in range(len(x))]
+    if task == "reconstruct":
+        return pd.DataFrame(schema.decode(np.nan_to_num(found))).assign(problem=reasons)
+    names = answer_names(model, task, found.shape[1], facts)
+    return pd.DataFrame({name: found[:, k] for k, name in enumerate(names)}).assign(problem=reasons)
+
+
+def answer_names(model: nn.Module, task: str, width: int, facts: Mapping[str, Any]) -> list[str]:
+    """Return the names of the columns of an answer, such as nll, or encode0, encode1, ..."""
+    name = score_name(model, facts) if task == "score" else task
+    return [name] if width == 1 else [f"{name}{k}" for k in range(width)]
 
 
 def answer(
@@ -90,7 +130,7 @@ def answer(
         raise DataError(unknown("task", task, tasks(model)))
     if task not in tasks(model):
         raise DataError(f"{type(model).__name__} does not {task}; it offers {', '.join(tasks(model))}")
-    rows = np.asarray(rows, dtype=np.float32)
+    rows = np.asarray(rows, dtype=np.float64 if "table" in facts else np.float32)
     if rows.ndim != 2:
         raise DataError(f"expected rows of numbers, shape (rows, columns), found shape {rows.shape}")
     with evaluating(model):
@@ -117,29 +157,31 @@ def score_name(model: nn.Module, facts: Mapping[str, Any]) -> str:
     return next(name for name in SCORES if name in offered)
 
 
-def facts_of(
-    checkpoint: Path, statistics: Mapping[str, Any] | None = None, columns: Sequence[str] = ()
-) -> dict[str, Any]:
-    """Return the facts that `answer` needs beside the model, from the checkpoint's spec and the data's manifest.
+def facts_of(checkpoint: Path) -> dict[str, Any]:
+    """Return the facts that `answer` and readers of rows need, from the checkpoint's spec and what it says of its data.
 
-    columns: the names of a table's columns; commands that read tables take the columns by these names
+    columns: the names of a table's numbers; table: its schema and how its text is read, if it has one; options: how
+    images are read
     """
-    spec = yaml.safe_load((checkpoint / "model.yaml").read_text())
+    spec, data = yaml.safe_load((checkpoint / "model.yaml").read_text()), about_data(checkpoint)
+    levels = spec.get("levels")
     return {
         "event_shape": list(spec["event_shape"]),
-        "levels": spec.get("levels"),
+        "levels": levels if isinstance(levels, int) else None,
         "latent": spec.get("latent"),
-        "statistics": dict(statistics) if statistics else None,
-        "columns": list(columns),
+        "statistics": data.get("statistics"),
+        "columns": list(data.get("columns", ())),
+        "options": dict(data.get("options", {})),
+        **({"table": data["table"]} if "table" in data else {}),
     }
 
 
 def package(folder: Path, checkpoint: Path, facts: Mapping[str, Any], model_id: str) -> None:
     """Write a version's files into `folder`: this file, the checkpoint, gen_models and the signature."""
-    rows = np.zeros((1, math.prod(facts["event_shape"])), dtype=np.float32)
+    rows, inputs, outputs = _interface(facts)
     signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, -1))]),
-        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, -1))]),
+        inputs=inputs,
+        outputs=outputs,
         params=ParamSchema(
             [
                 ParamSpec("task", "string", "score"),
@@ -160,6 +202,18 @@ def package(folder: Path, checkpoint: Path, facts: Mapping[str, Any], model_id: 
         input_example=rows,
         pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
     )
+
+
+def _interface(facts: Mapping[str, Any]) -> tuple[Any, Schema, Schema | None]:
+    """Return an example of the input, and the schemas of input and output: the columns of a table, or an array."""
+    if "table" not in facts:
+        array = Schema([TensorSpec(np.dtype(np.float32), (-1, -1))])
+        return np.zeros((1, math.prod(facts["event_shape"])), dtype=np.float32), array, array
+    import pandas as pd
+
+    schema = from_json(facts["table"]["columns"])
+    example = pd.DataFrame(schema.decode(np.zeros((1, len(schema.names)))))
+    return example, Schema([ColSpec(AnyType(), column.name) for column in schema.columns]), None
 
 
 def _by_rows(model: nn.Module, rows: np.ndarray, task: str, facts: Mapping[str, Any]) -> Tensor:
@@ -203,7 +257,8 @@ def _latent(model: Any, event: tuple[int, ...], facts: Mapping[str, Any]) -> int
 
 
 def _flat(values: Tensor) -> np.ndarray:
-    return values.reshape(len(values), -1 if values.numel() else max(1, math.prod(values.shape[1:]))).float().numpy()
+    flat = values.reshape(len(values), -1 if values.numel() else max(1, math.prod(values.shape[1:])))
+    return (flat if flat.dtype == torch.float64 else flat.float()).numpy()
 
 
 set_model(Served())

@@ -6,6 +6,8 @@ completed from files. If nothing is missing, two reads of the store are enough t
 
 import hashlib
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from pipelines import figures, tracking
 from pipelines.data.store import open_data
 from pipelines.runtime import paths
 
+SLUG_LENGTH = 60
 NOT_METRICS = ("data_sha256", "checkpoint_sha256")
 
 
@@ -81,6 +84,33 @@ def numbers_in(evaluation: dict[str, Any]) -> dict[str, float]:
     }
 
 
+def anomaly_numbers(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the areas and average precisions of anomaly scores by the names that MLflow takes.
+
+    They are auroc.SCORE, average_precision.SCORE and, for each kind of anomaly, auroc.SCORE.KIND.
+    """
+    found: dict[str, float] = {}
+    for row in rows:
+        score = row["score"]
+        found |= {f"auroc.{score}": row["auroc"], f"average_precision.{score}": row["average_precision"]}
+        slugs = kind_slugs([kind["kind"] for kind in row["kinds"]])
+        found |= {f"auroc.{score}.{slugs[kind['kind']]}": kind["auroc"] for kind in row["kinds"]}
+    return found
+
+
+def kind_slugs(kinds: Sequence[str]) -> dict[str, str]:
+    """Return {kind: its name of letters, digits, _ and -}; of names that would be equal, the later are numbered."""
+    found: dict[str, str] = {}
+    for kind in kinds:
+        slug = wanted = re.sub(r"[^A-Za-z0-9_-]+", "_", kind)[:SLUG_LENGTH]
+        number = 1
+        while slug.lower() in {taken.lower() for taken in found.values()}:
+            number += 1
+            slug = f"{wanted}-{number}"
+        found[kind] = slug
+    return found
+
+
 def _log_samples(stored: tracking.MlflowRun, folder: Path, data: str) -> int:
     steps = sorted(int(path.stem.removeprefix("step_")) for path in folder.glob("samples/step_*.npy"))
     missing = [step for step in steps if step not in stored.sample_steps()] if steps else []
@@ -104,6 +134,8 @@ def _log_evaluation(stored: tracking.MlflowRun, run: str, facts: dict[str, Any])
     if (folder / "latents.json").is_file():
         stored.log_file(folder / "latents.json", "evaluate")
         stored.tag("latents", _json(folder / "latents.json")["sentence"])
+    if (folder / "anomalies.json").is_file():
+        metrics |= anomaly_numbers(_json(folder / "anomalies.json"))
     return stored.log_result(int(facts["steps"]), {f"evaluate.{name}": value for name, value in metrics.items()})
 
 

@@ -4,10 +4,11 @@ from collections import Counter
 from io import BytesIO
 from typing import Any
 
-from pipelines.report import denoising_and_compression, gallery, leaderboard, versus_baselines
+from pipelines.data import anomalies
+from pipelines.report import denoising_and_compression, gallery, kinds_of_anomaly, leaderboard, versus_baselines
 from pipelines.report.columns import COLUMNS
 from pipelines.report.jinja_environment import environment
-from pipelines.report.read import Results, SweepResult
+from pipelines.report.read import Results, Row, SweepResult
 
 
 def details_page(found: Results) -> str:
@@ -23,6 +24,9 @@ def details_page(found: Results) -> str:
         tables=tables,
         columns=[c for c in COLUMNS if any(c in table.columns for table in tables.values())],
         detection={data: versus_baselines.detection(found, data) for data in tables if found.scores_on(data)},
+        kinds={data: table for data in tables if (table := kinds_of_anomaly.table(found, data))},
+        unmeasured={data: why for data in tables if (why := anomalies.unmeasured(found.data[data]))},
+        held_out={data: held_out(manifest) for data, manifest in found.data.items()},
         detection_pictures=gallery.detection_pictures(found),
         clustering=clusters,
         unclustered={
@@ -53,6 +57,14 @@ def summary(found: Results) -> dict[str, Any]:
         "commits": sorted(Counter(lineage["git_commit"] for lineage in lineages).items()),
         "workers": ", ".join(str(count) for count in sorted({lineage["workers"] for lineage in lineages})),
     }
+
+
+def held_out(manifest: Row) -> str:
+    """Return which classes are held out, in words: "no class", "class 8" or "classes bent, scratch"."""
+    count, words = len(anomalies.names(manifest)), anomalies.held_out(manifest)
+    if count > anomalies.MOST_NAMES:
+        return words
+    return f"{'class' if count == 1 else 'classes'} {words}" if count else "no class"
 
 
 def sweep(found: Results, result: SweepResult) -> dict[str, Any]:

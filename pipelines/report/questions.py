@@ -58,8 +58,8 @@ QUESTIONS = (
     Question(
         "anomalies",
         "Are anomalies found?",
-        "The models were trained without one class. AUROC is the probability that a row of this class scores higher "
-        "than a normal row: 1 is perfect, 0.5 is chance. Each model is at its best score.",
+        "The models were trained without the anomalies. AUROC is the probability that an anomaly scores higher than a "
+        "normal row: 1 is perfect, 0.5 is chance. Each model is at its best score.",
         question_tables.anomalies,
     ),
     Question(

@@ -16,6 +16,7 @@ from typing import Any
 from gen_models.checkpoint_folder import digest
 from gen_models.errors import GenModelsError
 from pipelines.config.params import Params, Run
+from pipelines.data import anomalies
 from pipelines.report.failures import failures
 from pipelines.runtime import paths
 
@@ -28,7 +29,10 @@ BASELINES = {  # {a baseline of anomaly scores: its name for readers}
     "nearest_neighbours": "nearest neighbours",
     "isolation_forest": "isolation forest",
 }
-DETECTED = ("run", "data", "score", "auroc", "low", "high", "fpr_target", "fpr", "tpr")
+DETECTED = (
+    *("run", "data", "score", "auroc", "low", "high", "fpr_target", "fpr", "tpr"),
+    *("average_precision", "anomaly_share", "kinds"),
+)
 CLUSTERED = (
     *("run", "data", "space", "k", "rows", "seeds"),
     *(f"{name}_{part}" for name in ("acc", "nmi", "ari") for part in ("mean", "sd")),
@@ -134,7 +138,7 @@ class Results:
 def read(params: Params) -> Results:
     """Read the outputs of the whole graph. Raises ResultError, which names the first file that cannot be used."""
     used = {line.data for line in (*params.sweeps.values(), *params.runs.values())}
-    data = {name: _manifest(name) for name in params.data if name in used}
+    data = {name: _manifest(name, params) for name in params.data_sets if name in used}
     sweeps = {key: _sweep(line, data[line.data], params) for key, line in params.sweeps.items()}
     runs = {key: _run(line, data[line.data], params) for key, line in params.runs.items()}
     detection, clustering = _detection(params, data), _clustering(params, data)
@@ -143,9 +147,9 @@ def read(params: Params) -> Results:
     return Results(params, data, sweeps, runs, detection, clustering, denoising, compression)
 
 
-def _manifest(name: str) -> Row:
+def _manifest(name: str, params: Params) -> Row:
     keys = ("sha256", "splits", "event_shape", "levels", "classes", "anomaly", "leakage", "source")
-    return _json(paths.out("data", name, "manifest.json"), f"prepare@{name}", keys)
+    return _json(paths.out("data", name, "manifest.json"), params.stage("prepare", name), keys)
 
 
 def _sweep(line: Run, manifest: Row, params: Params) -> SweepResult:
@@ -196,7 +200,8 @@ def _detection(params: Params, data: Mapping[str, Row]) -> Scores:
     rows = _rows(path, COMPARE, DETECTED)
     scored = _known(path, COMPARE, rows, {*params.runs, *BASELINES}, data)
     for key, line in params.runs.items():
-        if data[line.data]["anomaly"] is not None and key not in scored:
+        is_measured = data[line.data]["anomaly"] and not anomalies.unmeasured(data[line.data])
+        if is_measured and key not in scored:
             raise ResultError(f"{_short(path)}: no scores of the run {key}: run `dvc repro {COMPARE}`")
     return Scores(rows, _pictures(path.parent, COMPARE) if rows else {})
 

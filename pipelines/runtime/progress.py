@@ -2,6 +2,7 @@
 
 import sys
 import time
+from typing import TextIO
 
 from tqdm import tqdm
 
@@ -15,8 +16,9 @@ class Progress:
     they like: without a terminal, a line is printed at most every SECONDS_BETWEEN_LINES and at the end.
     """
 
-    def __init__(self, what: str, total: int, unit: str):
-        self._what, self._total, self._unit = what, total, unit
+    def __init__(self, what: str, total: int, unit: str, *, stream: TextIO | None = None):
+        """stream: where lines go; None: standard output; give sys.stderr if that carries a command's answer"""
+        self._what, self._total, self._unit, self._stream = what, total, unit, stream
         self._bar: tqdm | None = None
         self._is_terminal = sys.stderr.isatty()
         self._first: tuple[int, float] | None = None  # (done, time) of the first call of show
@@ -55,7 +57,11 @@ class Progress:
         if done < self._total and now - self._printed < SECONDS_BETWEEN_LINES:
             return
         self._printed = now
-        print(f"{self._what}: {done}/{self._total} {self._unit}s{self._left(done, now)}, {note}", flush=True)
+        print(
+            f"{self._what}: {done}/{self._total} {self._unit}s{self._left(done, now)}, {note}",
+            file=self._stream,
+            flush=True,
+        )
 
     def _left(self, done: int, now: float) -> str:
         """Return the time left at the pace since the first call of show, as text; "" while it is not known."""

@@ -19,6 +19,7 @@ from gen_models.errors import GenModelsError
 from pipelines.config.params import Params, Run, params
 from pipelines.evaluation.evaluation_plan import evaluation_plan
 from pipelines.runtime import paths
+from pipelines.runtime.repository import require_repository
 from pipelines.runtime.stage import hold, run
 from pipelines.training.in_play import Play
 from pipelines.training.sweep_plan import SweepPlan, sweep_plan
@@ -36,7 +37,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("runs", nargs="*", metavar="RUN", help="all runs of params.yaml, if none is named")
     asked = params()
     runs = [asked.run(key) for key in parser.parse_args(argv).runs] or list(asked.runs.values())
-    prepare(sorted({run.data for run in runs}))
+    prepare([asked.stage("prepare", data) for data in sorted({run.data for run in runs})])
     with ExitStack() as held:
         for run in runs:
             held.enter_context(hold(paths.out("train", run.key)))
@@ -46,9 +47,12 @@ def main(argv: list[str]) -> None:
         play_runs(runs, asked)
 
 
-def prepare(data: Sequence[str]) -> None:
-    """Let DVC prepare data sets, if they are stale. Raises PlayError if that fails."""
-    stages = [f"prepare@{name}" for name in data]
+def prepare(stages: Sequence[str]) -> None:
+    """Let DVC run stages that prepare data sets, if they are stale. Raises PlayError if that fails.
+
+    DVC also compares the content of files that are the user's own, so their edits are noticed here.
+    """
+    require_repository()
     if subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet", *stages], cwd=paths.root()).returncode:
         raise PlayError(f"the data are not prepared: see the line above, and run `dvc repro {' '.join(stages)}`")
 

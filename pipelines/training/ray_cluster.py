@@ -15,6 +15,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -31,6 +32,7 @@ from pipelines.runtime.stage import dvc_ancestor, when_process_ends
 
 T = TypeVar("T")
 START_SECONDS = 60.0
+REACH_SECONDS = 10.0
 SECONDS_BETWEEN_LOOKS = 0.2
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -61,6 +63,7 @@ def cluster() -> Iterator[Any]:
     import ray
 
     address = os.environ.get("RAY_ADDRESS") or _shared_address() or "local"
+    _require_listener(address)
     try:
         _init(ray, address)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -71,6 +74,23 @@ def cluster() -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _require_listener(address: str) -> None:
+    """Raise ClusterError unless somebody listens at HOST:PORT within REACH_SECONDS; Ray itself would wait for minutes.
+
+    Ray finds the addresses "local" and "auto" by itself.
+    """
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if not separator:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise ClusterError(
+            f"RAY_ADDRESS={address}: nobody answers there ({first_line(error)}); start the cluster, or unset "
+            "RAY_ADDRESS for a local one"
+        ) from None
 
 
 def in_thread(act: Callable[[], T], meanwhile: Callable[[], None] = lambda: None) -> T:

@@ -27,6 +27,7 @@ from gen_models.evaluating import evaluating
 from gen_models.loader import Batches
 from gen_models.noise import Noise
 from gen_models.workers import first_worker_says
+from pipelines.data.about_rows import about_rows
 from pipelines.data.store import Dataset, open_folder
 from pipelines.training.initial_model import build_training, warm_start
 from pipelines.training.run_log import RunLog
@@ -114,7 +115,13 @@ def step(session: Session) -> Iterator[Report]:
     task, training = session.task, session.training
     rows = _rows(session.dataset, session.device)
     batches = Batches(
-        rows, task.conf["batch_size"], task.seed, rank=session.rank, world=session.world, device=session.device
+        rows,
+        task.conf["batch_size"],
+        task.seed,
+        rank=session.rank,
+        world=session.world,
+        device=session.device,
+        dtype=torch.float64 if session.dataset.manifest["dtype"] == "float64" else torch.float32,
     )
     if session.keeps_samples and training.step == 0:  # the samples before training
         session.log.keep_samples(0, _samples(training, task.seed))
@@ -146,7 +153,8 @@ def record(session: Session, report: Report, measured: dict[str, float]) -> Reco
         if task.conf["keep"] == "last" or not session.best or value < session.best["value"]:
             session.best = {"value": value, "step": report.step}
             if not task.is_trial:
-                checkpoint.save_model(log.best, task.conf["model"], training.model)
+                about = about_rows(session.dataset, task.conf["data"])
+                checkpoint.save_model(log.best, task.conf["model"], training.model, data=about)
         if is_saved:
             notes = {"seed": task.seed, "best": session.best}
             checkpoint.save_training(log.latest, task.conf["model"], training, notes)

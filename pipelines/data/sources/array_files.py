@@ -54,7 +54,7 @@ def npy(
     files = [file] if labels is None else [file, locate(labels)]
     x = read_npy(file)
     origin = origin_of(*files)
-    require_sha256(sha256, origin["sha256"], file)
+    require_sha256(sha256, origin["sha256"], file, files[1] if labels else None)
     y, classes = (None, ()) if labels is None else classes_of(read_npy(files[1], kinds=LABEL), len(x), files[1], file)
     return Arrays(_rows(x, file, channels_last), y, classes, origin=origin, name=shown(file))
 
@@ -180,10 +180,10 @@ def _header(file: IO[bytes], path: Path, kinds: str) -> tuple[np.dtype, tuple[in
         raise DataError(f"{shown(path)}: not an array that NumPy wrote ({why(error)}); np.save it again") from None
     if dtype.hasobject or dtype.kind not in kinds or dtype.itemsize == 0:
         kind = "O" if dtype.hasobject else dtype.kind
-        raise DataError(
-            f"{shown(path)}: an array of {KINDS.get(kind, 'dates or the like')}, {dtype}; "
-            f"{FIXES.get(kind, 'save an array of real numbers')}"
+        fix = (
+            "save y.astype(str)" if kinds == LABEL and kind == "O" else FIXES.get(kind, "save an array of real numbers")
         )
+        raise DataError(f"{shown(path)}: an array of {KINDS.get(kind, 'dates or the like')}, {dtype}; {fix}")
     if len(shape) > MOST_AXES or any(size < 0 for size in shape):
         raise DataError(f"{shown(path)}: shape {str(shape)[:80]} cannot be; np.save it again")
     return dtype, shape, is_fortran

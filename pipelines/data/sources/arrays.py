@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gen_models.errors import ConfigError
+from gen_models.table import Schema
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,12 @@ class Arrays:
     parts    {"train": row numbers, "test": ...} if the source is divided already, else None
     origin   {"sha256", "files", "bytes"} of the files that were read; not their path, which depends on the machine
     name     how errors name the rows: a path, or "" where the source's name is enough
+    schema   how a table's columns became the numbers of x, or None; x then has NaN where a number is filled later
+    reading  {option: value} with which a file of text was read, where that is not the default
+    ids      the columns of a table that identify its rows
+    masks    (rows, height, width) uint8, 1 where an image has a defect and 0 elsewhere; None if no row has a mask
+    notes    sentences on what was left out or converted
+    proposed options that a conf for these rows should have beside those with which they were read
     """
 
     x: np.ndarray
@@ -38,6 +45,12 @@ class Arrays:
     parts: Mapping[str, np.ndarray] | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
+    schema: Schema | None = None
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    ids: tuple[str, ...] = ()
+    masks: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+    proposed: Mapping[str, Any] = field(default_factory=dict)
 
 
 def require_rows(rows: Any, *, least: int = 2, most: int | None = None) -> None:

@@ -7,6 +7,8 @@ memory; it unpacks to disk and maps the result; and it never allocates more than
 import gzip
 import hashlib
 import itertools
+import os
+import re
 import shutil
 import stat
 import tempfile
@@ -21,6 +23,7 @@ from pipelines.runtime import paths
 
 BLOCK_BYTES = 4 << 20
 MOST_UNPACKED = 8 << 30  # a packed file with more bytes is refused: its owner can unpack it, and it is then mapped
+ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f])")  # a byte beyond ASCII, in a name that is not UTF-8
 DEFLATE_RATIO = 1032  # no deflate stream unpacks to more than this times its size
 
 
@@ -30,8 +33,15 @@ def shown(path: Path | str) -> str:
     return text if text.isprintable() else repr(text)[1:-1]
 
 
+def printable(name: str) -> str:
+    """Return a name of a file as text that can be shown and stored; bytes that are not UTF-8 are escaped, as \\xe9."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def locate(path: Any) -> Path:
     """Return options.path as an absolute path; a relative one starts at the folder that has conf/.
+
+    A name that is not UTF-8 may be written as `printable` returns it, because YAML cannot hold it otherwise.
 
     Raises ConfigError if it is not a path, DataError if nothing is there.
     """
@@ -42,8 +52,23 @@ def locate(path: Any) -> Path:
     except RuntimeError:
         raise ConfigError(f"options.path: {path!r} names an unknown home; write the folder in full") from None
     found = found if found.is_absolute() else paths.source() / found
+    if not _is_there(found) and _is_there(named := Path(_unescaped(str(found)))):
+        return named
     require_there(found)
     return found
+
+
+def _unescaped(path: str) -> str:
+    """Return the path of which `printable` returned this text."""
+    return os.fsdecode(ESCAPED.sub(lambda byte: bytes.fromhex(byte[1].decode()), os.fsencode(path)))
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
 
 
 def require_there(path: Path) -> None:
@@ -96,10 +121,18 @@ def origin_of(*files: Path) -> dict[str, Any]:
     return {"sha256": joined, "files": len(files), "bytes": sum(path.stat().st_size for path in files)}
 
 
-def require_sha256(pinned: Any, found: str, path: Path) -> None:
-    """Raise DataError if `options.sha256`, `pinned`, is given and is not the hash of the data that were read."""
+def require_sha256(pinned: Any, found: str, path: Path, labels: Path | None = None) -> None:
+    """Raise DataError if `options.sha256`, `pinned`, is given and is not the hash of the data that were read.
+
+    labels: the file of the labels, if the hash is that of two files
+    """
     if pinned is None or pinned == found:
         return
+    if labels is not None and pinned == sha256_of(path):
+        raise DataError(
+            f"{shown(path)}: options.sha256 is that of this file alone, without labels: {shown(labels)}; "
+            f"write sha256: {found}"
+        )
     raise DataError(
         f"{shown(path)}: sha256 is {found}, options.sha256 {pinned!r}: the data have changed; "
         "restore them, or write the new one"

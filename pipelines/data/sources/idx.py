@@ -47,7 +47,7 @@ def idx(noise: Noise, *, path: str, labels: str | None = None, sha256: str | Non
     if x.ndim == 1:
         raise DataError(f"{shown(file)}: one dimension, {len(x)} numbers: these are labels; give the file of the rows")
     origin = origin_of(*files)
-    require_sha256(sha256, origin["sha256"], file)
+    require_sha256(sha256, origin["sha256"], file, files[1] if labels else None)
     y, classes = (None, ()) if labels is None else classes_of(read_idx(files[1]), len(x), files[1], file)
     return Arrays(x[:, None] if x.ndim == 3 else x, y, classes, origin=origin, name=shown(file))
 

@@ -1,40 +1,31 @@
-"""Reads a folder of images: a flat one, one with a folder for each class, or train and test folders with either inside.
+"""Reads a folder of images as rows (channels, height, width) uint8, with classes, parts and masks by its folders.
 
-    faces/a.png ...                     rows without labels
-    shapes/square/1.png ...             labels are the names of the folders, such as normal/ and abnormal/
-    parts/train/good/1.png ...          already divided into train, test and perhaps validation
-    parts/test/scratch/1.png ...
-
-Rows are (channels, height, width) uint8. All images must have one size and one mode; the options
-`size: [height, width]` and `mode: L` or `mode: RGB` convert them. Before an image is decoded, the size of its file is
-limited, its header is read, and its size in pixels is compared with the first image's.
+image_files.py finds the files, image_layout.py arranges them, image_decoding.py decodes each. All images must be stored
+in one mode and have one size, unless the options `mode: L` or `mode: RGB` and `size: [height, width]` convert them.
+What was left out or converted is said in notes.
 """
 
 import hashlib
-import io
-import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
-from gen_models.errors import ConfigError, DataError
+from gen_models.errors import DataError
 from gen_models.noise import Noise
+from pipelines.config import yaml_file
 from pipelines.data.sources.arrays import Arrays
-from pipelines.data.sources.files import Scratch, locate, require_file, require_sha256, shown, unreadable, why
-from pipelines.data.sources.labels import require_name
+from pipelines.data.sources.files import Scratch, locate, require_sha256, shown
+from pipelines.data.sources.image_colours import CHANNELS, GREY, Look, is_grey, require_look
+from pipelines.data.sources.image_decoding import Picture, read_image, require_size, size_of
+from pipelines.data.sources.image_files import find_images
+from pipelines.data.sources.image_layout import Layout, arrange
+from pipelines.data.sources.image_masks import read_mask
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
-MODES = {"L": 1, "RGB": 3}
-PARTS = {"train": "train", "test": "test", "validation": "validation", "valid": "validation", "val": "validation"}
-MOST_BYTES = 64 << 20  # the largest file
-MOST_PIXELS = 1 << 24  # the largest image: 4096 x 4096
-MOST_DEPTH = 8
-MOST_FILES = 10_000_000
+BLOCK_ROWS = 256
+USUAL_BITS = (8, 10, 12)  # of cameras and scanners, in files of 16 bits
 
 
 def image_folder(
@@ -43,6 +34,8 @@ def image_folder(
     path: str,
     size: Sequence[int] | None = None,
     mode: str | None = None,
+    background: str | None = None,
+    bits: int | None = None,
     sha256: str | None = None,
 ) -> Arrays:
     """Read rows (rows, channels, height, width) uint8 from a folder of images.
@@ -50,195 +43,156 @@ def image_folder(
     Labels are the names of the class folders, and parts the folders train, test and validation, where there are any.
 
     size: [height, width] to which images are resized, or None; mode: "L" or "RGB" to which they are converted, or None;
-    sha256: the hash that the images must have, or None
+    background: the colour under transparent images, "#ffffff" if None; bits: of grey values of more than 8 bits, 16 if
+    None; sha256: the hash that the images must have, or None
     """
-    root = locate(path)
-    _check_options(size, mode)
-    files = find_images(root)
-    parts, names = arrange(files, root)
-    first = read_image(files[0], size=size, mode=mode)[0]
-    scratch, digest, total = Scratch(root, len(files) * first.nbytes), hashlib.sha256(), 0
-    for file in files:
-        image, content = read_image(file, size=size, mode=mode, like=(files[0], first.shape))
-        scratch.write(image)
-        digest.update(f"{file.relative_to(root).as_posix()}\0".encode("utf-8", "surrogateescape"))
-        digest.update(hashlib.sha256(content).digest())
-        total += len(content)
-    require_sha256(sha256, digest.hexdigest(), root)
-    origin = {"sha256": digest.hexdigest(), "files": len(files), "bytes": total}
-    x = scratch.map(np.dtype(np.uint8), (len(files), *first.shape))
-    if names is None:
-        return Arrays(x, None, (), parts=parts, origin=origin, name=shown(root))
-    classes, y = np.unique(np.array(names), return_inverse=True)
+    root, look, wanted = locate(path), require_look(mode, background, bits), require_size(size)
+    given = {"path": path, "size": wanted and list(wanted), "mode": mode, "background": background, "bits": bits}
+    options = {key: value for key, value in {**given, "sha256": sha256}.items() if value is not None}
+    layout = arrange(find_images(root))
+    reading = _Reading(root, layout, look, wanted, options)
+    for row, file in enumerate(layout.files):
+        reading.add(row, file)
+    require_sha256(sha256, reading.digest.hexdigest(), root)
+    names = layout.classes
+    classes, y = (np.empty(0), None) if names is None else np.unique(np.array(names), return_inverse=True)
+    x = reading.rows()
     return Arrays(
         x,
-        y.astype(np.int64),
+        None if y is None else y.astype(np.int64),
         tuple(str(name) for name in classes),
-        parts=parts,
-        origin=origin,
+        parts=layout.parts,
+        origin=reading.origin(),
         name=shown(root),
+        masks=reading.masks(),
+        notes=(*layout.notes, *reading.notes()),
+        proposed=reading.proposed(),
     )
 
 
-def find_images(root: Path) -> list[Path]:
-    """Return the images below a folder, sorted by their paths.
+class _Reading:
+    """One pass over the files: their rows on disk, their hash, and what is noted of them."""
 
-    Links are followed if they stay inside the folder. Raises DataError if there is no image, or another limit is met.
-    """
-    if not root.is_dir():
-        raise DataError(f"{shown(root)}: not a folder; give a folder of images")
-    real = root.resolve()
-    found: list[Path] = []
-    others: Counter[str] = Counter()
-    entries = 0
-    stack = [(root, 0)]
-    while stack:
-        folder, depth = stack.pop()
-        if depth > MOST_DEPTH:
-            raise DataError(f"{shown(folder)}: more than {MOST_DEPTH} folders deep; put images into a folder a class")
-        try:
-            children = sorted(folder.iterdir())
-        except OSError as error:
-            raise unreadable(folder, error) from None
-        for child in children:
-            entries += 1
-            if entries > MOST_FILES:
-                raise DataError(f"{shown(root)}: more than {MOST_FILES} files; give a folder with fewer")
-            if child.name.startswith("."):
-                continue
-            if child.is_symlink():
-                _check_link(child, real)
-            if child.is_dir():
-                stack.append((child, depth + 1))
-            elif child.suffix.lower() in SUFFIXES:
-                found.append(child)
-            else:
-                others[child.suffix.lower() or "no extension"] += 1
-    if not found:
-        there = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(5))
-        raise DataError(
-            f"{shown(root)}: no images; found {there or 'nothing'}; give a folder of {', '.join(SUFFIXES[:4])} ..."
-        )
-    return sorted(found, key=lambda path: path.relative_to(root).as_posix())
+    def __init__(self, root: Path, layout: Layout, look: Look, size: tuple[int, int] | None, options: dict[str, Any]):
+        self.root, self.layout, self.look, self.size, self.options = root, layout, look, size, options
+        self.first = read_image(layout.files[0], size=size, look=look)
+        self.shape = self.first.pixels.shape
+        self.scratch = Scratch(root, len(layout.files) * self.first.pixels.nbytes)
+        height, width = self.shape[1:]
+        self.blank = np.zeros((height, width), dtype=np.uint8)
+        self.mask_scratch = Scratch(root, len(layout.files) * self.blank.nbytes) if layout.masks else None
+        self.digest, self.bytes = hashlib.sha256(), 0
+        self.counts: Counter[str] = Counter()
+        self.stored: Counter[str] = Counter()
+        self.high = 0
+        self.is_grey = self.shape[0] == CHANNELS["RGB"]
 
+    def add(self, row: int, file: Path) -> None:
+        """Read an image and its mask, and append them."""
+        picture = self.first if row == 0 else read_image(file, size=self.size, look=self.look)
+        self._require_alike(picture, file)
+        self.scratch.write(picture.pixels)
+        self._count_bytes(file, picture.content)
+        self.stored[picture.stored] += 1
+        self.counts["transparent"] += picture.is_transparent
+        self.counts["turned"] += picture.is_turned
+        self.high = max(self.high, picture.high)
+        self.is_grey = self.is_grey and is_grey(picture.pixels)
+        if self.mask_scratch is not None:
+            mask = self.blank
+            if (path := self.layout.masks.get(row)) is not None:
+                mask, content = read_mask(path, file, picture.size, self.size)
+                self._count_bytes(path, content)
+            self.mask_scratch.write(mask)
 
-def arrange(files: Sequence[Path], root: Path) -> tuple[dict[str, np.ndarray] | None, list[str] | None]:
-    """Return (parts, the class of each file) by the folders in which the files are.
+    def rows(self) -> np.ndarray:
+        """Return all rows. Palettes of which all colours are grey become one channel."""
+        x = self.scratch.map(np.dtype(np.uint8), (len(self.layout.files), *self.shape))
+        if not self._is_grey_palette:
+            return x
+        height, width = self.shape[1:]
+        grey = Scratch(self.root, len(x) * height * width)
+        for start in range(0, len(x), BLOCK_ROWS):
+            grey.write(x[start : start + BLOCK_ROWS, :1])
+        return grey.map(np.dtype(np.uint8), (len(x), 1, height, width))
 
-    parts: {part: row numbers}, or None without train and test folders; the classes are None in a flat folder
-    """
-    ways = [file.relative_to(root).parts[:-1] for file in files]
-    tops = {way[0] if way else "" for way in ways}
-    parts = None
-    if "train" in tops and len(tops) > 1 and tops <= set(PARTS):
-        rows: dict[str, list[int]] = {}
-        for row, way in enumerate(ways):
-            rows.setdefault(PARTS[way[0]], []).append(row)
-        parts = {part: np.array(numbers) for part, numbers in rows.items()}
-        ways = [way[1:] for way in ways]
-    is_flat = [not way for way in ways]
-    if all(is_flat):
-        return parts, None
-    if any(is_flat):
-        raise DataError(
-            f"{shown(files[is_flat.index(True)])}: lies beside the folders of classes; move it into one of them"
-        )
-    for way in ways:
-        require_name(way[0], f"{shown(root)}: the class folder")
-    return parts, [way[0] for way in ways]
+    def masks(self) -> np.ndarray | None:
+        if self.mask_scratch is None:
+            return None
+        return self.mask_scratch.map(np.dtype(np.uint8), (len(self.layout.files), *self.blank.shape))
 
+    def origin(self) -> dict[str, Any]:
+        files = len(self.layout.files) + len(self.layout.masks)
+        return {"sha256": self.digest.hexdigest(), "files": files, "bytes": self.bytes}
 
-def read_image(
-    path: Path,
-    *,
-    size: Sequence[int] | None = None,
-    mode: str | None = None,
-    like: tuple[Path, tuple[int, ...]] | None = None,
-) -> tuple[np.ndarray, bytes]:
-    """Return an image, (channels, height, width) uint8, and the bytes of its file.
+    def proposed(self) -> Mapping[str, Any]:
+        """Return the options that a conf for these images should have beside those that were given."""
+        found: dict[str, Any] = {}
+        if self.counts["transparent"] and "background" not in self.options:
+            found["background"] = self.look.background
+        if (bits := self._fitting_bits) is not None and "bits" not in self.options:
+            found["bits"] = bits
+        return found
 
-    size, mode: as in `image_folder`; like: (another file, the shape of its image), which this one must have
-    """
-    length = require_file(path)
-    if length > MOST_BYTES:
-        raise DataError(f"{shown(path)}: {length} bytes, more than {MOST_BYTES} of an image; make it smaller")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise unreadable(path, error) from None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                return _decode(image, path, size, mode, like), content
-        except DataError:
-            raise
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            raise _too_large(path, "") from None
-        except UnidentifiedImageError:
-            raise DataError(
-                f"{shown(path)}: not an image, begins with {content[:8]!r}; remove it or save it as one"
-            ) from None
-        except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-            raise DataError(f"{shown(path)}: a damaged image ({why(error)}); copy it again or remove it") from None
-
-
-def _decode(
-    image: Image.Image,
-    path: Path,
-    size: Sequence[int] | None,
-    mode: str | None,
-    like: tuple[Path, tuple[int, ...]] | None,
-) -> np.ndarray:
-    width, height = image.size
-    if width * height > MOST_PIXELS:
-        raise _too_large(path, f", {width}x{height}")
-    if (frames := getattr(image, "n_frames", 1)) > 1:
-        raise DataError(f"{shown(path)}: animated, {frames} frames; keep one")
-    if image.mode.startswith(("I", "F")):
-        raise DataError(f"{shown(path)}: more than 8 bits a pixel, mode {image.mode}; save it with 8")
-    wanted = mode or image.mode
-    if wanted not in MODES:
-        hint = "L" if wanted in ("1", "LA") else "RGB"
-        raise DataError(f"{shown(path)}: mode {wanted}, not L or RGB; write options.mode: {hint}, or convert it")
-    shape = (MODES[wanted], *(size or (height, width)))
-    if like is not None and shape != like[1]:
-        if shape[0] != like[1][0]:
-            modes = {1: "L", 3: "RGB"}
-            raise DataError(
-                f"{shown(path)}: mode {wanted}, {shown(like[0])} has {modes[like[1][0]]}; write options.mode: L or RGB"
+    def notes(self) -> tuple[str, ...]:
+        """Return sentences on how images were converted."""
+        total, found = len(self.layout.files), []
+        mode = self.look.mode or ("L" if self.shape[0] == 1 or self._is_grey_palette else "RGB")
+        for stored, count in sorted(self.stored.items()):
+            if stored not in (mode, "I;16"):
+                found.append(f"{count} of {total} images are stored as {stored}, and were converted to {mode}")
+        if self.counts["transparent"]:
+            found.append(
+                f"{self.counts['transparent']} of {total} images have transparent pixels: drawn on "
+                f"{self.look.background} (options.background)"
             )
+        if self.counts["turned"]:
+            found.append(f"{self.counts['turned']} of {total} images were turned, as their EXIF orientation says")
+        if count := self.stored["I;16"]:
+            white = (1 << self.look.bits) - 1
+            found.append(f"{count} of {total} images have 16 bits: 0 .. {white} became 0 .. 255 (options.bits)")
+            if (bits := self._fitting_bits) is not None and "bits" not in self.options:
+                found.append(f"no value is above {self.high}: with options.bits: {bits}, {(1 << bits) - 1} is white")
+        if self.is_grey and not self._is_grey_palette and self.look.mode is None:
+            found.append("all images are grey, in three equal channels: options.mode: L makes rows a third as long")
+        return tuple(found)
+
+    @property
+    def _is_grey_palette(self) -> bool:
+        return self.is_grey and set(self.stored) <= {"P", "PA"} and self.look.mode is None
+
+    @property
+    def _fitting_bits(self) -> int | None:
+        if not self.stored["I;16"]:
+            return None
+        return next((bits for bits in USUAL_BITS if self.high < 1 << bits), None)
+
+    def _count_bytes(self, file: Path, content: bytes) -> None:
+        self.digest.update(f"{file.relative_to(self.root).as_posix()}\0".encode("utf-8", "surrogateescape"))
+        self.digest.update(hashlib.sha256(content).digest())
+        self.bytes += len(content)
+
+    def _require_alike(self, picture: Picture, file: Path) -> None:
+        """Raise DataError, with the line of the conf that helps, if an image differs from the first one."""
+        first, other = self.first, shown(self.layout.files[0])
+        if self.look.mode is None and picture.stored != first.stored:
+            grey = picture.stored in GREY and first.stored in GREY
+            mode = "L" if grey else "RGB"
+            raise DataError(
+                f"{shown(file)}: mode {picture.stored}, {other} has {first.stored}; say --mode {mode}, "
+                f"or write {self._line(mode=mode)}{'' if grey else ' (or mode: L)'}"
+            )
+        if picture.pixels.shape == self.shape:
+            return
+        height, width = picture.size
+        sizes = Counter(size for size in map(size_of, self.layout.files) if size is not None)
+        common, count = max(sizes.items(), key=lambda item: (item[1], item[0]))
         raise DataError(
-            f"{shown(path)}: {height}x{width} pixels, {shown(like[0])} has {like[1][1]}x{like[1][2]}; "
-            f"write options.size: [{like[1][1]}, {like[1][2]}], or resize it"
+            f"{shown(file)}: {height}x{width} pixels, {other} has {first.size[0]}x{first.size[1]}; {count} of "
+            f"{len(self.layout.files)} images have {common[0]}x{common[1]}; say --size {common[0]}x{common[1]}, "
+            f"or write {self._line(size=list(common))}"
         )
-    if image.mode != wanted:
-        image = image.convert(wanted)
-    if size is not None and (height, width) != tuple(size):
-        image = image.resize((size[1], size[0]), Image.Resampling.LANCZOS)
-    pixels = np.asarray(image, dtype=np.uint8)
-    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(np.moveaxis(pixels, 2, 0))
 
-
-def _check_options(size: Any, mode: Any) -> None:
-    if mode is not None and mode not in MODES:
-        raise ConfigError(f"options.mode: {mode!r} is not L (grey) or RGB")
-    is_size = isinstance(size, (list, tuple)) and len(size) == 2 and all(type(s) is int and s > 0 for s in size)
-    if size is not None and not (is_size and size[0] * size[1] <= MOST_PIXELS):
-        raise ConfigError(f"options.size: {size!r} is not [height, width] in pixels, such as [32, 32]")
-
-
-def _check_link(link: Path, root: Path) -> None:
-    """Raise DataError if a link is broken, leads out of the folder, or leads to a folder that contains it."""
-    try:
-        target = link.resolve(strict=True)
-    except (OSError, RuntimeError) as error:
-        raise DataError(f"{shown(link)}: a link to nowhere or in a circle ({why(error)}); remove it") from None
-    if not target.is_relative_to(root):
-        raise DataError(f"{shown(link)}: a link out of the folder, to {shown(target)}; copy the file in its place")
-    if link.parent.resolve().is_relative_to(target):
-        raise DataError(f"{shown(link)}: a link to a folder that holds it, {shown(target)}; remove it")
-
-
-def _too_large(path: Path, found: str) -> DataError:
-    return DataError(f"{shown(path)}: more than {MOST_PIXELS} pixels{found}; make it smaller, or remove it")
+    def _line(self, **changes: Any) -> str:
+        """Return the line `options: {...}` of the conf, changed."""
+        return f"options: {yaml_file.dump({**self.options, **changes})}"

@@ -77,7 +77,7 @@ MEANINGS = (
     ),
     Meaning(
         "auroc", "anomalies", "anomaly detection (AUROC)", "higher",
-        "How often a row of the held-out class scores higher than a normal one, by the model's best score; the test "
+        "How often a row of a held-out class scores higher than a normal one, by the model's best score; the test "
         "labels chose that score, so it flatters.",
         "auroc_chance", "guessing",
     ),

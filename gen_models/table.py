@@ -1,0 +1,294 @@
+"""The schema of a table: what each column holds, and how its values become the numbers that a model takes, and back.
+
+    number     1 number                              count      1 whole number
+    flag       0 or 1 for one of two words           category   one-hot: a number for each of its values
+    time       1 number: see TIMES
+
+A column with `missing: fill` has one more number, 1 where its value is missing; the value is then the median of the
+training rows. A category with `missing: value` has one more value, for rows without one. The schema is plain data, so
+that it can stand in a manifest and in a checkpoint, and needs numpy only.
+"""
+
+import datetime
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from gen_models.errors import DataError
+
+KINDS = ("number", "count", "flag", "category", "time")
+REFUSE, FILL, VALUE = "refuse", "fill", "value"  # what is done about a missing value
+NO_VALUE = ""  # the value of a category that stands for a missing one
+DAY = 86400.0
+TIMES: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # from seconds since 1970, UTC
+    "seconds": lambda t: t,
+    "days": lambda t: np.floor(t / DAY),
+    "hour": lambda t: np.floor(t / 3600) % 24,
+    "weekday": lambda t: (np.floor(t / DAY) + 3) % 7,  # Monday is 0
+}
+COUNTED = {"hour": 24, "weekday": 7}  # times whose numbers are small, and may stand for themselves
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table that becomes numbers.
+
+    name     as in the file's header
+    kind     one of KINDS
+    step     of a number's grid, if its values are multiples of it, such as 0.01 for prices; None: no grid
+    values   of a category; for a flag, the words for 0 and for 1
+    missing  what is done about a missing value: refuse, fill (by the training median, with an indicator), or value
+    fill     the median of the training rows, which `prepare` finds; None before
+    as_      of a time: one of TIMES
+    """
+
+    name: str
+    kind: str = "number"
+    step: float | None = None
+    values: tuple[str, ...] = ()
+    missing: str = REFUSE
+    fill: float | None = None
+    as_: str = "seconds"
+
+    @cached_property
+    def levels(self) -> list[Any]:
+        """What the model is told of each of the column's numbers; see gen_models.layers.levels."""
+        own: list[Any] = [self.step]
+        if self.kind == "flag":
+            own = ["flag"]
+        elif self.kind == "category":
+            return [{"category": len(self.all_values)}]
+        elif self.kind in ("count", "time"):
+            own = [1]
+        return [*own, "flag"] if self.missing == FILL else own
+
+    @cached_property
+    def all_values(self) -> tuple[str, ...]:
+        """The values of a category, with that for a missing one."""
+        return (*self.values, NO_VALUE) if self.missing == VALUE else self.values
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """A name for each of the column's numbers."""
+        if self.kind == "category":
+            return tuple(f"{self.name} is {value or 'missing'}" for value in self.all_values)
+        return (self.name, f"{self.name} is missing") if self.missing == FILL else (self.name,)
+
+    def encode(self, values: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
+        """Return ((rows, len(names)) float64, {row: why its value cannot be used}).
+
+        values: (rows,) numbers, with NaN for a missing one, or words, with None; times as seconds since 1970, UTC, as
+        moments or in ISO form; hours and weekdays also as `decode` returns them
+        """
+        if self.kind == "category":
+            return self._one_hot(values)
+        x, problems = self._flags(values) if self.kind == "flag" else self._numbers(values)
+        is_missing = np.isnan(x)
+        for row in np.flatnonzero(is_missing) if self.missing == REFUSE else ():
+            problems.setdefault(int(row), f"{self.name}: missing")
+        if self.missing != FILL:
+            return x[:, None], problems
+        if self.fill is not None:
+            x = np.where(is_missing, self.fill, x)
+        return np.stack([x, is_missing.astype(np.float64)], axis=1), problems
+
+    def decode(self, x: np.ndarray) -> list[Any]:
+        """Return the value of each row, None where it is missing: the inverse of `encode`, also for draws of a model.
+
+        x: (rows, len(names))
+        """
+        if self.kind == "category":
+            found = [self.all_values[k] for k in x.argmax(axis=1)]
+            return [value if value != NO_VALUE else None for value in found]
+        shown = [self._value(float(number)) for number in x[:, 0]]
+        if self.missing == FILL:
+            is_missing = x[:, 1] >= 0.5
+            return [None if gone else value for value, gone in zip(shown, is_missing, strict=True)]
+        return shown
+
+    def _value(self, number: float) -> Any:
+        if self.kind == "flag":
+            return self.values[int(number >= 0.5)]
+        if self.kind == "time" and self.as_ in ("seconds", "days"):
+            seconds = number * (DAY if self.as_ == "days" else 1)
+            moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=round(seconds))
+            return moment.date().isoformat() if self.as_ == "days" else moment.isoformat()
+        if self.kind in ("count", "time"):
+            return round(number)
+        if self.step is not None:
+            value = round(number / self.step) * self.step
+            return round(value, max(0, -math.floor(math.log10(self.step)) + 6))
+        return float(f"{number:.9g}")
+
+    def _numbers(self, values: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
+        problems: dict[int, str] = {}
+        if values.dtype.kind in "fiu":
+            x = values.astype(np.float64)
+        elif values.dtype.kind == "M":
+            micro = values.astype("datetime64[us]")
+            x = np.where(np.isnat(micro), np.nan, micro.astype(np.int64) / 1e6)
+        else:
+            what = "time" if self.kind == "time" else "number"
+            read = _seconds if self.kind == "time" else _number
+            x = np.array([read(value) for value in values], dtype=np.float64)
+            for row in np.flatnonzero(np.isnan(x)):
+                if word_of(values[row]) is not None:
+                    problems[int(row)] = f"{self.name}: {word_of(values[row])!r} is not a {what}"
+        if self.kind == "time":
+            is_decoded = np.isin(x, np.arange(COUNTED.get(self.as_, 0)))  # `decode` has no day for an hour
+            x = np.where(is_decoded, x, TIMES[self.as_](x))
+        for row in np.flatnonzero(np.isinf(x)):
+            problems[int(row)] = f"{self.name}: {x[row]} is not a finite number"
+        if self.kind == "count":
+            for row in np.flatnonzero(np.isfinite(x) & (x != np.rint(x))):
+                problems[int(row)] = f"{self.name}: {x[row]} is not a whole number"
+        return x, problems
+
+    def _flags(self, values: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
+        lookup = {word.lower(): k for k, word in enumerate(self.values)}
+        return self._looked_up(values, lookup, str.lower)
+
+    def _one_hot(self, values: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
+        codes, problems = self._looked_up(values, {word: k for k, word in enumerate(self.values)}, str)
+        is_missing = np.isnan(codes)
+        for row in np.flatnonzero(is_missing):
+            if self.missing == VALUE and int(row) not in problems:
+                codes[row] = len(self.values)
+            problems.setdefault(int(row), f"{self.name}: missing") if self.missing != VALUE else None
+        x = np.zeros((len(values), len(self.all_values)))
+        known = np.flatnonzero(~np.isnan(codes))
+        x[known, codes[known].astype(np.int64)] = 1
+        return x, problems
+
+    def _looked_up(
+        self, values: np.ndarray, lookup: Mapping[str, int], form: Callable[[str], str]
+    ) -> tuple[np.ndarray, dict[int, str]]:
+        words = [word_of(value) for value in values]
+        codes = np.array([math.nan if word is None else lookup.get(form(word), -1) for word in words], dtype=np.float64)
+        known = ", ".join(self.values[:9]) + (", ..." if len(self.values) > 9 else "")
+        problems = {int(row): f"{self.name}: {words[row]!r} is not among {known}" for row in np.flatnonzero(codes < 0)}
+        codes[codes < 0] = math.nan
+        return codes, problems
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns of a table that become numbers, in the order of the model's numbers."""
+
+    columns: tuple[Column, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """A name for each number of a row."""
+        return tuple(name for column in self.columns for name in column.names)
+
+    @property
+    def discrete(self) -> frozenset[str]:
+        """The names of the numbers on a grid, so that even a column of equal numbers has a bounded density."""
+        continuous = {column.names[0] for column in self.columns if column.kind == "number" and column.step is None}
+        return frozenset(self.names) - continuous
+
+    @property
+    def levels(self) -> list[Any]:
+        """What the model is told of each column; see gen_models.layers.levels."""
+        return [entry for column in self.columns for entry in column.levels]
+
+    def encode(self, values: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[int, str]]:
+        """Return ((rows, numbers) float64, {row: the first reason why it cannot be used}).
+
+        values: {column: its values}, as in Column.encode. Raises DataError, with its name, if a column is not there.
+        """
+        self.require(values)
+        problems: dict[int, str] = {}
+        parts = []
+        for column in self.columns:
+            part, found = column.encode(np.asarray(values[column.name]))
+            parts.append(part)
+            problems = {**found, **problems}
+        return np.concatenate(parts, axis=1), problems
+
+    def decode(self, x: np.ndarray) -> dict[str, list[Any]]:
+        """Return {column: its values}, None where one is missing, for rows of numbers: the inverse of `encode`."""
+        found, start = {}, 0
+        for column in self.columns:
+            stop = start + len(column.names)
+            found[column.name] = column.decode(x[:, start:stop])
+            start = stop
+        return found
+
+    def require(self, there: Iterable[str]) -> None:
+        """Raise DataError, with what is there, for the first column that is not there."""
+        names = list(there)
+        for column in self.columns:
+            if column.name not in names:
+                raise DataError(missing_column(column.name, names, [c.name for c in self.columns]))
+
+    def filled(self, medians: Sequence[float | None]) -> "Schema":
+        """Return the schema with the training medians, one for each column, None where there is none."""
+        pairs = zip(self.columns, medians, strict=True)
+        return Schema(tuple(replace(column, fill=fill) for column, fill in pairs))
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """Return the schema as plain data, without what is at its default."""
+        default = asdict(Column(""))
+        return [
+            {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(column).items() if v != default[k]}
+            for column in self.columns
+        ]
+
+
+def from_json(columns: Sequence[Mapping[str, Any]]) -> Schema:
+    """Return the schema that `as_json` returned."""
+    return Schema(tuple(Column(**{**column, "values": tuple(column.get("values", ()))}) for column in columns))
+
+
+def word_of(value: Any) -> str | None:
+    """Return a value as the word that a file would have, or None for a missing one: 3.0 is "3", True is "true"."""
+    if value is None:
+        return None
+    if isinstance(value, (bool, np.bool_)):
+        return str(bool(value)).lower()
+    if isinstance(value, (float, np.floating)):
+        if math.isnan(value):
+            return None
+        number = float(value)
+        return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
+    return None if (text := str(value).strip()) in ("", "NaT", "<NA>") else text
+
+
+def missing_column(name: str, there: Sequence[str], wanted: Sequence[str]) -> str:
+    """Return the line that says that a column of the training table is not in another table."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, there, n=1)
+    hint = f", nor is it {near[0]!r}" if near else ""
+    return (
+        f"the model was fitted on column {name!r}, which is not there{hint}: it has {', '.join(list(there)[:20])}; "
+        f"name the columns as at the fit: {', '.join(list(wanted)[:20])}"
+    )
+
+
+def _seconds(value: Any) -> float:
+    """Return seconds since 1970, UTC, of a moment, of text in ISO form or of a number; NaN for other things."""
+    word = word_of(value)
+    if word is None or isinstance(value, (int, float, np.number)):
+        return _number(value)
+    try:
+        moment = datetime.datetime.fromisoformat(word)
+    except ValueError:
+        return _number(value)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
+
+
+def _number(value: Any) -> float:
+    word = word_of(value)
+    if word is None or "_" in word:
+        return math.nan
+    try:
+        return float(word)
+    except ValueError:
+        return math.nan

@@ -1,0 +1,140 @@
+"""The key `columns` of conf/data/NAME.yaml: the role and the kind of each column of a table, checked, as a schema."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gen_models.errors import ConfigError, unknown
+from gen_models.table import FILL, KINDS, REFUSE, TIMES, VALUE, Column, Schema
+
+PLACE = re.compile(r"(.+)\[(\d+)\]")
+MOST_LENGTH = 100_000
+ROLES = ("feature", "label", "id", "ignore")
+KEYS = ("role", "kind", "step", "values", "missing", "as", "length")
+MISSING = {
+    **dict.fromkeys(("number", "count", "time"), (REFUSE, FILL)),
+    "flag": (REFUSE,),
+    "category": (REFUSE, VALUE),
+}
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What conf says of a table.
+
+    schema: of the features; label: the column of labels, or None; ids: columns of identifiers; known: all columns
+    """
+
+    schema: Schema
+    label: str | None
+    ids: tuple[str, ...]
+    known: frozenset[str]
+
+
+def roles_of(columns: Any, where: str) -> Roles:
+    """Return what the key `columns` says. Raises ConfigError, with the file and the column, for what cannot be used."""
+    if not isinstance(columns, Mapping) or not columns:
+        raise ConfigError(
+            f"{where}: columns: expected a mapping such as {{amount: {{kind: number}}}}, found {columns!r}"
+        )
+    features, labels, ids, known = [], [], [], []
+    for name, entry in _each(columns, where):
+        known.append(name)
+        at = f"{where}: columns.{name}"
+        if not isinstance(name, str):
+            raise ConfigError(f"{at}: YAML reads this name as {type(name).__name__}; put it in quotes")
+        if not isinstance(entry, Mapping):
+            raise ConfigError(f"{at}: expected a mapping such as {{kind: number}}, found {entry!r}")
+        for key in entry:
+            if key not in KEYS:
+                raise ConfigError(f"{at}: " + unknown("key", str(key), KEYS))
+        role = entry.get("role", "feature")
+        if role not in ROLES:
+            raise ConfigError(f"{at}: " + unknown("role", str(role), ROLES))
+        if role == "label":
+            labels.append(name)
+        elif role == "id":
+            ids.append(name)
+        elif role == "feature":
+            features.append(_column(name, entry, at))
+    if len(labels) > 1:
+        raise ConfigError(f"{where}: columns: {', '.join(labels)} are all labels; keep one, and ignore the others")
+    if not features:
+        raise ConfigError(f"{where}: columns: none is a feature; give one a kind, such as {{kind: number}}")
+    return Roles(Schema(tuple(features)), labels[0] if labels else None, tuple(ids), frozenset(known))
+
+
+def collapsed(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns with those of a list, x[0], x[1], ..., as one, x with its length, where all are alike."""
+    groups: dict[str, list[str]] = {}
+    for name in columns:
+        if (match := PLACE.fullmatch(name)) is not None:
+            groups.setdefault(match[1], []).append(name)
+    alike = {
+        name: {**columns[places[0]], "length": len(places)}
+        for name, places in groups.items()
+        if name not in columns
+        and len(places) > 1
+        and places == [f"{name}[{k}]" for k in range(len(places))]
+        and all(columns[place] == columns[places[0]] for place in places)
+    }
+    found: dict[str, Any] = {}
+    for name, entry in columns.items():
+        match = PLACE.fullmatch(name)
+        if match is not None and match[1] in alike:
+            found[match[1]] = alike[match[1]]
+        else:
+            found[name] = entry
+    return found
+
+
+def _each(columns: Mapping[str, Any], where: str) -> Iterator[tuple[Any, Any]]:
+    """Yield each column and its mapping; a column of lists becomes one for each place."""
+    for name, entry in columns.items():
+        if not isinstance(entry, Mapping) or "length" not in entry:
+            yield name, entry
+            continue
+        length = entry["length"]
+        if type(length) is not int or not 1 <= length <= MOST_LENGTH:
+            raise ConfigError(f"{where}: columns.{name}.length: {length!r} is not a whole number, 1 .. {MOST_LENGTH}")
+        for place in range(length):
+            yield f"{name}[{place}]", {key: value for key, value in entry.items() if key != "length"}
+
+
+def _column(name: str, entry: Mapping[str, Any], at: str) -> Column:
+    kind = entry.get("kind", "number")
+    if kind not in KINDS:
+        raise ConfigError(f"{at}: " + unknown("kind", str(kind), KINDS))
+    missing = entry.get("missing", REFUSE)
+    if missing not in MISSING[kind]:
+        raise ConfigError(f"{at}.missing: {missing!r} is not one of {', '.join(MISSING[kind])}, for a {kind}")
+    step = entry.get("step")
+    if step is not None and (isinstance(step, bool) or not isinstance(step, (int, float)) or not step > 0):
+        raise ConfigError(f"{at}.step: {step!r} is not a number above 0; give the step of its grid, such as 0.01")
+    if step is not None and kind != "number":
+        raise ConfigError(f"{at}.step: only numbers have one; leave it out for a {kind}")
+    as_ = entry.get("as", "seconds")
+    if as_ not in TIMES or ("as" in entry and kind != "time"):
+        raise ConfigError(f"{at}.as: {as_!r} is for times, one of {', '.join(TIMES)}")
+    values = _values(entry.get("values"), kind, missing, at)
+    return Column(name, kind, None if step is None else float(step), values, missing, None, as_)
+
+
+def _values(values: Any, kind: str, missing: str, at: str) -> tuple[str, ...]:
+    if kind not in ("flag", "category"):
+        if values is not None:
+            raise ConfigError(f"{at}.values: only categories and flags have them; leave them out for a {kind}")
+        return ()
+    if not isinstance(values, (list, tuple)) or not values:
+        raise ConfigError(f"{at}.values: expected a list of words, found {values!r}")
+    for value in values:
+        if not isinstance(value, str):
+            raise ConfigError(f"{at}.values: YAML reads {value!r} as {type(value).__name__}; put each word in quotes")
+    if len(set(values)) < len(values):
+        raise ConfigError(f"{at}.values: a word stands there twice")
+    if kind == "flag" and len(values) != 2:
+        raise ConfigError(f"{at}.values: {len(values)} words; a flag has two, for 0 and for 1")
+    if kind == "category" and len(values) + (missing == VALUE) < 2:
+        raise ConfigError(f"{at}.values: one word; a category has two or more: write role: ignore")
+    return tuple(values)

@@ -1,0 +1,97 @@
+"""The files that DVC watches: paths under `files:` of params.yaml, compared with what conf/data reads.
+
+DVC notices an edit of the path in params.yaml, and `prepare` reads the path in conf/data/NAME.yaml. If the two led to
+different places, an edit would go unnoticed.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gen_models.errors import ConfigError
+from pipelines.config.conf_files import data_conf
+from pipelines.config.params import Params
+from pipelines.runtime import paths
+
+OPTIONS = ("path", "labels")  # the options of conf/data whose values may be paths
+
+
+def check_files(graph: Params) -> None:
+    """Raise ConfigError for the first data set under `files:` whose path cannot be what DVC watches for it."""
+    for name in graph.files:
+        check_file(graph, name, data_conf(name))
+        require_there(name, graph.files[name])
+
+
+def check_file(graph: Params, name: str, conf: Mapping[str, Any]) -> None:
+    """Raise ConfigError if an edit of what conf/data/NAME.yaml reads would not be an edit of `files.NAME`.
+
+    A data set that is not under `files:` passes.
+    """
+    if name not in graph.files:
+        return
+    written, where = graph.files[name], f"{paths.MARK}: files.{name}"
+    folder = paths.root() / written
+    read = files_of(conf.get("options"))
+    if not read:
+        raise ConfigError(f"{where}: conf/data/{name}.yaml reads no file, it has no options.path; list it under data:")
+    if not all(_holds(folder, path) for path in read):
+        raise ConfigError(
+            f"{where}: {written!r} is not what conf/data/{name}.yaml reads: write {watch(read)!r} here, "
+            "or correct options there"
+        )
+    if _holds(folder, paths.out()) or _holds(paths.out(), folder):
+        raise ConfigError(f"{where}: {written!r} holds what the stages write; move the data into a folder of their own")
+
+
+def require_there(name: str, written: str) -> None:
+    """Raise ConfigError if the path of a data set does not exist, with DVC's command if DVC can bring it."""
+    path = paths.root() / written
+    if path.exists():
+        return
+    is_tracked = path.with_name(f"{path.name}.dvc").is_file()
+    fix = f"run `dvc pull {written}.dvc`" if is_tracked else "correct the path, or put it there"
+    raise ConfigError(f"{paths.MARK}: files.{name}: {written!r}: no such file or folder; {fix}")
+
+
+def watched(options: Mapping[str, Any]) -> str:
+    """Return what to write under `files:` for the options of a data conf.
+
+    It is their path, or the folder that holds it and the file of labels. Raises ConfigError if that folder has other
+    things than data in it, or if there is no path.
+    """
+    if not (read := files_of(options)):
+        raise ConfigError("options.path is missing; give that of a file or folder")
+    written = watch(read)
+    folder = paths.root() / written
+    if _holds(folder, paths.out()) or _holds(folder, Path.home()):
+        raise ConfigError(
+            f"{', '.join(str(path) for path in read)}: DVC would watch all of {os.path.normpath(folder)}; "
+            "move the data into a folder of their own"
+        )
+    return written
+
+
+def files_of(options: Any) -> list[Path]:
+    """Return the absolute paths that the options of a data conf name; [] if they name none."""
+    if not isinstance(options, Mapping) or not isinstance(options.get("path"), str):
+        return []
+    named = [options[key] for key in OPTIONS if isinstance(options.get(key), str)]
+    return [Path(os.path.normpath(paths.source() / Path(path).expanduser())) for path in named]
+
+
+def watch(read: Sequence[Path]) -> str:
+    """Return the one path that holds all given ones, as params.yaml has it.
+
+    It is relative to the project folder if it lies in the repository, and absolute if it does not.
+    """
+    path = Path(os.path.commonpath(read))
+    if path.is_relative_to(paths.source()) or path.is_relative_to(paths.root()):
+        return os.path.relpath(path, paths.root())
+    return str(path)
+
+
+def _holds(folder: Path, path: Path) -> bool:
+    """Return whether `path` is `folder` or lies in it, by their names or by where links lead."""
+    return any(Path(real(path)).is_relative_to(real(folder)) for real in (os.path.normpath, os.path.realpath))

@@ -1,0 +1,134 @@
+"""Which classes are anomalies: as a data conf names them, and as the manifest of prepared data keeps them.
+
+    anomaly: scratch            one class            normal: good            all classes but this one
+    anomaly: [bent, scratch]    several              normal: [good, fine]    all classes but these
+
+A conf has one of the two keys, or neither. YAML may read a class's name as a number: -1 is the class "-1", and 1.0 is
+the class "1" if no other class is that number. The manifest keeps the indices of the anomalous classes, in order, or
+null. A kind of anomaly is a class.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gen_models.errors import ConfigError, unknown
+
+LEAST_ROWS = 2  # anomalies among the test rows, for an AUROC with an interval
+MOST_NAMES = 3  # in a heading; more classes are counted
+KEYS = ("anomaly", "normal")
+TRUTH = {"true": True, "false": False}
+
+
+def check_keys(conf: Mapping[str, Any], where: str) -> None:
+    """Raise ConfigError if a conf has both keys, or a value that is neither a name nor a list of names.
+
+    where: the conf's path, for errors, here and below
+    """
+    given = [key for key in KEYS if conf.get(key) is not None]
+    if len(given) == 2:
+        raise ConfigError(f"{where}: anomaly and normal: each says what the other would; remove one")
+    for key in given:
+        for value in _values(conf, key):
+            if value is None or isinstance(value, (Mapping, list)):
+                raise ConfigError(f"{where}: {key}: {value!r} is no class; write {key}: CLASS or {key}: [CLASS, CLASS]")
+
+
+def anomalous(classes: Sequence[str], y: np.ndarray, conf: Mapping[str, Any], where: str) -> list[int]:
+    """Return the labels of the anomalous classes, in order: indices into `classes`; [] if the conf names none.
+
+    y: (rows,) labels. Raises ConfigError if a class is unknown, or if no row is of a normal class.
+    """
+    key = next((key for key in KEYS if conf.get(key) is not None), None)
+    if key is None or (key == "anomaly" and conf[key] == []):
+        return []
+    if not classes:
+        raise ConfigError(f"{where}: {key}: {conf[key]!r}, but the rows have no labels; write {key}: null")
+    named = {index_of(value, classes, f"{where}: {key}", key) for value in _values(conf, key)}
+    if key == "normal" and not named:
+        raise ConfigError(f"{where}: normal: [] names no class; choose from {', '.join(sorted(classes))}")
+    found = sorted(named if key == "anomaly" else set(range(len(classes))) - named)
+    if key == "normal" and not found:
+        raise ConfigError(f"{where}: normal: {conf[key]!r} is every class, so no row is an anomaly; remove the line")
+    if found and np.isin(y, found).all():
+        raise ConfigError(f"{where}: {key}: {_nothing_left(key, conf[key], len(np.unique(y)))}")
+    return found
+
+
+def index_of(value: Any, classes: Sequence[str], where: str, key: str) -> int:
+    """Return the index of the class that a value of YAML names. Raises ConfigError if there is not exactly one."""
+    if isinstance(value, bool):
+        found = [name for name in classes if TRUTH.get(name.lower()) is value]
+        if not found:
+            said = str(value).lower()
+            likely = [name for name in classes if name.lower() in (("yes", "on") if value else ("no", "off"))]
+            raise ConfigError(
+                f"{where}: {said} is a truth value of YAML, and no class has that name; quote the class's name: "
+                f'{key}: "{(likely or sorted(classes))[0]}"'
+            )
+    else:
+        found = [str(value)] if str(value) in classes else _equal(value, classes)
+    if not found:
+        raise ConfigError(f"{where}: " + unknown("class", str(value), classes))
+    if len(found) > 1:
+        quoted = " or ".join(f'{key}: "{name}"' for name in found)
+        raise ConfigError(f"{where}: {value} may be one of {len(found)} classes; quote its name: {quoted}")
+    return classes.index(found[0])
+
+
+def names(manifest: Mapping[str, Any]) -> list[str]:
+    """Return the names of the anomalous classes, in the order of the manifest's `classes`."""
+    return [manifest["classes"][label] for label in manifest["anomaly"] or ()]
+
+
+def tested_rows(manifest: Mapping[str, Any]) -> dict[str, int]:
+    """Return {anomalous class: how many test rows it has}."""
+    counts = manifest["splits"]["test"]["labels"]
+    return {manifest["classes"][label]: counts.get(str(label), 0) for label in manifest["anomaly"] or ()}
+
+
+def kinds(manifest: Mapping[str, Any]) -> list[str]:
+    """Return the kinds of anomaly that are measured apart: if there are several, those with enough test rows."""
+    rows = tested_rows(manifest)
+    return [name for name, count in rows.items() if count >= LEAST_ROWS] if len(rows) > 1 else []
+
+
+def held_out(manifest: Mapping[str, Any]) -> str:
+    """Return the anomalous classes in words, for a heading: "8", "bent, scratch" or "12 classes"; "" for none."""
+    found = names(manifest)
+    return ", ".join(found) if len(found) <= MOST_NAMES else f"{len(found)} classes"
+
+
+def unmeasured(manifest: Mapping[str, Any]) -> str:
+    """Return why no AUROC can be measured although anomalies are named; "" if it can, or if none are named."""
+    count = sum(tested_rows(manifest).values())
+    if not manifest["anomaly"] or count >= LEAST_ROWS:
+        return ""
+    return f"{'only one' if count else 'no'} anomaly is among the test rows: no AUROC can be measured"
+
+
+def _values(conf: Mapping[str, Any], key: str) -> list[Any]:
+    return conf[key] if isinstance(conf[key], list) else [conf[key]]
+
+
+def _equal(value: Any, classes: Sequence[str]) -> list[str]:
+    """Return the classes whose names are the same number as a value of YAML."""
+    if not isinstance(value, (int, float)):
+        return []
+    return [name for name in classes if _number(name) == value]
+
+
+def _number(name: str) -> float | None:
+    try:
+        return float(name)
+    except ValueError:
+        return None
+
+
+def _nothing_left(key: str, value: Any, present: int) -> str:
+    if key == "normal":
+        return f"{value!r} has no rows; nothing is left to train on"
+    if isinstance(value, list) and present > 1:
+        return f"{value!r} are all classes that have rows; nothing is left to train on"
+    return f"{value!r} is the only class; nothing is left to train on"

@@ -1,0 +1,177 @@
+"""Looks at a file or folder of data, and finds the source, the options and the columns that read it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gen_models.errors import ConfigError, DataError
+from gen_models.noise import Noise
+from pipelines.data.source_table import SOURCES
+from pipelines.data.sources import mnist
+from pipelines.data.sources.arrays import Arrays
+from pipelines.data.sources.files import printable, shown
+from pipelines.data.tables import open_table
+from pipelines.data.tables.facts import Facts, with_numbers
+from pipelines.data.tables.facts import look as look_at_cells
+from pipelines.data.tables.open_table import Reading
+from pipelines.data.tables.propose import Proposal, Wishes, formats_of, propose
+from pipelines.runtime import paths
+
+COLLECTIONS = {"mnist": mnist.MNIST, "fashion_mnist": mnist.FASHION_MNIST}
+LARGE_BYTES = 128 << 20  # of a table larger than this, `inspect` reads only the first rows
+FIRST_ROWS = 200_000
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file or folder of data, the source and options that read it, and its rows.
+
+    arrays    the rows, or None if only the first rows of a large table were looked at
+    columns   the key `columns` of the conf, for a table; reasons: {column: why it has that role}
+    facts     {column: what it holds}, for a table
+    anomaly   the class that names and words call anomalous, or None
+    notes     sentences on what is left out or decided by a name
+    """
+
+    path: Path
+    source: str
+    options: dict[str, Any]
+    arrays: Arrays | None
+    columns: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Facts] = field(default_factory=dict)
+    anomaly: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def look(
+    path: Path,
+    *,
+    wishes: Wishes | None = None,
+    reading: Reading | None = None,
+    images: Mapping[str, Any] | None = None,
+    in_part: bool = False,
+) -> Found:
+    """Read a file or folder with the source for its kind, and return what was found.
+
+    wishes    what the person says of a table's columns; reading: how a file of text is written
+    images    options of a folder of images, such as its size
+    in_part   look only at the first rows of a large table
+
+    Raises DataError if the kind is unknown, the data cannot be read, or something is ambiguous.
+    """
+    source, wishes = kind_of(path), wishes or Wishes()
+    options: dict[str, Any] = {"path": written(path)}
+    if source == "table":
+        return _look_at_table(path, options, wishes, reading or Reading(), in_part)
+    if wishes != Wishes():
+        raise ConfigError(f"{shown(path)} is not a table with columns; leave --label, --kind, --id and --ignore out")
+    if images and source != "image_folder":
+        raise ConfigError(f"{shown(path)} is not a folder of images; leave --size and --mode out")
+    options |= images or {}
+    if source == "idx" and (labels := _labels_beside(path)) is not None:
+        options["labels"] = written(labels)
+    if source == "npz":
+        x_name, y_name = open_table.names_in(path)
+        options |= {key: name for key, name in (("x", x_name), ("y", y_name)) if name not in (None, key)}
+    arrays = SOURCES[source](Noise(0), **options)
+    options |= arrays.proposed
+    if "bits" in arrays.proposed:  # the rows are others with it; the other options say how these were read
+        arrays = SOURCES[source](Noise(0), **options)
+    notes = arrays.notes
+    if source in ("npy", "npz") and arrays.x.ndim == 4 and arrays.x.shape[3] in (1, 3, 4) and arrays.x.shape[1] > 4:
+        options["channels_last"] = True
+        arrays = SOURCES[source](Noise(0), **options)
+        notes = (f"the last axis, of {arrays.x.shape[1]}, is taken as the channels (options.channels_last)",)
+    return Found(path, source, options, arrays, notes=notes)
+
+
+def kind_of(path: Path) -> str:
+    """Return the name of the source that reads a path.
+
+    A folder is one of images; a file is recognised by its ending, or by "idx" or "ubyte" in its name. Raises DataError
+    for any other file.
+    """
+    if path.is_dir():
+        return "image_folder"
+    kind = open_table.kind_of(path)
+    if kind in ("npz", "npy"):
+        return "table" if open_table.is_table(path) else kind
+    if kind is not None and "ubyte" not in path.name:
+        return "table"
+    if "idx" in path.name or "ubyte" in path.name:
+        return "idx"
+    raise DataError(
+        f"{shown(path)}: not a kind that is known by its ending; give a folder of images, "
+        f"{', '.join(open_table.ENDINGS)}, or an IDX file with idx in its name"
+    )
+
+
+def collection_in(folder: Path) -> str | None:
+    """Return the name of the collection, such as mnist, whose files a folder holds, or None for any other folder.
+
+    The file of test labels decides, by its sha256.
+    """
+    for name, collection in COLLECTIONS.items():
+        test = "t10k-labels-idx1-ubyte"
+        for path in (folder / test, folder / f"{test}.gz"):
+            if path.is_file():
+                try:
+                    mnist.content_of(path, collection, test)
+                except DataError:
+                    continue
+                return name
+    return None
+
+
+def written(path: Path) -> str:
+    """Return a path as a conf has it: relative to the folder that has conf/ if it lies inside, else as it is."""
+    return printable(str(path.relative_to(paths.source()) if path.is_relative_to(paths.source()) else path))
+
+
+def _look_at_table(path: Path, options: dict[str, Any], wishes: Wishes, reading: Reading, in_part: bool) -> Found:
+    table = open_table.open_table(path, reading)
+    wishes.check(table)
+    is_large = in_part and path.stat().st_size > LARGE_BYTES
+    facts, _ = look_at_cells(table, FIRST_ROWS if is_large else None)
+    formats = formats_of(facts, table, wishes)
+    with_numbers(facts, table, formats)
+    found = propose(facts, table, formats, wishes)
+    options |= _options(reading) | found.reading
+    notes = tuple(found.notes)
+    if table.reading is not None and table.reading.delimiter != ",":
+        options["delimiter"] = table.reading.delimiter
+    if is_large:
+        rows = next(iter(facts.values())).rows
+        notes = (f"only the first {rows} rows were read; `gen-models add-data` reads all", *notes)
+        return _found(path, options, None, found, facts, notes)
+    arrays = SOURCES["table"](Noise(0), columns=found.columns, **options)
+    return _found(path, options, arrays, found, facts, notes)
+
+
+def _found(
+    path: Path,
+    options: dict[str, Any],
+    arrays: Arrays | None,
+    found: Proposal,
+    facts: Mapping[str, Facts],
+    notes: Sequence[str],
+) -> Found:
+    return Found(path, "table", options, arrays, found.columns, found.reasons, facts, found.anomaly, tuple(notes))
+
+
+def _options(reading: Reading) -> dict[str, Any]:
+    """Return how a file is read as options of a conf, without what is at its default."""
+    default = vars(Reading())
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in vars(reading).items()
+        if value != default[key]
+    }
+
+
+def _labels_beside(path: Path) -> Path | None:
+    """Return the file of labels beside one of images: train-labels-idx1-ubyte for train-images-idx3-ubyte; or None."""
+    beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
+    return beside if beside != path and beside.is_file() else None

@@ -1,0 +1,60 @@
+"""Draws what `inspect` found: a histogram of each column of a table, or a sheet of the images of each class."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from gen_models.files import replacing
+from pipelines import figures
+from pipelines.data.look import Found
+from pipelines.data.tables.facts import Facts
+
+MOST_COLUMNS = 40
+IMAGES_OF_A_CLASS, MOST_CLASSES = 12, 12
+
+
+def draw(found: Found, path: Path) -> Path | None:
+    """Write a picture of what was found, and return its path; None for rows that are neither a table nor images."""
+    if found.facts:
+        charts = {name: content for name, fact in found.facts.items() if (content := _content(fact)) is not None}
+        shown = dict(list(charts.items())[:MOST_COLUMNS])
+        used = {name for name in shown if "role" not in found.columns.get(name, {"role": "ignore"})}
+        used |= {name for name in shown if name not in found.columns}  # places in lists of numbers
+        return _written(path, lambda to: figures.columns(shown, to, used=used)) if shown else None
+    if found.arrays is not None and figures.is_image(found.arrays.x.shape[1:]) and found.arrays.x.shape[1] in (1, 3):
+        sheet = _sheet(found)
+        return _written(path, lambda to: figures.image_grid(sheet, to, levels=None, columns=IMAGES_OF_A_CLASS))
+    return None
+
+
+def _content(fact: Facts) -> np.ndarray | Mapping[str, int] | None:
+    """Return numbers for a histogram if a column has more than a few different ones, else how often each word is."""
+    numbers = fact.numbers()
+    if len(numbers) > 1 and (fact.words is None or len(fact.words) > 12):
+        return numbers
+    return fact.words or None
+
+
+def _sheet(found: Found) -> np.ndarray:
+    """Return images, a line for each class with its first ones, or several lines of a folder without classes."""
+    arrays = found.arrays
+    assert arrays is not None
+    count = len(arrays.x)
+    if arrays.y is None or len(arrays.classes) < 2:
+        places = np.linspace(0, count - 1, min(count, IMAGES_OF_A_CLASS * 4)).astype(int)
+        return np.asarray(arrays.x[places])
+    blank = np.zeros((1, *arrays.x.shape[1:]), dtype=arrays.x.dtype)
+    lines = []
+    for label in range(min(len(arrays.classes), MOST_CLASSES)):
+        rows = np.asarray(arrays.x[np.flatnonzero(arrays.y == label)[:IMAGES_OF_A_CLASS]])
+        lines.append(np.concatenate([rows, blank.repeat(IMAGES_OF_A_CLASS - len(rows), axis=0)]))
+    return np.concatenate(lines)
+
+
+def _written(path: Path, to: Callable[[BinaryIO], None]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        to(file)
+    return path

@@ -1,0 +1,129 @@
+"""Writes the conf of data that were looked at, with a split that suits them, and checks that prepare would take it."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gen_models.noise import Noise
+from pipelines.config import yaml_file
+from pipelines.config.conf_files import of_columns
+from pipelines.data.checks import MOST_LEVELS, OWN, SPLITS, check_conf, shaped
+from pipelines.data.look import Found
+from pipelines.data.prepare import blocks_of, planned
+from pipelines.data.sources.arrays import Arrays
+from pipelines.data.sources.files import shown
+
+ABNORMAL = ("abnormal", "anomaly", "anomalous", "defect", "defective", "bad", "broken", "outlier")
+NORMAL = ("good", "normal", "ok", "healthy", "nominal")
+FEW_ROWS = 256  # with fewer training rows, the usual minibatch of 128 is too large a share of them
+SPLIT = {"train": 0.65, "validation": 0.15, "calibration": 0.05, "test": 0.15}
+MOST_FOR_MIXTURE = 64  # numbers in a row; a full covariance has the square of them
+ANOMALY_SPLIT = {"train": 0.5, "validation": 0.1, "calibration": 0.2, "test": 0.2}
+
+
+def propose(found: Found, name: str, *, anomaly: str | None = None, normal: str | None = None) -> dict[str, Any]:
+    """Return a data conf for these rows.
+
+    anomaly: the class that is held out; normal: the class that is not, while all others are; both None: what names
+    say, such as "abnormal" of two classes, or all but "good"
+    """
+    arrays = found.arrays
+    assert arrays is not None
+    said = {"anomaly": anomaly} if anomaly is not None else {"normal": normal}
+    held_out = said if anomaly is not None or normal is not None else _held_out(found, arrays)
+    rows = len(arrays.x) if arrays.parts is None else len(arrays.parts["train"])
+    split = _split(arrays, has_anomaly=held_out != {"anomaly": None})
+    train = int(split["train"] * rows)
+    event = list(arrays.x.shape[1:])
+    shape = {"event_shape": [1, *event] if len(event) == 2 else event, "levels": _levels(arrays)}
+    return {
+        "name": name,
+        "source": found.source,
+        "options": found.options,
+        **({"columns": found.columns} if found.columns else shape),
+        "split": split,
+        **held_out,
+        **({"batch_size": 1 << max((train // 2).bit_length() - 1, 0)} if train < FEW_ROWS else {}),
+    }
+
+
+def check(found: Found, conf: Mapping[str, Any], seed: int) -> None:
+    """Raise the error with which prepare would refuse these rows, without writing them."""
+    where = f"conf/data/{conf['name']}.yaml"
+    full = {**conf, **of_columns(conf, where)}
+    check_conf(full, conf["name"], where)
+    assert found.arrays is not None
+    planned(shaped(found.arrays, full, where), full, Noise(seed), where)
+
+
+def conf_text(conf: Mapping[str, Any], found: Found) -> str:
+    """Return the text of the conf file, in the layout of the project's own, with a reason beside each column."""
+    assert found.arrays is not None
+    shape = "x".join(map(str, found.arrays.x.shape[1:]))
+    lines = [f"# {len(found.arrays.x)} rows of {shape} from {shown(found.path.name)}."]
+    for key, value in conf.items():
+        if key != "columns":
+            lines.append(f"{key}: {yaml_file.dump(value)}")
+            continue
+        lines.append("columns: # role: feature (if it is not said), label, id or ignore")
+        for name, entry in value.items():
+            reason = " ".join(found.reasons.get(name, "").split())
+            lines.append(f"  {yaml_file.dump({name: entry})[1:-1]}" + (f" # {shown(reason)}" if reason else ""))
+    return "\n".join(lines) + "\n"
+
+
+def models_for(arrays: Arrays) -> list[str]:
+    """Return the models that suit the rows, the quickest first."""
+    numbers = math.prod(arrays.x.shape[1:])
+    if arrays.x.ndim > 2:
+        return ["vae"]
+    if arrays.schema is not None and arrays.schema.discrete:
+        return ["gmm", "table_vae"] if numbers <= MOST_FOR_MIXTURE else ["table_vae"]
+    return (["gmm"] if numbers <= MOST_FOR_MIXTURE else []) + (["realnvp"] if numbers > 1 else [])
+
+
+def _held_out(found: Found, arrays: Arrays) -> dict[str, str | None]:
+    """Return the key and class by which names say what is anomalous, {"anomaly": None} if they do not."""
+    if found.anomaly is not None:
+        return {"anomaly": found.anomaly}
+    if len(arrays.classes) == 2:
+        return {"anomaly": next((c for c in arrays.classes if c.lower() in ABNORMAL), None)}
+    named = [c for c in arrays.classes if c.lower() in NORMAL]
+    return {"normal": named[0]} if len(named) == 1 and len(arrays.classes) > 2 else {"anomaly": None}
+
+
+def _split(arrays: Arrays, *, has_anomaly: bool) -> dict[str, Any]:
+    split: dict[str, Any] = dict(ANOMALY_SPLIT if has_anomaly else SPLIT)
+    # A held-out class needs calibration rows for its threshold; elsewhere too few rows go without
+    if not has_anomaly and _rows_of_the_smallest_class(arrays) * split["calibration"] < 1:
+        split["train"] += split.pop("calibration")
+    for part in arrays.parts or {}:
+        split[part] = split["train"] if part == "train" else OWN
+    shares = {part: share for part, share in split.items() if share != OWN}
+    total = sum(shares.values())
+    split |= {part: round(share / total, 4) for part, share in shares.items()}
+    split["train"] = round(1 - sum(split[part] for part in shares if part != "train"), 4)
+    return {part: split[part] for part in SPLITS if part in split}
+
+
+def _rows_of_the_smallest_class(arrays: Arrays) -> int:
+    """Return how many rows the smallest class has among the rows that are divided by shares."""
+    divided = np.arange(len(arrays.x)) if arrays.parts is None else arrays.parts["train"]
+    return len(divided) if arrays.y is None else int(np.unique(arrays.y[divided], return_counts=True)[1].min())
+
+
+def _levels(arrays: Arrays) -> int | None:
+    """Return the number of grey levels: 256, or fewer if no level is above 16; None for continuous numbers."""
+    is_image = arrays.x.ndim > 2
+    if not is_image and arrays.x.dtype != np.uint8:
+        return None
+    high = 0.0
+    for block in blocks_of(arrays.x, np.arange(len(arrays.x)), arrays.x.dtype):
+        if not ((block >= 0) & (block < MOST_LEVELS) & (block == np.rint(block))).all():
+            return None
+        high = max(high, float(block.max(initial=0)))
+    if high < 1 and arrays.x.dtype != np.uint8:
+        return None
+    return int(high) + 1 if 1 <= high <= 16 else MOST_LEVELS

@@ -1,0 +1,69 @@
+"""Reads new images as the rows of a model that was trained on images: one at a time, and each for itself.
+
+A file that cannot be read, or not in the model's shape, is a problem of its own row and takes no other row with it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gen_models.errors import DataError
+from pipelines.data.sources.files import printable, require_there, shown
+from pipelines.data.sources.image_colours import CHANNELS, Look, require_look
+from pipelines.data.sources.image_decoding import read_image, require_size
+from pipelines.data.sources.image_files import find_images
+from pipelines.data.sources.image_layout import split_masks
+
+Row = tuple[str, np.ndarray | None, str]
+
+
+def read_images_like(path: Path, event_shape: Sequence[int], *, options: Mapping[str, Any]) -> Iterator[Row]:
+    """Return an iterator of (name, (channels, height, width) uint8 or None, problem or "") over images.
+
+    path: an image, or a folder of any layout, whose images come sorted by their paths; the name is the path within the
+    folder; event_shape: (channels, height, width) of the model's rows; options: those of the conf it was trained with.
+    Images are converted as those were; they are resized only if the training's images were.
+
+    Raises DataError at once if the path is missing, has no images, or the model's rows are not images.
+    """
+    shape = tuple(event_shape)
+    mode = next((mode for mode, channels in CHANNELS.items() if len(shape) == 3 and shape[0] == channels), None)
+    if mode is None:
+        raise DataError(
+            f"{shown(path)}: images, but the model's rows are {'x'.join(map(str, shape))}; "
+            "give rows of the kind that it was trained on"
+        )
+    look = require_look(mode, options.get("background"), options.get("bits"))
+    size = require_size(options.get("size"))
+    root, files = _files(path)
+    return (_row(file, root, shape, size, look) for file in files)
+
+
+def count_images(path: Path) -> int:
+    """Return how many rows `read_images_like` will give."""
+    return len(_files(path)[1])
+
+
+def _files(path: Path) -> tuple[Path, list[Path]]:
+    """Return (the folder from which names start, the images)."""
+    require_there(path)
+    if not path.is_dir():
+        return path.parent, [path]
+    return path, [file for _, file in split_masks(find_images(path))[0]]
+
+
+def _row(file: Path, root: Path, shape: tuple[int, ...], size: tuple[int, int] | None, look: Look) -> Row:
+    name = printable(file.relative_to(root).as_posix())
+    try:
+        picture = read_image(file, size=size, look=look)
+    except DataError as error:
+        return name, None, str(error)
+    if picture.pixels.shape != shape:
+        height, width = picture.pixels.shape[1:]
+        problem = (
+            f"{height}x{width} pixels, the model takes {shape[1]}x{shape[2]}; resize it, or train with options.size"
+        )
+        return name, None, f"{shown(file)}: {problem}"
+    return name, picture.pixels, ""

@@ -1,0 +1,138 @@
+"""Reads a user's table, of any format that pipelines/data/tables opens, as the schema in its conf says."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gen_models.errors import DataError, unknown
+from gen_models.noise import Noise
+from pipelines.config.columns import Roles, roles_of
+from pipelines.data.sources.arrays import Arrays
+from pipelines.data.sources.files import Scratch, locate, origin_of, require_sha256, shown
+from pipelines.data.sources.labels import classes_of
+from pipelines.data.tables.encode import Block, encoded
+from pipelines.data.tables.open_table import Reading, Table, open_table
+
+WHOLE = re.compile(r"-?[0-9]{1,15}")
+COMMA = re.compile(r"'[+-]?[0-9.]*[0-9],[0-9]+(\.[0-9]+)?' is not a number")
+
+
+def table(
+    noise: Noise,
+    *,
+    path: str,
+    columns: Mapping[str, Any],
+    delimiter: str | None = None,
+    decimal: str | None = None,
+    thousands: str | None = None,
+    encoding: str = "utf-8",
+    header: bool = True,
+    missing: Sequence[str] = (),
+    labels: str | None = None,
+    sha256: str | None = None,
+) -> Arrays:
+    """Read rows (rows, numbers) float64, with NaN where a number that is filled later is missing.
+
+    columns: the roles and kinds of the columns; labels: a second file, .npy, with (rows,) labels, or None; the others
+    are those of Reading
+
+    Raises DataError, with the line and the column, for a row that cannot be used.
+    """
+    file = locate(path)
+    files = [file] if labels is None else [file, locate(labels)]
+    origin = origin_of(*files)
+    require_sha256(sha256, origin["sha256"], file)
+    roles = roles_of(columns, "options")
+    opened = open_table(file, Reading(delimiter, decimal, thousands, encoding, header, tuple(missing)))
+    _require_known(opened, roles)
+    x, places, words = _read(opened, roles)
+    y, classes = _labels(places, words, roles, opened) if labels is None else _labels_beside(files[1], len(x), file)
+    return Arrays(
+        x,
+        y,
+        classes,
+        roles.schema.names,
+        origin=origin,
+        name=shown(file),
+        schema=roles.schema,
+        ids=roles.ids,
+        reading={
+            key: value for key, value in vars(opened.reading or Reading()).items() if value != getattr(Reading(), key)
+        },
+    )
+
+
+def _require_known(opened: Table, roles: Roles) -> None:
+    """Raise DataError for a column of the file of which the conf says nothing, and for labels that the file lacks."""
+    if roles.label is not None and roles.label not in opened.names:
+        what = unknown("column", roles.label, opened.names[:50])
+        raise DataError(f"{shown(opened.path)}: the labels: {what}; correct columns in the conf")
+    for name in opened.names:
+        if name not in roles.known:
+            raise DataError(
+                f"{shown(opened.path)}: column {name!r} is not under columns: in the conf; add it there, "
+                f"such as {name!r}: {{role: ignore}}"
+            )
+
+
+def _read(opened: Table, roles: Roles) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return (the rows (rows, numbers), (rows,) the place of each row's label, the different labels)."""
+    scratch, rows = Scratch(opened.path), 0
+    known: dict[str, int] = {}
+    places: list[np.ndarray] = []
+    for block in encoded(opened, roles.schema, others=[roles.label] if roles.label else []):
+        if block.problems:
+            raise _refusal(opened, block)
+        scratch.write(block.x)
+        rows += len(block.x)
+        if roles.label:
+            places.append(_places(block, roles.label, known, opened))
+    if not rows:
+        raise DataError(f"{shown(opened.path)}: no rows below the header; give rows")
+    found = np.concatenate(places) if places else np.empty(0, dtype=np.int64)
+    return scratch.map(np.dtype(np.float64), (rows, len(roles.schema.names))), found, list(known)
+
+
+def _places(block: Block, label: str, known: dict[str, int], opened: Table) -> np.ndarray:
+    """Return the place of each row's label among the known ones, to which new ones are added."""
+    words = block.words[label]
+    for row in np.flatnonzero(words == None)[:1]:  # noqa: E711  of each element
+        where = opened.place(block.first + int(row))
+        raise DataError(f"{shown(opened.path)}, {where}, column {label!r}: no label; fill it in")
+    return np.array([known.setdefault(word, len(known)) for word in words], dtype=np.int64)
+
+
+def _refusal(opened: Table, block: Block) -> DataError:
+    row = min(block.problems)
+    column, _, reason = block.problems[row].partition(": ")
+    where = f"{shown(opened.path)}, {opened.place(block.first + row)}, column {column!r}"
+    if reason == "missing":
+        fix = f"fill it in, remove the row, or write missing: fill at columns.{column} (missing: value for a category)"
+    elif "is not among" in reason:
+        fix = f"correct it, or add it to columns.{column}.values"
+    elif COMMA.search(reason) and opened.kind == "csv":
+        fix = "a decimal comma, or one between thousands? write decimal: ',' or thousands: ',' in options"
+    else:
+        fix = f"correct it, or write role: ignore at columns.{column}"
+    return DataError(f"{where}: {reason}; {fix}")
+
+
+def _labels(
+    places: np.ndarray, words: list[str], roles: Roles, opened: Table
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    if roles.label is None:
+        return None, ()
+    names: Any = np.array(words)
+    if all(WHOLE.fullmatch(word) and word == str(int(word)) for word in words):  # sorted by their value
+        names = np.array([int(word) for word in words])
+    ranks, classes = classes_of(names, len(words), Path(f"{opened.path}[{roles.label}]"), opened.path)
+    return ranks[places], classes
+
+
+def _labels_beside(file: Path, rows: int, of: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+    from pipelines.data.sources.array_files import LABEL, read_npy
+
+    return classes_of(read_npy(file, kinds=LABEL), rows, file, of)

@@ -1,0 +1,1 @@
+"""Tables as they come: opened from CSV, Parquet, .npz or .npy, their columns understood, and turned into numbers."""

@@ -1,0 +1,135 @@
+"""What the cells of a column mean: missing or not, a number, a word, a time. Text and typed columns of Arrow alike."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+MISSING = (
+    "",
+    "na",
+    "n/a",
+    "n.a.",
+    "nan",
+    "-nan",
+    "null",
+    "none",
+    "nil",
+    "?",
+    "-",
+    "--",
+    "<na>",
+    "#n/a",
+    "#na",
+    "#n/a n/a",
+)
+ERRORS = ("#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!", "#error!")  # of spreadsheets
+TRUTH = (("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"), ("off", "on"), ("0", "1"), ("0.0", "1.0"))
+
+WHOLE, EXPONENT = r"(0|[1-9][0-9]*)", r"([eE][+-]?[0-9]+)?"
+GROUPED = r"[1-9][0-9]{0,2}"
+FORMS = {  # how a number may be written; a code with leading zeros or with _ is none
+    "plain": rf"^[+-]?({WHOLE}(\.[0-9]*)?|\.[0-9]+){EXPONENT}$",
+    "whole": rf"^[+-]?{WHOLE}$",
+    "comma": rf"^[+-]?({WHOLE},[0-9]+|{GROUPED}([. '][0-9]{{3}})+,[0-9]+|{GROUPED}(\.[0-9]{{3}}){{2,}}){EXPONENT}$",
+    "groups": rf"^[+-]?({GROUPED}(,[0-9]{{3}}){{2,}}(\.[0-9]+)?|{GROUPED}(,[0-9]{{3}})+\.[0-9]+)$",
+    "either": rf"^[+-]?{GROUPED},[0-9]{{3}}$",  # 1,934 is 1934 or 1.934
+    "spaced": rf"^[+-]?{GROUPED}([ '\x{{a0}}\x{{202f}}][0-9]{{3}})+(\.[0-9]+)?$",
+}
+PHONE = r"^(\+|00)[0-9][0-9 /().-]{7,}$"
+TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?( ?(Z|UTC|[+-][0-9]{2}:?[0-9]{2}))?$"
+OTHER_TIME = (
+    r"^[0-9]{1,4}[./-][0-9]{1,2}[./-][0-9]{1,4}([T ,]+[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?( ?[AaPp][Mm])?)?$"
+    r"|^[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?$"
+)
+
+
+def is_text(column: pa.Array) -> bool:
+    """Return whether a column holds text."""
+    return pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+
+
+def is_numeric(kind: pa.DataType) -> bool:
+    """Return whether a type of Arrow is a number."""
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+
+
+def is_temporal(kind: pa.DataType) -> bool:
+    """Return whether a type of Arrow is a moment or a day."""
+    return pa.types.is_timestamp(kind) or pa.types.is_date(kind)
+
+
+def trimmed(column: pa.Array, more: tuple[str, ...] = ()) -> pa.Array:
+    """Return a column of text without blanks around the cells, and null where a cell is missing.
+
+    more: words for a missing value, beside MISSING and ERRORS; upper and lower case are equal
+    """
+    cells = pc.utf8_trim_whitespace(column.cast(pa.string()))  # pandas writes large strings
+    words = pa.array([*MISSING, *ERRORS, *(word.lower() for word in more)])
+    return pc.if_else(pc.is_in(pc.utf8_lower(cells), words), pa.scalar(None, cells.type), cells)
+
+
+def numbers(
+    column: pa.Array, *, decimal: str = ".", thousands: str = "", missing: tuple[str, ...] = ()
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (float64, NaN for a missing number; whether a cell is neither missing nor a number), each (rows,)."""
+    if not is_text(column):
+        kind = column.type
+        if pa.types.is_boolean(kind):
+            column = column.cast(pa.int8())
+        elif is_temporal(kind):
+            return seconds(column), np.zeros(len(column), dtype=bool)
+        elif not is_numeric(kind):
+            return np.full(len(column), np.nan), np.asarray(pc.is_valid(column))
+        x = np.array(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
+        return x, np.zeros(len(x), dtype=bool)
+    cells = trimmed(column, missing)
+    for mark in thousands:
+        cells = pc.replace_substring(cells, mark, "")
+    if thousands == " ":
+        cells = pc.replace_substring_regex(cells, r"[\x{a0}\x{202f}]", "")
+    if decimal == ",":
+        cells = pc.replace_substring(cells, ",", ".")
+    is_number = pc.match_substring_regex(cells, FORMS["plain"])
+    fit = pc.if_else(is_number, cells, pa.scalar(None, cells.type))
+    fit = pc.replace_substring_regex(fit, r"^\+", "")
+    x = np.array(fit.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+    return x, np.asarray(pc.fill_null(pc.invert(is_number), False))
+
+
+def seconds(column: pa.Array, missing: tuple[str, ...] = ()) -> np.ndarray:
+    """Return (rows,) float64 seconds since 1970, UTC; NaN where a cell is missing or no ISO date."""
+    if is_text(column):
+        import pandas as pd  # takes half a second, and only a table with times needs it
+
+        moments = pd.to_datetime(trimmed(column, missing).to_pandas(), errors="coerce", utc=True, format="ISO8601")
+        return _seconds(moments.to_numpy(dtype="datetime64[us]"))
+    return _seconds(column.cast(pa.timestamp("us"), safe=False).to_numpy(zero_copy_only=False))
+
+
+def words(column: pa.Array, missing: tuple[str, ...] = ()) -> np.ndarray:
+    """Return (rows,) objects: each cell as a word, None where it is missing; 3.0 is "3", true is "true"."""
+    from gen_models.table import word_of
+
+    if is_text(column):
+        return np.array(trimmed(column, missing).to_pylist(), dtype=object)
+    return np.array([word_of(value) for value in column.to_pylist()], dtype=object)
+
+
+def coded(column: pa.Array, missing: tuple[str, ...] = ()) -> tuple[np.ndarray, np.ndarray]:
+    """Return ((different words,), (rows,) the place of each cell's word), so that each word is looked at once."""
+    cells = trimmed(column, missing) if is_text(column) else column
+    packed = pc.dictionary_encode(cells, null_encoding="encode")
+    return words(packed.dictionary), np.asarray(packed.indices)
+
+
+def matching(cells: pa.Array, form: str) -> int:
+    """Return how many cells match a regular expression."""
+    return pc.sum(pc.match_substring_regex(cells, form)).as_py() or 0
+
+
+def _seconds(moments: np.ndarray) -> np.ndarray:
+    micro = moments.astype("datetime64[us]")
+    found: Any = micro.astype(np.int64) / 1e6
+    return np.where(np.isnat(micro), np.nan, found)

@@ -1,0 +1,207 @@
+"""Looks at every cell of a table once, and keeps what is needed to say what each column holds."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.data.tables import cells
+from pipelines.data.tables.open_table import Table
+
+MOST_WORDS = 1000  # different words of a column that are counted; beyond, there are "many"
+SAMPLE_ROWS = 100_000  # of which uniqueness, ties and order are judged
+FEW_ODD = 0.1  # below this share of cells, those that are no numbers are mistakes, not another kind
+
+
+@dataclass
+class Facts:
+    """What is known of one column.
+
+    storage   text, number, bool, time, or other types, by the file
+    forms     {form of a number: how many cells have it}; see cells.FORMS
+    missing   {the word that marks a missing value: how often}
+    words     {word: how often}, or None if there are more than MOST_WORDS
+    odd       the first cell that is neither missing nor a number: (row, cell)
+    sample    numbers of the first SAMPLE_ROWS rows, NaN where missing
+    """
+
+    name: str
+    storage: str = "text"
+    rows: int = 0
+    forms: Counter[str] = field(default_factory=Counter)
+    missing: Counter[str] = field(default_factory=Counter)
+    first_missing: tuple[int, str] | None = None
+    words: Counter[str] | None = field(default_factory=Counter)
+    odd: tuple[int, str] | None = None
+    sample: list[np.ndarray] = field(default_factory=list)
+    texts: list[pa.Array] = field(default_factory=list)
+    low: float = np.inf
+    high: float = -np.inf
+    is_whole: bool = True
+
+    @property
+    def present(self) -> int:
+        """How many cells are not missing."""
+        return self.rows - sum(self.missing.values())
+
+    @property
+    def share_of_numbers(self) -> float:
+        """The share of cells that are not missing and are numbers, however they are written."""
+        found = sum(self.forms[form] for form in ("plain", "comma", "groups", "either", "spaced"))
+        return found / max(self.present, 1)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether all cells are equal."""
+        if self.words is not None:
+            return len(self.words) + bool(self.missing) <= 1
+        return self.low == self.high and not self.missing
+
+    def numbers(self) -> np.ndarray:
+        """Return the sample's numbers without missing ones."""
+        x = np.concatenate(self.sample) if self.sample else np.empty(0)
+        return x[np.isfinite(x)]
+
+    def are_all_different(self) -> bool:
+        """Return whether no two cells of the sample are equal."""
+        if self.storage == "text":
+            texts = pa.chunked_array(self.texts, pa.string()).drop_null() if self.texts else pa.array([], pa.string())
+            return len(texts) > 1 and pc.count_distinct(texts).as_py() == len(texts)
+        x = self.numbers()
+        return len(x) > 1 and len(np.unique(x)) == len(x)
+
+    def are_consecutive(self) -> bool:
+        """Return whether the cells count up by one, or down, in the order of the rows."""
+        x = self.numbers()
+        return (
+            len(x) > 2
+            and len(x) == sum(map(len, self.sample))
+            and (np.diff(x) == np.diff(x)[0]).all()
+            and abs(np.diff(x)[0]) == 1
+        )
+
+
+def look(table: Table, most_rows: int | None = None) -> tuple[dict[str, Facts], bool]:
+    """Return ({column: what it holds}, whether all rows were read).
+
+    most_rows: look at so many rows at most, or at all if it is None
+    """
+    found = {name: Facts(name) for name in table.names}
+    missing = table.reading.missing if table.reading else ()
+    rows = 0
+    for block in table.blocks():
+        for name, column in block.items():
+            _add(found[name], column, rows, missing)
+        rows += len(next(iter(block.values()))) if block else 0
+        if most_rows is not None and rows >= most_rows:
+            return found, False
+    return found, True
+
+
+def with_numbers(facts: Mapping[str, Facts], table: Table, formats: Mapping[str, tuple[str, str]]) -> None:
+    """Read the numbers of columns that are written in other ways than 1234.5 again, now that their format is known.
+
+    formats: {column: (decimal mark, mark between thousands)}
+    """
+    for name in formats:
+        facts[name].sample, facts[name].odd, facts[name].is_whole = [], None, True
+        facts[name].low, facts[name].high = np.inf, -np.inf
+    rows = 0
+    for block in table.blocks(list(formats)) if formats else ():
+        for name, column in block.items():
+            decimal, thousands = formats[name]
+            x, odd = cells.numbers(
+                column, decimal=decimal, thousands=thousands, missing=table.reading.missing if table.reading else ()
+            )
+            _add_numbers(facts[name], x, odd, column, rows)
+        rows += len(column)
+
+
+def _add(facts: Facts, column: pa.Array, begin: int, missing: tuple[str, ...]) -> None:
+    if cells.is_text(column):
+        _add_text(facts, column, begin, missing)
+        return
+    kind = column.type
+    facts.storage = "bool" if pa.types.is_boolean(kind) else "time" if cells.is_temporal(kind) else "number"
+    if not (facts.storage != "number" or cells.is_numeric(kind)):
+        facts.storage = str(kind)
+        facts.rows += len(column)
+        facts.words = None
+        return
+    x, odd = cells.numbers(column)
+    gone = int(np.isnan(x).sum())
+    if gone:
+        facts.missing["empty"] += gone
+        if facts.first_missing is None:
+            facts.first_missing = (begin + int(np.isnan(x).argmax()), "empty")
+    facts.rows += len(column)
+    facts.forms["plain"] += len(column) - gone
+    _count(facts, pc.cast(column, pa.int8()) if facts.storage == "bool" else column)
+    _add_numbers(facts, x, odd, column, begin)
+
+
+def _add_text(facts: Facts, column: pa.Array, begin: int, missing: tuple[str, ...]) -> None:
+    trimmed = cells.trimmed(column, missing)
+    gone = pc.is_null(trimmed)
+    count = pc.sum(gone).as_py() or 0
+    if count:
+        marks = pc.value_counts(pc.utf8_trim_whitespace(column.filter(gone)))
+        for entry in marks:
+            facts.missing[entry["values"].as_py() or "empty"] += entry["counts"].as_py()
+        if facts.first_missing is None or facts.first_missing[1] == "empty":
+            _first_mark(facts, column, gone, begin)
+    facts.rows += len(column)
+    for form, pattern in cells.FORMS.items():
+        if form in ("plain", "whole") or facts.forms["plain"] + count < facts.rows:
+            facts.forms[form] += cells.matching(trimmed, pattern)
+    _count(facts, trimmed)
+    if facts.rows <= SAMPLE_ROWS + len(column):
+        facts.texts.append(trimmed)
+    x, odd = cells.numbers(column, missing=missing)
+    _add_numbers(facts, x, odd, column, begin)
+
+
+def _first_mark(facts: Facts, column: pa.Array, gone: pa.Array, begin: int) -> None:
+    """Keep the first missing cell that is marked by a word, else the first one that is empty."""
+    places = np.flatnonzero(np.asarray(gone))
+    for place in places:
+        word = (column[int(place)].as_py() or "").strip()
+        if word:
+            facts.first_missing = (begin + int(place), word)
+            return
+        facts.first_missing = facts.first_missing or (begin + int(place), "empty")
+
+
+def _add_numbers(facts: Facts, x: np.ndarray, odd: np.ndarray, column: pa.Array, begin: int) -> None:
+    if odd.any() and facts.odd is None:
+        row = int(odd.argmax())
+        facts.odd = (begin + row, str(column[row].as_py()).strip())
+    seen = x[np.isfinite(x)]
+    if len(seen):
+        facts.low, facts.high = min(facts.low, float(seen.min())), max(facts.high, float(seen.max()))
+        facts.is_whole = facts.is_whole and bool((seen == np.rint(seen)).all())
+    held = sum(map(len, facts.sample))
+    if held < SAMPLE_ROWS:
+        facts.sample.append(x[: SAMPLE_ROWS - held])
+
+
+def _count(facts: Facts, column: pa.Array) -> None:
+    if facts.words is None:
+        return
+    counts = pc.value_counts(column.drop_null())
+    if len(counts) > MOST_WORDS:
+        facts.words = None
+        return
+    for word, count in zip(cells.words(counts.field("values")), counts.field("counts").to_pylist(), strict=True):
+        if word is not None:
+            facts.words[word] += count
+    if len(facts.words) > MOST_WORDS:
+        facts.words = None
+
+
+def names_of(facts: Iterable[Facts]) -> list[str]:
+    """Return the names of columns."""
+    return [fact.name for fact in facts]

@@ -1,0 +1,408 @@
+"""Proposes a role and a kind for each column of a table, with the reason; what is ambiguous is a question."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gen_models.errors import ConfigError, DataError, unknown
+from gen_models.table import FILL, KINDS, VALUE
+from pipelines.config.columns import collapsed
+from pipelines.data.sources.files import shown
+from pipelines.data.tables.cells import OTHER_TIME, PHONE, TIME, TRUTH
+from pipelines.data.tables.csv_text import cut
+from pipelines.data.tables.facts import FEW_ODD, Facts
+from pipelines.data.tables.open_table import Table
+
+MOST_VALUES = 20  # of a category, unless it is asked for
+MOST_ASKED_VALUES = 1000
+MOST_CLASSES = 50  # of a label that is proposed by its name
+# fmt: off
+LABELS = {
+    "label", "labels", "class", "classes", "target", "targets", "species", "y", "truth", "gt", "variety", "cultivar",
+    "diagnosis", "category", "kind", "type",
+}
+ANSWERS = {
+    "outlier", "anomaly", "anomalous", "abnormal", "fraud", "fraudulent", "attack", "defect", "defective", "faulty",
+    "fault", "malicious", "intrusion", "groundtruth", "label", "target",
+}
+# fmt: on
+IDS = re.compile(
+    r"^(id|idx|index|uuid|guid|row|rownum|row_?(no|nr|number|id)|unnamed: \d+)$|(_|\b)(id|uuid|guid)$", re.I
+)
+TRUE = ("true", "yes", "y", "t", "1", "1.0")
+
+
+@dataclass
+class Proposal:
+    """What conf/data/NAME.yaml will say of a table.
+
+    columns  {name: its mapping in the conf}; reasons: {name: why}
+    reading  {option: value}, how text is read where that is not the default
+    notes    sentences on what is left out or was decided by a name
+    anomaly  the class that a label's name and words call anomalous, or None
+    """
+
+    columns: dict[str, dict[str, Any]] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    reading: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    anomaly: str | None = None
+
+    def leave_out(self, name: str, reason: str, role: str = "ignore") -> None:
+        self.columns[name], self.reasons[name] = {"role": role}, reason
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the person has said of the columns: the label ("none" for no label), kinds, identifiers, what to ignore."""
+
+    label: str | None = None
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    ids: Sequence[str] = ()
+    ignored: Sequence[str] = ()
+
+    def check(self, table: Table) -> None:
+        """Raise DataError for a column that is not there, ConfigError for a kind that is none."""
+        named = [*self.kinds, *self.ids, *self.ignored, *([self.label] if self.label not in (None, "none") else [])]
+        for name in named:
+            if name not in table.names:
+                raise DataError(f"{shown(table.path)}: " + unknown("column", name, list(table.names)[:50]))
+        for name, kind in self.kinds.items():
+            if kind not in KINDS:
+                raise ConfigError(f"--kind {name}={kind}: " + unknown("kind", kind, KINDS))
+
+
+def formats_of(facts: Mapping[str, Facts], table: Table, wishes: Wishes) -> dict[str, tuple[str, str]]:
+    """Return {column: (decimal mark, mark between thousands)} for columns of numbers not written as 1234.5.
+
+    Raises DataError, with the two answers, if 1,934 may be 1934 or 1.934.
+    """
+    reading = table.reading
+    found: dict[str, tuple[str, str]] = {}
+    if reading is None:
+        return found
+    texts = {name: fact for name, fact in facts.items() if fact.storage == "text" and fact.present}
+    if reading.decimal is not None or reading.thousands is not None:
+        format_ = (reading.decimal or ".", reading.thousands or "")
+        return (
+            {name: format_ for name, fact in texts.items() if fact.share_of_numbers >= 1 - FEW_ODD}
+            if format_ != (".", "")
+            else {}
+        )
+    unclear = []
+    for name, fact in texts.items():
+        forms = fact.forms
+        if fact.share_of_numbers < 1 - FEW_ODD or not any(forms[f] for f in ("comma", "groups", "either", "spaced")):
+            continue
+        if forms["comma"] > forms["either"]:  # a decimal comma that no mark between thousands can be
+            found[name] = (",", "." if _any_grouped(fact) else "")
+        elif forms["groups"] or (forms["either"] and forms["plain"] > forms["whole"]):
+            found[name] = (".", ",")
+        elif forms["spaced"]:
+            found[name] = (".", " ")
+        else:
+            unclear.append(name)
+    marks = set(found.values())
+    for name in unclear:
+        if len(marks) == 1 and wishes.label != name:
+            found[name] = next(iter(marks))
+            continue
+        example = next((w for w in facts[name].words or {} if "," in w), "1,934")
+        raise DataError(
+            f"{shown(table.path)}: column {name!r}: {example!r} may be {example.replace(',', '')} or "
+            f"{example.replace(',', '.')}; say --thousands , or --decimal ,"
+        )
+    decimals, groups = {d for d, _ in found.values()}, {t for _, t in found.values() if t}
+    if len(decimals) == 1 and len(groups) == 1:  # columns without large numbers have no mark between thousands
+        found = dict.fromkeys(found, (decimals.pop(), groups.pop()))
+    _require_one_way(found, texts, table)
+    return found
+
+
+def _require_one_way(found: Mapping[str, tuple[str, str]], texts: Mapping[str, Facts], table: Table) -> None:
+    """Raise DataError if one format cannot read all columns: 1.934 is 1934 in one and 1.934 in another."""
+    ways = {way: name for name, way in found.items()}
+    if (",", ".") in ways:
+        other = next((n for n, f in texts.items() if n not in found and f.forms["plain"] > f.forms["whole"]), None)
+        ways |= {(".", ""): other} if other is not None and texts[other].share_of_numbers > 1 - FEW_ODD else {}
+    if len(ways) > 1:
+        pairs = " and ".join(f"{name} as {_example(way)}" for way, name in ways.items())
+        raise DataError(f"{shown(table.path)}: columns write numbers in different ways, {pairs}; save them in one way")
+
+
+def _example(way: tuple[str, str]) -> str:
+    decimal, thousands = way
+    return f"1{thousands}234{decimal}5"
+
+
+def propose(
+    facts: Mapping[str, Facts], table: Table, formats: Mapping[str, tuple[str, str]], wishes: Wishes
+) -> Proposal:
+    """Return a proposal for all columns. Raises DataError for a column that only a person can decide."""
+    found = Proposal()
+    if formats:
+        decimal, thousands = next(iter(formats.values()))
+        found.reading |= {"decimal": decimal} if decimal != "." else {}
+        found.reading |= {"thousands": thousands} if thousands else {}
+    label = _label(facts, table, wishes, found)
+    for name, fact in facts.items():
+        if name == label:
+            _propose_label(fact, found, table)
+        elif name in wishes.ignored:
+            found.leave_out(name, "as asked")
+        elif name in wishes.ids:
+            found.leave_out(name, "as asked", "id")
+        elif name in found.columns:
+            continue
+        else:
+            _propose_feature(fact, found, table, name in formats, wishes.kinds.get(name))
+    found.columns = collapsed({name: found.columns[name] for name in facts})
+    for name, entry in found.columns.items():
+        if "length" in entry:
+            found.notes.append(f"{name}: lists of {entry['length']}, a number of the row for each place")
+    if all("role" in column for column in found.columns.values()):
+        reasons = ", ".join(f"{name} ({found.reasons[name]})" for name in list(facts)[:6])
+        raise DataError(
+            f"{shown(table.path)}: no column of features is left: {reasons}; say --kind NAME=KIND for one of them"
+        )
+    return found
+
+
+def _label(facts: Mapping[str, Facts], table: Table, wishes: Wishes, found: Proposal) -> str | None:
+    """Return the column of labels: as wished, or by its name; others that may be answers are left out with a note."""
+    named = [name for name, fact in facts.items() if _may_be_label(name, fact)]
+    if wishes.label == "none":
+        return None
+    sure = [name for name in named if _is_answer(name)]
+    label = wishes.label
+    if label is None:
+        candidates = sure or named
+        if not candidates:
+            candidates = _last_words(facts)
+        if len(candidates) > 1:
+            says = " or ".join(f"--label {name}" for name in candidates[:4])
+            raise DataError(
+                f"{shown(table.path)}: {', '.join(candidates[:4])} may each be the labels; say {says}, or --label none"
+            )
+        label = candidates[0] if candidates else None
+        if label is not None:
+            found.notes.append(f"{label}: taken as the labels, for its name or place; --label none makes it a feature")
+    for name in named:
+        if name != label and name not in wishes.kinds and _is_answer(name):
+            found.leave_out(name, "may be an answer, by its name")
+            found.notes.append(f"{name}: left out, it may be an answer; --kind {name}=flag makes it a feature")
+    return label
+
+
+def _may_be_label(name: str, fact: Facts) -> bool:
+    """Return whether a column has the name of labels, and few enough values."""
+    if not (name.lower() in LABELS or _is_answer(name)):
+        return False
+    return fact.words is not None and 1 <= len(fact.words) <= MOST_CLASSES and len(fact.words) < max(fact.rows / 2, 2)
+
+
+def _is_answer(name: str) -> bool:
+    tokens = re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
+    joined = "".join(tokens)
+    return bool(set(tokens) & ANSWERS) or any(word in joined for word in ("groundtruth", "isfraud", "isanomal"))
+
+
+def _last_words(facts: Mapping[str, Facts]) -> list[str]:
+    """Return the last column if it is the only one of words and all others are numbers: usually it is the label."""
+    *others, last = facts.values()
+    is_word = last.storage == "text" and last.share_of_numbers < FEW_ODD and not _is_flag(last) and not _is_time(last)
+    few = (
+        last.words is not None
+        and 2 <= len(last.words) <= MOST_VALUES
+        and not last.missing
+        and len(last.words) < last.rows / 2
+    )
+    return [last.name] if others and is_word and few and all(f.share_of_numbers == 1 for f in others) else []
+
+
+def _propose_label(fact: Facts, found: Proposal, table: Table) -> None:
+    if fact.missing:
+        row, word = fact.first_missing or (0, "empty")
+        raise DataError(
+            f"{shown(table.path)}, {table.place(row)}, column {cut(fact.name)}: no label ({word}); fill it in, or say "
+            "--label none"
+        )
+    if fact.words is None or len(fact.words) > max(fact.rows / 2, MOST_CLASSES):
+        raise DataError(
+            f"{shown(table.path)}: column {cut(fact.name)} has nearly as many values as rows; say --label none"
+        )
+    found.columns[fact.name], found.reasons[fact.name] = {"role": "label"}, f"{len(fact.words)} classes"
+    words = {word.lower(): word for word in fact.words}
+    if _is_answer(fact.name) and len(words) == 2:
+        found.anomaly = next((words[w] for w in TRUE if w in words and set(words) in map(set, TRUTH)), None)
+
+
+def _propose_feature(fact: Facts, found: Proposal, table: Table, is_formatted: bool, kind: str | None) -> None:
+    name = fact.name
+    if kind is not None:
+        found.columns[name], found.reasons[name] = _as_asked(fact, kind, table), "as asked"
+    elif name in table.index:
+        _left_out(fact, found, "the index of a data frame", "id")
+    elif not fact.present:
+        _left_out(fact, found, "missing in all rows")
+    elif fact.storage not in ("text", "number", "bool", "time"):
+        _left_out(fact, found, f"of type {fact.storage}")
+    elif _is_id(fact):
+        _left_out(fact, found, "an identifier by its name" if IDS.search(name) else "counts the rows", "id")
+    elif fact.is_constant:
+        _left_out(fact, found, "constant")
+    elif fact.storage == "time" or _is_time(fact):
+        is_iso = fact.storage == "time" or _share(fact, TIME) >= FEW_ODD
+        fix = f"--kind {_quoted(name)}=time takes them as seconds" if is_iso else "write them as 2024-12-31 to use them"
+        _left_out(fact, found, f"times; {fix}", note_fix=False)
+    elif _is_flag(fact):
+        found.columns[name], found.reasons[name] = _flag(fact), _spread(fact)
+        if fact.missing:
+            _note_missing(fact, found, table)
+    elif fact.storage in ("number", "bool") or is_formatted or fact.forms["plain"] == fact.present:
+        found.columns[name], found.reasons[name] = _number(fact), _spread(fact)
+        _note_missing(fact, found, table)
+    elif fact.share_of_numbers >= 1 - FEW_ODD and fact.odd is not None and not _are_codes(fact):
+        row, cell = fact.odd
+        raise DataError(
+            f"{shown(table.path)}, {table.place(row)}, column {cut(name)}: {cut(cell)} among numbers; correct it, or "
+            f"say --missing {_quoted(cell)} to count it as missing, or --ignore {_quoted(name)}"
+        )
+    elif fact.words is None or len(fact.words) > MOST_VALUES:
+        many = f"{len(fact.words)}" if fact.words is not None else "many"
+        what = "a different text in each row" if fact.are_all_different() else f"text, {many} different values"
+        fix = "" if fact.words is None else f"; --kind {_quoted(name)}=category takes it"
+        _left_out(fact, found, what + fix, note_fix=False)
+    elif fact.are_all_different():
+        _left_out(fact, found, "a different text in each row", "id")
+    else:
+        found.columns[name], found.reasons[name] = _category(fact), _spread(fact)
+        _note_missing(fact, found, table)
+
+
+def _as_asked(fact: Facts, kind: str, table: Table) -> dict[str, Any]:
+    makers: dict[str, Callable[[Facts], dict[str, Any]]] = {"flag": _flag, "category": _category, "number": _number}
+    if kind == "category" and (fact.words is None or len(fact.words) > MOST_ASKED_VALUES):
+        raise DataError(
+            f"--kind {fact.name}=category: more than {MOST_ASKED_VALUES} different values; say --ignore {fact.name}"
+        )
+    if kind == "flag" and (fact.words is None or len(fact.words) != 2):
+        raise DataError(
+            f"--kind {fact.name}=flag: {len(fact.words or ()) or 'many'} different values, not 2; say =category"
+        )
+    if kind == "number" and fact.storage == "text" and fact.odd is not None:
+        row, cell = fact.odd
+        raise DataError(
+            f"{shown(table.path)}, {table.place(row)}, column {cut(fact.name)}: {cut(cell)} is not a number"
+        )
+    if kind in makers:
+        return makers[kind](fact)
+    return {"kind": kind, **_missing(fact)}
+
+
+def _left_out(fact: Facts, found: Proposal, reason: str, role: str = "ignore", *, note_fix: bool = True) -> None:
+    found.leave_out(fact.name, reason.split(";")[0], role)
+    fix = "; --kind NAME=KIND makes it a feature" if note_fix and role == "id" else ""
+    found.notes.append(f"{fact.name}: left out, {reason}{fix}")
+
+
+def _note_missing(fact: Facts, found: Proposal, table: Table) -> None:
+    if not fact.missing:
+        return
+    row, word = fact.first_missing or (0, "empty")
+    cell = f"the first in {table.place(row)}" if word == "empty" else f"{word} in {table.place(row)}"
+    done = "its own value" if found.columns[fact.name].get("missing") == VALUE else "the median and an indicator"
+    found.notes.append(f"{fact.name}: {fact.rows - fact.present} of {fact.rows} missing ({cell}), replaced by {done}")
+
+
+def _is_id(fact: Facts) -> bool:
+    is_named = bool(IDS.search(fact.name)) and (fact.words is None or len(fact.words) > 2)
+    is_counting = (
+        fact.is_whole
+        and fact.forms["whole" if fact.storage == "text" else "plain"] == fact.present
+        and fact.are_consecutive()
+    )
+    return is_named or is_counting
+
+
+def _is_flag(fact: Facts) -> bool:
+    if fact.storage == "bool":
+        return True
+    return fact.words is not None and {word.lower() for word in fact.words} in map(set, TRUTH)
+
+
+def _is_time(fact: Facts) -> bool:
+    return fact.storage == "text" and _share(fact, TIME) + _share(fact, OTHER_TIME) >= 0.99
+
+
+def _are_codes(fact: Facts) -> bool:
+    """Return whether cells that look like numbers are codes: 007, 2023_09, telephone numbers."""
+    return _share(fact, r"^[+-]?0[0-9]+$|_") > 0 or _share(fact, PHONE) > 0.5
+
+
+def _any_grouped(fact: Facts) -> bool:
+    return _share(fact, r"[0-9]\.[0-9]{3}(,|\.)") > 0
+
+
+def _share(fact: Facts, pattern: str) -> float:
+    from pipelines.data.tables.cells import matching
+
+    cells = sum(len(text) - text.null_count for text in fact.texts)
+    return sum(matching(text, pattern) for text in fact.texts) / max(cells, 1)
+
+
+def _flag(fact: Facts) -> dict[str, Any]:
+    there = {word.lower() for word in fact.words or {}}
+    pair = next((pair for pair in TRUTH if set(pair) == there), None)
+    if fact.storage == "bool":
+        pair = ("false", "true")
+    if pair is None:
+        pair = tuple(sorted(fact.words or {}))  # type: ignore[assignment]
+    if fact.missing:
+        return {"kind": "category", "values": sorted(fact.words or {}), "missing": VALUE}
+    assert pair is not None
+    return {"kind": "flag", "values": list(pair)}
+
+
+def _category(fact: Facts) -> dict[str, Any]:
+    return {"kind": "category", "values": sorted(fact.words or {}), **({"missing": VALUE} if fact.missing else {})}
+
+
+def _number(fact: Facts) -> dict[str, Any]:
+    if fact.is_whole:
+        return {"kind": "count", **_missing(fact)}
+    step = step_of(fact.numbers())
+    return {"kind": "number", **({"step": step} if step is not None else {}), **_missing(fact)}
+
+
+def _missing(fact: Facts) -> dict[str, Any]:
+    return {"missing": FILL} if fact.missing else {}
+
+
+def step_of(x: np.ndarray) -> float | None:
+    """Return the step of the grid on which numbers lie, a power of ten, if some are equal; None if no two are.
+
+    Equal numbers make a density without a bound, which a grid gives back. If they lie on no grid, the step is 1e-6 of
+    their standard deviation, about what 32-bit networks can tell apart.
+    """
+    if len(np.unique(x)) == len(x):
+        return None
+    for exponent in range(6, -10, -1):
+        cells = x / 10.0**exponent
+        if np.abs(cells - np.rint(cells)).max() < 1e-6 and np.abs(cells).max() < 2**50:
+            return float(f"{10.0**exponent:.0e}")
+    return float(f"{10.0 ** np.ceil(np.log10(1e-6 * float(x.std()) or 1e-6)):.0e}")
+
+
+def _spread(fact: Facts) -> str:
+    if np.isfinite(fact.low) and (fact.storage != "text" or fact.share_of_numbers > 0.5):
+        return f"{fact.low:g} .. {fact.high:g}"
+    words = [f"{count} {word}" for word, count in (fact.words or {}).items()]
+    return ", ".join(words[:3]) + (", ..." if len(words) > 3 else "")
+
+
+def _quoted(text: str) -> str:
+    return text if re.fullmatch(r"[\w.+-]+", text) else repr(text)

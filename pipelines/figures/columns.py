@@ -1,0 +1,43 @@
+"""A picture of a table: a small chart for each column, of its numbers or of its most frequent words."""
+
+from collections.abc import Mapping
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+
+from pipelines.figures.style import COLOURS, GREY, STYLE, Target, panels_of, save
+
+BINS = 30
+SHOWN_WORDS = 8
+LONGEST = 24  # letters of a word or a title
+
+
+def columns(charts: Mapping[str, np.ndarray | Mapping[str, int]], to: Target, *, used: set[str]) -> None:
+    """Draw a histogram of each column's numbers, or bars of how often it has each word.
+
+    charts: {title: (rows,) finite numbers, or {word: how often}}; used: titles of the columns that are features, in
+    colour; the others are grey
+    """
+    with matplotlib.rc_context(STYLE):
+        figure, places = panels_of(len(charts), columns=min(4, len(charts)), size=(2.9, 2.1))
+        for axes, (title, content) in zip(places, charts.items(), strict=True):
+            colour = COLOURS[0] if title in used else GREY
+            if isinstance(content, Mapping):
+                _bars(axes, content, colour)
+            else:
+                axes.hist(content, bins=BINS, color=colour)
+            axes.set_title(_short(title))
+            axes.grid(visible=False)
+        save(figure, to)
+
+
+def _bars(axes: Axes, counts: Mapping[str, int], colour: str) -> None:
+    shown = sorted(counts.items(), key=lambda entry: -entry[1])[:SHOWN_WORDS]
+    axes.barh([_short(word) for word, _ in shown], [count for _, count in shown], color=colour)
+    axes.invert_yaxis()
+
+
+def _short(text: str) -> str:
+    plain = text.replace("$", r"\$")  # matplotlib would read formulas between dollars
+    return plain if len(plain) <= LONGEST else f"{plain[: LONGEST - 3]}..."

@@ -1,0 +1,306 @@
+"""Tables with discrete columns: their likelihoods are bounded, their samples are legal rows, and no digit is lost."""
+
+import copy
+import math
+from decimal import Decimal
+from itertools import product
+
+import pytest
+import torch
+
+from gen_models.adversarial.dcgan import DCGAN
+from gen_models.autoencoders.autoencoder import Autoencoder
+from gen_models.autoencoders.mixed_likelihood import MixedLikelihood
+from gen_models.autoencoders.vae import VAE
+from gen_models.autoencoders.vq_vae import VQVAE
+from gen_models.build import build_model
+from gen_models.checkpoint import load_model, save_model
+from gen_models.engine import Training, fit
+from gen_models.errors import ConfigError
+from gen_models.evaluating import elbo, log_prob
+from gen_models.flows.affine_flow import AffineFlow
+from gen_models.flows.glow import Glow
+from gen_models.flows.realnvp import RealNVP
+from gen_models.layers.levels import Levels, coordinates
+from gen_models.layers.table_scale import MixedScale, TableScale, scale_of
+from gen_models.loader import Batches
+from gen_models.mixtures.gaussian_mixture import GaussianMixture
+from gen_models.noise import Noise
+from tests.models import ROWS, TABLE, Row, assert_legal, build, data_of, ready
+
+NOISE = Noise(seed=4, step=3)
+TABLES = [row for row in ROWS if row.data is TABLE]
+each_table = pytest.mark.parametrize("row", TABLES, ids=str)
+each_flow_of_tables = pytest.mark.parametrize("row", [row for row in TABLES if "temperature" in row.offers], ids=str)
+
+
+def draws(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def gmm(levels: Levels, dim: int, **others) -> GaussianMixture:
+    return GaussianMixture([dim], levels, components=4, em_steps=40, **others)
+
+
+def realnvp(levels: Levels, dim: int) -> RealNVP:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return RealNVP([dim], levels, couplings=6, hidden=[32], batch_norm=False, activation="relu")
+
+
+# The likelihood is bounded
+
+
+@pytest.mark.parametrize("make", [gmm, realnvp])
+def test_the_dequantised_density_is_a_bound_on_probabilities_of_cells(make):
+    """Over all cells, s E_u p(x + u) sums to 1, so that s exp E_u log p(x + u), which is smaller, sums to less."""
+    columns, s = ["flag", 0.5], 0.5
+    x = torch.stack([torch.randint(0, 2, (200,), generator=draws()), torch.randint(0, 5, (200,), generator=draws(1))])
+    x = x.T.double() * torch.tensor([1, s])
+    model = make(columns, 2).double()
+    model.warm_start(x, NOISE)
+    cells = torch.cartesian_prod(torch.arange(-4.0, 6.0), s * torch.arange(-16.0, 22.0)).double()
+    nats = torch.stack([model.log_prob(cells, NOISE.at(k)) for k in range(400)]).detach()
+    assert float(s * nats.exp().mean(dim=0).sum()) == pytest.approx(1, abs=0.02)
+    assert 0.02 < float(s * nats.mean(dim=0).exp().sum()) <= 1
+
+
+@pytest.mark.parametrize("make", [gmm, realnvp])
+def test_nats_of_held_out_discrete_rows_stay_above_their_entropy_however_long_training_goes_on(make):
+    """P of all cells sums to at most 1, so that by Gibbs' inequality no model needs fewer nats than the rows' entropy.
+
+    s exp(-nats) is at most P(x), so that the nats are at least H + log s. As continuous data the same rows cost ever
+    less: the density on a line through the rows has no bound.
+    """
+    columns, s = ["flag", 0.5, {"category": 2}], 0.5
+    flag, count, kind = (torch.randint(0, most, (600,), generator=draws(most)) for most in (2, 4, 2))
+    x = torch.stack([flag, s * count, kind, 1 - kind], dim=1).double()
+    x, test = x[:400], x[400:]
+    shares = torch.unique(test, dim=0, return_counts=True)[1] / len(test)
+    least = float(-(shares * shares.log()).sum()) + math.log(s)
+    told, untold = (trained(make(levels, 4).double(), x, test) for levels in (columns, None))
+    assert least < told < least + 5
+    assert untold < least - 5
+
+
+def trained(model, x: torch.Tensor, test: torch.Tensor) -> float:
+    """Train on rows x and return the nats of the test rows."""
+    model.warm_start(x, NOISE)
+    training = Training(model, {"likelihood": torch.optim.Adam(model.parameters(), lr=5e-3)})
+    list(fit(training, Batches(x, 200, seed=0, dtype=x.dtype), NOISE, steps=400, report_every=400))
+    return -float(log_prob(model, test, NOISE, draws=16).detach().mean())
+
+
+def test_probabilities_and_densities_of_a_mixed_row_sum_to_one():
+    columns = [None, "flag", {"category": 3}]
+    model = VAE([5], columns, latent=2, hidden=[8], likelihood="mixed", sigma=0.4).double()
+    rows = 40 + 7 * torch.randn(100, 1, generator=draws(), dtype=torch.float64)
+    labels = torch.tensor([[a, *(float(k == b) for k in range(3))] for a, b in product((0.0, 1.0), range(3))]).double()
+    model.warm_start(torch.cat([rows, labels[torch.randint(0, 6, (100,), generator=draws())]], dim=1), NOISE)
+    line = torch.linspace(-200, 300, 4001, dtype=torch.float64)
+    x = torch.cat([line.repeat_interleave(6)[:, None], labels.repeat(len(line), 1)], dim=1)
+    f = model.decoder(torch.randn(1, 2, generator=draws(1), dtype=torch.float64))
+    nats = model.likelihood.log_prob(model.data_scale(x, NOISE), f) + model.data_scale.log_det()
+    assert float(nats.detach().exp().sum() * (line[1] - line[0])) == pytest.approx(1, abs=1e-9)
+
+
+def test_flags_and_categories_are_drawn_with_their_probabilities_which_start_at_the_data_s():
+    columns = coordinates(["flag", 1, {"category": 3}], [5])
+    likelihood = MixedLikelihood(columns, sigma=1.0, variance="fixed").double()
+    mean = torch.tensor([0.2, 7.0, 0.7, 0.3, 0.0], dtype=torch.float64)
+    likelihood.start(mean, rows=10**6)
+    f = torch.zeros(20000, 5, dtype=torch.float64)
+    expected = torch.tensor([0.2, 0.0, 0.7, 0.3, 0.0], dtype=torch.float64)
+    torch.testing.assert_close(likelihood.mean(f)[0], expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(likelihood.draw(f, NOISE).mean(dim=0), expected, rtol=0, atol=0.02)
+
+
+def test_a_mixed_reconstruction_holds_probabilities():
+    row = next(row for row in TABLES if row.name == "vae mixed table")
+    back = ready(row).reconstruct(data_of(row)).detach()
+    assert ((back[:, 2] > 0) & (back[:, 2] < 1)).all()
+    torch.testing.assert_close(back[:, 3:6].sum(dim=1), torch.ones(len(back)).double())
+
+
+# Units
+
+
+@pytest.mark.parametrize("row", [row for row in TABLES if {"density", "bound"} & set(row.offers)], ids=str)
+def test_a_change_of_the_unit_of_a_column_changes_the_nats_by_the_logarithm_of_its_factor(row):
+    x, factor = data_of(row), 1000.0
+    changed = x * torch.tensor([factor, *[1.0] * 7])
+
+    def nats(rows):
+        model = build(row)
+        model.warm_start(rows, NOISE)
+        return (log_prob if "density" in row.offers else elbo)(model, rows, NOISE).detach()
+
+    torch.testing.assert_close(
+        nats(x) - nats(changed), torch.full((len(x),), math.log(factor)).double(), atol=1e-7, rtol=0
+    )
+
+
+def test_a_table_of_continuous_columns_is_continuous_data():
+    x = 5 + 3 * torch.randn(50, 3, generator=draws(), dtype=torch.float64)
+    told, untold = gmm([None, None, None], 3).double(), gmm(None, 3).double()
+    told.load_state_dict(told.state_dict() | {k: v for k, v in untold.state_dict().items() if "data_scale" not in k})
+    for model in (told, untold):
+        model.warm_start(x, NOISE)
+    torch.testing.assert_close(told.log_prob(x), untold.log_prob(x))
+
+
+def test_dequantised_columns_have_mean_0_and_variance_1_and_a_constant_one_has_a_scale():
+    columns = [0.25, "flag", 1, {"category": 2}]
+    constant = torch.tensor([0.75, 0, 12, 0, 1]).double().repeat(4000, 1)
+    scale = TableScale([5], columns)
+    scale.fit(constant)
+    torch.testing.assert_close(scale.exact_scale, torch.tensor([0.25, 1, 1, 1, 1]).double() / math.sqrt(12))
+    y = scale.double()(constant, NOISE)
+    assert y.mean(dim=0).abs().max() < 0.06 and (y.std(dim=0) - 1).abs().max() < 0.04
+
+
+# Legal rows
+
+
+@each_flow_of_tables
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+def test_a_row_of_a_table_survives_the_latents(row, dtype):
+    model, x = ready(row, dtype), data_of(row)
+    back = model.decode(model.encode(x)).detach()
+    assert torch.equal(back[:, 1:7], x[:, 1:7])
+    torch.testing.assert_close(back, x, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("step", ["0.01", "0.05", "0.3", "2.5", "1e-7", "1", "3", "86400", "0.3333333333333333"])
+def test_multiples_of_a_step_are_the_numbers_that_were_read(step):
+    """7 * 0.01 is not 0.07; a sample must equal what a file says."""
+    x = torch.tensor([float(k * Decimal(step)) for k in range(-50, 200)], dtype=torch.float64)[:, None]
+    scale = TableScale([1], [float(step)]).double()
+    scale.fit(x)
+    back = scale.quantise(scale.centre(x))
+    assert torch.equal(back, x) if len(step) < 16 else torch.allclose(back, x, rtol=1e-15, atol=0)
+    assert torch.equal(scale.quantise(scale.centre(back)), back)
+
+
+def test_any_number_becomes_a_legal_row():
+    model = AffineFlow([8], TABLE[1]).double()
+    x = data_of(TABLES[0])
+    model.warm_start(x, NOISE)
+    assert_legal(model.decode(20 * torch.randn(300, 8, generator=draws(), dtype=torch.float64)).detach(), TABLE[1], x)
+
+
+def test_masking_leaves_the_mean():
+    model = Autoencoder([8], TABLE[1], latent=2, hidden=[], corruption="masking", corruption_level=1.0)
+    x = data_of(TABLES[0])
+    model.warm_start(x, NOISE)
+    assert model.data_scale.centre(model.corrupt(x, NOISE)).abs().max() < 1e-6
+
+
+# Digits
+
+
+def long_rows() -> torch.Tensor:
+    """Seconds since 1970, one apart, a pressure in hundredths, and a pressure as it comes."""
+    k = torch.arange(400, dtype=torch.float64)
+    return torch.stack([1_700_000_000 + k, (10132502 + k % 43) / 100, 101325.02 + 0.43 * k / 399], dim=1)
+
+
+def test_numbers_with_more_digits_than_float32_stay_apart():
+    x = long_rows()
+    model = AffineFlow([3], [1, 0.01, None])
+    model.warm_start(x, NOISE)
+    y = model.data_scale.centre(x)
+    assert y.dtype == torch.float32
+    assert [len(column.unique()) for column in y.T] == [400, 43, 400]
+    assert torch.equal(model.decode(model.encode(x))[:, :2], x[:, :2])
+    drawn = model.sample(1000, NOISE)
+    assert len(drawn[:, 0].unique()) > 200 and len(drawn[:, 1].unique()) == 43
+    assert_legal(drawn, [1, 0.01, None], x)
+
+
+def test_the_dtype_of_the_network_does_not_change_the_scale():
+    scale = TableScale([3], [1, 0.01, None])
+    scale.fit(long_rows())
+    before = copy.deepcopy(scale.state_dict())
+    scale.double().float()
+    assert all(torch.equal(before[key], value) for key, value in scale.state_dict().items())
+    assert scale.scale.dtype == torch.float32 and scale.shift.dtype == torch.float64
+
+
+@pytest.mark.parametrize("row", [row for row in TABLES if {"density", "bound"} & set(row.offers)], ids=str)
+def test_a_checkpoint_keeps_the_scale_exactly(row, tmp_path):
+    columns = [1, 0.01, "flag", {"category": 3}, None, None]
+    spec = {"_target_": f"{row.model.__module__}.{row.model.__name__}", "event_shape": [8], "levels": columns}
+    spec |= row.arguments
+    model, x = build_model(spec, 0), data_of(row)
+    x[:, :2] = long_rows()[: len(x), :2]
+    x[:, 2:6] = data_of(row)[:, 2:6]
+    model.warm_start(x, NOISE)
+    save_model(tmp_path / "checkpoint", spec, model)
+    loaded = load_model(tmp_path / "checkpoint")
+    for key, value in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[key], value) and loaded.state_dict()[key].dtype == value.dtype, key
+    assert loaded.data_scale.shift.dtype == torch.float64
+    score = log_prob if "density" in row.offers else elbo
+    assert torch.equal(score(loaded, x, NOISE), score(model, x, NOISE).detach())
+
+
+@each_table
+def test_a_network_of_float32_trains_on_rows_of_float64(row: Row):
+    model, x = build(row, dtype=torch.float32), data_of(row)
+    x[:, 0] += 1.7e9
+    model.warm_start(x, NOISE)
+    optimisers = {o.name: torch.optim.Adam(o.module.parameters(), lr=1e-3) for o in model.objectives()}
+    batches = Batches(x, 24, seed=0, dtype=torch.float64)
+    reports = list(fit(Training(model, optimisers), batches, NOISE, steps=6, report_every=3))
+    assert all(math.isfinite(term) for report in reports for term in report.terms.values())
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ([None], r"levels lists columns of 1 numbers, and event_shape = \[4\]"),
+        ([None, {"category": 4}], "columns of 5 numbers"),
+        ([None, None, None, "flg"], r"levels\[3\] = 'flg' cannot be used: give null"),
+        ([None, None, None, 0], r"levels\[3\] = 0 cannot be used"),
+        ([None, None, None, True], r"levels\[3\] = True cannot be used"),
+        ([None, None, None, math.inf], r"levels\[3\] = inf cannot be used"),
+        ([{"category": 1}, None, None, None], r"levels\[0\].category = 1 cannot be used"),
+        ([{"categories": 4}], r"levels\[0\] = \{'categories': 4\} cannot be used: give \{category: k\}"),
+    ],
+)
+@pytest.mark.parametrize("scale", [scale_of, MixedScale])
+def test_columns_that_cannot_be_say_why(scale, columns, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        scale([4], columns)
+    assert "\n" not in str(caught.value)
+
+
+IMAGE = [1, 8, 8]
+COLUMNS = [None] * 64
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: scale_of(IMAGE, COLUMNS), "levels lists the columns of a table"),
+        (lambda: Glow(IMAGE, COLUMNS, scales=2, steps=1, channels=4), "levels lists the columns of a table"),
+        (lambda: DCGAN(IMAGE, COLUMNS, latent=2, channels=4), "levels lists the columns of a table"),
+        (
+            lambda: VQVAE(IMAGE, COLUMNS, **next(row for row in ROWS if row.model is VQVAE).arguments),
+            "levels lists the columns of a table",
+        ),
+        (lambda: VAE([64], COLUMNS, latent=2, hidden=[], likelihood="discretised"), "use mixed"),
+        (lambda: VAE([64], COLUMNS, latent=2, hidden=[], likelihood="bernoulli"), "use mixed"),
+        (lambda: VAE([64], None, latent=2, hidden=[], likelihood="mixed"), "use likelihood: gaussian"),
+        (lambda: VAE([64], 17, latent=2, hidden=[], likelihood="mixed"), "levels = 17: use likelihood: gaussian"),
+    ],
+)
+def test_a_model_that_cannot_take_the_data_says_why(make, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)

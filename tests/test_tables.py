@@ -1,0 +1,475 @@
+"""Tables as people bring them: what cells mean, what is proposed, and that a file is read alike ever after."""
+
+import csv
+import json
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gen_models.checkpoint import save_model
+from gen_models.errors import GenModelsError
+from gen_models.noise import Noise
+from gen_models.table import Column, Schema, from_json
+from pipelines.commands.input_rows import read_blocks
+from pipelines.config.conf_files import data_conf
+from pipelines.data import add_data, inspect, prepare
+from pipelines.data.about_rows import about_rows
+from pipelines.data.look import look
+from pipelines.data.source_table import SOURCES
+from pipelines.data.store import open_data
+from pipelines.data.tables.open_table import Reading, open_table
+from pipelines.data.tables.propose import step_of
+from pipelines.registry import serving
+from tests.project import HERE, params_of, write_params
+
+ROWS = 60
+rng = np.random.default_rng(0)
+NORMAL = [f"{value:.4f}" for value in rng.normal(size=ROWS)]
+OTHER = [f"{value:.4f}" for value in rng.normal(size=ROWS)]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """A project's conf and params.yaml without data."""
+    root = tmp_path / "project"
+    (root / "conf").mkdir(parents=True)
+    for group in ("data", "model", "budget"):
+        (root / "conf" / group).mkdir()
+        for path in (HERE / "conf" / group).glob("*.yaml"):
+            (root / "conf" / group / path.name).write_bytes(path.read_bytes())
+    (root / "conf" / "config.yaml").write_bytes((HERE / "conf" / "config.yaml").read_bytes())
+    (root / "gen_models").mkdir()
+    write_params(root, params_of({}, budget="quick", data=[]))
+    monkeypatch.setenv("GEN_MODELS_ROOT", str(root))
+    return root
+
+
+def write(path: Path, columns: dict[str, list], delimiter: str = ",") -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+    return path
+
+
+def columns_of(name: str) -> dict[str, dict]:
+    return yaml.safe_load((Path(data_root()) / "conf" / "data" / f"{name}.yaml").read_text())["columns"]
+
+
+def data_root() -> Path:
+    from pipelines.runtime import paths
+
+    return paths.root()
+
+
+# --- the schema: numbers for values, and back
+
+WORDS = st.text("abcxyzé 7", min_size=1, max_size=5).map(str.strip).filter(bool)
+
+
+@st.composite
+def columns(draw):
+    kind = draw(st.sampled_from(["number", "grid", "count", "flag", "category", "seconds", "days"]))
+    missing = draw(st.booleans())
+    if kind == "flag":
+        return Column("c", "flag", values=("no", "yes"))
+    if kind == "category":
+        values = tuple(draw(st.lists(WORDS, min_size=2, max_size=5, unique=True)))
+        return Column("c", "category", values=values, missing="value" if missing else "refuse")
+    fill = {"missing": "fill", "fill": 0.0} if missing else {}
+    if kind in ("seconds", "days"):
+        return Column("c", "time", as_=kind, **fill)
+    step = draw(st.sampled_from([0.01, 0.5, 0.001])) if kind == "grid" else None
+    return Column("c", "count" if kind == "count" else "number", step, **fill)
+
+
+@given(st.data(), columns())
+@settings(max_examples=200, deadline=None)
+def test_values_come_back_from_their_numbers(data, column):
+    """decode(encode(values)) = values, missing ones too, and encode of that gives the same numbers again."""
+    make = {
+        "number": st.integers(-9999, 9999).map(lambda k: k * column.step if column.step else k / 7),
+        "count": st.integers(-5, 10**6).map(float),
+        "flag": st.sampled_from(["no", "yes"]),
+        "category": st.sampled_from(column.values or ("x",)),
+        "time": st.integers(0, 2 * 10**9).map(float),
+    }[column.kind]
+    can_miss = column.missing != "refuse"
+    values = data.draw(st.lists(st.none() | make if can_miss else make, min_size=1, max_size=8))
+    gone = None if column.kind in ("flag", "category") else float("nan")
+    raw = [gone if value is None else value for value in values]
+    given_ = np.array(raw, dtype=object if gone is None else np.float64)
+    x, problems = column.encode(given_)
+    assert not problems
+    back = column.decode(x)
+    assert [value is None for value in back] == [value is None for value in values]
+    if column.kind in ("flag", "category"):
+        assert back == values
+    elif column.kind != "time":
+        assert [v for v in back if v is not None] == pytest.approx([v for v in values if v is not None], rel=1e-7)
+    else:
+        again = pd.to_datetime(pd.Series(back, dtype=object), format="ISO8601").astype("datetime64[s]")
+        seconds = again.astype("int64").where(again.notna(), np.nan).to_numpy(dtype=np.float64)
+        np.testing.assert_array_equal(column.encode(seconds)[0], x)
+
+
+def test_the_schema_is_plain_data_and_says_the_model_each_number(project):
+    schema = Schema(
+        (Column("a", step=0.01, missing="fill", fill=1.5), Column("b", "category", values=("x", "y"), missing="value"))
+    )
+    assert from_json(json.loads(json.dumps(schema.as_json()))) == schema
+    assert schema.levels == [0.01, "flag", {"category": 3}]
+    assert len(schema.names) == 5
+
+
+# --- what the world writes: (cells, the kind that is proposed, the values that are read)
+
+CELLS = {
+    "numbers": (["1.5", "2.25", "-3"], "number", [1.5, 2.25, -3]),
+    "blanks around": ([" 1.5", "2.25 ", " -3 "], "number", [1.5, 2.25, -3]),
+    "whole numbers": (["3", "1", "2"], "count", [3, 1, 2]),
+    "exponents": (["1e3", "2.5E-1", "3"], "number", [1000, 0.25, 3]),
+    "an error of a spreadsheet": (["1.5", "#N/A", "2.5"], "number", [1.5, None, 2.5]),
+    "a division by zero": (["1.5", "#DIV/0!", "2.5"], "number", [1.5, None, 2.5]),
+    "missing words": (["1.5", "null", "2.5"], "number", [1.5, None, 2.5]),
+    "truth": (["true", "false", "true"], "flag", ["true", "false", "true"]),
+    "Truth": (["True", "False", "True"], "flag", ["true", "false", "true"]),
+    "yes and no": (["yes", "no", "yes"], "flag", ["yes", "no", "yes"]),
+    "0 and 1": (["1", "0", "1"], "flag", ["1", "0", "1"]),
+    "words": (["red", "blue", "red"], "category", ["red", "blue", "red"]),
+    "codes with leading zeros": (["007", "010", "007"], "category", ["007", "010", "007"]),
+    "codes with underscores": (["2023_09", "2023_10", "2023_09"], "category", ["2023_09", "2023_10", "2023_09"]),
+    "telephones": (["+49 170 1234567", "+49 170 7654321", "+49 170 1234567"], "category", None),
+    "decimal commas": (["1,5", "2,25", "-3"], "number", [1.5, 2.25, -3]),
+    "thousands": (["1,934.5", "12,000,000", "7.25"], "number", [1934.5, 12_000_000, 7.25]),
+    "thousands by points": (["1.934,5", "12.000,25", "7"], "number", [1934.5, 12000.25, 7]),
+    "thousands by blanks": (["1 934.5", "12 000", "7"], "number", [1934.5, 12000, 7]),
+}
+
+
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("end", [".csv", ".TSV"])
+def test_cells_are_read_as_people_mean_them(project, tmp_path, name, end):
+    cells, kind, values = CELLS[name]
+    cells = [cells[k % 3] for k in range(ROWS)]
+    other = [cell.replace(".", ",") for cell in NORMAL] if name == "thousands by points" else NORMAL
+    path = write(tmp_path / f"t{end}", {"c": cells, "a": other}, "\t" if end == ".TSV" else ",")
+    found = look(path)
+    assert found.columns["c"]["kind"] == kind, found.notes
+    if values is not None:
+        schema = found.arrays.schema
+        back = schema.decode(np.nan_to_num(np.asarray(found.arrays.x)))["c"]
+        assert back[:3] == values
+    assert np.asarray(found.arrays.x)[:, -1] == pytest.approx([float(cell) for cell in NORMAL])
+
+
+def test_one_mistake_among_numbers_never_makes_classes_of_them(project, tmp_path):
+    cells = [*NORMAL[:7], "1.5 bar", *NORMAL[8:]]
+    path = write(tmp_path / "t.csv", {"a": OTHER, "flow": cells})
+    with pytest.raises(GenModelsError, match=r"t\.csv, line 9, column 'flow': '1\.5 bar' among numbers"):
+        look(path)
+
+
+ROLES = {  # {name: (cells, role or kind)}
+    "is_fraud": ([str(int(k % 12 == 0)) for k in range(ROWS)], "label"),
+    "Outlier": ([str(int(k % 12 == 0)) for k in range(ROWS)], "label"),
+    "groundTruth": ([str(int(k % 12 == 0)) for k in range(ROWS)], "label"),
+    "class": (["ab"[k % 2] for k in range(ROWS)], "label"),
+    "is_member": ([str(k % 2) for k in range(ROWS)], "flag"),
+    "customer_id": ([str(1001 + k) for k in range(ROWS)], "id"),
+    "uuid": ([f"u{k}" for k in range(ROWS)], "id"),
+    "line": ([str(k) for k in range(ROWS)], "id"),
+    "note": ([f"text of {k}" for k in range(ROWS)], "ignore"),
+    "when": ([f"2024-03-{1 + k % 28:02}" for k in range(ROWS)], "ignore"),
+    "day": ([f"{1 + k % 28}/3/2024" for k in range(ROWS)], "ignore"),
+    "same": (["7"] * ROWS, "ignore"),
+    "gone": ([""] * ROWS, "ignore"),
+    "rare": (["1" if k == 9 else "0" for k in range(ROWS)], "flag"),
+}
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_a_column_that_is_no_plain_feature_has_another_role_or_is_spoken_of(project, tmp_path, name):
+    cells, expected = ROLES[name]
+    found = look(write(tmp_path / "t.csv", {"a": NORMAL, name: cells, "b": OTHER}))
+    entry = found.columns[name]
+    assert entry.get("role", entry.get("kind")) == expected
+    if expected != "flag":
+        assert any(note.startswith(f"{name}: ") for note in found.notes)
+
+
+def test_the_answer_of_a_table_is_held_out_as_the_anomaly(project, tmp_path):
+    labels = [str(int(k % 6 == 0)) for k in range(ROWS)]
+    path = write(tmp_path / "t.csv", {"a": NORMAL, "b": OTHER, "fraud": labels})
+    add_data.main(["t", str(path)])
+    prepare.main(["t"])
+    data = open_data("t")
+    assert [data.manifest["classes"][k] for k in data.manifest["anomaly"]] == ["1"]
+    assert all(set(data.y(split)) == {0} for split in ("train", "validation", "calibration"))
+
+
+# --- questions, and answers that work when typed
+
+
+def options_in(line: str) -> list[list[str]]:
+    """The answers that an error offers, as words of a command."""
+    return [shlex.split(found) for found in re.findall(r"--no-header|--[a-z]+ (?:'[^']*'|[^ ;,]+|,)", line)]
+
+
+QUESTIONS = {
+    "thousands or decimals": {"a": NORMAL, "price": [f"{1 + k % 9},{100 + k}" for k in range(ROWS)]},
+    "two answers": {"a": NORMAL, "is_fraud": ["0", "1"] * (ROWS // 2), "target": ["x", "y"] * (ROWS // 2)},
+    "a mistake": {"a": NORMAL, "b": [*OTHER[:-1], "n. v."]},
+    "no label in a row": {"a": NORMAL, "label": ["", *["xy"[k % 2] for k in range(ROWS - 1)]]},
+    "no header": {NORMAL[0]: NORMAL, OTHER[0]: OTHER},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_each_answer_of_a_question_works_when_typed(project, tmp_path, name):
+    path = write(tmp_path / "t.csv", QUESTIONS[name])
+    with pytest.raises(GenModelsError) as caught:
+        add_data.main(["t", str(path)])
+    assert "\n" not in str(caught.value)
+    answers = options_in(str(caught.value))
+    assert answers, str(caught.value)
+    for k, answer in enumerate(answers):
+        if answer == ["--missing", "n. v."] or len(answer) == 2 or answer == ["--no-header"]:
+            add_data.main([f"t{k}", str(path), *answer])
+            prepare.main([f"t{k}"])
+
+
+def test_columns_that_one_format_cannot_read_are_told(project, tmp_path):
+    cells = ["1.934,5", "12.000,25"] * (ROWS // 2)
+    with pytest.raises(GenModelsError, match=r"different ways, c as 1\.234,5 and a as 1234\.5; save them in one"):
+        look(write(tmp_path / "t.csv", {"c": cells, "a": NORMAL}))
+
+
+def test_latin_1_is_read_when_its_encoding_is_said(project, tmp_path):
+    path = tmp_path / "t.csv"
+    body = "".join(f"{a};{b}\n" for a, b in zip(NORMAL, OTHER, strict=True))
+    path.write_bytes(f"größe;b\n{body}".encode("cp1252"))
+    with pytest.raises(GenModelsError, match="--encoding cp1252"):
+        look(path)
+    assert list(look(path, reading=Reading(encoding="cp1252")).columns) == ["größe", "b"]
+
+
+# --- other files
+
+
+def test_a_parquet_file_keeps_its_types_and_leaves_out_its_index(project, tmp_path):
+    frame = pd.DataFrame({"size": rng.normal(size=ROWS), "colour": rng.choice(["red", "blue"], ROWS)})
+    frame = pd.get_dummies(frame).assign(when=pd.Timestamp("2024-01-01"), n=pd.array([None, *range(ROWS - 1)], "Int64"))
+    frame.sample(frac=1, random_state=0).to_parquet(tmp_path / "t.parquet")
+    kinds = {name: entry.get("role", entry.get("kind")) for name, entry in look(tmp_path / "t.parquet").columns.items()}
+    index = kinds.pop("__index_level_0__")
+    assert kinds == {"size": "number", "colour_blue": "flag", "colour_red": "flag", "when": "ignore", "n": "count"}
+    assert index == "id"
+
+
+def test_lists_of_numbers_are_columns(project, tmp_path):
+    vectors = rng.normal(size=(ROWS, 6)).astype(np.float32)
+    lists = pa.array(list(vectors), pa.list_(pa.float32()))
+    names = pa.array([f"u{k}" for k in range(ROWS)], pa.large_string())  # as pandas writes words
+    pq.write_table(pa.table({"uuid": names, "emb": lists}), tmp_path / "t.parquet")
+    found = look(tmp_path / "t.parquet")
+    assert found.columns == {"uuid": {"role": "id"}, "emb": {"kind": "number", "length": 6}}
+    np.testing.assert_array_equal(np.asarray(found.arrays.x, dtype=np.float32), vectors)
+
+
+@pytest.mark.parametrize("names", [("X", "y"), ("x", "y"), ("data", "target"), ("arr_0", None)])
+def test_an_npz_of_rows_and_labels_is_a_table(project, tmp_path, names):
+    x, y = rng.normal(size=(ROWS, 3)), np.arange(ROWS) % 2
+    np.savez(tmp_path / "t.npz", **({names[0]: x} | ({names[1]: y} if names[1] else {})))
+    found = look(tmp_path / "t.npz")
+    np.testing.assert_array_equal(np.asarray(found.arrays.x), x)
+    assert found.arrays.classes == (("0", "1") if names[1] else ())
+
+
+@pytest.mark.parametrize(("width", "source"), [(9, "table"), (64, "npz")])
+def test_bytes_are_counts_of_a_table_or_pixels_if_they_are_many(project, tmp_path, width, source):
+    x = rng.integers(0, 200, (ROWS, width)).astype(np.uint8)
+    np.savez(tmp_path / "t.npz", X=x, y=np.arange(ROWS) % 2)
+    found = look(tmp_path / "t.npz")
+    assert found.source == source
+    np.testing.assert_array_equal(np.asarray(found.arrays.x), x)
+    assert found.arrays.classes == ("0", "1")
+
+
+def test_labels_of_text_in_an_npz_are_never_unpickled(project, tmp_path):
+    labels = np.array(["ok", "bad"] * (ROWS // 2), dtype=object)
+    np.savez(tmp_path / "t.npz", x=rng.normal(size=(ROWS, 3)), y=labels)
+    with pytest.raises(GenModelsError, match=r"save y\.astype\(str\)"):
+        look(tmp_path / "t.npz")
+    np.savez(tmp_path / "t.npz", x=rng.normal(size=(ROWS, 3)), y=labels.astype(str))
+    assert look(tmp_path / "t.npz").arrays.classes == ("bad", "ok")
+
+
+def test_an_error_names_the_line_also_after_cells_with_line_ends(project, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text('a,note\n1.5,"two\nlines"\n\n2.5,x\noops,y\n')
+    table = open_table(path)
+    assert [table.place(row) for row in range(3)] == ["line 2", "line 5", "line 6"]
+
+
+# --- numbers that 32 bits cannot hold apart
+
+
+@pytest.mark.parametrize(
+    "values",
+    [1_700_000_000 + rng.permutation(ROWS), 101325 + np.round(rng.random(ROWS), 2), 1e9 + rng.random(ROWS)],
+    ids=["epoch seconds", "pressure", "far from zero"],
+)
+def test_nothing_is_merged_and_nothing_is_called_constant(project, tmp_path, values):
+    path = write(tmp_path / "t.csv", {"a": NORMAL, "wide": [repr(value) for value in values.tolist()]})
+    add_data.main(["t", str(path)])
+    prepare.main(["t"])
+    data = open_data("t")
+    stored = np.concatenate([data.x(split)[:, 1] for split in data.splits])
+    assert data.x("train").dtype == np.float64
+    np.testing.assert_array_equal(np.sort(stored), np.sort(values.astype(np.float64)))
+    low, high = (data.manifest["statistics"][name][1] for name in ("min", "max"))
+    assert low < high
+
+
+@given(st.integers(0, 6), st.integers(10, 60))
+@settings(max_examples=50, deadline=None)
+def test_a_step_is_found_where_numbers_are_equal_and_all_lie_on_its_grid(places, count):
+    x = np.round(np.random.default_rng(places).normal(size=count) * 3, places)
+    step = step_of(x)
+    if len(np.unique(x)) == len(x):
+        assert step is None
+    else:
+        assert step is not None
+        assert np.abs(x / step - np.rint(x / step)).max() < 1e-5 or step <= 2e-6 * x.std()
+
+
+# --- what add-data accepts, prepare prepares, and scoring reads again
+
+TABLES = {
+    "two dozen rows": {"a": NORMAL[:24], "b": OTHER[:24]},
+    "one column": {"a": NORMAL},
+    "one class": {"a": NORMAL, "b": OTHER, "class": ["normal"] * ROWS},
+    "one row of a class": {"a": NORMAL, "b": OTHER, "class": ["odd", *["usual"] * (ROWS - 1)]},
+    "flags only": {"x": ["yes", "no"] * (ROWS // 2), "z": ["true", "false", "false"] * (ROWS // 3)},
+    "categories only": {"shop": ["n", "s", "w"] * (ROWS // 3), "day": ["mo", "tu"] * (ROWS // 2)},
+    "a rare flag": {"a": NORMAL, "flag": ["1", *["0"] * (ROWS - 1)]},
+    "a rare number": {"a": NORMAL, "b": ["1.5", *["0.25"] * (ROWS - 1)]},
+    "missing values": {"a": ["", *NORMAL[1:]], "s": ["n", "s", ""] * (ROWS // 3), "f": ["yes", "", "no"] * (ROWS // 3)},
+    "few values": {"a": NORMAL, "n": [str(k % 4) for k in range(ROWS)], "price": [f"{k % 7}.50" for k in range(ROWS)]},
+    "odd names": {"pH, water": NORMAL, '5" pipe': OTHER, "<b>": NORMAL[::-1], "ä.ß": OTHER[::-1], "a=b": NORMAL},
+    "a name with a sign of YAML": {"${x}": NORMAL, "2024": OTHER, "- a: b #": NORMAL[::-1], "null": OTHER[::-1]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_what_is_added_prepares_and_is_read_again_for_scoring(project, tmp_path, name):
+    path = write(tmp_path / "t.csv", TABLES[name])
+    add_data.main(["t", str(path)])
+    prepare.main(["t"])
+    data = open_data("t")
+    facts = {"event_shape": list(data.event_shape), **about_rows(data, data_conf("t"))}
+    blocks = list(read_blocks(path, facts))
+    assert not any(block.problems for block in blocks)
+    read = np.concatenate([block.x for block in blocks])
+    prepared = np.concatenate([data.x(split) for split in data.splits])
+    order = [np.lexsort(np.asarray(x, dtype=np.float32).T) for x in (read, prepared)]
+    np.testing.assert_allclose(read[order[0]], prepared[order[1]], rtol=1e-6)
+    raw = data.schema.decode(read)  # a table in raw values again, which can be read once more
+    again = write(tmp_path / "again.csv", {k: ["" if v is None else v for v in vs] for k, vs in raw.items()})
+    np.testing.assert_allclose(np.concatenate([b.x for b in read_blocks(again, facts)]), read, rtol=1e-6)
+
+
+def test_inspect_and_add_data_say_the_same_and_inspect_adds_nothing(project, tmp_path, capsys):
+    path = write(tmp_path / "t.csv", TABLES["missing values"])
+    before = sorted(p for p in project.rglob("*") if p.is_file() and "work" not in p.parts)
+    inspect.main([str(path)])
+    shown = capsys.readouterr().out
+    assert sorted(p for p in project.rglob("*") if p.is_file() and "work" not in p.parts) == before
+    add_data.main(["t", str(path)])
+    text = (project / "conf" / "data" / "t.yaml").read_text()
+    assert all(line.strip() in shown for line in text.splitlines())
+
+
+# --- scoring
+
+FRAME = {"a": NORMAL, "shop": ["n", "s", "w"] * (ROWS // 3), "member": ["yes", "no"] * (ROWS // 2)}
+
+
+@pytest.fixture
+def scored(project, tmp_path):
+    """A mixture of a table in a checkpoint's folder, and what is known of it."""
+    from gen_models.build import build_model
+
+    path = write(tmp_path / "t.csv", FRAME)
+    add_data.main(["t", str(path)])
+    prepare.main(["t"])
+    data = open_data("t")
+    spec = {
+        "_target_": "gen_models.mixtures.gaussian_mixture.GaussianMixture",
+        "event_shape": list(data.event_shape), "levels": data.schema.levels, "components": 2, "covariance": "diagonal",
+    }  # fmt: skip
+    model = build_model(spec, 0)
+    model.warm_start(data.rows("train"), Noise(0))
+    save_model(tmp_path / "checkpoint", spec, model, data=about_rows(data, data_conf("t")))
+    return model.eval(), serving.facts_of(tmp_path / "checkpoint"), path
+
+
+def test_a_row_with_a_problem_takes_no_other_with_it(scored, tmp_path):
+    model, facts, _ = scored
+    good = pd.DataFrame(FRAME)[["a", "shop", "member"]].head(3)
+    bad = pd.DataFrame({"a": ["far", "", "1e999", "2023_09"], "shop": ["n", "mars", "s", "s"], "member": "no"})
+    answer = serving.answer_table(model, pd.concat([good.head(1), bad, good.tail(2)], ignore_index=True), facts=facts)
+    alone = serving.answer_table(model, good, facts=facts)
+    is_bad = answer["problem"] != ""
+    assert is_bad.tolist() == [False, True, True, True, True, False, False]
+    np.testing.assert_allclose(answer["nll"][~is_bad], alone["nll"], rtol=1e-6)
+    assert answer["nll"][is_bad].isna().all()
+
+
+def test_columns_are_taken_by_name_and_a_missing_one_is_named(scored):
+    model, facts, _ = scored
+    frame = pd.DataFrame(FRAME).assign(a=lambda f: f["a"].astype(float))
+    straight = serving.answer_table(model, frame, facts=facts)
+    turned = serving.answer_table(model, frame[["member", "a", "shop"]].assign(more=1), facts=facts)
+    pd.testing.assert_frame_equal(straight, turned)
+    with pytest.raises(GenModelsError, match="column 'shop', which is not there"):
+        serving.answer_table(model, frame.drop(columns="shop"), facts=facts)
+
+
+def test_samples_are_rows_of_the_table_and_can_be_scored(scored, tmp_path):
+    model, facts, _ = scored
+    drawn = serving.answer_table(model, pd.DataFrame(index=range(20)), facts=facts, task="sample", n=20)
+    assert list(drawn) == ["a", "shop", "member"]
+    assert set(drawn["shop"]) <= {"n", "s", "w"}
+    assert set(drawn["member"]) <= {"no", "yes"}
+    assert (serving.answer_table(model, drawn, facts=facts)["problem"] == "").all()
+
+
+def test_every_format_of_a_table_has_the_same_scores(scored, tmp_path):
+    _, facts, path = scored
+    frame = pd.DataFrame(FRAME).assign(a=lambda f: f["a"].astype(float))
+    frame.to_parquet(tmp_path / "u.parquet")
+    frame.to_csv(tmp_path / "U.CSV", index=False)
+    frame.to_csv(tmp_path / "u.tsv", index=False, sep="\t")
+    frame.to_csv(tmp_path / "semicolons.csv", index=False, sep=";")
+    frame.sample(frac=1, axis=1, random_state=1).to_csv(tmp_path / "bom.csv", index=False, encoding="utf-8-sig")
+    expected = np.concatenate([block.x for block in read_blocks(path, facts)])
+    for name in ("u.parquet", "U.CSV", "u.tsv", "semicolons.csv", "bom.csv"):
+        found = np.concatenate([block.x for block in read_blocks(tmp_path / name, facts)])
+        np.testing.assert_array_equal(found, expected, err_msg=name)
+
+
+def test_the_source_needs_every_column_said(project, tmp_path):
+    path = write(tmp_path / "t.csv", {"a": NORMAL, "new": OTHER})
+    with pytest.raises(GenModelsError, match="column 'new' is not under columns"):
+        SOURCES["table"](Noise(0), path=str(path), columns={"a": {"kind": "number"}})
