@@ -149,8 +149,10 @@ class Column:
         return x, problems
 
     def _flags(self, values: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
-        lookup = {word.lower(): k for k, word in enumerate(self.values)}
-        return self._looked_up(values, lookup, str.lower)
+        def form(word: str) -> str:  # a column of 0 and 1 with a missing cell is written as 0.0 and 1.0 elsewhere
+            return word.lower().removesuffix(".0")
+
+        return self._looked_up(values, {form(word): k for k, word in enumerate(self.values)}, form)
 
     def _one_hot(self, values: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
         codes, problems = self._looked_up(values, {word: k for k, word in enumerate(self.values)}, str)

@@ -789,7 +789,7 @@ CASES = [
     Case(
         "lists of two lengths in Parquet",
         parquet({"a": [[1.0, 2.0]] * (ROWS - 1) + [[1.0]]}),
-        r"t\.parquet: column 'a' holds lists of more than one length; make them equally long",
+        r"t\.parquet: column 'a' holds lists of more than one length, 2 and 1; make them equally long",
         **PARQUET,
         conf={"columns": {"a": {"length": 2}}},
     ),

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shlex
 from pathlib import Path
@@ -19,15 +20,20 @@ from gen_models.checkpoint import save_model
 from gen_models.errors import GenModelsError
 from gen_models.noise import Noise
 from gen_models.table import Column, Schema, from_json
+from pipelines.commands import predict
 from pipelines.commands.input_rows import read_blocks
+from pipelines.commands.output_file import answering
+from pipelines.config.columns import roles_of
 from pipelines.config.conf_files import data_conf
 from pipelines.data import add_data, inspect, prepare
 from pipelines.data.about_rows import about_rows
 from pipelines.data.look import look
 from pipelines.data.source_table import SOURCES
 from pipelines.data.store import open_data
+from pipelines.data.tables import facts
+from pipelines.data.tables.cells import numbers
 from pipelines.data.tables.open_table import Reading, open_table
-from pipelines.data.tables.propose import step_of
+from pipelines.data.tables.propose import Wishes, step_of
 from pipelines.registry import serving
 from tests.project import HERE, params_of, write_params
 
@@ -473,3 +479,107 @@ def test_the_source_needs_every_column_said(project, tmp_path):
     path = write(tmp_path / "t.csv", {"a": NORMAL, "new": OTHER})
     with pytest.raises(GenModelsError, match="column 'new' is not under columns"):
         SOURCES["table"](Noise(0), path=str(path), columns={"a": {"kind": "number"}})
+
+
+# --- what a table is told or shows only later
+
+
+def test_a_mark_between_thousands_counts_only_between_groups_of_three():
+    german = {"decimal": ",", "thousands": "."}
+    for cells, how, values in (
+        (["1.234,5", "1.234", "12,5", "7"], german, [1234.5, 1234, 12.5, 7]),
+        (["1.5", "12.25", "1.2.3"], german, [None, None, None]),
+        (["1,234.5", "12,000,000"], {"thousands": ","}, [1234.5, 12_000_000]),
+        (["1,5", "1,2,3", "12,34"], {"thousands": ","}, [None, None, None]),
+    ):
+        x, odd = numbers(pa.array(cells), **how)
+        assert [None if is_odd else value for value, is_odd in zip(x, odd, strict=True)] == values
+
+
+@pytest.mark.parametrize("above", ["", "\n", "\n\n"])
+def test_empty_lines_above_the_header_change_nothing(project, tmp_path, above):
+    body = "".join(f"{a},{'xy'[k % 2]}\n" for k, a in enumerate(NORMAL))
+    (tmp_path / "t.csv").write_text(above + "a,shop\n" + body)
+    found = look(tmp_path / "t.csv", wishes=Wishes(label="none"))
+    assert len(found.arrays.x) == ROWS
+    assert found.columns["shop"]["values"] == ["x", "y"]
+
+
+@pytest.mark.parametrize("wish", [Wishes(ignored=("sex",)), Wishes(ids=("sex",)), Wishes(kinds={"sex": "category"})])
+def test_what_a_person_says_wins_over_a_guess(project, tmp_path, wish):
+    path = write(tmp_path / "t.csv", {"a": NORMAL, "b": OTHER, "sex": ["m", "f"] * (ROWS // 2)})
+    assert look(path).columns["sex"] == {"role": "label"}
+    assert look(path, wishes=wish).columns["sex"].get("role") != "label"
+
+
+def test_a_step_holds_for_every_row_also_those_after_the_sample(project, tmp_path, monkeypatch):
+    monkeypatch.setattr(facts, "SAMPLE_ROWS", 20)
+    cells = [*[f"{k % 7}.25" for k in range(40)], *[f"{k}.12345" for k in range(20)]]
+    entry = look(write(tmp_path / "t.csv", {"a": NORMAL, "price": cells})).columns["price"]
+    assert entry == {"kind": "number", "step": 1e-5}
+
+
+def test_flags_are_read_however_they_are_written(project, tmp_path):
+    path = write(tmp_path / "t.csv", {"a": NORMAL, "flag": ["0", "1", "1"] * (ROWS // 3)})
+    schema = look(path).arrays.schema
+    for cells in (["0.0", "1.0"], [0, 1], [0.0, 1.0], [False, True]):
+        x, problems = schema.encode({"a": np.zeros(2), "flag": np.array(cells)})
+        assert (x[:, 1].tolist(), problems) == ([0, 1], {}) or isinstance(cells[0], bool)
+    with pytest.raises(GenModelsError, match="differ only in upper and lower case; write kind: category"):
+        roles_of({"f": {"kind": "flag", "values": ["M", "m"]}}, "conf/data/t.yaml")
+
+
+def test_truth_in_parquet_is_a_flag_a_category_with_gaps_or_a_label(project, tmp_path):
+    truth = [True, False, False, None] * (ROWS // 4)
+    columns = {"a": rng.normal(size=ROWS), "gaps": truth, "is_fraud": [k % 12 == 0 for k in range(ROWS)]}
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    found = look(tmp_path / "t.parquet")
+    assert found.columns["gaps"] == {"kind": "category", "values": ["false", "true"], "missing": "value"}
+    assert (found.columns["is_fraud"], found.anomaly) == ({"role": "label"}, "true")
+    assert found.arrays.classes == ("false", "true")
+
+
+def test_times_of_utc_are_times(project, tmp_path):
+    path = write(
+        tmp_path / "t.csv", {"a": NORMAL, "at": ["2024-03-01 10:00:00 UTC", "2024-03-02T11:30Z"] * (ROWS // 2)}
+    )
+    found = look(path, wishes=Wishes(kinds={"at": "time"}))
+    assert np.asarray(found.arrays.x)[:2, 1].tolist() == [1709287200, 1709379000]
+
+
+def test_nothing_is_half_added_if_params_yaml_cannot_be_written(project, tmp_path, monkeypatch):
+    path = write(tmp_path / "t.csv", {"a": NORMAL, "b": OTHER})
+    (project / "params.yaml").chmod(0o444)
+    with pytest.raises(GenModelsError, match="may not be written"):
+        add_data.main(["t", str(path)])
+    assert not (project / "conf" / "data" / "t.yaml").exists()
+    (project / "params.yaml").chmod(0o644)
+    add_data.main(["t", str(path)])
+
+
+def test_an_answer_has_the_same_columns_whatever_its_first_rows_miss(tmp_path):
+    blocks = [{"a": [None, 1], "n": [1, 2], "w": ["x", None]}, {"a": [2.5, None], "n": [None, 3], "w": [None, "y"]}]
+    for end in ("npy", "parquet", "csv"):
+        with answering(tmp_path / f"t.{end}") as answer:
+            for block in blocks:
+                answer.write(block)
+    numbers_ = np.load(tmp_path / "t.npy")
+    np.testing.assert_array_equal(numbers_, [[np.nan, 1], [1, 2], [2.5, np.nan], [np.nan, 3]])
+    kept = pq.read_table(tmp_path / "t.parquet").to_pydict()
+    assert kept == {"a": [None, 1, 2.5, None], "n": [1, 2, None, 3], "w": ["x", None, None, "y"]}
+    assert (tmp_path / "t.csv").read_text() == "a,n,w\n,1,x\n1,2,\n2.5,,\n,3,y\n"
+
+
+@pytest.mark.parametrize("name", ["none.csv", "pipe.csv", "long.csv", "objects.npz"])
+def test_what_is_no_table_is_one_line_for_predict_too(scored, tmp_path, name):
+    path = tmp_path / name
+    if name == "pipe.csv":
+        os.mkfifo(path)
+    if name == "long.csv":
+        path.write_text(f'a,shop,member\n"{"x" * 200_000}",n,yes\n')
+    if name == "objects.npz":
+        np.savez(path, x=np.array([{}], dtype=object))
+    with pytest.raises(GenModelsError) as caught:
+        predict.main([str(tmp_path / "checkpoint"), str(path)])
+    assert "\n" not in str(caught.value)
+    assert name in str(caught.value)

@@ -24,7 +24,7 @@ from torch import Tensor
 from gen_models.errors import DataError
 from gen_models.table import from_json, missing_column
 from pipelines.data.sources import array_files, idx
-from pipelines.data.sources.files import require_there, shown
+from pipelines.data.sources.files import require_file, require_there, shown
 from pipelines.data.tables import cells
 from pipelines.data.tables.encode import encoded
 from pipelines.data.tables.open_table import Reading, Table, kind_of, open_table
@@ -98,6 +98,9 @@ def place_of(path: Path, name: Any, facts: Mapping[str, Any]) -> str:
 
 def count_rows(path: Path) -> int:
     """Return how many rows a file or folder has, for a bar of progress: about, if cells of a text hold line ends."""
+    require_there(path)
+    if not path.is_dir():
+        require_file(path)
     if path.is_dir():
         from pipelines.data.sources.image_rows import count_images
 

@@ -21,42 +21,43 @@ Columns = Mapping[str, Sequence[Any] | np.ndarray]
 
 
 class Answer:
-    """An open answer; `write` adds rows. A .npy file gets the columns of numbers only."""
+    """An open answer; `write` adds rows. A .npy file gets the columns of numbers only, with NaN for a missing one.
+
+    CSV is written as it comes; the answers for .npy and .parquet, whose types need all rows, stay in memory until
+    `finish`.
+    """
 
     def __init__(self, output: Path | None, file: BinaryIO | None):
         self.output, self._file = output, file
         self.rows = 0
         self.columns: tuple[str, ...] = ()
-        self._writer: Any = None
-        self._arrays: list[np.ndarray] = []
+        self._tables: list[pa.Table] = []
 
     def write(self, columns: Columns) -> None:
         """Add rows: {name: a value for each}."""
-        self.columns = tuple(columns)
         table = pa.table({name: _array(values) for name, values in columns.items()})
+        is_first, self.columns = not self.columns, tuple(columns)
         self.rows += len(table)
         if self._file is None:
-            print(_as_csv(table, header=self._writer is None), end="")
-            self._writer = True
-        elif self.output is not None and self.output.suffix == ".npy":
-            numbers = [np.asarray(values) for values in columns.values()]
-            kept = [values for values in numbers if values.dtype.kind == "f"] or [
-                v for v in numbers if v.dtype.kind in "iu"
-            ]
-            self._arrays.append(np.stack(kept, axis=1) if kept else np.zeros((len(table), 0)))
-        elif self.output is not None and self.output.suffix == ".parquet":
-            self._writer = self._writer or pq.ParquetWriter(self._file, table.schema)
-            self._writer.write_table(table.cast(self._writer.schema))
+            print(_as_csv(table, header=is_first), end="")
+        elif self.output is None or self.output.suffix == ".csv":
+            self._file.write(_as_csv(table, header=is_first).encode())
         else:
-            self._file.write(_as_csv(table, header=self._writer is None).encode())
-            self._writer = True
+            self._tables.append(table)
 
     def finish(self) -> None:
         """Write what is left to write."""
-        if self._arrays and self._file is not None:
-            np.save(self._file, np.concatenate(self._arrays), allow_pickle=False)
-        if isinstance(self._writer, pq.ParquetWriter):
-            self._writer.close()
+        if not self._tables or self._file is None or self.output is None:
+            return
+        table = pa.concat_tables(self._tables, promote_options="permissive")
+        if self.output.suffix == ".parquet":
+            pq.write_table(table, self._file)
+            return
+        kept = [name for name, column in zip(table.column_names, table.columns, strict=True) if _is_number(column.type)]
+        parts = [table[name].to_numpy() for name in kept]
+        rows = np.stack(parts, axis=1) if parts else np.zeros((self.rows, 0))
+        np.save(self._file, rows, allow_pickle=False)
+        self.columns = tuple(kept)
 
 
 def check_suffix(path: Path | None) -> None:
@@ -121,6 +122,10 @@ def _array(values: Sequence[Any] | np.ndarray) -> pa.Array:
         return pa.array(list(values))
     except pa.ArrowException:  # whole numbers and words in one column
         return pa.array([None if value is None else str(value) for value in values])
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_floating(kind) or pa.types.is_integer(kind)
 
 
 def _as_csv(table: pa.Table, *, header: bool) -> str:

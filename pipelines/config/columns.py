@@ -133,6 +133,8 @@ def _values(values: Any, kind: str, missing: str, at: str) -> tuple[str, ...]:
             raise ConfigError(f"{at}.values: YAML reads {value!r} as {type(value).__name__}; put each word in quotes")
     if len(set(values)) < len(values):
         raise ConfigError(f"{at}.values: a word stands there twice")
+    if kind == "flag" and len({value.lower() for value in values}) < len(values):
+        raise ConfigError(f"{at}.values: the words differ only in upper and lower case; write kind: category")
     if kind == "flag" and len(values) != 2:
         raise ConfigError(f"{at}.values: {len(values)} words; a flag has two, for 0 and for 1")
     if kind == "category" and len(values) + (missing == VALUE) < 2:

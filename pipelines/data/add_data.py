@@ -53,8 +53,14 @@ def main(argv: Sequence[str]) -> None:
     conf = propose(found, asked.name, anomaly=asked.anomaly, normal=asked.normal)
     check(found, conf, seed=0)
     edit = adding(asked.name, watched(conf["options"]), models_for(found.arrays))
+    was_there = conf_path.exists()
     _write(conf_path, conf_text(conf, found))
-    edit.write()
+    try:
+        edit.write()
+    except ConfigError:
+        if not was_there:  # nothing is half added
+            conf_path.unlink()
+        raise
     print(describe(found))
     print(f"\n{conf_path}: written; look at columns, split and anomaly. The lines of {paths.MARK}:")
     print(edit.diff(), end="")

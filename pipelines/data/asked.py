@@ -8,7 +8,7 @@ from gen_models.errors import ConfigError
 from pipelines.data.tables.open_table import Reading
 from pipelines.data.tables.propose import Wishes
 
-ESCAPES = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "space": " ", "none": ""}
+ESCAPES = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "none": ""}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

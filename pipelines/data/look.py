@@ -135,6 +135,8 @@ def _look_at_table(path: Path, options: dict[str, Any], wishes: Wishes, reading:
     wishes.check(table)
     is_large = in_part and path.stat().st_size > LARGE_BYTES
     facts, _ = look_at_cells(table, FIRST_ROWS if is_large else None)
+    if not next(iter(facts.values())).rows:
+        raise DataError(f"{shown(path)}: no rows below the header; give rows")
     formats = formats_of(facts, table, wishes)
     with_numbers(facts, table, formats)
     found = propose(facts, table, formats, wishes)

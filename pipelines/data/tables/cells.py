@@ -37,6 +37,7 @@ FORMS = {  # how a number may be written; a code with leading zeros or with _ is
     "either": rf"^[+-]?{GROUPED},[0-9]{{3}}$",  # 1,934 is 1934 or 1.934
     "spaced": rf"^[+-]?{GROUPED}([ '\x{{a0}}\x{{202f}}][0-9]{{3}})+(\.[0-9]+)?$",
 }
+SIGNED = r"^[+-]?([$€£¥] ?[0-9][0-9., ']*|[0-9][0-9., ']* ?[%$€£¥])$"
 PHONE = r"^(\+|00)[0-9][0-9 /().-]{7,}$"
 TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?( ?(Z|UTC|[+-][0-9]{2}:?[0-9]{2}))?$"
 OTHER_TIME = (
@@ -84,13 +85,7 @@ def numbers(
             return np.full(len(column), np.nan), np.asarray(pc.is_valid(column))
         x = np.array(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
         return x, np.zeros(len(x), dtype=bool)
-    cells = trimmed(column, missing)
-    for mark in thousands:
-        cells = pc.replace_substring(cells, mark, "")
-    if thousands == " ":
-        cells = pc.replace_substring_regex(cells, r"[\x{a0}\x{202f}]", "")
-    if decimal == ",":
-        cells = pc.replace_substring(cells, ",", ".")
+    cells = _pointed(_ungrouped(trimmed(column, missing), decimal, thousands), decimal, thousands)
     is_number = pc.match_substring_regex(cells, FORMS["plain"])
     fit = pc.if_else(is_number, cells, pa.scalar(None, cells.type))
     fit = pc.replace_substring_regex(fit, r"^\+", "")
@@ -98,12 +93,31 @@ def numbers(
     return x, np.asarray(pc.fill_null(pc.invert(is_number), False))
 
 
+def _ungrouped(cells: pa.Array, decimal: str, thousands: str) -> pa.Array:
+    """Return cells without the marks between groups of three digits; a mark anywhere else stays, and is no number."""
+    if not thousands:
+        return cells
+    mark = r"[ \x{a0}\x{202f}]" if thousands == " " else f"[{thousands}]"
+    is_grouped = pc.match_substring_regex(cells, rf"^[+-]?[0-9]{{1,3}}({mark}[0-9]{{3}})+([{decimal}][0-9]*)?$")
+    return pc.if_else(pc.fill_null(is_grouped, False), pc.replace_substring_regex(cells, mark, ""), cells)
+
+
+def _pointed(cells: pa.Array, decimal: str, thousands: str) -> pa.Array:
+    """Return cells with a decimal point; where points are between thousands, one that was left there is no number."""
+    if decimal == ".":
+        return cells
+    if thousands == ".":
+        cells = pc.if_else(pc.fill_null(pc.match_substring(cells, "."), False), pa.scalar("?.?", cells.type), cells)
+    return pc.replace_substring(cells, ",", ".")
+
+
 def seconds(column: pa.Array, missing: tuple[str, ...] = ()) -> np.ndarray:
     """Return (rows,) float64 seconds since 1970, UTC; NaN where a cell is missing or no ISO date."""
     if is_text(column):
         import pandas as pd  # takes half a second, and only a table with times needs it
 
-        moments = pd.to_datetime(trimmed(column, missing).to_pandas(), errors="coerce", utc=True, format="ISO8601")
+        iso = pc.replace_substring_regex(trimmed(column, missing), " ?UTC$", "Z")
+        moments = pd.to_datetime(iso.to_pandas(), errors="coerce", utc=True, format="ISO8601")
         return _seconds(moments.to_numpy(dtype="datetime64[us]"))
     return _seconds(column.cast(pa.timestamp("us"), safe=False).to_numpy(zero_copy_only=False))
 

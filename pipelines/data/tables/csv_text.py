@@ -20,6 +20,7 @@ BLOCK_BYTES = 8 << 20
 HEAD_LINES = 50  # the separator is found in these
 MOST_LINE = 1 << 20  # characters
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
+csv.field_size_limit(1 << 27)  # Python's own reader would refuse a cell of 131,072 characters
 FIRST = "Unnamed: 0"  # the name that pandas gives to a first column without one, which holds the row numbers
 
 
@@ -56,6 +57,12 @@ def header_of(path: Path, delimiter: str, encoding: str, has_header: bool) -> li
             f"{shown(path)}, line 1: numbers where the names of the columns belong, {cut(delimiter.join(names))}; add "
             "a header line, or say --no-header (header: false in options)"
         )
+    if names[0].lower().startswith("sep="):
+        raise DataError(f"{shown(path)}, line 1: {cut(names[0])} is for spreadsheets; remove the line")
+    if names[0].startswith("#") and len(names) == 1:
+        raise DataError(
+            f"{shown(path)}, line 1: {cut(names[0])} looks like a remark; remove the lines above the header"
+        )
     if names[0] == "" and len(names) > 1:
         names[0] = FIRST
     for place, name in enumerate(names, start=1):
@@ -77,7 +84,7 @@ def blocks(
         reader = pacsv.open_csv(
             path,
             pacsv.ReadOptions(
-                use_threads=False, block_size=BLOCK_BYTES, encoding=encoding, skip_rows=0,
+                use_threads=False, block_size=BLOCK_BYTES, encoding=encoding, skip_rows=_blank_lines(path, encoding),
                 column_names=[f"f{k}" for k in range(len(names))], skip_rows_after_names=1 if has_header else 0,
             ),
             pacsv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
@@ -95,6 +102,12 @@ def blocks(
         raise _explained(path, error, names, delimiter, encoding, has_header) from None
     except OSError as error:
         raise unreadable(path, error) from None
+
+
+def _blank_lines(path: Path, encoding: str) -> int:
+    """Return how many lines before the header hold nothing."""
+    lines = _lines(path, encoding, HEAD_LINES)
+    return next((number for number, line in enumerate(lines) if line.strip()), 0)
 
 
 def line_of(path: Path, row: int, delimiter: str, encoding: str, has_header: bool) -> int:

@@ -1,7 +1,7 @@
 """Looks at every cell of a table once, and keeps what is needed to say what each column holds."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +13,7 @@ from pipelines.data.tables.open_table import Table
 
 MOST_WORDS = 1000  # different words of a column that are counted; beyond, there are "many"
 SAMPLE_ROWS = 100_000  # of which uniqueness, ties and order are judged
+MOST_PLACES = 9
 FEW_ODD = 0.1  # below this share of cells, those that are no numbers are mistakes, not another kind
 
 
@@ -26,6 +27,7 @@ class Facts:
     words     {word: how often}, or None if there are more than MOST_WORDS
     odd       the first cell that is neither missing nor a number: (row, cell)
     sample    numbers of the first SAMPLE_ROWS rows, NaN where missing
+    places    how many decimal places all numbers need, None if more than MOST_PLACES
     """
 
     name: str
@@ -41,6 +43,7 @@ class Facts:
     low: float = np.inf
     high: float = -np.inf
     is_whole: bool = True
+    places: int | None = 0
 
     @property
     def present(self) -> int:
@@ -108,7 +111,7 @@ def with_numbers(facts: Mapping[str, Facts], table: Table, formats: Mapping[str,
     """
     for name in formats:
         facts[name].sample, facts[name].odd, facts[name].is_whole = [], None, True
-        facts[name].low, facts[name].high = np.inf, -np.inf
+        facts[name].low, facts[name].high, facts[name].places = np.inf, -np.inf, 0
     rows = 0
     for block in table.blocks(list(formats)) if formats else ():
         for name, column in block.items():
@@ -139,7 +142,7 @@ def _add(facts: Facts, column: pa.Array, begin: int, missing: tuple[str, ...]) -
             facts.first_missing = (begin + int(np.isnan(x).argmax()), "empty")
     facts.rows += len(column)
     facts.forms["plain"] += len(column) - gone
-    _count(facts, pc.cast(column, pa.int8()) if facts.storage == "bool" else column)
+    _count(facts, column)
     _add_numbers(facts, x, odd, column, begin)
 
 
@@ -183,9 +186,19 @@ def _add_numbers(facts: Facts, x: np.ndarray, odd: np.ndarray, column: pa.Array,
     if len(seen):
         facts.low, facts.high = min(facts.low, float(seen.min())), max(facts.high, float(seen.max()))
         facts.is_whole = facts.is_whole and bool((seen == np.rint(seen)).all())
+        facts.places = _places(seen, facts.places)
     held = sum(map(len, facts.sample))
     if held < SAMPLE_ROWS:
         facts.sample.append(x[: SAMPLE_ROWS - held])
+
+
+def _places(x: np.ndarray, least: int | None) -> int | None:
+    """Return how many decimal places numbers need, at least `least`; None if more than MOST_PLACES."""
+    for places in range(least, MOST_PLACES + 1) if least is not None else ():
+        cells_ = x * 10.0**places
+        if np.abs(cells_ - np.rint(cells_)).max() < 1e-6 * 10 ** max(places - 6, 0):
+            return places
+    return None
 
 
 def _count(facts: Facts, column: pa.Array) -> None:
@@ -200,8 +213,3 @@ def _count(facts: Facts, column: pa.Array) -> None:
             facts.words[word] += count
     if len(facts.words) > MOST_WORDS:
         facts.words = None
-
-
-def names_of(facts: Iterable[Facts]) -> list[str]:
-    """Return the names of columns."""
-    return [fact.name for fact in facts]

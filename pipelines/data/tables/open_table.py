@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gen_models.errors import ConfigError, DataError
@@ -100,6 +101,7 @@ class Table:
         stored = {name: _stored_name(name, self.lists) for name in wanted}
         try:
             for batch in _parquet(self.path).iter_batches(ROWS_AT_ONCE, columns=sorted(set(stored.values()))):
+                _require_lengths(batch, self.lists, self.path)
                 yield {name: _column(batch, name, stored[name], self.path) for name in wanted}
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{shown(self.path)}: cannot be read ({why(error)}); write it again") from None
@@ -150,11 +152,8 @@ def is_table(path: Path) -> bool:
 
     Bytes, at least LEAST_PIXELS in a row, are taken for the pixels of images.
     """
-    try:
-        x = _arrays(path)["x"]
-        return x.ndim == 2 and (x.dtype != np.uint8 or x.shape[1] < LEAST_PIXELS)
-    except DataError:
-        return False
+    x = _arrays(path)["x"]
+    return x.ndim == 2 and (x.dtype != np.uint8 or x.shape[1] < LEAST_PIXELS)
 
 
 def names_in(path: Path) -> tuple[str, str | None]:
@@ -233,19 +232,26 @@ def _stored_name(name: str, lists: Mapping[str, int]) -> str:
 def _column(batch: pa.RecordBatch, name: str, stored: str, path: Path) -> pa.Array:
     column = batch.column(batch.schema.get_field_index(stored))
     if name == stored:
+        if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):  # as pandas writes words
+            return column.cast(pa.string())
         if pa.types.is_float16(column.type):  # with which Arrow does not compute
             return column.cast(pa.float32())
         return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-    place = int(name[len(stored) + 1 : -1])
-    try:
-        import pyarrow.compute as pc
+    return pc.list_element(column, int(name[len(stored) + 1 : -1]))
 
-        return pc.list_element(column, place)
-    except pa.ArrowInvalid:
-        raise DataError(
-            f"{shown(path)}: column {stored!r} holds lists of more than one length; make them equally long, or leave "
-            f"the column out with --ignore {stored}"
-        ) from None
+
+def _require_lengths(batch: pa.RecordBatch, lists: Mapping[str, int], path: Path) -> None:
+    """Raise DataError unless all lists of a column have the length of its first one."""
+    for name, length in lists.items():
+        if (place := batch.schema.get_field_index(name)) < 0:
+            continue
+        found = pc.unique(pc.list_value_length(batch.column(place))).to_pylist()
+        other = next((other for other in found if other != length), length)
+        if other != length:
+            raise DataError(
+                f"{shown(path)}: column {name!r} holds lists of more than one length, {length} and {other}; make them "
+                "equally long, or remove the column"
+            )
 
 
 def _native(values: np.ndarray) -> np.ndarray:

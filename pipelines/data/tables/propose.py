@@ -11,7 +11,7 @@ from gen_models.errors import ConfigError, DataError, unknown
 from gen_models.table import FILL, KINDS, VALUE
 from pipelines.config.columns import collapsed
 from pipelines.data.sources.files import shown
-from pipelines.data.tables.cells import OTHER_TIME, PHONE, TIME, TRUTH
+from pipelines.data.tables.cells import OTHER_TIME, PHONE, SIGNED, TIME, TRUTH
 from pipelines.data.tables.csv_text import cut
 from pipelines.data.tables.facts import FEW_ODD, Facts
 from pipelines.data.tables.open_table import Table
@@ -173,7 +173,8 @@ def propose(
 
 def _label(facts: Mapping[str, Facts], table: Table, wishes: Wishes, found: Proposal) -> str | None:
     """Return the column of labels: as wished, or by its name; others that may be answers are left out with a note."""
-    named = [name for name, fact in facts.items() if _may_be_label(name, fact)]
+    decided = {*wishes.ignored, *wishes.ids, *wishes.kinds}
+    named = [name for name, fact in facts.items() if _may_be_label(name, fact) and name not in decided]
     if wishes.label == "none":
         return None
     sure = [name for name in named if _is_answer(name)]
@@ -181,7 +182,7 @@ def _label(facts: Mapping[str, Facts], table: Table, wishes: Wishes, found: Prop
     if label is None:
         candidates = sure or named
         if not candidates:
-            candidates = _last_words(facts)
+            candidates = [name for name in _last_words(facts) if name not in decided]
         if len(candidates) > 1:
             says = " or ".join(f"--label {name}" for name in candidates[:4])
             raise DataError(
@@ -191,7 +192,7 @@ def _label(facts: Mapping[str, Facts], table: Table, wishes: Wishes, found: Prop
         if label is not None:
             found.notes.append(f"{label}: taken as the labels, for its name or place; --label none makes it a feature")
     for name in named:
-        if name != label and name not in wishes.kinds and _is_answer(name):
+        if name != label and _is_answer(name):
             found.leave_out(name, "may be an answer, by its name")
             found.notes.append(f"{name}: left out, it may be an answer; --kind {name}=flag makes it a feature")
     return label
@@ -272,6 +273,9 @@ def _propose_feature(fact: Facts, found: Proposal, table: Table, is_formatted: b
             f"say --missing {_quoted(cell)} to count it as missing, or --ignore {_quoted(name)}"
         )
     elif fact.words is None or len(fact.words) > MOST_VALUES:
+        if _share(fact, SIGNED) >= 1 - FEW_ODD:
+            _left_out(fact, found, "numbers with a sign such as % or $; remove the sign to use them", note_fix=False)
+            return
         many = f"{len(fact.words)}" if fact.words is not None else "many"
         what = "a different text in each row" if fact.are_all_different() else f"text, {many} different values"
         fix = "" if fact.words is None else f"; --kind {_quoted(name)}=category takes it"
@@ -375,6 +379,10 @@ def _number(fact: Facts) -> dict[str, Any]:
     if fact.is_whole:
         return {"kind": "count", **_missing(fact)}
     step = step_of(fact.numbers())
+    if step is not None and fact.places is None:  # a later row lies on no grid
+        step = float(f"{10.0 ** np.ceil(np.log10(1e-6 * float(fact.numbers().std()) or 1e-6)):.0e}")
+    elif step is not None and fact.places is not None:
+        step = min(step, float(f"1e-{fact.places:02}"))
     return {"kind": "number", **({"step": step} if step is not None else {}), **_missing(fact)}
 
 
