@@ -27,11 +27,10 @@ from pipelines.data.sources import array_files, idx
 from pipelines.data.sources.files import require_file, require_there, shown
 from pipelines.data.tables import cells
 from pipelines.data.tables.encode import encoded
-from pipelines.data.tables.open_table import Reading, Table, kind_of, open_table
+from pipelines.data.tables.open_table import Reading, Table, kind_of, names_in, open_table
 
 ROWS_AT_ONCE = 16_384
 BYTES_AT_ONCE = 64 << 20
-SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def read_blocks(path: Path, facts: Mapping[str, Any], *, on_grid: bool = True) -
     elif kind_of(path) in ("csv", "parquet"):
         blocks = _columns(open_table(path), facts.get("columns", ()), event)
     else:
-        blocks = _array(_open_array(path, event), path, event)
+        blocks = _array(_open_array(path), path, event)
     is_empty = True
     for block in _checked(blocks, facts, facts.get("levels") if on_grid else None):
         is_empty = False
@@ -99,12 +98,11 @@ def place_of(path: Path, name: Any, facts: Mapping[str, Any]) -> str:
 def count_rows(path: Path) -> int:
     """Return how many rows a file or folder has, for a bar of progress: about, if cells of a text hold line ends."""
     require_there(path)
-    if not path.is_dir():
-        require_file(path)
     if path.is_dir():
         from pipelines.data.sources.image_rows import count_images
 
         return count_images(path)
+    require_file(path)
     if kind_of(path) == "csv":
         with path.open("rb") as file:
             return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
@@ -124,7 +122,7 @@ def read_latents(path: Path) -> np.ndarray:
                 raise DataError(f"{place_of(path, block.names[place], {})}: {block.problems[place]}")
             found.append(block.x)
         return np.concatenate(found) if found else np.zeros((0, 0), dtype=np.float32)
-    rows = np.asarray(_open_array(path, None))
+    rows = np.asarray(_open_array(path))
     return rows.reshape(len(rows), -1).astype(np.float32)
 
 
@@ -140,9 +138,7 @@ def _of_schema(path: Path, known: Mapping[str, Any]) -> Iterator[Rows]:
     schema, table = from_json(known["columns"]), open_table(path, _reading(known))
     ids = [name for name in known.get("ids", ()) if name in table.names]
     for block in encoded(table, schema, others=ids):
-        x = np.where(np.isin(np.arange(len(block.x)), list(block.problems))[:, None], 0.0, block.x)
-        numbers = range(block.first, block.first + len(x))
-        yield Rows(numbers, x, block.problems, block.words)
+        yield Rows(range(block.first, block.first + len(block.x)), block.x, block.problems, block.words)
 
 
 def _reading(known: Mapping[str, Any]) -> Reading:
@@ -170,7 +166,6 @@ def _columns(table: Table, columns: Sequence[str], event: tuple[int, ...] | None
                 problems.setdefault(int(row), f"{name}: missing")
             parts.append(x)
         rows = np.stack(parts, axis=1) if parts else np.zeros((0, 0))
-        rows[list(problems)] = 0
         with np.errstate(over="ignore"):
             stored = rows.astype(np.float32)
         yield Rows(range(first, first + len(rows)), stored, problems, {})
@@ -193,19 +188,13 @@ def _images(path: Path, event: tuple[int, ...], facts: Mapping[str, Any]) -> Ite
         yield Rows([name for name, _, _ in block], x, problems, {})
 
 
-def _open_array(path: Path, event: tuple[int, ...] | None) -> np.ndarray:
+def _open_array(path: Path) -> np.ndarray:
     """Open the rows of a .npy, .npz or IDX file, mapped from disk."""
     ending = path.suffix.lower()
     if ending == ".npy":
         return array_files.read_npy(path)
     if ending == ".npz":
-        there = array_files.names_in_npz(path)
-        usual: list[str] = [name for name in ("x", "X", "arr_0", "images", "data") if name in there]
-        name = next(iter(usual or (there if len(there) == 1 else [])), None)
-        if name is None:
-            raise DataError(
-                f"{shown(path)}: its arrays are {', '.join(there)}; save the rows as x: numpy.savez(path, x=rows)"
-            )
+        name, _ = names_in(path)
         return array_files.read_npz(path, [name], needed=name)[name]
     if "idx" in path.name or "ubyte" in path.name:
         return idx.read_idx(path)
@@ -235,7 +224,7 @@ def _array(x: np.ndarray, path: Path, event: tuple[int, ...]) -> Iterator[Rows]:
 
 
 def _checked(blocks: Iterator[Rows], facts: Mapping[str, Any], levels: int | None) -> Iterator[Rows]:
-    """Add a problem to rows with numbers that are not finite, or off the model's grey levels, with the likely cause."""
+    """Add a problem to rows with a number that is not finite, or off the grey levels; empty all rows with one."""
     for block in blocks:
         flat = block.x.reshape(len(block.x), -1)
         bad = ~np.isfinite(flat).all(axis=1)

@@ -1,6 +1,6 @@
 """Looks at a file or folder of data, and finds the source, the options and the columns that read it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from pipelines.data.tables import open_table
 from pipelines.data.tables.facts import Facts, with_numbers
 from pipelines.data.tables.facts import look as look_at_cells
 from pipelines.data.tables.open_table import Reading
-from pipelines.data.tables.propose import Proposal, Wishes, formats_of, propose
+from pipelines.data.tables.propose import Wishes, formats_of, propose
 from pipelines.runtime import paths
 
 COLLECTIONS = {"mnist": mnist.MNIST, "fashion_mnist": mnist.FASHION_MNIST}
@@ -134,43 +134,21 @@ def _look_at_table(path: Path, options: dict[str, Any], wishes: Wishes, reading:
     table = open_table.open_table(path, reading)
     wishes.check(table)
     is_large = in_part and path.stat().st_size > LARGE_BYTES
-    facts, _ = look_at_cells(table, FIRST_ROWS if is_large else None)
+    facts = look_at_cells(table, FIRST_ROWS if is_large else None)
     if not next(iter(facts.values())).rows:
         raise DataError(f"{shown(path)}: no rows below the header; give rows")
     formats = formats_of(facts, table, wishes)
     with_numbers(facts, table, formats)
     found = propose(facts, table, formats, wishes)
-    options |= _options(reading) | found.reading
+    options |= reading.options() | found.reading
     notes = tuple(found.notes)
     if table.reading is not None and table.reading.delimiter != ",":
         options["delimiter"] = table.reading.delimiter
     if is_large:
         rows = next(iter(facts.values())).rows
         notes = (f"only the first {rows} rows were read; `gen-models add-data` reads all", *notes)
-        return _found(path, options, None, found, facts, notes)
-    arrays = SOURCES["table"](Noise(0), columns=found.columns, **options)
-    return _found(path, options, arrays, found, facts, notes)
-
-
-def _found(
-    path: Path,
-    options: dict[str, Any],
-    arrays: Arrays | None,
-    found: Proposal,
-    facts: Mapping[str, Facts],
-    notes: Sequence[str],
-) -> Found:
-    return Found(path, "table", options, arrays, found.columns, found.reasons, facts, found.anomaly, tuple(notes))
-
-
-def _options(reading: Reading) -> dict[str, Any]:
-    """Return how a file is read as options of a conf, without what is at its default."""
-    default = vars(Reading())
-    return {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in vars(reading).items()
-        if value != default[key]
-    }
+    arrays = None if is_large else SOURCES["table"](Noise(0), columns=found.columns, **options)
+    return Found(path, "table", options, arrays, found.columns, found.reasons, facts, found.anomaly, notes)
 
 
 def _labels_beside(path: Path) -> Path | None:

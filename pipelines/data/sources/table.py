@@ -59,9 +59,7 @@ def table(
         name=shown(file),
         schema=roles.schema,
         ids=roles.ids,
-        reading={
-            key: value for key, value in vars(opened.reading or Reading()).items() if value != getattr(Reading(), key)
-        },
+        reading=(opened.reading or Reading()).options(),
     )
 
 

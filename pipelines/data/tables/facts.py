@@ -87,8 +87,8 @@ class Facts:
         )
 
 
-def look(table: Table, most_rows: int | None = None) -> tuple[dict[str, Facts], bool]:
-    """Return ({column: what it holds}, whether all rows were read).
+def look(table: Table, most_rows: int | None = None) -> dict[str, Facts]:
+    """Return {column: what it holds}.
 
     most_rows: look at so many rows at most, or at all if it is None
     """
@@ -100,8 +100,8 @@ def look(table: Table, most_rows: int | None = None) -> tuple[dict[str, Facts], 
             _add(found[name], column, rows, missing)
         rows += len(next(iter(block.values()))) if block else 0
         if most_rows is not None and rows >= most_rows:
-            return found, False
-    return found, True
+            break
+    return found
 
 
 def with_numbers(facts: Mapping[str, Facts], table: Table, formats: Mapping[str, tuple[str, str]]) -> None:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +29,7 @@ ENDINGS = {
     ".parquet": "parquet", ".pq": "parquet", ".npz": "npz", ".npy": "npy",
 }  # fmt: skip
 ROWS_AT_ONCE = 65_536
-FEATURES = ("x", "X", "data", "features", "arr_0")  # usual names of the rows in an .npz
+FEATURES = ("x", "X", "data", "features", "arr_0", "images")  # usual names of the rows in an .npz
 LABELS = ("y", "Y", "label", "labels", "target", "targets")
 LEAST_PIXELS = 64
 INDEX = "__index_level_0__"  # how pandas names an index that had no name
@@ -54,6 +55,12 @@ class Reading:
             value = getattr(self, key)
             if value is not None and value not in tuple(known):
                 raise ConfigError(f"options.{key}: {value!r} is not one of {', '.join(map(repr, known))}")
+
+    def options(self) -> dict[str, Any]:
+        """Return what is not at its default, as options of a conf."""
+        default = vars(Reading())
+        found = {key: value for key, value in vars(self).items() if value != default[key]}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
 
 
 @dataclass(frozen=True)

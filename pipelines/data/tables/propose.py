@@ -380,7 +380,7 @@ def _number(fact: Facts) -> dict[str, Any]:
         return {"kind": "count", **_missing(fact)}
     step = step_of(fact.numbers())
     if step is not None and fact.places is None:  # a later row lies on no grid
-        step = float(f"{10.0 ** np.ceil(np.log10(1e-6 * float(fact.numbers().std()) or 1e-6)):.0e}")
+        step = _finest_step(fact.numbers())
     elif step is not None and fact.places is not None:
         step = min(step, float(f"1e-{fact.places:02}"))
     return {"kind": "number", **({"step": step} if step is not None else {}), **_missing(fact)}
@@ -402,6 +402,10 @@ def step_of(x: np.ndarray) -> float | None:
         cells = x / 10.0**exponent
         if np.abs(cells - np.rint(cells)).max() < 1e-6 and np.abs(cells).max() < 2**50:
             return float(f"{10.0**exponent:.0e}")
+    return _finest_step(x)
+
+
+def _finest_step(x: np.ndarray) -> float:
     return float(f"{10.0 ** np.ceil(np.log10(1e-6 * float(x.std()) or 1e-6)):.0e}")
 
 
