@@ -1,7 +1,7 @@
 """Which rows are not of the class that an autoencoder was trained on: the area under the ROC curve, class by class.
 
 The training rows of one class are all that it sees, with neither other rows nor labels; all test rows are scored by
-options.score (gen_models/analysis/anomaly_scores.py). The figure is the mean over
+options.score (gen_models/anomalies). The figure is the mean over
 classes and seeds, spread its range over seeds.
 Beside it the other scores, and PCA's of the same rows by the same score, or by its plain error if that is the better:
 "above PCA" is the mean over classes of the difference of areas, with the 95% interval of Student's t for paired
@@ -18,7 +18,7 @@ from scipy.stats import sem, t
 from torch import Tensor
 
 from benchmarks import plan, training
-from gen_models.analysis.anomaly_scores import scorers
+from gen_models.anomalies.scores import scorers
 from gen_models.build import build_model, build_optimisers
 from gen_models.codecs import principal
 from gen_models.engine import Training, fit

@@ -199,6 +199,15 @@ class Schema:
         """What the model is told of each column; see gen_models.layers.levels."""
         return [entry for column in self.columns for entry in column.levels]
 
+    @property
+    def groups(self) -> dict[str, tuple[int, int]]:
+        """Return {column: (first, last + 1) of its numbers}."""
+        found, start = {}, 0
+        for column in self.columns:
+            found[column.name] = (start, start + len(column.names))
+            start += len(column.names)
+        return found
+
     def encode(self, values: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[int, str]]:
         """Return ((rows, numbers) float64, {row: the first reason why it cannot be used}).
 
@@ -215,12 +224,8 @@ class Schema:
 
     def decode(self, x: np.ndarray) -> dict[str, list[Any]]:
         """Return {column: its values}, None where one is missing, for rows of numbers: the inverse of `encode`."""
-        found, start = {}, 0
-        for column in self.columns:
-            stop = start + len(column.names)
-            found[column.name] = column.decode(x[:, start:stop])
-            start = stop
-        return found
+        groups = self.groups
+        return {column.name: column.decode(x[:, slice(*groups[column.name])]) for column in self.columns}
 
     def require(self, there: Iterable[str]) -> None:
         """Raise DataError, with what is there, for the first column that is not there."""
@@ -246,6 +251,18 @@ class Schema:
 def from_json(columns: Sequence[Mapping[str, Any]]) -> Schema:
     """Return the schema that `as_json` returned."""
     return Schema(tuple(Column(**{**column, "values": tuple(column.get("values", ()))}) for column in columns))
+
+
+def groups_of(about: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """Return {column: (first, last + 1) of its numbers} of rows of numbers; a column without a name is x0, x1, ...
+
+    about: a manifest, or what a checkpoint says of its data: event_shape, and columns or table where there are any
+    """
+    if "table" in about:
+        return from_json(about["table"]["columns"]).groups
+    width = math.prod(about["event_shape"])
+    names = list(about.get("columns") or ()) or [f"x{k}" for k in range(width)]
+    return {name: (k, k + 1) for k, name in enumerate(names)}
 
 
 def word_of(value: Any) -> str | None:

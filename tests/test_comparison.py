@@ -23,8 +23,8 @@ from pipelines.runtime import paths
 from tests.trained import DATA, RUNS, be_quick, files, list_runs, make_trained_project
 
 SCORES = {
-    "vae": {"neg_elbo", "reconstruction", "blurred", "latent_mahalanobis"},
-    "gmm": {"nll"},
+    "vae": {"neg_elbo", "reconstruction", "blurred", "latent_mahalanobis", "typicality"},
+    "gmm": {"nll", "typicality"},
     "sn_wgan": {"critic", "inversion"},
 }
 

@@ -16,6 +16,7 @@ from pipelines.data.store import Dataset, open_data
 from pipelines.evaluation import anomaly_assessment, evaluate, latent_clusters, trained_run
 from pipelines.evaluation.metrics import two_sample
 from pipelines.evaluation.metrics.pixel_histogram import bernoulli_log_prob, histogram_log_prob
+from pipelines.evaluation.row_scores import score_rows
 from pipelines.evaluation.trained_run import Trained, open_trained
 from pipelines.runtime import paths
 from tests.drawing import drawn_from
@@ -87,7 +88,9 @@ EXPECTED = {
 }
 
 
-PARTS = {f"{name}.json" for name in ("anomalies", "clusters", "denoising", "compression", "metrics", "lineage")}
+PARTS = {
+    f"{name}.json" for name in ("anomalies", "scores", "clusters", "denoising", "compression", "metrics", "lineage")
+}
 PARTS |= {"messages.txt"}
 BESIDE = {  # what else is written: of a class held out, the scores of the test rows; of images, sheets of the clusters
     "ae-digits": {"sheets/clusters-ae-digits.png", "sheets/clusters-ae-digits-whitened.png"},
@@ -206,14 +209,15 @@ def test_wrong_arguments_are_one_line(here):
 
 def test_a_search_that_would_take_long_is_left_out_in_a_line(here, monkeypatch, capsys):
     def names(key: str) -> list[str]:
-        return [row["score"] for row, _ in anomaly_assessment.anomaly_scores(open_trained(params().run(key)), 3)]
+        trained = open_trained(params().run(key))
+        return [row["score"] for row, _ in anomaly_assessment.anomaly_scores(trained, score_rows(trained, 3), 3)]
 
     assert names("sn_wgan-digits_normal") == ["critic", "inversion"]
     assert "rows among its samples, 2 starts of 10 steps each: " in capsys.readouterr().out
     monkeypatch.setattr(anomaly_assessment, "MOST_NUMBERS", 1000)
     assert names("sn_wgan-digits_normal") == ["critic"]
     assert "sn_wgan-digits_normal: no score by inversion: " in capsys.readouterr().out
-    assert names("gmm-digits_normal") == ["nll"]
+    assert names("gmm-digits_normal") == ["nll", "typicality"]
 
 
 def test_a_held_out_class_without_calibration_rows_says_what_to_write(here):
@@ -221,7 +225,8 @@ def test_a_held_out_class_without_calibration_rows_says_what_to_write(here):
     without = {split: rows for split, rows in trained.data.arrays.items() if split != "calibration"}
     data = Dataset(trained.data.name, trained.data.manifest, without)
     with pytest.raises(DataError, match=r"'8' and has no calibration split; add calibration: 0.2"):
-        anomaly_assessment.anomaly_scores(Trained(trained.run, trained.model, data, Path()), 0)
+        opened = Trained(trained.run, trained.model, data, Path())
+        anomaly_assessment.anomaly_scores(opened, score_rows(opened, 0), 0)
 
 
 # clusters

@@ -6,8 +6,8 @@ from torch import nn
 
 from gen_models.adversarial.dcgan import DCGAN
 from gen_models.adversarial.gan import GAN
-from gen_models.analysis import anomaly_scores
 from gen_models.analysis.inversion import invert
+from gen_models.anomalies import scores, search_score
 from gen_models.errors import ConfigError
 from gen_models.noise import Noise
 
@@ -76,14 +76,12 @@ def test_the_score_of_a_row_is_its_distance_and_larger_off_the_range_than_on_it(
     on = model.generator(NOISE.normal("truth", (6, 2), like=model.data_scale.scale)).detach()
     normal = torch.linalg.cross(*model.generator[0].weight.detach().T)
     x = torch.cat([on, on + 2 * normal / normal.norm()])
-    monkeypatch.setattr(anomaly_scores, "SEARCH_ROWS", 5)
-    found = anomaly_scores.inversion(model, noise=NOISE, steps=300)(x)
+    monkeypatch.setattr(search_score, "SEARCH_ROWS", 5)
+    found = search_score.inversion(model, noise=NOISE, steps=300)(x)
     assert found[:6].max() < 1e-3
     torch.testing.assert_close(found[6:], torch.full((6,), 2.0).double(), rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(found, invert(model, x, NOISE, steps=300).distance, rtol=1e-9, atol=1e-9)
-    assert "inversion" not in anomaly_scores.scorers(
-        model
-    )  # a search is asked for apart: a served model answers at once
+    assert "inversion" not in scores.scorers(model)  # a search is asked for apart: a served model answers at once
 
 
 def test_what_cannot_be_searched_says_why():

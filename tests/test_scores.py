@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from gen_models.analysis.anomaly_scores import conformal_p, scorers, scores
+from gen_models.anomalies.conformal import conformal_p
+from gen_models.anomalies.scores import scorers, scores
 from gen_models.errors import DataError
 from tests.models import ROWS, data_of, ready
 
@@ -32,8 +33,10 @@ def test_a_model_has_the_scores_of_its_capabilities(row):
     model, x = ready(row), data_of(row)
     if "reconstruction" in names and row.data[1] is not None and x.ndim == 4:
         names.add("blurred")  # of images
+    if names & {"nll", "neg_elbo"}:
+        names.add("typicality")
     assert set(scored(row, model, x)) == names
-    assert set(scores(model, x, levels=row.data[1])) == names - {"latent_mahalanobis", "blurred"}
+    assert set(scores(model, x, levels=row.data[1])) == names - {"latent_mahalanobis", "blurred", "typicality"}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)

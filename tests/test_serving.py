@@ -24,7 +24,7 @@ import pytest
 import torch
 
 from gen_models import checkpoint
-from gen_models.analysis.anomaly_scores import scores
+from gen_models.anomalies.scores import scores
 from gen_models.build import build_model
 from gen_models.errors import DataError, RegistryError
 from gen_models.noise import Noise
@@ -118,7 +118,9 @@ class TestAnswer:
         assert "\n" not in str(caught.value)
 
     def test_a_task_that_the_model_does_not_offer_names_those_that_it_does(self):
-        with pytest.raises(DataError, match="RealNVP does not reconstruct; it offers score, encode, decode, sample"):
+        with pytest.raises(
+            DataError, match="RealNVP does not reconstruct; it offers score, p_value, encode, decode, sample"
+        ):
             serving.answer(build_model(SPECS["realnvp"], 0), np.zeros((1, 2)), facts=FLAT, task="reconstruct")
 
     @pytest.mark.parametrize(("n", "seed"), [(-1, 0), (serving.MOST_SAMPLES + 1, 0), (1, -1)])

@@ -5,15 +5,34 @@ runs.
 """
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from gen_models.anomalies.calibration import FILE as CALIBRATION
+from gen_models.anomalies.calibration import Calibration, load_calibration
 from gen_models.checkpoint import MANIFEST, load_model
 from gen_models.errors import RegistryError
 from pipelines import tracking
 from pipelines.registry import serving, versions
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model that can be asked.
+
+    title: NAME@VERSION, or the checkpoint's folder; facts: for `serving.answer`; calibration: the scores of its
+    calibration rows, or None; lineage: the tags of its version, {} for a checkpoint's folder
+    """
+
+    title: str
+    model: Any
+    facts: dict[str, Any]
+    calibration: Calibration | None
+    lineage: Mapping[str, str]
 
 
 def open_model(name: str) -> tuple[Any, dict[str, Any]]:
@@ -21,13 +40,30 @@ def open_model(name: str) -> tuple[Any, dict[str, Any]]:
 
     Raises RegistryError, with the nearest match and what exists, if there is no such model.
     """
+    stored = open_stored(name)
+    return stored.model, stored.facts
+
+
+def open_stored(name: str) -> StoredModel:
+    """Open and verify NAME[@ALIAS], NAME@VERSION or a checkpoint's folder, with the calibration of a version.
+
+    Raises RegistryError, with the nearest match and what exists, if there is no such model.
+    """
     if (Path(name) / MANIFEST).is_file():
-        return load_model(Path(name)), serving.facts_of(Path(name))
+        return StoredModel(name, load_model(Path(name)), serving.facts_of(Path(name)), None, {})
     model, _, which = name.partition("@")
     if os.sep in name:
         raise RegistryError(f"{name}: no checkpoint in that folder ({MANIFEST} is missing)")
     with tracking.translated():
         client = tracking.open_store()
-        folder = versions.folder_of(client, versions.find(client, model, which or "champion"))
-    stored = yaml.safe_load((folder / "MLmodel").read_text())
-    return load_model(folder / "artifacts" / "checkpoint"), stored["flavors"]["python_function"]["config"]
+        version = versions.find(client, model, which or "champion")
+        folder = versions.folder_of(client, version)
+    stored = yaml.safe_load((folder / "MLmodel").read_text())["flavors"]["python_function"]["config"]
+    kept = folder / "artifacts" / CALIBRATION
+    return StoredModel(
+        f"{model}@{version.number}",
+        load_model(folder / "artifacts" / "checkpoint"),
+        stored,
+        load_calibration(kept) if kept.is_file() else None,
+        version.tags,
+    )

@@ -4,18 +4,23 @@ They are the reconstruction error of PCA (a model whose AUROC is lower has learn
 the nearest training rows, and an isolation forest (Liu, Ting and Zhou, 2008).
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from pipelines.evaluation.anomaly_assessment import REFERENCE_ROWS, Scored, Scorer, assess, is_measured
+from pipelines.evaluation.anomaly_assessment import Scored, assess, is_measured
 from pipelines.evaluation.prepared_rows import RowsOf
+from pipelines.evaluation.row_scores import REFERENCE_ROWS
 
 COMPONENTS = 16  # PCA has these, or half of the dimensions if that is less; fixed, because labels must not choose it
 NEIGHBOURS = 5
 TREES = 200
+
+Scorer = Callable[[Tensor], np.ndarray]
 
 
 def anomaly_baselines(rows: RowsOf, seed: int) -> list[Scored]:
@@ -23,7 +28,8 @@ def anomaly_baselines(rows: RowsOf, seed: int) -> list[Scored]:
     if not is_measured(rows, f"baselines of {rows.data.name}"):
         return []
     fitted = fit(rows, rows.normal("train")[:REFERENCE_ROWS], seed)
-    return [assess(rows, who, name, score) for (who, name), score in fitted.items()]
+    test, calibration = rows.data.rows("test"), rows.normal("calibration")
+    return [assess(rows, who, name, score(test), score(calibration)) for (who, name), score in fitted.items()]
 
 
 def fit(rows: RowsOf, reference: Tensor, seed: int) -> dict[tuple[str, str], Scorer]:

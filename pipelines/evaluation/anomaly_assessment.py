@@ -15,51 +15,47 @@ each row, for the nearest sample of the generator. If that would take long, it i
 
 import math
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from gen_models.adversarial.game import Game
-from gen_models.analysis.anomaly_scores import conformal_p, inversion, scorers
+from gen_models.anomalies.conformal import conformal_p
+from gen_models.anomalies.search_score import inversion
 from gen_models.errors import DataError
 from gen_models.measures.ranking import auroc, auroc_interval, average_precision
 from gen_models.noise import Noise
 from pipelines.evaluation.prepared_rows import RowsOf
+from pipelines.evaluation.row_scores import RowScores
 from pipelines.evaluation.trained_run import Trained
 
 FALSE_POSITIVE_RATE = 0.05
-REFERENCE_ROWS = 20_000  # training rows that a score or a baseline is fitted on
 SEARCH = {"starts": 4, "steps": 100}  # the search of an inversion; 300 steps make the area on digits 0.004 larger
 MOST_NUMBERS = 2_000_000  # an inversion searches for rows with at most this many numbers: minutes on two cores
 
-Scorer = Callable[[Tensor], np.ndarray]
 Scored = tuple[dict[str, Any], np.ndarray]  # a row of numbers, and the scores (rows,) of the test split
 
 
-def anomaly_scores(trained: Trained, seed: int) -> list[Scored]:
-    """Return the result of each score that the run's model allows.
+def anomaly_scores(trained: Trained, scored: RowScores, seed: int) -> list[Scored]:
+    """Return the result of each score of the run.
 
     Returns an empty list if no class is held out or, with a printed line, if the test rows have too few anomalies.
     """
-    if not is_measured(trained, trained.run.key):
+    key = trained.run.key
+    if not is_measured(trained, key):
         return []
-    data = trained.data
-    reference = trained.normal("train")[:REFERENCE_ROWS]
-    units = {"levels": data.levels, "statistics": data.manifest["statistics"]}
-    fitted = scorers(trained.model, reference, noise=Noise(seed), **units)
-    found = [assess(trained, trained.run.key, name, _as_numpy(score)) for name, score in fitted.items()]
+    found = [assess(trained, key, name, scored.test[name], scored.calibration[name]) for name in scored.fitted.names]
     return found + _searched(trained, seed)
 
 
-def assess(rows: RowsOf, who: str, name: str, score: Scorer) -> Scored:
+def assess(rows: RowsOf, who: str, name: str, scores: np.ndarray, calibration: np.ndarray) -> Scored:
     """Measure one score: its AUROC on the test split, and the error rates at the threshold of the calibration split.
 
-    who: the run or baseline; name: the score's name. Returns (a row of numbers, the scores (rows,) of the test split).
+    who: the run or baseline; name: the score's name; scores (rows,) of the test split; calibration (rows,) of the
+    normal rows of the calibration split. Returns (a row of numbers, the scores of the test split).
     """
-    scores, is_anomaly = score(rows.data.rows("test")), rows.is_anomaly("test")
-    called = conformal_p(score(rows.normal("calibration")), scores) <= FALSE_POSITIVE_RATE
+    is_anomaly = rows.is_anomaly("test")
+    called = conformal_p(calibration, scores) <= FALSE_POSITIVE_RATE
     low, high = auroc_interval(scores, is_anomaly)
     row = {
         "run": who,
@@ -129,11 +125,9 @@ def _searched(trained: Trained, seed: int) -> list[Scored]:
         print(f"{key}: no score by inversion: {rows:,} rows hold {numbers:,} numbers, more than {MOST_NUMBERS:,}")
         return []
     started = time.monotonic()
-    found = assess(trained, key, "inversion", _as_numpy(inversion(trained.model, noise=Noise(seed), **SEARCH)))
+    search = inversion(trained.model, noise=Noise(seed), **SEARCH)
+    test, calibration = (search(x).double().numpy() for x in (trained.data.rows("test"), trained.normal("calibration")))
+    found = assess(trained, key, "inversion", test, calibration)
     effort = f"{SEARCH['starts']} starts of {SEARCH['steps']} steps each: {time.monotonic() - started:.1f} s"
     print(f"{key}: searched for {rows:,} rows among its samples, {effort}")
     return [found]
-
-
-def _as_numpy(score: Callable[[Tensor], Tensor]) -> Scorer:
-    return lambda x: score(x).double().numpy()

@@ -22,7 +22,7 @@ import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from gen_models.analysis.anomaly_scores import are_probabilities
+from gen_models.anomalies.latent_scores import are_probabilities
 from gen_models.contracts import Encoder, Sampler
 from gen_models.evaluating import by_rows, evaluating
 from gen_models.measures.partitions import adjusted_rand, cluster_accuracy, normalised_mutual_information

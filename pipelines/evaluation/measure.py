@@ -22,7 +22,9 @@ from pipelines.evaluation.latent_clusters import latent_clusters
 from pipelines.evaluation.metrics import all_metrics
 from pipelines.evaluation.metrics.collapse import collapse
 from pipelines.evaluation.plots import all_plots, training_animation
-from pipelines.evaluation.result_files import MESSAGES, SHEETS, write_parts
+from pipelines.evaluation.result_files import MESSAGES, SHEETS, write_part, write_parts
+from pipelines.evaluation.row_scores import score_rows, write_calibration
+from pipelines.evaluation.score_facts import score_facts
 from pipelines.evaluation.trained_run import Trained, open_folders
 from pipelines.training.validation_metrics import ruler_of
 
@@ -43,9 +45,13 @@ def measure(run: Run, *, trained: Path, data: Path, seed: int, to: Path) -> None
             (folder / "latents.json").write_text(json.dumps(seen.as_json(), indent=1) + "\n")
         all_plots.pictures(opened, noise, folder)
     training_animation.animation(opened, folder / "training.gif")
+    scored = score_rows(opened, seed)
+    write_calibration(opened, scored, folder)
+    scores = score_facts(opened, scored)
+    write_part(folder, "scores", scores)
     write_parts(
         folder,
-        scored=anomaly_scores(opened, seed),
+        scored=anomaly_scores(opened, scored, seed),
         clusters=latent_clusters(opened, seed, folder / SHEETS),
         denoising=denoising_errors(opened, seed, folder / SHEETS),
         compression=compression_rates(opened, seed),
@@ -53,6 +59,7 @@ def measure(run: Run, *, trained: Path, data: Path, seed: int, to: Path) -> None
     measured = {name: value for name, value in numbers.items() if isinstance(value, float)}
     lines = [", ".join(f"{name} {value:.4g}" for name, value in measured.items())]
     lines += [f"warning: {sentence}" for sentence in collapse(measured)]
+    lines += [f"warning: its score {row['score']} {row['lamp']}" for row in scores if row["lamp"]]
     if seen:
         lines.append(f"{'COLLAPSED: ' if seen.is_collapsed else ''}{seen.sentence}")
     (folder / MESSAGES).write_text("".join(f"{line}\n" for line in lines))

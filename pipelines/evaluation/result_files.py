@@ -1,7 +1,9 @@
 """The files that `evaluate` and `baselines` write for `compare`, which puts runs and baselines side by side.
 
 anomalies.json, clusters.json, denoising.json, compression.json   rows of numbers; [] if nothing applies
+scores.json                                                        facts of each anomaly score that need no label
 anomaly_scores.npz                                                 {score: (test rows,)}, for ROC curves and sheets
+calibration.safetensors                                            what new rows are compared with (row_scores.py)
 sheets/                                                            pictures that the comparison shows
 messages.txt                                                       what `evaluate` prints of the run
 """
@@ -39,7 +41,7 @@ def write_parts(
         "compression": compression,
     }
     for name, part in rows.items():
-        (folder / f"{name}.json").write_text(json.dumps(part, indent=1) + "\n")
+        write_part(folder, name, part)
     if scored:
         with (folder / SCORES).open("wb") as file:
             arrays: dict[str, Any] = {f"{row['run']}|{row['score']}": scores for row, scores in scored}
@@ -48,8 +50,13 @@ def write_parts(
         (folder / SHEETS).rmdir()
 
 
+def write_part(folder: Path, name: str, rows: Sequence[Row]) -> None:
+    """Write the rows of one part."""
+    (folder / f"{name}.json").write_text(json.dumps(rows, indent=1) + "\n")
+
+
 def read_part(folder: Path, name: str) -> list[Row]:
-    """Return the rows of one part. name: anomalies, clusters, denoising or compression"""
+    """Return the rows of one part. name: anomalies, scores, clusters, denoising or compression"""
     return json.loads((folder / f"{name}.json").read_text())
 
 

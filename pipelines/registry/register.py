@@ -10,12 +10,14 @@ is missing, this takes seconds.
 """
 
 import argparse
+import hashlib
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from gen_models import checkpoint
+from gen_models.anomalies.calibration import FILE as CALIBRATION
 from gen_models.errors import GenModelsError
 from pipelines import tracking
 from pipelines.config.params import params
@@ -77,7 +79,7 @@ def register(key: str) -> dict[str, Any]:
         client = tracking.open_store()
         recorded = replay(key)
         version = _find_stored(client, key, tags) or versions.upload(
-            client, key, trained, facts=serving.facts_of(trained), tags=tags,
+            client, key, trained, facts=serving.facts_of(trained), calibration=_calibration(key), tags=tags,
             run_id=recorded.run_id, experiment_id=recorded.experiment_id,
         )  # fmt: skip
         _describe(client, version, tags, lineage, upload.numbers_in(evaluation))
@@ -99,7 +101,7 @@ def register(key: str) -> dict[str, Any]:
 
 def _find_stored(client: Any, key: str, tags: Mapping[str, str]) -> Version | None:
     """Return the newest version with the same training, checkpoint and serving code whose files are intact, or None."""
-    identity = ("key", "checkpoint_sha256", "serving_sha256")
+    identity = ("key", "checkpoint_sha256", "serving_sha256", "calibration_sha256")
     for version in versions.versions(client, key):
         if version.is_ready and all(version.tags.get(name) == tags[name] for name in identity):
             changed = versions.what_changed(client, version)
@@ -131,8 +133,19 @@ def _tags(lineage: Mapping[str, Any], evaluation: Mapping[str, Any], trained: Pa
         **{name: str(lineage[name]) for name in LINEAGE},
         "checkpoint_sha256": digest,
         "serving_sha256": source_sha256(Path(serving.__file__)),
+        "calibration_sha256": _sha256(_calibration(lineage["run"])),
         "value": repr(float(value)),
     }
+
+
+def _calibration(key: str) -> Path | None:
+    """Return the file with the scores of a run's calibration rows; None if it has none."""
+    path = paths.out("evaluate", key, CALIBRATION)
+    return path if path.is_file() else None
+
+
+def _sha256(path: Path | None) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path else "none"
 
 
 def _describe(

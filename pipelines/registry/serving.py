@@ -11,7 +11,9 @@ packages that its `requirements.txt` lists.
 Rows are vectors: (rows, D) numbers that are not scaled, or (rows, latent) for `decode`. The answers are:
 
     score        (rows, 1)       the first of nll, neg_elbo, reconstruction and critic that the model offers
-                                 (gen_models/analysis/anomaly_scores.py); larger is more anomalous
+                                 (gen_models/anomalies); larger is more anomalous
+    p_value      (rows, 1)       the share of normal rows with at least this score, by calibration rows that the
+                                 version keeps; a row with p <= 0.01 is called with 1% false alarms
     encode       (rows, latent)
     decode       (rows, D)
     reconstruct  (rows, D)
@@ -36,8 +38,11 @@ from mlflow.types.schema import AnyType
 from torch import Tensor, nn
 
 import gen_models
-from gen_models.analysis.anomaly_scores import scorers
 from gen_models.analysis.temperature import at_temperature
+from gen_models.anomalies.calibration import Calibration, load_calibration
+from gen_models.anomalies.conformal import conformal_p
+from gen_models.anomalies.score import Setting
+from gen_models.anomalies.scores import FittedScores
 from gen_models.checkpoint import about_data, load_model
 from gen_models.contracts import Decoder, Encoder, Reconstructor, Sampler, capabilities
 from gen_models.errors import DataError, unknown
@@ -46,8 +51,11 @@ from gen_models.names import TASKS
 from gen_models.noise import Noise
 from gen_models.table import from_json
 
-SCORES = ("nll", "neg_elbo", "reconstruction", "critic")  # the model's own likelihood first
 MOST_SAMPLES = 100_000  # in one request
+NO_CALIBRATION = (
+    "this model has no calibration rows, so it gives no p-value: train it on data with `calibration: 0.05` or more in "
+    "split, and let `gen-models register` store it"
+)
 REQUIREMENTS = (
     "mlflow",
     "torch",
@@ -67,18 +75,27 @@ class Served(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         self.model = load_model(Path(context.artifacts["checkpoint"]))
         self.facts = dict(context.model_config)
+        stored = context.artifacts.get("calibration")
+        self.calibration = load_calibration(Path(stored)) if stored else None
 
     def predict(self, context: PythonModelContext, model_input: np.ndarray, params: dict[str, Any] | None = None):
-        asked = dict(params or {})
-        if "table" in self.facts:
-            return answer_table(self.model, model_input, facts=self.facts, **asked)
-        return answer(self.model, model_input, facts=self.facts, **asked)
+        asked = {**(params or {}), "facts": self.facts, "calibration": self.calibration}
+        return (answer_table if "table" in self.facts else answer)(self.model, model_input, **asked)
 
 
-def answer_table(model: nn.Module, frame: Any, *, facts: Mapping[str, Any], task: str = "score", **how: Any) -> Any:
+def answer_table(
+    model: nn.Module,
+    frame: Any,
+    *,
+    facts: Mapping[str, Any],
+    calibration: Calibration | None = None,
+    task: str = "score",
+    **how: Any,
+) -> Any:
     """Return the answer to a data frame of raw columns, as a data frame.
 
-    score, encode         a column for each number, and `problem`: why a row has no answer, or ""
+    score, encode         a column for each number, and `problem`: why a row has no answer, or ""; to the task score
+                          also `p_value`, if the model has calibration rows
     reconstruct, sample   the columns of the table, in words and units as they were
 
     Raises DataError for a column that is missing, by its name, and for the task decode, whose rows are no table.
@@ -95,13 +112,16 @@ def answer_table(model: nn.Module, frame: Any, *, facts: Mapping[str, Any], task
         frame = pd.DataFrame(frame)
     x, problems = schema.encode({name: frame[name].to_numpy() for name in map(str, frame.columns)})
     x[list(problems)] = 0
-    found = answer(model, x, facts=facts, task=task, **how)
+    found = answer(model, x, facts=facts, calibration=calibration, task=task, **how)
     found[list(problems)] = np.nan
     reasons = [problems.get(row, "") for row in range(len(x))]
     if task == "reconstruct":
         return pd.DataFrame(schema.decode(np.nan_to_num(found))).assign(problem=reasons)
     names = answer_names(model, task, found.shape[1], facts)
-    return pd.DataFrame({name: found[:, k] for k, name in enumerate(names)}).assign(problem=reasons)
+    columns = {name: found[:, k] for k, name in enumerate(names)}
+    if task == "score" and calibration is not None:
+        columns["p_value"] = conformal_p(calibration.scores[names[0]], found[:, 0])
+    return pd.DataFrame(columns).assign(problem=reasons)
 
 
 def answer_names(model: nn.Module, task: str, width: int, facts: Mapping[str, Any]) -> list[str]:
@@ -115,6 +135,7 @@ def answer(
     rows: np.ndarray,
     *,
     facts: Mapping[str, Any],
+    calibration: Calibration | None = None,
     task: str = "score",
     n: int = 0,
     seed: int = 0,
@@ -123,6 +144,7 @@ def answer(
     """Return the answer to one request, (rows, columns) float32.
 
     facts: {"event_shape", "levels", "statistics"} of the data on which the model was trained
+    calibration: the scores of its calibration rows, which the task p_value needs
 
     Raises DataError for a task that the model does not offer and for rows that do not fit.
     """
@@ -130,19 +152,23 @@ def answer(
         raise DataError(unknown("task", task, tasks(model)))
     if task not in tasks(model):
         raise DataError(f"{type(model).__name__} does not {task}; it offers {', '.join(tasks(model))}")
+    if task == "p_value" and calibration is None:
+        raise DataError(NO_CALIBRATION)
     rows = np.asarray(rows, dtype=np.float64 if "table" in facts else np.float32)
     if rows.ndim != 2:
         raise DataError(f"expected rows of numbers, shape (rows, columns), found shape {rows.shape}")
     with evaluating(model):
         if task == "sample":
             return _flat(_sample(model, n or len(rows), seed, temperature, facts))
-        return _flat(_by_rows(model, rows, task, facts))
+        return _flat(_by_rows(model, rows, task, facts, calibration))
 
 
 def tasks(model: nn.Module) -> tuple[str, ...]:
     """Return the tasks that a model's capabilities allow."""
+    has_score = bool({"density", "bound", "reconstructor", "critic"} & set(capabilities(model)))
     offers = {
-        "score": bool({"density", "bound", "reconstructor", "critic"} & set(capabilities(model))),
+        "score": has_score,
+        "p_value": has_score,
         "encode": isinstance(model, Encoder),
         "decode": isinstance(model, Decoder),
         "reconstruct": isinstance(model, Reconstructor),
@@ -153,8 +179,14 @@ def tasks(model: nn.Module) -> tuple[str, ...]:
 
 def score_name(model: nn.Module, facts: Mapping[str, Any]) -> str:
     """Return the name of the score with which the task `score` answers."""
-    offered = scorers(model, levels=facts["levels"], statistics=facts["statistics"])
-    return next(name for name in SCORES if name in offered)
+    return row_scores(model, facts).default
+
+
+def row_scores(model: nn.Module, facts: Mapping[str, Any], calibration: Calibration | None = None) -> FittedScores:
+    """Return the scores of a model; without a calibration, those that keep nothing of the training rows."""
+    known = calibration or Calibration({})
+    setting = Setting(facts["levels"], facts["statistics"], Noise(int(known.facts.get("seed", 0))))
+    return known.fitted(model, setting)
 
 
 def facts_of(checkpoint: Path) -> dict[str, Any]:
@@ -176,8 +208,10 @@ def facts_of(checkpoint: Path) -> dict[str, Any]:
     }
 
 
-def package(folder: Path, checkpoint: Path, facts: Mapping[str, Any], model_id: str) -> None:
-    """Write a version's files into `folder`: this file, the checkpoint, gen_models and the signature."""
+def package(
+    folder: Path, checkpoint: Path, facts: Mapping[str, Any], model_id: str, calibration: Path | None = None
+) -> None:
+    """Write a version's files into `folder`: this file, checkpoint, calibration, gen_models and the signature."""
     rows, inputs, outputs = _interface(facts)
     signature = ModelSignature(
         inputs=inputs,
@@ -194,7 +228,7 @@ def package(folder: Path, checkpoint: Path, facts: Mapping[str, Any], model_id: 
     mlflow.pyfunc.save_model(
         folder,
         python_model=str(Path(__file__).resolve()),
-        artifacts={"checkpoint": str(checkpoint)},
+        artifacts={"checkpoint": str(checkpoint), **({"calibration": str(calibration)} if calibration else {})},
         code_paths=[str(Path(gen_models.__file__).parent)],
         mlflow_model=mlflow.models.Model(model_id=model_id),
         model_config=dict(facts),
@@ -216,9 +250,11 @@ def _interface(facts: Mapping[str, Any]) -> tuple[Any, Schema, Schema | None]:
     return example, Schema([ColSpec(AnyType(), column.name) for column in schema.columns]), None
 
 
-def _by_rows(model: nn.Module, rows: np.ndarray, task: str, facts: Mapping[str, Any]) -> Tensor:
+def _by_rows(
+    model: nn.Module, rows: np.ndarray, task: str, facts: Mapping[str, Any], calibration: Calibration | None
+) -> Tensor:
     event = tuple(facts["event_shape"])
-    function, shape = _function(model, task, facts), event
+    function, shape = _function(model, task, facts, calibration), event
     if task == "decode":
         shape = (_latent(model, event, facts),)
     width = math.prod(shape)
@@ -233,10 +269,15 @@ def _by_rows(model: nn.Module, rows: np.ndarray, task: str, facts: Mapping[str, 
     return by_rows(function, torch.from_numpy(rows).reshape(len(rows), *shape))
 
 
-def _function(model: Any, task: str, facts: Mapping[str, Any]) -> Callable[[Tensor], Tensor]:
-    if task == "score":
-        offered = scorers(model, levels=facts["levels"], statistics=facts["statistics"])
-        return offered[score_name(model, facts)]
+def _function(
+    model: Any, task: str, facts: Mapping[str, Any], calibration: Calibration | None
+) -> Callable[[Tensor], Tensor]:
+    if task in ("score", "p_value"):
+        scores = row_scores(model, facts, calibration)
+        if task == "score" or calibration is None:
+            return lambda x: scores(scores.default, x)
+        known = calibration.scores[scores.default]
+        return lambda x: torch.from_numpy(conformal_p(known, scores(scores.default, x).numpy()))
     return getattr(model, task)  # encode, decode and reconstruct are methods of those names
 
 

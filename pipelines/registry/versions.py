@@ -106,20 +106,21 @@ def upload(
     checkpoint: Path,
     *,
     facts: Mapping[str, Any],
+    calibration: Path | None,
     tags: Mapping[str, str],
     run_id: str,
     experiment_id: str,
 ) -> Version:
     """Store a checkpoint as a new version of a model. The version appears, with its tags, after its files are stored.
 
-    facts: for `serving.answer`; run_id, experiment_id: the run in MLflow that trained it
+    facts, calibration: for `serving.answer`; run_id, experiment_id: the run in MLflow that trained it
     """
     _forget_unfinished(client, model, experiment_id)
     identity = {"run": model, "key": tags["key"]}
     logged = client.create_logged_model(experiment_id, model, run_id, identity, None, tags["family"])
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "model"
-        serving.package(folder, checkpoint, facts, logged.model_id)
+        serving.package(folder, checkpoint, facts, logged.model_id, calibration)
         files = hashes(folder)
         client.log_model_artifacts(logged.model_id, str(folder))
     client.finalize_logged_model(logged.model_id, "READY")

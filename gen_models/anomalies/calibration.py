@@ -1,0 +1,81 @@
+"""What travels with a model so that it can tell how unusual a score is: one file of safetensors, nothing pickled.
+
+It holds the scores of calibration rows, which neither the training nor the choice of the model has seen; the fitted
+states of the scores; and usual values of each column of a table, for explanations. No training row is in it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from gen_models.anomalies.score import Setting, State
+from gen_models.anomalies.scores import FittedScores
+from gen_models.errors import CheckpointError
+
+FILE = "calibration.safetensors"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The scores of a model's calibration rows.
+
+    scores   {score: sorted values (n,) float64 of calibration rows}
+    states   {score: its state}; usual: (k, numbers) usual values of each column, or None where rows are no table's
+    facts    data_sha256 of the data, checkpoint_sha256 of the model; map_scale: for images, the error of a pixel that
+             one in a thousand pixels of calibration rows exceeds
+    """
+
+    scores: Mapping[str, np.ndarray]
+    states: Mapping[str, State] = field(default_factory=dict)
+    usual: Tensor | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        return max((len(values) for values in self.scores.values()), default=0)
+
+    def fitted(self, model: Any, setting: Setting) -> FittedScores:
+        """Return the scores of the model, as they were fitted to its training rows."""
+        return FittedScores(model, self.states, setting)
+
+
+def save_calibration(calibration: Calibration, path: Path) -> None:
+    """Write the calibration to a file."""
+    tensors = {
+        f"calibration/{name}": torch.from_numpy(np.sort(values).astype(np.float64))
+        for name, values in calibration.scores.items()
+    }
+    for name, state in calibration.states.items():
+        tensors |= {f"state/{name}/{key}": value.contiguous() for key, value in state.items()}
+    if calibration.usual is not None:
+        tensors["usual"] = calibration.usual.contiguous()
+    about = {"states": sorted(calibration.states), "facts": dict(calibration.facts)}
+    save_file(tensors, path, {"about": json.dumps(about, sort_keys=True)})
+
+
+def load_calibration(path: Path) -> Calibration:
+    """Read what `save_calibration` wrote. Raises CheckpointError if the file is damaged."""
+    try:
+        with safe_open(path, "pt") as stored:
+            about = json.loads((stored.metadata() or {})["about"])
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path}: not a file of calibration scores ({error}); take another copy") from None
+    states: dict[str, dict[str, Tensor]] = {name: {} for name in about["states"]}
+    scores = {}
+    for name, tensor in tensors.items():
+        kind, _, rest = name.partition("/")
+        if kind == "calibration":
+            scores[rest] = tensor.numpy()
+        elif kind == "state":
+            score, _, key = rest.partition("/")
+            states[score][key] = tensor
+    return Calibration(scores, states, tensors.get("usual"), about["facts"])

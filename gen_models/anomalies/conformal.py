@@ -1,0 +1,62 @@
+"""Conformal p-values: they turn any score into a test of known level (Vovk, Gammerman and Shafer, 2005).
+
+Decisions on many rows control the share of false alarms among all normal rows (`fpr`) or among all alarms (`fdr`).
+Conformal p-values of one calibration set depend on each other positively, so the procedure of Benjamini and Hochberg
+(1995) keeps the false-discovery rate (Bates et al., 2023, "Testing for outliers with conformal p-values").
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import false_discovery_control
+
+from gen_models.errors import DataError
+
+
+def conformal_p(calibration: ArrayLike, scores: ArrayLike) -> np.ndarray:
+    """Return p = (1 + #{calibration >= s}) / (n + 1) for each score s; NaN for a score that is NaN.
+
+    calibration (n,) are scores of normal rows that were used neither to train nor to choose the model. If a new row is
+    exchangeable with them, P(p <= t) <= t for every t: a test that calls rows with p <= 0.05 anomalous has a
+    false-positive rate of at most 5%, whatever the score. The 1 in the numerator makes this true for any n.
+    """
+    calibration, scores = np.sort(np.asarray(calibration)), np.asarray(scores)
+    below = np.searchsorted(calibration, scores, side="left")
+    p = (1 + len(calibration) - below) / (len(calibration) + 1)
+    return np.where(np.isnan(scores), np.nan, p)
+
+
+def q_values(p: ArrayLike) -> np.ndarray:
+    """Return the smallest false-discovery rate at which each row (rows,) would be called; NaN where p is NaN.
+
+    Rows with q <= a are those that Benjamini and Hochberg's procedure calls at the false-discovery rate a.
+    """
+    p = np.asarray(p, dtype=np.float64)
+    q, is_known = np.full(len(p), np.nan), ~np.isnan(p)
+    if is_known.any():
+        q[is_known] = false_discovery_control(p[is_known], method="bh")
+    return q
+
+
+def least_rows(rate: float) -> int:
+    """Return the fewest calibration rows with which a row can be called at a rate: then the smallest p is <= rate."""
+    return math.ceil(1 / rate - 1e-9) - 1
+
+
+def require_rows(calibration_rows: int, rate: float) -> None:
+    """Raise DataError if a rate is no rate, or is smaller than the smallest p-value of so many calibration rows."""
+    if not 0 < rate < 1:
+        raise DataError(f"a rate of {rate:g}: give a number between 0 and 1, such as 0.01")
+    if calibration_rows < least_rows(rate):
+        raise DataError(
+            f"the model has {calibration_rows} calibration rows, and a rate of {rate:g} needs at least "
+            f"{least_rows(rate)}; give a rate of {rounded_up(1 / (calibration_rows + 1))} or more, or train on data "
+            "with a larger share `calibration:` in split"
+        )
+
+
+def rounded_up(rate: float) -> str:
+    """Return the rate in words of two digits, rounded up so that it is still enough."""
+    digits = max(0, 1 - math.floor(math.log10(rate)))
+    return f"{math.ceil(rate * 10**digits - 1e-12) / 10**digits:.{digits}f}"

@@ -1,0 +1,52 @@
+"""How much each column of a table's row adds to its anomaly score.
+
+    c_j(x) = s(x) - mean_k s(x with column j replaced by its k-th marginal quantile)
+
+It is the fall of the score if column j held a usual value instead, and asks nothing of the score but its values. For a
+sum of scores of single columns, c_j is column j's own score less its mean over usual values. Where two columns are
+usual each and unusual together, both have a large contribution. Replacing one column at a time is the first term of
+Shapley's value (Strumbelj and Kononenko, 2014), at the cost of K scores for each column.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+QUANTILES = 16  # usual values of each column, by which it is replaced
+Groups = Sequence[tuple[int, int]]  # (first, last + 1) of the numbers of each column
+
+
+def marginals(
+    x: Float[Tensor, "rows numbers"], groups: Groups, quantiles: int = QUANTILES
+) -> Float[Tensor, "k numbers"]:
+    """Return evenly spaced quantiles of each column by itself, so that a row of the answer is no row of the data.
+
+    A column of several numbers, such as a category, takes each of its values as often as it occurs.
+    """
+    places = ((torch.arange(quantiles) + 0.5) / quantiles * len(x)).long().clamp(max=len(x) - 1)
+    found = torch.empty(quantiles, x.shape[1], dtype=x.dtype)
+    for first, end in groups:
+        part = x[:, first:end]
+        order = part[:, 0] if end - first <= 2 else part.argmax(dim=1)  # a number with its indicator; a category
+        found[:, first:end] = part[order.sort(stable=True).indices[places]]
+    return found
+
+
+def contributions(
+    score: Callable[[Tensor], Tensor],
+    x: Float[Tensor, "rows numbers"],
+    usual: Float[Tensor, "k numbers"],
+    groups: Groups,
+) -> Float[Tensor, "rows columns"]:
+    """Return c_j(x), in the score's unit, for each row and column.
+
+    score: function of rows; usual: what `marginals` returned; groups: the numbers of each column
+    """
+    whole, found = score(x).double(), []
+    for first, end in groups:
+        replaced = x.repeat_interleave(len(usual), dim=0)
+        replaced[:, first:end] = usual[:, first:end].repeat(len(x), 1).to(x.dtype)
+        found.append(whole - score(replaced).double().view(len(x), len(usual)).mean(dim=1))
+    return torch.stack(found, dim=1) if found else torch.zeros(len(x), 0, dtype=torch.float64)

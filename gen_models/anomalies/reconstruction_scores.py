@@ -1,0 +1,69 @@
+"""Scores by what a model cannot rebuild, on the unit scale.
+
+    reconstruction   s(X) = |X - D(E(X))|^2, summed over dimensions (Sakurada and Yairi, 2014)      Reconstructor
+    blurred          |g * (X - D(E(X)))|^2, g a Gaussian of 1 pixel: for images of grey levels      Reconstructor
+
+An edge that is reconstructed half a pixel aside costs as much as a missing stroke; under the blur the excess on one
+side of the edge cancels the lack on the other.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gen_models.anomalies.score import Asked, Score, Setting, State
+from gen_models.contracts import Reconstructor
+from gen_models.evaluating import by_rows
+from gen_models.layers.levels import grey_levels
+from gen_models.measures.units import unit_scale
+
+IMAGE_AXES = 4  # rows, channels, height, width
+BLUR = 1.0  # standard deviation of the Gaussian, in pixels
+BLUR_REACH = 3  # pixels to each side: what lies beyond has a weight below 1%
+
+
+def error_maps(
+    model: Reconstructor, x: Float[Tensor, "batch channel height width"], setting: Setting
+) -> Float[Tensor, "batch height width"]:
+    """Return the squared error of each pixel, summed over channels, on the unit scale; under the blur of `blurred`."""
+    return by_rows(lambda rows: _blurred(residual(model, rows, setting)).square().sum(dim=1), x)
+
+
+def residual(model: Reconstructor, x: Float[Tensor, "batch *event"], setting: Setting) -> Float[Tensor, "batch *event"]:
+    """Return D(E(X)) - X on the unit scale."""
+
+    def units(x: Tensor) -> Tensor:
+        return unit_scale(x, levels=setting.levels, statistics=setting.statistics)
+
+    return units(model.reconstruct(x)) - units(x)
+
+
+def _reconstruction(asked: Asked):
+    return by_rows(lambda rows: _squared(residual(asked.model, rows, asked.setting)), asked.x)
+
+
+def _blurred_reconstruction(asked: Asked):
+    return by_rows(lambda rows: _squared(_blurred(residual(asked.model, rows, asked.setting))), asked.x)
+
+
+def _of_images(asked: Asked) -> State | None:
+    return {} if asked.x.ndim == IMAGE_AXES and grey_levels(asked.setting.levels) is not None else None
+
+
+def _squared(residual: Tensor) -> Tensor:
+    return residual.square().flatten(1).sum(dim=1)
+
+
+def _blurred(x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch channel height width"]:
+    """Return g * x, channel by channel, with 0 beyond the edges."""
+    offsets = torch.arange(-BLUR_REACH, BLUR_REACH + 1, dtype=x.dtype, device=x.device)
+    weights = (-0.5 * (offsets / BLUR).square()).exp()
+    weights = weights / weights.sum()
+    planes = x.flatten(0, 1)[:, None]
+    for kernel, padding in ((weights[:, None], (BLUR_REACH, 0)), (weights[None], (0, BLUR_REACH))):
+        planes = torch.nn.functional.conv2d(planes, kernel[None, None], padding=padding)
+    return planes.view_as(x)
+
+
+RECONSTRUCTION = Score("reconstruction", lambda model: isinstance(model, Reconstructor), _reconstruction)
+BLURRED = Score("blurred", lambda model: isinstance(model, Reconstructor), _blurred_reconstruction, _of_images)

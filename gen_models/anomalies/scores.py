@@ -1,0 +1,142 @@
+"""All anomaly scores that a model's capabilities allow, fitted once and applied to any rows.
+
+The files beside this one say what each score is, and which rows it misses.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from gen_models.anomalies.critic_score import CRITIC
+from gen_models.anomalies.latent_scores import LATENT_MAHALANOBIS
+from gen_models.anomalies.likelihood_scores import NEG_ELBO, NLL, TYPICALITY
+from gen_models.anomalies.reconstruction_scores import BLURRED, RECONSTRUCTION
+from gen_models.anomalies.score import NOISE, Asked, Score, Setting, State
+from gen_models.errors import DataError, unknown
+from gen_models.evaluating import evaluating
+from gen_models.layers.levels import Levels
+from gen_models.noise import Noise
+
+SCORES: tuple[Score, ...] = (  # a score comes after those that it needs
+    NLL,
+    NEG_ELBO,
+    RECONSTRUCTION,
+    BLURRED,
+    CRITIC,
+    LATENT_MAHALANOBIS,
+    TYPICALITY,
+)
+# The score that is used where none is asked for: the first that the model offers, its own likelihood before all.
+DEFAULTS = ("nll", "neg_elbo", "reconstruction", "critic")
+SHARED_ROWS = 1_000  # training rows whose scores other scores are fitted to
+
+
+class FittedScores:
+    """The scores of one model, with what each keeps of the training rows.
+
+    states: {score: its state}; a score that needs a state and has none is left out
+    """
+
+    def __init__(self, model: Any, states: Mapping[str, State], setting: Setting):
+        self.model, self.states, self.setting = model, dict(states), setting
+        self._scores = [s for s in SCORES if s.offered(model) and (s.fit is None or s.name in states)]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(score.name for score in self._scores)
+
+    @property
+    def default(self) -> str:
+        """The name of the score that is used where none is asked for. Raises DataError if the model offers none."""
+        for name in DEFAULTS:
+            if name in self.names:
+                return name
+        raise DataError(f"{type(self.model).__name__} offers no anomaly score")
+
+    def __call__(self, name: str, x: Float[Tensor, "batch *event"]) -> Float[Tensor, " batch"]:
+        """Return one score of each row. Raises DataError for a score that is not there, and for a row without one."""
+        if name not in self.names:
+            raise DataError(unknown("score", name, self.names))
+        return self._found(x, _with_needs(name))[name]
+
+    def all(self, x: Float[Tensor, "batch *event"]) -> dict[str, Float[Tensor, " batch"]]:
+        """Return {score: of each row}, passing rows through the model once for scores that share a pass."""
+        return self._found(x, set(self.names))
+
+    def _found(self, x: Tensor, wanted: set[str]) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        with evaluating(self.model):
+            for score in self._scores:
+                if score.name in wanted:
+                    asked = Asked(self.model, x, found, self.states.get(score.name, {}), self.setting)
+                    found[score.name] = checked(score.name, score.values(asked))
+        return found
+
+
+def fit_scores(model: Any, reference: Float[Tensor, "rows *event"] | None, setting: Setting) -> FittedScores:
+    """Fit all scores that the model offers to training rows; without them, those that need none."""
+    if reference is None:
+        return FittedScores(model, {}, setting)
+    states: dict[str, State] = {}
+    shared: dict[str, Tensor] = {}
+    with evaluating(model):
+        for score in SCORES:
+            if not score.offered(model):
+                continue
+            asked = Asked(model, reference, shared, {}, setting)
+            if score.fit is not None:
+                if (state := score.fit(asked)) is not None:
+                    states[score.name] = state
+            elif any(score.name in other.needs and other.offered(model) for other in SCORES):
+                shared[score.name] = score.values(asked._replace(x=reference[:SHARED_ROWS]))
+    return FittedScores(model, states, setting)
+
+
+def scorers(
+    model: object,
+    reference: Float[Tensor, "rows *event"] | None = None,
+    *,
+    noise: Noise = NOISE,
+    levels: Levels = None,
+    statistics: Mapping[str, Any] | None = None,
+) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Return {score: function of rows as stored}. The functions are fitted once and can be applied to any rows.
+
+    reference           training rows, for scores that compare with them or need to know whether rows are images;
+                        without it these scores are left out
+    levels, statistics  from the data's manifest; they define the unit scale
+    """
+    fitted = fit_scores(model, reference, Setting(levels, statistics, noise))
+    return {name: _applied(fitted, name) for name in fitted.names}
+
+
+def scores(
+    model: object,
+    x: Float[Tensor, "batch *event"],
+    reference: Float[Tensor, "rows *event"] | None = None,
+    *,
+    noise: Noise = NOISE,
+    levels: Levels = None,
+    statistics: Mapping[str, Any] | None = None,
+) -> dict[str, Float[Tensor, " batch"]]:
+    """Return {score: a number for each row of x}, with every score that the model's capabilities allow."""
+    return fit_scores(model, reference, Setting(levels, statistics, noise)).all(x)
+
+
+def checked(name: str, values: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+    """Return the values of a score. Raises DataError for nan, as such a row cannot be ranked."""
+    if values.isnan().any():
+        row = int(values.isnan().nonzero()[0])
+        raise DataError(f"score {name!r} of row {row} is nan: check that the row is finite, or leave this score out")
+    return values
+
+
+def _applied(fitted: FittedScores, name: str) -> Callable[[Tensor], Tensor]:
+    return lambda x: fitted(name, x)
+
+
+def _with_needs(name: str) -> set[str]:
+    (score,) = (score for score in SCORES if score.name == name)
+    return {name}.union(*(_with_needs(needed) for needed in score.needs))

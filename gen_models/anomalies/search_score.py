@@ -1,0 +1,30 @@
+"""The score `inversion` of a game, which has neither likelihood nor encoder: min_z |G(z) - y|, network units.
+
+A search for each row (analysis/inversion.py), so it is computed apart, where rows are few.
+"""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from gen_models.adversarial.game import Game
+from gen_models.analysis.inversion import invert
+from gen_models.anomalies.score import NOISE
+from gen_models.anomalies.scores import checked
+from gen_models.evaluating import by_rows, evaluating
+from gen_models.noise import Noise
+
+SEARCH_ROWS = 256  # rows whose searches go through a generator at once, each with all of its starts
+
+
+def inversion(model: Game, *, noise: Noise = NOISE, starts: int = 4, steps: int = 100) -> Callable[[Tensor], Tensor]:
+    """Return the score, a function of rows as stored, found by a bounded search for each row."""
+
+    def distance(x: Tensor) -> Tensor:
+        with evaluating(model):
+            found = by_rows(
+                lambda rows: invert(model, rows, noise, starts=starts, steps=steps).distance, x, SEARCH_ROWS
+            )
+        return checked("inversion", found)
+
+    return distance

@@ -1,0 +1,124 @@
+"""What can be said of a run's anomaly scores without any label, for every data set.
+
+rows, calibration_rows   how many test rows (of all classes) and calibration rows were scored
+is_default               whether `gen-models score` uses this score where none is named
+test, calibration        the quantiles of the scores named in QUANTILES
+shift_p                  the p-value of a test (Kolmogorov and Smirnov) that calibration rows and the test's normal
+                         rows have equal distributions; small if the split is no random one
+resembles                Spearman's rank correlation of the test scores with a ranking that needs no training: the
+                         distance to the mean of training rows, the error of principal components, and the same
+                         score of the same network before its training
+lamp                     a sentence if one of these is above TWIN: then the training added next to nothing to this
+                         score; else ""
+most                     the most anomalous test rows, the first first: row, score, p
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from scipy.stats import ks_2samp, spearmanr
+from torch import Tensor
+
+from gen_models.anomalies.conformal import conformal_p
+from gen_models.anomalies.score import Setting
+from gen_models.anomalies.scores import FittedScores
+from gen_models.build import build_model
+from gen_models.codecs import principal
+from gen_models.errors import GenModelsError
+from pipelines.evaluation.row_scores import RowScores
+from pipelines.evaluation.trained_run import Trained
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+TWIN = 0.97  # a rank correlation above which two scores call nearly the same rows
+COMPONENTS = 16  # as the baseline PCA has, or half of the dimensions
+COMPARED_ROWS = 1_000  # test rows on which rankings are compared
+FITTED_ROWS = 5_000  # training rows for the mean and the components
+MOST = 12
+WORDS = {
+    "distance_to_mean": "the distance to the mean of the training rows",
+    "pca": "the error of principal components",
+    "untrained": "the same network before its training",
+}
+
+
+def score_facts(trained: Trained, scored: RowScores) -> list[dict[str, Any]]:
+    """Return a row of facts for each score of a run."""
+    if not scored.fitted.names:
+        return []
+    plain = _untrained_rankings(trained, scored.fitted.setting)
+    return [_facts(trained, scored, name, plain) for name in scored.fitted.names]
+
+
+def _facts(trained: Trained, scored: RowScores, name: str, plain: dict[str, Any]) -> dict[str, Any]:
+    test, calibration = scored.test[name], scored.calibration.get(name, np.zeros(0))
+    is_normal = ~trained.is_anomaly("test")[: len(test)]
+    p = conformal_p(calibration, test) if len(calibration) else np.full(len(test), np.nan)
+    resembles = {}
+    for what, ranking in plain.items():
+        other = ranking.get(name) if isinstance(ranking, dict) else ranking
+        if other is not None:
+            resembles[what] = _rank_correlation(test[: len(other)], other)
+    order = np.argsort(-test, kind="stable")[:MOST].tolist()
+    return {
+        "run": trained.run.key,
+        "data": trained.data.name,
+        "score": name,
+        "is_default": name == scored.fitted.default,
+        "rows": len(test),
+        "calibration_rows": len(calibration),
+        "test": _quantiles(test),
+        "calibration": _quantiles(calibration),
+        "shift_p": float(ks_2samp(calibration, test[is_normal]).pvalue) if len(calibration) else None,
+        "resembles": resembles,
+        "lamp": _lamp(resembles),
+        "most": [{"row": k, "score": float(test[k]), "p": float(p[k]) if len(calibration) else None} for k in order],
+    }
+
+
+def _lamp(resembles: dict[str, float | None]) -> str:
+    known = {what: value for what, value in resembles.items() if value is not None}
+    if not known or (nearest := max(known, key=lambda what: known[what])) is None or known[nearest] < TWIN:
+        return ""
+    return f"ranks rows as {WORDS[nearest]} does (rank correlation {known[nearest]:.3f})"
+
+
+def _untrained_rankings(trained: Trained, setting: Setting) -> dict[str, Any]:
+    """Return {ranking: scores (rows,) of the first test rows}; of `untrained`, {score: such}."""
+    train, test = trained.normal("train")[:FITTED_ROWS], trained.data.rows("test")[:COMPARED_ROWS]
+    near, flat = trained.units(train).flatten(1).double(), trained.units(test).flatten(1).double()
+    components = min(COMPONENTS, max(1, flat.shape[1] // 2))
+    code = principal.fit(near, torch.ones(flat.shape[1], dtype=flat.dtype)).first(components)
+    return {
+        "distance_to_mean": (flat - near.mean(dim=0)).square().sum(dim=1).numpy(),
+        "pca": (code.decode(code.encode(flat)) - flat).square().sum(dim=1).numpy(),
+        "untrained": _untrained_scores(trained, test, setting),
+    }
+
+
+def _untrained_scores(trained: Trained, test: Tensor, setting: Setting) -> dict[str, np.ndarray]:
+    """Return the scores that need no training rows of the network as it was built, on the scales of the trained one.
+
+    {} if the network gives no numbers before its training.
+    """
+    spec = yaml.safe_load((trained.folder / "checkpoint" / "model.yaml").read_text())
+    model = build_model(spec, setting.noise.seed + 1)
+    model.load_state_dict(dict(trained.model.named_buffers()), strict=False)
+    fitted = FittedScores(model, {}, setting)
+    try:
+        return {name: values.double().numpy() for name, values in fitted.all(test).items()}
+    except GenModelsError:
+        return {}
+
+
+def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float | None:
+    if len(a) < 2 or not (np.isfinite(a).all() and np.isfinite(b).all()) or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return None
+    return float(spearmanr(a, b).statistic)
+
+
+def _quantiles(scores: np.ndarray) -> dict[str, float]:
+    if not len(scores):
+        return {}
+    return {f"{level:g}": float(value) for level, value in zip(QUANTILES, np.quantile(scores, QUANTILES), strict=True)}
