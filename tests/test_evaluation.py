@@ -88,10 +88,8 @@ EXPECTED = {
 }
 
 
-PARTS = {
-    f"{name}.json" for name in ("anomalies", "scores", "clusters", "denoising", "compression", "metrics", "lineage")
-}
-PARTS |= {"messages.txt"}
+PARTS = {f"{name}.json" for name in ("anomalies", "clusters", "denoising", "compression", "metrics", "lineage")}
+PARTS |= {"messages.txt", "scores.json", "calibration.safetensors"}
 BESIDE = {  # what else is written: of a class held out, the scores of the test rows; of images, sheets of the clusters
     "ae-digits": {"sheets/clusters-ae-digits.png", "sheets/clusters-ae-digits-whitened.png"},
     "vae-digits_normal": {"anomaly_scores.npz", "latents.json", "sheets/clusters-vae-digits_normal.png"},
