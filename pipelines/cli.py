@@ -46,6 +46,7 @@ TOOLS = {
     "add-data": Command("pipelines.data.add_data", "NAME PATH: write conf/data/NAME.yaml for it"),
     "list": Command("pipelines.commands.listing", "models, data sets, sweeps and runs that there are"),
     "games": Command("pipelines.commands.games", "FOLDER: pictures of games of two numbers under each order of play"),
+    "score": Command("pipelines.commands.score", "MODEL[@ALIAS] FILE: which rows are anomalous, how surely, and why"),
     "predict": Command("pipelines.commands.predict", "MODEL[@ALIAS] FILE: score, encode, decode or reconstruct rows"),
     "sample": Command("pipelines.commands.sample", "MODEL[@ALIAS]: draw rows"),
     "denoise": Command("pipelines.commands.denoise", "MODEL[@ALIAS] FILE: clean rows for corrupted ones"),

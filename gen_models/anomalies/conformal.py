@@ -27,6 +27,18 @@ def conformal_p(calibration: ArrayLike, scores: ArrayLike) -> np.ndarray:
     return np.where(np.isnan(scores), np.nan, p)
 
 
+def threshold(calibration: ArrayLike, rate: float) -> float:
+    """Return the score above which rows have p <= rate; inf if the calibration rows are too few for the rate.
+
+    Of n calibration scores, at most rate (n + 1) - 1 may be as large.
+    """
+    ordered = np.sort(np.asarray(calibration, dtype=np.float64))
+    allowed = math.floor(rate * (len(ordered) + 1) + 1e-9) - 1
+    return (
+        math.inf if allowed < 0 else float(ordered[len(ordered) - 1 - allowed]) if allowed < len(ordered) else -math.inf
+    )
+
+
 def q_values(p: ArrayLike) -> np.ndarray:
     """Return the smallest false-discovery rate at which each row (rows,) would be called; NaN where p is NaN.
 

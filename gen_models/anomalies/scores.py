@@ -55,23 +55,29 @@ class FittedScores:
                 return name
         raise DataError(f"{type(self.model).__name__} offers no anomaly score")
 
-    def __call__(self, name: str, x: Float[Tensor, "batch *event"]) -> Float[Tensor, " batch"]:
-        """Return one score of each row. Raises DataError for a score that is not there, and for a row without one."""
+    def __call__(
+        self, name: str, x: Float[Tensor, "batch *event"], *, is_checked: bool = True
+    ) -> Float[Tensor, " batch"]:
+        """Return one score of each row.
+
+        Raises DataError for a score that is not there and, unless is_checked is False, for a row whose score is nan.
+        """
         if name not in self.names:
             raise DataError(unknown("score", name, self.names))
-        return self._found(x, _with_needs(name))[name]
+        return self._found(x, _with_needs(name), is_checked)[name]
 
     def all(self, x: Float[Tensor, "batch *event"]) -> dict[str, Float[Tensor, " batch"]]:
         """Return {score: of each row}, passing rows through the model once for scores that share a pass."""
-        return self._found(x, set(self.names))
+        return self._found(x, set(self.names), True)
 
-    def _found(self, x: Tensor, wanted: set[str]) -> dict[str, Tensor]:
+    def _found(self, x: Tensor, wanted: set[str], is_checked: bool) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
         with evaluating(self.model):
             for score in self._scores:
                 if score.name in wanted:
                     asked = Asked(self.model, x, found, self.states.get(score.name, {}), self.setting)
-                    found[score.name] = checked(score.name, score.values(asked))
+                    values = score.values(asked)
+                    found[score.name] = checked(score.name, values) if is_checked else values
         return found
 
 

@@ -60,10 +60,10 @@ class Answer:
         self.columns = tuple(kept)
 
 
-def check_suffix(path: Path | None) -> None:
-    """Raise DataError for an output whose name ends with none of OUTPUTS."""
-    if path is not None and path.suffix not in OUTPUTS:
-        raise DataError(f"--output {path}: expected a name that ends with {', '.join(OUTPUTS)}")
+def check_suffix(path: Path | None, endings: Sequence[str] = OUTPUTS) -> None:
+    """Raise DataError for an output whose name has none of the endings."""
+    if path is not None and path.suffix not in endings:
+        raise DataError(f"--output {path}: expected a name that ends with {', '.join(endings)}")
 
 
 @contextmanager

@@ -21,7 +21,7 @@ def image_grid(images: np.ndarray, to: Target, *, levels: int | None, columns: i
 
 def mosaic(images: np.ndarray, *, levels: int | None, columns: int = 10, tile_pixels: int = TILE_PIXELS) -> np.ndarray:
     """Return the picture of `image_grid`, (height, width, 3) uint8; small images are enlarged to about tile_pixels."""
-    tiles = _tiles(images, levels)
+    tiles = tiles_of(images, levels)
     n, height, width, channels = tiles.shape
     columns = max(1, min(columns, n))
     rows = -(-n // columns)
@@ -69,8 +69,8 @@ def sheet(rows: Mapping[str, np.ndarray], to: Target, *, levels: int | None, tit
     """
     rows = {name: images[:limit] for name, images in rows.items() if len(images)}
     columns = max(len(images) for images in rows.values())
-    tiles = np.split(_tiles(np.concatenate(list(rows.values())), levels), np.cumsum([len(r) for r in rows.values()]))
-    grid = np.concatenate([_padded_row(row, columns) for row in tiles[:-1]])
+    tiles = np.split(tiles_of(np.concatenate(list(rows.values())), levels), np.cumsum([len(r) for r in rows.values()]))
+    grid = np.concatenate([padded_row(row, columns) for row in tiles[:-1]])
     tall, wide = grid.shape[0] / len(rows), grid.shape[1] / columns
     width, height = 1.7 + 0.52 * columns, 0.4 + 0.52 * len(rows) * tall / wide
     with matplotlib.rc_context(STYLE):
@@ -84,7 +84,7 @@ def sheet(rows: Mapping[str, np.ndarray], to: Target, *, levels: int | None, tit
         save(figure, to)
 
 
-def _tiles(images: np.ndarray, levels: int | None) -> np.ndarray:
+def tiles_of(images: np.ndarray, levels: int | None) -> np.ndarray:
     """Return images as (n, h, w, channels) in [0, 1]; of images with neither 1 nor 3 channels, the first channel."""
     images = np.asarray(images, dtype=np.float64)
     images = images[:, None] if images.ndim == 3 else images
@@ -98,7 +98,7 @@ def _tiles(images: np.ndarray, levels: int | None) -> np.ndarray:
     return np.clip(scaled, 0.0, 1.0).transpose(0, 2, 3, 1)
 
 
-def _padded_row(tiles: np.ndarray, columns: int) -> np.ndarray:
+def padded_row(tiles: np.ndarray, columns: int) -> np.ndarray:
     """Put tiles side by side on white: (h + 1, columns (w + 1), channels)."""
     n, height, width, channels = tiles.shape
     row = np.ones((columns, height + 1, width + 1, channels))

@@ -1,0 +1,85 @@
+"""Pictures of anomaly scores: new rows beside calibration rows, and images with maps of their errors."""
+
+from collections.abc import Mapping
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from pipelines.figures.image_grids import padded_row, tiles_of
+from pipelines.figures.style import COLOURS, DPI, GREY, STYLE, Target, heading, panels_of, save
+
+BINS = 60
+WIDE = 12.0  # spreads of the calibration scores beyond which new scores are drawn at the edge
+MAP = "inferno"
+
+
+def score_histogram(scores: np.ndarray, calibration: np.ndarray | None, edge: float, to: Target, *, title: str) -> None:
+    """Draw the distribution of scores, beside that of calibration rows and the score at which rows are called.
+
+    scores: (rows,), NaN is left out; calibration: (n,) or None; edge: NaN for none
+    """
+    finite = scores[np.isfinite(scores)]
+    known = calibration if calibration is not None and len(calibration) else finite
+    low, middle, high = np.quantile(known, [0.01, 0.5, 0.99]) if len(known) else (0.0, 0.5, 1.0)
+    spread = max(high - low, 1e-12)
+    first = max(min([*finite, *known, low]), middle - WIDE * spread)
+    last = min(max([*finite, *known, high]), middle + WIDE * spread)
+    bins = np.linspace(first, max(last, first + 1e-12), BINS + 1).tolist()
+    with matplotlib.rc_context(STYLE):
+        figure, (axes,) = panels_of(1, size=(6.4, 3.2))
+        weights = np.full(len(finite), 1 / max(1, len(finite)))
+        axes.hist(np.clip(finite, first, last), bins=bins, weights=weights, color=COLOURS[0], label="these rows")
+        if calibration is not None and len(calibration):
+            weights = np.full(len(calibration), 1 / len(calibration))
+            axes.hist(
+                np.clip(calibration, first, last), bins=bins, weights=weights, histtype="step", color=COLOURS[3],
+                linewidth=1.4, label="calibration rows",
+            )  # fmt: skip
+        if np.isfinite(edge):
+            axes.axvline(edge, color=GREY, linestyle="--", label="called from here on")
+        axes.set(xlabel="score (what lies beyond is drawn at the edge)", ylabel="share of rows")
+        axes.legend()
+        heading(figure, title)
+        save(figure, to)
+
+
+def score_sheet(
+    rows: Mapping[str, np.ndarray],
+    maps: Mapping[str, np.ndarray],
+    to: Target,
+    *,
+    levels: int | None,
+    map_scale: float | None,
+    title: str,
+) -> None:
+    """Draw named rows of images, below each the maps of their errors in one scale of colours.
+
+    rows: {"most anomalous": images (n, c, h, w), ...}; maps: {the same names: (n, h, w)}, or {}
+    map_scale: the error that has the brightest colour; None: the largest of all
+    """
+    rows = {name: images for name, images in rows.items() if len(images)}
+    top = map_scale or max((float(of.max()) for of in maps.values()), default=1.0)
+    columns = max(len(images) for images in rows.values())
+    tiles = tiles_of(np.concatenate(list(rows.values())), levels)
+    strips, start = [], 0
+    for name, images in rows.items():
+        own = tiles[start : start + len(images)]
+        start += len(images)
+        strips.append((name, padded_row(np.broadcast_to(own, (*own.shape[:3], 3)), columns)))
+        if name in maps:
+            coloured = matplotlib.colormaps[MAP](np.clip(maps[name] / max(top, 1e-30), 0, 1))[..., :3]
+            strips.append(("their errors", padded_row(coloured, columns)))
+    grid = np.concatenate([strip for _, strip in strips])
+    tall, wide = grid.shape[0] / len(strips), grid.shape[1] / columns
+    size = 0.62
+    width, height = 1.7 + size * columns, 0.4 + size * len(strips) * tall / wide
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), dpi=DPI)
+        axes = figure.add_axes((1.6 / width, 0.04 / height, size * columns / width, (height - 0.4) / height))
+        axes.imshow(grid, interpolation="nearest", aspect="auto")
+        axes.set_axis_off()
+        for k, (name, _) in enumerate(strips):
+            axes.text(-0.02 * wide * columns, (k + 0.5) * tall, name, ha="right", va="center", fontsize=8)
+        figure.text(0.08 / width, 1 - 0.08 / height, title, va="top", weight="bold", fontsize=10)
+        save(figure, to)

@@ -1,0 +1,123 @@
+"""Says why a row is anomalous: for a table, which columns add most to its score; for an image, where its error lies.
+
+A table's columns stand with their names, in words and units as they were, beside the values that are usual:
+
+    amount 9400 (usually 3.1 to 220); shop web (usually north, south)
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gen_models.anomalies.contributions import contributions
+from gen_models.anomalies.reconstruction_scores import error_maps
+from gen_models.anomalies.scores import FittedScores
+from gen_models.contracts import Reconstructor
+from gen_models.evaluating import evaluating
+from gen_models.table import from_json, groups_of
+
+MOST_COLUMNS = 3  # that a reason names
+LEAST_SHARE = 0.1  # of the largest contribution; smaller ones are not named
+MOST_WORDS = 4  # usual values of a category that a reason names
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why one row is anomalous. text: in words; parts: what each column adds, the largest first, [] for images"""
+
+    text: str
+    parts: Sequence[Mapping[str, Any]] = ()
+
+
+class Reasons:
+    """Explains the scores of rows by one score of a model.
+
+    usual: what `marginals` returned for the training rows, or None; facts: those of `serving.answer`
+    """
+
+    def __init__(self, fitted: FittedScores, name: str, usual: Tensor | None, facts: Mapping[str, Any]):
+        self._fitted, self._name, self._facts = fitted, name, facts
+        self._usual = usual
+        self._is_image = len(facts["event_shape"]) == 3
+        self._groups = {} if self._is_image else groups_of(facts)
+        self._ranges = {} if usual is None or self._is_image else self._usual_ranges(usual.numpy())
+
+    @property
+    def why_none(self) -> str:
+        """Why there are no reasons, or "" if there are."""
+        if self._is_image:
+            has_maps = isinstance(self._fitted.model, Reconstructor)
+            return "" if has_maps else f"{type(self._fitted.model).__name__} does not rebuild images"
+        return "" if self._usual is not None else "the model has no calibration rows, nor usual values of its columns"
+
+    def of(self, x: np.ndarray) -> list[Reason]:
+        """Return the reason of each row. x: (rows, *event) as the model takes them"""
+        if self.why_none or not len(x):
+            return [Reason("")] * len(x)
+        return self._of_images(x) if self._is_image else self._of_table(x)
+
+    def maps(self, x: np.ndarray) -> np.ndarray:
+        """Return the error of each pixel of images, (rows, height, width)."""
+        with evaluating(self._fitted.model):
+            return error_maps(self._fitted.model, torch.from_numpy(x), self._fitted.setting).numpy()
+
+    def _of_images(self, x: np.ndarray) -> list[Reason]:
+        found = []
+        for error in self.maps(x):
+            row, column = map(int, np.unravel_index(int(error.argmax()), error.shape))
+            share = error[_around(row, error.shape[0]), _around(column, error.shape[1])].sum() / max(error.sum(), 1e-30)
+            found.append(Reason(f"rebuilt worst around row {row}, column {column} ({share:.0%} of the error)"))
+        return found
+
+    def _of_table(self, x: np.ndarray) -> list[Reason]:
+        assert self._usual is not None
+        rows, names = torch.from_numpy(x), list(self._groups)
+        usual = self._usual.to(rows.dtype)
+        added = contributions(lambda z: self._fitted(self._name, z), rows, usual, list(self._groups.values())).numpy()
+        words = self._words(x)
+        return [self._reason(added[k], {name: words[name][k] for name in names}) for k in range(len(x))]
+
+    def _reason(self, added: np.ndarray, values: Mapping[str, Any]) -> Reason:
+        names = list(self._groups)
+        order = np.argsort(-added, kind="stable")
+        parts = [
+            {"column": names[j], "value": values[names[j]], "adds": float(added[j]), "usual": self._ranges[names[j]]}
+            for j in order
+        ]
+        named = [part for part in parts[:MOST_COLUMNS] if part["adds"] > LEAST_SHARE * max(added.max(), 0)]
+        text = "; ".join(f"{part['column']} {_shown(part['value'])} (usually {part['usual']})" for part in named)
+        return Reason(text or "no single column stands out", parts)
+
+    def _words(self, x: np.ndarray) -> dict[str, list[Any]]:
+        """Return {column: its values} of rows, in the table's own words."""
+        if "table" in self._facts:
+            return from_json(self._facts["table"]["columns"]).decode(x)
+        return {name: [float(value) for value in x[:, first]] for name, (first, _) in self._groups.items()}
+
+    def _usual_ranges(self, usual: np.ndarray) -> dict[str, str]:
+        words, found = self._words(usual), {}
+        for name, values in words.items():
+            known = [value for value in values if value is not None]
+            if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in known) and known:
+                low, high = min(known), max(known)
+                found[name] = _shown(low) if low == high else f"{_shown(low)} to {_shown(high)}"
+            else:
+                often = sorted(set(known), key=lambda value: (-known.count(value), str(value)))
+                found[name] = ", ".join(map(_shown, often[:MOST_WORDS])) or "missing"
+        return found
+
+
+def _around(place: int, size: int) -> slice:
+    """Return the eighth of an axis around a place."""
+    reach = max(1, size // 16)
+    return slice(max(0, place - reach), place + reach + 1)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "missing"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
