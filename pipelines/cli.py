@@ -47,6 +47,7 @@ TOOLS = {
     "list": Command("pipelines.commands.listing", "models, data sets, sweeps and runs that there are"),
     "games": Command("pipelines.commands.games", "FOLDER: pictures of games of two numbers under each order of play"),
     "score": Command("pipelines.commands.score", "MODEL[@ALIAS] FILE: which rows are anomalous, how surely, and why"),
+    "drift": Command("pipelines.commands.drift", "MODEL[@ALIAS] FILE: whether new rows score as calibration rows do"),
     "predict": Command("pipelines.commands.predict", "MODEL[@ALIAS] FILE: score, encode, decode or reconstruct rows"),
     "sample": Command("pipelines.commands.sample", "MODEL[@ALIAS]: draw rows"),
     "denoise": Command("pipelines.commands.denoise", "MODEL[@ALIAS] FILE: clean rows for corrupted ones"),

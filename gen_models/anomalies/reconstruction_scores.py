@@ -20,13 +20,26 @@ from gen_models.measures.units import unit_scale
 IMAGE_AXES = 4  # rows, channels, height, width
 BLUR = 1.0  # standard deviation of the Gaussian, in pixels
 BLUR_REACH = 3  # pixels to each side: what lies beyond has a weight below 1%
+MAPS = ("reconstruction", "blurred")  # the scores that are sums over pixels
 
 
 def error_maps(
-    model: Reconstructor, x: Float[Tensor, "batch channel height width"], setting: Setting
+    model: Reconstructor,
+    x: Float[Tensor, "batch channel height width"],
+    setting: Setting,
+    *,
+    is_blurred: bool = True,
 ) -> Float[Tensor, "batch height width"]:
-    """Return the squared error of each pixel, summed over channels, on the unit scale; under the blur of `blurred`."""
-    return by_rows(lambda rows: _blurred(residual(model, rows, setting)).square().sum(dim=1), x)
+    """Return the squared error of each pixel, summed over channels, on the unit scale: what the scores sum up.
+
+    is_blurred: of the score `blurred`, else of `reconstruction`
+    """
+
+    def squares(rows: Tensor) -> Tensor:
+        error = residual(model, rows, setting)
+        return (_blurred(error) if is_blurred else error).square().sum(dim=1)
+
+    return by_rows(squares, x)
 
 
 def residual(model: Reconstructor, x: Float[Tensor, "batch *event"], setting: Setting) -> Float[Tensor, "batch *event"]:

@@ -6,6 +6,8 @@
                         split: a row is called anomalous if its conformal p-value is at most fpr_target
     average_precision   on the test split; by chance it would be anomaly_share
     anomaly_share       the share of anomalies among the test rows
+    pixel_auroc         of images with masks of their defects, pixel_low, pixel_high: the area over pixels, of the map
+                        of errors that the score sums up
     kinds               kind, rows, auroc, low, high, tpr of each kind of anomaly against the same normal rows; [] if
                         one class is held out
 
@@ -25,6 +27,7 @@ from gen_models.anomalies.search_score import inversion
 from gen_models.errors import DataError
 from gen_models.measures.ranking import auroc, auroc_interval, average_precision
 from gen_models.noise import Noise
+from pipelines.evaluation.pixel_scores import pixel_scores
 from pipelines.evaluation.prepared_rows import RowsOf
 from pipelines.evaluation.row_scores import RowScores
 from pipelines.evaluation.trained_run import Trained
@@ -45,6 +48,9 @@ def anomaly_scores(trained: Trained, scored: RowScores, seed: int) -> list[Score
     if not is_measured(trained, key):
         return []
     found = [assess(trained, key, name, scored.test[name], scored.calibration[name]) for name in scored.fitted.names]
+    of_pixels = pixel_scores(trained, scored, seed)
+    for row, _ in found:
+        row |= of_pixels.get(row["score"], {})
     return found + _searched(trained, seed)
 
 

@@ -12,6 +12,7 @@ from pipelines.figures.style import COLOURS, DPI, GREY, STYLE, Target, heading, 
 BINS = 60
 WIDE = 12.0  # spreads of the calibration scores beyond which new scores are drawn at the edge
 MAP = "inferno"
+BRIGHTEST = 50.0  # times map_scale: an error of that size has the brightest colour, by a logarithm below it
 
 
 def score_histogram(scores: np.ndarray, calibration: np.ndarray | None, edge: float, to: Target, *, title: str) -> None:
@@ -56,7 +57,7 @@ def score_sheet(
     """Draw named rows of images, below each the maps of their errors in one scale of colours.
 
     rows: {"most anomalous": images (n, c, h, w), ...}; maps: {the same names: (n, h, w)}, or {}
-    map_scale: the error that has the brightest colour; None: the largest of all
+    map_scale: the error that few pixels of normal images exceed, dark in the maps; None: the largest of all
     """
     rows = {name: images for name, images in rows.items() if len(images)}
     top = map_scale or max((float(of.max()) for of in maps.values()), default=1.0)
@@ -68,7 +69,8 @@ def score_sheet(
         start += len(images)
         strips.append((name, padded_row(np.broadcast_to(own, (*own.shape[:3], 3)), columns)))
         if name in maps:
-            coloured = matplotlib.colormaps[MAP](np.clip(maps[name] / max(top, 1e-30), 0, 1))[..., :3]
+            bright = np.log1p(maps[name] / max(top, 1e-30)) / np.log1p(BRIGHTEST)
+            coloured = matplotlib.colormaps[MAP](np.clip(bright, 0, 1))[..., :3]
             strips.append(("their errors", padded_row(coloured, columns)))
     grid = np.concatenate([strip for _, strip in strips])
     tall, wide = grid.shape[0] / len(strips), grid.shape[1] / columns
@@ -82,4 +84,27 @@ def score_sheet(
         for k, (name, _) in enumerate(strips):
             axes.text(-0.02 * wide * columns, (k + 0.5) * tall, name, ha="right", va="center", fontsize=8)
         figure.text(0.08 / width, 1 - 0.08 / height, title, va="top", weight="bold", fontsize=10)
+        save(figure, to)
+
+
+def score_bands(
+    labels: list[str], bands: np.ndarray, usual: np.ndarray, p: np.ndarray, to: Target, *, title: str
+) -> None:
+    """Draw quantiles of the scores of each file as a box with whiskers, over bands of those of calibration rows.
+
+    bands: (files, 5) quantiles at 5%, 25%, 50%, 75%, 95%; usual: (5,) the same of calibration rows; p: (files,)
+    """
+    with matplotlib.rc_context(STYLE):
+        figure, (axes,) = panels_of(1, size=(max(4.5, 1.6 + 0.9 * len(labels)), 3.6))
+        axes.axhspan(usual[0], usual[4], color=GREY, alpha=0.15, linewidth=0)
+        axes.axhspan(usual[1], usual[3], color=GREY, alpha=0.25, linewidth=0)
+        axes.axhline(usual[2], color=GREY, linewidth=1.0)
+        boxes = [dict(zip(("whislo", "q1", "med", "q3", "whishi"), row, strict=True)) for row in bands.tolist()]
+        drawn = axes.bxp(boxes, positions=list(range(len(labels))), showfliers=False, widths=0.45, patch_artist=True)
+        for k, box in enumerate(drawn["boxes"]):
+            box.set(facecolor=COLOURS[3 if p[k] < 0.01 else 0], alpha=0.6)
+        axes.set_xticks(range(len(labels)), [f"{label}\np {value:.2g}" for label, value in zip(labels, p, strict=True)])
+        axes.tick_params(axis="x", labelsize=7.5)
+        axes.set(ylabel="score: 5%, 25%, 50%, 75%, 95%")
+        heading(figure, title)
         save(figure, to)

@@ -1,0 +1,41 @@
+"""Scores a file, compares it with the model's calibration rows, and adds the comparison to a history and its picture."""
+
+from pathlib import Path
+
+import numpy as np
+
+from gen_models.errors import DataError
+from pipelines import figures
+from pipelines.commands.output_file import whole
+from pipelines.registry.serving import NO_CALIBRATION
+from pipelines.scoring.drift import QUANTILES, append, bands, compare, read_history
+from pipelines.scoring.scored_rows import open_scorer, score_rows
+
+UNLIKELY = 0.01  # a p-value below which rows are said to differ
+
+
+def drift_file(model: str, path: Path, *, score: str | None, history: Path) -> None:
+    """Compare the rows at `path` with a model's calibration rows; add a line to `history`, and draw all lines beside it.
+
+    Raises DataError if the model has no calibration rows, or the file too few rows.
+    """
+    scorer = open_scorer(model, score)
+    if scorer.calibration is None:
+        raise DataError(f"{scorer.stored.title}: {NO_CALIBRATION}")
+    read_history(history)  # a file that is none is told before the work
+    scored = score_rows(scorer, path)
+    check = compare(scored.scores, scorer.calibration, name=path.name, model=scorer.stored.title, score=scorer.name)
+    checks = [one for one in append(history, check) if one.score == check.score]
+    with whole(history.with_suffix(".png")) as file:
+        labels = [f"{one.input}\n{one.time[:10]}" for one in checks]
+        usual = np.quantile(scorer.calibration, QUANTILES)
+        title = f"{scorer.stored.title}: {scorer.name} of each file, beside calibration rows"
+        figures.score_bands(labels, bands(checks), usual, np.array([one.p for one in checks]), file, title=title)
+    if check.p >= UNLIKELY:
+        words = f"no difference from the calibration rows is seen (p {check.p:.2g})"
+    else:
+        words = f"its rows score otherwise than the calibration rows (p {check.p:.1g})"
+    print(f"{path.name}: {words}; {check.unusual:.1%} of its {check.rows:,} rows are among the 5% most unusual")
+    print(
+        f"{history}: {len(checks)} {'line' if len(checks) == 1 else 'lines'}; {history.with_suffix('.png')} shows them"
+    )

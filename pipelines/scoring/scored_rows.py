@@ -1,0 +1,121 @@
+"""Scores the rows of a file or folder in blocks; only their scores and names stay in memory, and rows to be shown."""
+
+import sys
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gen_models.anomalies.scores import FittedScores
+from gen_models.errors import DataError, unknown
+from gen_models.evaluating import by_rows
+from pipelines.commands.input_rows import Rows, count_rows, place_of, read_blocks
+from pipelines.commands.stored_model import StoredModel, open_stored
+from pipelines.registry import serving
+from pipelines.runtime.progress import Progress
+from pipelines.scoring.kept_rows import KeptRows
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """One score of a stored model. calibration: (n,) its scores of calibration rows, or None if it has none"""
+
+    stored: StoredModel
+    fitted: FittedScores
+    name: str
+    calibration: np.ndarray | None
+
+    @property
+    def is_of_images(self) -> bool:
+        return len(self.stored.facts["event_shape"]) == 3
+
+
+@dataclass
+class ScoredRows:
+    """The rows of a file.
+
+    scores: (rows,) float64, NaN for one with a problem; columns: {name: (rows,)} of what identifies them
+    problems: {row: why it has no score}
+    anomalous, borderline, normal: rows that were kept to be explained or drawn
+    """
+
+    anomalous: KeptRows
+    borderline: KeptRows
+    normal: KeptRows
+    scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    columns: dict[str, np.ndarray] = field(default_factory=dict)
+    problems: dict[int, str] = field(default_factory=dict)
+
+
+def open_scorer(model: str, score: str | None = None) -> Scorer:
+    """Open a model as `open_stored` does, and one of its scores; None for the score it uses where none is named.
+
+    Raises DataError if the model has no such score.
+    """
+    stored = open_stored(model)
+    fitted = serving.row_scores(stored.model, stored.facts, stored.calibration)
+    name = score or fitted.default
+    if name not in fitted.names:
+        raise DataError(unknown("score", name, fitted.names))
+    return Scorer(stored, fitted, name, stored.calibration.scores.get(name) if stored.calibration else None)
+
+
+def score_rows(
+    scorer: Scorer, path: Path, *, most_anomalous: int = 0, shown: int = 0, edge: float = 0.0, strict: bool = False
+) -> ScoredRows:
+    """Score all rows of a file or folder.
+
+    most_anomalous: how many of these are kept; shown: how many of the borderline rows, nearest to the score `edge`, and
+    of the most normal. Raises DataError if no row can be scored and, with strict, at the first that cannot.
+    """
+    found = ScoredRows(KeptRows(max(most_anomalous, shown)), KeptRows(shown), KeptRows(shown))
+    scores: list[np.ndarray] = []
+    columns: list[dict[str, np.ndarray]] = []
+    start = 0
+    with closing(Progress("score", count_rows(path), "row", stream=sys.stderr)) as progress:
+        for block in read_blocks(path, scorer.stored.facts):
+            values = _of_block(scorer, block)
+            where = {start + place: (block.names[place], why) for place, why in sorted(block.problems.items())}
+            for name, why in where.values() if strict else ():
+                raise DataError(f"{place_of(path, name, scorer.stored.facts)}: {why}")
+            places = np.arange(start, start + len(values))
+            found.anomalous.add(-values, places, block.x)
+            found.normal.add(values, places, block.x)
+            found.borderline.add(np.abs(values - edge), places, block.x)
+            scores.append(values)
+            columns.append(_identity(block))
+            found.problems |= {place: why for place, (_, why) in where.items()}
+            start += len(values)
+            progress.show(start, f"{len(found.problems)} with a problem")
+            if len(found.problems) == start > 0:
+                first, why = where[min(where)]
+                last = f"{place_of(path, first, scorer.stored.facts)}: {why} (no row can be scored)"
+    if len(found.problems) == start > 0:
+        raise DataError(last)
+    found.scores = np.concatenate(scores)
+    found.columns = {key: np.concatenate([block[key] for block in columns]) for key in columns[0]}
+    return found
+
+
+def _of_block(scorer: Scorer, block: Rows) -> np.ndarray:
+    """Return the score of each row, float64, NaN for a row with a problem; a score that is no number is a problem."""
+    if not len(block.x):
+        return np.zeros(0)
+    x = torch.from_numpy(np.ascontiguousarray(block.x))
+    values = by_rows(lambda rows: scorer.fitted(scorer.name, rows, is_checked=False), x).double().numpy()
+    for place in np.flatnonzero(np.isnan(values)).tolist():
+        block.problems.setdefault(place, f"the model's score {scorer.name} of this row is not a number")
+    values[list(block.problems)] = np.nan
+    return values
+
+
+def _identity(block: Rows) -> dict[str, Any]:
+    """Return the columns that identify rows: those of the table, the path of an image, or the row's number from 0."""
+    if block.ids:
+        return dict(block.ids)
+    if isinstance(block.names, range):
+        return {"row": np.arange(block.names.start, block.names.stop)}
+    return {"path": np.array(block.names, dtype=object)}
