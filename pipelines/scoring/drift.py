@@ -10,6 +10,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.stats import ks_2samp
@@ -84,7 +85,8 @@ def read_history(path: Path) -> list[Check]:
             raise DataError(f"{path}: not a history of drift; its first line must be {','.join(names)}; name another")
         for number, line in enumerate(reader, start=2):
             try:
-                found.append(Check(**{field.name: _typed(field.type, line[field.name]) for field in fields(Check)}))
+                typed: dict[str, Any] = {field.name: _typed(field.type, line[field.name]) for field in fields(Check)}
+                found.append(Check(**typed))
             except (TypeError, ValueError):
                 raise DataError(f"{path}, line {number}: not a line of a history; remove it") from None
     return found

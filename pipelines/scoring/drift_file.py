@@ -1,4 +1,4 @@
-"""Scores a file, compares it with the model's calibration rows, and adds the comparison to a history and its picture."""
+"""Scores a file, compares it with the model's calibration rows, and adds a line to a history and its picture."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ UNLIKELY = 0.01  # a p-value below which rows are said to differ
 
 
 def drift_file(model: str, path: Path, *, score: str | None, history: Path) -> None:
-    """Compare the rows at `path` with a model's calibration rows; add a line to `history`, and draw all lines beside it.
+    """Compare the rows at `path` with a model's calibration rows; add a line to `history`, and draw it beside.
 
     Raises DataError if the model has no calibration rows, or the file too few rows.
     """
