@@ -24,6 +24,9 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("model", help=MODEL)
     parser.add_argument("input", type=Path, help=ROWS)
     parser.add_argument("--score", metavar="NAME", help="nll, reconstruction, ...; by default its likelihood")
+    parser.add_argument(
+        "--calibration", type=Path, metavar="FILE", help="of a checkpoint: out/evaluate/RUN/calibration.safetensors"
+    )
     parser.add_argument("--history", type=Path, metavar="FILE", help="FILE.csv; by default drift/MODEL.csv")
     asked = parser.parse_args(argv)
     from pipelines.commands.output_file import check_suffix
@@ -32,7 +35,7 @@ def main(argv: Sequence[str]) -> None:
     check_suffix(asked.history, (".csv",))
     name = asked.model.partition("@")[0].replace("/", "_")
     history = asked.history or paths.root() / "drift" / f"{name}.csv"
-    drift_file(asked.model, asked.input, score=asked.score, history=history)
+    drift_file(asked.model, asked.input, score=asked.score, calibration=asked.calibration, history=history)
 
 
 if __name__ == "__main__":

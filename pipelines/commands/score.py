@@ -42,6 +42,9 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--fdr", type=float, metavar="RATE", help="call rows at this false-discovery rate")
     parser.add_argument("--out", "--output", type=Path, help="FILE.csv or .parquet; without it, CSV to the terminal")
     parser.add_argument("--score", metavar="NAME", help="nll, reconstruction, ...; by default its likelihood")
+    parser.add_argument(
+        "--calibration", type=Path, metavar="FILE", help="of a checkpoint: out/evaluate/RUN/calibration.safetensors"
+    )
     parser.add_argument("--reasons", type=int, default=MOST_REASONS, help="how many rows get a reason (%(default)s)")
     parser.add_argument("--explain", type=Path, metavar="FILE", help="FILE.csv or .parquet: what each column adds")
     parser.add_argument("--strict", action="store_true", help="stop at the first row that has a problem")
@@ -52,7 +55,7 @@ def main(argv: Sequence[str]) -> None:
 
     score_file(
         asked.model, asked.input, fpr=asked.fpr, fdr=asked.fdr, score=asked.score, out=asked.out,
-        explain=asked.explain, reasons=asked.reasons, strict=asked.strict,
+        calibration=asked.calibration, explain=asked.explain, reasons=asked.reasons, strict=asked.strict,
     )  # fmt: skip
 
 

@@ -95,7 +95,7 @@ def score_bands(
     bands: (files, 5) quantiles at 5%, 25%, 50%, 75%, 95%; usual: (5,) the same of calibration rows; p: (files,)
     """
     with matplotlib.rc_context(STYLE):
-        figure, (axes,) = panels_of(1, size=(max(4.5, 1.6 + 0.9 * len(labels)), 3.6))
+        figure, (axes,) = panels_of(1, size=(max(6.6, 1.6 + 0.9 * len(labels)), 3.6))
         axes.axhspan(usual[0], usual[4], color=GREY, alpha=0.15, linewidth=0)
         axes.axhspan(usual[1], usual[3], color=GREY, alpha=0.25, linewidth=0)
         axes.axhline(usual[2], color=GREY, linewidth=1.0)

@@ -14,12 +14,12 @@ from pipelines.scoring.scored_rows import open_scorer, score_rows
 UNLIKELY = 0.01  # a p-value below which rows are said to differ
 
 
-def drift_file(model: str, path: Path, *, score: str | None, history: Path) -> None:
+def drift_file(model: str, path: Path, *, score: str | None, calibration: Path | None, history: Path) -> None:
     """Compare the rows at `path` with a model's calibration rows; add a line to `history`, and draw it beside.
 
     Raises DataError if the model has no calibration rows, or the file too few rows.
     """
-    scorer = open_scorer(model, score)
+    scorer = open_scorer(model, score, calibration)
     if scorer.calibration is None:
         raise DataError(f"{scorer.stored.title}: {NO_CALIBRATION}")
     read_history(history)  # a file that is none is told before the work

@@ -29,6 +29,7 @@ def score_file(
     fpr: float | None = None,
     fdr: float | None = None,
     score: str | None = None,
+    calibration: Path | None = None,
     out: Path | None = None,
     explain: Path | None = None,
     reasons: int = 0,
@@ -36,10 +37,12 @@ def score_file(
 ) -> None:
     """Score the rows at `path`, and write what `gen-models score --help` says.
 
-    fpr, fdr: the rate at which rows are called, or neither; score: None for the model's default; reasons: how many rows
-    are explained. Raises DataError if the model has no such score, or too few calibration rows for the rate.
+    fpr, fdr: the rate at which rows are called, or neither; score: None for the model's default; calibration: of a
+    checkpoint's folder; reasons: how many rows are explained; strict: stop at the first row with a problem
+
+    Raises DataError if the model has no such score, or too few calibration rows for the rate.
     """
-    scorer = open_scorer(model, score)
+    scorer = open_scorer(model, score, calibration)
     known, stored = scorer.calibration, scorer.stored
     rule = rule_of(fpr, fdr, known)
     edge = math.nan if known is None else threshold(known, rule.rate if rule else USUAL_RATE)

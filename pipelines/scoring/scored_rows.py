@@ -2,14 +2,16 @@
 
 import sys
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from gen_models.anomalies.calibration import Calibration, load_calibration
 from gen_models.anomalies.scores import FittedScores
+from gen_models.checkpoint import MANIFEST, digest
 from gen_models.errors import DataError, unknown
 from gen_models.evaluating import by_rows
 from pipelines.commands.input_rows import Rows, count_rows, place_of, read_blocks
@@ -50,17 +52,20 @@ class ScoredRows:
     problems: dict[int, str] = field(default_factory=dict)
 
 
-def open_scorer(model: str, score: str | None = None) -> Scorer:
+def open_scorer(model: str, score: str | None = None, calibration: Path | None = None) -> Scorer:
     """Open a model as `open_stored` does, and one of its scores; None for the score it uses where none is named.
 
-    Raises DataError if the model has no such score.
+    calibration: its file, for a checkpoint's folder; a registered version has its own
+
+    Raises DataError if the model has no such score, or if the calibration is of another model.
     """
     stored = open_stored(model)
-    fitted = serving.row_scores(stored.model, stored.facts, stored.calibration)
+    known = _calibration(calibration, Path(model)) if calibration else stored.calibration
+    fitted = serving.row_scores(stored.model, stored.facts, known)
     name = score or fitted.default
     if name not in fitted.names:
         raise DataError(unknown("score", name, fitted.names))
-    return Scorer(stored, fitted, name, stored.calibration.scores.get(name) if stored.calibration else None)
+    return Scorer(replace(stored, calibration=known), fitted, name, known.scores.get(name) if known else None)
 
 
 def score_rows(
@@ -97,6 +102,16 @@ def score_rows(
         raise DataError(last)
     found.scores = np.concatenate(scores)
     found.columns = {key: np.concatenate([block[key] for block in columns]) for key in columns[0]}
+    return found
+
+
+def _calibration(path: Path, folder: Path) -> Calibration:
+    """Read a file of calibration scores. Raises DataError if they are not those of the checkpoint in the folder."""
+    if not (folder / MANIFEST).is_file():
+        raise DataError(f"--calibration: {folder} is a registered model, which has its own; leave the option out")
+    found = load_calibration(path)
+    if found.facts.get("checkpoint_sha256") != digest(folder):
+        raise DataError(f"{path}: calibration scores of another model than {folder}; give the file of the same run")
     return found
 
 

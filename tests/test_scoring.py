@@ -1,0 +1,369 @@
+"""From scores to decisions: the rates that are stated hold, the reasons name what is wrong, nothing else is guessed."""
+
+import csv
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from gen_models.anomalies.calibration import FILE, Calibration, load_calibration, save_calibration
+from gen_models.anomalies.conformal import conformal_p, least_rows, q_values, require_rows, threshold
+from gen_models.anomalies.contributions import contributions, marginals
+from gen_models.anomalies.score import Setting
+from gen_models.anomalies.scores import fit_scores
+from gen_models.build import build_model
+from gen_models.checkpoint import save_model
+from gen_models.errors import CheckpointError, DataError
+from gen_models.measures.pixel_ranking import pixel_auroc
+from gen_models.measures.ranking import auroc
+from gen_models.noise import Noise
+from pipelines.commands import drift, score
+from pipelines.config.conf_files import data_conf
+from pipelines.config.params import Run
+from pipelines.data import add_data, prepare
+from pipelines.data.about_rows import about_rows
+from pipelines.data.store import open_data
+from pipelines.evaluation.row_scores import score_rows, write_calibration
+from pipelines.evaluation.score_facts import score_facts
+from pipelines.evaluation.trained_run import Trained
+from pipelines.registry import serving
+from pipelines.runtime import paths
+from pipelines.scoring.kept_rows import KeptRows
+from tests.project import make_project, params_of
+
+RNG = np.random.default_rng(0)
+SCORES = st.lists(st.integers(0, 9).map(float), min_size=1, max_size=40).map(np.array)
+
+# conformal p-values and decisions
+
+
+@given(SCORES, SCORES, st.sampled_from([0.02, 0.05, 0.1, 0.25, 0.5, 0.9]))
+def test_a_row_is_called_if_its_score_is_above_the_threshold(calibration, scores, rate):
+    np.testing.assert_array_equal(conformal_p(calibration, scores) <= rate, scores > threshold(calibration, rate))
+
+
+@given(st.integers(1, 400), st.floats(0.001, 0.999))
+def test_a_rate_is_refused_if_and_only_if_no_row_could_be_called_and_the_advice_is_enough(rows, rate):
+    can_be_called = conformal_p(np.zeros(rows), [1.0])[0] <= rate * (1 + 1e-9)
+    assert can_be_called == (rows >= least_rows(rate))
+    if can_be_called:
+        require_rows(rows, rate)
+        return
+    with pytest.raises(DataError, match=f"needs at least {least_rows(rate)}") as caught:
+        require_rows(rows, rate)
+    advised = str(caught.value).partition("give a rate of ")[2].split()[0]
+    require_rows(rows, float(advised))
+
+
+@given(st.lists(st.floats(0.001, 1), min_size=1, max_size=30), st.floats(0.01, 0.9))
+def test_q_values_call_the_rows_that_benjamini_and_hochberg_call(p, rate):
+    p = np.array(p)
+    order = np.argsort(p)
+    passed = np.flatnonzero(p[order] <= rate * np.arange(1, len(p) + 1) / len(p))
+    called = np.zeros(len(p), dtype=bool)
+    if len(passed):
+        called[order[: passed[-1] + 1]] = True
+    q = q_values(p)
+    near = np.isclose(q, rate, rtol=1e-9)
+    np.testing.assert_array_equal((q <= rate)[~near], called[~near])
+
+
+def test_the_false_discovery_rate_is_at_most_the_stated_one_over_draws():
+    alpha, draws, normal, odd = 0.2, 200, 180, 20
+    shares = []
+    for seed in range(draws):
+        rng = np.random.default_rng(seed)
+        rows = np.concatenate([rng.normal(size=normal), rng.normal(3, 1, odd)])
+        called = q_values(conformal_p(rng.normal(size=400), rows)) <= alpha
+        shares.append(called[:normal].sum() / max(1, called.sum()))
+    slack = 2.6 * np.std(shares) / math.sqrt(draws)
+    assert np.mean(shares) <= alpha * normal / (normal + odd) + slack
+    assert np.mean(shares) > 0.05  # rows are called at all
+
+
+def test_a_row_without_a_score_has_no_p_value_and_takes_none_from_the_others():
+    scores = np.array([0.5, np.nan, 3.5])
+    p = conformal_p(np.arange(9.0), scores)
+    assert np.isnan(p).tolist() == [False, True, False]
+    np.testing.assert_array_equal(q_values(p)[[0, 2]], q_values(p[[0, 2]]))
+
+
+# reasons
+
+
+def test_what_a_column_adds_to_a_sum_is_its_own_score_less_its_smallest():
+    x, usual = torch.randn(7, 3, dtype=torch.float64), torch.randn(5, 3, dtype=torch.float64)
+    found = contributions(lambda rows: rows.exp().sum(dim=1), x, usual, [(0, 1), (1, 3)])
+    own, least = x.exp(), usual.exp()
+    pair = own[:, 1:].sum(dim=1) - least[:, 1:].sum(dim=1).min()
+    torch.testing.assert_close(found, torch.stack([own[:, 0] - least[:, 0].min(), pair], dim=1))
+
+
+def test_usual_values_are_values_of_the_column_as_often_as_it_has_them():
+    number = torch.tensor([5.0, 1.0, 1.0, 9.0]).repeat(8)
+    category = torch.eye(3)[torch.tensor([0, 0, 0, 2]).repeat(8)]
+    found = marginals(torch.cat([number[:, None], category], dim=1), [(0, 1), (1, 4)], quantiles=16)
+    assert sorted(found[:, 0].tolist()) == [1.0] * 8 + [5.0] * 4 + [9.0] * 4
+    assert found[:, 1:].sum(dim=0).tolist() == [12, 0, 4]
+
+
+@given(st.lists(st.lists(st.integers(0, 50) | st.none(), max_size=9), max_size=6), st.integers(0, 5))
+def test_the_kept_rows_are_those_with_the_smallest_keys(blocks, most):
+    kept, start = KeptRows(most), 0
+    for block in blocks:
+        keys = np.array([math.nan if key is None else float(key) for key in block])
+        places = np.arange(start, start + len(block))
+        kept.add(keys, places, places[:, None] * 10.0)
+        start += len(block)
+    keys = [(key, place) for place, key in enumerate(key for block in blocks for key in block) if key is not None]
+    expected = [place for _, place in sorted(keys)[:most]]
+    assert kept.places.tolist() == expected
+    assert kept.x is None or kept.x[:, 0].tolist() == [10.0 * place for place in expected]
+
+
+# pixels
+
+
+def test_the_area_over_pixels_is_that_of_all_pixels_and_its_interval_holds_it():
+    maps = RNG.normal(size=(12, 9, 7))
+    masks = (RNG.random((12, 9, 7)) < 0.2).astype(np.uint8)
+    area, low, high = pixel_auroc(maps + masks, masks, seed=0)
+    assert area == pytest.approx(auroc((maps + masks).ravel(), masks.ravel()), abs=1e-3)
+    assert 0.5 < low < area < high < 1
+    assert pixel_auroc(masks.astype(float), masks, seed=0) == (1.0, 1.0, 1.0)
+    with pytest.raises(DataError, match="0 of 756 pixels are of a defect"):
+        pixel_auroc(maps, 0 * masks, seed=0)
+
+
+# the commands
+
+
+def write_rows(path: Path, rows: int, seed: int, **changed: object) -> Path:
+    """A CSV of bookings: amount and fee go together, shop is a word. changed: cells of the last row"""
+    rng = np.random.default_rng(seed)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["id", "amount", "fee", "shop"])
+        writer.writeheader()
+        for k in range(rows):
+            amount = float(rng.normal(50, 10))
+            row = {"id": f"b{seed}-{k}", "amount": f"{amount:.3f}", "fee": f"{amount / 10 + rng.normal(0, 0.1):.3f}"}
+            row["shop"] = str(rng.choice(["north", "south"]))
+            writer.writerow(row | (changed if k == rows - 1 else {}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def bookings(tmp_path_factory):
+    """A project with a mixture of a table: (folder of its checkpoint, its calibration file, the trained run)."""
+    root = make_project(tmp_path_factory.mktemp("bookings"), params_of({}, data=[]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEN_MODELS_ROOT", str(root))
+        add_data.main(["bookings", str(write_rows(root / "bookings.csv", 800, seed=1))])
+        prepare.main(["bookings"])
+        data = open_data("bookings")
+        spec = {
+            "_target_": "gen_models.mixtures.gaussian_mixture.GaussianMixture", "event_shape": list(data.event_shape),
+            "levels": data.schema.levels, "components": 2, "covariance": "full",
+        }  # fmt: skip
+        model = build_model(spec, 0)
+        model.warm_start(data.rows("train"), Noise(0))
+        folder = paths.out("train", "gmm-bookings")
+        folder.mkdir(parents=True)
+        save_model(folder / "checkpoint", spec, model, data=about_rows(data, data_conf("bookings")))
+        trained = Trained(Run("gmm-bookings", "gmm", "bookings", "gmm-bookings"), model.eval(), data, folder)
+        write_calibration(trained, score_rows(trained, 0), root)
+        yield folder / "checkpoint", root / FILE, trained
+
+
+@pytest.fixture
+def ask(bookings, monkeypatch):
+    """Run `gen-models score` on the mixture with more words; return the rows of its answer."""
+    folder, calibration, _ = bookings
+    monkeypatch.setenv("GEN_MODELS_ROOT", str(calibration.parent))
+
+    def asked(path: Path, *words: str) -> list[dict[str, str]]:
+        out = path.with_name("scores.csv")
+        score.main([str(folder), str(path), "--calibration", str(calibration), "--out", str(out), *words])
+        with out.open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    return asked
+
+
+def test_the_rows_that_are_called_are_those_with_p_at_most_the_rate_and_reasons_name_the_column(ask, tmp_path, capsys):
+    rows = ask(write_rows(tmp_path / "may.csv", 300, seed=2, fee=6.5, amount=40), "--fpr", "0.05")
+    assert list(rows[0]) == ["id", "score", "p", "q", "decision", "rank", "reason", "problem", "model", "data"]
+    assert [row["id"] for row in rows] == [f"b2-{k}" for k in range(300)]
+    assert all((row["decision"] == "anomaly") == (float(row["p"]) <= 0.05) for row in rows)
+    assert 3 <= sum(row["decision"] == "anomaly" for row in rows) <= 30  # 15 are expected of normal rows
+    assert rows[-1]["rank"] == "1"
+    reason = rows[-1]["reason"]  # each is usual; together they are not
+    assert "fee 6.5 (usually " in reason and "amount 40 (usually " in reason and "shop" not in reason
+    assert all(bool(row["reason"]) == (row["decision"] == "anomaly") for row in rows)
+    assert (
+        " of 300 rows are called anomalies at a false-positive rate of 0.05; 15.0 would be" in capsys.readouterr().err
+    )
+    assert (tmp_path / "scores.png").is_file()
+
+
+def test_a_row_with_a_problem_has_a_reason_for_it_and_no_decision(ask, tmp_path):
+    good = ask(write_rows(tmp_path / "may.csv", 40, seed=3), "--fdr", "0.2")
+    bad = ask(write_rows(tmp_path / "june.csv", 40, seed=3, shop="mars"), "--fdr", "0.2")
+    assert bad[-1]["problem"].startswith("shop: 'mars' is not among")
+    assert [bad[-1][name] for name in ("score", "p", "q", "decision", "rank", "reason")] == [""] * 6
+    for before, after in zip(good[:-1], bad[:-1], strict=True):
+        assert (before["score"], before["p"]) == (after["score"], after["p"])
+    with pytest.raises(DataError, match=r"june\.csv, line 41: shop: 'mars'"):
+        ask(tmp_path / "june.csv", "--strict")
+
+
+def test_without_a_rate_nothing_is_decided_and_a_rate_that_cannot_be_kept_is_refused(ask, bookings, tmp_path, capsys):
+    path = write_rows(tmp_path / "may.csv", 30, seed=4)
+    assert {row["decision"] for row in ask(path)} == {""}
+    assert "state --fpr 0.01 or --fdr 0.1 for decisions" in capsys.readouterr().err
+    with pytest.raises(DataError, match=r"and a rate of 0\.0001 needs at least 9999; give a rate of "):
+        ask(path, "--fpr", "0.0001")
+    with pytest.raises(DataError, match="give one of them"):
+        ask(path, "--fpr", "0.1", "--fdr", "0.1")
+    with pytest.raises(DataError, match="unknown score 'nl': did you mean 'nll'"):
+        ask(path, "--score", "nl")
+    with pytest.raises(DataError, match="this model has no calibration rows"):
+        score.main([str(bookings[0]), str(path), "--fpr", "0.1"])
+
+
+def test_what_each_column_adds_is_written_for_the_explained_rows(ask, tmp_path):
+    why = tmp_path / "why.csv"
+    rows = ask(write_rows(tmp_path / "may.csv", 30, seed=5, shop="south", amount=500), "--explain", str(why))
+    with why.open(newline="") as file:
+        parts = [row for row in csv.DictReader(file) if row["id"] == "b5-29"]
+    assert rows[-1]["rank"] == "1"
+    assert {row["column"] for row in parts} == {"amount", "fee", "shop"}
+    assert parts[0]["column"] in ("amount", "fee") and float(parts[0]["adds"]) > 0
+    assert next(row["value"] for row in parts if row["column"] == "amount") == "500"
+
+
+def test_a_calibration_of_another_model_or_a_damaged_one_is_refused(ask, bookings, tmp_path):
+    path = write_rows(tmp_path / "may.csv", 30, seed=6)
+    folder, calibration, _ = bookings
+    other = tmp_path / "other"
+    save_model(other, json.loads(json.dumps({**SPEC, "components": 1})), build_model({**SPEC, "components": 1}, 0))
+    with pytest.raises(DataError, match="calibration scores of another model than"):
+        score.main([str(other), str(path), "--calibration", str(calibration)])
+    torn = tmp_path / "torn.safetensors"
+    torn.write_bytes(calibration.read_bytes()[:-9])
+    with pytest.raises(CheckpointError, match="not a file of calibration scores"):
+        score.main([str(folder), str(path), "--calibration", str(torn)])
+
+
+SPEC = {
+    "_target_": "gen_models.mixtures.gaussian_mixture.GaussianMixture", "event_shape": [2], "levels": None,
+    "components": 2, "covariance": "full",
+}  # fmt: skip
+
+
+def test_a_saved_calibration_is_the_same_and_its_scores_are_those_of_the_fit(tmp_path):
+    model, x = build_model(SPEC, 0), torch.randn(60, 2)
+    model.warm_start(x, Noise(0))
+    fitted = fit_scores(model, x, Setting())
+    kept = Calibration({"nll": RNG.normal(size=9)}, fitted.states, torch.randn(4, 2), {"seed": 3})
+    save_calibration(kept, tmp_path / FILE)
+    loaded = load_calibration(tmp_path / FILE)
+    assert loaded.facts == kept.facts and loaded.rows == 9
+    np.testing.assert_array_equal(loaded.scores["nll"], np.sort(kept.scores["nll"]))
+    torch.testing.assert_close(loaded.usual, kept.usual, rtol=0, atol=0)
+    for name, values in fitted.all(x).items():
+        torch.testing.assert_close(loaded.fitted(model, Setting())(name, x), values, rtol=0, atol=0)
+
+
+def test_a_served_model_answers_p_values_of_the_scores_that_it_answers(bookings):
+    folder, calibration, trained = bookings
+    facts, known = serving.facts_of(folder), load_calibration(calibration)
+    x = trained.data.rows("test").numpy()
+    p = serving.answer(trained.model, x, facts=facts, calibration=known, task="p_value")[:, 0]
+    scores = serving.answer(trained.model, x, facts=facts, task="score")[:, 0]
+    np.testing.assert_allclose(p, conformal_p(known.scores["nll"], scores.astype(np.float64)), rtol=1e-6)
+    with pytest.raises(DataError, match="has no calibration rows, so it gives no p-value"):
+        serving.answer(trained.model, x, facts=facts, task="p_value")
+
+
+def test_no_training_row_is_in_the_calibration(bookings):
+    _, calibration, trained = bookings
+    usual = load_calibration(calibration).usual
+    rows = {tuple(row) for row in trained.data.rows("train").tolist()}
+    assert not rows & {tuple(row) for row in usual.tolist()}
+
+
+# facts without labels
+
+
+def test_every_score_has_facts_without_labels(bookings):
+    trained = bookings[2]
+    facts = {row["score"]: row for row in score_facts(trained, score_rows(trained, 0))}
+    assert set(facts) == {"nll", "typicality"} and facts["nll"]["is_default"]
+    assert facts["nll"]["shift_p"] > 0.001  # calibration and test rows are of one split
+    assert facts["nll"]["lamp"] == "" and [row["p"] for row in facts["nll"]["most"]] == sorted(
+        row["p"] for row in facts["nll"]["most"]
+    )
+
+
+class Mean(nn.Module):
+    """An autoencoder that has collapsed: it rebuilds every row as the mean of the training rows."""
+
+    def __init__(self, mean):
+        super().__init__()
+        self.mean = nn.Parameter(mean)
+
+    def reconstruct(self, x):
+        return self.mean.expand_as(x)
+
+
+def test_a_score_that_ranks_as_the_distance_to_the_mean_is_named(bookings):
+    trained = replace(bookings[2], model=Mean(bookings[2].data.rows("train").mean(dim=0)))
+    (facts,) = score_facts(trained, score_rows(trained, 0))
+    assert facts["score"] == "reconstruction"
+    assert facts["lamp"].startswith("ranks rows as the distance to the mean of the training rows does")
+
+
+# drift
+
+
+def test_rows_of_the_same_kind_do_not_drift_others_do_and_the_history_grows(bookings, tmp_path, monkeypatch, capsys):
+    folder, calibration, _ = bookings
+    monkeypatch.setenv("GEN_MODELS_ROOT", str(calibration.parent))
+    history = tmp_path / "drift.csv"
+    same, other = write_rows(tmp_path / "may.csv", 300, seed=7), tmp_path / "june.csv"
+    lines = same.read_text().splitlines()
+    dear = [line.split(",") for line in lines[1:]]
+    other.write_text("\n".join([lines[0], *(f"{a},{float(b) * 1.6:.3f},{c},{d}" for a, b, c, d in dear)]))
+    for path in (same, other):
+        drift.main([str(folder), str(path), "--calibration", str(calibration), "--history", str(history)])
+    with history.open(newline="") as file:
+        may, june = list(csv.DictReader(file))
+    assert float(may["p"]) > 0.01 and 0 <= float(may["unusual"]) < 0.12
+    assert float(june["p"]) < 1e-6 and float(june["unusual"]) > 0.5
+    assert "no difference from the calibration rows is seen" in capsys.readouterr().out
+    assert history.with_suffix(".png").is_file()
+    (tmp_path / "list.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match="not a history of drift"):
+        drift.main([str(folder), str(same), "--calibration", str(calibration), "--history", str(tmp_path / "list.csv")])
+    assert (tmp_path / "list.csv").read_text() == "a,b\n1,2\n"
+
+
+def test_equal_distributions_have_small_p_values_as_seldom_as_stated():
+    from pipelines.scoring.drift import compare
+
+    p = np.array(
+        [
+            compare(RNG.normal(size=60), RNG.normal(size=90), name="may.csv", model="m", score="nll").p
+            for _ in range(300)
+        ]
+    )
+    for level in (0.05, 0.2):
+        assert (p <= level).mean() <= level + 2.6 * math.sqrt(level * (1 - level) / len(p))
