@@ -150,7 +150,16 @@ def test_a_class_named_good_among_several_is_proposed_as_the_normal_one(tmp_path
     arrays = Arrays(np.zeros((300, 2)), y, classes, origin={"sha256": "0"})
     conf = propose(Found(tmp_path, "npy", {}, arrays), "parts")
     assert {key: conf[key] for key in ("anomaly", "normal") if key in conf} == held_out
-    assert conf["split"]["calibration"] == (0.05 if held_out == {"anomaly": None} else 0.2)
+
+
+@pytest.mark.parametrize("rows, share", [(200, 0.2), (1000, 0.2), (2000, 0.1), (4000, 0.05), (100_000, 0.05)])
+def test_few_rows_give_a_larger_share_to_calibration_so_that_decisions_at_one_percent_are_possible(
+    tmp_path, rows, share
+):
+    arrays = Arrays(np.zeros((rows, 2)), None, (), origin={"sha256": "0"})
+    split = propose(Found(tmp_path, "npy", {}, arrays), "parts")["split"]
+    assert split["calibration"] == share
+    assert sum(split.values()) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -18,6 +18,7 @@ from pipelines.data.sources.files import shown
 ABNORMAL = ("abnormal", "anomaly", "anomalous", "defect", "defective", "bad", "broken", "outlier")
 NORMAL = ("good", "normal", "ok", "healthy", "nominal")
 FEW_ROWS = 256  # with fewer training rows, the usual minibatch of 128 is too large a share of them
+CALIBRATION_ROWS, MOST_CALIBRATION = 200, 0.2  # enough for decisions at 1%, but not more than this share
 SPLIT = {"train": 0.65, "validation": 0.15, "calibration": 0.05, "test": 0.15}
 MOST_FOR_MIXTURE = 64  # numbers in a row; a full covariance has the square of them
 ANOMALY_SPLIT = {"train": 0.5, "validation": 0.1, "calibration": 0.2, "test": 0.2}
@@ -96,6 +97,10 @@ def _held_out(found: Found, arrays: Arrays) -> dict[str, str | None]:
 
 def _split(arrays: Arrays, *, has_anomaly: bool) -> dict[str, Any]:
     split: dict[str, Any] = dict(ANOMALY_SPLIT if has_anomaly else SPLIT)
+    if not has_anomaly:
+        rows = len(arrays.x) if arrays.parts is None else len(arrays.parts["train"])
+        wanted = min(max(split["calibration"], round(CALIBRATION_ROWS / max(rows, 1), 2)), MOST_CALIBRATION)
+        split["train"], split["calibration"] = round(split["train"] + split["calibration"] - wanted, 2), wanted
     # A held-out class needs calibration rows for its threshold; elsewhere too few rows go without
     if not has_anomaly and _rows_of_the_smallest_class(arrays) * split["calibration"] < 1:
         split["train"] += split.pop("calibration")
