@@ -1,59 +1,96 @@
 """The command `gen-models`: a table of its stages and tools, and the function that dispatches to them.
 
-The module of a stage or tool is imported only when its verb is called. Each verb prints its own help.
+A verb's words are parsed before the module that does its work is imported: that may take seconds, which --help and a
+wrong word need not wait for. The module parses them again, since `python -m` starts it too.
 """
 
 import argparse
-import importlib
-from collections.abc import Sequence
+import ast
+import importlib.util
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from gen_models import __version__
-from pipelines.runtime.stage import run
+from pipelines import arguments
+from pipelines.runtime.stage import nothing, one_key, parse, run, run_keys
 
 
 class Command(NamedTuple):
     """A stage or a tool of the command line.
 
-    module: the dotted name of a module whose function `main(argv)` does the work; about: one line of help
+    module: the dotted name of the module that works: its function `main(argv)`; its docstring is the verb's help
+    about: one line of help; add: adds the verb's arguments to a parser
     """
 
     module: str
     about: str
+    add: Callable[[argparse.ArgumentParser], None] = nothing
 
 
 STAGES = {
     "code": Command("pipelines.lineage.code", "the code that each stage runs on, as hashes, out/code"),
-    "prepare": Command("pipelines.data.prepare", "DATA: source -> verified arrays and a manifest, out/data/DATA"),
-    "sweep": Command("pipelines.training.sweep", "SWEEP: Ray Tune over a model's search space, out/sweep/SWEEP"),
-    "train": Command("pipelines.training.train", "RUN: Ray Train with the sweep's best setting, out/train/RUN"),
+    "prepare": Command(
+        "pipelines.data.prepare", "DATA: source -> verified arrays and a manifest, out/data/DATA", one_key("DATA")
+    ),
+    "sweep": Command(
+        "pipelines.training.sweep", "SWEEP: Ray Tune over a model's search space, out/sweep/SWEEP", one_key("SWEEP")
+    ),
+    "train": Command(
+        "pipelines.training.train", "RUN: Ray Train with the sweep's best setting, out/train/RUN", one_key("RUN")
+    ),
     "evaluate": Command(
         "pipelines.evaluation.evaluate",
         "RUN: metrics, anomaly scores, clusters, denoising, compression, out/evaluate/RUN",
+        one_key("RUN"),
     ),
-    "baselines": Command("pipelines.comparison.baselines", "DATA: the same without a network, out/baselines/DATA"),
+    "baselines": Command(
+        "pipelines.comparison.baselines", "DATA: the same without a network, out/baselines/DATA", one_key("DATA")
+    ),
     "compare": Command("pipelines.comparison.compare", "all runs side by side, beside the baselines, out/compare"),
-    "register": Command("pipelines.registry.register", "[RUN ...]: log runs and register models in MLflow, once"),
+    "register": Command(
+        "pipelines.registry.register", "[RUN ...]: log runs and register models in MLflow, once", run_keys
+    ),
     "report": Command("pipelines.report.report", "pages to look at, from reports/index.html"),
 }
 TOOLS = {
     "play": Command(
-        "pipelines.training.play", "[RUN ...]: train all that is stale at once, for `dvc repro` to collect"
+        "pipelines.training.play",
+        "[RUN ...]: train all that is stale at once, for `dvc repro` to collect",
+        run_keys,
     ),
     "check": Command("pipelines.commands.check", "whether params.yaml and the conf files can be used"),
     "estimate": Command("pipelines.commands.estimate", "how long the steps of params.yaml will take, by timing some"),
-    "inspect": Command("pipelines.data.inspect", "PATH: what a file or folder of data holds, and how to add it"),
-    "add-data": Command("pipelines.data.add_data", "NAME PATH: write conf/data/NAME.yaml for it"),
+    "inspect": Command(
+        "pipelines.data.inspect", "PATH: what a file or folder of data holds, and how to add it", arguments.inspect
+    ),
+    "add-data": Command("pipelines.data.add_data", "NAME PATH: write conf/data/NAME.yaml for it", arguments.add_data),
     "list": Command("pipelines.commands.listing", "models, data sets, sweeps and runs that there are"),
-    "games": Command("pipelines.commands.games", "FOLDER: pictures of games of two numbers under each order of play"),
-    "score": Command("pipelines.commands.score", "MODEL[@ALIAS] FILE: which rows are anomalous, how surely, and why"),
-    "drift": Command("pipelines.commands.drift", "MODEL[@ALIAS] FILE: whether new rows score as calibration rows do"),
-    "predict": Command("pipelines.commands.predict", "MODEL[@ALIAS] FILE: score, encode, decode or reconstruct rows"),
-    "sample": Command("pipelines.commands.sample", "MODEL[@ALIAS]: draw rows"),
-    "denoise": Command("pipelines.commands.denoise", "MODEL[@ALIAS] FILE: clean rows for corrupted ones"),
-    "compress": Command("pipelines.commands.compress", "MODEL[@ALIAS] FILE: rows into a small file"),
-    "decompress": Command("pipelines.commands.decompress", "MODEL[@ALIAS] FILE: the rows of such a file"),
-    "ui": Command("pipelines.commands.ui", "MLflow's pages on http://127.0.0.1:5000, and which to look at first"),
+    "games": Command(
+        "pipelines.commands.games", "FOLDER: pictures of games of two numbers under each order of play", arguments.games
+    ),
+    "score": Command(
+        "pipelines.commands.score", "MODEL[@ALIAS] FILE: which rows are anomalous, how surely, and why", arguments.score
+    ),
+    "drift": Command(
+        "pipelines.commands.drift", "MODEL[@ALIAS] FILE: whether new rows score as calibration rows do", arguments.drift
+    ),
+    "predict": Command(
+        "pipelines.commands.predict", "MODEL[@ALIAS] FILE: score, encode, decode or reconstruct rows", arguments.predict
+    ),
+    "sample": Command("pipelines.commands.sample", "MODEL[@ALIAS]: draw rows", arguments.sample),
+    "denoise": Command(
+        "pipelines.commands.denoise", "MODEL[@ALIAS] FILE: clean rows for corrupted ones", arguments.denoise
+    ),
+    "compress": Command(
+        "pipelines.commands.compress", "MODEL[@ALIAS] FILE: rows into a small file", arguments.compress
+    ),
+    "decompress": Command(
+        "pipelines.commands.decompress", "MODEL[@ALIAS] FILE: the rows of such a file", arguments.decompress
+    ),
+    "ui": Command(
+        "pipelines.commands.ui", "MLflow's pages on http://127.0.0.1:5000, and which to look at first", arguments.ui
+    ),
 }
 
 
@@ -74,7 +111,15 @@ def _main(argv: Sequence[str]) -> None:
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="its arguments; VERB --help tells")
     asked = parser.parse_args(argv)
     command = (STAGES | TOOLS)[asked.verb]
+    parse(asked.arguments, asked.verb, _docstring(command.module), command.add)
     importlib.import_module(command.module).main(asked.arguments)
+
+
+def _docstring(module: str) -> str | None:
+    """Return a module's docstring without importing it."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None and spec.origin is not None, module
+    return ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8")), clean=False)
 
 
 def _table(commands: dict[str, Command]) -> str:

@@ -1,14 +1,19 @@
-"""The shapes in gen_models' signatures are checked in every third test; drawn examples are the same in every run.
+"""The shapes in gen_models' signatures are checked in some tests; drawn examples are the same in every run.
 
-A check takes longer than many of the calls. The laws ask the same functions of every model in many tests, and a third
-of these, chosen by their names, reaches each function. `make fuzz` checks shapes in all tests and draws other examples
-each time. Networks of tests are so small that a second thread would only wait for the first.
+A check takes longer than many of the calls. The laws ask the same functions of every model in many tests, and a sixth
+of these, chosen by their names, reaches each function; of the tests that have one case a third is checked. `make fuzz`
+checks shapes in all tests and draws other examples each time. Networks of tests are so small that a second thread would
+only wait for the first.
 """
 
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import NamedTuple
 from zlib import crc32
 
 import hypothesis
@@ -21,9 +26,36 @@ import tests.typecheck  # noqa: F401  the hook names it, and looks it up without
 
 install_import_hook("gen_models", "tests.typecheck.checker")
 
-hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None, max_examples=50)
 hypothesis.settings.load_profile("same")
-CHECKED = 3  # shapes are checked in one test of so many
+jaxtyping.config.update("jaxtyping_disable", True)  # until a test is checked: what modules compute at import is not
+CHECKED, CHECKED_OF_MANY = 3, 6  # shapes are checked in one test of so many; of a law's cases in one of so many
+
+
+class Evaluated(NamedTuple):
+    """root: a project of tests/trained.py after evaluate, baselines and compare; said: what these printed."""
+
+    root: Path
+    said: str
+
+
+@pytest.fixture(scope="session")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
+    """The trained project after the stages that only measure; a test file works in a copy of it."""
+    from pipelines.comparison import baselines, compare
+    from pipelines.evaluation import evaluate
+    from tests.trained import DATA, RUNS, be_quick, make_trained_project
+
+    root = make_trained_project(tmp_path_factory.mktemp("evaluated") / "project", RUNS, DATA)
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as said:
+        patch.setenv("GEN_MODELS_ROOT", str(root))
+        be_quick(patch)
+        for key in RUNS:
+            evaluate.main([key])
+        for name in DATA:
+            baselines.main([name])
+        compare.main([])
+    return Evaluated(root, said.getvalue())
 
 
 @pytest.fixture(autouse=True)
@@ -36,4 +68,5 @@ def one_thread() -> None:
 def shapes_are_checked(request: pytest.FixtureRequest) -> None:
     """Check shapes in this test, or leave it out, by its name; all are checked where examples are drawn anew."""
     is_fuzz = request.config.getoption("--hypothesis-profile", None) == "default"
-    jaxtyping.config.update("jaxtyping_disable", not is_fuzz and crc32(request.node.nodeid.encode()) % CHECKED != 0)
+    share = CHECKED_OF_MANY if hasattr(request.node, "callspec") else CHECKED
+    jaxtyping.config.update("jaxtyping_disable", not is_fuzz and crc32(request.node.nodeid.encode()) % share != 0)

@@ -225,6 +225,8 @@ def test_codes_decompress_to_the_reconstruction(two_levels, table, monkeypatch):
 @pytest.mark.parametrize("two_levels", [False, True], ids=["vq_vae", "vq_vae2"])
 def test_codes_under_the_prior_cost_what_the_prior_says(two_levels):
     model = tiny_coded(two_levels)
+    with pytest.raises(DataError, match="'priors' does not exist"):
+        codes.compress(model, TEST, table="priors")
     compressed = codes.compress(model, TEST, table="prior")
     nats = len(TEST) * model.prior_loss(TEST, NOISE).terms["nats"].item()
     assert Stack(compressed.words).bits() == pytest.approx(nats / math.log(2), abs=64, rel=1e-3)

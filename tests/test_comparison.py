@@ -1,9 +1,8 @@
 """baselines and compare over tiny evaluated runs: what is gathered from where, and the same again."""
 
-import io
 import json
+import shutil
 import struct
-from contextlib import redirect_stdout
 from io import BytesIO
 from typing import NamedTuple
 
@@ -20,7 +19,7 @@ from pipelines.data.store import Dataset, open_data
 from pipelines.evaluation import evaluate
 from pipelines.evaluation.prepared_rows import PreparedRows
 from pipelines.runtime import paths
-from tests.trained import DATA, RUNS, be_quick, files, list_runs, make_trained_project
+from tests.trained import DATA, RUNS, be_quick, files, list_runs
 
 SCORES = {
     "vae": {"neg_elbo", "reconstruction", "blurred", "latent_mahalanobis", "typicality"},
@@ -38,23 +37,17 @@ class Compared(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    return make_trained_project(tmp_path_factory.mktemp("project"), RUNS, DATA)
+def project(evaluated, tmp_path_factory):
+    return shutil.copytree(evaluated.root, tmp_path_factory.mktemp("comparison") / "project")
 
 
 @pytest.fixture(scope="module")
-def compared(project):
-    """evaluate of each run, baselines of each data set, and compare."""
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as said:
+def compared(project, evaluated):
+    """What compare has written, before a test runs it again."""
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GEN_MODELS_ROOT", str(project))
-        be_quick(patch)
-        for key in RUNS:
-            evaluate.main([key])
-        for name in DATA:
-            baselines.main([name])
-        compare.main([])
         rows = {part: scores(part) for part in compare.COMPARISONS}
-        return Compared(rows, files(paths.out("compare")), said.getvalue())
+        return Compared(rows, files(paths.out("compare")), evaluated.said)
 
 
 @pytest.fixture

@@ -20,12 +20,12 @@ from pipelines.evaluation.row_scores import score_rows
 from pipelines.evaluation.trained_run import Trained, open_trained
 from pipelines.runtime import paths
 from tests.drawing import drawn_from
-from tests.trained import DATA, RUNS, be_quick, files, list_runs, make_trained_project
+from tests.trained import DATA, RUNS, be_quick, files, list_runs
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    return make_trained_project(tmp_path_factory.mktemp("project"), RUNS, DATA)
+def project(evaluated, tmp_path_factory):
+    return shutil.copytree(evaluated.root, tmp_path_factory.mktemp("evaluation") / "project")
 
 
 @pytest.fixture
@@ -38,7 +38,6 @@ def here(project, monkeypatch):
 
 
 def numbers_of(key: str) -> dict:
-    evaluate.main([key])
     return json.loads(paths.out("evaluate", key, "metrics.json").read_text())
 
 
@@ -99,7 +98,8 @@ BESIDE = {  # what else is written: of a class held out, the scores of the test 
 
 
 @pytest.mark.parametrize("key", EXPECTED)
-def test_a_run_gets_the_numbers_and_pictures_of_its_capabilities_twice_the_same(here, key):
+def test_a_run_gets_the_numbers_and_pictures_of_its_capabilities_twice_the_same(here, key, monkeypatch):
+    """The second time in another folder, with one load of the model."""
     names, pictures = EXPECTED[key]
     numbers = numbers_of(key)
     assert set(numbers) - ORIGIN - {"mse_pca"} == names - {"mse_pca"}
@@ -110,15 +110,11 @@ def test_a_run_gets_the_numbers_and_pictures_of_its_capabilities_twice_the_same(
     assert (folder / "sheets").is_dir() == any(name.startswith("sheets/") for name in written), "an empty folder goes"
     torch.manual_seed(1)  # global generators have no say
     np.random.seed(1)
-    evaluate.main([key])
-    assert files(paths.out("evaluate", key)) == written
-
-
-def test_a_model_is_loaded_once(here, monkeypatch):
     loaded, real = [], trained_run.load_model
     monkeypatch.setattr(trained_run, "load_model", lambda folder: loaded.append(folder) or real(folder))
-    evaluate.main(["vae-two_moons"])
-    assert loaded == [paths.out("train", "vae-two_moons", "checkpoint")]
+    evaluate.main([key])
+    assert loaded == [paths.out("train", key, "checkpoint")]
+    assert files(paths.out("evaluate", key)) == written
 
 
 def test_numbers_agree_with_one_another_and_with_their_definitions(here):

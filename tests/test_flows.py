@@ -4,9 +4,6 @@ from itertools import pairwise
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
-from safetensors.torch import load_file, save_file
 from torch.autograd.functional import jacobian
 
 from gen_models.bijections.batch_norm import FlowBatchNorm
@@ -194,36 +191,6 @@ def test_evaluation_and_inverse_leave_the_statistics_alone():
     layer.eval()(normal(4, 3))
     assert torch.equal(layer.mean, before[0])
     assert torch.equal(layer.variance, before[1])
-
-
-def half_of_the_batch(rank: int, file: str, out: str) -> None:
-    """One of two workers: the gradient of its half of the loss, and its running statistics."""
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
-    gradient, layer = gradient_of_a_flow(normal(8, 3).chunk(2)[rank])
-    dist.all_reduce(gradient)
-    if rank == 0:
-        save_file({"gradient": gradient / 2, "mean": layer.mean, "variance": layer.variance}, out)
-    dist.destroy_process_group()
-
-
-def gradient_of_a_flow(x: torch.Tensor) -> tuple[torch.Tensor, FlowBatchNorm]:
-    """d loss / d weight of maximum likelihood through a linear map and batch norm in training mode."""
-    layer = FlowBatchNorm(3, rho=0.5).double().train()
-    weight = (torch.eye(3, dtype=torch.float64) + 0.1 * normal(3, 3)).requires_grad_()
-    z, log_det = layer(x @ weight)
-    loss = -(Normal().log_density(z) + log_det).mean()
-    return torch.autograd.grad(loss, weight)[0], layer
-
-
-def test_batch_statistics_of_two_workers_are_those_of_one(tmp_path):
-    out = tmp_path / "rank0.safetensors"
-    mp.spawn(half_of_the_batch, args=(str(tmp_path / "rendezvous"), str(out)), nprocs=2)
-    found = load_file(out)
-    whole, layer = gradient_of_a_flow(normal(8, 3))
-    torch.testing.assert_close(found["gradient"], whole, rtol=1e-10, atol=1e-12)
-    torch.testing.assert_close(found["mean"], layer.mean, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(found["variance"], layer.variance, rtol=1e-12, atol=1e-12)
 
 
 # Flows

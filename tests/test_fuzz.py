@@ -23,7 +23,11 @@ from pipelines.data.sources.array_files import read_npy, read_npz
 from pipelines.data.sources.idx import read_idx
 from pipelines.data.sources.image_decoding import FORMATS, read_image
 
-FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(
+    max_examples=settings.default.max_examples * 3 // 2,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 MOST_NUMBERS = 1 << 24
 
 

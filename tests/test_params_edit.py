@@ -125,8 +125,9 @@ def test_removing_what_was_added_gives_what_was_held_before(file, layout, end):
         assert after == before or layout == "lines below one another"
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    ("name", "path"), [*((name, PATHS[1]) for name in NAMES), *((NAMES[1], path) for path in PATHS)]
+)
 def test_names_and_paths_that_yaml_reads_otherwise_are_text(file, name, path):
     for layout in ("ours", "files in braces"):
         written(file, LAYOUTS[layout])
@@ -202,8 +203,9 @@ def test_a_name_that_cannot_work_is_refused_with_one_that_can(name, instead):
     assert data_name(instead) == instead
 
 
-@pytest.mark.parametrize("page", ["params.yaml", "chapter/params.yaml"])
-@pytest.mark.parametrize("name", [None, *NAMES])
+@pytest.mark.parametrize(
+    ("page", "name"), [("chapter/params.yaml", "2024"), *(("params.yaml", name) for name in (None, *NAMES))]
+)
 def test_an_experiment_of_dvc_changes_the_line_of_its_setting_only(file, page, name):
     """DVC's own writer lays a list in brackets, and quotes it does not need, out otherwise."""
     written(file, (HERE / page).read_text())

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from pipelines.config.params import params
 from pipelines.data.prepare import main as prepare
 from pipelines.evaluation import evaluate
 from pipelines.evaluation.evaluation_plan import evaluation_plan
-from pipelines.runtime import paths
 from pipelines.training import play as command
 from pipelines.training import ray_cluster, sweep, train
 from pipelines.training.in_play import EVALUATION, TRAINING, TRIAL, Job, Play
@@ -38,6 +37,8 @@ def project(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GEN_MODELS_ROOT", str(folder))
         patch.setattr(ray_cluster, "dvc_ancestor", os.getpid)  # one cluster for all, as below a dvc
+        conf = folder / "conf" / "model" / "gmm.yaml"
+        conf.write_text(conf.read_text().replace("em_steps: 50", "em_steps: 2"))
         for name in ("digits", "digits_normal"):
             prepare([name])
         yield folder
@@ -120,18 +121,10 @@ def test_each_job_starts_once_after_those_that_it_needs_and_as_early_as_that(fre
                 assert kinds[index + 1] == EVALUATION
     for plan in plans(scheduler):
         assert plan.is_played()
-
-
-def test_sizes_counts_the_trials_of_the_rounds(fresh):
-    for scheduler in ("none", "halving"):
-        for plan in plans(scheduler):
-            counted = []
-            for tasks, until in rounds(plan.conf, plan.tasks):
-                counted.append(len(tasks))
-                for task in tasks:
-                    list(train_or_diverge(replace(task, steps=until)))
-            assert counted == sizes(plan.conf, len(plan.trials))
-        shutil.rmtree(paths.work("sweep"))
+        rounds_of = Counter(str(job.configuration["task"]["steps"]) for job in began
+                            if (job.kind, job.owner) == (TRIAL, plan.key))  # fmt: skip
+        asked = [len(tasks) for tasks, _ in rounds(plan.conf, plan.tasks)]
+        assert list(rounds_of.values()) == asked == sizes(plan.conf, len(plan.trials))
 
 
 def test_what_is_finished_is_not_done_again_and_a_failure_stops_only_what_needs_it(fresh):
@@ -160,11 +153,10 @@ def test_stages_collect_what_play_made_bit_for_bit_and_play_then_has_nothing_to_
     command.main(["gmm-digits"])
     begun = files(fresh / "work" / "sweep")
     assert begun
+    done = subprocess.run([sys.executable, "-c", COLLECT], cwd=fresh, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     with monkeypatch.context() as patch:
-        patch.setattr("pipelines.training.ray_play.play_training", None)
         patch.setattr("pipelines.training.ray_play.play_jobs", None)
-        patch.setattr("pipelines.evaluation.measure.measure", None)
-        collect("gmm-digits")
         command.main(["gmm-digits"])  # nothing is stale
     played = {name: files(fresh / "out" / name) for name in ("sweep", "train", "evaluate")}
     forget(fresh)
@@ -173,22 +165,18 @@ def test_stages_collect_what_play_made_bit_for_bit_and_play_then_has_nothing_to_
         assert files(fresh / "out" / name) == expected
 
 
+COLLECT = """
+import sys
+from pipelines.evaluation import evaluate
+from pipelines.training import play, sweep, train
+for stage in (sweep, train, evaluate):
+    stage.main(["gmm-digits"])
+heavy = {"torch", "ray", "mlflow", "sklearn", "scipy", "matplotlib", "pandas"} & set(sys.modules)
+assert not heavy, f"a stage with nothing to compute would take seconds: {heavy}"
+"""
+
+
 def collect(key: str) -> None:
     sweep.main([key])
     train.main([key])
     evaluate.main([key])
-
-
-def test_collecting_imports_neither_torch_nor_ray_nor_mlflow(fresh, monkeypatch):
-    """Else a stage with nothing to compute would take seconds."""
-    for task in sweep_plan(params(), "gmm-digits").tasks:
-        list(train_or_diverge(task))
-    code = """
-import sys
-from pipelines.training import sweep, play
-sweep.main(["gmm-digits"])
-heavy = {"torch", "ray", "mlflow", "sklearn", "scipy", "matplotlib", "pandas"} & set(sys.modules)
-assert not heavy, heavy
-"""
-    done = subprocess.run([sys.executable, "-c", code], cwd=fresh, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr

@@ -17,7 +17,7 @@ from pipelines.training.trainer import train, train_or_diverge
 from pipelines.training.trials import trials_of
 from tests.project import make_project
 
-MODELS = ("gmm", "ae", "vae", "realnvp", "sn_wgan")
+MODELS = ("gmm", "vae", "realnvp", "sn_wgan")
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,13 @@ from gen_models.loader import Batches
 from gen_models.noise import Noise
 from tests.models import ROWS, Row, build, data_of
 
-STEPS = 10
+STEPS = 5  # more than an epoch, and two steps of each player
 GAMES = [row for row in ROWS if "critic" in row.offers]
 BATCH = 24
 
 
 def played(row: Row, rank: int, world: int, order: str = "alternating") -> tuple[Training, list[Report]]:
-    """A model of the table after 20 steps in float64 from its warm start."""
+    """A model of the table after STEPS steps in float64 from its warm start."""
     x = data_of(row)
     model = build(row)
     model.warm_start(x, Noise(1))

@@ -1,5 +1,7 @@
 """check: reads params.yaml and every conf file that its lines use, and prints the first error as one line.
 
+    gen-models check
+
 Nothing is prepared, built or trained, so it takes seconds. Without it, an error in a file that only a late stage reads
 would appear late.
 """

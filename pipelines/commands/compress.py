@@ -1,6 +1,6 @@
 """compress: writes rows of data into a small file, with a trained model. decompress reads it.
 
-    gen-models compress vae-digits@champion rows.npy --output rows.gmc
+    gen-models compress vae-digits@champion out/data/digits/test.x.npy --output rows.gmc
     gen-models decompress vae-digits@champion rows.gmc --output rows.npy
 
     bits_back   without loss, with a VAE of data on grey levels
@@ -11,7 +11,6 @@
 docs/codec.md describes the file, and on which machines it can be read.
 """
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,37 +21,21 @@ from torch import Tensor, nn
 from gen_models.codecs import bits_back, codes, container, latents
 from gen_models.codecs.container import Compressed
 from gen_models.codecs.methods import DECOMPRESS, LOSSLESS, methods_of
-from gen_models.errors import DataError, unknown
 from gen_models.measures.units import unit_scale
 from gen_models.noise import Noise
+from pipelines import arguments
 from pipelines.commands.input_rows import read_events
 from pipelines.commands.stored_model import open_model
-from pipelines.commands.words import MODEL, ROWS
 from pipelines.evaluation import png_and_jpeg
+from pipelines.runtime.stage import parse
 
 
 def main(argv: Sequence[str]) -> None:
     """compress MODEL INPUT --output FILE"""
-    parser = argparse.ArgumentParser(
-        prog="gen-models compress",
-        description="Write rows of data into a small file.",
-    )
-    parser.add_argument("model", help=MODEL)
-    parser.add_argument("input", type=Path, help=ROWS)
-    parser.add_argument("--output", type=Path, required=True, help="the file to write, FILE.gmc say")
-    parser.add_argument("--method", help=f"one of {', '.join(DECOMPRESS)}; without it, the first that the model can do")
-    parser.add_argument("--step", type=float, default=0.25, help="latents: a cell, in standard deviations of a latent")
-    parser.add_argument("--reference", type=Path, help="latents: training rows that the step is chosen by, not INPUT")
-    parser.add_argument(
-        "--table", default="empirical", help=f"codes: probabilities from {' or '.join(codes.TABLES)} of the model"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="bits_back: of the noise that the first row needs")
-    asked = parser.parse_args(argv)
+    asked = parse(argv, "compress", __doc__, arguments.compress)
     model, facts = open_model(asked.model)
     x = read_events(asked.input, facts)
     method = asked.method or _first_method(model)
-    if method not in DECOMPRESS:
-        raise DataError(unknown("method", method, DECOMPRESS))
     notes: list[str] = []
     if method == bits_back.METHOD:
         compressed, rate = bits_back.compress(model, x, Noise(asked.seed))

@@ -1,12 +1,12 @@
 """decompress: reads the rows from a file that `gen-models compress` wrote.
 
-gen-models decompress vae-digits@champion rows.gmc --output rows.npy
+    gen-models decompress vae-digits@champion rows.gmc --output rows.npy
+
+The model is the one that compressed them. docs/codec.md says on which machines the file can be read.
 """
 
-import argparse
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,22 +15,15 @@ from torch import Tensor
 from gen_models.codecs import container
 from gen_models.codecs.methods import DECOMPRESS, LOSSLESS
 from gen_models.errors import DataError, unknown
+from pipelines import arguments
 from pipelines.commands.output_file import save_rows
 from pipelines.commands.stored_model import open_model
-from pipelines.commands.words import MODEL
+from pipelines.runtime.stage import parse
 
 
 def main(argv: Sequence[str]) -> None:
     """decompress MODEL FILE --output ROWS.npy"""
-    parser = argparse.ArgumentParser(
-        prog="gen-models decompress", description="The rows of a file of `gen-models compress`."
-    )
-    parser.add_argument("model", help=MODEL + "; the one that compressed them")
-    parser.add_argument("input", type=Path, help="FILE of `gen-models compress`")
-    parser.add_argument("--output", type=Path, required=True, help="ROWS.npy")
-    asked = parser.parse_args(argv)
-    if asked.output.suffix != ".npy":
-        raise DataError(f"--output {asked.output}: expected a name that ends with .npy")
+    asked = parse(argv, "decompress", __doc__, arguments.decompress)
     compressed = container.read(asked.input)
     method = str(compressed.header.get("method"))[:40]
     if method not in DECOMPRESS:

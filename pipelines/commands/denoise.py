@@ -1,35 +1,26 @@
 """denoise: removes noise from rows with a model that was trained to do so.
 
-    gen-models denoise denoising_ae-digits@champion noisy.npy --output clean.npy
+    gen-models denoise denoising_ae-digits@champion out/data/digits/test.x.npy --output clean.npy
 
 Rows are not scaled, neither in the input nor in the output: pixels on q grey levels are numbers from 0 to q - 1.
 Corrupted pixels may lie between the levels and beyond them. docs/denoising.md says on what a denoiser is trained.
 """
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from gen_models.analysis.denoising import is_denoiser
 from gen_models.errors import DataError
 from gen_models.evaluating import by_rows, evaluating
+from pipelines import arguments
 from pipelines.commands.input_rows import read_events
-from pipelines.commands.output_file import answering, as_rows, check_suffix
+from pipelines.commands.output_file import answering, as_rows
 from pipelines.commands.stored_model import open_model
-from pipelines.commands.words import MODEL, ROWS
+from pipelines.runtime.stage import parse
 
 
 def main(argv: Sequence[str]) -> None:
     """denoise MODEL INPUT --output FILE"""
-    parser = argparse.ArgumentParser(
-        prog="gen-models denoise",
-        description="Give back clean rows for corrupted ones.",
-    )
-    parser.add_argument("model", help=MODEL)
-    parser.add_argument("input", type=Path, help=ROWS)
-    parser.add_argument("--output", type=Path, help="FILE.csv, .parquet or .npy; without it, CSV to the terminal")
-    asked = parser.parse_args(argv)
-    check_suffix(asked.output)
+    asked = parse(argv, "denoise", __doc__, arguments.denoise)
     model, facts = open_model(asked.model)
     if not is_denoiser(model):
         raise DataError(

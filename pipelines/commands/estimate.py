@@ -1,5 +1,7 @@
 """estimate: prints how long the steps of params.yaml's sweeps and trainings will take, from steps timed now.
 
+    gen-models estimate
+
 A line is timed on one thread of this machine for about a second, with the settings of its conf and with random rows,
 which take as long as the data's. A sweep's trials run side by side, one on each core. What reports, evaluation and the
 starts of processes take is not counted; nor are GPUs, nor what a scheduler saves.

@@ -1,25 +1,23 @@
 """games FOLDER: draws games of two numbers under each order of play, and prints which orders converge.
 
+    gen-models games work/games
+
     bilinear.png, quadratic.png   trajectories in the plane, and the distance to the equilibrium by step
 
 It also prints the factor by which a step changes the distance, predicted and measured. The same pictures are in
 reports/games.html and in docs/games.md. They have the same bytes each time.
 """
 
-import argparse
 from pathlib import Path
 
+from pipelines import arguments
 from pipelines.report.games_page import drawn
 from pipelines.report.toy_game_plays import toys
-from pipelines.runtime.stage import run
+from pipelines.runtime.stage import parse, run
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="gen-models games", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to write; made if it is not there")
-    folder: Path = parser.parse_args(argv).folder
+    folder: Path = parse(argv, "games", __doc__, arguments.games).folder
     folder.mkdir(parents=True, exist_ok=True)
     for toy in toys():
         (folder / f"{toy.name}.png").write_bytes(drawn(toy))

@@ -1,5 +1,7 @@
 """list: prints the models, data sets, sweeps and runs of the project, with the capabilities of each model.
 
+    gen-models list
+
 A model's capabilities are its class's methods. So nothing is composed or built, which would take most of the time.
 """
 
@@ -7,6 +9,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
+from gen_models.contracts import CAPABILITIES
 from gen_models.errors import ConfigError
 from pipelines.config import yaml_file
 from pipelines.config.conf_files import data_conf, file_of, names
@@ -48,8 +51,6 @@ def _class(conf: Mapping[str, Any], path: str) -> type:
 
 
 def _offers(model: type) -> list[str]:
-    from gen_models.contracts import CAPABILITIES  # imports torch, which --help need not wait for
-
     return [name for name, contract in CAPABILITIES.items() if issubclass(model, contract)]
 
 

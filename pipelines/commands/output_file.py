@@ -16,7 +16,6 @@ from gen_models.errors import DataError
 from gen_models.files import replacing
 from gen_models.table import from_json
 
-OUTPUTS = (".npy", ".csv", ".parquet")
 Columns = Mapping[str, Sequence[Any] | np.ndarray]
 
 
@@ -58,12 +57,6 @@ class Answer:
         rows = np.stack(parts, axis=1) if parts else np.zeros((self.rows, 0))
         np.save(self._file, rows, allow_pickle=False)
         self.columns = tuple(kept)
-
-
-def check_suffix(path: Path | None, endings: Sequence[str] = OUTPUTS) -> None:
-    """Raise DataError for an output whose name has none of the endings."""
-    if path is not None and path.suffix not in endings:
-        raise DataError(f"--output {path}: expected a name that ends with {', '.join(endings)}")
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """predict: asks a registered model, or one in a checkpoint's folder, about rows of data.
 
-    gen-models predict vae-digits@champion rows.npy --task score --output scores.csv
-    gen-models predict vae-photos new_photos/ --output scores.csv
+    gen-models predict vae-digits@champion out/data/digits/test.x.npy --output scores.csv
+    gen-models predict vae-photos new_photos/ --task encode --output latents.npy
     gen-models predict gmm-clients clients_of_may.csv --output scores.parquet
 
 The file is read as the training data were: a table with its words, dates and missing cells, or a folder of images. Each
@@ -9,51 +9,37 @@ row of the answer has the row's name (a path, or its identifier in the table) an
 reason in the column `problem`.
 """
 
-import argparse
 import math
 import sys
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gen_models.errors import DataError
-from gen_models.names import TASKS
-from pipelines.commands.output_file import answering, as_rows, check_suffix
-from pipelines.commands.words import MODEL, ROWS
-from pipelines.runtime.stage import run
+from pipelines import arguments
+from pipelines.commands.input_rows import count_rows, place_of, read_blocks, read_latents
+from pipelines.commands.output_file import answering, as_rows
+from pipelines.commands.stored_model import StoredModel, open_stored
+from pipelines.registry import serving
+from pipelines.runtime.progress import Progress
+from pipelines.runtime.stage import parse, run
 
 
 def main(argv: Sequence[str]) -> None:
     """predict MODEL INPUT --task TASK --output FILE [--strict]"""
-    parser = argparse.ArgumentParser(
-        prog="gen-models predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("model", help=MODEL)
-    parser.add_argument("input", type=Path, help=ROWS)
-    parser.add_argument("--task", default="score", help=f"one of {', '.join(t for t in TASKS if t != 'sample')}")
-    parser.add_argument("--output", type=Path, help="FILE.csv, .parquet or .npy; without it, CSV to the terminal")
-    parser.add_argument("--strict", action="store_true", help="stop at the first row that has a problem")
-    asked = parser.parse_args(argv)
-    check_suffix(asked.output)
-    if asked.task == "sample":
-        raise DataError("predict answers to rows; write `gen-models sample MODEL --n 16` for draws")
-    from pipelines.commands.stored_model import open_model
-
-    model, facts = open_model(asked.model)
+    asked = parse(argv, "predict", __doc__, arguments.predict)
+    stored = open_stored(asked.model)
     if asked.task == "decode":
-        _decode(model, facts, asked)
+        _decode(stored, asked)
     else:
-        _answer(model, facts, asked)
+        _answer(stored, asked)
 
 
-def _answer(model: Any, facts: Mapping[str, Any], asked: argparse.Namespace) -> None:
-    from pipelines.commands.input_rows import count_rows, place_of, read_blocks
-    from pipelines.registry import serving
-    from pipelines.runtime.progress import Progress
-
+def _answer(stored: StoredModel, asked: Namespace) -> None:
+    model, facts = stored.model, stored.facts
     problems, first = 0, (None, "")
     progress = Progress(asked.task, count_rows(asked.input), "row", stream=sys.stderr)
     with answering(asked.output) as answer, closing(progress):
@@ -61,7 +47,7 @@ def _answer(model: Any, facts: Mapping[str, Any], asked: argparse.Namespace) -> 
             for place in sorted(block.problems) if asked.strict else ():
                 raise DataError(f"{place_of(asked.input, block.names[place], facts)}: {block.problems[place]}")
             flat = block.x.reshape(len(block.x), math.prod(block.x.shape[1:]))
-            found = serving.answer(model, flat, facts=facts, task=asked.task)
+            found = serving.answer(model, flat, facts=facts, calibration=stored.calibration, task=asked.task)
             for place in np.flatnonzero(np.isnan(found).any(axis=1)).tolist():
                 block.problems.setdefault(place, f"the model's {asked.task} of this row is not a number")
             answer.write(_columns(model, found, block, facts, asked.task))
@@ -76,10 +62,8 @@ def _answer(model: Any, facts: Mapping[str, Any], asked: argparse.Namespace) -> 
         print(f"{problems} of {answer.rows} rows have no answer; the column `problem` says why", file=sys.stderr)
 
 
-def _decode(model: Any, facts: Mapping[str, Any], asked: argparse.Namespace) -> None:
-    from pipelines.commands.input_rows import read_latents
-    from pipelines.registry import serving
-
+def _decode(stored: StoredModel, asked: Namespace) -> None:
+    model, facts = stored.model, stored.facts
     found = serving.answer(model, read_latents(asked.input), facts=facts, task="decode")
     with answering(asked.output) as answer:
         answer.write(as_rows(found, facts, "decode"))
@@ -87,8 +71,6 @@ def _decode(model: Any, facts: Mapping[str, Any], asked: argparse.Namespace) -> 
 
 def _columns(model: Any, found: np.ndarray, block: Any, facts: Mapping[str, Any], task: str) -> dict[str, Any]:
     """Return the columns of an answer: what identifies a row, the answer, and the problem if a row has one."""
-    from pipelines.registry import serving
-
     columns: dict[str, Any] = dict(block.ids)
     if not columns and not isinstance(block.names, range):
         columns["path"] = np.array(block.names, dtype=object)

@@ -1,6 +1,7 @@
 """score: tells which rows are anomalous at a rate that you state, how surely, and why.
 
-    gen-models score vae-clients clients_of_may.csv --fpr 0.01 --out scores.csv
+    gen-models score vae-digits out/data/digits/test.x.npy --fpr 0.05 --out scores.csv
+    gen-models score gmm-clients clients_of_may.csv --fpr 0.01 --out may.csv --explain why.csv
     gen-models score vae-photos new_photos/ --fdr 0.1 --out scores.parquet
 
 --fpr 0.01: of the normal rows, at most one in a hundred is called an anomaly. --fdr 0.1: of the rows that are called,
@@ -20,39 +21,16 @@ Beside FILE.csv or FILE.parquet stands FILE.png: of a table the scores beside th
 most anomalous, the borderline and the most normal ones, with maps of their errors.
 """
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from pipelines.commands.output_file import check_suffix
-from pipelines.commands.words import MODEL, ROWS
-from pipelines.runtime.stage import run
-
-MOST_REASONS = 1_000  # rows that get a reason if nothing else is asked for: the most anomalous ones
+from pipelines import arguments
+from pipelines.runtime.stage import parse, run
+from pipelines.scoring.score_file import score_file
 
 
 def main(argv: Sequence[str]) -> None:
     """score MODEL INPUT [--fpr RATE | --fdr RATE] [--out FILE] [--score NAME] [--reasons N] [--explain FILE]"""
-    parser = argparse.ArgumentParser(
-        prog="gen-models score", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("model", help=MODEL)
-    parser.add_argument("input", type=Path, help=ROWS)
-    parser.add_argument("--fpr", type=float, metavar="RATE", help="call rows at this false-positive rate")
-    parser.add_argument("--fdr", type=float, metavar="RATE", help="call rows at this false-discovery rate")
-    parser.add_argument("--out", "--output", type=Path, help="FILE.csv or .parquet; without it, CSV to the terminal")
-    parser.add_argument("--score", metavar="NAME", help="nll, reconstruction, ...; by default its likelihood")
-    parser.add_argument(
-        "--calibration", type=Path, metavar="FILE", help="of a checkpoint: out/evaluate/RUN/calibration.safetensors"
-    )
-    parser.add_argument("--reasons", type=int, default=MOST_REASONS, help="how many rows get a reason (%(default)s)")
-    parser.add_argument("--explain", type=Path, metavar="FILE", help="FILE.csv or .parquet: what each column adds")
-    parser.add_argument("--strict", action="store_true", help="stop at the first row that has a problem")
-    asked = parser.parse_args(argv)
-    for path in (asked.out, asked.explain):
-        check_suffix(path, (".csv", ".parquet"))
-    from pipelines.scoring.score_file import score_file
-
+    asked = parse(argv, "score", __doc__, arguments.score)
     score_file(
         asked.model, asked.input, fpr=asked.fpr, fdr=asked.fdr, score=asked.score, out=asked.out,
         calibration=asked.calibration, explain=asked.explain, reasons=asked.reasons, strict=asked.strict,

@@ -7,7 +7,6 @@ It serves the store that MLFLOW_TRACKING_URI names, else mlflow.db in the projec
 its pages are told and nothing is started.
 """
 
-import argparse
 import os
 import socket
 import sys
@@ -15,9 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gen_models.errors import GenModelsError, first_line
+from pipelines import arguments, tracking
+from pipelines.arguments import HOST
 from pipelines.runtime import paths
+from pipelines.runtime.stage import parse
 
-HOST = "127.0.0.1"
 VIEW = "workflowType=machine_learning"  # else MLflow shows the menu for language models
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -31,14 +32,8 @@ class PortError(GenModelsError):
 
 
 def main(argv: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="gen-models ui", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--port", type=int, default=5000, help=f"of {HOST} (default: 5000)")
-    port = parser.parse_args(argv).port
+    port = parse(argv, "ui", __doc__, arguments.ui).port
     check_port(port)
-    from pipelines import tracking  # imports MLflow, which --help need not wait for
-
     uri = tracking.store_uri()
     client = tracking.open_store()
     is_served = uri.startswith(("http://", "https://"))

@@ -1,5 +1,7 @@
 """baselines DATA: measures methods without a network on a data set's test rows, to out/baselines/DATA.
 
+    gen-models baselines digits
+
 anomalies.json, anomaly_scores.npz   PCA, nearest neighbours and an isolation forest, if classes are held out
 clusters.json                        k-means on the rows themselves, if there are classes
 compression.json                     PCA and, for images, JPEG and PNG

@@ -1,5 +1,7 @@
 """compare: gathers anomaly scores, clusters, denoising and compression of all runs and baselines, to out/compare.
 
+    gen-models compare
+
 `evaluate` computes them for each run, `baselines` for each data set. This stage only gathers them, and draws the
 pictures that need all runs. So one more run costs only that run's evaluation.
 

@@ -1,5 +1,6 @@
 """add-data NAME PATH: writes conf/data/NAME.yaml for a file or folder of data, and adds it to params.yaml.
 
+    gen-models add-data more_digits out/data/digits/test.x.npy
     gen-models add-data flowers ~/flowers.csv
     gen-models add-data clients clients.csv --label churned --kind region=category --ignore comment
     gen-models add-data screws screws/ --normal good
@@ -9,35 +10,26 @@ The conf gives each column of a table its role and kind; look at it, and edit it
 would refuse are refused here already. A conf that exists is replaced only with --force.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from gen_models.errors import ConfigError
 from gen_models.files import replacing
+from pipelines import arguments
 from pipelines.config.data_files import watched
 from pipelines.config.params_edit import adding, data_name
-from pipelines.data.asked import add_options, image_options_of, reading_of, wishes_of
+from pipelines.data.asked import image_options_of, reading_of, wishes_of
 from pipelines.data.describe import describe
 from pipelines.data.look import collection_in, look
 from pipelines.data.proposal import check, conf_text, models_for, propose
 from pipelines.data.sources.files import require_there, shown
 from pipelines.runtime import paths
-from pipelines.runtime.stage import run
+from pipelines.runtime.stage import parse, run
 
 
 def main(argv: Sequence[str]) -> None:
     """add-data NAME PATH [--label COLUMN] [--kind COLUMN=KIND] ... [--force]"""
-    parser = argparse.ArgumentParser(
-        prog="gen-models add-data", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("name", help="what to call it: conf/data/NAME.yaml")
-    add_options(parser)
-    held_out = parser.add_mutually_exclusive_group()
-    held_out.add_argument("--anomaly", metavar="CLASS", help="the class that is held out as the anomaly")
-    held_out.add_argument("--normal", metavar="CLASS", help="the class that is normal; all others are held out")
-    parser.add_argument("--force", action="store_true", help="replace the conf that is there")
-    asked = parser.parse_args(argv)
+    asked = parse(argv, "add-data", __doc__, arguments.add_data)
     conf_path = paths.root() / "conf" / "data" / f"{data_name(asked.name)}.yaml"
     if conf_path.exists() and not asked.force:
         raise ConfigError(f"{conf_path}: is there already; choose another name, or replace it with --force")

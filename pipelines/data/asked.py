@@ -1,7 +1,6 @@
-"""The options with which `inspect` and `add-data` are told how a file is read and what its columns are."""
+"""What the options of `inspect` and `add-data` say: how a file is read and what its columns are."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from gen_models.errors import ConfigError
@@ -9,27 +8,6 @@ from pipelines.data.tables.open_table import Reading
 from pipelines.data.tables.propose import Wishes
 
 ESCAPES = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "none": ""}
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the path and the options of a table to a command's parser."""
-    parser.add_argument("path", type=Path, help="a file or folder of data")
-    parser.add_argument("--label", help="the column that holds the labels; none: no column")
-    parser.add_argument(
-        "--kind", action="append", default=[], metavar="COLUMN=KIND", help="number, count, flag, category or time"
-    )
-    parser.add_argument("--id", action="append", default=[], metavar="COLUMN", help="an identifier, not a feature")
-    parser.add_argument("--ignore", action="append", default=[], metavar="COLUMN", help="a column to leave out")
-    parser.add_argument("--delimiter", help="between cells of a text: comma, semicolon, tab or |")
-    parser.add_argument("--decimal", help="the decimal mark, . or ,")
-    parser.add_argument("--thousands", help="the mark between groups of three digits, such as ,")
-    parser.add_argument("--encoding", default="utf-8", help="of a text, such as cp1252")
-    parser.add_argument(
-        "--missing", action="append", default=[], metavar="WORD", help="one more word for a missing value"
-    )
-    parser.add_argument("--size", metavar="HEIGHTxWIDTH", help="to which images are resized, such as 64x64")
-    parser.add_argument("--mode", choices=["L", "RGB"], help="to which images are converted: grey or colours")
-    parser.add_argument("--no-header", action="store_true", help="the first line holds data, not names")
 
 
 def wishes_of(asked: argparse.Namespace) -> Wishes:

@@ -1,5 +1,6 @@
 """inspect PATH: prints what a file or folder of data holds, a role for each column, and how to add it to the graph.
 
+    gen-models inspect out/data/digits/test.x.npy
     gen-models inspect flowers.csv
     gen-models inspect photos/
 
@@ -8,7 +9,6 @@ folder with the four files of MNIST or Fashion-MNIST. Nothing is added to the pr
 to work/inspect. Of a table larger than 128 MB only the first rows are read.
 """
 
-import argparse
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,25 +16,23 @@ from pathlib import Path
 
 from gen_models.errors import GenModelsError
 from gen_models.noise import Noise
+from pipelines import arguments
 from pipelines.config.conf_files import slug
-from pipelines.data.asked import add_options, image_options_of, reading_of, wishes_of
+from pipelines.data.asked import image_options_of, reading_of, wishes_of
 from pipelines.data.describe import describe
 from pipelines.data.look import COLLECTIONS, Found, collection_in, look
+from pipelines.data.picture import draw
 from pipelines.data.proposal import check, conf_text, propose
 from pipelines.data.source_table import SOURCES
 from pipelines.data.sources import mnist
 from pipelines.data.sources.files import require_there, shown
 from pipelines.runtime import paths
-from pipelines.runtime.stage import run
+from pipelines.runtime.stage import parse, run
 
 
 def main(argv: Sequence[str]) -> None:
     """inspect PATH [--label COLUMN] [--kind COLUMN=KIND] ..."""
-    parser = argparse.ArgumentParser(
-        prog="gen-models inspect", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_options(parser)
-    asked = parser.parse_args(argv)
+    asked = parse(argv, "inspect", __doc__, arguments.inspect)
     path = asked.path.expanduser().absolute()
     require_there(path)
     if (name := collection_in(path)) is not None:
@@ -43,8 +41,6 @@ def main(argv: Sequence[str]) -> None:
     found = look(path, wishes=wishes_of(asked), reading=reading_of(asked), images=image_options_of(asked), in_part=True)
     name = slug("".join(c if c.isalnum() and c.isascii() else "_" for c in path.stem).strip("_") or "mine", "")
     print(describe(found))
-    from pipelines.data.picture import draw  # imports matplotlib, which takes a second
-
     picture = draw(found, paths.root() / "work" / "inspect" / f"{name}.png")
     print(f"  picture     {picture}" if picture else "")
     print(f"\nTo add it: gen-models add-data {name} {shlex.join(argv)}")

@@ -1,4 +1,6 @@
-"""prepare NAME: writes the rows of a data source, with a manifest that every later stage verifies, to out/data/NAME.
+"""prepare DATA: writes the rows of a data source, with a manifest that every later stage verifies, to out/data/DATA.
+
+    gen-models prepare digits
 
     source -> checks -> splits, by class and seed -> SPLIT.x.npy, SPLIT.y.npy, ..., manifest.json
 

@@ -1,4 +1,6 @@
-"""evaluate KEY: measures a run's model on the test split, and draws pictures of it, to out/evaluate/KEY.
+"""evaluate RUN: measures a run's model on the test split, and draws pictures of it, to out/evaluate/RUN.
+
+    gen-models evaluate vae-digits
 
     metrics.json      the numbers of metrics/, the metric by which the model was chosen as `criterion`, rows, dims and
                       the hashes of data and checkpoint

@@ -1,5 +1,7 @@
 """code: writes the code that each stage runs on, as hashes, to out/code/STAGE.json and out/code/STAGE/MODEL.json.
 
+    gen-models code
+
 Each of these files holds the hash of every source file that decides the stage's result, and the versions of the
 libraries that compute it. DVC compares the files. When a source file changes, the files that hold its hash change, and
 DVC runs their stages again. The other files keep their bytes, and DVC skips their stages.

@@ -1,5 +1,7 @@
 """register [RUN ...]: logs in MLflow what it lacks of the graph's outputs, and registers the trained models.
 
+    gen-models register
+
 For each sweep and run, whatever the store lacks is logged. The trained model becomes a version of the registered model
 that has the name of the run. Then the aliases `candidate` and `champion` move, as promotion.py says.
 
@@ -9,7 +11,6 @@ you return to an earlier setting, the aliases return to its version. DVC does no
 is missing, this takes seconds.
 """
 
-import argparse
 import hashlib
 import sys
 from collections.abc import Callable, Mapping
@@ -29,17 +30,13 @@ from pipelines.registry.promotion import CHAMPION, move_aliases, record_moves, s
 from pipelines.registry.upload import Replayed, replay, replay_sweep
 from pipelines.registry.versions import Version
 from pipelines.runtime import paths
-from pipelines.runtime.stage import hold
+from pipelines.runtime.stage import hold, parse, run_keys
 
 LINEAGE = ("key", "run", "model", "family", "data", "data_sha256", "conf_sha256", "git_commit", "seed", "metric")
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="gen-models register", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="all sweeps and runs of params.yaml, if none is named")
-    asked, known = parser.parse_args(argv), params()
+    asked, known = parse(argv, "register", __doc__, run_keys), params()
     runs = [known.run(key).key for key in asked.runs] or list(known.runs)
     sweeps = [] if asked.runs else list(known.sweeps)
     tracking.open_store()

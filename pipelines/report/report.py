@@ -1,5 +1,7 @@
 """report: writes pages with the pictures and numbers of all runs, to reports/index.html.
 
+    gen-models report
+
     index.html           a card for each run, and a small table for each question
     details.html         all numbers, comparisons with baselines, sweeps, and where each run comes from
     pictures-DATA.html   all pictures of the runs on a data set

@@ -14,7 +14,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,23 +50,48 @@ def run(main: Callable[[list[str]], None]) -> None:
         raise SystemExit(1) from None
 
 
-def argument(argv: list[str], verb: str, name: str, doc: str | None) -> str:
-    """Parse the command line of a stage that takes one argument, and return that argument.
+def parse(argv: Sequence[str], verb: str, doc: str | None, add: Callable[[ArgumentParser], None]) -> argparse.Namespace:
+    """Parse the command line of a stage or tool, and check what can be checked of its words alone.
 
-    verb: the stage's name; name: the argument's name in the help; doc: what --help prints, the stage's docstring
+    verb: its name; doc: what --help prints, its module's docstring; add: adds its arguments, and may set as the default
+    `check` a function of the parsed words, which raises an error of one line
     """
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog=f"gen-models {verb}", description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("key", metavar=name, help="`gen-models list` shows those there are")
-    return parser.parse_args(argv).key
+    add(parser)
+    asked = parser.parse_args(argv)
+    if check := getattr(asked, "check", None):
+        check(asked)
+    return asked
 
 
-def no_argument(argv: list[str], verb: str, doc: str | None) -> None:
-    """Parse the command line of a stage that takes no argument: only --help is allowed."""
-    argparse.ArgumentParser(
-        prog=f"gen-models {verb}", description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args(argv)
+def argument(argv: Sequence[str], verb: str, name: str, doc: str | None) -> str:
+    """Parse the command line of a stage that takes one argument, and return it. name: the argument's in the help"""
+    return parse(argv, verb, doc, one_key(name)).key
+
+
+def no_argument(argv: Sequence[str], verb: str, doc: str | None) -> None:
+    """Parse the command line of a stage or tool that takes no argument: only --help is allowed."""
+    parse(argv, verb, doc, nothing)
+
+
+def one_key(name: str) -> Callable[[ArgumentParser], None]:
+    """Return a function that adds one argument, the name of a line or data set."""
+
+    def add(parser: ArgumentParser) -> None:
+        parser.add_argument("key", metavar=name, help="`gen-models list` shows those there are")
+
+    return add
+
+
+def run_keys(parser: ArgumentParser) -> None:
+    """Add the names of runs, any number."""
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="all of params.yaml, if none is named")
+
+
+def nothing(parser: ArgumentParser) -> None:
+    """Add no argument."""
 
 
 @contextmanager

@@ -55,11 +55,9 @@ class Decisions:
 def rule_of(fpr: float | None, fdr: float | None, calibration: np.ndarray | None) -> Rule | None:
     """Return the rule that was asked for, or None.
 
-    calibration: (n,) scores of calibration rows, or None. Raises DataError if both rates are given, or if there are too
-    few calibration rows for the rate.
+    fpr, fdr: at most one of them; calibration: (n,) scores of calibration rows, or None. Raises DataError if there are
+    too few calibration rows for the rate.
     """
-    if fpr is not None and fdr is not None:
-        raise DataError("--fpr and --fdr: give one of them, the rate at which rows are called anomalous")
     if fpr is None and fdr is None:
         return None
     rule = Rule("fpr", fpr) if fpr is not None else Rule("fdr", float(fdr or 0))

@@ -9,7 +9,6 @@ does the same jobs one stage after the other, with the same result. If `play` is
 continues, and nothing that was finished is done again.
 """
 
-import argparse
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from pipelines.config.params import Params, Run, params
 from pipelines.evaluation.evaluation_plan import evaluation_plan
 from pipelines.runtime import paths
 from pipelines.runtime.repository import require_repository
-from pipelines.runtime.stage import hold, run
+from pipelines.runtime.stage import hold, parse, run, run_keys
 from pipelines.training.in_play import Play
 from pipelines.training.sweep_plan import SweepPlan, sweep_plan
 from pipelines.training.training_plan import best_setting, training_plan
@@ -31,12 +30,9 @@ class PlayError(GenModelsError):
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="gen-models play", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="all runs of params.yaml, if none is named")
+    keys = parse(argv, "play", __doc__, run_keys).runs
     asked = params()
-    runs = [asked.run(key) for key in parser.parse_args(argv).runs] or list(asked.runs.values())
+    runs = [asked.run(key) for key in keys] or list(asked.runs.values())
     prepare([asked.stage("prepare", data) for data in sorted({run.data for run in runs})])
     with ExitStack() as held:
         for run in runs:

@@ -1,4 +1,6 @@
-"""sweep KEY: tries settings of a model with Ray Tune, and writes the best one and a table of trials to out/sweep/KEY.
+"""sweep SWEEP: tries settings of a model with Ray Tune, and writes the best and a table of trials to out/sweep/SWEEP.
+
+    gen-models sweep vae-digits
 
     best.json      the best setting, {dotted key: value}, which `train` uses, and its metric
     trials.json    every trial with its history

@@ -1,4 +1,6 @@
-"""train KEY: trains a run with its sweep's best setting and the whole budget, with Ray Train, to out/train/KEY.
+"""train RUN: trains a run with its sweep's best setting and the whole budget, with Ray Train, to out/train/RUN.
+
+    gen-models train vae-digits
 
     checkpoint/     the best model, which gen_models can load without the pipeline
     history.jsonl   the metrics of each report

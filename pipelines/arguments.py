@@ -1,0 +1,199 @@
+"""What each tool takes: its options, and what can be said of them before a model or a file is opened.
+
+`cli.py` parses with these functions before it imports the module that does the work; so --help and an error of a word
+come at once. Therefore this file imports nothing slow. Each function adds a command's arguments to its parser; one
+whose words need more than argparse's checks also sets `check`, a function of the parsed words that raises DataError.
+The text and the example above the options are the docstring of the module that does the work.
+"""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from gen_models.errors import DataError, unknown
+from gen_models.names import TASKS
+
+OUTPUTS = (".npy", ".csv", ".parquet")  # what an answer is written as
+METHODS = ("bits_back", "codes", "latents")  # of compression; a test compares them with gen_models/codecs
+TABLES = ("empirical", "prior")
+MOST_REASONS = 1_000  # the most anomalous rows, which get a reason
+PORT = 5000
+HOST = "127.0.0.1"
+
+
+def predict(parser: ArgumentParser) -> None:
+    _add_model_and_rows(parser)
+    parser.add_argument("--task", default="score", help=f"one of {', '.join(_ROW_TASKS)}")
+    _add_output(parser)
+    parser.add_argument("--strict", action="store_true", help="stop at the first row that has a problem")
+    parser.set_defaults(check=_check_predict)
+
+
+def score(parser: ArgumentParser) -> None:
+    _add_model_and_rows(parser)
+    parser.add_argument("--fpr", type=float, metavar="RATE", help="call rows at this false-positive rate")
+    parser.add_argument("--fdr", type=float, metavar="RATE", help="call rows at this false-discovery rate")
+    parser.add_argument("--out", "--output", type=Path, help="FILE.csv or .parquet; without it, CSV to the terminal")
+    _add_score(parser)
+    parser.add_argument("--reasons", type=int, default=MOST_REASONS, help="how many rows get one (%(default)s)")
+    parser.add_argument("--explain", type=Path, metavar="FILE", help="FILE.csv or .parquet: what each column adds")
+    parser.add_argument("--strict", action="store_true", help="stop at the first row that has a problem")
+    parser.set_defaults(check=_check_score)
+
+
+def drift(parser: ArgumentParser) -> None:
+    _add_model_and_rows(parser)
+    _add_score(parser)
+    parser.add_argument("--history", type=Path, metavar="FILE", help="FILE.csv; by default drift/MODEL.csv")
+    parser.set_defaults(check=_check_drift)
+
+
+def sample(parser: ArgumentParser) -> None:
+    _add_model(parser)
+    parser.add_argument("--n", type=int, default=16, help="how many draws")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same draws")
+    parser.add_argument(
+        "--temperature", type=float, default=1.0, help="below 1 sharper and less varied, of models that have one"
+    )
+    _add_output(parser)
+    parser.set_defaults(check=_check_sample)
+
+
+def denoise(parser: ArgumentParser) -> None:
+    _add_model_and_rows(parser)
+    _add_output(parser)
+    parser.set_defaults(check=_check_output)
+
+
+def compress(parser: ArgumentParser) -> None:
+    _add_model_and_rows(parser)
+    parser.add_argument("--output", type=Path, required=True, help="the file to write, FILE.gmc say")
+    parser.add_argument("--method", help=f"one of {', '.join(METHODS)}; without it, the first that the model can do")
+    parser.add_argument("--step", type=float, default=0.25, help="latents: a cell, in standard deviations of a latent")
+    parser.add_argument("--reference", type=Path, help="latents: training rows that the step is chosen by, not INPUT")
+    parser.add_argument(
+        "--table", default=TABLES[0], help=f"codes: probabilities from {' or '.join(TABLES)} of the model"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="bits_back: of the noise that the first row needs")
+    parser.set_defaults(check=_check_compress)
+
+
+def decompress(parser: ArgumentParser) -> None:
+    _add_model(parser, "; the one that compressed them")
+    parser.add_argument("input", type=Path, metavar="FILE", help="of `gen-models compress`")
+    parser.add_argument("--output", type=Path, required=True, help="ROWS.npy")
+    parser.set_defaults(check=_check_decompress)
+
+
+def games(parser: ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to write; made if it is not there")
+
+
+def ui(parser: ArgumentParser) -> None:
+    parser.add_argument("--port", type=int, default=PORT, help=f"of {HOST} (default: {PORT})")
+
+
+def inspect(parser: ArgumentParser) -> None:
+    """Add the path, and the options by which a file is read and its columns are understood."""
+    parser.add_argument("path", metavar="PATH", type=Path, help="a file or folder of data")
+    parser.add_argument("--label", metavar="COLUMN", help="the column that holds the labels; none: no column")
+    parser.add_argument(
+        "--kind", action="append", default=[], metavar="COLUMN=KIND", help="number, count, flag, category or time"
+    )
+    parser.add_argument("--id", action="append", default=[], metavar="COLUMN", help="an identifier, not a feature")
+    parser.add_argument("--ignore", action="append", default=[], metavar="COLUMN", help="a column to leave out")
+    parser.add_argument("--delimiter", help="between cells of a text: comma, semicolon, tab or |")
+    parser.add_argument("--decimal", help="the decimal mark, . or ,")
+    parser.add_argument("--thousands", help="the mark between groups of three digits, such as ,")
+    parser.add_argument("--encoding", default="utf-8", help="of a text, such as cp1252")
+    parser.add_argument(
+        "--missing", action="append", default=[], metavar="WORD", help="one more word for a missing value"
+    )
+    parser.add_argument("--size", metavar="HEIGHTxWIDTH", help="to which images are resized, such as 64x64")
+    parser.add_argument("--mode", choices=["L", "RGB"], help="to which images are converted: grey or colours")
+    parser.add_argument("--no-header", action="store_true", help="the first line holds data, not names")
+
+
+def add_data(parser: ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="what to call it: conf/data/NAME.yaml")
+    inspect(parser)
+    held_out = parser.add_mutually_exclusive_group()
+    held_out.add_argument("--anomaly", metavar="CLASS", help="the class that is held out as the anomaly")
+    held_out.add_argument("--normal", metavar="CLASS", help="the class that is normal; all others are held out")
+    parser.add_argument("--force", action="store_true", help="replace the conf that is there")
+
+
+_ROW_TASKS = tuple(task for task in TASKS if task != "sample")
+
+
+def _add_model(parser: ArgumentParser, more: str = "") -> None:
+    known = "a registered model, NAME[@ALIAS or @VERSION] (default: @champion), or a checkpoint's folder"
+    parser.add_argument("model", metavar="MODEL", help=known + more)
+
+
+def _add_model_and_rows(parser: ArgumentParser) -> None:
+    _add_model(parser)
+    rows = "a table, a folder of images, an image, or an array of rows"
+    parser.add_argument("input", metavar="INPUT", type=Path, help=rows)
+
+
+def _add_output(parser: ArgumentParser) -> None:
+    parser.add_argument("--output", type=Path, help="FILE.csv, .parquet or .npy; without it, CSV to the terminal")
+
+
+def _add_score(parser: ArgumentParser) -> None:
+    parser.add_argument("--score", metavar="NAME", help="nll, reconstruction, ...; by default its likelihood")
+    parser.add_argument(
+        "--calibration", type=Path, metavar="FILE", help="of a checkpoint: out/evaluate/RUN/calibration.safetensors"
+    )
+
+
+def _check_score(asked: Namespace) -> None:
+    for option, path in (("--out", asked.out), ("--explain", asked.explain)):
+        _check_table(option, path)
+    if asked.fpr is not None and asked.fdr is not None:
+        raise DataError("--fpr and --fdr: give one of them, the rate at which rows are called anomalous")
+    for option, rate in (("--fpr", asked.fpr), ("--fdr", asked.fdr)):
+        if rate is not None and not 0 < rate < 1:
+            raise DataError(f"{option} {rate:g}: give a rate between 0 and 1, such as 0.01")
+    if asked.reasons < 0:
+        raise DataError(f"--reasons {asked.reasons}: 0 or more rows")
+
+
+def _check_drift(asked: Namespace) -> None:
+    _check_table("--history", asked.history, (".csv",))
+
+
+def _check_table(option: str, path: Path | None, endings: tuple[str, ...] = (".csv", ".parquet")) -> None:
+    if path is not None and path.suffix not in endings:
+        raise DataError(f"{option} {path}: expected a name that ends with {' or '.join(endings)}")
+
+
+def _check_output(asked: Namespace) -> None:
+    if asked.output is not None and asked.output.suffix not in OUTPUTS:
+        raise DataError(f"--output {asked.output}: expected a name that ends with {', '.join(OUTPUTS)}")
+
+
+def _check_predict(asked: Namespace) -> None:
+    _check_output(asked)
+    if asked.task == "sample":
+        raise DataError("predict answers to rows; write `gen-models sample MODEL --n 16` for draws")
+    if asked.task not in _ROW_TASKS:
+        raise DataError("--task: " + unknown("task", asked.task, _ROW_TASKS))
+
+
+def _check_sample(asked: Namespace) -> None:
+    _check_output(asked)
+    if asked.n < 1:
+        raise DataError(f"--n {asked.n}: at least one draw")
+
+
+def _check_compress(asked: Namespace) -> None:
+    if asked.method is not None and asked.method not in METHODS:
+        raise DataError("--method: " + unknown("method", asked.method, METHODS))
+    if asked.table not in TABLES:
+        raise DataError("--table: " + unknown("table", asked.table, TABLES))
+
+
+def _check_decompress(asked: Namespace) -> None:
+    if asked.output.suffix != ".npy":
+        raise DataError(f"--output {asked.output}: expected a name that ends with .npy")
