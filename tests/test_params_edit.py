@@ -150,7 +150,7 @@ REFUSED = {
     "a: no\n" + OURS: "line 1: a: no: PyYAML reads False",
     OURS.replace("- digits\n", "- digits\n- flowers\n", 1): "data: lists 'flowers' already",
     OURS.replace("vae-digits: {", "gmm-flowers: {", 1): "sweeps.gmm-flowers is there for other data",
-    OURS.replace("  vae-digits: {model: vae, data: digits}", "  vae-digits: 3", 1): "sweeps: `gen-models check` says",
+    OURS.replace("  vae-digits: {model: vae, data: digits}", "  vae-digits: 3", 1): "sweeps: run `gen-models check`",
 }
 
 

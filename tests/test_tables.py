@@ -477,7 +477,7 @@ def test_every_format_of_a_table_has_the_same_scores(scored, tmp_path):
 
 def test_the_source_needs_every_column_said(project, tmp_path):
     path = write(tmp_path / "t.csv", {"a": NORMAL, "new": OTHER})
-    with pytest.raises(GenModelsError, match="column 'new' is not under columns"):
+    with pytest.raises(GenModelsError, match=r"does not say what column 'new' is; add 'new': \{role: ignore\}"):
         SOURCES["table"](Noise(0), path=str(path), columns={"a": {"kind": "number"}})
 
 

@@ -11,6 +11,7 @@ reason in the column `problem`.
 
 import argparse
 import math
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -39,7 +40,9 @@ def main(argv: Sequence[str]) -> None:
     asked = parser.parse_args(argv)
     check_suffix(asked.output)
     if asked.task == "sample":
-        raise DataError("predict answers to rows; write `gen-models sample MODEL --n 16` for draws")
+        raise DataError(
+            f"predict answers to rows; for draws, run `gen-models sample {shlex.quote(asked.model)} --n 16`"
+        )
     from pipelines.commands.stored_model import open_model
 
     model, facts = open_model(asked.model)

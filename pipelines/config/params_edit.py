@@ -138,13 +138,12 @@ def data_name(name: str) -> str:
     DVC reads a.b as the key b inside a, so a name has no dot.
     """
     if yaml_file.needs_quotes_of_pyyaml_only(name):
-        said = (
-            f"the name {name!r} of a data set is true or false to some readers of YAML, and `dvc exp run -S` takes the"
-        )
+        said = f"the name {name!r} of a data set is true or false to some readers of YAML, and `dvc exp run` takes the"
         raise ConfigError(f"{said} quotes around it away; take {name}_data")
     if KEY.fullmatch(name) and len(name) <= LONGEST_NAME:
         return name
     other = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_-")[:LONGEST_NAME]
+    other = f"{other}_data" if yaml_file.needs_quotes_of_pyyaml_only(other) else other
     hint = f"take {other}" if other else "take one such as flowers"
     raise ConfigError(
         f"the name {name!r} of a data set may hold letters, digits, _ and - only, the first not _ or -, and no more "
@@ -178,10 +177,12 @@ def _normal(found: Mapping[str, Any]) -> dict[str, Any]:
             section == "files" or all(isinstance(line, Mapping) and "data" in line for line in lines.values())
         )
         if not is_usable:
-            raise ConfigError(f"{paths.MARK}: {section}: `gen-models check` says what is wrong; correct it first")
+            raise ConfigError(
+                f"{paths.MARK}: {section}: run `gen-models check`, which says what is wrong, and correct that"
+            )
         held[section] = dict(lines)
     if not isinstance(held["data"], list) or any("setting" not in line for line in held["reuses"].values()):
-        raise ConfigError(f"{paths.MARK}: `gen-models check` says what is wrong; correct it first")
+        raise ConfigError(f"{paths.MARK}: run `gen-models check`, which says what is wrong")
     return held
 
 

@@ -63,12 +63,12 @@ def look(
     """
     source, wishes = kind_of(path), wishes or Wishes()
     options: dict[str, Any] = {"path": written(path)}
+    if images and source != "image_folder":
+        raise ConfigError(f"{shown(path)} is not a folder of images; leave --size and --mode out")
     if source == "table":
         return _look_at_table(path, options, wishes, reading or Reading(), in_part)
     if wishes != Wishes():
         raise ConfigError(f"{shown(path)} is not a table with columns; leave --label, --kind, --id and --ignore out")
-    if images and source != "image_folder":
-        raise ConfigError(f"{shown(path)} is not a folder of images; leave --size and --mode out")
     options |= images or {}
     if source == "idx" and (labels := _labels_beside(path)) is not None:
         options["labels"] = written(labels)
