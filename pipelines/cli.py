@@ -44,6 +44,7 @@ TOOLS = {
     "estimate": Command("pipelines.commands.estimate", "how long the steps of params.yaml will take, by timing some"),
     "inspect": Command("pipelines.data.inspect", "PATH: what a file or folder of data holds, and how to add it"),
     "add-data": Command("pipelines.data.add_data", "NAME PATH: write conf/data/NAME.yaml for it"),
+    "remove-data": Command("pipelines.data.remove_data", "NAME: take back what add-data wrote"),
     "list": Command("pipelines.commands.listing", "models, data sets, sweeps and runs that there are"),
     "games": Command("pipelines.commands.games", "FOLDER: pictures of games of two numbers under each order of play"),
     "predict": Command("pipelines.commands.predict", "MODEL[@ALIAS] FILE: score, encode, decode or reconstruct rows"),
@@ -76,7 +77,7 @@ def _main(argv: Sequence[str]) -> None:
 
 
 def _table(commands: dict[str, Command]) -> str:
-    return "\n".join(f"  {verb:<10} {command.about}" for verb, command in commands.items())
+    return "\n".join(f"  {verb:<11} {command.about}" for verb, command in commands.items())
 
 
 if __name__ == "__main__":

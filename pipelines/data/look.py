@@ -134,11 +134,12 @@ def _look_at_table(path: Path, options: dict[str, Any], wishes: Wishes, reading:
     table = open_table.open_table(path, reading)
     wishes.check(table)
     is_large = in_part and path.stat().st_size > LARGE_BYTES
-    facts = look_at_cells(table, FIRST_ROWS if is_large else None)
+    most_rows = FIRST_ROWS if is_large else None
+    facts = look_at_cells(table, most_rows)
     if not next(iter(facts.values())).rows:
         raise DataError(f"{shown(path)}: no rows below the header; give rows")
     formats = formats_of(facts, table, wishes)
-    with_numbers(facts, table, formats)
+    with_numbers(facts, table, formats, most_rows)
     found = propose(facts, table, formats, wishes)
     options |= reading.options() | found.reading
     notes = tuple(found.notes)

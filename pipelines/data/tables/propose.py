@@ -272,6 +272,7 @@ def _propose_feature(fact: Facts, found: Proposal, table: Table, is_formatted: b
     elif fact.storage in ("number", "bool") or is_formatted or fact.forms["plain"] == fact.present:
         found.columns[name], found.reasons[name] = _number(fact), _spread(fact)
         _note_missing(fact, found, table)
+        _note_outlier(fact, found, table)
     elif fact.share_of_numbers >= 1 - FEW_ODD and fact.odd is not None and not _are_codes(fact):
         row, cell = fact.odd
         raise DataError(
@@ -329,6 +330,16 @@ def _note_missing(fact: Facts, found: Proposal, table: Table) -> None:
     cell = f"the first in {table.place(row)}" if word == "empty" else f"{word} in {table.place(row)}"
     done = "its own value" if found.columns[fact.name].get("missing") == VALUE else "the median and an indicator"
     found.notes.append(f"{fact.name}: {fact.rows - fact.present} of {fact.rows} missing ({cell}), replaced by {done}")
+
+
+def _note_outlier(fact: Facts, found: Proposal, table: Table) -> None:
+    if (outlier := fact.outlier()) is None:
+        return
+    row, far = outlier
+    found.notes.append(
+        f"{fact.name}: {far:g} in {table.place(row)} is so far from the others that a model sees those as equal; "
+        f"correct it, or {option('--ignore', fact.name)}"
+    )
 
 
 def _is_id(fact: Facts) -> bool:
