@@ -6,6 +6,7 @@ whose words need more than argparse's checks also sets `check`, a function of th
 The text and the example above the options are the docstring of the module that does the work.
 """
 
+import shlex
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -122,6 +123,10 @@ def add_data(parser: ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace the conf that is there")
 
 
+def remove_data(parser: ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="a data set that `gen-models add-data` added")
+
+
 _ROW_TASKS = tuple(task for task in TASKS if task != "sample")
 
 
@@ -176,7 +181,8 @@ def _check_output(asked: Namespace) -> None:
 def _check_predict(asked: Namespace) -> None:
     _check_output(asked)
     if asked.task == "sample":
-        raise DataError("predict answers to rows; write `gen-models sample MODEL --n 16` for draws")
+        model = shlex.quote(asked.model)
+        raise DataError(f"predict answers to rows; for draws, run `gen-models sample {model} --n 16`")
     if asked.task not in _ROW_TASKS:
         raise DataError("--task: " + unknown("task", asked.task, _ROW_TASKS))
 
