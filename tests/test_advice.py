@@ -481,6 +481,7 @@ NOT_TYPED = (  # of what these say, only a person knows the words
     "unknown split of", "unknown key to override",  # which only a program can name
 )  # fmt: skip
 ELSEWHERE = {  # advice that needs the graph, a server, a download or a huge file, and who tests it
+    "pipelines/arguments.py": "tests/test_help.py",
     "pipelines/commands/decompress.py": "tests/test_codec_commands.py",
     "pipelines/commands/ui.py": "tests/test_ui.py",
     "pipelines/comparison": "tests/test_comparison.py",
@@ -493,6 +494,7 @@ ELSEWHERE = {  # advice that needs the graph, a server, a download or a huge fil
     "pipelines/registry": "tests/test_registry.py",
     "pipelines/report": "tests/test_report.py",
     "pipelines/runtime": "tests/test_own_files.py",
+    "pipelines/scoring": "tests/test_scoring.py",
     "pipelines/tracking": "tests/test_registry.py",
     "pipelines/training": "tests/test_workers.py",
 }
