@@ -85,8 +85,8 @@ def test_a_fit_leaves_torchs_generator_as_it_was():
 
 
 def test_an_answer_does_not_depend_on_the_other_rows():
-    detector = clone(SMALL["flow"]).fit(X)
-    assert np.allclose(detector.score_samples(X)[:5], detector.score_samples(X[:5]), rtol=1e-12, atol=0)
+    encoder = GenerativeEncoder("ae", arguments={"latent": 2, "hidden": [64]}, steps=3).fit(X)
+    assert np.allclose(encoder.transform(X)[:1], encoder.transform(X[:1]), rtol=1e-12, atol=1e-14)
 
 
 def test_it_works_in_pipelines_and_searches():
