@@ -48,6 +48,15 @@ def drift(parser: ArgumentParser) -> None:
     parser.set_defaults(check=_check_drift)
 
 
+def benchmark(parser: ArgumentParser) -> None:
+    parser.add_argument("name", choices=["adbench"], help="which benchmark")
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="with its tables, NUMBER_NAME.npz of X and y")
+    parser.add_argument("--tables", choices=["odd", "even", "all"], default="all", help="by the number of the file")
+    parser.add_argument("--detectors", metavar="NAMES", help="separated by commas; by default all")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="how many shuffles (%(default)s)")
+    parser.set_defaults(check=_check_benchmark)
+
+
 def sample(parser: ArgumentParser) -> None:
     _add_model(parser)
     parser.add_argument("--n", type=int, default=16, help="how many draws")
@@ -162,6 +171,11 @@ def _check_score(asked: Namespace) -> None:
             raise DataError(f"{option} {rate:g}: give a rate between 0 and 1, such as 0.01")
     if asked.reasons < 0:
         raise DataError(f"--reasons {asked.reasons}: 0 or more rows")
+
+
+def _check_benchmark(asked: Namespace) -> None:
+    if asked.seeds < 1:
+        raise DataError(f"--seeds {asked.seeds}: at least one")
 
 
 def _check_drift(asked: Namespace) -> None:

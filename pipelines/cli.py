@@ -76,6 +76,11 @@ TOOLS = {
     "drift": Command(
         "pipelines.commands.drift", "MODEL[@ALIAS] FILE: whether new rows score as calibration rows do", arguments.drift
     ),
+    "benchmark": Command(
+        "pipelines.commands.benchmark",
+        "adbench FOLDER: the default detector of tables beside free ones",
+        arguments.benchmark,
+    ),
     "predict": Command(
         "pipelines.commands.predict", "MODEL[@ALIAS] FILE: score, encode, decode or reconstruct rows", arguments.predict
     ),
