@@ -5,8 +5,8 @@
 
 TABLES holds NUMBER_name.npz with X and y, y = 1 for anomalies. A shuffled half of the normal rows trains; the other
 half and all anomalies are the test, at most `cap` rows of each kind. Areas are of the ROC curve; `ap` is average
-precision, `fresh` leaves test rows out that equal a training row. Scores are kept beside out.json, in out/, so a table that is
-there is not run again. The interval is the bootstrap's over tables, of paired differences.
+precision, `fresh` leaves test rows out that equal a training row. Scores are kept beside out.json, in out/, so a table
+that is there is not run again. The interval is the bootstrap's over tables, of paired differences.
 """
 
 import argparse
