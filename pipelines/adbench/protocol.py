@@ -6,6 +6,7 @@ Livernoche et al. (2024) for one class, without their copies of small tables.
 """
 
 import hashlib
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def split(table: TableFile, seed: int, most_rows: int = MOST_ROWS) -> Split:
     try:
         with np.load(table.path, allow_pickle=False) as stored:
             x, y = np.asarray(stored["X"], dtype=np.float64), np.asarray(stored["y"]).ravel()
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(f"{table.path}: not a table with X and y ({error}); take another copy") from None
     if x.ndim != 2 or len(x) != len(y) or not np.isfinite(x).all() or not (y == 0).any() or not (y == 1).any():
         raise DataError(f"{table.path}: X {x.shape} and y {y.shape} are not finite rows with labels 0 and 1")
