@@ -122,6 +122,23 @@ CASES = {
 }
 
 
+def decide(project: Path, run: str, new: Path, rows: int, case: Case) -> None:
+    """Decide on the new rows at a rate that the calibration rows allow, and compare them with the calibration rows."""
+    done = call(project, "gen-models", "score", run, str(new), "--fpr", "0.1", "--out", "decided.csv")
+    assert done.returncode == 0, done.stderr
+    decided = pd.read_csv(project / "decided.csv", keep_default_na=False)
+    assert len(decided) == rows and set(decided["decision"]) <= {"anomaly", "normal"}
+    assert ((decided["p"] <= 0.1) == (decided["decision"] == "anomaly")).all()
+    called = decided[decided["decision"] == "anomaly"]
+    assert (called["reason"] != "").all() and (project / "decided.png").is_file()
+    if case is CASES["transactions"]:
+        assert decided.sort_values("rank").iloc[0]["reason"].startswith("amount ")
+    if case is CASES["pictures"]:
+        assert {path.partition("/")[0][:4] for path in called["path"][:5]} <= {"bent", "scra"}
+    done = call(project, "gen-models", "drift", run, str(new))
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_file_is_trained_on_and_new_rows_are_scored(name, tmp_path):
     case = CASES[name]
@@ -149,10 +166,13 @@ def test_a_file_is_trained_on_and_new_rows_are_scored(name, tmp_path):
         assert len(scores) == rows
         assert (scores["problem"] == "").all()
         assert np.isfinite(scores.iloc[:, -2].astype(float)).all()
+        decide(project, run, new, rows, case)
     if case.anomalies:
         found = json.loads((project / "out" / "compare" / "anomalies" / "scores.json").read_text())
         kinds = [row["kinds"] for row in found if row["run"] in runs]
         assert max(row["auroc"] for row in found if row["run"] in runs) > 0.6
+        if name == "pictures":
+            assert max(row.get("pixel_auroc", 0) for row in found) > 0.6
         assert all(len(of) == (len(case.anomalies) if len(case.anomalies) > 1 else 0) for of in kinds)
     page = (project / "reports" / "index.html").read_text()
     assert all(run in page for run in runs)
