@@ -3,6 +3,7 @@
 `evaluate` draws a run's test rows, and `gen-models score` the rows of a file.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -34,7 +35,9 @@ def draw_scored(trained: Trained, scored: RowScores, known: Calibration | None, 
         return
     name = scored.fitted.default
     scores, calibration = scored.test[name], scored.calibration.get(name)
-    edge = float("nan") if calibration is None else threshold(calibration, USUAL_RATE)
+    edge = math.nan
+    if calibration is not None:
+        edge = threshold(calibration, max(USUAL_RATE, 1 / (len(calibration) + 1)))  # few rows allow no smaller rate
     rows: dict[str, np.ndarray] = {}
     if figures.is_image(trained.data.event_shape):
         near = np.abs(scores - edge) if np.isfinite(edge) else np.full(len(scores), np.nan)

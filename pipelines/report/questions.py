@@ -59,8 +59,8 @@ QUESTIONS = (
         "anomalies",
         "Are anomalies found?",
         "The models were trained without the anomalies. AUROC is the probability that an anomaly scores higher than a "
-        "normal row: 1 is perfect, 0.5 is chance. Each model is shown by its default score, its likelihood where it has "
-        "one: no test label chose it, and its other scores stand with all numbers. A score that ranks rows as the "
+        "normal row: 1 is perfect, 0.5 is chance. Each model is shown by its default score, its likelihood where it "
+        "has one: no test label chose it, and its other scores stand with all numbers. A score that ranks rows as the "
         "distance to the mean, principal components or the untrained network does is no merit of the training.",
         question_tables.anomalies,
     ),
