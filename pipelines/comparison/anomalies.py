@@ -40,7 +40,11 @@ def compare_anomalies(params: Params, folder: Path) -> list[Row]:
     for row in rows:
         by_data.setdefault(row["data"], []).append(Case(row, stored[_folder(params, row)][row["run"], row["score"]]))
     data = {name: PreparedRows(open_data(name)) for name in by_data}
-    draw_roc(by_data, data, folder)
+    panels = {
+        f"{name}: {data[name].anomaly_name} held out": curves(cases, data[name].is_anomaly("test"))
+        for name, cases in by_data.items()
+    }
+    figures.roc(panels, folder / "roc.png")
     for name, cases in by_data.items():
         draw_extremes(max(default(cases), key=lambda case: case.row["auroc"]), data[name], folder)
     for row in rows:
@@ -51,16 +55,15 @@ def compare_anomalies(params: Params, folder: Path) -> list[Row]:
     return rows
 
 
-def draw_roc(by_data: dict[str, list[Case]], data: dict[str, PreparedRows], folder: Path) -> None:
-    """Draw roc.png with a panel for each data set: the default score of each run and baseline, best first."""
-    panels: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
-    for name, cases in by_data.items():
-        truth = data[name].is_anomaly("test")
-        panels[f"{name}: {data[name].anomaly_name} held out"] = {
-            f"{case.row['auroc']:.3f}  {case.row['run']}, {case.row['score']}": roc_curve(truth, case.scores)[:2]
-            for case in sorted(default(cases), key=lambda case: -case.row["auroc"])
-        }
-    figures.roc(panels, folder / "roc.png")
+def curves(cases: list[Case], is_anomaly: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return {area, who and score: its ROC curve} of the default score of each run and baseline, the best first.
+
+    is_anomaly: (rows,) of the test split
+    """
+    return {
+        f"{case.row['auroc']:.3f}  {case.row['run']}, {case.row['score']}": roc_curve(is_anomaly, case.scores)[:2]
+        for case in sorted(default(cases), key=lambda case: -case.row["auroc"])
+    }
 
 
 def default(cases: list[Case]) -> list[Case]:

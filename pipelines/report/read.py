@@ -229,6 +229,8 @@ def _scored(params: Params, data: Mapping[str, Row]) -> tuple[Scores, dict[str, 
     rows = _rows(folder / "scores.json", COMPARE, SCORED, may_hold_nan=True)
     _known(folder / "scores.json", COMPARE, rows, params.runs, data)
     agreements = _rows(folder / "agreement.json", COMPARE, AGREEING)
+    named = [{"run": run, "data": row["data"]} for row in agreements for run in row["runs"]]
+    _known(folder / "agreement.json", COMPARE, named, params.runs, data)
     return Scores(rows, _pictures(folder, COMPARE)), {row["data"]: row for row in agreements}
 
 
