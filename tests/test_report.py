@@ -469,8 +469,8 @@ class TestScores:
         text = said(made(project)["index.html"])
         assert "AUROC ranks" not in text and "Are anomalies found?" not in text
         asked = text.partition("Which rows are unusual?")[2].partition("Do clusters")[0]
-        assert f"gmm nll {HOSTILE} its own 0.25 15" in asked, "the mean of 0.5 x 0.75 and 0.5 x 0.25"
-        assert f"vae nll {HOSTILE} ranks rows as PCA does 0.28 15" in asked and "★" not in asked
+        assert f"gmm nll {HOSTILE}, its own ranking 0.25 15" in asked, "the mean of 0.5 x 0.75 and 0.5 x 0.25"
+        assert f"vae nll {HOSTILE}, ranks rows as PCA does 0.28 15" in asked and "★" not in asked
 
     def test_a_single_run_has_no_column_of_agreement(self, project):
         without_labels(project)
@@ -482,7 +482,7 @@ class TestScores:
         write(project, "compare/scores/agreement.json", [agreement_of({"gmm-a": 0.5})])
         pages = made(project)
         asked = said(pages["index.html"]).partition("Which rows are unusual?")[2].partition("Do clusters")[0]
-        assert "agreement with others" not in asked and f"gmm nll {HOSTILE} its own 15" in asked
+        assert "agreement with others" not in asked and f"gmm nll {HOSTILE}, its own ranking 15" in asked
         assert "Agreement of the runs" not in said(pages["details.html"])
 
     def test_details_show_agreement_and_the_most_anomalous_rows_in_words(self, page):

@@ -101,12 +101,12 @@ def unusual(data: Data) -> list[Comparison]:
     if not told or data.found.scores_on(data.name):
         return []
     others = with_others(data.found, data.name)
-    heads = ("its ranking", *(("agreement with others",) if others else ()), "calibration rows")
+    heads = (*(("agreement with others",) if others else ()), "calibration rows")
     entries = []
     for run, row in told:
         agreed = (decimal(others[run.line.key], 2) if run.line.key in others else "",) if others else ()
-        cells = (row["lamp"] or "its own", *agreed, f"{row['calibration_rows']:,}")
-        entries.append(data.entry(run, 0.0, *cells, note=row["score"]))
+        note = f"{row['score']}, {row['lamp'] or 'its own ranking'}"
+        entries.append(data.entry(run, 0.0, *agreed, f"{row['calibration_rows']:,}", note=note))
     return [Comparison(data.name, heads, sorted(entries, key=lambda entry: entry.has_failed))]
 
 
