@@ -10,14 +10,18 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
 
 from gen_models.errors import DataError, GenModelsError
 from pipelines import figures
 from pipelines.comparison import baselines, compare
+from pipelines.comparison.anomalies import Case, curves
 from pipelines.comparison.anomaly_baselines import anomaly_baselines
+from pipelines.comparison.score_agreement import spearman
 from pipelines.data.store import Dataset, open_data
 from pipelines.evaluation import evaluate
 from pipelines.evaluation.prepared_rows import PreparedRows
+from pipelines.evaluation.result_files import read_scores
 from pipelines.runtime import paths
 from tests.trained import DATA, RUNS, be_quick, files, list_runs
 
@@ -138,6 +142,92 @@ def test_every_score_of_every_run_with_a_held_out_class_and_each_baseline_once(h
     assert in_part(compared, "anomalies") == {"scores.json", "roc.png", "extremes-digits_normal.png"}
 
 
+def test_one_score_stands_for_each_run_and_no_label_chose_it(compared):
+    stands = {row["run"]: row for row in compared.rows["anomalies"] if row["is_default"]}
+    expected = {"vae-digits_normal": "neg_elbo", "gmm-digits_normal": "nll", "sn_wgan-digits_normal": "critic"}
+    assert expected.items() <= {run: row["score"] for run, row in stands.items()}.items()
+    assert len(stands) == len([row for row in compared.rows["anomalies"] if row["is_default"]]) == len(expected) + 3
+    best = {run: max(row["auroc"] for row in compared.rows["anomalies"] if row["run"] == run) for run in expected}
+    assert any(stands[run]["auroc"] < best[run] for run in expected), "here, a label would have chosen another"
+
+
+def test_roc_curves_are_of_default_scores():
+    def case(run: str, score: str, area: float, is_default: bool) -> Case:
+        row = {"run": run, "score": score, "auroc": area, "is_default": is_default}
+        return Case(row, np.arange(4.0))
+
+    cases = [case("a", "best", 0.9, False), case("a", "own", 0.6, True), case("pca", "error", 0.8, True)]
+    assert list(curves(cases, np.array([False, True, False, True]))) == ["0.800  pca, error", "0.600  a, own"]
+
+
+# scores without labels
+
+
+def test_every_score_of_every_run_is_compared_whether_or_not_labels_measure_it(compared):
+    found = {}
+    for row in compared.rows["scores"]:
+        found.setdefault(row["run"], set()).add(row["score"])
+    assert set(found) == set(RUNS)
+    for key, (model, data) in RUNS.items():
+        defaults = [row for row in compared.rows["scores"] if row["run"] == key and row["is_default"]]
+        assert len(defaults) == 1 and defaults[0]["data"] == data
+        if model in SCORES and data == "digits_normal":
+            assert found[key] == SCORES[model] - {"inversion"}
+    assert in_part(compared, "scores") == {
+        "scores.json", "agreement.json", "most-digits.png", "most-digits_normal.png",
+        *(f"distributions-{name}.png" for name in DATA),
+    }  # fmt: skip
+
+
+def test_agreement_is_symmetric_with_ones_and_is_the_rank_correlation_of_what_was_scored(here):
+    agreements = json.loads(paths.out("compare", "scores", "agreement.json").read_text())
+    assert sorted(row["data"] for row in agreements) == DATA
+    for row in agreements:
+        assert row["runs"] == [key for key, (_, data) in RUNS.items() if data == row["data"]]
+        for names, matrix in [
+            (row["runs"], row["spearman"]),
+            *((it["scores"], it["spearman"]) for it in row["own"].values()),
+        ]:
+            found = np.array(matrix, dtype=float)
+            assert found.shape == (len(names), len(names))
+            assert (found == found.T).all() and (np.diag(found) == 1).all() and (np.abs(found) <= 1).all()
+        scores = [
+            read_scores(paths.out("evaluate", run))[run, score][: row["rows"]]
+            for run, score in zip(row["runs"], row["scores"], strict=True)
+        ]
+        assert row["spearman"][0][-1] == pytest.approx(spearmanr(scores[0], scores[-1]).statistic)
+
+
+def test_rank_correlation_knows_order_only():
+    x = np.array([3.0, 1.0, 2.0, 2.0, np.inf])
+    assert spearman([x, np.exp(-x), np.arctan(x), np.ones(5)]) == [
+        [1.0, pytest.approx(-1.0), pytest.approx(1.0), None],
+        [pytest.approx(-1.0), 1.0, pytest.approx(-1.0), None],
+        [pytest.approx(1.0), pytest.approx(-1.0), 1.0, None],
+        [None, None, None, 1.0],
+    ]
+
+
+def test_the_most_anomalous_rows_of_numbers_come_with_their_values(here, compared):
+    test = open_data("two_moons").x("test")
+    for row in compared.rows["scores"]:
+        assert all(("values" in one) == (row["is_default"] and row["data"] == "two_moons") for one in row["most"])
+        ordered = [one["score"] for one in row["most"]]
+        assert ordered == sorted(ordered, reverse=True)
+        for one in row["most"] if "values" in row["most"][0] else ():
+            assert list(one["values"].values()) == pytest.approx(test[one["row"]].tolist(), rel=1e-5)
+
+
+def test_scores_of_an_evaluation_that_are_gone_ask_for_it_in_one_line(here):
+    path = paths.out("evaluate", "vae-two_moons", "anomaly_scores.npz")
+    content = path.read_bytes()
+    path.unlink()
+    with pytest.raises(DataError, match=r"run `dvc repro -f -s evaluate@vae-two_moons`") as caught:
+        compare.main([])
+    path.write_bytes(content)
+    assert "\n" not in str(caught.value)
+
+
 def test_runs_that_were_taken_out_are_not_read(here):
     list_runs(here, {"gmm-digits_normal": RUNS["gmm-digits_normal"]}, DATA)
     compare.main([])
@@ -203,7 +293,7 @@ def chunks(png: bytes) -> list[bytes]:
 def test_pictures_hold_pixels_and_no_date_version_or_text(here, compared):
     evaluated = paths.out("evaluate", "vae-digits_normal")
     anomalies = [name for name in in_part(compared, "anomalies") if name.endswith(".png")]
-    assert len([*evaluated.glob("*.png"), *anomalies]) == 9
+    assert len([*evaluated.glob("*.png"), *anomalies]) == 10
     pictures = {str(path): path.read_bytes() for path in evaluated.rglob("*.png")}
     pictures |= {name: content for name, content in compared.written.items() if name.endswith(".png")}
     for name, content in pictures.items():

@@ -33,7 +33,9 @@ def evaluate(folder: Path, **numbers: float) -> Path:
     folder.mkdir(parents=True)
     (folder / "metrics.json").write_text(json.dumps({**METRICS["vae-a"], **numbers, "data_sha256": "d"}))
     (folder / "samples.png").write_bytes(png(0.5))
-    (folder / "anomalies.json").write_text(json.dumps([{"auroc": 0.9}, {"auroc": 0.7}]))
+    (folder / "anomalies.json").write_text(
+        json.dumps([{"auroc": 0.9, "is_default": True}, {"auroc": 0.95, "is_default": False}])
+    )
     return folder
 
 

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from gen_models.anomalies.conformal import require_rows
 from pipelines import tracking
 from pipelines.evaluation.metrics.meanings import MEANINGS, MOST, that_matter
 from pipelines.registry import model_page, register, versions
@@ -104,11 +105,54 @@ def test_collapsed_latents_are_told_too(project):
 def test_numbers_of_other_files_of_the_evaluation_count(project):
     folder = project / "out" / "evaluate" / "a"
     folder.mkdir(parents=True)
-    (folder / "anomalies.json").write_text(json.dumps([{"auroc": 0.7}, {"auroc": 0.9}]))
+    (folder / "anomalies.json").write_text(json.dumps([{"auroc": 0.7, "is_default": True}]))
     (folder / "denoising.json").write_text(json.dumps([{"factor": 1.0, "denoised": 0.03, "wiener": 0.02}]))
     (folder / "clusters.json").write_text(json.dumps([{"space": "latent", "acc_mean": 0.75}]))
     rows = "\n".join(first(page(EVALUATIONS["ae"])))
-    assert "| **0.9** |" in rows and "worse than 0.02, the best linear filter" in rows and "| **0.75** |" in rows
+    assert "| **0.7** |" in rows and "worse than 0.02, the best linear filter" in rows and "| **0.75** |" in rows
+
+
+def evaluated(project, calibration_rows: int, lamp: str = "") -> str:
+    """The page of a version whose default score is not the one with the largest area."""
+    folder = project / "out" / "evaluate" / "a"
+    folder.mkdir(parents=True, exist_ok=True)
+    areas = [{"auroc": area, "is_default": area == 0.7} for area in (0.95, 0.7, 0.8)]
+    (folder / "anomalies.json").write_text(json.dumps(areas))
+    facts = {"score": "nll", "calibration_rows": calibration_rows, "lamp": lamp}
+    scores = [{**facts, "score": "typicality", "is_default": False}, {**facts, "is_default": True}]
+    (folder / "scores.json").write_text(json.dumps(scores))
+    return page(EVALUATIONS["ae"])
+
+
+def test_the_default_score_stands_for_a_model_although_another_has_a_larger_area(project):
+    text = evaluated(project, 199)
+    assert "| **0.7** | higher | better than 0.5, guessing |" in text and "0.95" not in text
+
+
+@pytest.mark.parametrize(
+    ("rows", "rate", "least"), [(199, "0.01", "0.0050"), (99, "0.01", "0.010"), (15, "0.063", "0.063")]
+)
+def test_the_line_that_decides_on_new_rows_states_a_rate_that_is_possible(project, rows, rate, least):
+    text = evaluated(project, rows)
+    assert f"`gen-models score a@3 FILE --fpr {rate} --out scores.csv`" in text
+    assert f"{rows} calibration rows" in text and f"1/{rows + 1} (`--fpr {least}`)" in text
+    for stated in (float(rate), float(least)):
+        require_rows(rows, stated)
+
+
+def test_a_model_without_calibration_rows_ranks_and_states_no_rate(project):
+    text = evaluated(project, 0)
+    assert "`gen-models score a@3 FILE --out scores.csv`" in text and "--fpr" not in text and "no p-values" in text
+
+
+def test_a_model_without_a_score_says_nothing_of_deciding(project):
+    assert "gen-models score" not in page(EVALUATIONS["gan"])
+
+
+def test_a_score_that_ranks_as_something_simpler_says_so_and_is_not_praised(project):
+    text = evaluated(project, 199, "ranks rows as PCA does")
+    assert "> **The score nll ranks rows as PCA does: the training added next to nothing to it.**" in text
+    assert "better than 0.5, guessing" not in text and "better than 0.02, PCA" in text
 
 
 def test_the_model_is_told_by_the_first_sentence_of_its_conf(project):

@@ -218,13 +218,15 @@ class TestReplay:
     def test_the_areas_of_anomaly_scores_and_of_each_kind_are_metrics(self, project, client, run):
         finish(project, run)
         kinds = [{"kind": kind, "auroc": area} for kind, area in (("a/b é", 0.7), ("a b:", 0.8), ("ü", 0.6))]
-        rows = [{"score": "nll", "auroc": 0.75, "average_precision": 0.5, "kinds": kinds}]
+        rows = [{"score": "nll", "is_default": True, "auroc": 0.75, "average_precision": 0.5, "kinds": kinds}]
+        rows[0]["pixel_auroc"] = 0.875
         (project / "out" / "evaluate" / run / "anomalies.json").write_text(json.dumps(rows))
         metrics = client.get_run(upload.replay(run).run_id).data.metrics
         found = {name: value for name, value in metrics.items() if "auroc" in name or "average_precision" in name}
         assert found == {
             "evaluate/auroc.nll": 0.75, "evaluate/average_precision.nll": 0.5, "evaluate/auroc.nll.a_b_": 0.7,
             "evaluate/auroc.nll.a_b_-2": 0.8, "evaluate/auroc.nll._": 0.6,
+            "evaluate/pixel_auroc.nll": 0.875,
         }  # fmt: skip
 
     def test_a_sweep_has_a_run_below_it_for_each_trial_once(self, project, client):

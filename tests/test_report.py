@@ -108,11 +108,18 @@ def project(tmp_path, monkeypatch):
     write(root, "evaluate/vae-a/latents.json", {"sentence": f"2 of 3 active {HOSTILE}", "is_collapsed": False})
     write(root, "evaluate/realnvp-a/latents.json", {"sentence": "3 of 3 active", "is_collapsed": False})
     scores = [
-        {"run": who, "data": DATA, "score": f"nll {HOSTILE}", "auroc": area, "low": area - 0.02, "high": area + 0.02,
-         "fpr_target": 0.05, "fpr": 0.06, "tpr": 0.5, "average_precision": 0.4, "anomaly_share": 0.1, "kinds": []}
+        {"run": who, "data": DATA, "score": f"nll {HOSTILE}", "is_default": True,
+         "auroc": area, "low": area - 0.02, "high": area + 0.02, "fpr_target": 0.05,
+         "fpr": 0.06, "tpr": 0.5, "average_precision": 0.4, "anomaly_share": 0.1, "kinds": []}
         for who, area in AUROC.items()
     ]  # fmt: skip
+    flatters = {"score": "other", "is_default": False, "auroc": 0.99, "low": 0.97, "high": 1.0, "pixel_auroc": 0.8125}
+    scores.append({**scores[0], **flatters, "pixel_low": 0.75, "pixel_high": 0.875})
     write(root, "compare/anomalies/scores.json", scores)
+    write(root, "compare/scores/scores.json", facts_of_scores())
+    write(root, "compare/scores/agreement.json", [agreement_of({"gmm-a": 0.5, "vae-a": 0.75, "realnvp-a": 0.25})])
+    write(root, f"compare/scores/distributions-{DATA}.png", png(0.6))
+    write(root, f"compare/scores/most-{DATA}.png", png(0.7))
     write(root, "compare/anomalies/roc.png", png(0.5))
     write(root, f"compare/anomalies/extremes-{DATA}.png", png(0.4))
     clusters = [
@@ -143,6 +150,37 @@ def project(tmp_path, monkeypatch):
     write(root, "compare/compression/scores.json", codecs)
     write(root, f"compare/compression/rates-{DATA}.png", png(0.1))
     return root
+
+
+def facts_of_scores(**lamps: str) -> list[dict]:
+    """What compare says of each run's scores without labels. lamps: {model: the lamp of its default score}"""
+    most = [
+        {"row": k, "score": 9.5 - k, "p": 0.0625, "values": {f"shop {HOSTILE}": HOSTILE, "amount": None}}
+        for k in (0, 1)
+    ]
+    facts = {"data": DATA, "rows": 90, "calibration_rows": 15, "shift_p": 0.4375}
+    rows = []
+    for key, model in RUNS.items():
+        known = {"distance_to_mean": 0.875, "pca": 0.9844 if model in lamps else 0.8125}
+        own = {**facts, "run": key, "lamp": lamps.get(model, ""), "resembles": known, "most": most}
+        rows.append({**own, "score": f"nll {HOSTILE}", "is_default": True})
+        rows.append({**own, "score": "other", "is_default": False, "lamp": "", "most": [], "resembles": {}})
+    return rows
+
+
+def agreement_of(rank: dict[str, float]) -> dict:
+    """An agreement of the runs: the correlation of two is the product of their numbers."""
+    matrix = [[1.0 if a == b else rank[a] * rank[b] for b in rank] for a in rank]
+    own = {run: {"scores": [f"nll {HOSTILE}", "other"], "spearman": [[1.0, 0.1875], [0.1875, 1.0]]} for run in rank}
+    scores = [f"nll {HOSTILE}"] * len(rank)
+    return {"data": DATA, "rows": 90, "runs": list(rank), "scores": scores, "spearman": matrix, "own": own}
+
+
+def without_labels(project: Path) -> None:
+    """Make the data such that no anomaly is known among the test rows."""
+    manifest = json.loads((project / "out" / "data" / DATA / "manifest.json").read_text())
+    write(project, f"data/{DATA}/manifest.json", manifest | {"anomaly": None})
+    write(project, "compare/anomalies/scores.json", [])
 
 
 def finish(root: Path, key: str, model: str, metrics: dict) -> None:
@@ -252,8 +290,8 @@ class TestEveryPage:
             assert html.startswith("<!doctype html>")
 
     def test_every_picture_decodes_and_says_what_it_shows(self, pages):
-        # a card each; anomalies, clusters, denoised, rates and sweeps; pictures of each run, curves, an animation
-        counts = {"index.html": len(RUNS), "details.html": 5 + len(RUNS), f"pictures-{DATA}.html": 2 * len(RUNS) + 2}
+        # a card each; anomalies, scores, clusters, denoised, rates, sweeps; pictures of each run, curves, an animation
+        counts = {"index.html": len(RUNS), "details.html": 7 + len(RUNS), f"pictures-{DATA}.html": 2 * len(RUNS) + 2}
         for name, count in counts.items():
             pictures = pages[name].all("img")
             assert len(pictures) == count, name
@@ -382,7 +420,7 @@ class TestFirstPage:
         real = rest.partition("How well are rows rebuilt?")[0]
         assert "gmm ★ 0.440 ± 0.020" in real and "training rows limit 0.510" in real and "realnvp" not in real
         assert "vae 0.0125 0.0250" in rest, "the only one, so there is no best"
-        assert "vae ★ 0.950" in rest and "PCA baseline 0.850" in rest
+        assert f"vae ★ nll {HOSTILE} 0.950" in rest and "PCA baseline 0.850" in rest
         assert "gmm ★ 0.700 ± 0.010" in rest and "k-means on the data baseline 0.600" in rest
         assert "vae 0.0233 0.0345 0.0900" in rest
 
@@ -399,6 +437,60 @@ class TestFirstPage:
         text = said(made(project)["index.html"]).partition("Comparisons")[2].partition("How real")[0]
         assert "a histogram of each pixel baseline 44.36 realnvp ≤ 100.00" in text
         assert "★ ≤" not in text
+
+
+class TestScores:
+    def test_the_default_score_stands_for_a_run_although_another_has_a_larger_area(self, project, pages):
+        first, details = said(pages["index.html"]), said(pages["details.html"])
+        assert "0.990" not in first and "no test label chose it" in first
+        assert f"gmm nll {HOSTILE} 0.800" in first
+        assert "gmm-a other 0.990" in details and "Below PCA: gmm-a, realnvp-a" in details
+        assert f"gmm-a nll {HOSTILE} default 0.800" in details
+        assert leaderboard.numbers_of(read.read(params()), "gmm-a")["auroc"] == AUROC["gmm-a"]
+
+    def test_the_area_over_pixels_stands_with_its_interval_where_it_was_measured(self, page):
+        assert "pixel AUROC" in said(page) and "0.812 0.750 to 0.875" in said(page)
+
+    def test_a_score_that_ranks_as_something_simpler_says_so_and_has_no_star(self, project, pages):
+        assert "vae ★ nll" in said(pages["index.html"])
+        write(project, "compare/scores/scores.json", facts_of_scores(vae="ranks rows as PCA does"))
+        pages = made(project)
+        cards, _, comparisons = said(pages["index.html"]).partition("Comparisons")
+        asked = comparisons.partition("Are anomalies found?")[2].partition("Do clusters")[0]
+        assert f"vae nll {HOSTILE}, ranks rows as PCA does 0.950" in asked and "★" not in asked
+        assert f"Its anomaly score nll {HOSTILE} ranks rows as PCA does." in cards
+        assert leaderboard.table(read.read(params()), DATA).best["auroc"] == []
+        assert "vae-a: nll" in said(pages["details.html"]) and "added next to nothing" in said(pages["details.html"])
+
+    def test_data_without_labels_ask_which_rows_are_unusual(self, project, pages):
+        assert "Which rows are unusual?" not in said(pages["index.html"]), "labels can tell more"
+        without_labels(project)
+        write(project, "compare/scores/scores.json", facts_of_scores(vae="ranks rows as PCA does"))
+        text = said(made(project)["index.html"])
+        assert "AUROC ranks" not in text and "Are anomalies found?" not in text
+        asked = text.partition("Which rows are unusual?")[2].partition("Do clusters")[0]
+        assert f"gmm nll {HOSTILE}, its own ranking 0.25 15" in asked, "the mean of 0.5 x 0.75 and 0.5 x 0.25"
+        assert f"vae nll {HOSTILE}, ranks rows as PCA does 0.28 15" in asked and "★" not in asked
+
+    def test_a_single_run_has_no_column_of_agreement(self, project):
+        without_labels(project)
+        list_runs(project, {"gmm-a": "gmm"})
+        for part in ("scores", "clusters", "denoising", "compression"):
+            path = project / "out" / "compare" / part / "scores.json"
+            rows = [row for row in json.loads(path.read_text()) if row["run"] in ("gmm-a", "k-means")]
+            write(project, f"compare/{part}/scores.json", rows)
+        write(project, "compare/scores/agreement.json", [agreement_of({"gmm-a": 0.5})])
+        pages = made(project)
+        asked = said(pages["index.html"]).partition("Which rows are unusual?")[2].partition("Do clusters")[0]
+        assert "agreement with others" not in asked and f"gmm nll {HOSTILE}, its own ranking 15" in asked
+        assert "Agreement of the runs" not in said(pages["details.html"])
+
+    def test_details_show_agreement_and_the_most_anomalous_rows_in_words(self, page):
+        text = said(page)
+        assert "Rank correlations of two runs' default scores: 0.12 to 0.38." in text
+        assert "gmm-a 1.00 0.38 0.12 vae-a 0.38 1.00 0.19 realnvp-a 0.12 0.19 1.00" in text
+        assert f"test row score p shop {HOSTILE} amount 0 9.500 0.06250 {HOSTILE} missing 1 8.500" in text
+        assert "gmm-a other 0.188 15 0.438" in text, "no number of a ranking it was not compared with"
 
 
 class TestFailedRuns:
@@ -443,8 +535,8 @@ class TestFailedRuns:
 class TestDetails:
     def test_a_model_below_its_baseline_is_said_to_be(self, page):
         text = said(page)
-        assert "Below PCA with every score: gmm-a, realnvp-a" in text
-        assert "Above PCA, at their best: vae-a" in text
+        assert "Below PCA: gmm-a, realnvp-a" in text
+        assert "Above PCA: vae-a" in text
         assert "Better than k-means on the data: gmm-a" in text
         assert "Worse than k-means on the data: vae-a." in text, "each run once, by its best row"
         assert "vae-a, whitened" in text
@@ -547,6 +639,8 @@ class TestMissing:
             ("train/vae-a/checkpoint/manifest.json", "train@vae-a"),
             ("evaluate/vae-a/metrics.json", "evaluate@vae-a"),
             ("compare/anomalies/scores.json", "compare"),
+            ("compare/scores/scores.json", "compare"),
+            ("compare/scores/agreement.json", "compare"),
             ("compare/clusters/scores.json", "compare"),
             ("compare/denoising/scores.json", "compare"),
             ("compare/compression/scores.json", "compare"),
@@ -594,7 +688,8 @@ class TestMissing:
 
     def test_a_removed_run_s_lingering_folders_are_ignored(self, project):
         list_runs(project, {key: model for key, model in RUNS.items() if key != "realnvp-a"})
-        for part in ("anomalies", "clusters", "compression"):
+        write(project, "compare/scores/agreement.json", [agreement_of({"gmm-a": 0.5, "vae-a": 0.75})])
+        for part in ("anomalies", "scores", "clusters", "compression"):
             path = project / "out" / "compare" / part / "scores.json"
             write(
                 project,

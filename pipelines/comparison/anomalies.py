@@ -1,4 +1,7 @@
-"""Compares the anomaly scores of all runs and baselines: ROC curves, and images that the best one finds and misses."""
+"""Compares the anomaly scores of all runs and baselines: ROC curves, and images that the best one finds and misses.
+
+Of each run only its default score is drawn: to take the best of its scores would be a choice by test labels.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,9 +40,13 @@ def compare_anomalies(params: Params, folder: Path) -> list[Row]:
     for row in rows:
         by_data.setdefault(row["data"], []).append(Case(row, stored[_folder(params, row)][row["run"], row["score"]]))
     data = {name: PreparedRows(open_data(name)) for name in by_data}
-    draw_roc(by_data, data, folder)
+    panels = {
+        f"{name}: {data[name].anomaly_name} held out": curves(cases, data[name].is_anomaly("test"))
+        for name, cases in by_data.items()
+    }
+    figures.roc(panels, folder / "roc.png")
     for name, cases in by_data.items():
-        draw_extremes(max(cases, key=lambda case: case.row["auroc"]), data[name], folder)
+        draw_extremes(max(default(cases), key=lambda case: case.row["auroc"]), data[name], folder)
     for row in rows:
         print(f"{row['run']} {row['score']}: AUROC {row['auroc']:.3f} ({row['low']:.3f} to {row['high']:.3f})")
     for name in dict.fromkeys(line.data for line in params.runs.values()):
@@ -48,19 +55,20 @@ def compare_anomalies(params: Params, folder: Path) -> list[Row]:
     return rows
 
 
-def draw_roc(by_data: dict[str, list[Case]], data: dict[str, PreparedRows], folder: Path) -> None:
-    """Draw roc.png with a panel for each data set: each run's score with the largest area, the largest first."""
-    panels: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
-    for name, cases in by_data.items():
-        best: dict[str, Case] = {}
-        for case in sorted(cases, key=lambda case: -case.row["auroc"]):
-            best.setdefault(case.row["run"], case)
-        truth = data[name].is_anomaly("test")
-        panels[f"{name}: {data[name].anomaly_name} held out"] = {
-            f"{case.row['auroc']:.3f}  {case.row['run']}, {case.row['score']}": roc_curve(truth, case.scores)[:2]
-            for case in best.values()
-        }
-    figures.roc(panels, folder / "roc.png")
+def curves(cases: list[Case], is_anomaly: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return {area, who and score: its ROC curve} of the default score of each run and baseline, the best first.
+
+    is_anomaly: (rows,) of the test split
+    """
+    return {
+        f"{case.row['auroc']:.3f}  {case.row['run']}, {case.row['score']}": roc_curve(is_anomaly, case.scores)[:2]
+        for case in sorted(default(cases), key=lambda case: -case.row["auroc"])
+    }
+
+
+def default(cases: list[Case]) -> list[Case]:
+    """Return the cases that stand for their run or baseline."""
+    return [case for case in cases if case.row["is_default"]]
 
 
 def draw_extremes(case: Case, rows: PreparedRows, folder: Path) -> None:

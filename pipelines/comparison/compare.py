@@ -5,7 +5,11 @@
 `evaluate` computes them for each run, `baselines` for each data set. This stage only gathers them, and draws the
 pictures that need all runs. So one more run costs only that run's evaluation.
 
-    anomalies/     scores.json, roc.png, extremes-DATA.png
+    scores/        scores.json: what each anomaly score of each run on any data says, without a label; of the default
+                   scores on tables, the most anomalous test rows with the values of their columns
+                   agreement.json: how far the scores on a data set agree (score_agreement.py)
+                   distributions-DATA.png: of each run's default score; most-DATA.png: the most anomalous images
+    anomalies/     scores.json, roc.png, extremes-DATA.png, of data with anomalies
     clusters/      scores.json, clusters-RUN.png
     denoising/     scores.json, denoised-RUN.png
     compression/   scores.json, rates-DATA.png
@@ -20,6 +24,7 @@ from pipelines import figures
 from pipelines.comparison.anomalies import compare_anomalies
 from pipelines.comparison.compression_baselines import reached
 from pipelines.comparison.gather import Row, gather, sheets
+from pipelines.comparison.scores import compare_scores
 from pipelines.config.params import Params, params
 from pipelines.lineage.audit import run_stage
 from pipelines.runtime import paths
@@ -73,6 +78,7 @@ def compare_compression(params: Params, folder: Path) -> list[Row]:
 
 
 COMPARISONS: dict[str, Callable[[Params, Path], list[Row]]] = {
+    "scores": compare_scores,
     "anomalies": compare_anomalies,
     "clusters": compare_clusters,
     "denoising": compare_denoising,

@@ -12,10 +12,11 @@ from pipelines.runtime import paths
 Row = dict[str, Any]
 
 
-def gather(params: Params, part: str, *, baselines_first: bool = False) -> list[Row]:
+def gather(params: Params, part: str, *, baselines_first: bool = False, with_baselines: bool = True) -> list[Row]:
     """Return the rows of one part, in the order of params.yaml.
 
     The baselines of a data set come after the rows of its first run that has any, or before them with baselines_first.
+    with_baselines: False for a part that baselines do not have.
     Raises DataError if an output is not there.
     """
     rows: list[Row] = []
@@ -23,7 +24,7 @@ def gather(params: Params, part: str, *, baselines_first: bool = False) -> list[
     for line in params.runs.values():
         own = _read(paths.out("evaluate", line.key), part, f"evaluate@{line.key}")
         beside = []
-        if own and line.data not in told:
+        if with_baselines and own and line.data not in told:
             told.add(line.data)
             beside = _read(paths.out("baselines", line.data), part, params.stage("baselines", line.data))
         rows += [*beside, *own] if baselines_first else [*own, *beside]

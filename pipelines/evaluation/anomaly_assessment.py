@@ -1,5 +1,7 @@
 """Anomaly scores of a run whose data hold out classes: how well each score ranks the test rows.
 
+    is_default          whether it is the score that is used where none is named: the one that stands for its run, so
+                        that no test label chooses among the scores of a run; a baseline has one score
     auroc, low, high    area under the ROC curve on the test split, with its 95% interval
     fpr_target          the false-positive rate that was asked for
     fpr, tpr            false-positive and true-positive rate on the test split, at the threshold from the calibration
@@ -47,18 +49,27 @@ def anomaly_scores(trained: Trained, scored: RowScores, seed: int) -> list[Score
     key = trained.run.key
     if not is_measured(trained, key):
         return []
-    found = [assess(trained, key, name, scored.test[name], scored.calibration[name]) for name in scored.fitted.names]
+    found = [
+        assess(
+            trained, key, name, scored.test[name], scored.calibration[name], is_default=name == scored.fitted.default
+        )
+        for name in scored.fitted.names
+    ]
     of_pixels = pixel_scores(trained, scored, seed)
     for row, _ in found:
         row |= of_pixels.get(row["score"], {})
-    return found + _searched(trained, seed)
+    return found + _searched(trained, seed, is_default=not found)
 
 
-def assess(rows: RowsOf, who: str, name: str, scores: np.ndarray, calibration: np.ndarray) -> Scored:
+def assess(
+    rows: RowsOf, who: str, name: str, scores: np.ndarray, calibration: np.ndarray, *, is_default: bool = True
+) -> Scored:
     """Measure one score: its AUROC on the test split, and the error rates at the threshold of the calibration split.
 
     who: the run or baseline; name: the score's name; scores (rows,) of the test split; calibration (rows,) of the
-    normal rows of the calibration split. Returns (a row of numbers, the scores of the test split).
+    normal rows of the calibration split; is_default: whether the score stands for its run.
+
+    Returns (a row of numbers, the scores of the test split).
     """
     is_anomaly = rows.is_anomaly("test")
     called = conformal_p(calibration, scores) <= FALSE_POSITIVE_RATE
@@ -67,6 +78,7 @@ def assess(rows: RowsOf, who: str, name: str, scores: np.ndarray, calibration: n
         "run": who,
         "data": rows.data.name,
         "score": name,
+        "is_default": is_default,
         "auroc": auroc(scores, is_anomaly),
         "low": low,
         "high": high,
@@ -121,7 +133,7 @@ def require_calibration(rows: RowsOf) -> None:
         )
 
 
-def _searched(trained: Trained, seed: int) -> list[Scored]:
+def _searched(trained: Trained, seed: int, *, is_default: bool) -> list[Scored]:
     """Return the score `inversion` of a game; print how long it took, or why it is left out."""
     if not isinstance(trained.model, Game):
         return []
@@ -133,7 +145,7 @@ def _searched(trained: Trained, seed: int) -> list[Scored]:
     started = time.monotonic()
     search = inversion(trained.model, noise=Noise(seed), **SEARCH)
     test, calibration = (search(x).double().numpy() for x in (trained.data.rows("test"), trained.normal("calibration")))
-    found = assess(trained, key, "inversion", test, calibration)
+    found = assess(trained, key, "inversion", test, calibration, is_default=is_default)
     effort = f"{SEARCH['starts']} starts of {SEARCH['steps']} steps each: {time.monotonic() - started:.1f} s"
     print(f"{key}: searched for {rows:,} rows among its samples, {effort}")
     return [found]

@@ -5,7 +5,7 @@
     metrics.json      the numbers of metrics/, the metric by which the model was chosen as `criterion`, rows, dims and
                       the hashes of data and checkpoint
     latents.json      which latents or codes are in use, if the model has any
-    NAME.png, .gif    the pictures of plots/
+    NAME.png, .gif    the pictures of plots/, and scores.png of the default anomaly score
     anomalies.json, clusters.json, denoising.json, compression.json and more: see result_files.py
 
 Pictures and numbers that `gen-models play` has made are only collected.

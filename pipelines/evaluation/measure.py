@@ -25,6 +25,7 @@ from pipelines.evaluation.plots import all_plots, training_animation
 from pipelines.evaluation.result_files import MESSAGES, SHEETS, write_part, write_parts
 from pipelines.evaluation.row_scores import score_rows, write_calibration
 from pipelines.evaluation.score_facts import score_facts
+from pipelines.evaluation.score_sheet import draw_scored
 from pipelines.evaluation.trained_run import Trained, open_folders
 from pipelines.training.validation_metrics import ruler_of
 
@@ -46,12 +47,14 @@ def measure(run: Run, *, trained: Path, data: Path, seed: int, to: Path) -> None
         all_plots.pictures(opened, noise, folder)
     training_animation.animation(opened, folder / "training.gif")
     scored = score_rows(opened, seed)
-    write_calibration(opened, scored, folder)
+    known = write_calibration(opened, scored, folder)
     scores = score_facts(opened, scored)
     write_part(folder, "scores", scores)
+    draw_scored(opened, scored, known, folder / "scores.png")
     write_parts(
         folder,
         scored=anomaly_scores(opened, scored, seed),
+        scores={(run.key, name): values for name, values in scored.test.items()},
         clusters=latent_clusters(opened, seed, folder / SHEETS),
         denoising=denoising_errors(opened, seed, folder / SHEETS),
         compression=compression_rates(opened, seed),

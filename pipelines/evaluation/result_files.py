@@ -2,14 +2,14 @@
 
 anomalies.json, clusters.json, denoising.json, compression.json   rows of numbers; [] if nothing applies
 scores.json                                                        facts of each anomaly score that need no label
-anomaly_scores.npz                                                 {score: (test rows,)}, for ROC curves and sheets
+anomaly_scores.npz                                                 {run|score: (test rows,)}, of runs on any data
 calibration.safetensors                                            what new rows are compared with (row_scores.py)
 sheets/                                                            pictures that the comparison shows
 messages.txt                                                       what `evaluate` prints of the run
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,15 @@ def write_parts(
     folder: Path,
     *,
     scored: Sequence[tuple[Row, np.ndarray]] = (),
+    scores: Mapping[tuple[str, str], np.ndarray] | None = None,
     clusters: Sequence[Row] = (),
     denoising: Sequence[Row] = (),
     compression: Sequence[Row] = (),
 ) -> None:
     """Write the parts into a folder, and remove its folder of sheets if it is empty.
 
-    scored: (row of numbers, scores (rows,) of the test split) for each anomaly score
+    scored: (row of numbers, scores (rows,) of the test split) for each anomaly score that labels measure
+    scores: {(run, score): (rows,) of the test split} of scores without such a row
     """
     rows = {
         "anomalies": [row for row, _ in scored],
@@ -42,9 +44,10 @@ def write_parts(
     }
     for name, part in rows.items():
         write_part(folder, name, part)
-    if scored:
+    kept = dict(scores or {}) | {(row["run"], row["score"]): values for row, values in scored}
+    if kept:
         with (folder / SCORES).open("wb") as file:
-            arrays: dict[str, Any] = {f"{row['run']}|{row['score']}": scores for row, scores in scored}
+            arrays: dict[str, Any] = {f"{who}|{score}": values for (who, score), values in kept.items()}
             np.savez(file, **arrays)
     if not any((folder / SHEETS).iterdir()):
         (folder / SHEETS).rmdir()

@@ -50,10 +50,13 @@ def score_rows(trained: Trained, seed: int) -> RowScores:
     return RowScores(fitted, as_numpy(fitted.all(test)), calibration)
 
 
-def write_calibration(trained: Trained, scored: RowScores, folder: Path) -> None:
-    """Write calibration.safetensors, if the data have a calibration split and the model has a score."""
+def write_calibration(trained: Trained, scored: RowScores, folder: Path) -> Calibration | None:
+    """Write calibration.safetensors, and return its content.
+
+    Does nothing and returns None if the data have no calibration split or the model has no score.
+    """
     if not scored.calibration:
-        return
+        return None
     usual = None
     if len(trained.data.event_shape) == 1:
         groups = list(groups_of(trained.data.manifest).values())
@@ -64,7 +67,9 @@ def write_calibration(trained: Trained, scored: RowScores, folder: Path) -> None
         "seed": scored.fitted.setting.noise.seed,
         **({"map_scale": _map_scale(trained, scored)} if "blurred" in scored.calibration else {}),
     }
-    save_calibration(Calibration(scored.calibration, scored.fitted.states, usual, facts), folder / FILE)
+    calibration = Calibration(scored.calibration, scored.fitted.states, usual, facts)
+    save_calibration(calibration, folder / FILE)
+    return calibration
 
 
 def as_numpy(scores: dict[str, Tensor]) -> dict[str, np.ndarray]:

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipelines.figures.image_grids import padded_row, tiles_of
 from pipelines.figures.style import COLOURS, DPI, GREY, STYLE, Target, heading, panels_of, save
 
 BINS = 60
-WIDE = 12.0  # spreads of the calibration scores beyond which new scores are drawn at the edge
+WIDE = 12.0  # spreads of the calibration scores beyond which new scores are drawn at the edge; of small panels 3
 MAP = "inferno"
 BRIGHTEST = 50.0  # times map_scale: an error of that size has the brightest colour, by a logarithm below it
 
@@ -20,27 +21,30 @@ def score_histogram(scores: np.ndarray, calibration: np.ndarray | None, edge: fl
 
     scores: (rows,), NaN is left out; calibration: (n,) or None; edge: NaN for none
     """
-    finite = scores[np.isfinite(scores)]
-    known = calibration if calibration is not None and len(calibration) else finite
-    low, middle, high = np.quantile(known, [0.01, 0.5, 0.99]) if len(known) else (0.0, 0.5, 1.0)
-    spread = max(high - low, 1e-12)
-    first = max(min([*finite, *known, low]), middle - WIDE * spread)
-    last = min(max([*finite, *known, high]), middle + WIDE * spread)
-    bins = np.linspace(first, max(last, first + 1e-12), BINS + 1).tolist()
     with matplotlib.rc_context(STYLE):
         figure, (axes,) = panels_of(1, size=(6.4, 3.2))
-        weights = np.full(len(finite), 1 / max(1, len(finite)))
-        axes.hist(np.clip(finite, first, last), bins=bins, weights=weights, color=COLOURS[0], label="these rows")
-        if calibration is not None and len(calibration):
-            weights = np.full(len(calibration), 1 / len(calibration))
-            axes.hist(
-                np.clip(calibration, first, last), bins=bins, weights=weights, histtype="step", color=COLOURS[3],
-                linewidth=1.4, label="calibration rows",
-            )  # fmt: skip
+        _histogram(axes, scores, calibration, BINS, WIDE, "these rows")
         if np.isfinite(edge):
             axes.axvline(edge, color=GREY, linestyle="--", label="called from here on")
         axes.set(xlabel="score (what lies beyond is drawn at the edge)", ylabel="share of rows")
         axes.legend()
+        heading(figure, title)
+        save(figure, to)
+
+
+def score_distributions(panels: Mapping[str, tuple[np.ndarray, np.ndarray | None]], to: Target, *, title: str) -> None:
+    """Draw a panel for each score: its distribution on test rows beside that on calibration rows.
+
+    panels: {run and score: (scores (rows,), those of calibration rows (n,) or None)}
+    """
+    with matplotlib.rc_context(STYLE):
+        figure, drawn = panels_of(len(panels), columns=min(3, len(panels)), size=(3.7 if len(panels) > 1 else 6.4, 2.5))
+        for axes, (name, (scores, calibration)) in zip(drawn, panels.items(), strict=True):
+            _histogram(axes, scores, calibration, BINS // 2, WIDE / 4, "test rows")
+            axes.set_title(name, fontsize=8.5)
+            axes.set(xlabel="score (beyond: at the edge)", ylabel="share of rows")
+            axes.tick_params(labelsize=7.5)
+        drawn[0].legend(fontsize=7.5)
         heading(figure, title)
         save(figure, to)
 
@@ -108,3 +112,25 @@ def score_bands(
         axes.set(ylabel="score: 5%, 25%, 50%, 75%, 95%")
         heading(figure, title)
         save(figure, to)
+
+
+def _histogram(
+    axes: Axes, scores: np.ndarray, calibration: np.ndarray | None, count: int, wide: float, label: str
+) -> None:
+    """Draw the shares of finite scores in bins that fit the calibration rows; what lies beyond is drawn at the edge."""
+    finite = scores[np.isfinite(scores)]
+    has_known = calibration is not None and len(calibration) > 0
+    known = calibration[np.isfinite(calibration)] if calibration is not None and has_known else finite
+    low, middle, high = np.quantile(known, [0.01, 0.5, 0.99]) if len(known) else (0.0, 0.5, 1.0)
+    spread = max(high - low, 1e-12)
+    first = max(min([*finite, *known, low]), middle - wide * spread)
+    last = min(max([*finite, *known, high]), middle + wide * spread)
+    bins = np.linspace(first, max(last, first + 1e-12), count + 1).tolist()
+    weights = np.full(len(finite), 1 / max(1, len(finite)))
+    axes.hist(np.clip(finite, first, last), bins=bins, weights=weights, color=COLOURS[0], label=label)
+    if has_known and len(known):
+        weights = np.full(len(known), 1 / len(known))
+        axes.hist(
+            np.clip(known, first, last), bins=bins, weights=weights, histtype="step", color=COLOURS[3], linewidth=1.4,
+            label="calibration rows",
+        )  # fmt: skip

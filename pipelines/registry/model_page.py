@@ -1,7 +1,7 @@
 """Writes the pages of a registered model and of its versions in MLflow, as Markdown.
 
 A version's page opens with what is wrong with the model, if anything is, then the five numbers that matter with what
-they mean, then where to look and how to use it; all other numbers and the lineage stand below.
+they mean, then where to look, how to use it and to decide on new rows; all other numbers and the lineage stand below.
 """
 
 import json
@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from gen_models.anomalies.conformal import least_rows, rounded_up
 from pipelines.evaluation.metrics.collapse import collapse
 from pipelines.evaluation.metrics.meanings import Meaning, that_matter
 from pipelines.registry.promotion import Standing
@@ -29,7 +30,11 @@ def version_page(
     extra, latents = more_numbers(model), _read(model, "latents.json", {})
     wrong = warnings(evaluation, latents)
     known = {**evaluation, **extra}
-    rows = "".join(_row(meaning, known, is_praised=not wrong) for meaning in that_matter(known))
+    score = next((row for row in _read(model, "scores.json", []) if row["is_default"]), None)
+    unpraised = {"auroc"} if score and score["lamp"] else set()
+    rows = "".join(
+        _row(meaning, known, is_praised=not wrong and meaning.name not in unpraised) for meaning in that_matter(known)
+    )
     every = "".join(f"| {name} | {value:.6g} |\n" for name, value in evaluation.items() if math.isfinite(value))
     facts = {name: lineage.get(name) for name in ("key", "git_commit", "conf_sha256", "data_sha256", "seed", "steps")}
     return (
@@ -40,6 +45,7 @@ def version_page(
         + f"\n[The run that trained it](#/experiments/{trained_by[0]}/runs/{trained_by[1]}): its curves, settings, "
         "pictures and checkpoint. All models side by side: `reports/index.html` in the project's folder.\n"
         + f"\n{_use(model, number, evaluation)}"
+        + (f"\n{_score(model, number, score)}" if score else "")
         + BELOW
         + f"\n| metric | value |\n|---|---|\n{every}"
         + "\n### Where it comes from\n\n| fact | value |\n|---|---|\n"
@@ -78,8 +84,9 @@ def warnings(evaluation: Mapping[str, float], latents: Mapping[str, Any]) -> lis
 def more_numbers(run: str) -> dict[str, float]:
     """Return the numbers that matter and are not in metrics.json: of anomalies, denoising and clusters."""
     found: dict[str, float] = {}
-    if scores := _read(run, "anomalies.json", []):
-        found |= {"auroc": max(row["auroc"] for row in scores), "auroc_chance": 0.5}
+    for row in _read(run, "anomalies.json", []):
+        if row["is_default"]:
+            found |= {"auroc": row["auroc"], "auroc_chance": 0.5}
     for row in _read(run, "denoising.json", []):
         if row["factor"] == 1.0:
             found |= {"denoised": row["denoised"], "denoised_linear": row["wiener"]}
@@ -131,6 +138,26 @@ def _use(model: str, number: str, evaluation: Mapping[str, float]) -> str:
         f"print(model.predict({call}))\n```\n\n"
         f"Run it in the project's folder: {told}. In a shell: `gen-models {verb}`\n"
     )
+
+
+def _score(model: str, number: str, score: Mapping[str, Any]) -> str:
+    """Return how to decide on new rows, at which rates that is possible, and what the score is like.
+
+    score: the facts of the run's default anomaly score
+    """
+    rows, name = score["calibration_rows"], score["score"]
+    rate = "0.01" if rows >= least_rows(0.01) else rounded_up(1 / (rows + 1)) if rows else ""
+    line = f"gen-models score {model}@{number} FILE {f'--fpr {rate} ' if rate else ''}--out scores.csv"
+    told = f"To find unusual rows in a file or folder: `{line}`. Its score is `{name}`; "
+    if rows:
+        told += (
+            f"a row's p-value compares it with the scores of {rows:,} calibration rows, so the smallest false-positive "
+            f"rate that can be stated is 1/{rows + 1} (`--fpr {rounded_up(1 / (rows + 1))}`).\n"
+        )
+    else:
+        told += "the data had no calibration rows, so rows are ranked and have no p-values.\n"
+    lamp = f"\n> **The score {name} {score['lamp']}: the training added next to nothing to it.**\n"
+    return told + (lamp if score["lamp"] else "")
 
 
 def _shown(value: float) -> str:

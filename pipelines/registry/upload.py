@@ -87,12 +87,14 @@ def numbers_in(evaluation: dict[str, Any]) -> dict[str, float]:
 def anomaly_numbers(rows: list[dict[str, Any]]) -> dict[str, float]:
     """Return the areas and average precisions of anomaly scores by the names that MLflow takes.
 
-    They are auroc.SCORE, average_precision.SCORE and, for each kind of anomaly, auroc.SCORE.KIND.
+    They are auroc.SCORE, average_precision.SCORE, for each kind of anomaly auroc.SCORE.KIND and, of images with masks
+    of their defects, pixel_auroc.SCORE.
     """
     found: dict[str, float] = {}
     for row in rows:
         score = row["score"]
         found |= {f"auroc.{score}": row["auroc"], f"average_precision.{score}": row["average_precision"]}
+        found |= {f"pixel_auroc.{score}": row["pixel_auroc"]} if "pixel_auroc" in row else {}
         slugs = kind_slugs([kind["kind"] for kind in row["kinds"]])
         found |= {f"auroc.{score}.{slugs[kind['kind']]}": kind["auroc"] for kind in row["kinds"]}
     return found

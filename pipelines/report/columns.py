@@ -187,8 +187,8 @@ COLUMNS = (
     Column(
         "auroc", "AUROC", "probability", "higher",
         "The probability that a row of the held-out class scores higher than a normal row, with its 95% interval, for "
-        "the best of the model's scores. The test labels decided which score is best, so the number is too optimistic; "
-        "the section on anomalies has every score.",
+        "the model's default score: its own likelihood where it has one, so that no test label chooses the score. The "
+        "section on anomalies has every score.",
         interval=("auroc_low", "auroc_high"), reference=("auroc_pca", "PCA"),
     ),
     Column(

@@ -20,7 +20,8 @@ class Entry:
 
     cells: the texts of its numbers; value: the number by which rows are sorted
     kind: "run", "baseline" (a method without a network, to be beaten) or "limit" (what a perfect model would reach)
-    is_beaten: whether a baseline of its own, in one of its cells, is better; has_failed: whether it is never the best
+    is_beaten: whether a baseline of its own is better or as good; has_failed: whether it is never the best
+    note: a few words below its name
     """
 
     name: str
@@ -31,6 +32,7 @@ class Entry:
     is_beaten: bool = False
     has_failed: bool = False
     is_best: bool = False
+    note: str = ""
 
     @property
     def shown(self) -> str:
@@ -62,9 +64,9 @@ class Data:
         """The name of a run in a table of this data set: its model, unless two runs have the same."""
         return run.line.model if self.models.count(run.line.model) == 1 else run.line.key
 
-    def entry(self, run: RunResult, value: float, *cells: str, is_beaten: bool = False) -> Entry:
+    def entry(self, run: RunResult, value: float, *cells: str, is_beaten: bool = False, note: str = "") -> Entry:
         key, has_failed = run.line.key, bool(run.failures)
-        return Entry(self.title(run), cells, value, key=key, is_beaten=is_beaten, has_failed=has_failed)
+        return Entry(self.title(run), cells, value, key=key, is_beaten=is_beaten, has_failed=has_failed, note=note)
 
     def having(self, *names: str) -> list[Pair]:
         """Return the runs that have all these numbers, with them."""

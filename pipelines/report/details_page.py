@@ -5,7 +5,14 @@ from io import BytesIO
 from typing import Any
 
 from pipelines.data import anomalies
-from pipelines.report import denoising_and_compression, gallery, kinds_of_anomaly, leaderboard, versus_baselines
+from pipelines.report import (
+    denoising_and_compression,
+    gallery,
+    kinds_of_anomaly,
+    leaderboard,
+    unusual_rows,
+    versus_baselines,
+)
 from pipelines.report.columns import COLUMNS
 from pipelines.report.jinja_environment import environment
 from pipelines.report.read import Results, Row, SweepResult
@@ -28,6 +35,7 @@ def details_page(found: Results) -> str:
         unmeasured={data: why for data in tables if (why := anomalies.unmeasured(found.data[data]))},
         held_out={data: held_out(manifest) for data, manifest in found.data.items()},
         detection_pictures=gallery.detection_pictures(found),
+        unusual=unusual_rows.unusual(found),
         clustering=clusters,
         unclustered={
             data: [

@@ -25,6 +25,11 @@ KINDS = {  # {a picture of evaluate: (heading, caption)}, in the order of the pa
     "density": ("Densities", "log p over the plane, with test rows in white."),
     "flow": ("Flows of the line", "The density, the map x to z and z of test rows, before training and after it."),
     "latent_flow": ("Flows of the plane", "Test rows, and where the flow takes them, by class or by angle."),
+    "scores": (
+        "Anomaly scores",
+        "Test rows by the default score: of images the most anomalous, those next to the threshold for 5% false "
+        "alarms and the most normal, with the error of each pixel; of other rows the distribution.",
+    ),
     "latent": ("Latent spaces", "Test rows by class; more than two latents by their first two principal components."),
 }
 
@@ -116,19 +121,19 @@ def training_samples(runs: list[RunResult], data: str) -> list[Picture]:
 
 
 def detection_pictures(found: Results) -> list[Picture]:
-    """Return the ROC curves of all data sets, and for each the images that its best score finds and misses."""
+    """Return the ROC curves of all data sets, and for each the images that the best default score finds and misses."""
     scored = [data for data in found.data if found.scores_on(data)]
     shown = []
     if "roc" in found.detection.pictures:
         runs = [run for run in found.runs.values() if run.line.data in scored]
-        text = "ROC curves, of each run its best score."
+        text = "ROC curves, of each run its default score."
         shown.append(picture(found.detection.pictures["roc"], "ROC curves", runs, scored, text, is_wide=True))
     for data in scored:
         if content := found.detection.pictures.get(f"extremes-{data}"):
-            best = max(found.scores_on(data), key=lambda row: row["auroc"])
+            best = max((row for row in found.scores_on(data) if row["is_default"]), key=lambda row: row["auroc"])
             runs = [found.runs[best["run"]]] if best["run"] in found.runs else []
             who = "" if runs else f"{BASELINES[best['run']]}, a baseline, "
-            text = f"What the best score finds, and misses: {who}{best['score']}."
+            text = f"What the best default score finds, and misses: {who}{best['score']}."
             shown.append(picture(content, f"Extremes of {data}", runs, data, text, is_wide=True))
     return shown
 

@@ -1,4 +1,4 @@
-"""The table of each kind of anomaly: how well the best score of a run, and that of a baseline, find it."""
+"""The table of each kind of anomaly: how well the best run and the best baseline find it, by their default scores."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,9 +16,9 @@ class Who(NamedTuple):
 
 @dataclass(frozen=True)
 class KindTable:
-    """scores: the best score of the runs and of the baselines; rows: (kind, its test rows, the numbers of each score).
+    """scores: the default scores of the best run and of the best baseline.
 
-    too_few: the kinds with too few test rows to be measured
+    rows: (kind, its test rows, the numbers of each score); too_few: the kinds with too few test rows to be measured
     """
 
     scores: list[Who]
@@ -28,7 +28,7 @@ class KindTable:
 
 def table(found: Results, data: str) -> KindTable | None:
     """Return the table of a data set, or None if it has one kind of anomaly, or none that can be measured."""
-    scored = sorted(found.scores_on(data), key=lambda row: -row["auroc"])
+    scored = sorted((row for row in found.scores_on(data) if row["is_default"]), key=lambda row: -row["auroc"])
     sides = ([row for row in scored if (row["run"] in found.runs) == is_run] for is_run in (True, False))
     best = [side[0] for side in sides if side and side[0]["kinds"]]
     if not best:

@@ -2,7 +2,8 @@
 
 The best number of a column is the lowest, the highest, or the one nearest to the value of a perfect model. Only runs on
 the same data are compared. If only one run has a number, it is not marked as best. A number that is not finite is never
-best, and neither is a number of a run that diverged or collapsed.
+best, and neither is a number of a run that diverged or collapsed, nor the area of an anomaly score that ranks rows as
+something simpler does. The area is that of the run's default score, which no label chose.
 """
 
 import math
@@ -66,6 +67,8 @@ def table(results: Results, data: str) -> Table:
         columns.append(column)
         sound = {key: value for key, value in values.items() if not runs[key].failures}
         best[column.name] = best_of(sound, column.better) if column.is_ranked else []
+        if column.name == "auroc":
+            best[column.name] = [key for key in best[column.name] if not results.lamp(key)]
         decimals = _decimals(column, list(numbers.values()))
         for key, run in runs.items():
             rows[key][column.name] = _cell(column, run, numbers[key], on_levels, key in best[column.name], decimals)
@@ -85,11 +88,11 @@ def best_of(values: Mapping[str, float], better: Better) -> list[str]:
 
 
 def numbers_of(results: Results, key: str) -> dict[str, float]:
-    """Return all numbers of a run by the names that COLUMNS use: its metrics, best anomaly score and clusters."""
+    """Return all numbers of a run by the names that COLUMNS use: its metrics, default anomaly score and clusters."""
     run = results.runs[key]
     numbers = dict(run.metrics)
-    if detected := best_score(results, key, run.line.data):
-        pca = best_score(results, "pca", run.line.data)
+    if detected := default_score(results, key, run.line.data):
+        pca = default_score(results, "pca", run.line.data)
         numbers |= {"auroc": detected["auroc"], "auroc_low": detected["low"], "auroc_high": detected["high"]}
         numbers |= {"auroc_pca": pca["auroc"]} if pca else {}
     own, raw = clusters_of(results, run.line.data, key), clusters_of(results, run.line.data, None)
@@ -100,10 +103,9 @@ def numbers_of(results: Results, key: str) -> dict[str, float]:
     return numbers
 
 
-def best_score(results: Results, who: str, data: str) -> Row | None:
-    """Return the row of the anomaly score with the largest area, for a run or baseline on a data set, or None."""
-    rows = [row for row in results.scores_on(data) if row["run"] == who]
-    return max(rows, key=lambda row: row["auroc"], default=None)
+def default_score(results: Results, who: str, data: str) -> Row | None:
+    """Return the row of the anomaly score that stands for a run or baseline on a data set, or None."""
+    return next((row for row in results.scores_on(data) if row["run"] == who and row["is_default"]), None)
 
 
 def clusters_of(results: Results, data: str, who: str | None) -> Row | None:

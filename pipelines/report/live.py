@@ -97,13 +97,13 @@ def _numbers(metrics: Mapping[str, float]) -> list[KeyNumber]:
 
 
 def _told(folder: Path | None) -> dict[str, float]:
-    """Return the numbers in metrics.json, with those of the best anomaly score, the clusters and the denoised rows."""
+    """Return the numbers in metrics.json, with those of the default anomaly score, clusters and denoised rows."""
     metrics = _json(folder, "metrics.json")
     if metrics is None:
         return {}
     told = {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
-    scores = [row["auroc"] for row in _json(folder, "anomalies.json") or ()]
-    told |= {"auroc": max(scores)} if scores else {}
+    for row in _json(folder, "anomalies.json") or ():
+        told |= {"auroc": row["auroc"]} if row.get("is_default") else {}
     for row in _json(folder, "clusters.json") or ():
         told |= {"acc": row["acc_mean"]} if row["space"] == "latent" else {}
     for row in _json(folder, "denoising.json") or ():

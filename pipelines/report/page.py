@@ -7,7 +7,7 @@ from pipelines.report.cards import SHOWN, Card, grouped, most_bytes
 from pipelines.report.descriptions import description
 from pipelines.report.jinja_environment import environment
 from pipelines.report.key_numbers import key_numbers
-from pipelines.report.leaderboard import is_bound, numbers_of
+from pipelines.report.leaderboard import default_score, is_bound, numbers_of
 from pipelines.report.questions import asked
 from pipelines.report.read import Results, RunResult
 from pipelines.report.thumbnails import Thumbnail, thumbnail
@@ -39,8 +39,15 @@ def card(found: Results, run: RunResult) -> Card:
         _picture(found, run),
         key_numbers(numbers_of(found, key) | _uses(found, key), is_bound=bounded),
         failures=run.failures,
-        note=f"Not finite: {', '.join(run.not_finite)}." if run.not_finite else "",
+        note=" ".join(_notes(found, run)),
     )
+
+
+def _notes(found: Results, run: RunResult) -> list[str]:
+    """Return what a reader of the numbers of a card must know beside them."""
+    notes = [f"Not finite: {', '.join(run.not_finite)}."] if run.not_finite else []
+    scored, lamp = default_score(found, run.line.key, run.line.data), found.lamp(run.line.key)
+    return notes + ([f"Its anomaly score {scored['score']} {lamp}."] if scored and lamp else [])
 
 
 def _uses(found: Results, key: str) -> dict[str, float]:

@@ -7,6 +7,7 @@ from pipelines.report.as_text import decimal
 from pipelines.report.comparison_table import Comparison, Data, Entry, Pair, references, table
 from pipelines.report.leaderboard import is_bound
 from pipelines.report.read import BASELINES, Row
+from pipelines.report.unusual_rows import with_others
 
 BINARY = "Of binary pixels, each black or white."
 
@@ -79,18 +80,34 @@ def rebuilding(data: Data) -> list[Comparison]:
 
 
 def anomalies(data: Data) -> list[Comparison]:
-    """Compare the best anomaly score of each run and baseline."""
-    best: dict[str, Row] = {}
-    for row in sorted(data.found.scores_on(data.name), key=lambda row: row["auroc"]):
-        best[row["run"]] = row
+    """Compare the default anomaly score of each run and baseline; one that ranks as something simpler is not best."""
     entries, beside = [], []
-    for who, row in best.items():
-        cells = (decimal(row["auroc"], 3), f"{decimal(row['low'], 2)} to {decimal(row['high'], 2)}")
+    for row in data.found.scores_on(data.name):
+        if not row["is_default"]:
+            continue
+        who, cells = row["run"], (decimal(row["auroc"], 3), f"{decimal(row['low'], 2)} to {decimal(row['high'], 2)}")
         if who in data.found.runs:
-            entries.append(data.entry(data.found.runs[who], -row["auroc"], *cells))
+            lamp = data.found.lamp(who)
+            note = f"{row['score']}, {lamp}" if lamp else row["score"]
+            entries.append(data.entry(data.found.runs[who], -row["auroc"], *cells, is_beaten=bool(lamp), note=note))
         else:
-            beside.append(Entry(BASELINES.get(who, who), cells, -row["auroc"], "baseline"))
+            beside.append(Entry(str(BASELINES.get(who, who)), cells, -row["auroc"], "baseline"))
     return table(data, ("AUROC ↑", "95% interval"), entries, beside)
+
+
+def unusual(data: Data) -> list[Comparison]:
+    """Show what is known of each run's default score where no anomaly is known; none of them is the best."""
+    told = [(run, row) for run in data.runs if (row := data.found.default_score(run.line.key))]
+    if not told or data.found.scores_on(data.name):
+        return []
+    others = with_others(data.found, data.name)
+    heads = (*(("agreement with others",) if others else ()), "calibration rows")
+    entries = []
+    for run, row in told:
+        agreed = (decimal(others[run.line.key], 2) if run.line.key in others else "",) if others else ()
+        note = f"{row['score']}, {row['lamp'] or 'its own ranking'}"
+        entries.append(data.entry(run, 0.0, *agreed, f"{row['calibration_rows']:,}", note=note))
+    return [Comparison(data.name, heads, sorted(entries, key=lambda entry: entry.has_failed))]
 
 
 def clusters(data: Data) -> list[Comparison]:

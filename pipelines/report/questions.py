@@ -59,8 +59,19 @@ QUESTIONS = (
         "anomalies",
         "Are anomalies found?",
         "The models were trained without the anomalies. AUROC is the probability that an anomaly scores higher than a "
-        "normal row: 1 is perfect, 0.5 is chance. Each model is at its best score.",
+        "normal row: 1 is perfect, 0.5 is chance. Each model is shown by its default score, its likelihood where it "
+        "has one: no test label chose it, and its other scores stand with all numbers. A score that ranks rows as the "
+        "distance to the mean, principal components or the untrained network does is no merit of the training.",
         question_tables.anomalies,
+    ),
+    Question(
+        "unusual",
+        "Which rows are unusual?",
+        "No anomaly is known among the test rows, so no AUROC can say which model is right. A score has its own "
+        "ranking unless it orders rows as the distance to the mean, principal components or the untrained network "
+        "does. Agreement is the mean rank correlation with the scores of the other models. With n calibration rows, "
+        "the smallest p-value of a row is 1/(n + 1).",
+        question_tables.unusual,
     ),
     Question(
         "clusters",

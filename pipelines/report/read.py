@@ -30,9 +30,14 @@ BASELINES = {  # {a baseline of anomaly scores: its name for readers}
     "isolation_forest": "isolation forest",
 }
 DETECTED = (
-    *("run", "data", "score", "auroc", "low", "high", "fpr_target", "fpr", "tpr"),
+    *("run", "data", "score", "is_default", "auroc", "low", "high", "fpr_target", "fpr", "tpr"),
     *("average_precision", "anomaly_share", "kinds"),
 )
+SCORED = (
+    *("run", "data", "score", "is_default", "rows", "calibration_rows"),
+    *("shift_p", "resembles", "lamp", "most"),
+)
+AGREEING = ("data", "rows", "runs", "scores", "spearman", "own")
 CLUSTERED = (
     *("run", "data", "space", "k", "rows", "seeds"),
     *(f"{name}_{part}" for name in ("acc", "nmi", "ari") for part in ("mean", "sd")),
@@ -110,6 +115,7 @@ class Results:
     """All outputs that the report shows.
 
     data: {name: manifest} for the data sets that runs or sweeps use; sweeps, runs: by their keys
+    detection: of data with anomalies; scored, agreements: what needs no label, of every data set
     """
 
     params: Params
@@ -120,6 +126,8 @@ class Results:
     clustering: Scores
     denoising: Scores
     compression: Scores
+    scored: Scores
+    agreements: dict[str, Row]
 
     @property
     def budget_note(self) -> str | None:
@@ -134,6 +142,15 @@ class Results:
         """Return the rows of anomaly scores on a data set."""
         return [row for row in self.detection.rows if row["data"] == data]
 
+    def default_score(self, key: str) -> Row | None:
+        """Return the facts of the anomaly score that stands for a run, or None if the run has none."""
+        return next((row for row in self.scored.rows if row["run"] == key and row["is_default"]), None)
+
+    def lamp(self, key: str) -> str:
+        """Return a sentence if a run's default score ranks rows as something simpler does; else ""."""
+        row = self.default_score(key)
+        return row["lamp"] if row else ""
+
 
 def read(params: Params) -> Results:
     """Read the outputs of the whole graph. Raises ResultError, which names the first file that cannot be used."""
@@ -144,7 +161,8 @@ def read(params: Params) -> Results:
     detection, clustering = _detection(params, data), _clustering(params, data)
     denoising = _used(params, data, "denoising", DENOISED)
     compression = _used(params, data, "compression", COMPRESSED, CODECS)
-    return Results(params, data, sweeps, runs, detection, clustering, denoising, compression)
+    scored, agreements = _scored(params, data)
+    return Results(params, data, sweeps, runs, detection, clustering, denoising, compression, scored, agreements)
 
 
 def _manifest(name: str, params: Params) -> Row:
@@ -206,6 +224,16 @@ def _detection(params: Params, data: Mapping[str, Row]) -> Scores:
     return Scores(rows, _pictures(path.parent, COMPARE) if rows else {})
 
 
+def _scored(params: Params, data: Mapping[str, Row]) -> tuple[Scores, dict[str, Row]]:
+    folder = paths.out("compare", "scores")
+    rows = _rows(folder / "scores.json", COMPARE, SCORED, may_hold_nan=True)
+    _known(folder / "scores.json", COMPARE, rows, params.runs, data)
+    agreements = _rows(folder / "agreement.json", COMPARE, AGREEING)
+    named = [{"run": run, "data": row["data"]} for row in agreements for run in row["runs"]]
+    _known(folder / "agreement.json", COMPARE, named, params.runs, data)
+    return Scores(rows, _pictures(folder, COMPARE)), {row["data"]: row for row in agreements}
+
+
 def _clustering(params: Params, data: Mapping[str, Row]) -> Scores:
     path = paths.out("compare", "clusters", "scores.json")
     rows = _rows(path, COMPARE, CLUSTERED)
@@ -252,8 +280,8 @@ def _json(path: Path, stage: str, keys: tuple[str, ...], *, may_hold_nan: bool =
     return _with_keys(value, path, stage, keys)
 
 
-def _rows(path: Path, stage: str, keys: tuple[str, ...]) -> list[Row]:
-    rows = _parsed(path, stage, may_hold_nan=False)
+def _rows(path: Path, stage: str, keys: tuple[str, ...], *, may_hold_nan: bool = False) -> list[Row]:
+    rows = _parsed(path, stage, may_hold_nan=may_hold_nan)
     if not isinstance(rows, list):
         raise ResultError(f"{_short(path)}: expected a list: {_again(stage)}")
     return [_with_keys(row, path, stage, keys) for row in rows]

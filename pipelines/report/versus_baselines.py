@@ -15,8 +15,8 @@ class Comparison:
     """The anomaly scores or clusters on a data set compared with a baseline, the best first.
 
     rows: (row, its name, its run or None for a baseline, its difference from the baseline as text)
-    above, unclear, below: the runs. A run is unclear if the 95% interval (or spread) of its best row overlaps with the
-    baseline's
+    above, unclear, below: the runs. A run is unclear if the 95% interval of its default score, or the spread of its
+    best clusters, overlaps with the baseline's
     """
 
     rows: list[tuple[Row, str, RunResult | None, str]]
@@ -26,12 +26,12 @@ class Comparison:
 
 
 def detection(found: Results, data: str) -> Comparison:
-    """Compare every anomaly score on a data set with PCA's."""
+    """Compare every anomaly score on a data set with PCA's, and each run by its default score."""
     rows: list[Named] = []
     for row in found.scores_on(data):
         run = found.runs.get(row["run"])
         rows.append((row, row["run"] if run else BASELINES[row["run"]], run))
-    return compared(rows, leaderboard.best_score(found, "pca", data), "auroc", lambda row: (row["low"], row["high"]))
+    return compared(rows, leaderboard.default_score(found, "pca", data), "auroc", lambda row: (row["low"], row["high"]))
 
 
 def clustering(found: Results, data: str) -> Comparison:
@@ -64,7 +64,8 @@ def compared(
         found.rows.append(
             (row, name, who, ("+" if difference > 0 else "") + decimal(difference, 3) if is_other else "")
         )
-        if who is None or not is_other or who.line.key in told:
+        stands_for_run = row.get("is_default", True)
+        if who is None or not is_other or who.line.key in told or not stands_for_run:
             continue
         told.add(who.line.key)
         (low, high), (base_low, base_high) = spread(row), spread(baseline or row)

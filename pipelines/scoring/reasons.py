@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 
 from gen_models.anomalies.contributions import contributions
-from gen_models.anomalies.reconstruction_scores import error_maps
 from gen_models.anomalies.scores import FittedScores
 from gen_models.contracts import Reconstructor
-from gen_models.evaluating import evaluating
 from gen_models.table import from_json, groups_of
+from pipelines.evaluation.score_sheet import maps_of
 
 MOST_COLUMNS = 3  # that a reason names
 LEAST_SHARE = 0.1  # of the largest contribution; smaller ones are not named
@@ -60,14 +59,9 @@ class Reasons:
             return [Reason("")] * len(x)
         return self._of_images(x) if self._is_image else self._of_table(x)
 
-    def maps(self, x: np.ndarray) -> np.ndarray:
-        """Return the error of each pixel of images, (rows, height, width)."""
-        with evaluating(self._fitted.model):
-            return error_maps(self._fitted.model, torch.from_numpy(x), self._fitted.setting).numpy()
-
     def _of_images(self, x: np.ndarray) -> list[Reason]:
         found = []
-        for error in self.maps(x):
+        for error in maps_of(self._fitted, x):
             row, column = map(int, np.unravel_index(int(error.argmax()), error.shape))
             share = error[_around(row, error.shape[0]), _around(column, error.shape[1])].sum() / max(error.sum(), 1e-30)
             found.append(Reason(f"rebuilt worst around row {row}, column {column} ({share:.0%} of the error)"))

@@ -11,13 +11,13 @@ from scipy.stats import ks_2samp
 
 from gen_models.anomalies.conformal import threshold
 from pipelines.commands.output_file import answering
+from pipelines.evaluation.score_sheet import SHEET_IMAGES, USUAL_RATE
 from pipelines.scoring.decisions import Decisions, Rule, decide, rule_of
 from pipelines.scoring.kept_rows import KeptRows
 from pipelines.scoring.reasons import Reason, Reasons
-from pipelines.scoring.score_picture import SHEET_IMAGES, draw
+from pipelines.scoring.score_picture import draw
 from pipelines.scoring.scored_rows import Scorer, open_scorer, score_rows
 
-USUAL_RATE = 0.05  # of false positives where no rate is stated: such rows are explained, those near it are borderline
 DIGITS = 8  # of p-values and q-values
 UNLIKELY = 0.001  # a p-value of the test on the distribution of scores below which it is said
 
@@ -72,7 +72,7 @@ def score_file(
     if explain is not None:
         _write_parts(explain, scored.columns, told)
     if out is not None:
-        draw(out.with_suffix(".png"), scored, scorer, explainer, edge)
+        draw(out.with_suffix(".png"), scored, scorer, edge)
     lines = [_called(scored.scores, decisions, rule, known), _shift(scored.scores, known)]
     lines += [_without(scorer), explainer.why_none if reasons else ""]
     if scored.problems:

@@ -77,8 +77,8 @@ MEANINGS = (
     ),
     Meaning(
         "auroc", "anomalies", "anomaly detection (AUROC)", "higher",
-        "How often a row of a held-out class scores higher than a normal one, by the model's best score; the test "
-        "labels chose that score, so it flatters.",
+        "How often a row of a held-out class scores higher than a normal one, by the model's default score, "
+        "which no test label chose.",
         "auroc_chance", "guessing",
     ),
     Meaning(

@@ -1,0 +1,82 @@
+"""Draws scored rows: of images a contact sheet with maps of their errors, of other rows a histogram of their scores.
+
+`evaluate` draws a run's test rows, and `gen-models score` the rows of a file.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gen_models.anomalies.calibration import Calibration
+from gen_models.anomalies.conformal import threshold
+from gen_models.anomalies.reconstruction_scores import error_maps
+from gen_models.anomalies.scores import FittedScores
+from gen_models.contracts import Reconstructor
+from gen_models.evaluating import evaluating
+from pipelines import figures
+from pipelines.evaluation.row_scores import RowScores
+from pipelines.evaluation.trained_run import Trained
+from pipelines.figures.style import Target
+
+SHEET_IMAGES = 12  # of each kind
+USUAL_RATE = 0.05  # of false positives where no rate is stated: such rows are explained, those near it are borderline
+KINDS = ("most anomalous", "borderline", "most normal")  # the strips of a sheet
+
+
+def draw_scored(trained: Trained, scored: RowScores, known: Calibration | None, to: Path) -> None:
+    """Draw the test rows of a run by its default score to a file; draw nothing of a run without a score.
+
+    known: what `write_calibration` returned
+    """
+    if not scored.fitted.names:
+        return
+    name = scored.fitted.default
+    scores, calibration = scored.test[name], scored.calibration.get(name)
+    edge = math.nan
+    if calibration is not None:
+        edge = threshold(calibration, max(USUAL_RATE, 1 / (len(calibration) + 1)))  # few rows allow no smaller rate
+    rows: dict[str, np.ndarray] = {}
+    if figures.is_image(trained.data.event_shape):
+        near = np.abs(scores - edge) if np.isfinite(edge) else np.full(len(scores), np.nan)
+        for kind, keys in zip(KINDS, (-scores, near, scores), strict=True):
+            chosen = np.argsort(keys, kind="stable")[: 0 if np.isnan(keys).all() else SHEET_IMAGES]
+            rows[kind] = np.asarray(trained.data.x("test")[chosen], dtype=np.float32)
+    title = f"{trained.run.key}, {name} of {len(scores):,} test rows"
+    scale = known.facts.get("map_scale") if known else None
+    draw(to, scores, calibration, edge, rows, scored.fitted, levels=trained.data.levels, map_scale=scale, title=title)
+
+
+def draw(
+    to: Target,
+    scores: np.ndarray,
+    calibration: np.ndarray | None,
+    edge: float,
+    rows: Mapping[str, np.ndarray],
+    fitted: FittedScores,
+    *,
+    levels: int | None,
+    map_scale: float | None,
+    title: str,
+) -> None:
+    """Draw images in strips, below each strip the maps of their errors if the model rebuilds images; else a histogram.
+
+    scores: (all rows,); calibration: (n,) or None; edge: the score above which rows are called, or NaN
+    rows: {one of KINDS: images (n, c, h, w)}, {} where the rows are no images
+    levels, map_scale: as `figures.score_sheet` takes them
+    """
+    if not rows:
+        figures.score_histogram(scores, calibration, edge, to, title=title)
+        return
+    maps = {}
+    if isinstance(fitted.model, Reconstructor):
+        maps = {kind: maps_of(fitted, images) for kind, images in rows.items() if len(images)}
+    figures.score_sheet(rows, maps, to, levels=levels, map_scale=map_scale, title=title)
+
+
+def maps_of(fitted: FittedScores, images: np.ndarray) -> np.ndarray:
+    """Return the error of each pixel, (rows, height, width). images: (rows, channels, height, width)"""
+    with evaluating(fitted.model):
+        return error_maps(fitted.model, torch.from_numpy(images), fitted.setting).numpy()
