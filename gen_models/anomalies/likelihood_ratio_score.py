@@ -6,7 +6,7 @@ second model trained on noisy rows; this one is counted, in seconds. Of a model 
 It misses rows that are unusual in single numbers, which the background calls unusual as well; it finds those whose
 numbers do not belong together. Capability: Density or Bound.
 
-    grey levels    a histogram of each pixel, of at most 32 bins
+    grey levels    a histogram of each pixel: black, white, and at most 30 bins between
     binary pixels  the share of ink of each pixel, and E log p_0 over the draws of ink
     labels         the share of each category or flag
     other numbers  a logistic density with the column's mean and variance: a Gaussian would fall faster than most models
@@ -22,10 +22,10 @@ from torch import Tensor
 
 from gen_models.anomalies.likelihood_scores import LIKELIHOODS, has_likelihood, likelihood
 from gen_models.anomalies.score import NOISE, Asked, Score, State
-from gen_models.evaluating import as_sampled, by_rows
+from gen_models.evaluating import CHUNK_ROWS, as_sampled, by_rows
 from gen_models.layers.levels import FLAG, Levels, coordinates, grey_levels, is_table
 
-BINS = 32
+BINS = 30  # between black and white
 EVEN = 0.5  # rows that each bin or label has before the first, half a row: none is impossible
 LOGISTIC = math.sqrt(3) / math.pi  # scale of a logistic density with standard deviation 1
 
@@ -34,8 +34,7 @@ def fit_background(x: Float[Tensor, "rows *event"], levels: Levels) -> State:
     """Return what the background keeps of training rows: counts, means and standard deviations of single numbers."""
     flat = x.flatten(1)
     if (q := grey_levels(levels)) is not None:
-        bins = _bins(flat, q)
-        return {"counts": torch.stack([(bins == k).sum(dim=0) for k in range(_width_and_count(q)[1])], dim=1).float()}
+        return {"counts": sum(_counts(part, q) for part in flat.split(CHUNK_ROWS))}
     step = _steps(levels, flat)
     flat = flat.double()
     mean, shares = flat.mean(dim=0), (flat.sum(dim=0) + EVEN) / (len(flat) + 2 * EVEN)
@@ -47,7 +46,7 @@ def log_background(state: State, x: Float[Tensor, "rows *event"], levels: Levels
     flat = x.flatten(1)
     if (q := grey_levels(levels)) is not None:
         counts = state["counts"].to(flat.device).double() + EVEN
-        table = (counts / counts.sum(dim=1, keepdim=True)).log() - math.log(_width_and_count(q)[0])
+        table = (counts / counts.sum(dim=1, keepdim=True) / _widths(q).to(flat.device)).log()
         return table.gather(1, _bins(flat, q).T).sum(dim=0)
     mean, std, shares = (state[name].to(flat.device) for name in ("mean", "std", "shares"))
     flat = flat.double()
@@ -63,14 +62,23 @@ def log_background(state: State, x: Float[Tensor, "rows *event"], levels: Levels
     return numbers.sum(dim=1)
 
 
-def _width_and_count(q: int) -> tuple[int, int]:
-    """Return how many of q levels a bin has, and how many bins there are."""
-    width = -(-q // BINS)
-    return width, -(-q // width)
+def _widths(q: int) -> Float[Tensor, " bins"]:
+    """Return how many of q levels each bin has."""
+    return torch.bincount(_bins(torch.arange(float(q)), q)).double()
 
 
-def _bins(flat: Float[Tensor, "rows dim"], q: int) -> Tensor:
-    return flat.nan_to_num().round().clamp(0, q - 1).long() // _width_and_count(q)[0]
+def _bins(x: Tensor, q: int) -> Tensor:
+    """Return the bin of each number."""
+    level = x.nan_to_num().round().clamp(0, q - 1).long()
+    width = max(1, -(-(q - 2) // BINS))
+    return torch.where(level < q - 1, (level + width - 1) // width, 1 + -(-(q - 2) // width))
+
+
+def _counts(flat: Float[Tensor, "rows dim"], q: int) -> Float[Tensor, "dim bins"]:
+    """Return how many rows each bin has, for each number."""
+    bins = len(_widths(q))
+    places = _bins(flat, q) + bins * torch.arange(flat.shape[1], device=flat.device)
+    return torch.bincount(places.flatten(), minlength=bins * flat.shape[1]).view(-1, bins).double()
 
 
 def _steps(levels: Levels, flat: Float[Tensor, "rows dim"]) -> Float[Tensor, " dim"]:
