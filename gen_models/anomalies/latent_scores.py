@@ -46,7 +46,7 @@ def _whitening(asked: Asked) -> State | None:
     left out, not blown up.
     """
     z = latents(asked).double()
-    if are_probabilities(z):
+    if are_probabilities(z) or not z.isfinite().all():
         return None
     centre = z.mean(dim=0)
     covariance = (z - centre).mT @ (z - centre) / max(1, len(z) - 1)
