@@ -34,7 +34,7 @@ def fit_background(x: Float[Tensor, "rows *event"], levels: Levels) -> State:
     """Return what the background keeps of training rows: counts, means and standard deviations of single numbers."""
     flat = x.flatten(1)
     if (q := grey_levels(levels)) is not None:
-        return {"counts": sum(_counts(part, q) for part in flat.split(CHUNK_ROWS))}
+        return {"counts": torch.stack([_counts(part, q) for part in flat.split(CHUNK_ROWS)]).sum(dim=0)}
     step = _steps(levels, flat)
     flat = flat.double()
     mean, shares = flat.mean(dim=0), (flat.sum(dim=0) + EVEN) / (len(flat) + 2 * EVEN)
