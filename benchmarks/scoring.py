@@ -43,9 +43,9 @@ torch.set_num_threads(1)
 table = pyarrow.csv.read_csv({csv!r}, read_options=pyarrow.csv.ReadOptions(use_threads=False))
 x = np.stack([column.to_numpy() for column in table.columns], axis=1)
 model, facts = load_model(Path({checkpoint!r})), serving.facts_of(Path({checkpoint!r}))
-score = serving.scorers(model, levels=None, statistics=facts["statistics"])[serving.score_name(model, facts)]
+scores = serving.row_scores(model, facts)
 with evaluating(model):
-    torch.cat([score(rows) for rows in torch.from_numpy(x).split(1024)])
+    torch.cat([scores(scores.default, rows) for rows in torch.from_numpy(x).split(1024)])
 """
 MEASURED = """
 import json, resource

@@ -39,7 +39,17 @@ from gen_models.checkpoint_folder import (
 from gen_models.engine import Training
 from gen_models.errors import CheckpointError
 
-__all__ = ["about_data", "digest", "load_model", "load_training", "recover", "save_model", "save_training", "verify"]
+__all__ = [
+    "about_data",
+    "digest",
+    "load_model",
+    "load_training",
+    "load_weights",
+    "recover",
+    "save_model",
+    "save_training",
+    "verify",
+]
 
 MODEL, WEIGHTS, RESUME_TENSORS = "model.yaml", "weights.safetensors", "resume.safetensors"
 
@@ -66,7 +76,7 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> nn.Module:
     """Load a verified model, in evaluation mode and without gradients."""
     verify(folder)
     model = build(_read_spec(folder))
-    _load_weights(folder, model, device)
+    load_weights(folder, model, device)
     return model.eval().requires_grad_(False)
 
 
@@ -79,13 +89,29 @@ def load_training(folder: Path, training: Training) -> dict[str, Any]:
     if not (folder / RESUME).is_file():
         raise CheckpointError(f"{folder}: holds a model but no {RESUME}; training cannot resume from it")
     device = next((p.device for p in training.model.parameters()), torch.device("cpu"))
-    _load_weights(folder, training.model, device)
+    load_weights(folder, training.model, device)
     state = json.loads((folder / RESUME).read_text())
     tensors = load_file(folder / RESUME_TENSORS)  # the optimiser moves tensors to its parameters' device where needed
     for name, optimiser in training.optimisers.items():
         _load_optimiser(optimiser, name, state["optimisers"].get(name), tensors, folder)
     training.step = state["step"]
     return state["notes"]
+
+
+def load_weights(folder: Path, model: nn.Module, device: str | torch.device = "cpu") -> None:
+    """Set a model's parameters and buffers to those of a checkpoint, on the device and in the dtype that they have.
+
+    Raises CheckpointError if they are another model's.
+    """
+    try:
+        weights = load_file(folder / WEIGHTS, device=str(device))
+        for name, parameter in list(model.named_parameters())[:1]:
+            if name in weights and weights[name].dtype != parameter.dtype:
+                model.to(weights[name].dtype)
+        model.to(device).load_state_dict(weights)
+    except (SafetensorError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[-1].strip()
+        raise CheckpointError(f"{folder / WEIGHTS}: not the weights of this {type(model).__name__} ({first})") from None
 
 
 def _write(
@@ -123,15 +149,6 @@ def _read_spec(folder: Path) -> dict[str, Any]:
         return yaml.safe_load((folder / MODEL).read_text())
     except yaml.YAMLError as error:
         raise CheckpointError(f"{folder / MODEL}: not YAML ({error})") from None
-
-
-def _load_weights(folder: Path, model: nn.Module, device: str | torch.device) -> None:
-    try:
-        weights = load_file(folder / WEIGHTS, device=str(device))
-        model.to(device).load_state_dict(weights)
-    except (SafetensorError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[-1].strip()
-        raise CheckpointError(f"{folder / WEIGHTS}: not the weights of this {type(model).__name__} ({first})") from None
 
 
 def _optimisers_state(training: Training) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

@@ -5,6 +5,7 @@ break.
 """
 
 import re
+import shlex
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -36,9 +37,15 @@ class RegistryError(GenModelsError):
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """Return one line for an unknown name: the nearest match, then all names that exist."""
     options = sorted(known)
-    near = get_close_matches(name, options, n=1, cutoff=0.5)
+    near = [known for known in options if known.lower() == name.lower()]
+    near = near or get_close_matches(name, options, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"unknown {kind} {name!r}: {hint}choose from {', '.join(options) or '(none)'}"
+
+
+def option(name: str, value: str) -> str:
+    """Return an option as it is typed in a shell: --label 'my label', --missing=--x; the value must be printable."""
+    return f"{name}{'=' if value.startswith('-') else ' '}{shlex.quote(value)}"
 
 
 def one_line(text: object, *, most: int = 200) -> str:

@@ -14,12 +14,13 @@ from gen_models.contracts import Loss, Objective
 from gen_models.evaluating import question
 from gen_models.layers.data_scale import DataScale
 from gen_models.noise import Noise
+from gen_models.rebuildable import Rebuildable
 
 SCORE_NOISE = Noise(seed=0).shared()  # the draws of u are the same for every score
 SCORE_DRAWS = 8  # averaged over, which reduces the spread of E_u log p(x + u)
 
 
-class LikelihoodModel(nn.Module, ABC):
+class LikelihoodModel(Rebuildable, nn.Module, ABC):
     """A Density and Sampler with one objective, mean -log p(x), built from `log_density` and `draw`."""
 
     data_scale: DataScale

@@ -24,6 +24,7 @@ KINDS = ("number", "count", "flag", "category", "time")
 REFUSE, FILL, VALUE = "refuse", "fill", "value"  # what is done about a missing value
 NO_VALUE = ""  # the value of a category that stands for a missing one
 DAY = 86400.0
+LARGEST = 1e150  # beyond, the square of a number, which a variance takes, has no finite double
 TIMES: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # from seconds since 1970, UTC
     "seconds": lambda t: t,
     "days": lambda t: np.floor(t / DAY),
@@ -141,8 +142,9 @@ class Column:
         if self.kind == "time":
             is_decoded = np.isin(x, np.arange(COUNTED.get(self.as_, 0)))  # `decode` has no day for an hour
             x = np.where(is_decoded, x, TIMES[self.as_](x))
-        for row in np.flatnonzero(np.isinf(x)):
-            problems[int(row)] = f"{self.name}: {x[row]} is not a finite number"
+        for row in np.flatnonzero(np.abs(x) > LARGEST):
+            what = f"too large, at most {LARGEST:g}" if np.isfinite(x[row]) else "not a finite number"
+            problems[int(row)] = f"{self.name}: {x[row]} is {what}"
         if self.kind == "count":
             for row in np.flatnonzero(np.isfinite(x) & (x != np.rint(x))):
                 problems[int(row)] = f"{self.name}: {x[row]} is not a whole number"

@@ -6,6 +6,7 @@ whose words need more than argparse's checks also sets `check`, a function of th
 The text and the example above the options are the docstring of the module that does the work.
 """
 
+import shlex
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -45,6 +46,15 @@ def drift(parser: ArgumentParser) -> None:
     _add_score(parser)
     parser.add_argument("--history", type=Path, metavar="FILE", help="FILE.csv; by default drift/MODEL.csv")
     parser.set_defaults(check=_check_drift)
+
+
+def benchmark(parser: ArgumentParser) -> None:
+    parser.add_argument("name", choices=["adbench"], help="which benchmark")
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="with its tables, NUMBER_NAME.npz of X and y")
+    parser.add_argument("--tables", choices=["odd", "even", "all"], default="all", help="by the number of the file")
+    parser.add_argument("--detectors", metavar="NAMES", help="separated by commas; by default all")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="how many shuffles (%(default)s)")
+    parser.set_defaults(check=_check_benchmark)
 
 
 def sample(parser: ArgumentParser) -> None:
@@ -122,6 +132,10 @@ def add_data(parser: ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace the conf that is there")
 
 
+def remove_data(parser: ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="a data set that `gen-models add-data` added")
+
+
 _ROW_TASKS = tuple(task for task in TASKS if task != "sample")
 
 
@@ -159,6 +173,11 @@ def _check_score(asked: Namespace) -> None:
         raise DataError(f"--reasons {asked.reasons}: 0 or more rows")
 
 
+def _check_benchmark(asked: Namespace) -> None:
+    if asked.seeds < 1:
+        raise DataError(f"--seeds {asked.seeds}: at least one")
+
+
 def _check_drift(asked: Namespace) -> None:
     _check_table("--history", asked.history, (".csv",))
 
@@ -176,7 +195,8 @@ def _check_output(asked: Namespace) -> None:
 def _check_predict(asked: Namespace) -> None:
     _check_output(asked)
     if asked.task == "sample":
-        raise DataError("predict answers to rows; write `gen-models sample MODEL --n 16` for draws")
+        model = shlex.quote(asked.model)
+        raise DataError(f"predict answers to rows; for draws, run `gen-models sample {model} --n 16`")
     if asked.task not in _ROW_TASKS:
         raise DataError("--task: " + unknown("task", asked.task, _ROW_TASKS))
 

@@ -65,6 +65,7 @@ TOOLS = {
         "pipelines.data.inspect", "PATH: what a file or folder of data holds, and how to add it", arguments.inspect
     ),
     "add-data": Command("pipelines.data.add_data", "NAME PATH: write conf/data/NAME.yaml for it", arguments.add_data),
+    "remove-data": Command("pipelines.data.remove_data", "NAME: take back what add-data wrote", arguments.remove_data),
     "list": Command("pipelines.commands.listing", "models, data sets, sweeps and runs that there are"),
     "games": Command(
         "pipelines.commands.games", "FOLDER: pictures of games of two numbers under each order of play", arguments.games
@@ -74,6 +75,11 @@ TOOLS = {
     ),
     "drift": Command(
         "pipelines.commands.drift", "MODEL[@ALIAS] FILE: whether new rows score as calibration rows do", arguments.drift
+    ),
+    "benchmark": Command(
+        "pipelines.commands.benchmark",
+        "adbench FOLDER: the default detector of tables beside free ones",
+        arguments.benchmark,
     ),
     "predict": Command(
         "pipelines.commands.predict", "MODEL[@ALIAS] FILE: score, encode, decode or reconstruct rows", arguments.predict
@@ -123,7 +129,7 @@ def _docstring(module: str) -> str | None:
 
 
 def _table(commands: dict[str, Command]) -> str:
-    return "\n".join(f"  {verb:<10} {command.about}" for verb, command in commands.items())
+    return "\n".join(f"  {verb:<11} {command.about}" for verb, command in commands.items())
 
 
 if __name__ == "__main__":

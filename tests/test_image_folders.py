@@ -158,7 +158,7 @@ UNUSABLE = {
     ),
     "two masks": (
         "train/good/0.png test/bent/0.png ground_truth/bent/0.png ground_truth/bent/0_mask.png",
-        r"bent/0_mask\.png: a second mask of an image that has \S+/bent/0\.png; remove one",
+        r"bent/0_mask\.png: a second mask of an image that has \S+/bent/0\.png; remove it or that",
     ),
 }
 
@@ -315,7 +315,7 @@ def test_links_are_read_as_the_files_to_which_they_lead(tmp_path):
 BROKEN = {
     "to nowhere": ("gone.png", r"b\.png: a link to nowhere or in a circle .*; remove it"),
     "to itself": ("b.png", r"b\.png: a link to nowhere or in a circle .*; remove it"),
-    "into DVC's cache": ("../.dvc/cache/files/md5/ab/cd", r"b\.png: a link into DVC's cache.*; run `dvc checkout`, or"),
+    "into DVC's cache": ("../.dvc/cache/files/md5/ab/cd", r"b\.png: a link into DVC's cache.*; run `dvc pull`"),
     "into a cache elsewhere": (f"/srv/files/md5/ab/{'c' * 30}", r"b\.png: a link into DVC's cache.*`dvc pull`"),
     "to the folder": (".", r"b\.png: a link to a folder that holds it, .*; remove it"),
     "to the folder above": ("..", r"b\.png: a link to a folder that holds it, .*; remove it"),

@@ -14,7 +14,7 @@ from pipelines.commands import check
 from pipelines.config.conf_files import data_conf
 from pipelines.config.data_files import check_file, watched
 from pipelines.config.params import params
-from pipelines.config.params_edit import add_data_set
+from pipelines.config.params_edit import adding
 from pipelines.runtime.repository import require_repository
 from tests.project import HERE, call, make_project, params_of, write_params
 
@@ -155,7 +155,7 @@ def test_the_commands_of_the_docs_bring_photos_back_and_notice_an_edit(project, 
         assert done.returncode == 0, (line, done.stdout, done.stderr)
     conf = project / "conf" / "data" / "photos.yaml"
     conf.write_text(re.sub(r", sha256: \w+", "", conf.read_text()))
-    add_data_set("photos", "data/photos", ["vae"])
+    adding("photos", "data/photos", ["vae"]).write()
     assert (photos / "0.png").is_symlink() == (links == "symlink")
     assert (photos / "0.png").stat().st_nlink == (1 if links == "copy" else 1 + (links == "hardlink"))
     check.main([])
@@ -181,7 +181,7 @@ def test_play_prepares_an_edited_file_and_the_graph_goes_on_from_it(project):
     write_conf(project, "2024_01", "table", [2], path="data/t.csv")
     budget = {"name": "tiny", "steps": 12, "trial_steps": 6, "trials": 1, "reports": 2, "checkpoints": 1}
     (project / "conf" / "budget" / "tiny.yaml").write_text(yaml.safe_dump(budget))
-    add_data_set("2024_01", "data/t.csv", ["gmm"])
+    adding("2024_01", "data/t.csv", ["gmm"]).write()
     folders = []
     for _ in range(2):
         done = call(project, "gen-models", "play")

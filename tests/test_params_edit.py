@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from gen_models.errors import ConfigError
 from pipelines.config.params import params
-from pipelines.config.params_edit import add_data_set, adding, data_name, remove_data_set
+from pipelines.config.params_edit import adding, data_name, removing
 from tests.project import HERE
 
 HEAD = "seed: 0\nbudget: quick # of conf/budget\nworkers: 1\n"
@@ -61,6 +61,16 @@ NAMES = (
 PATHS = ("data/flowers.csv", "/data/a b, #1: {x}.csv", 'data/it\'s "here".csv', "2024", "data/ä\u202fé.csv", "[a]")
 
 
+def add(name: str, path: str, models: list[str]) -> str:
+    edit = adding(name, path, models)
+    edit.write()
+    return edit.diff()
+
+
+def remove(name: str) -> None:
+    removing(name).write()
+
+
 @pytest.fixture
 def file(tmp_path, monkeypatch):
     """params.yaml of a project that has a conf for all names."""
@@ -92,7 +102,7 @@ def read_alike(text: str) -> dict:
 def test_an_added_data_set_is_swept_and_all_else_stays_as_it_was_written(file, layout, end):
     before = written(file, ENDS[end](LAYOUTS[layout])).decode()
     was = yaml.safe_load(before)
-    diff = add_data_set("2024_01", "data/flowers.csv", ["gmm", "realnvp"])
+    diff = add("2024_01", "data/flowers.csv", ["gmm", "realnvp"])
     after = file.read_bytes().decode()
     held = read_alike(after)
     lines = {f"{model}-2024_01": {"model": model, "data": "2024_01"} for model in ("gmm", "realnvp")}
@@ -106,7 +116,7 @@ def test_an_added_data_set_is_swept_and_all_else_stays_as_it_was_written(file, l
     assert ("\r\n" in before) == ("\r\n" in after) and bool(re.search(r"(?<!\r)\n", after)) != ("\r\n" in before)
     assert before.endswith("\n") == after.endswith("\n")
     assert "2024_01" in diff and all(line[0] in "+-@ " for line in diff.splitlines())
-    assert add_data_set("2024_01", "data/flowers.csv", ["gmm", "realnvp"]) == ""
+    assert add("2024_01", "data/flowers.csv", ["gmm", "realnvp"]) == ""
     assert file.read_bytes().decode() == after
 
 
@@ -115,8 +125,8 @@ def test_an_added_data_set_is_swept_and_all_else_stays_as_it_was_written(file, l
 def test_removing_what_was_added_gives_what_was_held_before(file, layout, end):
     before = written(file, ENDS[end](LAYOUTS[layout])).decode()
     was = yaml.safe_load(before)
-    add_data_set("flowers", "data/flowers.csv", ["gmm"])
-    remove_data_set("flowers")
+    add("flowers", "data/flowers.csv", ["gmm"])
+    remove("flowers")
     after = file.read_bytes().decode()
     held = {"files": {}, **read_alike(after)}
     assert held == {**was, "files": was.get("files") or {}, "sweeps": was["sweeps"] or {}}
@@ -131,7 +141,7 @@ def test_removing_what_was_added_gives_what_was_held_before(file, layout, end):
 def test_names_and_paths_that_yaml_reads_otherwise_are_text(file, name, path):
     for layout in ("ours", "files in braces"):
         written(file, LAYOUTS[layout])
-        add_data_set(name, path, ["gmm"])
+        add(name, path, ["gmm"])
         held = read_alike(file.read_text())
         assert held["files"][name] == path and held["runs"][f"gmm-{name}"] == {"model": "gmm", "data": name}
         assert params().files[name] == path
@@ -139,10 +149,10 @@ def test_names_and_paths_that_yaml_reads_otherwise_are_text(file, name, path):
 
 def test_a_moved_file_replaces_its_path_and_removed_lines_stay_away(file):
     written(file, OURS)
-    add_data_set("flowers", "data/flowers.csv", ["gmm", "vae"])
+    add("flowers", "data/flowers.csv", ["gmm", "vae"])
     file.write_text(file.read_text().replace("  vae-flowers: {model: vae, data: flowers}\n", ""))
     before = file.read_text()
-    add_data_set("flowers", "/elsewhere/a: b.csv", ["gmm", "vae"])
+    add("flowers", "/elsewhere/a: b.csv", ["gmm", "vae"])
     assert file.read_text() == before.replace("flowers: data/flowers.csv", "flowers: '/elsewhere/a: b.csv'")
 
 
@@ -151,7 +161,7 @@ REFUSED = {
     "a: no\n" + OURS: "line 1: a: no: PyYAML reads False",
     OURS.replace("- digits\n", "- digits\n- flowers\n", 1): "data: lists 'flowers' already",
     OURS.replace("vae-digits: {", "gmm-flowers: {", 1): "sweeps.gmm-flowers is there for other data",
-    OURS.replace("  vae-digits: {model: vae, data: digits}", "  vae-digits: 3", 1): "sweeps: `gen-models check` says",
+    OURS.replace("  vae-digits: {model: vae, data: digits}", "  vae-digits: 3", 1): "sweeps: run `gen-models check`",
 }
 
 
@@ -159,7 +169,7 @@ REFUSED = {
 def test_a_file_that_cannot_be_edited_is_one_line_and_stays_as_it_is(file, text):
     before = written(file, text)
     with pytest.raises(ConfigError) as refused:
-        add_data_set("flowers", "data/flowers.csv", ["gmm"])
+        add("flowers", "data/flowers.csv", ["gmm"])
     assert REFUSED[text] in str(refused.value) and "\n" not in str(refused.value)
     assert file.read_bytes() == before and sorted(path.name for path in file.parent.iterdir()) == [
         "conf",
@@ -187,8 +197,8 @@ def test_a_setting_in_use_elsewhere_is_not_removed(file):
     written(file, LAYOUTS["nothing swept"].replace("data: []", "data: [digits]").replace("reuses: &reuses {}\n", reuse)
             .replace("files: {}", "files: {flowers: f.csv}")
             .replace("sweeps: &sweeps {}", "sweeps: &sweeps {gmm-flowers: {model: gmm, data: flowers}}"))  # fmt: skip
-    with pytest.raises(ConfigError, match=r"reuses\.gmm-digits uses the setting of gmm-flowers"):
-        remove_data_set("flowers")
+    with pytest.raises(ConfigError, match=r"flowers is used by reuses\.gmm-digits; remove these lines first"):
+        remove("flowers")
 
 
 @pytest.mark.parametrize(
@@ -210,7 +220,7 @@ def test_an_experiment_of_dvc_changes_the_line_of_its_setting_only(file, page, n
     """DVC's own writer lays a list in brackets, and quotes it does not need, out otherwise."""
     written(file, (HERE / page).read_text())
     if name:
-        add_data_set(name, "data/flowers of 2024.csv", ["gmm", "realnvp"])
+        add(name, "data/flowers of 2024.csv", ["gmm", "realnvp"])
     before = file.read_text()
     apply_overrides(str(file), ["seed=1"])
     assert file.read_text() == before.replace("seed: 0", "seed: 1")

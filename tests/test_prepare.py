@@ -431,7 +431,7 @@ def test_rows_that_are_no_numbers_are_refused(tmp_path, source, dtype):
 
 def test_bytes_need_their_levels(tmp_path, source):
     source(np.zeros((40, 2), np.uint8))
-    fails(tmp_path, CONF, "levels: null, but made has uint8 rows; give their number of levels")
+    fails(tmp_path, CONF, "levels: null, but made has uint8 rows; write levels: 256")
 
 
 def test_labels_and_rows_agree_in_number(tmp_path, source):

@@ -7,7 +7,8 @@ import pytest
 
 from tests.project import HERE
 
-FILES = sorted(p for folder in ("gen_models", "pipelines", "benchmarks") for p in (HERE / folder).rglob("*.py"))
+FOLDERS = ("gen_models", "gen_models_sklearn", "pipelines", "benchmarks")
+FILES = sorted(p for folder in FOLDERS for p in (HERE / folder).rglob("*.py"))
 BANNED_MODULES = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 BANNED_CALLS = {"eval", "exec", "compile", "__import__"}
 

@@ -25,7 +25,7 @@ from pipelines.commands.input_rows import read_blocks
 from pipelines.commands.output_file import answering
 from pipelines.config.columns import roles_of
 from pipelines.config.conf_files import data_conf
-from pipelines.data import add_data, inspect, prepare
+from pipelines.data import add_data, inspect, prepare, remove_data
 from pipelines.data.about_rows import about_rows
 from pipelines.data.look import look
 from pipelines.data.source_table import SOURCES
@@ -477,7 +477,7 @@ def test_every_format_of_a_table_has_the_same_scores(scored, tmp_path):
 
 def test_the_source_needs_every_column_said(project, tmp_path):
     path = write(tmp_path / "t.csv", {"a": NORMAL, "new": OTHER})
-    with pytest.raises(GenModelsError, match="column 'new' is not under columns"):
+    with pytest.raises(GenModelsError, match=r"does not say what column 'new' is; add 'new': \{role: ignore\}"):
         SOURCES["table"](Noise(0), path=str(path), columns={"a": {"kind": "number"}})
 
 
@@ -583,3 +583,66 @@ def test_what_is_no_table_is_one_line_for_predict_too(scored, tmp_path, name):
         predict.main([str(tmp_path / "checkpoint"), str(path)])
     assert "\n" not in str(caught.value)
     assert name in str(caught.value)
+
+
+# --- one number far from all others
+
+
+@pytest.mark.parametrize("end", [".csv", ".parquet"])
+def test_a_number_beside_which_all_others_look_equal_is_noted_with_its_row(project, tmp_path, end):
+    far, wide = [*NORMAL[:7], "1e99", *NORMAL[8:]], [str(10.0**k) for k in range(-30, 30)]
+    path = write(tmp_path / "t.csv", {"a": NORMAL, "b b": far, "c": wide})
+    if end == ".parquet":
+        pd.read_csv(path).to_parquet(path := tmp_path / "t.parquet")
+    told = [note for note in look(path).notes if "so far from the others" in note]
+    where = "line 9" if end == ".csv" else "row 7"
+    assert told == [
+        f"b b: 1e+99 in {where} is so far from the others that a model sees those as equal; "
+        "correct it, or --ignore 'b b'"
+    ]
+    assert "so far from" not in str(look(path, wishes=Wishes(ignored=("b b",))).notes)
+
+
+def test_of_a_large_table_each_row_that_is_looked_at_is_looked_at_once(project, tmp_path, monkeypatch):
+    path = write(tmp_path / "t.csv", {name: [cell.replace(".", ",") for cell in NORMAL * 40] for name in "ab"}, ";")
+    monkeypatch.setattr("pipelines.data.look.LARGE_BYTES", 0)
+    monkeypatch.setattr("pipelines.data.look.FIRST_ROWS", 100)
+    monkeypatch.setattr("pipelines.data.tables.csv_text.BLOCK_BYTES", 1 << 10)
+    fact = look(path, in_part=True).facts["a"]
+    assert sum(map(len, fact.sample)) == fact.rows < 200
+
+
+# --- what is added can be taken back
+
+
+def test_what_add_data_wrote_is_taken_back_unless_another_line_uses_it(project, tmp_path):
+    path = write(tmp_path / "t.csv", {"a": NORMAL, "b": OTHER})
+    before = {file: file.read_bytes() for file in project.rglob("*.yaml")}
+    add_data.main(["mine", str(path)])
+    held = yaml.safe_load((project / "params.yaml").read_text())
+    for section in ("sweeps", "runs"):
+        held[section]["mine-too"] = {"model": "vae", "data": "mine"}
+    write_params(project, held)
+    with pytest.raises(
+        GenModelsError, match=r"params\.yaml: mine is used by sweeps\.mine-too; remove these lines first"
+    ):
+        remove_data.main(["mine"])
+    assert (project / "conf" / "data" / "mine.yaml").is_file()
+    for section in ("sweeps", "runs"):
+        del held[section]["mine-too"]
+    write_params(project, held)
+    remove_data.main(["mine"])
+    assert set(project.rglob("*.yaml")) == set(before)
+    assert yaml.safe_load((project / "params.yaml").read_text()) == {
+        **params_of({}, budget="quick", data=[]),
+        "files": {},
+    }
+    assert path.is_file()
+
+
+@pytest.mark.parametrize("stem", ["iris", "no", "my clients (may)", "x" * 120, "é"])
+def test_the_command_that_inspect_prints_adds_the_data(project, tmp_path, monkeypatch, capsys, stem):
+    path = write(tmp_path / f"{stem}.csv", {"a": NORMAL, "b": OTHER})
+    inspect.main([str(path)])
+    (words,) = re.findall(r"To add it: gen-models add-data (.*)", capsys.readouterr().out)
+    add_data.main(shlex.split(words))

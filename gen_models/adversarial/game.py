@@ -26,6 +26,7 @@ from gen_models.layers.levels import Levels
 from gen_models.layers.still import still
 from gen_models.layers.table_scale import scale_of
 from gen_models.noise import Noise
+from gen_models.rebuildable import Rebuildable
 
 
 @runtime_checkable
@@ -44,7 +45,7 @@ class Losses(Protocol):
 Penalty = Callable[[nn.Module, Tensor, Tensor, Noise], Loss]
 
 
-class Game(nn.Module):
+class Game(Rebuildable, nn.Module):
     """A sampler and a critic, built from two networks and the losses of both players.
 
     generator   (batch, latent) -> (batch, *y_shape)

@@ -23,9 +23,10 @@ from gen_models.layers.data_scale import dimensions
 from gen_models.layers.levels import Levels
 from gen_models.layers.table_scale import scale_of
 from gen_models.noise import Noise
+from gen_models.rebuildable import Rebuildable
 
 
-class Autoencoder(nn.Module):
+class Autoencoder(Rebuildable, nn.Module):
     """An autoencoder with latent = r; n is how many numbers a row has.
 
     hidden            the encoder's widths; the decoder has them reversed

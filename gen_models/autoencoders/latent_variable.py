@@ -36,6 +36,7 @@ from gen_models.layers.levels import Levels, is_table
 from gen_models.layers.mlp import ACTIVATIONS, mlp
 from gen_models.layers.table_scale import MixedScale, scale_of
 from gen_models.noise import Noise
+from gen_models.rebuildable import Rebuildable
 
 LIKELIHOODS = ("gaussian", "discretised", "bernoulli", "mixed")
 POINTS_AT_ONCE = 2**14  # rows times samples decoded together: bounds memory and does not change the result
@@ -43,7 +44,7 @@ POINTS_AT_ONCE = 2**14  # rows times samples decoded together: bounds memory and
 Moments = tuple[Tensor, Tensor]  # (mu, log_var)
 
 
-class LatentVariableModel(nn.Module, ABC):
+class LatentVariableModel(Rebuildable, nn.Module, ABC):
     """A model that is Bound, Encoder, Decoder, Reconstructor and Sampler; a subclass defines its training by `loss`.
 
     latents          r_1, ..., r_L

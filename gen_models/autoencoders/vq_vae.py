@@ -28,11 +28,12 @@ from gen_models.layers.levels import Levels
 from gen_models.layers.quantiser import Quantiser
 from gen_models.layers.unit_images import UnitImages
 from gen_models.noise import Noise
+from gen_models.rebuildable import Rebuildable
 
 START_ROWS = 2048  # rows used to start the encoder and its codes; more rows change neither
 
 
-class VQVAE(nn.Module):
+class VQVAE(Rebuildable, nn.Module):
     """A VQ-VAE with K = `codes` code vectors of `dim` numbers, on a grid 2^scales times coarser than the image.
 
     A row costs at most h w log2 K bits.

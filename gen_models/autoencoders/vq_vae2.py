@@ -32,13 +32,14 @@ from gen_models.layers.levels import Levels
 from gen_models.layers.quantiser import Quantised, Quantiser
 from gen_models.layers.unit_images import UnitImages
 from gen_models.noise import Noise
+from gen_models.rebuildable import Rebuildable
 
 START_ROWS = 2048  # rows used to start the encoders and their codes
 
 Codes = tuple[Int[Tensor, "batch top_h top_w"], Int[Tensor, "batch h w"]]
 
 
-class VQVAE2(nn.Module):
+class VQVAE2(Rebuildable, nn.Module):
     """A VQ-VAE with two levels, each with K = `codes` code vectors of `dim` numbers.
 
     The bottom's grid is 2^scales times coarser than the image, the top's 2^(scales + 1) times.

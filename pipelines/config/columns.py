@@ -1,12 +1,14 @@
 """The key `columns` of conf/data/NAME.yaml: the role and the kind of each column of a table, checked, as a schema."""
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gen_models.errors import ConfigError, unknown
 from gen_models.table import FILL, KINDS, REFUSE, TIMES, VALUE, Column, Schema
+from pipelines.config import yaml_file
 
 PLACE = re.compile(r"(.+)\[(\d+)\]")
 MOST_LENGTH = 100_000
@@ -108,15 +110,21 @@ def _column(name: str, entry: Mapping[str, Any], at: str) -> Column:
         raise ConfigError(f"{at}: " + unknown("kind", str(kind), KINDS))
     missing = entry.get("missing", REFUSE)
     if missing not in MISSING[kind]:
-        raise ConfigError(f"{at}.missing: {missing!r} is not one of {', '.join(MISSING[kind])}, for a {kind}")
+        *_, usual = known = MISSING[kind]
+        raise ConfigError(f"{at}.missing: {missing!r} is not one of {', '.join(known)}, for a {kind}; write {usual}")
     step = entry.get("step")
     if step is not None and (isinstance(step, bool) or not isinstance(step, (int, float)) or not step > 0):
-        raise ConfigError(f"{at}.step: {step!r} is not a number above 0; give the step of its grid, such as 0.01")
+        raise ConfigError(
+            f"{at}.step: {step!r} is not a number above 0; write 0.01, or the step of its grid, or leave it out"
+        )
     if step is not None and kind != "number":
         raise ConfigError(f"{at}.step: only numbers have one; leave it out for a {kind}")
     as_ = entry.get("as", "seconds")
     if as_ not in TIMES or ("as" in entry and kind != "time"):
-        raise ConfigError(f"{at}.as: {as_!r} is for times, one of {', '.join(TIMES)}")
+        fix = (
+            f"write one of {', '.join(TIMES)}" if kind == "time" else f"only times have one; leave it out for a {kind}"
+        )
+        raise ConfigError(f"{at}.as: {as_!r}: {fix}")
     values = _values(entry.get("values"), kind, missing, at)
     return Column(name, kind, None if step is None else float(step), values, missing, None, as_)
 
@@ -127,16 +135,24 @@ def _values(values: Any, kind: str, missing: str, at: str) -> tuple[str, ...]:
             raise ConfigError(f"{at}.values: only categories and flags have them; leave them out for a {kind}")
         return ()
     if not isinstance(values, (list, tuple)) or not values:
-        raise ConfigError(f"{at}.values: expected a list of words, found {values!r}")
+        raise ConfigError(f"{at}.values: expected a list of words such as [north, south], found {values!r}")
     for value in values:
         if not isinstance(value, str):
-            raise ConfigError(f"{at}.values: YAML reads {value!r} as {type(value).__name__}; put each word in quotes")
+            what = type(value).__name__
+            raise ConfigError(f"{at}.values: YAML reads {value!r} as {what}; write {_quoted(values)}")
     if len(set(values)) < len(values):
-        raise ConfigError(f"{at}.values: a word stands there twice")
+        once = yaml_file.dump(list(dict.fromkeys(values)))
+        raise ConfigError(f"{at}.values: a word stands there twice; write {once}")
     if kind == "flag" and len({value.lower() for value in values}) < len(values):
         raise ConfigError(f"{at}.values: the words differ only in upper and lower case; write kind: category")
     if kind == "flag" and len(values) != 2:
-        raise ConfigError(f"{at}.values: {len(values)} words; a flag has two, for 0 and for 1")
+        raise ConfigError(f"{at}.values: {len(values)} words, a flag has two, for 0 and for 1; write kind: category")
     if kind == "category" and len(values) + (missing == VALUE) < 2:
-        raise ConfigError(f"{at}.values: one word; a category has two or more: write role: ignore")
+        raise ConfigError(f"{at}.values: one word, a category has two or more; write role: ignore")
     return tuple(values)
+
+
+def _quoted(values: Sequence[Any]) -> str:
+    """Return a list of words with each in quotes, as YAML takes it."""
+    words = [("true" if value else "false") if isinstance(value, bool) else str(value) for value in values]
+    return f"[{', '.join(json.dumps(word, ensure_ascii=False) for word in words)}]"

@@ -20,7 +20,7 @@ from typing import Any
 
 from yaml import YAMLError
 
-from gen_models.errors import ConfigError
+from gen_models.errors import ConfigError, unknown
 from gen_models.files import replacing
 from pipelines.config import yaml_file, yaml_text
 from pipelines.config.schema import KEY
@@ -60,20 +60,6 @@ class Edit:
             raise ConfigError(f"{path}: cannot be written ({error.strerror})") from None
 
 
-def add_data_set(name: str, path: str, models: Sequence[str]) -> str:
-    """Write what `adding` returns, and return its diff."""
-    edit = adding(name, path, models)
-    edit.write()
-    return edit.diff()
-
-
-def remove_data_set(name: str) -> str:
-    """Write what `removing` returns, and return its diff."""
-    edit = removing(name)
-    edit.write()
-    return edit.diff()
-
-
 def adding(name: str, path: str, models: Sequence[str]) -> Edit:
     """Return the edit that adds a data set, and a sweep of each model on it.
 
@@ -111,19 +97,24 @@ def adding(name: str, path: str, models: Sequence[str]) -> Edit:
 
 
 def removing(name: str) -> Edit:
-    """Return the edit that removes a data set of `files:`, and the sweeps and runs on it.
+    """Return the edit that removes a data set of `files:`, and the lines on it that `adding` wrote.
 
-    Raises ConfigError if params.yaml cannot be read, or if a line on other data reuses the setting of such a sweep.
+    Raises ConfigError if params.yaml cannot be read, has no such data set, or if another line uses it.
     """
     text, held = _text(), _held()
+    if name not in held["files"]:
+        raise ConfigError(f"{paths.MARK}: " + unknown("data set of your own", name, held["files"]))
+    gone = {key for key, line in held["sweeps"].items() if line == {"model": line.get("model"), "data": name}}
+    gone = {key for key in gone if key == f"{held['sweeps'][key]['model']}-{name}"}
+    others = {f"sweeps.{key}": line for key, line in held["sweeps"].items() if key not in gone}
+    others |= {f"reuses.{key}": line for key, line in held["reuses"].items()}
+    using = [place for place, line in others.items() if line["data"] == name or line.get("setting") in gone]
+    if using:
+        raise ConfigError(f"{paths.MARK}: {name} is used by {', '.join(using)}; remove these lines first")
     wanted = copy.deepcopy(held)
-    wanted["files"].pop(name, None)
-    gone = {key for key in held["sweeps"] if held["sweeps"][key]["data"] == name}
-    for key, line in held["reuses"].items():
-        if line["setting"] in gone and line["data"] != name:
-            raise ConfigError(f"{paths.MARK}: reuses.{key} uses the setting of {line['setting']}; remove it first")
-    for section in SECTIONS[1:]:
-        wanted[section] = {key: line for key, line in held[section].items() if line["data"] != name}
+    del wanted["files"][name]
+    for section in ("sweeps", "runs"):
+        wanted[section] = {key: line for key, line in held[section].items() if key not in gone}
     written = yaml_text.entries(text)
     for section in SECTIONS:
         for key in held[section]:
@@ -138,13 +129,12 @@ def data_name(name: str) -> str:
     DVC reads a.b as the key b inside a, so a name has no dot.
     """
     if yaml_file.needs_quotes_of_pyyaml_only(name):
-        said = (
-            f"the name {name!r} of a data set is true or false to some readers of YAML, and `dvc exp run -S` takes the"
-        )
+        said = f"the name {name!r} of a data set is true or false to some readers of YAML, and `dvc exp run` takes the"
         raise ConfigError(f"{said} quotes around it away; take {name}_data")
     if KEY.fullmatch(name) and len(name) <= LONGEST_NAME:
         return name
     other = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_-")[:LONGEST_NAME]
+    other = f"{other}_data" if yaml_file.needs_quotes_of_pyyaml_only(other) else other
     hint = f"take {other}" if other else "take one such as flowers"
     raise ConfigError(
         f"the name {name!r} of a data set may hold letters, digits, _ and - only, the first not _ or -, and no more "
@@ -178,10 +168,12 @@ def _normal(found: Mapping[str, Any]) -> dict[str, Any]:
             section == "files" or all(isinstance(line, Mapping) and "data" in line for line in lines.values())
         )
         if not is_usable:
-            raise ConfigError(f"{paths.MARK}: {section}: `gen-models check` says what is wrong; correct it first")
+            raise ConfigError(
+                f"{paths.MARK}: {section}: run `gen-models check`, which says what is wrong, and correct that"
+            )
         held[section] = dict(lines)
     if not isinstance(held["data"], list) or any("setting" not in line for line in held["reuses"].values()):
-        raise ConfigError(f"{paths.MARK}: `gen-models check` says what is wrong; correct it first")
+        raise ConfigError(f"{paths.MARK}: run `gen-models check`, which says what is wrong")
     return held
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gen_models.errors import ConfigError, unknown
+from pipelines.config import yaml_file
 
 LEAST_ROWS = 2  # anomalies among the test rows, for an AUROC with an interval
 MOST_NAMES = 3  # in a heading; more classes are counted
@@ -47,7 +48,9 @@ def anomalous(classes: Sequence[str], y: np.ndarray, conf: Mapping[str, Any], wh
         raise ConfigError(f"{where}: {key}: {conf[key]!r}, but the rows have no labels; write {key}: null")
     named = {index_of(value, classes, f"{where}: {key}", key) for value in _values(conf, key)}
     if key == "normal" and not named:
-        raise ConfigError(f"{where}: normal: [] names no class; choose from {', '.join(sorted(classes))}")
+        known = sorted(classes)
+        others = f", or another of {', '.join(known[1:])}" if known[1:] else ""
+        raise ConfigError(f"{where}: normal: [] names no class; write normal: {yaml_file.dump(known[0])}{others}")
     found = sorted(named if key == "anomaly" else set(range(len(classes))) - named)
     if key == "normal" and not found:
         raise ConfigError(f"{where}: normal: {conf[key]!r} is every class, so no row is an anomaly; remove the line")
@@ -64,7 +67,7 @@ def index_of(value: Any, classes: Sequence[str], where: str, key: str) -> int:
             said = str(value).lower()
             likely = [name for name in classes if name.lower() in (("yes", "on") if value else ("no", "off"))]
             raise ConfigError(
-                f"{where}: {said} is a truth value of YAML, and no class has that name; quote the class's name: "
+                f"{where}: {said} is a truth value of YAML, and no class has that name; write its name in quotes, "
                 f'{key}: "{(likely or sorted(classes))[0]}"'
             )
     else:
@@ -73,7 +76,7 @@ def index_of(value: Any, classes: Sequence[str], where: str, key: str) -> int:
         raise ConfigError(f"{where}: " + unknown("class", str(value), classes))
     if len(found) > 1:
         quoted = " or ".join(f'{key}: "{name}"' for name in found)
-        raise ConfigError(f"{where}: {value} may be one of {len(found)} classes; quote its name: {quoted}")
+        raise ConfigError(f"{where}: {value} may be one of {len(found)} classes; write its name in quotes, {quoted}")
     return classes.index(found[0])
 
 

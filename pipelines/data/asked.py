@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from gen_models.errors import ConfigError
+from gen_models.errors import ConfigError, option
 from pipelines.data.tables.open_table import Reading
 from pipelines.data.tables.propose import Wishes
 
@@ -16,7 +16,8 @@ def wishes_of(asked: argparse.Namespace) -> Wishes:
     for text in asked.kind:
         column, found, kind = text.rpartition("=")
         if not found or not column:
-            raise ConfigError(f"--kind {text}: expected COLUMN=KIND, such as --kind shop=category")
+            example = option("--kind", f"{text.strip('=') or 'shop'}=category")
+            raise ConfigError(f"--kind {text}: expected COLUMN=KIND, such as {example}")
         kinds[column] = kind
     return Wishes(asked.label, kinds, tuple(asked.id), tuple(asked.ignore))
 
@@ -28,7 +29,8 @@ def image_options_of(asked: argparse.Namespace) -> dict[str, Any]:
         return found
     sides = asked.size.lower().split("x")
     if len(sides) != 2 or not all(side.isdigit() and int(side) for side in sides):
-        raise ConfigError(f"--size {asked.size}: expected HEIGHTxWIDTH in pixels, such as --size 64x64")
+        side = next((side for side in sides if side.isdigit() and int(side)), "64")
+        raise ConfigError(f"--size {asked.size}: expected HEIGHTxWIDTH in pixels, such as --size {side}x{side}")
     return found | {"size": [int(side) for side in sides]}
 
 

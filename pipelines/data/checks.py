@@ -46,7 +46,10 @@ def check_conf(conf: Mapping[str, Any], name: str, where: str) -> None:
         and levels is not None
         and (type(levels) is not int or not 2 <= levels <= MOST_LEVELS)
     ):
-        raise ConfigError(f"{where}: levels: {levels!r} is not 2 .. {MOST_LEVELS}, or null for continuous data")
+        raise ConfigError(
+            f"{where}: levels: {levels!r} is not 2 .. {MOST_LEVELS}; write levels: {MOST_LEVELS} for grey values of "
+            "8 bits, or levels: null for continuous data"
+        )
     _check_split(conf["split"], where)
     anomalies.check_keys(conf, where)
     batch_size = conf.get("batch_size", 1)
@@ -76,7 +79,7 @@ def check_arrays(arrays: Arrays, conf: Mapping[str, Any], where: str) -> None:
     if x.dtype.kind not in "uif":
         raise DataError(f"{who}: rows of type {x.dtype}; give whole or floating-point numbers")
     if x.dtype == np.uint8 and grey_levels(conf) is None:
-        raise ConfigError(f"{where}: levels: null, but {who} has uint8 rows; give their number of levels")
+        raise ConfigError(f"{where}: levels: null, but {who} has uint8 rows; write levels: {MOST_LEVELS}, or fewer")
     if not is_pooled(arrays, conf):
         _check_parts(arrays, conf["split"], who, where)
 
@@ -192,7 +195,9 @@ def _check_parts(arrays: Arrays, shares: Mapping[str, Any], who: str, where: str
     for split, share in shares.items():
         if share == OWN and split not in parts:
             has = f"its parts are {', '.join(parts)}" if arrays.parts else "it is not divided"
-            raise ConfigError(f"{where}: split.{split}: own, but {who} has no such part, {has}; give a share")
+            raise ConfigError(
+                f"{where}: split.{split}: own, but {who} has no such part, {has}; write {split}: 0.2 or so"
+            )
     for part in parts:
         if part != "train" and shares.get(part) != OWN:
             raise ConfigError(

@@ -9,6 +9,7 @@ folder with the four files of MNIST or Fashion-MNIST. Nothing is added to the pr
 to work/inspect. Of a table larger than 128 MB only the first rows are read.
 """
 
+import itertools
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +18,9 @@ from pathlib import Path
 from gen_models.errors import GenModelsError
 from gen_models.noise import Noise
 from pipelines import arguments
-from pipelines.config.conf_files import slug
+from pipelines.config.conf_files import names
+from pipelines.config.params_edit import LONGEST_NAME
+from pipelines.config.yaml_file import needs_quotes_of_pyyaml_only
 from pipelines.data.asked import image_options_of, reading_of, wishes_of
 from pipelines.data.describe import describe
 from pipelines.data.look import COLLECTIONS, Found, collection_in, look
@@ -39,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
         print(_collection_lines(name, path))
         return
     found = look(path, wishes=wishes_of(asked), reading=reading_of(asked), images=image_options_of(asked), in_part=True)
-    name = slug("".join(c if c.isalnum() and c.isascii() else "_" for c in path.stem).strip("_") or "mine", "")
+    name = _free_name(path.stem)
     print(describe(found))
     picture = draw(found, paths.root() / "work" / "inspect" / f"{name}.png")
     print(f"  picture     {picture}" if picture else "")
@@ -53,6 +56,15 @@ def main(argv: Sequence[str]) -> None:
         print(f"prepare would refuse it: {error}")
     print(f"\nconf/data/{name}.yaml would be:")
     print("\n".join(f"  {line}" for line in conf_text(conf, found).rstrip().splitlines()))
+
+
+def _free_name(stem: str) -> str:
+    """Return a name that add-data takes, as like that of a file as can be."""
+    name = "".join(c if c.isalnum() and c.isascii() else "_" for c in stem).strip("_")[: LONGEST_NAME - 5] or "mine"
+    name = f"{name}_data" if needs_quotes_of_pyyaml_only(name) else name
+    taken = names("data")
+    others = (f"{name}_{k}" for k in itertools.count(2))
+    return next(free for free in itertools.chain([name], others) if free not in taken)
 
 
 def _collection_lines(name: str, folder: Path) -> str:

@@ -63,12 +63,12 @@ def look(
     """
     source, wishes = kind_of(path), wishes or Wishes()
     options: dict[str, Any] = {"path": written(path)}
+    if images and source != "image_folder":
+        raise ConfigError(f"{shown(path)} is not a folder of images; leave --size and --mode out")
     if source == "table":
         return _look_at_table(path, options, wishes, reading or Reading(), in_part)
     if wishes != Wishes():
         raise ConfigError(f"{shown(path)} is not a table with columns; leave --label, --kind, --id and --ignore out")
-    if images and source != "image_folder":
-        raise ConfigError(f"{shown(path)} is not a folder of images; leave --size and --mode out")
     options |= images or {}
     if source == "idx" and (labels := _labels_beside(path)) is not None:
         options["labels"] = written(labels)
@@ -134,11 +134,12 @@ def _look_at_table(path: Path, options: dict[str, Any], wishes: Wishes, reading:
     table = open_table.open_table(path, reading)
     wishes.check(table)
     is_large = in_part and path.stat().st_size > LARGE_BYTES
-    facts = look_at_cells(table, FIRST_ROWS if is_large else None)
+    most_rows = FIRST_ROWS if is_large else None
+    facts = look_at_cells(table, most_rows)
     if not next(iter(facts.values())).rows:
         raise DataError(f"{shown(path)}: no rows below the header; give rows")
     formats = formats_of(facts, table, wishes)
-    with_numbers(facts, table, formats)
+    with_numbers(facts, table, formats, most_rows)
     found = propose(facts, table, formats, wishes)
     options |= reading.options() | found.reading
     notes = tuple(found.notes)

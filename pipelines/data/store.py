@@ -137,7 +137,7 @@ def open_data(name: str) -> Dataset:
     folder = paths.out("data")
     prepared = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     if name not in prepared:
-        raise DataError(f"{unknown('prepared data set', name, prepared)}; `dvc repro` prepares those in params.yaml")
+        raise DataError(f"{unknown('prepared data set', name, prepared)}; run `gen-models prepare {name}` first")
     return open_folder(folder / name)
 
 

@@ -12,6 +12,7 @@ from pipelines.figures.game_orbits import orders_of_play
 from pipelines.figures.image_grids import image_grid, is_image, mosaic, overview, reconstructions, sheet
 from pipelines.figures.latent_charts import latent_kl, latent_map, traversal
 from pipelines.figures.plane import classes, density, flow_of_the_plane, scatter
+from pipelines.figures.ranks import mean_ranks
 from pipelines.figures.rate_distortion import rate_distortion
 from pipelines.figures.scores import score_bands, score_histogram, score_sheet
 from pipelines.figures.step_samples import draws, step_picture
@@ -31,6 +32,7 @@ __all__ = [
     "latent_kl",
     "latent_map",
     "line_flows",
+    "mean_ranks",
     "mosaic",
     "orders_of_play",
     "overview",

@@ -49,6 +49,8 @@ def prepare(stages: Sequence[str]) -> None:
     DVC also compares the content of files that are the user's own, so their edits are noticed here.
     """
     require_repository()
+    if not stages:  # without any, DVC would run the whole graph
+        return
     if subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet", *stages], cwd=paths.root()).returncode:
         raise PlayError(f"the data are not prepared: see the line above, and run `dvc repro {' '.join(stages)}`")
 

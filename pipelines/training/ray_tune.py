@@ -108,7 +108,7 @@ class _InDriver:
 
 
 def do_job(configuration: dict[str, Any]) -> None:
-    """Train a task from its last checkpoint, or evaluate a run; report each step and its metric to Ray Tune.
+    """Train a task from its last checkpoint, evaluate a run, or measure a case of a benchmark, and report to Ray Tune.
 
     configuration: that of a Job. Tune's actors call this.
     """
@@ -118,10 +118,15 @@ def do_job(configuration: dict[str, Any]) -> None:
         for record in train_or_diverge(Task(**configuration["task"])):
             tune.report({"step": record.step, "value": record.value})
         return
-    from pipelines.evaluation.measure import measure  # imports scikit-learn and matplotlib
+    if "benchmark" in configuration:
+        from pipelines.adbench.play import measure as measure_case
 
-    asked = configuration["evaluation"]
-    measure(Run(**asked["run"]), **asked["arguments"])
+        measure_case(**configuration["benchmark"])
+    else:
+        from pipelines.evaluation.measure import measure  # imports scikit-learn and matplotlib
+
+        asked = configuration["evaluation"]
+        measure(Run(**asked["run"]), **asked["arguments"])
     tune.report({"step": 1, "value": 0.0})  # Ray prints a line for what ends without a report
 
 

@@ -14,8 +14,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from gen_models.errors import DataError, unknown
+from gen_models.errors import DataError
 from gen_models.noise import Noise
+from pipelines.config import yaml_file
 from pipelines.data.sources.arrays import Arrays
 from pipelines.data.sources.files import (
     DEFLATE_RATIO,
@@ -126,7 +127,9 @@ def read_npz(path: Path, names: list[str], *, needed: str) -> dict[str, np.ndarr
     """
     there = names_in_npz(path)
     if needed not in there:
-        raise DataError(f"{shown(path)}: " + unknown("array", needed, there[:20]) + "; write its name as options.x")
+        fix = f"write x: {yaml_file.dump(there[0])} in options" if there else "save one"
+        fix += f", or another of {', '.join(there[1:20])}" if there[1:] else ""
+        raise DataError(f"{shown(path)}: holds no array {needed!r}; {fix}")
     try:
         with zipfile.ZipFile(path) as archive:
             return {

@@ -131,11 +131,11 @@ def require_sha256(pinned: Any, found: str, path: Path, labels: Path | None = No
     if labels is not None and pinned == sha256_of(path):
         raise DataError(
             f"{shown(path)}: options.sha256 is that of this file alone, without labels: {shown(labels)}; "
-            f"write sha256: {found}"
+            f"write sha256: {found} in options"
         )
     raise DataError(
         f"{shown(path)}: sha256 is {found}, options.sha256 {pinned!r}: the data have changed; "
-        "restore them, or write the new one"
+        f"restore them, or write sha256: {found} in options"
     )
 
 

@@ -49,13 +49,15 @@ class Seen:
 def require_look(mode: Any, background: Any, bits: Any) -> Look:
     """Return how images are converted. Raises ConfigError for an option that cannot be used; None is its default."""
     if mode is not None and mode not in CHANNELS:
-        raise ConfigError(f"options.mode: {mode!r} is not L (grey) or RGB")
+        raise ConfigError(f"options.mode: {mode!r} is none; write mode: L for grey, or mode: RGB")
     background = WHITE if background is None else background
     if not isinstance(background, str) or not re.fullmatch("#[0-9a-fA-F]{6}", background):
-        raise ConfigError(f'options.background: {background!r} is not a colour; write one as "#ffffff", in quotes')
+        raise ConfigError(f'options.background: {background!r} is not a colour; write "#ffffff" for white, or the like')
     bits = MOST_BITS if bits is None else bits
     if type(bits) is not int or not 8 <= bits <= MOST_BITS:
-        raise ConfigError(f"options.bits: {bits!r} is not 8 .. {MOST_BITS}, the bits of a grey value")
+        raise ConfigError(
+            f"options.bits: {bits!r} is not 8 .. {MOST_BITS}, the bits of a grey value; write {MOST_BITS} or so"
+        )
     return Look(mode, background, bits)
 
 

@@ -87,7 +87,10 @@ def require_size(size: Any) -> tuple[int, int] | None:
         return None
     is_size = isinstance(size, (list, tuple)) and len(size) == 2 and all(type(s) is int and s > 0 for s in size)
     if not is_size or size[0] * size[1] > MOST_PIXELS:
-        raise ConfigError(f"options.size: {size!r} is not [height, width] in pixels, such as [32, 32]")
+        side = size if type(size) is int and 0 < size <= MOST_PIXELS**0.5 else 32
+        raise ConfigError(
+            f"options.size: {size!r} is not [height, width] in pixels; write size: [{side}, {side}] or so"
+        )
     return size[0], size[1]
 
 

@@ -6,6 +6,7 @@ is there, in the folder or outside of it, and does not lead in a circle.
 
 import os
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,8 +91,10 @@ def _follow(link: Path, links: tuple[Path, ...]) -> tuple[Path, ...]:
         target, folder = link.resolve(strict=True), link.parent.resolve()
     except (OSError, RuntimeError) as error:
         if DVC_CACHE.search(os.path.realpath(link)):
+            tracked = next((f"{path}.dvc" for path in (link, *link.parents) if Path(f"{path}.dvc").is_file()), "")
+            command = shown(f"dvc pull {shlex.quote(tracked)}" if tracked else "dvc pull")
             raise DataError(
-                f"{shown(link)}: a link into DVC's cache, where its file is missing; run `dvc checkout`, or `dvc pull`"
+                f"{shown(link)}: a link into DVC's cache, where its file is missing; run `{command}`"
             ) from None
         raise DataError(f"{shown(link)}: a link to nowhere or in a circle ({why(error)}); remove it") from None
     passed = (*links, folder)

@@ -180,7 +180,7 @@ class _Reading:
             mode = "L" if grey else "RGB"
             raise DataError(
                 f"{shown(file)}: mode {picture.stored}, {other} has {first.stored}; say --mode {mode}, "
-                f"or write {self._line(mode=mode)}{'' if grey else ' (or mode: L)'}"
+                f"or write {self._line(mode=mode)}{'' if grey else ', or mode: L in options'}"
             )
         if picture.pixels.shape == self.shape:
             return

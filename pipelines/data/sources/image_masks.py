@@ -35,7 +35,7 @@ def masks_of(masks: Sequence[tuple[tuple[str, ...], Path]], rows: Mapping[Place,
                 f"{shown(file)}: a mask without its image; expected {shown(wanted)}.png or the like, or remove the mask"
             )
         if row in found:
-            raise DataError(f"{shown(file)}: a second mask of an image that has {shown(found[row])}; remove one")
+            raise DataError(f"{shown(file)}: a second mask of an image that has {shown(found[row])}; remove it or that")
         found[row] = file
     return found
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from gen_models.errors import DataError, unknown
+from gen_models.errors import DataError, option, unknown
 from gen_models.noise import Noise
+from gen_models.table import FILL, VALUE, Column
+from pipelines.config import yaml_file
 from pipelines.config.columns import Roles, roles_of
 from pipelines.data.sources.arrays import Arrays
 from pipelines.data.sources.files import Scratch, locate, origin_of, require_sha256, shown
@@ -65,14 +67,17 @@ def table(
 
 def _require_known(opened: Table, roles: Roles) -> None:
     """Raise DataError for a column of the file of which the conf says nothing, and for labels that the file lacks."""
-    if roles.label is not None and roles.label not in opened.names:
-        what = unknown("column", roles.label, opened.names[:50])
-        raise DataError(f"{shown(opened.path)}: the labels: {what}; correct columns in the conf")
+    for name in (*([roles.label] if roles.label is not None else []), *(c.name for c in roles.schema.columns)):
+        if name not in opened.names:
+            raise DataError(
+                f"{shown(opened.path)}: {unknown('column', name, opened.names[:50])}; correct columns in the conf"
+            )
     for name in opened.names:
         if name not in roles.known:
+            quoted = "'" + name.replace("'", "''") + "'"
             raise DataError(
-                f"{shown(opened.path)}: column {name!r} is not under columns: in the conf; add it there, "
-                f"such as {name!r}: {{role: ignore}}"
+                f"{shown(opened.path)}: the conf does not say what column {name!r} is; add "
+                f"{quoted}: {{role: ignore}} to columns, or its kind"
             )
 
 
@@ -83,7 +88,7 @@ def _read(opened: Table, roles: Roles) -> tuple[np.ndarray, np.ndarray, list[str
     places: list[np.ndarray] = []
     for block in encoded(opened, roles.schema, others=[roles.label] if roles.label else []):
         if block.problems:
-            raise _refusal(opened, block)
+            raise _refusal(opened, block, roles)
         scratch.write(block.x)
         rows += len(block.x)
         if roles.label:
@@ -103,19 +108,32 @@ def _places(block: Block, label: str, known: dict[str, int], opened: Table) -> n
     return np.array([known.setdefault(word, len(known)) for word in words], dtype=np.int64)
 
 
-def _refusal(opened: Table, block: Block) -> DataError:
+def _refusal(opened: Table, block: Block, roles: Roles) -> DataError:
     row = min(block.problems)
-    column, _, reason = block.problems[row].partition(": ")
-    where = f"{shown(opened.path)}, {opened.place(block.first + row)}, column {column!r}"
+    known = {column.name: column for column in roles.schema.columns}
+    name = max((name for name in known if block.problems[row].startswith(f"{name}: ")), key=len)
+    reason = block.problems[row].removeprefix(f"{name}: ")
+    where = f"{shown(opened.path)}, {opened.place(block.first + row)}, column {name!r}"
+    ignore = f"say {option('--ignore', name)}, or write role: ignore at columns.{name}"
     if reason == "missing":
-        fix = f"fill it in, remove the row, or write missing: fill at columns.{column} (missing: value for a category)"
+        fix = f"fill it in, remove the row, or write {_takes_missing(known[name])} at columns.{name}"
     elif "is not among" in reason:
-        fix = f"correct it, or add it to columns.{column}.values"
+        word = yaml_file.dump(reason.partition("' is not among")[0].removeprefix("'"))
+        fix = f"correct it, or {ignore}"
+        if known[name].kind == "category":
+            fix = f"correct it, or add {word} to columns.{name}.values"
     elif COMMA.search(reason) and opened.kind == "csv":
-        fix = "a decimal comma, or one between thousands? write decimal: ',' or thousands: ',' in options"
+        fix = "a decimal comma, or one between thousands? write decimal: ',' in options, or thousands: ',' in options"
     else:
-        fix = f"correct it, or write role: ignore at columns.{column}"
+        fix = f"correct it, or {ignore}"
     return DataError(f"{where}: {reason}; {fix}")
+
+
+def _takes_missing(column: Column) -> str:
+    """Return what a conf says of a column that takes missing values."""
+    if column.kind == "flag":
+        return yaml_file.dump({"kind": "category", "values": list(column.values), "missing": VALUE})
+    return f"missing: {VALUE if column.kind == 'category' else FILL}"
 
 
 def _labels(

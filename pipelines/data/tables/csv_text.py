@@ -55,7 +55,7 @@ def header_of(path: Path, delimiter: str, encoding: str, has_header: bool) -> li
     if all(_is_number(name) for name in names):
         raise DataError(
             f"{shown(path)}, line 1: numbers where the names of the columns belong, {cut(delimiter.join(names))}; add "
-            "a header line, or say --no-header (header: false in options)"
+            "a header line, or say --no-header, or write header: false in options"
         )
     if names[0].lower().startswith("sep="):
         raise DataError(f"{shown(path)}, line 1: {cut(names[0])} is for spreadsheets; remove the line")
@@ -138,7 +138,8 @@ def _lines(path: Path, encoding: str, most: int) -> list[str]:
         with path.open("rb") as raw:
             if raw.read(2) in UTF16 and not encoding.lower().startswith("utf-16"):
                 raise DataError(
-                    f"{shown(path)}: UTF-16; save it as UTF-8, or say --encoding utf-16 (encoding: utf-16 in options)"
+                    f"{shown(path)}: UTF-16; save it as UTF-8, or say --encoding utf-16, or write encoding: utf-16 in "
+                    "options"
                 )
         with path.open(encoding=_python(encoding), newline="") as file:
             found: list[str] = []
@@ -154,7 +155,10 @@ def _lines(path: Path, encoding: str, most: int) -> list[str]:
     except UnicodeError as error:
         raise _encoding(path, error, encoding) from None
     except LookupError:
-        raise DataError(f"--encoding {encoding}: not an encoding that is known; say utf-8, cp1252 or utf-16") from None
+        raise DataError(
+            f"encoding {encoding!r} is not known; say --encoding utf-8 or --encoding cp1252, or write encoding: utf-8 "
+            "in options"
+        ) from None
     except OSError as error:
         raise unreadable(path, error) from None
 
@@ -164,8 +168,8 @@ def _encoding(path: Path, error: UnicodeError, encoding: str) -> DataError:
     if isinstance(error, UnicodeDecodeError):
         what = f"byte 0x{error.object[error.start]:02x}"
     return DataError(
-        f"{shown(path)}: {what} is not {encoding.upper()}; save the table as UTF-8, or say --encoding cp1252 "
-        "(encoding: cp1252 in options)"
+        f"{shown(path)}: {what} is not {encoding.upper()}; save the table as UTF-8, or say --encoding cp1252, "
+        "or write encoding: cp1252 in options"
     )
 
 

@@ -14,6 +14,8 @@ from pipelines.data.tables.open_table import Table
 MOST_WORDS = 1000  # different words of a column that are counted; beyond, there are "many"
 SAMPLE_ROWS = 100_000  # of which uniqueness, ties and order are judged
 MOST_PLACES = 9
+FAR = 1e6  # times the distance of nearly all numbers to their median: 32-bit networks see those as equal
+LEAST_FOR_OUTLIER = 10  # numbers, to say what is usual
 FEW_ODD = 0.1  # below this share of cells, those that are no numbers are mistakes, not another kind
 
 
@@ -27,6 +29,7 @@ class Facts:
     words     {word: how often}, or None if there are more than MOST_WORDS
     odd       the first cell that is neither missing nor a number: (row, cell)
     sample    numbers of the first SAMPLE_ROWS rows, NaN where missing
+    low, high the smallest and the largest number; low_row, high_row: the first rows that have them
     places    how many decimal places all numbers need, None if more than MOST_PLACES
     """
 
@@ -42,6 +45,8 @@ class Facts:
     texts: list[pa.Array] = field(default_factory=list)
     low: float = np.inf
     high: float = -np.inf
+    low_row: int = 0
+    high_row: int = 0
     is_whole: bool = True
     places: int | None = 0
 
@@ -67,6 +72,16 @@ class Facts:
         """Return the sample's numbers without missing ones."""
         x = np.concatenate(self.sample) if self.sample else np.empty(0)
         return x[np.isfinite(x)]
+
+    def outlier(self) -> tuple[int, float] | None:
+        """Return (row, number) of one so far from nearly all others that they look equal beside it; None without."""
+        x = self.numbers()
+        if len(x) < LEAST_FOR_OUTLIER:
+            return None
+        median = float(np.median(x))
+        usual = float(np.quantile(np.abs(x - median), 0.99, method="lower"))
+        row, far = max(((self.low_row, self.low), (self.high_row, self.high)), key=lambda end: abs(end[1] - median))
+        return (row, far) if 0 < usual * FAR < abs(far - median) else None
 
     def are_all_different(self) -> bool:
         """Return whether no two cells of the sample are equal."""
@@ -104,10 +119,15 @@ def look(table: Table, most_rows: int | None = None) -> dict[str, Facts]:
     return found
 
 
-def with_numbers(facts: Mapping[str, Facts], table: Table, formats: Mapping[str, tuple[str, str]]) -> None:
+def with_numbers(
+    facts: Mapping[str, Facts],
+    table: Table,
+    formats: Mapping[str, tuple[str, str]],
+    most_rows: int | None = None,
+) -> None:
     """Read the numbers of columns that are written in other ways than 1234.5 again, now that their format is known.
 
-    formats: {column: (decimal mark, mark between thousands)}
+    formats: {column: (decimal mark, mark between thousands)}; most_rows: as for `look`
     """
     for name in formats:
         facts[name].sample, facts[name].odd, facts[name].is_whole = [], None, True
@@ -121,6 +141,8 @@ def with_numbers(facts: Mapping[str, Facts], table: Table, formats: Mapping[str,
             )
             _add_numbers(facts[name], x, odd, column, rows)
         rows += len(column)
+        if most_rows is not None and rows >= most_rows:
+            break
 
 
 def _add(facts: Facts, column: pa.Array, begin: int, missing: tuple[str, ...]) -> None:
@@ -184,7 +206,10 @@ def _add_numbers(facts: Facts, x: np.ndarray, odd: np.ndarray, column: pa.Array,
         facts.odd = (begin + row, str(column[row].as_py()).strip())
     seen = x[np.isfinite(x)]
     if len(seen):
-        facts.low, facts.high = min(facts.low, float(seen.min())), max(facts.high, float(seen.max()))
+        if (low := float(seen.min())) < facts.low:
+            facts.low, facts.low_row = low, begin + int((x == low).argmax())
+        if (high := float(seen.max())) > facts.high:
+            facts.high, facts.high_row = high, begin + int((x == high).argmax())
         facts.is_whole = facts.is_whole and bool((seen == np.rint(seen)).all())
         facts.places = _places(seen, facts.places)
     held = sum(map(len, facts.sample))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gen_models.errors import ConfigError, DataError, unknown
+from gen_models.errors import ConfigError, DataError, option, unknown
 from gen_models.table import FILL, KINDS, VALUE
 from pipelines.config.columns import collapsed
 from pipelines.data.sources.files import shown
@@ -165,9 +165,9 @@ def propose(
             found.notes.append(f"{name}: lists of {entry['length']}, a number of the row for each place")
     if all("role" in column for column in found.columns.values()):
         reasons = ", ".join(f"{name} ({found.reasons[name]})" for name in list(facts)[:6])
-        raise DataError(
-            f"{shown(table.path)}: no column of features is left: {reasons}; say --kind NAME=KIND for one of them"
-        )
+        usable = _usable({name: fact for name, fact in facts.items() if name != label})
+        fix = f"say {option('--kind', usable)}, or the like for another" if usable else "give columns that vary"
+        raise DataError(f"{shown(table.path)}: no column of features is left: {reasons}; {fix}")
     return found
 
 
@@ -184,9 +184,9 @@ def _label(facts: Mapping[str, Facts], table: Table, wishes: Wishes, found: Prop
         if not candidates:
             candidates = [name for name in _last_words(facts) if name not in decided]
         if len(candidates) > 1:
-            says = " or ".join(f"--label {name}" for name in candidates[:4])
+            says = ", ".join(option("--label", name) for name in candidates[:4])
             raise DataError(
-                f"{shown(table.path)}: {', '.join(candidates[:4])} may each be the labels; say {says}, or --label none"
+                f"{shown(table.path)}: {', '.join(candidates[:4])} may each be the labels; say {says} or --label none"
             )
         label = candidates[0] if candidates else None
         if label is not None:
@@ -194,7 +194,9 @@ def _label(facts: Mapping[str, Facts], table: Table, wishes: Wishes, found: Prop
     for name in named:
         if name != label and _is_answer(name):
             found.leave_out(name, "may be an answer, by its name")
-            found.notes.append(f"{name}: left out, it may be an answer; --kind {name}=flag makes it a feature")
+            found.notes.append(
+                f"{name}: left out, it may be an answer; {option('--kind', f'{name}=category')} makes it one"
+            )
     return label
 
 
@@ -257,7 +259,11 @@ def _propose_feature(fact: Facts, found: Proposal, table: Table, is_formatted: b
         _left_out(fact, found, "constant")
     elif fact.storage == "time" or _is_time(fact):
         is_iso = fact.storage == "time" or _share(fact, TIME) >= FEW_ODD
-        fix = f"--kind {_quoted(name)}=time takes them as seconds" if is_iso else "write them as 2024-12-31 to use them"
+        fix = (
+            f"{option('--kind', f'{name}=time')} takes them as seconds"
+            if is_iso
+            else "write them as 2024-12-31 to use them"
+        )
         _left_out(fact, found, f"times; {fix}", note_fix=False)
     elif _is_flag(fact):
         found.columns[name], found.reasons[name] = _flag(fact), _spread(fact)
@@ -266,11 +272,12 @@ def _propose_feature(fact: Facts, found: Proposal, table: Table, is_formatted: b
     elif fact.storage in ("number", "bool") or is_formatted or fact.forms["plain"] == fact.present:
         found.columns[name], found.reasons[name] = _number(fact), _spread(fact)
         _note_missing(fact, found, table)
+        _note_outlier(fact, found, table)
     elif fact.share_of_numbers >= 1 - FEW_ODD and fact.odd is not None and not _are_codes(fact):
         row, cell = fact.odd
         raise DataError(
             f"{shown(table.path)}, {table.place(row)}, column {cut(name)}: {cut(cell)} among numbers; correct it, or "
-            f"say --missing {_quoted(cell)} to count it as missing, or --ignore {_quoted(name)}"
+            f"say {_as_missing(cell)}{option('--ignore', name)}"
         )
     elif fact.words is None or len(fact.words) > MOST_VALUES:
         if _share(fact, SIGNED) >= 1 - FEW_ODD:
@@ -278,7 +285,7 @@ def _propose_feature(fact: Facts, found: Proposal, table: Table, is_formatted: b
             return
         many = f"{len(fact.words)}" if fact.words is not None else "many"
         what = "a different text in each row" if fact.are_all_different() else f"text, {many} different values"
-        fix = "" if fact.words is None else f"; --kind {_quoted(name)}=category takes it"
+        fix = "" if fact.words is None else f"; {option('--kind', f'{name}=category')} takes it"
         _left_out(fact, found, what + fix, note_fix=False)
     elif fact.are_all_different():
         _left_out(fact, found, "a different text in each row", "id")
@@ -291,16 +298,19 @@ def _as_asked(fact: Facts, kind: str, table: Table) -> dict[str, Any]:
     makers: dict[str, Callable[[Facts], dict[str, Any]]] = {"flag": _flag, "category": _category, "number": _number}
     if kind == "category" and (fact.words is None or len(fact.words) > MOST_ASKED_VALUES):
         raise DataError(
-            f"--kind {fact.name}=category: more than {MOST_ASKED_VALUES} different values; say --ignore {fact.name}"
+            f"--kind {fact.name}=category: more than {MOST_ASKED_VALUES} different values; "
+            f"say {option('--ignore', fact.name)}"
         )
     if kind == "flag" and (fact.words is None or len(fact.words) != 2):
+        other = option("--kind", f"{fact.name}=category") if fact.words else option("--ignore", fact.name)
         raise DataError(
-            f"--kind {fact.name}=flag: {len(fact.words or ()) or 'many'} different values, not 2; say =category"
+            f"--kind {fact.name}=flag: {len(fact.words or ()) or 'many'} different values, not 2; say {other}"
         )
     if kind == "number" and fact.storage == "text" and fact.odd is not None:
         row, cell = fact.odd
         raise DataError(
-            f"{shown(table.path)}, {table.place(row)}, column {cut(fact.name)}: {cut(cell)} is not a number"
+            f"{shown(table.path)}, {table.place(row)}, column {cut(fact.name)}: {cut(cell)} is not a number; correct "
+            f"it, or say {_as_missing(cell)}{option('--ignore', fact.name)}"
         )
     if kind in makers:
         return makers[kind](fact)
@@ -320,6 +330,16 @@ def _note_missing(fact: Facts, found: Proposal, table: Table) -> None:
     cell = f"the first in {table.place(row)}" if word == "empty" else f"{word} in {table.place(row)}"
     done = "its own value" if found.columns[fact.name].get("missing") == VALUE else "the median and an indicator"
     found.notes.append(f"{fact.name}: {fact.rows - fact.present} of {fact.rows} missing ({cell}), replaced by {done}")
+
+
+def _note_outlier(fact: Facts, found: Proposal, table: Table) -> None:
+    if (outlier := fact.outlier()) is None:
+        return
+    row, far = outlier
+    found.notes.append(
+        f"{fact.name}: {far:g} in {table.place(row)} is so far from the others that a model sees those as equal; "
+        f"correct it, or {option('--ignore', fact.name)}"
+    )
 
 
 def _is_id(fact: Facts) -> bool:
@@ -416,5 +436,20 @@ def _spread(fact: Facts) -> str:
     return ", ".join(words[:3]) + (", ..." if len(words) > 3 else "")
 
 
-def _quoted(text: str) -> str:
-    return text if re.fullmatch(r"[\w.+-]+", text) else repr(text)
+def _as_missing(cell: str) -> str:
+    """Return the option that counts a cell as missing, for an error; "" for a cell that cannot be typed."""
+    return f"{option('--missing', cell)} to count it as missing, or " if cell.isprintable() and len(cell) <= 60 else ""
+
+
+def _usable(facts: Mapping[str, Facts]) -> str | None:
+    """Return COLUMN=KIND for the first column that could be a feature if it is asked for, or None."""
+    for name, fact in facts.items():
+        if fact.is_constant or not fact.present or fact.storage not in ("text", "number", "bool", "time"):
+            continue
+        if fact.storage == "time" or (_is_time(fact) and _share(fact, TIME) == 1):
+            return f"{name}=time"
+        if fact.storage == "number" or fact.forms["plain"] == fact.present:
+            return f"{name}=number"
+        if fact.words is not None and 2 <= len(fact.words) <= MOST_ASKED_VALUES:
+            return f"{name}=category"
+    return None

@@ -1,0 +1,110 @@
+"""Rows told from corrupted rows: a network's log odds that a row is corrupted, after Gutmann and Hyvarinen (2010).
+
+The network minimises E softplus(f(x)) over real rows + sum_j E softplus(-f(x_j)) over three corruptions of them:
+
+    exchanged   a random share of the columns is replaced by those columns of other rows, each of its own row
+    spread      a draw of the normal distribution with the rows' mean and covariance, widened by 1 to 3
+    disturbed   a random share of the columns gets normal noise of standard deviation .05 to 3
+
+f is then log(q(x)/p(x)) + constant, q the mean of the three. The first corruption keeps every column's distribution, so
+it asks for relations among columns; the others ask for what is too far and what is too near.
+
+The rows are split into folds. One network trains without each fold, and it scores that fold, so that training rows
+have scores as new rows have them; a new row has the mean over networks.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from gen_models.layers.arguments import require_whole
+from gen_models.layers.mlp import mlp
+from gen_models.noise import Noise
+
+LEAST_VARIANCE = 0.02  # of the spread, in a direction where rows have less
+WIDEST_LOG = 1.1
+NARROWEST_LOG, LOG_RANGE = -3.0, 4.1  # of the standard deviation of a disturbance
+RATE, DECAY, WARM_STEPS = 2e-3, 1e-2, 50
+
+
+class Contrast(nn.Module):
+    """The mean of `folds` networks; standardised rows go in through asinh.
+
+    hidden        widths of each network
+    steps, batch  minibatches that each network trains on, and their rows
+    """
+
+    def __init__(
+        self, dim: int, *, hidden: tuple[int, ...] = (128, 128, 128), folds: int = 3, steps: int = 350, batch: int = 128
+    ):
+        super().__init__()
+        require_whole("folds", folds, least=2)
+        require_whole("steps", steps)
+        self.networks = nn.ModuleList(mlp(dim, hidden, 1) for _ in range(folds))
+        self.steps, self.batch = steps, batch
+
+    def fit(self, y: Float[Tensor, "rows dim"], noise: Noise) -> Float[Tensor, " rows"]:
+        """Train every network; return the score of each training row by the network that did not see it."""
+        folds = noise.permutation("contrast.folds", len(y)).to(y.device) % len(self.networks)
+        held_out = torch.empty(len(y), dtype=y.dtype, device=y.device)
+        for k, network in enumerate(self.networks):
+            self._train(network, y[folds != k], noise, f"contrast.{k}")
+            with torch.no_grad():
+                held_out[folds == k] = _odds(network, y[folds == k])
+        return held_out
+
+    @torch.no_grad()
+    def log_odds(self, y: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
+        """Return f(y), larger for rows that look corrupted."""
+        return torch.stack([_odds(network, y) for network in self.networks]).mean(dim=0)
+
+    def _train(self, network: nn.Module, y: Float[Tensor, "rows dim"], noise: Noise, stream: str) -> None:
+        corruptions = Corruptions(y)
+        optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
+        cosine = torch.optim.lr_scheduler.LambdaLR(optimiser, self._share_of_rate)
+        for step in range(self.steps):
+            draws = noise.at(step)
+            rows = (draws.uniform(f"{stream}.rows", (self.batch,), like=y) * len(y)).long()
+            real = y[rows]
+            fake = torch.cat(corruptions(real, draws, stream))
+            loss = softplus(_odds(network, real)).mean() + softplus(-_odds(network, fake)).mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            cosine.step()
+
+    def _share_of_rate(self, step: int) -> float:
+        return min(1.0, step / WARM_STEPS) * 0.5 * (1 + float(torch.tensor(torch.pi * step / self.steps).cos()))
+
+
+class Corruptions:
+    """The three corruptions, fitted to rows y."""
+
+    def __init__(self, y: Float[Tensor, "rows dim"]):
+        self.y = y
+        self.mean = y.mean(dim=0)
+        centred = (y - self.mean).double()
+        variances, directions = torch.linalg.eigh(centred.T @ centred / max(1, len(y) - 1))
+        self.root = (directions * (variances.clamp_min(0) + LEAST_VARIANCE).sqrt()).T.to(y.dtype)
+
+    def __call__(self, x: Float[Tensor, "batch dim"], noise: Noise, stream: str) -> list[Float[Tensor, "batch dim"]]:
+        """Return x exchanged, a spread draw and x disturbed, for each row of x."""
+
+        def uniform(name: str, columns: int) -> Tensor:
+            return noise.uniform(f"{stream}.{name}", (len(x), columns), like=x)
+
+        def normal(name: str) -> Tensor:
+            return noise.normal(f"{stream}.{name}", x.shape, like=x)
+
+        d = x.shape[1]
+        others = self.y[(uniform("others", d) * len(self.y)).long(), torch.arange(d, device=x.device)]
+        exchanged = torch.where(uniform("kept", d) < uniform("share", 1), x, others)
+        spread = self.mean + normal("spread") @ self.root * (WIDEST_LOG * uniform("width", 1)).exp()
+        level = (NARROWEST_LOG + LOG_RANGE * uniform("level", 1)).exp()
+        disturbed = x + torch.where(uniform("still", d) < uniform("still.share", 1), 0.0, level * normal("disturbed"))
+        return [exchanged, spread, disturbed]
+
+
+def _odds(network: nn.Module, y: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
+    return network(torch.asinh(y)).squeeze(1)

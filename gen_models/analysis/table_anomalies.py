@@ -1,0 +1,91 @@
+"""The anomaly score of a row of a table: the mean of four measures, each standardised by rows that it has not seen.
+
+    metric     -log p(x) of a kernel density with a full covariance learned by likelihood
+    round      -log p(x) of a kernel density with a learned bandwidth, the same in every direction
+    local      remoteness in local standard deviations, on columns drawn in by asinh
+    contrast   log odds that x is a corrupted row
+
+Each is centred and scaled by its mean and standard deviation over training rows, each row scored by what was fitted
+without it, so measures of different units can be added; no label is used. A larger score is more anomalous.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gen_models.analysis.contrast import Contrast
+from gen_models.errors import DataError
+from gen_models.layers.asinh_scale import AsinhScale
+from gen_models.mixtures.kernel_density import KernelDensity
+from gen_models.mixtures.local_kernels import LocalKernels
+from gen_models.noise import Noise
+
+MEASURES = {"metric": 1.0, "round": 1.0, "local": 1.0, "contrast": 0.5}  # weights in the mean; the last is the noisiest
+CALIBRATION = 2000  # training rows that give a measure's mean and standard deviation
+LEAST_ROWS = 4
+LEAST_STD = 1e-9
+
+
+class TableAnomalies(nn.Module):
+    """The four measures of rows of `dim` columns."""
+
+    mean: Tensor
+    std: Tensor
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, dim: int, *, weights: Mapping[str, float] = MEASURES):
+        super().__init__()
+        self.weights = dict(weights)
+        self.mean = nn.Buffer(torch.zeros(dim))
+        self.std = nn.Buffer(torch.ones(dim))
+        self.centre = nn.Buffer(torch.zeros(len(MEASURES)))
+        self.spread = nn.Buffer(torch.ones(len(MEASURES)))
+        self.drawn_in = AsinhScale(dim)
+        self.metric = KernelDensity(dim, covariance="full")
+        self.round = KernelDensity(dim, covariance="spherical")
+        self.local = LocalKernels(dim)
+        self.contrast = Contrast(dim)
+
+    def fit(self, x: Float[Tensor, "rows dim"], noise: Noise) -> None:
+        """Fit everything on training rows x, as stored. Raises DataError for fewer than LEAST_ROWS rows."""
+        if len(x) < LEAST_ROWS:
+            raise DataError(f"{len(x)} training rows are too few for an anomaly score: give at least {LEAST_ROWS}")
+        self.mean, std = x.double().mean(dim=0), x.double().std(dim=0, correction=0)
+        self.std = torch.where(std > 0, std, 1.0)
+        y = self._standardised(x)
+        self.drawn_in.fit(y)
+        self.metric.fit(y, noise)
+        self.round.fit(y, noise)
+        self.local.fit(self.drawn_in(y), noise)
+        odds = self.contrast.fit(y, noise)
+        rows = noise.permutation("table_anomalies", len(y))[:CALIBRATION].to(y.device)
+        own = torch.stack(
+            [-self.metric.left_out(rows), -self.round.left_out(rows), self.local.left_out(rows), odds[rows]]
+        )
+        self.centre, self.spread = own.mean(dim=1), own.std(dim=1).clamp_min(LEAST_STD)
+
+    @torch.no_grad()
+    def measures(self, x: Float[Tensor, "batch dim"]) -> dict[str, Float[Tensor, " batch"]]:
+        """Return each measure of rows as stored, standardised."""
+        y = self._standardised(x)
+        found = torch.stack(
+            [
+                -self.metric.log_density(y),
+                -self.round.log_density(y),
+                self.local.remoteness(self.drawn_in(y)),
+                self.contrast.log_odds(y),
+            ]
+        )
+        return dict(zip(MEASURES, (found - self.centre[:, None]) / self.spread[:, None], strict=True))
+
+    def score(self, x: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
+        """Return the weighted mean of the measures."""
+        found = self.measures(x)
+        total = torch.stack([w * found[name] for name, w in self.weights.items()]).sum(dim=0)
+        return total / sum(self.weights.values())
+
+    def _standardised(self, x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+        return ((x.double() - self.mean) / self.std).float()

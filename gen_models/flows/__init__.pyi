@@ -1,0 +1,10 @@
+from gen_models.flows.affine_flow import AffineFlow as AffineFlow
+from gen_models.flows.ffjord import FFJORD as FFJORD
+from gen_models.flows.flow_matching import FlowMatching as FlowMatching
+from gen_models.flows.glow import Glow as Glow
+from gen_models.flows.image_realnvp import ImageRealNVP as ImageRealNVP
+from gen_models.flows.nice import NICE as NICE
+from gen_models.flows.realnvp import RealNVP as RealNVP
+from gen_models.flows.scalar_flow import ScalarFlow as ScalarFlow
+from gen_models.flows.scalar_flow import UniversalFlow as UniversalFlow
+from gen_models.flows.spline_flow import SplineFlow as SplineFlow

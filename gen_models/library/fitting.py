@@ -1,0 +1,172 @@
+"""`fit(model, x)`: the model's warm start on the rows, optimisers, and the engine, in one call.
+
+It trains as the pipeline does: the same weights, rows, seed and settings give the same numbers.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gen_models import checkpoint, engine
+from gen_models.build import build_optimisers
+from gen_models.contracts import WarmStart, objectives_of
+from gen_models.engine import Report, Training
+from gen_models.errors import CheckpointError, ConfigError, unknown
+from gen_models.layers.arguments import require_positive, require_whole
+from gen_models.library.rows import checked, device_of, dtype_of, require_model
+from gen_models.library.stored import STARTED, folder_of, refuse_other_spec, require_place
+from gen_models.loader import Batches
+from gen_models.noise import Noise
+from gen_models.rebuildable import spec_of
+
+WARM_ROWS = 10_000  # rows that a warm start sees
+RESIDENT_BYTES = 1 << 30  # rows are kept on the device if they take at most this as float32, else where they are
+REPORTS = 20  # in a training, unless report_every says otherwise
+
+
+class Fitted(NamedTuple):
+    """A trained model, and its reports: `history[-1].terms["vae.nats"]` is the mean since the report before."""
+
+    model: nn.Module
+    history: list[Report]
+
+
+def fit(
+    model: nn.Module,
+    x: Any,
+    *,
+    steps: int = 2000,
+    batch: int = 128,
+    lr: float | Mapping[str, float] = 1e-3,
+    optimisers: Mapping[str, Optimizer] | None = None,
+    seed: int = 0,
+    order: str = "alternating",
+    schedule: str = "constant",
+    clip_norm: float | None = None,
+    warm_start: bool | None = None,
+    report_every: int | None = None,
+    folder: str | Path | None = None,
+    show: bool = False,
+) -> Fitted:
+    """Train a model on the rows x, in place and on its own device, and return it with its history.
+
+    x             (rows, *event): an array, a data frame of numbers, a memory-mapped array or a tensor
+    steps, batch  minibatches (0: only the warm start, such as EM), and rows in each; fewer where x has fewer
+    lr            of Adam; or {objective: lr}, for a game of several
+    optimisers    {objective: optimiser} in place of Adam
+    warm_start    whether the model first starts from the data; None: unless it was fitted or loaded before
+    order, schedule, clip_norm   see gen_models.engine
+    report_every  steps; None: a twentieth of them
+    folder        a checkpoint at each report; a fit that finds one there goes on from it, bit for bit
+    show          print each report
+
+    Raises DataError for rows that the model cannot take, ConfigError for an argument, CheckpointError for a folder
+    of another training, DivergedError for a loss that is not finite.
+    """
+    require_model(model)
+    steps, batch = _whole("steps", steps, least=0), _whole("batch", batch)
+    seed = _whole("seed", seed, least=0)
+    every = max(1, steps // REPORTS) if report_every is None else _whole("report_every", report_every)
+    rows = checked(model, x)
+    if rows.numel() * 4 <= RESIDENT_BYTES:
+        rows = rows.to(dtype_of(model)).to(device_of(model))
+    training = Training(model, _optimisers(model, lr, optimisers))
+    settings = {"seed": seed, "batch": batch, "order": order, "schedule": schedule, "clip_norm": clip_norm}
+    history: list[Report] = []
+    if folder is not None:
+        horizon = {} if schedule == "constant" else {"steps": steps}
+        settings |= {"lr": lr if isinstance(lr, float | int) else dict(lr), **horizon, "rows": _digest(rows)}
+        history = _resume(folder_of(folder), training, settings, steps)
+    if training.step == 0 and (warm_start or (warm_start is None and not getattr(model, STARTED, False))):
+        start(model, rows, seed)
+    reports = engine.fit(
+        training,
+        Batches(rows, min(batch, len(rows)), seed, device=device_of(model), dtype=dtype_of(model)),
+        Noise(seed),
+        steps=steps,
+        report_every=every,
+        order=order,
+        schedule=schedule,
+        clip_norm=clip_norm,
+    )
+    for report in reports:
+        history.append(report)
+        if show:
+            print(f"step {report.step}", *(f"{name} {value:.4g}" for name, value in report.terms.items()), sep="  ")
+        if folder is not None:
+            notes = {"settings": settings, "history": [asdict(past) for past in history]}
+            checkpoint.save_training(folder_of(folder), spec_of(model), training, notes)
+    setattr(model, STARTED, True)
+    return Fitted(model.eval(), history)
+
+
+@torch.no_grad()
+def start(model: nn.Module, rows: Tensor, seed: int) -> None:
+    """Give a model its warm start on at most WARM_ROWS of the rows, if it has one."""
+    if not isinstance(model, WarmStart):
+        return
+    if len(rows) > WARM_ROWS:  # they may be sorted
+        chosen = Noise(seed).permutation("warm start", len(rows))[:WARM_ROWS]
+        rows = rows[chosen.to(rows.device)]
+    model.warm_start(rows.to(dtype_of(model)).to(device_of(model)), Noise(seed))
+
+
+def _optimisers(
+    model: nn.Module, lr: float | Mapping[str, float], given: Mapping[str, Optimizer] | None
+) -> Mapping[str, Optimizer]:
+    objectives = {objective.name: objective.module for objective in objectives_of(model)}
+    if not any(p.requires_grad for p in model.parameters()):
+        raise ConfigError("all parameters are frozen, as load() leaves them: model.requires_grad_(True) first")
+    if given is None:
+        rates = dict(lr) if isinstance(lr, Mapping) else dict.fromkeys(objectives, lr)
+        for name, rate in rates.items():
+            require_positive(f"lr[{name!r}]" if isinstance(lr, Mapping) else "lr", rate)
+        return build_optimisers({name: {"_target_": "torch.optim.Adam", "lr": lr} for name, lr in rates.items()}, model)
+    for name in [*given, *objectives]:
+        if name not in objectives or name not in given:
+            raise ConfigError(unknown("objective", name, objectives if name not in objectives else given))
+        wanted = {id(p) for p in objectives[name].parameters() if p.requires_grad}
+        held = {id(p) for group in given[name].param_groups for p in group["params"]}
+        if not wanted <= held or held - {id(p) for p in objectives[name].parameters()}:
+            raise ConfigError(
+                f"optimisers[{name!r}] does not hold the parameters that {name!r} moves: make it from "
+                f"{{o.name: o.module for o in model.objectives()}}[{name!r}].parameters()"
+            )
+    return given
+
+
+def _resume(folder: Path, training: Training, settings: Mapping[str, Any], steps: int) -> list[Report]:
+    """Load the checkpoint of a folder, if there is one, and return the history so far."""
+    require_place(folder)
+    spec = spec_of(training.model)
+    checkpoint.recover(folder)
+    if not folder.exists() or not any(folder.iterdir()):
+        return []
+    refuse_other_spec(folder, spec)
+    notes = checkpoint.load_training(folder, training)
+    saved = notes.get("settings", {})
+    for key, value in settings.items():
+        if saved.get(key) != value:
+            what = "other rows" if key == "rows" else f"{key}={saved.get(key)!r}, not {value!r}"
+            raise CheckpointError(f"{folder}: this training was begun with {what}; give that, or another folder")
+    if training.step > steps:
+        raise CheckpointError(f"{folder}: this training is at step {training.step}; steps={steps} lies before it")
+    return [Report(**report) for report in notes["history"]]
+
+
+def _digest(rows: Tensor) -> str:
+    found = hashlib.blake2b(str((rows.dtype, tuple(rows.shape))).encode(), digest_size=16)
+    found.update(rows.cpu().contiguous().numpy().data)
+    return found.hexdigest()
+
+
+def _whole(name: str, value: Any, *, least: int = 1) -> int:
+    value = value.item() if hasattr(value, "item") else value
+    require_whole(name, value, least=least)
+    return value

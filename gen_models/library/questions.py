@@ -1,0 +1,143 @@
+"""What a trained model is asked, on arrays: scores, samples, latents, reconstructions."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gen_models.anomalies.scores import DEFAULTS, scorers
+from gen_models.contracts import (
+    Decoder,
+    Encoder,
+    Reconstructor,
+    Sampler,
+    TemperedSampler,
+    capabilities,
+)
+from gen_models.errors import ConfigError, DataError, unknown
+from gen_models.evaluating import by_rows, draw, evaluating
+from gen_models.layers.arguments import require_positive, require_whole
+from gen_models.layers.data_scale import DataScale
+from gen_models.layers.levels import grey_levels
+from gen_models.library.rows import device_of, dtype_of, event_shape_of, levels_of, numbers, require_model, rows_of
+from gen_models.noise import Noise
+
+
+def score(model: nn.Module, x: Any, name: str | None = None, *, reference: Any = None) -> np.ndarray:
+    """Return an anomaly score for each row, (rows,); larger is more anomalous.
+
+    name       nll (-log p(x), nats), neg_elbo (its bound), reconstruction, critic, ...; None: the first of these four
+               that the model offers. docs/anomalies.md has them all
+    reference  training rows, for scores that compare with them, such as latent_mahalanobis
+
+    Raises ConfigError for a score that the model does not offer.
+    """
+    require_model(model)
+    offered = scorers(
+        model,
+        None if reference is None else rows_of(model, reference, "reference"),
+        levels=levels_of(model),
+        statistics=_statistics(model),
+    )
+    if not offered:
+        raise ConfigError(f"{type(model).__name__} offers no score: {_offers(model)}")
+    name = name or next((first for first in DEFAULTS if first in offered), next(iter(offered)))
+    if name not in offered:
+        raise ConfigError(unknown("score", name, offered))
+    return _array(offered[name](rows_of(model, x)))
+
+
+def sample(model: nn.Module, n: int, *, seed: int = 0, temperature: float = 1.0) -> np.ndarray:
+    """Draw n rows, (n, *event), as the training rows were; the same seed draws the same rows.
+
+    temperature  of models that offer it: below 1 samples vary less
+    """
+    require_model(model)
+    require_whole("n", n)
+    require_whole("seed", seed, least=0)
+    if not isinstance(model, Sampler):
+        raise ConfigError(f"{type(model).__name__} cannot sample: {_offers(model)}")
+    if temperature != 1.0:
+        require_positive("temperature", temperature)
+        if not isinstance(model, TemperedSampler):
+            raise ConfigError(f"{type(model).__name__} has no temperature: {_offers(model)}")
+    with evaluating(model):
+        drawn = draw(_At(model, temperature), n, Noise(seed))
+    return _array(drawn)
+
+
+def encode(model: nn.Module, x: Any) -> np.ndarray:
+    """Return the latents of rows, (rows, latent)."""
+    require_model(model)
+    if not isinstance(model, Encoder):
+        raise ConfigError(f"{type(model).__name__} cannot encode: {_offers(model)}")
+    return _asked(model, model.encode, rows_of(model, x))
+
+
+def decode(model: nn.Module, z: Any) -> np.ndarray:
+    """Return the rows that latents (rows, latent) stand for."""
+    require_model(model)
+    if not isinstance(model, Decoder):
+        raise ConfigError(f"{type(model).__name__} cannot decode: {_offers(model)}")
+    latents = numbers(z, "z").to(device_of(model), next((p.dtype for p in model.parameters()), dtype_of(model)))
+    if latents.ndim != 2:
+        raise DataError(
+            f"z has the shape {tuple(latents.shape)}: give (rows, latent), as encode(model, x) returns them"
+        )
+    _check_width(model, latents.shape[1])
+    return _asked(model, model.decode, latents)
+
+
+def reconstruct(model: nn.Module, x: Any) -> np.ndarray:
+    """Return rows after the model's bottleneck, (rows, *event)."""
+    require_model(model)
+    if not isinstance(model, Reconstructor):
+        raise ConfigError(f"{type(model).__name__} cannot reconstruct: {_offers(model)}")
+    return _asked(model, model.reconstruct, rows_of(model, x))
+
+
+class _At:
+    """A model that samples at a temperature."""
+
+    def __init__(self, model: Any, temperature: float):
+        self.model, self.temperature = model, temperature
+
+    def sample(self, n: int, noise: Noise) -> Tensor:
+        if self.temperature == 1.0:
+            return self.model.sample(n, noise)
+        return self.model.sample_at(n, noise, self.temperature)
+
+
+def _check_width(model: nn.Module, width: int) -> None:
+    """Raise DataError unless rows of a model have so many latents."""
+    event_shape = event_shape_of(model)
+    if event_shape is None or not isinstance(model, Encoder):
+        return
+    with evaluating(model):
+        wanted = model.encode(torch.zeros(1, *event_shape, dtype=dtype_of(model), device=device_of(model))).shape[1]
+    if width != wanted:
+        raise DataError(f"z has {width} numbers in a row, and the model takes {wanted}")
+
+
+def _asked(model: nn.Module, method: Callable[[Tensor], Tensor], x: Tensor) -> np.ndarray:
+    with evaluating(model):
+        return _array(by_rows(method, x))
+
+
+def _array(x: Tensor) -> np.ndarray:
+    return x.detach().cpu().numpy()
+
+
+def _statistics(model: nn.Module) -> dict[str, Any] | None:
+    """Return mean and standard deviation of the training rows, where the model keeps them: they define a unit."""
+    scale = getattr(model, "data_scale", None)
+    if grey_levels(levels_of(model)) is not None or not isinstance(scale, DataScale):
+        return None
+    with torch.no_grad():
+        return {"mean": scale.blank(), "std": scale.scale}
+
+
+def _offers(model: nn.Module) -> str:
+    return f"it offers {', '.join(capabilities(model)) or 'nothing'}"

@@ -1,0 +1,155 @@
+"""Rows that a person hands over, checked against the model that is to see them, and made a tensor of its kind."""
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gen_models.errors import ConfigError, DataError
+from gen_models.layers.levels import Levels, coordinates, grey_levels, is_table
+from gen_models.rebuildable import arguments_of
+
+CHECKED_AT_ONCE = 1 << 16  # rows
+LOST_BY_ROUNDING = 0.01  # of a column's standard deviation: more than this is refused
+
+
+def rows_of(model: nn.Module, x: Any, name: str = "x") -> Tensor:
+    """Return rows, checked, on the model's device: in float64 for a table or a model in float64, else in float32."""
+    return checked(model, x, name).to(dtype_of(model)).to(device_of(model))
+
+
+def checked(model: nn.Module, x: Any, name: str = "x") -> Tensor:
+    """Return the rows of an array, a data frame of numbers or a tensor, (rows, *event), in the dtype that they have.
+
+    Raises DataError for what is no numbers, another shape than the model's rows have, a number that is not finite, a
+    value that the model's `levels` do not have, and differences that float32 cannot hold.
+    """
+    x = numbers(x, name)
+    _check_shape(x, event_shape_of(model), name)
+    levels = levels_of(model)
+    for start in range(0, len(x), CHECKED_AT_ONCE):
+        block = x[start : start + CHECKED_AT_ONCE]
+        _refuse(~torch.isfinite(block), block, start, f"{name}{{place}} is {{value}}: fill or drop such rows first")
+        _check_levels(block, start, levels, name)
+    if levels is None and dtype_of(model) == torch.float32:
+        _check_rounding(x[:CHECKED_AT_ONCE], name)
+    return x
+
+
+def numbers(x: Any, name: str) -> Tensor:
+    """Return an array as a tensor; raises DataError if it holds anything but real numbers."""
+    if isinstance(x, Tensor):
+        if x.is_complex():
+            raise DataError(f"{name} has the dtype {x.dtype}: give real numbers")
+        return x.detach()
+    try:
+        array = np.asarray(x)
+    except ValueError as error:  # lists of different lengths
+        raise DataError(f"{name} is not an array: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise DataError(
+            f"{name} has the dtype {array.dtype}: give real numbers; gen_models.table turns words, dates and missing "
+            f"cells into numbers"
+        )
+    if array.dtype.kind == "u" and array.itemsize > 1:  # torch gathers no other unsigned numbers
+        array = array.astype(np.float64 if array.itemsize > 2 else np.int32)
+    elif array.dtype.kind == "f" and array.itemsize > 8:
+        array = array.astype(np.float64)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nobody writes into it
+        return torch.from_numpy(np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C"))
+
+
+def event_shape_of(model: nn.Module) -> tuple[int, ...] | None:
+    """Return the shape of a model's rows; None if it does not say."""
+    of_scale = getattr(getattr(model, "data_scale", None), "event_shape", None)
+    shape = arguments_of(model).get("event_shape", of_scale)
+    return None if shape is None else tuple(shape)
+
+
+def levels_of(model: nn.Module) -> Levels:
+    """Return the levels with which a model was made; None if it has no such argument."""
+    return arguments_of(model).get("levels")
+
+
+def dtype_of(model: nn.Module) -> torch.dtype:
+    """Return the dtype of a model's rows."""
+    is_exact = is_table(levels_of(model)) or any(p.dtype == torch.float64 for p in model.parameters())
+    return torch.float64 if is_exact else torch.float32
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return the device on which a model's parameters are."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
+def require_model(model: object) -> None:
+    """Raise ConfigError for what is no model, such as what `fit` returns."""
+    if isinstance(model, tuple):
+        raise ConfigError("a model is expected, not a pair: `model, history = fit(...)`")
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"a model is expected, not a {type(model).__name__}: VAE(...), or load(path)")
+
+
+def _check_shape(x: Tensor, event_shape: Sequence[int] | None, name: str) -> None:
+    found = list(x.shape)
+    if event_shape is None:
+        event_shape = found[1:]
+    if not found or found[1:] != list(event_shape):
+        axes = ", ".join(map(str, event_shape))
+        fits = found and math.prod(found[1:]) == math.prod(event_shape)
+        fix = f"give {name}.reshape(-1, {axes})" if fits else "give such rows"
+        raise DataError(f"{name} has the shape {tuple(found)}, and the model takes (rows, {axes}): {fix}")
+    if not found[0]:
+        raise DataError(f"{name} has no rows: give at least one")
+
+
+def _check_levels(x: Tensor, start: int, levels: Levels, name: str) -> None:
+    if is_table(levels):
+        _check_columns(x, start, levels, name)
+    elif (q := grey_levels(levels)) is not None and x.dtype != torch.bool:
+        wrong = (x < 0) | (x > q - 1)
+        wrong = wrong | (x != x.round()) if x.is_floating_point() else wrong
+        _refuse(wrong, x, start, f"{name}{{place}} = {{value}}, and levels = {q} takes whole numbers 0 .. {q - 1}")
+
+
+def _check_columns(x: Tensor, start: int, levels: Any, name: str) -> None:
+    columns = coordinates(levels, list(x.shape[1:]))
+    labels = x[:, columns.labels]
+    wrong = torch.zeros(x.shape, dtype=torch.bool, device=x.device)
+    wrong[:, columns.labels] = (labels != 0) & (labels != 1)
+    _refuse(wrong, x, start, f"{name}{{place}} = {{value}}, and a flag or a category's number is 0 or 1")
+    for first, end in columns.groups:
+        group = x[:, first:end]
+        wrong = (group.sum(dim=1) != 1)[:, None].expand(group.shape)
+        _refuse(
+            wrong, group, start, f"{name}{{place}}: one of the numbers {first} .. {end - 1} of a category must be 1"
+        )
+
+
+def _check_rounding(x: Tensor, name: str) -> None:
+    """Raise DataError for a column of which float32 keeps too little: moments in seconds, pressures in pascals."""
+    if x.dtype not in (torch.float64, torch.int64, torch.int32):
+        return
+    exact = x.double().flatten(1)
+    lost = (exact - exact.float()).abs().amax(dim=0)
+    std = exact.std(dim=0, correction=0)
+    for column in ((lost > LOST_BY_ROUNDING * std) & (std > 0)).nonzero().flatten()[:1].tolist():
+        raise DataError(
+            f"{name}: number {column} of a row varies by {std[column]:.3g} about {exact[:, column].mean():.6g}, which "
+            f"float32 cannot hold: subtract its mean first, or make the model with levels=[None] * {x.shape[1]}"
+        )
+
+
+def _refuse(wrong: Tensor, x: Tensor, start: int, line: str) -> None:
+    """Raise DataError with the place and value of the first number that is wrong."""
+    if not wrong.any():
+        return
+    row, *inside = wrong.nonzero()[0].tolist()
+    value = x[(row, *inside)].item()
+    place = f"[{', '.join(map(str, [start + row, *inside]))}]"
+    raise DataError(line.replace("{place}", place).replace("{value}", f"{value:.6g}"))

@@ -1,0 +1,1 @@
+from gen_models.mixtures.gaussian_mixture import GaussianMixture as GaussianMixture

@@ -1,0 +1,65 @@
+"""Kernels as wide as the rows are sparse: at row y_k a spherical kernel of variance v s_k.
+
+s_k is the square root of the mean squared distance of y_k to its `neighbours` nearest rows, in units of the median
+(Breiman, Meisel and Purcell, 1977, without the square root, which follows the noise of these distances less). v is
+chosen by EM on the likelihood of each row under the others. The measure of a row is the exponent of the kernel that
+reaches it best, min_k |y - y_k|^2 / (v s_k). A row just outside a dense group is then as remote as one far outside a
+sparse group.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from gen_models.layers.arguments import require_whole
+from gen_models.mixtures.kernels import ROWS, by_blocks, left_out_distances, squared_distances
+from gen_models.noise import Noise
+
+LEAST_MEDIAN = 1e-3  # of the mean squared distance: many tables repeat rows
+LEAST_SCALE = 0.01
+MIN_STD = 0.05
+EM_STEPS = 12
+QUERIES = 512
+
+
+class LocalKernels(nn.Module):
+    """Kernels at standardised rows, which `fit` stores."""
+
+    centres: Tensor
+    variances: Tensor
+
+    def __init__(self, dim: int, *, neighbours: int = 5):
+        super().__init__()
+        require_whole("neighbours", neighbours)
+        self.neighbours = neighbours
+        self.centres = nn.Buffer(torch.empty(0, dim))
+        self.variances = nn.Buffer(torch.empty(0))
+
+    @torch.no_grad()
+    def fit(self, y: Float[Tensor, "rows dim"], noise: Noise) -> None:
+        """Set s_k from the nearest rows and v by EM."""
+        nearest = min(self.neighbours, len(y) - 1)
+        numbers = torch.arange(len(y), device=y.device)
+        means = torch.cat(
+            [left_out_distances(y, block).topk(nearest, largest=False)[0].mean(dim=1) for block in numbers.split(ROWS)]
+        )
+        median = means.median().clamp_min(LEAST_MEDIAN)
+        scales, d = (means / median + LEAST_SCALE).sqrt(), y.shape[1]
+        v = median / d
+        for step in range(EM_STEPS):
+            rows = noise.permutation(f"local_kernels.{step}", len(y))[:QUERIES].to(y.device)
+            ratios = left_out_distances(y, rows) / scales
+            r = torch.softmax(-0.5 * (ratios / v + d * scales.log()), dim=1)
+            v = ((r * ratios).sum(dim=1).mean() / d).clamp_min(MIN_STD**2)
+        self.centres, self.variances = y, v * scales
+
+    def remoteness(self, y: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
+        """Return min_k |y - y_k|^2 / (v s_k)."""
+        return by_blocks(self._least, lambda block: squared_distances(block, self.centres), y)
+
+    def left_out(self, rows: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+        """Return the remoteness of these training rows, given by number, from the other rows."""
+        return by_blocks(self._least, lambda block: left_out_distances(self.centres, block), rows)
+
+    def _least(self, squares: Float[Tensor, "batch rows"]) -> Float[Tensor, " batch"]:
+        return squares.div_(self.variances).amin(dim=1)

@@ -1,0 +1,90 @@
+"""Models that know the spec from which `build` makes them again, so that nobody has to repeat it to save them.
+
+A model's classes inherit `Rebuildable`. Then the outermost constructor's arguments are kept as they were given, in
+plain data: numbers, words, lists and mappings, as a YAML file holds them.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from gen_models.errors import ConfigError
+
+KEPT = "_arguments"
+
+
+class Rebuildable:
+    """A class whose constructor keeps its arguments; a subclass has to do nothing."""
+
+    def __init_subclass__(cls, **keywords: Any):
+        super().__init_subclass__(**keywords)
+        if "__init__" in vars(cls):
+            cls.__init__ = _keeping(vars(cls)["__init__"])  # type: ignore[method-assign]
+
+
+def arguments_of(model: object) -> dict[str, Any]:
+    """Return the arguments with which a model was constructed, by name; {} if its class is not Rebuildable."""
+    return dict(vars(model).get(KEPT, {}))
+
+
+def spec_of(model: nn.Module) -> dict[str, Any]:
+    """Return {"_target_": the model's class, argument: value}.
+
+    Raises ConfigError if its class is not Rebuildable, or an argument is no plain data.
+    """
+    cls = type(model)
+    if KEPT not in vars(model):
+        raise ConfigError(
+            f"{cls.__name__} does not know its arguments: let the class inherit gen_models.rebuildable.Rebuildable"
+        )
+    arguments = arguments_of(model)
+    for name, value in arguments.items():
+        if not _is_plain(value):
+            raise ConfigError(
+                f"{cls.__name__}: {name} is a {type(value).__name__}, which a file of plain data cannot hold: let the "
+                f"class take numbers, words, lists or mappings, and make it from them"
+            )
+    return {"_target_": f"{cls.__module__}.{cls.__qualname__}", **arguments}
+
+
+def _keeping(construct: Callable[..., None]) -> Callable[..., None]:
+    """Return a constructor that keeps its arguments, unless a subclass's constructor that calls it has kept its own."""
+    signature = inspect.signature(construct)
+    own, *_ = signature.parameters
+    gathered = next((p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD), None)
+
+    @wraps(construct)
+    def keeping(self: Any, *positional: Any, **keywords: Any) -> None:
+        if KEPT not in vars(self):
+            try:
+                given = dict(signature.bind(self, *positional, **keywords).arguments)
+            except TypeError:
+                given = {}  # the constructor says what is wrong
+            given |= given.pop(gathered, {}) if gathered else {}
+            vars(self)[KEPT] = {name: _plain(value) for name, value in given.items() if name != own}
+        construct(self, *positional, **keywords)
+
+    return keeping
+
+
+def _plain(value: Any) -> Any:
+    """Return a copy in plain data; what is no plain data stays what it is."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    if isinstance(value, list):
+        return all(_is_plain(item) for item in value)
+    return value is None or isinstance(value, bool | int | float | str)

@@ -1,0 +1,39 @@
+"""The transformer: rows become latents, and latents rows."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_array, check_is_fitted
+
+import gen_models
+from gen_models.contracts import Decoder
+from gen_models_sklearn.estimator import LEAST_ROWS, GenerativeEstimator, offers
+
+
+class GenerativeEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, GenerativeEstimator):
+    """A transformer of rows into a model's latents; `inverse_transform` is there if the model has a decoder.
+
+    model, arguments, levels, steps, batch, seed, device   see GenerativeEstimator
+    """
+
+    def __init__(self, model="vae", *, arguments=None, levels=None, steps=None, batch=128, seed=0, device="cpu"):
+        super().__init__(model, arguments=arguments, levels=levels, steps=steps, batch=batch, seed=seed, device=device)
+
+    def fit(self, X: Any, y: Any = None) -> "GenerativeEncoder":
+        """Train on the rows of X; y is ignored."""
+        X = self._rows(X, reset=True, least=LEAST_ROWS)
+        self._train(X)
+        self._n_features_out = gen_models.encode(self.model_, X[:1]).shape[1]
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the latents, (rows, latent)."""
+        check_is_fitted(self)
+        return gen_models.encode(self.model_, self._rows(X)).astype(np.float64)
+
+    @offers(Decoder)
+    def inverse_transform(self, Z: Any) -> np.ndarray:
+        """Return the rows that latents stand for."""
+        check_is_fitted(self)
+        return gen_models.decode(self.model_, check_array(Z)).astype(np.float64)

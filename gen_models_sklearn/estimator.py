@@ -1,0 +1,118 @@
+"""What all estimators share: they train a model, and keep it as bytes, so that they can be pickled, cloned and copied.
+
+The bytes are those of safetensors, and the model is built again from its spec when it is first asked. Questions about
+rows of a table are answered in float64, so that an answer does not depend on the other rows, not even in its last bits.
+"""
+
+import json
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load, save
+from sklearn.base import BaseEstimator
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import nn
+
+import gen_models
+from gen_models.build import build, build_model, build_optimisers
+from gen_models.contracts import Sampler
+from gen_models.errors import ConfigError
+from gen_models.layers.arguments import require_whole
+from gen_models.rebuildable import spec_of
+from gen_models_sklearn.recipe import recipe
+
+KEPT_MODELS = 8  # built models that are kept for the next question
+TABLE_AXES = 2
+LEAST_ROWS = 2
+
+
+def offers(capability: type) -> Any:
+    """Return a decorator: the method is there only if the fitted model has a capability of gen_models.contracts."""
+    return available_if(
+        lambda estimator: not hasattr(estimator, "weights_") or isinstance(estimator.model_, capability)
+    )
+
+
+class GenerativeEstimator(BaseEstimator):
+    """A model of gen_models, trained on X: (rows, columns), or images (rows, channels, height, width).
+
+    model      NAME of a file conf/model/NAME.yaml, its content as a mapping, or {"_target_": CLASS, argument: value}
+    arguments  of the model's constructor, in place of those of `model`: {"components": 5}
+    levels     of the numbers of a row (gen_models.layers.levels); None: real numbers
+    steps      of training; None: those of conf/model for minutes of work, and 0 for a mixture, whose warm start is EM
+    batch      rows of a minibatch
+    seed       of the weights before training and of all draws
+    device     on which the model is trained and asked
+
+    After `fit`: spec_, the model's class and arguments; weights_, the bytes of its parameters; n_features_in_.
+    """
+
+    def __init__(self, model="gmm", *, arguments=None, levels=None, steps=None, batch=128, seed=0, device="cpu"):
+        self.model = model
+        self.arguments = arguments
+        self.levels = levels
+        self.steps = steps
+        self.batch = batch
+        self.seed = seed
+        self.device = device
+
+    @property
+    def model_(self) -> nn.Module:
+        """The fitted model, in evaluation mode; it takes tensors."""
+        check_is_fitted(self, "weights_")
+        return _built(json.dumps(self.spec_), self.weights_, str(self.device), len(self.spec_["event_shape"]) == 1)
+
+    @offers(Sampler)
+    def sample(self, n_samples: int = 1, *, seed: int = 0) -> np.ndarray:
+        """Draw rows from the fitted model, as those of X were; the same seed draws the same rows."""
+        return gen_models.sample(self.model_, int(n_samples), seed=seed)
+
+    def _rows(self, X: Any, *, reset: bool = False, least: int = 1) -> np.ndarray:
+        """Return X, checked as scikit-learn does, and with the shape of a row that `fit` saw."""
+        return validate_data(
+            self,
+            X,
+            reset=reset,
+            dtype=[np.float64, np.float32, np.uint8, np.int64],
+            allow_nd=True,
+            ensure_min_samples=least,
+        )
+
+    def _train(self, X: np.ndarray) -> None:
+        """Train the model on rows, and keep it."""
+        require_whole("seed", seed := _plain(self.seed), least=0)
+        table = [None] * X.shape[1] if X.ndim == TABLE_AXES and self.levels is None else None
+        how = recipe(self.model, self.arguments, X.shape[1:], table or _plain(self.levels))
+        with torch.random.fork_rng(devices=[]):
+            model = build_model(how.spec, seed).to(self.device)
+        gen_models.fit(
+            model,
+            X,
+            steps=how.steps if self.steps is None else _plain(self.steps),
+            batch=_plain(self.batch),
+            seed=seed,
+            optimisers=build_optimisers(how.optim, model) if how.optim else None,
+            **how.settings,
+        )
+        self.spec_ = spec_of(model)
+        self.weights_ = save({name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()})
+
+
+@lru_cache(maxsize=KEPT_MODELS)
+def _built(spec: str, weights: bytes, device: str, is_exact: bool) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        model = build(json.loads(spec))
+    try:
+        model.load_state_dict(load(weights))
+    except RuntimeError:
+        raise ConfigError("weights_ are not those of the model of spec_: fit the estimator again") from None
+    model = model.eval().requires_grad_(False).to(device)
+    return model.double() if is_exact else model
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of numpy, which a grid of settings may hold, as Python's."""
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,89 @@
+"""A detector with the attributes and methods of PyOD's, so that its tools take it; PyOD need not be installed."""
+
+from typing import Any
+
+import numpy as np
+from scipy.special import erf
+from sklearn.utils.validation import check_is_fitted
+
+import gen_models
+from gen_models.errors import ConfigError, unknown
+from gen_models_sklearn.estimator import LEAST_ROWS, GenerativeEstimator
+
+PROBABILITIES = ("linear", "unify")
+
+
+class PyODDetector(GenerativeEstimator):
+    """A detector with PyOD's polarity: scores are larger for rows that are more anomalous, and `predict` says 1 or 0.
+
+    contamination   the share of X that is called anomalous: the threshold is a quantile of the training rows' scores.
+                    For a threshold from rows that were not trained on, see GenerativeOutlierDetector
+    anomaly_score   nll, neg_elbo, reconstruction, critic, ...; None: the first of these four that the model offers
+    model, arguments, levels, steps, batch, seed, device   see GenerativeEstimator
+
+    After `fit`: decision_scores_ of the training rows, threshold_, and labels_, 1 for those above it.
+    """
+
+    def __init__(
+        self,
+        model="gmm",
+        *,
+        arguments=None,
+        levels=None,
+        steps=None,
+        batch=128,
+        seed=0,
+        device="cpu",
+        anomaly_score=None,
+        contamination=0.1,
+    ):
+        super().__init__(model, arguments=arguments, levels=levels, steps=steps, batch=batch, seed=seed, device=device)
+        self.anomaly_score = anomaly_score
+        self.contamination = contamination
+
+    def fit(self, X: Any, y: Any = None) -> "PyODDetector":
+        """Train on the rows of X; y is ignored."""
+        if not 0 < self.contamination <= 0.5:
+            raise ConfigError(f"contamination = {self.contamination!r} cannot be used: give a share of at most 0.5")
+        X = self._rows(X, reset=True, least=LEAST_ROWS)
+        self._train(X)
+        self.reference_ = X if self.anomaly_score == "latent_mahalanobis" else None
+        self.decision_scores_ = self._scores(X)
+        self.threshold_ = float(np.quantile(self.decision_scores_, 1 - self.contamination))
+        self.labels_ = self._labels(self.decision_scores_)
+        return self
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return a score for each row; larger is more anomalous."""
+        check_is_fitted(self)
+        return self._scores(self._rows(X))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return 1 for anomalies, 0 for normal rows."""
+        return self._labels(self.decision_function(X))
+
+    def fit_predict(self, X: Any, y: Any = None) -> np.ndarray:
+        """Return the labels of the training rows."""
+        return self.fit(X).labels_
+
+    def predict_proba(self, X: Any, method: str = "linear") -> np.ndarray:
+        """Return (rows, 2): how normal and how anomalous each row is, between 0 and 1.
+
+        linear  the score's place between the least and the largest of the training rows
+        unify   max(0, erf(z/sqrt 2)), z the standardised score (Kriegel et al., 2011)
+        """
+        if method not in PROBABILITIES:
+            raise ConfigError(unknown("method", method, PROBABILITIES))
+        scores, seen = self.decision_function(X), self.decision_scores_
+        if method == "linear":
+            anomalous = (scores - seen.min()) / (np.ptp(seen) or 1.0)
+        else:
+            anomalous = erf((scores - seen.mean()) / (np.sqrt(2) * (seen.std() or 1.0)))
+        anomalous = anomalous.clip(0, 1)
+        return np.stack([1 - anomalous, anomalous], axis=1)
+
+    def _labels(self, scores: np.ndarray) -> np.ndarray:
+        return (scores > self.threshold_).astype(int)
+
+    def _scores(self, X: np.ndarray) -> np.ndarray:
+        return gen_models.score(self.model_, X, self.anomaly_score, reference=self.reference_).astype(np.float64)

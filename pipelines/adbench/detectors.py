@@ -1,0 +1,80 @@
+"""The detectors that are compared: free baselines of scikit-learn, and the product's default detector of tables.
+
+knn1, knn5      mean distance to the nearest training rows
+pca             error with 16 principal components, or half of the columns
+forest          isolation forest (Liu, Ting and Zhou, 2008)
+gaussian        Mahalanobis distance
+gmm             a Gaussian mixture of 1 to 32 components, full or diagonal, by the likelihood of a fifth of the rows
+default         gen_models.mixtures.table_detector: no setting of it depends on the table
+"""
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+
+Score = Callable[[np.ndarray], np.ndarray]
+Fit = Callable[[np.ndarray, int], Score]  # (training rows, seed) -> scores of rows, larger is more anomalous
+
+COMPONENTS = 16
+TREES = 200
+MIXTURES = (1, 2, 4, 8, 16, 32)
+REGULARISATION = 1e-4
+ROWS_AT_ONCE = 2_000
+
+
+def nearest(neighbours: int) -> Fit:
+    def fit(train: np.ndarray, seed: int) -> Score:
+        from sklearn.neighbors import NearestNeighbors
+
+        found = NearestNeighbors(n_neighbors=min(neighbours, len(train))).fit(train)
+        return lambda x: found.kneighbors(x)[0].mean(axis=1)
+
+    return fit
+
+
+def pca(train: np.ndarray, seed: int) -> Score:
+    from sklearn.decomposition import PCA
+
+    found = PCA(min(COMPONENTS, max(1, train.shape[1] // 2), len(train)), svd_solver="full").fit(train)
+    return lambda x: np.square(found.inverse_transform(found.transform(x)) - x).sum(axis=1)
+
+
+def forest(train: np.ndarray, seed: int) -> Score:
+    from sklearn.ensemble import IsolationForest
+
+    found = IsolationForest(n_estimators=TREES, random_state=seed, n_jobs=1).fit(train)
+    return lambda x: -found.score_samples(x)
+
+
+def gaussian(train: np.ndarray, seed: int) -> Score:
+    centre = train.mean(axis=0)
+    precision = np.linalg.pinv(np.cov(train.T).reshape(train.shape[1], -1) + 1e-6 * np.eye(train.shape[1]))
+    return lambda x: np.einsum("ij,jk,ik->i", x - centre, precision, x - centre)
+
+
+def gmm(train: np.ndarray, seed: int) -> Score:
+    from sklearn.mixture import GaussianMixture
+
+    order = np.random.default_rng(seed).permutation(len(train))
+    held, kept = train[order[: max(1, len(train) // 5)]], train[order[max(1, len(train) // 5) :]]
+    best, value = None, -np.inf
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a fit has not converged is seen by its likelihood
+        for kind in ("full", "diag"):
+            for count in (count for count in MIXTURES if count <= len(kept)):
+                found = GaussianMixture(count, covariance_type=kind, reg_covar=REGULARISATION, random_state=seed)
+                if (likelihood := found.fit(kept).score(held)) > value:
+                    best, value = found, likelihood
+    assert best is not None
+    return lambda x: -best.score_samples(x)
+
+
+BASELINES: dict[str, Fit] = {
+    "knn1": nearest(1),
+    "knn5": nearest(5),
+    "pca": pca,
+    "forest": forest,
+    "gaussian": gaussian,
+    "gmm": gmm,
+}

@@ -1,0 +1,90 @@
+"""The protocol: of the normal rows a shuffled half trains; the other half and all anomalies are the test.
+
+At most MOST_ROWS rows of each kind (training, normal test rows, anomalies), drawn by the seed. Columns are standardised
+by the training rows, a constant one by 1. Labels only measure: no detector sees them. It is the protocol of
+Livernoche et al. (2024) for one class, without their copies of small tables.
+"""
+
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gen_models.errors import DataError
+
+SEEDS = (0, 1, 2)
+MOST_ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """A table of the benchmark. number: by which tables are developed on (odd) or confirmed on (even)"""
+
+    path: Path
+    number: int
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of a table, standardised. is_anomaly, is_copy: (test rows,); a copy is equal to a training row"""
+
+    train: np.ndarray
+    test: np.ndarray
+    is_anomaly: np.ndarray
+    is_copy: np.ndarray
+
+
+def tables_in(folder: Path) -> list[TableFile]:
+    """Return the tables NUMBER_NAME.npz of a folder, by their numbers. Raises DataError if there are none."""
+    found = []
+    for path in folder.glob("*.npz") if folder.is_dir() else ():
+        number = path.stem.partition("_")[0]
+        if number.isdecimal():
+            found.append(TableFile(path, int(number)))
+    if not found:
+        raise DataError(
+            f"{folder}: no tables of ADBench, such as 4_breastw.npz with X and y; its repository has them under "
+            "adbench/datasets/Classical"
+        )
+    return sorted(found, key=lambda table: table.number)
+
+
+def sha256(table: TableFile) -> str:
+    """Return the hash of a table's file. Raises DataError if it cannot be read."""
+    try:
+        with table.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{table.path}: cannot be read ({error.strerror})") from None
+
+
+def split(table: TableFile, seed: int, most_rows: int = MOST_ROWS) -> Split:
+    """Return the rows that train and test a detector. Raises DataError unless the file holds X, and y of both kinds."""
+    try:
+        with np.load(table.path, allow_pickle=False) as stored:
+            x, y = np.asarray(stored["X"], dtype=np.float64), np.asarray(stored["y"]).ravel()
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(f"{table.path}: not a table with X and y ({error}); take another copy") from None
+    if x.ndim != 2 or len(x) != len(y) or not np.isfinite(x).all() or not (y == 0).any() or not (y == 1).any():
+        raise DataError(f"{table.path}: X {x.shape} and y {y.shape} are not finite rows with labels 0 and 1")
+    rng = np.random.default_rng(seed)
+    normal = rng.permutation(np.flatnonzero(y == 0))
+    odd = rng.permutation(np.flatnonzero(y == 1))[:most_rows]
+    half = len(normal) // 2
+    train, held = x[normal[:half][:most_rows]], x[normal[half:][:most_rows]]
+    test = np.concatenate([held, x[odd]])
+    known = {row.tobytes() for row in train + 0.0}  # -0 is 0
+    mean, std = train.mean(axis=0), train.std(axis=0)
+    std[std == 0] = 1
+    return Split(
+        (train - mean) / std,
+        (test - mean) / std,
+        np.arange(len(test)) >= len(held),
+        np.array([row.tobytes() in known for row in test + 0.0]),
+    )

@@ -1,0 +1,217 @@
+"""Estimators keep scikit-learn's contract, and say of p-values, thresholds and polarity what is so."""
+
+import io
+import pickle
+import re
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+import gen_models
+from gen_models.errors import ConfigError
+from gen_models_sklearn import GenerativeEncoder, GenerativeOutlierDetector, PyODDetector
+from tests.project import HERE
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(300, 3)) @ RNG.normal(size=(3, 3)) + [10.0, 0.0, -5.0]
+FAR = X[:40] + 40.0
+ONE = {"arguments": {"components": 1, "em_steps": 2}}
+FLOW = {"_target_": "gen_models.flows.affine_flow.AffineFlow"}
+SMALL = {
+    "detector": GenerativeOutlierDetector(**ONE),
+    "flow": GenerativeOutlierDetector(FLOW, steps=3),
+    "encoder": GenerativeEncoder("vae", arguments={"latent": 2, "hidden": [8]}, steps=3),
+    "responsibilities": GenerativeEncoder("gmm", arguments={"components": 2, "em_steps": 3}),
+    "pyod": PyODDetector(**ONE),
+}
+SKIPPED = {"check_array_api_input"}  # by scikit-learn, unless a variable of the environment asks for it
+
+
+def answers(estimator, rows=X):
+    if isinstance(estimator, GenerativeEncoder):
+        return estimator.transform(rows)
+    return estimator.decision_function(rows)
+
+
+def assert_same(one, other):
+    assert np.array_equal(answers(one), answers(other))
+
+
+# scikit-learn's contract
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_scikit_learns_own_checks_pass(name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of few calibration rows
+        found = check_estimator(SMALL[name], on_skip=None)
+    assert {one["check_name"] for one in found if one["status"] != "passed"} <= SKIPPED
+    assert len(found) > 40
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_an_estimator_is_its_settings_and_bytes(name):
+    fitted = clone(SMALL[name]).fit(X)
+    assert_same(fitted, clone(fitted).fit(X))
+    assert_same(fitted, pickle.loads(pickle.dumps(fitted)))  # noqa: S301
+    file = io.BytesIO()
+    joblib.dump(fitted, file)
+    file.seek(0)
+    assert_same(fitted, joblib.load(file))
+    other = clone(fitted).set_params(seed=1).fit(X)
+    if name not in ("pyod", "responsibilities"):  # whose EM does not depend on it here
+        assert not np.array_equal(answers(fitted), answers(other))
+    plain = (bytes, dict, str, int, float, np.ndarray, type(None))
+    assert all(isinstance(value, plain) for value in vars(fitted).values())
+    assert not any(isinstance(value, torch.Tensor) for value in vars(fitted).values())
+
+
+def test_a_fit_leaves_torchs_generator_as_it_was():
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    clone(SMALL["flow"]).fit(X).predict(X)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_an_answer_does_not_depend_on_the_other_rows():
+    encoder = GenerativeEncoder("ae", arguments={"latent": 2, "hidden": [64]}, steps=3).fit(X)
+    assert np.allclose(encoder.transform(X)[:1], encoder.transform(X[:1]), rtol=1e-12, atol=1e-14)
+
+
+def test_it_works_in_pipelines_and_searches():
+    pipeline = make_pipeline(StandardScaler(), GenerativeEncoder("gmm", **ONE), StandardScaler())
+    assert np.allclose(pipeline.fit_transform(X), 0)  # the responsibility of one component is 1
+    pipeline = make_pipeline(StandardScaler(), GenerativeOutlierDetector())
+    assert (pipeline.fit(X).predict(FAR) == -1).all()
+    order = RNG.permutation(len(X) + len(FAR))
+    rows, labels = np.concatenate([X, FAR])[order], np.repeat([1, -1], [len(X), len(FAR)])[order]
+
+    def ranking(estimator, x, y):
+        return roc_auc_score(y == 1, estimator.score_samples(x))
+
+    assert (cross_val_score(GenerativeOutlierDetector(**ONE), rows, labels, scoring=ranking, cv=3) > 0.9).all()
+    grid = {"fpr": [0.1, 0.2], "batch": np.array([32, 64])}
+    search = GridSearchCV(clone(SMALL["flow"]).set_params(steps=1), grid, scoring=ranking, cv=2)
+    assert search.fit(rows, labels).best_score_ > 0.9
+
+
+# The detector's promises
+
+
+def test_the_polarity_is_scikit_learns_and_pyods_the_other():
+    detector, pyod = GenerativeOutlierDetector().fit(X), PyODDetector().fit(X)
+    assert detector.score_samples(FAR).max() < detector.score_samples(X).min()
+    assert (detector.predict(FAR) == -1).all() and (detector.decision_function(FAR) < 0).all()
+    assert pyod.decision_function(FAR).min() > pyod.decision_function(X).max()
+    assert (pyod.predict(FAR) == 1).all() and pyod.labels_.mean() == pytest.approx(0.1)
+    assert np.array_equal(pyod.decision_scores_, pyod.decision_function(X))
+    for method in ("linear", "unify"):
+        proba = pyod.predict_proba(FAR, method)
+        assert np.allclose(proba.sum(axis=1), 1) and (proba[:, 1] > 0.99).all()
+
+
+def test_the_score_is_that_of_the_library():
+    detector = GenerativeOutlierDetector(**ONE).fit(X)
+    assert np.array_equal(detector.score_samples(X), -gen_models.score(detector.model_, X, "nll"))
+    for name in ("reconstruction", "latent_mahalanobis"):
+        vae = GenerativeOutlierDetector("vae", arguments={"latent": 2, "hidden": [8]}, steps=2, anomaly_score=name)
+        assert vae.fit(X).score_samples(FAR).max() < vae.score_samples(X).mean()
+
+
+def test_p_values_and_thresholds_hold_for_rows_like_those_of_the_fit():
+    """Over many fits, P(p <= t) is at most t, and within 1/(n + 1) of it: neither guessed nor loose."""
+    fpr, p = 0.2, []
+    draws = np.random.default_rng(1)
+    for seed in range(40):
+        rows = draws.standard_t(3, size=(140, 2))
+        detector = GenerativeOutlierDetector(**ONE, seed=seed, fpr=fpr).fit(rows[:100])
+        p.append(detector.pvalues(rows[100:]))
+        assert np.array_equal(detector.predict(rows[100:]) == -1, p[-1] <= fpr)
+    p = np.concatenate(p)
+    least = 1 / (len(detector.calibration_scores_) + 1)
+    for t in (0.05, 0.1, 0.2, 0.5):
+        assert t - least - 0.03 < (p <= t).mean() < t + 0.03
+
+
+def test_calibration_rows_are_not_trained_on():
+    """With training rows among them, a mixture that has a component for nearly each row would call most others."""
+    over = GenerativeOutlierDetector(arguments={"components": 40}, calibration=0.5)
+    assert (over.fit(X[:200]).predict(X[200:]) == -1).mean() < 0.25
+
+
+def test_selected_rows_are_mostly_outliers():
+    detector = GenerativeOutlierDetector(**ONE, calibration=0.5).fit(X[:200])
+    selected = detector.select(np.concatenate([X[200:], FAR]), alpha=0.1)
+    assert selected[100:].all() and selected[:100].sum() <= 12
+    assert not detector.select(X[200:], alpha=0.01).any()
+
+
+def test_too_few_calibration_rows_call_nothing_and_say_so():
+    with pytest.warns(UserWarning, match="calibration rows are too few for fpr=0.1"):
+        detector = GenerativeOutlierDetector(**ONE).fit(X[:20])
+    assert (detector.predict(FAR) == 1).all()
+    assert detector.pvalues(FAR).max() == 1 / 5
+
+
+def test_images_are_rows_too():
+    images, digits = load_digits(return_X_y=True)
+    images = images.reshape(-1, 1, 8, 8)
+    detector = GenerativeOutlierDetector("vae", arguments={"latent": 4, "hidden": [16]}, levels=17, steps=150)
+    detector.fit(images[digits == 0])
+    assert (detector.predict(images[digits == 1]) == -1).mean() > 0.8
+    assert detector.sample(2, seed=3).shape == (2, 1, 8, 8)
+    with pytest.raises(ValueError, match=r"x\.reshape\(-1, 1, 8, 8\)"):
+        detector.predict(images.reshape(-1, 1, 4, 16))
+
+
+# The encoder
+
+
+def test_an_encoder_decodes_what_it_encodes_if_the_model_can():
+    encoder = GenerativeEncoder(FLOW, steps=3).fit(X)
+    assert np.allclose(encoder.inverse_transform(encoder.transform(X)), X, atol=1e-6)
+    assert encoder.sample(4).shape == (4, 3)
+    mixture = GenerativeEncoder("gmm", **ONE).fit(X)
+    assert not hasattr(mixture, "inverse_transform")
+    assert not hasattr(GenerativeEncoder("ae", arguments={"latent": 2}, steps=1).fit(X), "sample")
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"model": "gmn"}, "unknown model 'gmn': did you mean 'gmm'"),
+        ({"model": {"target": "x"}}, "needs the key _target_"),
+        ({"model": {"_target_": "os.system"}}, "outside the roots"),
+        ({"arguments": {"component": 1}}, "did you mean 'components'"),
+        ({"calibration": 0}, "calibration = 0"),
+        ({"fpr": 1.0}, r"fpr = 1\.0"),
+        ({"steps": -1}, "steps = -1"),
+        ({"seed": None}, "seed = None"),
+        ({"anomaly_score": "reconstruction"}, "unknown score 'reconstruction'"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(settings, match):
+    with pytest.raises(ConfigError, match=match) as caught:
+        GenerativeOutlierDetector(**{**ONE, **settings}).fit(X)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_page_runs(capsys):
+    page: dict[str, object] = {"__name__": "page"}
+    for block in re.findall(r"```python\n(.*?)```", (HERE / "docs" / "estimators.md").read_text(), re.DOTALL):
+        exec(compile(block, "docs/estimators.md", "exec"), page)
+    printed = capsys.readouterr().out
+    areas = {name.strip(): float(area) for name, area in re.findall(r"^(.*?) +AUROC ([\d.]+)", printed, re.MULTILINE)}
+    assert {"isolation forest", "5 neighbours", "gmm", "ae"} <= set(areas)
+    assert areas["gmm"] > 0.9
