@@ -26,6 +26,7 @@ from gen_models.loader import Batches
 from gen_models.measures.ranking import auroc
 from gen_models.noise import Noise
 from pipelines.config.compose import compose, override
+from pipelines.training.initial_model import WARM_ROWS
 
 
 def one_class(name: str, row: plan.Row) -> None:
@@ -78,7 +79,7 @@ def trained_on(rows: Tensor, row: plan.Row, seed: int) -> Any:
     conf = override(compose(row.model, row.data, "quick"), row.settings)
     torch.set_num_threads(conf["threads"])
     model: Any = build_model(conf["model"], seed)
-    model.warm_start(rows, Noise(seed))
+    model.warm_start(rows[:WARM_ROWS], Noise(seed))
     run = Training(model, build_optimisers(conf["optim"], model))
     batches = Batches(rows, conf["batch_size"], seed)
     for _ in fit(run, batches, Noise(seed), steps=row.steps, report_every=row.steps, schedule=conf["schedule"]):

@@ -31,6 +31,7 @@ class Row:
     settings: Mapping[str, Any]
     file: str  # the file that lists the row, one of its inputs
     models: Sequence[str] = ()  # other models of conf/model that the row needs
+    others: Sequence[str] = ()  # other data sets of conf/data that it needs
     module: str = ""  # the module of its measure
     seeds: Sequence[int] = (0,)
     options: Mapping[str, Any] = field(default_factory=dict)  # further arguments of the measure
@@ -61,7 +62,7 @@ def planned(family: str, measures: Mapping[str, Measure]) -> dict[str, Row]:
 
 def inputs(row: Row) -> Inputs:
     """Return the inputs of a row: the module of its measure, its models, its data and the file that lists it."""
-    return Inputs([row.module], sorted({row.model, *row.models}), [row.data], [row.file])
+    return Inputs([row.module], sorted({row.model, *row.models}), [row.data, *row.others], [row.file])
 
 
 def write(family: str, name: str, row: Row, figure: float, unit: str, **facts: Any) -> None:

@@ -26,10 +26,13 @@ from pipelines.runtime import paths
 from tests.trained import DATA, RUNS, be_quick, files, list_runs
 
 SCORES = {
-    "vae": {"neg_elbo", "reconstruction", "blurred", "latent_mahalanobis", "typicality"},
-    "gmm": {"nll", "typicality"},
+    "vae": {
+        "neg_elbo", "importance", "reconstruction", "blurred", "latent_mahalanobis", "latent_neighbours",
+        "latent_mixture", "typicality", "complexity", "likelihood_ratio", "mean_rank",
+    },
+    "gmm": {"nll", "typicality", "complexity", "likelihood_ratio", "mean_rank"},
     "sn_wgan": {"critic", "inversion"},
-}
+}  # fmt: skip
 
 
 class Compared(NamedTuple):

@@ -306,7 +306,7 @@ def test_no_training_row_is_in_the_calibration(bookings):
 def test_every_score_has_facts_without_labels(bookings):
     trained = bookings[2]
     facts = {row["score"]: row for row in score_facts(trained, score_rows(trained, 0))}
-    assert set(facts) == {"nll", "typicality"} and facts["nll"]["is_default"]
+    assert set(facts) == {"nll", "typicality", "likelihood_ratio", "mean_rank"} and facts["nll"]["is_default"]
     assert facts["nll"]["shift_p"] > 0.001  # calibration and test rows are of one split
     assert facts["nll"]["lamp"] == "" and [row["p"] for row in facts["nll"]["most"]] == sorted(
         row["p"] for row in facts["nll"]["most"]

@@ -1,20 +1,30 @@
 """Scores by where a row's latents lie among those of the training rows. Capability: Encoder.
 
     latent_mahalanobis   (z - m)' C^+ (z - m), m and C of the training rows' latents (Lee et al., 2018, with one class)
+    latent_neighbours    the mean distance to the 5 nearest centres of the training rows' latents, whitened (after
+                         Ramaswamy, Rastogi and Shim, 2000, who take the rows themselves)
+    latent_mixture       -log density of a mixture of Gaussians fitted to them, whitened, nats (Zong et al., 2018,
+                         whose mixture is trained with the encoder)
 
-A model whose latents are the responsibilities of a mixture has no such score: they lie at corners of a simplex, where a
-distance says only how rare the component is.
+The last two see several groups of latents, and gaps between them; only the 16 directions of largest variance count, as
+in more all distances are alike. They miss what lies in directions of small variance, and all three what the encoder has
+not learned to see. A model whose latents are the responsibilities of a mixture has no such score: they lie at corners
+of a simplex, where a distance says only how rare the component is.
 """
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gen_models.anomalies.latent_density import centres_of, load_mixture, mixture_of
 from gen_models.anomalies.score import Asked, Score, State
 from gen_models.contracts import Encoder
 from gen_models.evaluating import by_rows
 
 RELATIVE_VARIANCE = 1e-6  # latent directions with a smaller share of the largest variance are left out
+DIRECTIONS = 16  # of the largest variance, in which neighbours and mixture are sought
+FITTED_ROWS = 2_000  # training rows to which centres and mixture are fitted
+NEIGHBOURS = 5
 
 
 def are_probabilities(z: Float[Tensor, "rows latent"]) -> bool:
@@ -22,14 +32,21 @@ def are_probabilities(z: Float[Tensor, "rows latent"]) -> bool:
     return bool((z >= 0).all() and torch.allclose(z.sum(dim=1), z.new_ones(len(z)), atol=1e-4))
 
 
+def latents(asked: Asked) -> Float[Tensor, "rows latent"]:
+    """Return the latents of the rows, which are computed once for all scores."""
+    if "latents" not in asked.passes:
+        asked.passes["latents"] = by_rows(asked.model.encode, asked.x)
+    return asked.passes["latents"]
+
+
 def _whitening(asked: Asked) -> State | None:
-    """Return the centre and the whitening of the training latents' span.
+    """Return the centre and the whitening of the training latents' span, the directions in order of their variance.
 
     The covariance is singular where a model has switched a latent off: such directions carry no information and are
     left out, not blown up.
     """
-    z = by_rows(asked.model.encode, asked.x).double()
-    if are_probabilities(z):
+    z = latents(asked).double()
+    if are_probabilities(z) or not z.isfinite().all():
         return None
     centre = z.mean(dim=0)
     covariance = (z - centre).mT @ (z - centre) / max(1, len(z) - 1)
@@ -38,10 +55,57 @@ def _whitening(asked: Asked) -> State | None:
     return {"centre": centre, "whitening": directions[:, kept] / variances[kept].sqrt()}
 
 
+def _whitened(asked: Asked, state: State) -> Float[Tensor, "rows direction"]:
+    z = latents(asked)
+    centre, whitening = (state[name].to(z.device) for name in ("centre", "whitening"))
+    return (z.double() - centre) @ whitening
+
+
 def _mahalanobis(asked: Asked):
-    z = by_rows(asked.model.encode, asked.x)
-    centre, whitening = (asked.state[name].to(z.device) for name in ("centre", "whitening"))
-    return ((z.double() - centre) @ whitening).square().sum(dim=1).to(z.dtype)
+    return _whitened(asked, asked.state).square().sum(dim=1).to(latents(asked).dtype)
 
 
-LATENT_MAHALANOBIS = Score("latent_mahalanobis", lambda model: isinstance(model, Encoder), _mahalanobis, _whitening)
+def _near(asked: Asked) -> tuple[State, Float[Tensor, "rows direction"]] | None:
+    """Return (whitening, some training latents) in at most DIRECTIONS directions; None if there is nothing to see."""
+    state = _whitening(asked)
+    if state is None or not state["whitening"].shape[1]:
+        return None
+    state = {"centre": state["centre"], "whitening": state["whitening"][:, -DIRECTIONS:].contiguous()}
+    return state, _whitened(asked, state)[:FITTED_ROWS]
+
+
+def _fitted_centres(asked: Asked) -> State | None:
+    if (near := _near(asked)) is None:
+        return None
+    whitening, y = near
+    return {**whitening, "centres": centres_of(y)}
+
+
+def _neighbours(asked: Asked):
+    y, centres = _whitened(asked, asked.state), asked.state["centres"].to(asked.x.device)
+    # without a matrix product, so that a distance does not depend on how many rows are asked for
+    distances = torch.cdist(y, centres, compute_mode="donot_use_mm_for_euclid_dist")
+    nearest = distances.topk(min(NEIGHBOURS, len(centres)), dim=1, largest=False).values
+    return nearest.mean(dim=1).to(latents(asked).dtype)
+
+
+def _fitted_mixture(asked: Asked) -> State | None:
+    if (near := _near(asked)) is None or (mixture := mixture_of(near[1])) is None:
+        return None
+    return {**near[0], **{f"mixture.{key}": value for key, value in mixture.items()}}
+
+
+def _mixture(asked: Asked):
+    """Return -log p of the whitened latents: a change of their unit adds the same to all rows."""
+    y = _whitened(asked, asked.state)
+    stored = {key.removeprefix("mixture."): value for key, value in asked.state.items() if key.startswith("mixture.")}
+    return -by_rows(load_mixture(stored, y).log_prob, y).to(latents(asked).dtype)
+
+
+def _is_encoder(model: object) -> bool:
+    return isinstance(model, Encoder)
+
+
+LATENT_MAHALANOBIS = Score("latent_mahalanobis", _is_encoder, _mahalanobis, _whitening)
+LATENT_NEIGHBOURS = Score("latent_neighbours", _is_encoder, _neighbours, _fitted_centres)
+LATENT_MIXTURE = Score("latent_mixture", _is_encoder, _mixture, _fitted_mixture)

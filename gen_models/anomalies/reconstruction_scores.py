@@ -52,18 +52,20 @@ def residual(model: Reconstructor, x: Float[Tensor, "batch *event"], setting: Se
 
 
 def _reconstruction(asked: Asked):
-    return by_rows(lambda rows: _squared(residual(asked.model, rows, asked.setting)), asked.x)
+    return by_rows(lambda rows: squared(residual(asked.model, rows, asked.setting)), asked.x)
 
 
 def _blurred_reconstruction(asked: Asked):
-    return by_rows(lambda rows: _squared(_blurred(residual(asked.model, rows, asked.setting))), asked.x)
+    return by_rows(lambda rows: squared(_blurred(residual(asked.model, rows, asked.setting))), asked.x)
 
 
-def _of_images(asked: Asked) -> State | None:
+def of_images(asked: Asked) -> State | None:
+    """Return an empty state where the rows are images of grey levels, else None."""
     return {} if asked.x.ndim == IMAGE_AXES and grey_levels(asked.setting.levels) is not None else None
 
 
-def _squared(residual: Tensor) -> Tensor:
+def squared(residual: Float[Tensor, "batch *event"]) -> Float[Tensor, " batch"]:
+    """Return the sum of squares of each row."""
     return residual.square().flatten(1).sum(dim=1)
 
 
@@ -79,4 +81,4 @@ def _blurred(x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "b
 
 
 RECONSTRUCTION = Score("reconstruction", lambda model: isinstance(model, Reconstructor), _reconstruction)
-BLURRED = Score("blurred", lambda model: isinstance(model, Reconstructor), _blurred_reconstruction, _of_images)
+BLURRED = Score("blurred", lambda model: isinstance(model, Reconstructor), _blurred_reconstruction, of_images)

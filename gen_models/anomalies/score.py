@@ -31,13 +31,17 @@ class Setting:
 
 
 class Asked(NamedTuple):
-    """The arguments of a score: rows x as stored, the scores `found` before that it needs, and its fitted state."""
+    """The arguments of a score: rows x as stored, the scores `found` before that it needs, and its fitted state.
+
+    passes: what the model has answered for these rows and several scores use, such as latents; a score adds to it
+    """
 
     model: Any
     x: Float[Tensor, "batch *event"]
     found: Mapping[str, Tensor]
     state: State
     setting: Setting
+    passes: dict[str, Tensor]
 
 
 @dataclass(frozen=True)

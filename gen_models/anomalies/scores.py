@@ -9,9 +9,15 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from gen_models.anomalies.code_prior_score import CODE_PRIOR
+from gen_models.anomalies.complexity_score import COMPLEXITY
 from gen_models.anomalies.critic_score import CRITIC
-from gen_models.anomalies.latent_scores import LATENT_MAHALANOBIS
+from gen_models.anomalies.denoising_score import DENOISING
+from gen_models.anomalies.importance_score import IMPORTANCE
+from gen_models.anomalies.latent_scores import LATENT_MAHALANOBIS, LATENT_MIXTURE, LATENT_NEIGHBOURS
+from gen_models.anomalies.likelihood_ratio_score import LIKELIHOOD_RATIO
 from gen_models.anomalies.likelihood_scores import NEG_ELBO, NLL, TYPICALITY
+from gen_models.anomalies.mean_rank_score import mean_rank
 from gen_models.anomalies.reconstruction_scores import BLURRED, RECONSTRUCTION
 from gen_models.anomalies.score import NOISE, Asked, Score, Setting, State
 from gen_models.errors import DataError, unknown
@@ -19,15 +25,23 @@ from gen_models.evaluating import evaluating
 from gen_models.layers.levels import Levels
 from gen_models.noise import Noise
 
-SCORES: tuple[Score, ...] = (  # a score comes after those that it needs
+SINGLE: tuple[Score, ...] = (  # a score comes after those that it needs
     NLL,
     NEG_ELBO,
+    IMPORTANCE,
     RECONSTRUCTION,
     BLURRED,
+    DENOISING,
+    CODE_PRIOR,
     CRITIC,
     LATENT_MAHALANOBIS,
+    LATENT_NEIGHBOURS,
+    LATENT_MIXTURE,
     TYPICALITY,
+    COMPLEXITY,
+    LIKELIHOOD_RATIO,
 )
+SCORES: tuple[Score, ...] = (*SINGLE, mean_rank(SINGLE))
 # The score that is used where none is asked for: the first that the model offers, its own likelihood before all.
 DEFAULTS = ("nll", "neg_elbo", "reconstruction", "critic")
 SHARED_ROWS = 1_000  # training rows whose scores other scores are fitted to
@@ -72,10 +86,11 @@ class FittedScores:
 
     def _found(self, x: Tensor, wanted: set[str], is_checked: bool) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
+        passes: dict[str, Tensor] = {}
         with evaluating(self.model):
             for score in self._scores:
                 if score.name in wanted:
-                    asked = Asked(self.model, x, found, self.states.get(score.name, {}), self.setting)
+                    asked = Asked(self.model, x, found, self.states.get(score.name, {}), self.setting, passes)
                     values = score.values(asked)
                     found[score.name] = checked(score.name, values) if is_checked else values
         return found
@@ -87,16 +102,19 @@ def fit_scores(model: Any, reference: Float[Tensor, "rows *event"] | None, setti
         return FittedScores(model, {}, setting)
     states: dict[str, State] = {}
     shared: dict[str, Tensor] = {}
+    of_all = Asked(model, reference, shared, {}, setting, {})
+    of_some = Asked(model, reference[:SHARED_ROWS], shared, {}, setting, {})
     with evaluating(model):
         for score in SCORES:
             if not score.offered(model):
                 continue
-            asked = Asked(model, reference, shared, {}, setting)
+            state = score.fit(of_all) if score.fit is not None else {}
+            if state is None:
+                continue
             if score.fit is not None:
-                if (state := score.fit(asked)) is not None:
-                    states[score.name] = state
-            elif any(score.name in other.needs and other.offered(model) for other in SCORES):
-                shared[score.name] = score.values(asked._replace(x=reference[:SHARED_ROWS]))
+                states[score.name] = state
+            if any(score.name in other.needs and other.offered(model) for other in SCORES):
+                shared[score.name] = score.values(of_some._replace(state=state))
     return FittedScores(model, states, setting)
 
 

@@ -1,0 +1,33 @@
+"""The score `denoising`, |x - D(c(x))|^2 on the unit scale, a mean over 4 corruptions c that all rows share.
+
+For models trained to undo the corruption c (Sakurada and Yairi, 2014): D pulls a corrupted row towards rows like those
+of the training, by sigma^2 times the gradient of their log density where c adds a little Gaussian noise (Alain and
+Bengio, 2014), and an anomaly is not where it pulls to. It misses anomalies smaller than the corruption hides.
+"""
+
+import torch
+from torch import Tensor
+
+from gen_models.analysis.denoising import is_denoiser
+from gen_models.anomalies.reconstruction_scores import squared
+from gen_models.anomalies.score import Asked, Score
+from gen_models.evaluating import by_rows
+from gen_models.measures.units import unit_scale
+
+DRAWS = 4
+
+
+def _denoising(asked: Asked):
+    setting = asked.setting
+
+    def units(x: Tensor) -> Tensor:
+        return unit_scale(x, levels=setting.levels, statistics=setting.statistics)
+
+    def error(x: Tensor) -> Tensor:
+        seen = [asked.model.corrupt(x, setting.noise.shared().at(draw)) for draw in range(DRAWS)]
+        return torch.stack([squared(units(asked.model.denoise(one)) - units(x)) for one in seen]).mean(dim=0)
+
+    return by_rows(error, asked.x)
+
+
+DENOISING = Score("denoising", is_denoiser, _denoising)

@@ -1,0 +1,69 @@
+"""Centres and a mixture of Gaussians that stand for many vectors: what the scores of latents keep of training rows.
+
+Neither holds a vector itself: a centre is the mean of at least 4 of them, and a component of the mixture owns more rows
+than it has dimensions. Both are a function of the vectors alone.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gen_models.anomalies.score import NOISE, State
+from gen_models.mixtures.gaussian_mixture import GaussianMixture
+from gen_models.mixtures.kmeans import kmeans_plus_plus
+
+MOST_CENTRES = 200
+ROWS_OF_A_CENTRE = 8  # on average
+LEAST_ROWS = 4  # of a centre that is kept
+STEPS = 10  # of k-means
+COMPONENTS = (1, 2, 4, 8)
+ROWS_OF_A_DIMENSION = 10  # the least rows of a component for each of its dimensions, on average
+EM_STEPS = 30
+
+
+def centres_of(y: Float[Tensor, "rows dim"]) -> Float[Tensor, "centres dim"]:
+    """Return at most MOST_CENTRES centres by k-means; those of few vectors are left out."""
+    centres = kmeans_plus_plus(y, min(MOST_CENTRES, max(1, len(y) // ROWS_OF_A_CENTRE)), NOISE, tries=1)
+    counts = y.new_zeros(len(centres))
+    for _ in range(STEPS):
+        nearest = torch.cdist(y, centres).argmin(dim=1)
+        counts = torch.bincount(nearest, minlength=len(centres)).to(y)
+        sums = torch.zeros_like(centres).index_add_(0, nearest, y)
+        centres = torch.where(counts[:, None] > 0, sums / counts.clamp_min(1)[:, None], centres)
+    kept = centres[counts >= LEAST_ROWS]
+    return kept if len(kept) else y.mean(dim=0, keepdim=True)
+
+
+def mixture_of(y: Float[Tensor, "rows dim"]) -> State | None:
+    """Return the parameters of the mixture of 1, 2, 4 or 8 components with the least BIC; None if rows are too few.
+
+    BIC = -2 log p(y) + parameters log rows (Schwarz, 1978): no label and no rate chooses the number of components.
+    """
+    rows, D = y.shape
+    best, least = None, math.inf
+    for k in COMPONENTS:
+        if k * (D + 1) * ROWS_OF_A_DIMENSION > rows and (k > 1 or rows <= D + 1):
+            break
+        mixture = _mixture(k, y)
+        mixture.warm_start(y, NOISE)
+        log_likelihood = mixture.log_prob(y).sum().item()
+        is_sound = mixture.encode(y).sum(dim=0).min() > D + 1
+        bic = (k * (1 + D + D * (D + 1) / 2) - 1) * math.log(rows) - 2 * log_likelihood
+        if bic < least and is_sound:
+            best, least = {key: value.detach().clone() for key, value in mixture.state_dict().items()}, bic
+    return best
+
+
+def load_mixture(state: State, like: Float[Tensor, "rows dim"]) -> GaussianMixture:
+    """Return the mixture with these parameters, on the device and with the dtype of `like`."""
+    mixture = _mixture(len(state["means"]), like)
+    mixture.load_state_dict(dict(state))
+    return mixture
+
+
+def _mixture(k: int, like: Float[Tensor, "rows dim"]) -> GaussianMixture:
+    with torch.random.fork_rng(devices=[]):  # the start is overwritten, and nobody else's draws change
+        mixture = GaussianMixture([like.shape[1]], None, components=k, covariance="full", em_steps=EM_STEPS)
+    return mixture.to(like.device, like.dtype)

@@ -1,0 +1,45 @@
+"""The score `mean_rank`: the mean, over all other scores of the model, of the row's rank among training rows' scores.
+
+A rank is the share of training rows that score less, with half of those that score the same; no label and no unit says
+what a score weighs (Aggarwal and Sathe, 2015, "Theoretical foundations and algorithms for outlier ensembles", average
+standardised scores). It misses anomalies that only one of many scores finds, which the others average away, and it does
+not tell rows apart that all scores place beyond every training row: all have rank 1. A model with a single score has
+no such mean.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gen_models.anomalies.score import Asked, Score, State
+
+
+def rank(reference: Float[Tensor, " rows"], values: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+    """Return (#{reference < v} + #{reference <= v}) / (2 rows) for each value v; `reference` is sorted."""
+    values = values.to(reference.dtype).contiguous()
+    counts = torch.searchsorted(reference, values) + torch.searchsorted(reference, values, right=True)
+    return counts.to(reference.dtype) / (2 * len(reference))
+
+
+def mean_rank(others: Sequence[Score]) -> Score:
+    """Return the score that averages the ranks of these scores."""
+
+    def sorted_scores(asked: Asked) -> State | None:
+        if len(asked.found) < 2:
+            return None
+        return {name: values.double().sort().values for name, values in asked.found.items()}
+
+    def values(asked: Asked) -> Tensor:
+        ranks = [rank(known.to(asked.x.device), asked.found[name]) for name, known in asked.state.items()]
+        unknown = torch.stack([asked.found[name].isnan() for name in asked.state]).any(dim=0)
+        return torch.stack(ranks).mean(dim=0).masked_fill(unknown, torch.nan)
+
+    return Score(
+        "mean_rank",
+        lambda model: any(score.offered(model) for score in others),
+        values,
+        sorted_scores,
+        needs=tuple(score.name for score in others),
+    )
