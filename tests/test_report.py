@@ -400,6 +400,15 @@ class TestFirstPage:
         assert "a histogram of each pixel baseline 44.36 realnvp ≤ 100.00" in text
         assert "★ ≤" not in text
 
+    def test_the_floor_stands_beside_densities_of_columns_too(self, project):
+        manifest = json.loads((project / "out" / "data" / DATA / "manifest.json").read_text())
+        write(project, f"data/{DATA}/manifest.json", manifest | {"levels": None, "event_shape": [2]})
+        for key in RUNS:
+            change(project, key, nats_histogram=44.36)
+        pages = made(project)
+        assert "a histogram of each column baseline 44.36" in said(pages["index.html"])
+        assert "histogram 44" in said(pages["details.html"])
+
 
 class TestFailedRuns:
     def broken(self, project: Path, name: str) -> str:
