@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import kept, plan, training
-from benchmarks.flows import MANY, gaps_to_the_truth
+from benchmarks.flows import FLOOR, MANY, floor_gap, gaps_to_the_truth
 from gen_models.analysis.inference import Evidence, elbo_of, encoder_q, evidence, fit_q, prior_q
 from gen_models.autoencoders.latent_variable import Moments
 from gen_models.errors import DataError
@@ -135,7 +135,7 @@ def gap(name: str, row: plan.Row) -> None:
         max(found.values()),
         "nats above the truth",
         spread=max(found.values()) - min(found.values()),
-        baselines=found,
+        baselines={**found, FLOOR: floor_gap(dataset)},
         budget=f"EM, then {row.steps} minibatches of {batch}, {seconds:.0f} s at most",
         seconds=time.monotonic() - began,
     )

@@ -160,7 +160,8 @@ def _optimisers_state(training: Training) -> tuple[dict[str, Any], dict[str, tor
         numbers[name] = {"param_groups": state["param_groups"], "state": {}}
         for index, entries in state["state"].items():
             numbers[name]["state"][str(index)] = {k: v for k, v in entries.items() if not torch.is_tensor(v)}
-            tensors |= {f"{name}/{index}/{k}": v.contiguous() for k, v in entries.items() if torch.is_tensor(v)}
+            held = {k: v.contiguous().clone() for k, v in entries.items() if torch.is_tensor(v)}  # views share memory
+            tensors |= {f"{name}/{index}/{k}": v for k, v in held.items()}
     return numbers, tensors
 
 

@@ -28,6 +28,7 @@ from torch.optim import Optimizer
 from gen_models import names
 from gen_models.contracts import Loss, Objective, objectives_of
 from gen_models.errors import ConfigError, DivergedError, unknown
+from gen_models.fused import clip_gradients, fused_step
 from gen_models.noise import Noise
 from gen_models.schedules import SCHEDULES
 from gen_models.workers import average_over_workers, world_size
@@ -89,7 +90,7 @@ def fit(
         raise ConfigError(unknown("schedule", schedule, SCHEDULES))
     play, rate = ORDERS[order], SCHEDULES[schedule]
     objectives = objectives_of(training.model)
-    players = [Player.of(objective, training.optimisers[objective.name]) for objective in objectives]
+    players = [Player.of(objective, training) for objective in objectives]
     window = _Window()
     training.model.train()
     factor = None
@@ -110,7 +111,8 @@ def fit(
         if step % report_every == 0 or step == steps:
             yield Report(step, window.close(), {objective.name: step // objective.every for objective in objectives})
             training.model.train()
-            factor = None  # whoever took the report may have set other rates
+            factor = None  # whoever took the report may have set other rates, or another state of an optimiser
+            players = [Player.of(objective, training) for objective in objectives]
         elif window.is_long:
             window.check()
 
@@ -124,37 +126,44 @@ def set_rates(optimisers: Mapping[str, Optimizer], factor: float) -> None:
 
 @dataclass(frozen=True)
 class Player:
-    """An objective, its optimiser, and the parameters that it moves, which are listed once and not at each step."""
+    """An objective, its optimiser's step, and the parameters that it moves, listed once and not at each step.
+
+    is_alone  no other parameters of the model require a gradient, so that none have to be left alone
+    """
 
     objective: Objective
-    optimiser: Optimizer
+    step: Callable[[], object]
     parameters: tuple[nn.Parameter, ...]
+    is_alone: bool = False
 
     @staticmethod
-    def of(objective: Objective, optimiser: Optimizer) -> "Player":
+    def of(objective: Objective, training: Training) -> "Player":
         """Return the player of an objective, with the parameters that require a gradient now."""
-        return Player(objective, optimiser, tuple(p for p in objective.module.parameters() if p.requires_grad))
+        parameters = tuple(p for p in objective.module.parameters() if p.requires_grad)
+        is_alone = len(parameters) == sum(p.requires_grad for p in training.model.parameters())
+        return Player(objective, fused_step(training.optimisers[objective.name]), parameters, is_alone)
 
     def take_gradient(self, x: Tensor, noise: Noise, clip_norm: float | None = None) -> Loss:
         """Set the gradient of the loss in the player's own parameters; average gradient and value over workers.
 
-        `backward(inputs=...)` leaves the other players' parameters alone, so requires_grad need not be toggled.
+        `backward(inputs=...)` leaves the other players' parameters alone, so requires_grad need not be toggled. Without
+        others it would only take time.
         """
         for parameter in self.parameters:
             parameter.grad = None
         loss = self.objective.loss(x, noise)
-        loss.value.backward(inputs=self.parameters)
+        loss.value.backward(inputs=None if self.is_alone else self.parameters)
         value = loss.value.detach()
         if world_size() > 1:
             value = value.clone()
             average_over_workers([value, *(p.grad for p in self.parameters if p.grad is not None)])
         if clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.parameters, clip_norm)
+            clip_gradients(self.parameters, clip_norm)
         return Loss(value, loss.terms)
 
     def move(self) -> None:
         """Take one step, then call the objective's `after_step`, such as a projection."""
-        self.optimiser.step()
+        self.step()
         self.objective.after_step()
 
 

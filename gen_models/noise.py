@@ -25,9 +25,9 @@ BLOCK_BYTES = 32  # what one count of Philox's counter gives; a row begins at a 
 COUNTER_BITS = 256
 STEP_SHIFT = 128  # a step has 2^128 counts of its own
 STREAMS = 256  # generators that are kept for the next call; a new one costs some 10 microseconds
+AHEAD_STEPS, AHEAD_BYTES = 32, 2**16  # what is drawn ahead: more would push other things out of the cache
 SQRT_2 = math.sqrt(2)
 HALF_A_STEP = {torch.float32: 2.0**-24, torch.float64: 2.0**-53}  # uniform numbers are its multiples, 0 included
-CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Noise:
 
     def at(self, step: int) -> Noise:
         """Return the same noise at another step."""
-        return replace(self, step=step)
+        return Noise(self.seed, step, self.rank, self.world, self.first, self.is_shared)
 
     def shared(self) -> Noise:
         """Return noise with one row's draws for all rows, for scores, which must not depend on a row's neighbours."""
@@ -86,20 +86,45 @@ class Noise:
     def _draw(self, stream: str, shape: Sequence[int], like: Tensor) -> Tensor:
         """Return this worker's rows of uniform numbers, or one row for all."""
         batch, *rest = shape
-        kind, size = (np.float64, 8) if like.dtype == torch.float64 else (np.float32, 4)
+        dtype = np.float64 if like.dtype == torch.float64 else np.float32
         rows, row = (min(batch, 1), 0) if self.is_shared else (batch, self.first + self.rank * batch)
-        numbers = math.prod(rest)
-        counts = -(-numbers * size // BLOCK_BYTES)
-        width = counts * BLOCK_BYTES // size
-        generator = _generator(self.seed, stream, threading.get_ident())
-        words = generator.random((self.step << STEP_SHIFT) + row * counts, rows * counts, (rows, width), kind)
-        values = torch.from_numpy(words if width == numbers else words[:, :numbers].copy()).view(rows, *rest)
-        return values if like.device == CPU else values.to(like.device)
+        numbers = _stream(self.seed, stream, threading.get_ident()).numbers(self.step, row, (rows, *rest), dtype)
+        values = torch.from_numpy(numbers)
+        return values if like.is_cpu else values.to(like.device)
 
     def _for_all_rows(self, values: Tensor, shape: Sequence[int], like: Tensor) -> Tensor:
         if values.dtype != like.dtype:
             values = values.to(like.dtype)
         return values.expand(*shape) if self.is_shared else values
+
+
+class _Stream:
+    """The numbers of a stream, drawn ahead for small batches that are asked for step by step.
+
+    Code that has just run is in the processor's cache, so numbers of many steps take little longer than those of one.
+    """
+
+    def __init__(self, key: int):
+        self._philox = _Philox(key)
+        self._asked: tuple = ()
+        self._step = 0
+        self._ahead: dict[int, np.ndarray] = {}
+
+    def numbers(self, step: int, row: int, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        """Return the numbers of [0, 1) of a step and of the rows from `row` on, in an array that is the caller's."""
+        asked, before = (row, shape, dtype), self._step
+        self._step = step
+        if asked == self._asked:
+            found = self._ahead.pop(step, None)
+            if found is not None:
+                return found
+            stride = step - before
+        else:
+            self._asked, stride = asked, 0
+        found = self._philox.numbers(step, *asked)
+        following = range(1, min(AHEAD_STEPS, AHEAD_BYTES // max(found.nbytes, 1))) if stride > 0 else ()
+        self._ahead = {step + i * stride: self._philox.numbers(step + i * stride, *asked) for i in following}
+        return found
 
 
 class _Philox:
@@ -110,18 +135,29 @@ class _Philox:
         self._numbers = np.random.Generator(self._bits)
         self._count = 0
 
-    def random(self, count: int, counts: int, shape: tuple[int, int], kind: type) -> np.ndarray:
+    def numbers(self, step: int, row: int, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        """Return uniform numbers of [0, 1); each row begins at a new count."""
+        rows, *rest = shape
+        numbers, in_a_count = math.prod(rest), BLOCK_BYTES // np.dtype(dtype).itemsize
+        counts = -(-numbers // in_a_count)
+        width = counts * in_a_count
+        count = (step << STEP_SHIFT) + row * counts
+        if width == numbers:
+            return self.random(count, rows * counts, shape, dtype)
+        return self.random(count, rows * counts, (rows, width), dtype)[:, :numbers].reshape(shape)
+
+    def random(self, count: int, counts: int, shape: tuple[int, ...], dtype: type) -> np.ndarray:
         """Return uniform numbers of [0, 1) from the words of `counts` counts after `count`."""
         if count != self._count:
             self._bits.advance((count - self._count) % 2**COUNTER_BITS)
         self._count = count + counts
-        return self._numbers.random(shape, dtype=kind)
+        return self._numbers.random(shape, dtype=dtype)
 
 
 @lru_cache(maxsize=STREAMS)
-def _generator(seed: int, stream: str, thread: int) -> _Philox:
+def _stream(seed: int, name: str, thread: int) -> _Stream:
     """Return the generator of a stream; each thread has its own, because a generator stands at one count."""
-    return _Philox(_key(f"{seed}/{stream}", digest_bytes=16))
+    return _Stream(_key(f"{seed}/{name}", digest_bytes=16))
 
 
 def _key(name: str, digest_bytes: int) -> int:

@@ -51,6 +51,37 @@ def test_workers_draw_the_rows_of_one_and_nobody_draws_another_s(kind, world, mo
 
 
 @each_kind
+@pytest.mark.parametrize("stride", [1, 3])
+def test_what_is_drawn_ahead_is_what_is_drawn_when_asked(kind, stride):
+    """Steps in a row, one asked for twice, one skipped, another shape in between; the caller may change what it got."""
+    steps = [stride * k for k in range(1, 90)]
+    asked = [*steps[:40], steps[39], *steps[41:]]
+    noise, found = Noise(7), []
+    for step in asked:
+        found.append(kind(noise.at(step), "ahead", (3, 5), LIKE).clone())
+        kind(noise.at(step), "ahead", (3, 5), LIKE).fill_(2.0)
+        if step == steps[60]:
+            kind(noise.at(step), "ahead", (2, 5), LIKE)
+    for step, draws in zip(asked, found, strict=True):
+        module._stream.cache_clear()
+        assert torch.equal(kind(noise.at(step), "ahead", (3, 5), LIKE), draws)
+
+
+@each_kind
+def test_numbers_are_drawn_ahead_only_for_small_batches_asked_for_step_by_step(kind, monkeypatch):
+    drawn, numbers = [], module._Philox.numbers
+    monkeypatch.setattr(module._Philox, "numbers", lambda self, *asked: drawn.append(asked[0]) or numbers(self, *asked))
+    for step in (1, 2, 3):
+        kind(Noise(9, step), "few", (4, 8), LIKE)
+    assert drawn == [1, *range(2, 2 + module.AHEAD_STEPS)]
+    drawn.clear()
+    for step in (1, 2, 3):
+        kind(Noise(9, step), "many", (64, 300), LIKE)
+        kind(Noise(9, 1), "once", (4, 8), LIKE)
+    assert drawn == [1, 1, 2, 1, 3, 1]
+
+
+@each_kind
 def test_seed_stream_step_and_row_each_make_another_draw(kind):
     noise = Noise(1, 2)
     draws = [

@@ -433,10 +433,19 @@ class TestFirstPage:
 
     def test_a_run_below_a_baseline_is_not_the_best(self, project):
         for key in RUNS:
-            change(project, key, bits_per_dim_histogram=1.0)  # 44 nats a row
+            change(project, key, nats_histogram=44.36)
         text = said(made(project)["index.html"]).partition("Comparisons")[2].partition("How real")[0]
         assert "a histogram of each pixel baseline 44.36 realnvp ≤ 100.00" in text
         assert "★ ≤" not in text
+
+    def test_the_floor_stands_beside_densities_of_columns_too(self, project):
+        manifest = json.loads((project / "out" / "data" / DATA / "manifest.json").read_text())
+        write(project, f"data/{DATA}/manifest.json", manifest | {"levels": None, "event_shape": [2]})
+        for key in RUNS:
+            change(project, key, nats_histogram=44.36)
+        pages = made(project)
+        assert "a histogram of each column baseline 44.36" in said(pages["index.html"])
+        assert "histogram 44" in said(pages["details.html"])
 
 
 class TestScores:

@@ -24,8 +24,8 @@ from gen_models.autoencoders.gaussian import gaussian_log_density, kl_to_standar
 from gen_models.autoencoders.latent_variable import (
     LatentVariableModel,
     Moments,
-    at_once,
     importance_bound,
+    in_pieces,
     reparameterised,
 )
 from gen_models.errors import ConfigError
@@ -67,7 +67,7 @@ def evidence(
     mu, log_var = (moment[:, None] for moment in q)
     log_weights = []
     draws = noise.normal("importance", (len(y), samples, mu.shape[-1]), like=y)
-    for epsilon in draws.split(at_once(len(y)), dim=1):
+    for epsilon in in_pieces(draws):
         z = reparameterised((mu, log_var), epsilon)
         log_weights.append(model.log_joint(y, [z]) - gaussian_log_density(z, mu, log_var))
     log_w = torch.cat(log_weights, dim=1)
@@ -166,7 +166,6 @@ def gaps(
 def _elbo(model: LatentVariableModel, y: Tensor, q: Moments, epsilon: Tensor) -> Float[Tensor, " batch"]:
     mu, log_var = q
     log_likelihoods = [
-        model.log_likelihood(y, reparameterised((mu[:, None], log_var[:, None]), piece))
-        for piece in epsilon.split(at_once(len(y)), dim=1)
+        model.log_likelihood(y, reparameterised((mu[:, None], log_var[:, None]), piece)) for piece in in_pieces(epsilon)
     ]
     return torch.cat(log_likelihoods, dim=1).mean(dim=1) - kl_to_standard_normal(mu, log_var)

@@ -192,7 +192,7 @@ class LatentVariableModel(Rebuildable, nn.Module, ABC):
     def log_weights(self, y: Float[Tensor, "batch dim"], draws: Sequence[Tensor]) -> Float[Tensor, "batch samples"]:
         """Return log w = log p(y, z) - log q(z|y) of each sample, for z made from `draws` as `infer` does."""
         pieces = []
-        for piece in zip(*(epsilon.split(at_once(len(y)), dim=1) for epsilon in draws), strict=True):
+        for piece in zip(*(in_pieces(epsilon) for epsilon in draws), strict=True):
             latents, moments = self.infer(y, piece)
             pieces.append(self.log_joint(y, latents) - log_q(latents, moments))
         return joined(pieces)
@@ -238,12 +238,13 @@ def reparameterised(moments: Moments, epsilon: Tensor) -> Tensor:
     return mu + (0.5 * log_var).exp() * epsilon
 
 
-def at_once(rows: int) -> int:
-    """Return how many samples of each row to process together.
+def in_pieces(z: Float[Tensor, "batch samples latent"]) -> Sequence[Float[Tensor, "batch _ latent"]]:
+    """Return the samples of each row in pieces that are processed one after the other, to bound memory.
 
-    With gradients enabled this is unlimited: the graph of every piece is kept, so splitting would save no memory.
+    With gradients enabled it is one piece: the graph of every piece is kept, so splitting would save no memory.
     """
-    return 2**31 if torch.is_grad_enabled() else max(1, POINTS_AT_ONCE // max(1, rows))
+    at_once = max(1, POINTS_AT_ONCE // max(1, len(z)))
+    return (z,) if torch.is_grad_enabled() or z.shape[1] <= at_once else z.split(at_once, dim=1)
 
 
 def joined(pieces: Sequence[Float[Tensor, "batch _"]]) -> Float[Tensor, "batch samples"]:

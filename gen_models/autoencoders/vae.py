@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gen_models.autoencoders.gaussian import gaussian_log_density, kl_to_standard_normal
 from gen_models.autoencoders.gradients import CONTROL_VARIATES, RunningMean, leave_one_out, with_gradient_of
-from gen_models.autoencoders.latent_variable import LatentVariableModel, at_once, joined, reparameterised
+from gen_models.autoencoders.latent_variable import LatentVariableModel, Moments, in_pieces, joined, reparameterised
 from gen_models.contracts import Loss, Objective
 from gen_models.errors import ConfigError
 from gen_models.layers.arguments import require_choice, require_positive, require_whole
@@ -96,7 +96,9 @@ class VAE(LatentVariableModel):
         """
         y = self.data_scale(x, noise).flatten(1)
         mu, log_var = self.posterior(y)
-        z = reparameterised((mu[:, None], log_var[:, None]), self.draws(y, noise, self.samples)[0])
+        moments = self._per_sample(mu), self._per_sample(log_var)
+        epsilon = self.draws(y, noise, self.samples)[0]
+        z = reparameterised(moments, epsilon if self.samples > 1 else epsilon[:, 0])
         if self.gradient == "score_function":
             z = z.detach()
         log_likelihood, mse = self._decoded(y, z)
@@ -105,28 +107,38 @@ class VAE(LatentVariableModel):
         terms = {"nats": distortion + rate, "rate_nats": rate, "distortion_mse": mse}
         value = distortion + self.beta * rate
         if self.gradient == "score_function":
-            value = with_gradient_of(value, self._score_surrogate(z, mu, log_var, log_likelihood))
+            value = with_gradient_of(value, self._score_surrogate(z, moments, log_likelihood))
         return Loss(value, terms)
 
-    def _decoded(
-        self, y: Float[Tensor, "batch dim"], z: Float[Tensor, "batch samples latent"]
-    ) -> tuple[Tensor, Tensor]:
-        """Return log p(y|z) for each sample, and the mean squared error of E(y|z) over all samples."""
-        log_likelihoods, errors = [], []
-        for piece in z.split(at_once(len(y)), dim=1):
-            f = by_vectors(self.decoder, piece)
-            log_likelihoods.append(self.likelihood.log_prob(y[:, None], f))
-            with torch.no_grad():  # a term to report, not a part of the loss
-                errors.append((y[:, None] - self.likelihood.location(f)).square().mean() * piece.shape[1])
-        return joined(log_likelihoods), sum(errors[1:], start=errors[0]) / z.shape[1]
+    def _per_sample(self, tensor: Float[Tensor, "batch n"]) -> Float[Tensor, "batch *samples n"]:
+        """Return a tensor with an axis for the samples; a single one has none, as each view costs a step some time."""
+        return tensor if self.samples == 1 else tensor[:, None]
 
-    def _score_surrogate(self, z: Tensor, mu: Tensor, log_var: Tensor, log_likelihood: Tensor) -> Float[Tensor, ""]:
+    def _decoded(
+        self, y: Float[Tensor, "batch dim"], z: Float[Tensor, "batch *samples latent"]
+    ) -> tuple[Float[Tensor, "batch *samples"], Float[Tensor, ""]]:
+        """Return log p(y|z) for each sample, and the mean squared error of E(y|z) over all samples."""
+        if self.samples == 1:
+            return self._compared(y, z)
+        pieces = in_pieces(z)
+        log_likelihoods, errors = zip(*(self._compared(y[:, None], piece) for piece in pieces), strict=True)
+        weighted = [error * piece.shape[1] for error, piece in zip(errors, pieces, strict=True)]
+        return joined(log_likelihoods), sum(weighted[1:], start=weighted[0]) / self.samples
+
+    def _compared(self, y: Tensor, z: Tensor) -> tuple[Tensor, Float[Tensor, ""]]:
+        """Return log p(y|z), and the mean squared error of E(y|z), which is reported and no part of the loss."""
+        f = by_vectors(self.decoder, z)
+        with torch.no_grad():
+            error = (y - self.likelihood.location(f)).square().mean()
+        return self.likelihood.log_prob(y, f), error
+
+    def _score_surrogate(self, z: Tensor, moments: Moments, log_likelihood: Tensor) -> Float[Tensor, ""]:
         """Return a scalar with the score function's gradient, averaged over the batch.
 
         The gradient is -1/K sum_k [grad_theta log p(y|z_k) + grad_phi log q(z_k|y) (l_k - b)], where
         l = log p(y|z) + beta (log p(z) - log q(z|y)), which at beta = 1 is the chapter's log-ratio.
         """
-        log_q = gaussian_log_density(z, mu[:, None], log_var[:, None])
+        log_q = gaussian_log_density(z, *moments)
         values = (log_likelihood + self.beta * (gaussian_log_density(z, 0.0, 0.0) - log_q)).detach()
         centred = values
         if self.control_variate == "leave_one_out":

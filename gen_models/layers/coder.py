@@ -69,7 +69,10 @@ def decoder(
 
 def by_vectors(network: nn.Module, z: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
     """Return network(z) for any number of leading axes; convolutions accept only one."""
-    return network(z.flatten(0, -2)).unflatten(0, z.shape[:-1])
+    if z.ndim == 2:
+        return network(z)
+    outputs = network(z.flatten(0, -2))
+    return outputs.view(*z.shape[:-1], outputs.shape[-1])
 
 
 def _shapes(event_shape: Sequence[int], channels: Sequence[int]) -> list[tuple[int, ...]]:

@@ -17,7 +17,7 @@ class Column:
     better: "lower", "higher", or the value of a perfect model; about: its meaning, for readers
     decimals: at most this many are shown; None: three significant digits; scale: the number is shown times this
     error: the metric that is its standard error (or spread); interval: the two metrics that are its 95% interval
-    reference: (the metric with which the number is compared, its title)
+    references: (a metric with which the number is compared, its title) of each
     is_likelihood: whether the number may be an upper bound of -log p
     coarser: the error of another column, which limits the digits if the metric has no error of its own
     is_ranked: whether the numbers of two models can be compared
@@ -32,7 +32,7 @@ class Column:
     scale: float = 1.0
     error: str = ""
     interval: tuple[str, str] = ("", "")
-    reference: tuple[str, str] = ("", "")
+    references: tuple[tuple[str, str], ...] = ()
     is_likelihood: bool = False
     coarser: str = ""
     is_ranked: bool = True
@@ -60,43 +60,46 @@ COLUMNS = (
         "bits_per_dim", "bits/dim", "bits per dimension", "lower",
         "How many bits a code based on the model needs for one dimension. Compare it with a histogram for each pixel: "
         "a model above that has learned less than how often each pixel has each grey level.",
-        reference=("bits_per_dim_histogram", "histogram"), is_likelihood=True,
+        references=(("bits_per_dim_histogram", "histogram"),), is_likelihood=True,
     ),
     Column(
         "bits_per_dim_iw50", "bits/dim, K = 50", "bits per dimension", "lower", f"The same by {IMPORTANCE}.",
-        reference=("bits_per_dim_histogram", "histogram"), is_likelihood=True,
+        references=(("bits_per_dim_histogram", "histogram"),), is_likelihood=True,
     ),
     Column(
         "nats", f"{MINUS}log p", "nats per row", "lower",
         "Negative log-likelihood of a test row, ± its standard error; for a VAE, the negative ELBO at beta = 1. "
-        "Compare it with that of the true density, if it is known.",
-        4, error="nats_error", reference=("truth_nats", "truth"), is_likelihood=True,
+        "Compare it with that of the true density, if it is known, and with a histogram of each pixel or column: a "
+        "model above that has learned less than how often each has each value.",
+        4, error="nats_error", references=(("truth_nats", "truth"), ("nats_histogram", "histogram")),
+        is_likelihood=True,
     ),
     Column(
         "nats_iw50", f"{MINUS}log p, K = 50", "nats per row", "lower", f"The same by {IMPORTANCE}.", 4,
-        is_likelihood=True, coarser="nats_error",
+        references=(("truth_nats", "truth"), ("nats_histogram", "histogram")), is_likelihood=True,
+        coarser="nats_error",
     ),
     Column(
         "nats_ais", f"{MINUS}log p, annealed", "nats per row", "lower",
         "Negative log-likelihood by annealed importance sampling (Wu et al., 2017) for at most 64 test rows, ± its "
         "standard error. It does not use the encoder. If the K = 50 bound of the same rows is far above it, that bound "
         "is loose.",
-        4, error="nats_ais_error", reference=("nats_ais_iw50", "K = 50"), is_likelihood=True,
+        4, error="nats_ais_error", references=(("nats_ais_iw50", "K = 50"),), is_likelihood=True,
     ),
     Column(
         "binary_nats", f"{MINUS}log p of ink", "nats per row", "lower",
         "For models of binary pixels: the negative ELBO of pixels y ~ Bernoulli(x / (levels - 1)), ± its standard "
         "error. It cannot be compared with a density of grey levels. Compare it with independent pixels.",
-        4, error="binary_nats_error", reference=("binary_nats_pixels", "pixels"), is_likelihood=True,
+        4, error="binary_nats_error", references=(("binary_nats_pixels", "pixels"),), is_likelihood=True,
     ),
     Column(
         "binary_nats_iw50", f"{MINUS}log p of ink, K = 50", "nats per row", "lower", f"The same by {IMPORTANCE}.", 4,
-        is_likelihood=True, coarser="binary_nats_error",
+        references=(("binary_nats_pixels", "pixels"),), is_likelihood=True, coarser="binary_nats_error",
     ),
     Column(
         "binary_nats_ais", f"{MINUS}log p of ink, annealed", "nats per row", "lower",
         "The same by annealed importance sampling, for at most 64 test rows.",
-        4, error="binary_nats_ais_error", reference=("binary_nats_ais_iw50", "K = 50"), is_likelihood=True,
+        4, error="binary_nats_ais_error", references=(("binary_nats_ais_iw50", "K = 50"),), is_likelihood=True,
     ),
     Column(
         "gap_nats", "gap to the truth", "nats per row", "lower",
@@ -107,21 +110,21 @@ COLUMNS = (
         "mse", "MSE", "squared error per dimension", "lower",
         "Mean squared error of reconstructed test rows, on the unit scale. Compare it with PCA, a linear model, with "
         "as many components as the model has latents.",
-        None, reference=("mse_pca", "PCA"),
+        None, references=(("mse_pca", "PCA"),),
     ),
     Column(
         "c2st_accuracy", "C2ST", "accuracy", 0.5,
         "How often a random forest tells samples from test rows correctly, on rows that it was not fitted to "
         "(Lopez-Paz and Oquab, 2017): 0.5 if it only guesses, 1 if always. The floor has training rows in place of "
         "samples; it may be below 0.5, because the splits are balanced by class.",
-        error="c2st_accuracy_error", reference=("c2st_accuracy_floor", "floor"),
+        error="c2st_accuracy_error", references=(("c2st_accuracy_floor", "floor"),),
     ),
     Column(
         "mmd2", "1000 MMD²", "no unit", "lower",
         "Squared maximum mean discrepancy between samples and test rows (Gretton et al., 2012). The estimate is "
         "unbiased, so it may be negative. The floor has training rows in place of samples; values as near to 0 as the "
         "floor do not differ clearly from 0.",
-        2, scale=1000.0, reference=("mmd2_floor", "floor"),
+        2, scale=1000.0, references=(("mmd2_floor", "floor"),),
     ),
     Column(
         "memorisation", "memorisation", "ratio of distances", 1.0,
@@ -134,42 +137,42 @@ COLUMNS = (
         "Do samples look like data? The share of samples inside a ball around a test row, which reaches to its fifth "
         "nearest test row (Kynkaanniemi et al., 2019). Compare it with training rows in place of samples; the same "
         "holds for the next three columns.",
-        reference=("precision_floor", "train"),
+        references=(("precision_floor", "train"),),
     ),
     Column(
         "recall", "recall", "share of rows", "higher",
         "Do samples cover all of the data? The share of test rows inside a ball around a sample. Outliers among the "
         "samples have large balls, which make it too large.",
-        reference=("recall_floor", "train"),
+        references=(("recall_floor", "train"),),
     ),
     Column(
         "density", "density", "no unit", "higher",
         "In how many test rows' balls a sample is, divided by 5 (Naeem et al., 2020): like precision, but less "
         "sensitive to outliers. Near 1 for perfect samples; above 1, samples crowd where the data are dense.",
-        2, reference=("density_floor", "train"),
+        2, references=(("density_floor", "train"),),
     ),
     Column(
         "coverage", "coverage", "share of rows", "higher",
         "The share of test rows whose ball contains a sample: like recall, but less sensitive to outliers.",
-        reference=("coverage_floor", "train"),
+        references=(("coverage_floor", "train"),),
     ),
     Column(
         "frechet", "Fréchet", "squared feature distance", "lower",
         "The Fréchet distance between samples and test rows (Heusel et al., 2017), on features of a small classifier "
         "that is fitted to these training rows. It is not the published FID, and cannot be compared between data sets. "
         "The floor has equally many training rows in place of samples.",
-        None, reference=("frechet_floor", "floor"),
+        None, references=(("frechet_floor", "floor"),),
     ),
     Column(
         "modes", "modes", "of the known ones", "higher",
         "How many modes of a known mixture have at least 20 of 2,500 samples within 3 standard deviations.",
-        0, reference=("modes_known", "of"),
+        0, references=(("modes_known", "of"),),
     ),
     Column(
         "high_quality", "high quality", "share of samples", "higher",
         "The share of samples within 3 standard deviations of a mode (Lin et al., 2018). Compare it with that of "
         "training rows.",
-        reference=("high_quality_floor", "train"),
+        references=(("high_quality_floor", "train"),),
     ),
     Column(
         "critic_accuracy", "critic's accuracy", "share of rows", 0.5,
@@ -182,27 +185,27 @@ COLUMNS = (
         f"E T(test rows) {MINUS} E T(samples) for the model's own critic T: at most the Wasserstein distance if T is "
         "1-Lipschitz, and less if T is weak. Each model has its own critic, so two models cannot be compared. The "
         "floor has training rows in place of samples: if it is far from 0, the critic has memorised its training rows.",
-        reference=("critic_wasserstein_floor", "floor"), is_ranked=False,
+        references=(("critic_wasserstein_floor", "floor"),), is_ranked=False,
     ),
     Column(
         "auroc", "AUROC", "probability", "higher",
         "The probability that a row of the held-out class scores higher than a normal row, with its 95% interval, for "
         "the model's default score: its own likelihood where it has one, so that no test label chooses the score. The "
         "section on anomalies has every score.",
-        interval=("auroc_low", "auroc_high"), reference=("auroc_pca", "PCA"),
+        interval=("auroc_low", "auroc_high"), references=(("auroc_pca", "PCA"),),
     ),
     Column(
         "acc", "cluster ACC", "share of rows", "higher",
         "The share of test rows in the right cluster, when k-means clusters the latents and each cluster is matched to "
         "a class; mean ± standard deviation over seeds of k-means. Compare it with k-means on the data themselves.",
-        error="acc_sd", reference=("acc_kmeans", "k-means"),
+        error="acc_sd", references=(("acc_kmeans", "k-means"),),
     ),
     Column(
         "nmi", "NMI", "0 to 1", "higher", "Normalised mutual information of clusters and classes.",
-        error="nmi_sd", reference=("nmi_kmeans", "k-means"),
+        error="nmi_sd", references=(("nmi_kmeans", "k-means"),),
     ),
     Column(
         "ari", "ARI", "up to 1", "higher", "Adjusted Rand index of clusters and classes; 0 is chance.",
-        error="ari_sd", reference=("ari_kmeans", "k-means"),
+        error="ari_sd", references=(("ari_kmeans", "k-means"),),
     ),
 )  # fmt: skip

@@ -4,7 +4,6 @@ The table is in the order of choice: of a model that was trained for anomalies, 
 with a density, its likelihood; of one that only samples, the tests of its samples.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -81,7 +80,7 @@ def key_numbers(numbers: Mapping[str, float], *, is_bound: bool) -> list[KeyNumb
         meaning = measure.meaning
         other, words = measure.beside
         if measure.name == "least_nats" and other not in numbers:
-            other, words = "histogram_nats", "a histogram of each pixel {}"
+            other, words = "nats_histogram", f"{histogram_of('bits_per_dim' in numbers)} {{}}"
         if other in numbers:
             meaning += f" ({words.format(decimal(numbers[other], measure.decimals))})"
         bound = is_bound and measure.name.startswith("least_")
@@ -90,12 +89,15 @@ def key_numbers(numbers: Mapping[str, float], *, is_bound: bool) -> list[KeyNumb
 
 
 def derived(numbers: Mapping[str, float]) -> dict[str, float]:
-    """Add what follows from other numbers: the lower of two bounds on -log p, and the histogram's nats a row."""
+    """Add what follows from other numbers: the lower of two bounds on -log p."""
     found = dict(numbers)
     for name in ("nats", "binary_nats"):
         bounds = [numbers[key] for key in (name, f"{name}_iw50") if key in numbers]
         if bounds:
             found[f"least_{name}"] = min(bounds)
-    if "bits_per_dim_histogram" in numbers and "dims" in numbers:
-        found["histogram_nats"] = numbers["bits_per_dim_histogram"] * numbers["dims"] * math.log(2)
     return found
+
+
+def histogram_of(on_levels: bool) -> str:
+    """Return the name of the density that a model should beat: every pixel or column by itself."""
+    return "a histogram of each pixel" if on_levels else "a histogram of each column"

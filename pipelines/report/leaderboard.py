@@ -20,7 +20,7 @@ FACTS = ("name", "title", "unit", "better", "about")  # the facts of a column in
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table: the number as text, its error or interval, and the number with which it is compared."""
+    """A cell of a table: the number as text, its error or interval, and the numbers with which it is compared."""
 
     text: str
     is_bound: bool = False
@@ -35,7 +35,7 @@ class Table:
     """The leaderboard of a data set.
 
     columns: those for which any run has a number; rows: {run: {column: Cell or None}}
-    best: {column: the best runs}; beside: {column: the number it is compared with} if all runs share it
+    best: {column: the best runs}; beside: {column: the numbers it is compared with} if all runs share them
     """
 
     columns: list[Column]
@@ -172,12 +172,12 @@ def _cell(
         return decimal(numbers[name] * column.scale, decimals) if name in numbers else ""
 
     low, high = (shown(name) for name in column.interval)
-    metric, title = column.reference
+    beside = [f"{title} {shown(metric)}" for metric, title in column.references if metric in numbers]
     return Cell(
         shown(column.name),
         is_bound=column.is_likelihood and is_bound(run, on_levels),
         is_best=best,
         error=shown(column.error),
         interval=f"{low} to {high}" if low and high else "",
-        reference=f"{title} {shown(metric)}" if metric in numbers else "",
+        reference=", ".join(beside),
     )

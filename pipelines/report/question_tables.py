@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from pipelines.report.as_text import decimal
 from pipelines.report.comparison_table import Comparison, Data, Entry, Pair, references, table
+from pipelines.report.key_numbers import histogram_of
 from pipelines.report.leaderboard import is_bound
 from pipelines.report.read import BASELINES, Row
 from pipelines.report.unusual_rows import with_others
@@ -23,7 +24,7 @@ def likelihood(data: Data) -> list[Comparison]:
             sign = "≤ " if is_bound(run, data.on_levels) or f"{name}_iw50" in numbers else ""
             entries.append(data.entry(run, value, sign + _with_error(value, numbers.get(f"{name}_error"), 2)))
         beside = [
-            ("histogram_nats", "a histogram of each pixel", "baseline"),
+            ("nats_histogram", histogram_of(data.on_levels), "baseline"),
             ("truth_nats", "the true density", "limit"),
         ]
         if name == "binary_nats":

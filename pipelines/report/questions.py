@@ -29,8 +29,8 @@ QUESTIONS = (
         "likely",
         "How likely are the test rows?",
         "The model's surprise at a test row, minus log p in nats: lower is better. ≤ marks an upper bound, of a VAE "
-        "the tighter of its two. A model above the histogram of each pixel has learned less than how often each "
-        "pixel has each grey level.",
+        "the tighter of its two. A model above the histogram of each pixel or column has learned less than how often "
+        "each has each value.",
         question_tables.likelihood,
     ),
     Question(

@@ -60,6 +60,7 @@ MEANINGS = (
     Meaning(
         "nats", "likelihood", "nats per row", "lower",
         "How surprised the model is by a test row: minus the log of its density, or a bound on it.",
+        "nats_histogram", "a histogram of each column alone",
     ),
     Meaning(
         "denoised", "denoising", "error after denoising", "lower",
