@@ -17,6 +17,7 @@ from pipelines.evaluation import anomaly_assessment, evaluate, latent_clusters, 
 from pipelines.evaluation.metrics import two_sample
 from pipelines.evaluation.metrics.pixel_histogram import bernoulli_log_prob, histogram_log_prob
 from pipelines.evaluation.row_scores import score_rows
+from pipelines.evaluation.score_sheet import strips
 from pipelines.evaluation.trained_run import Trained, open_trained
 from pipelines.runtime import paths
 from tests.drawing import drawn_from
@@ -91,13 +92,22 @@ EXPECTED = {
 
 
 PARTS = {f"{name}.json" for name in ("anomalies", "clusters", "denoising", "compression", "metrics", "lineage")}
-PARTS |= {"messages.txt", "scores.json", "calibration.safetensors"}
-BESIDE = {  # what else is written: of a class held out, the scores of the test rows; of images, sheets of the clusters
+PARTS |= {"messages.txt", "scores.json", "scores.png", "anomaly_scores.npz", "calibration.safetensors"}
+BESIDE = {  # what else is written: of images, sheets of the clusters
     "ae-digits": {"sheets/clusters-ae-digits.png", "sheets/clusters-ae-digits-whitened.png"},
-    "vae-digits_normal": {"anomaly_scores.npz", "latents.json", "sheets/clusters-vae-digits_normal.png"},
+    "vae-digits_normal": {"latents.json", "sheets/clusters-vae-digits_normal.png"},
     "bernoulli_vae-digits": {"latents.json", "sheets/clusters-bernoulli_vae-digits.png"},
     "vae-two_moons": {"latents.json"},
 }
+
+
+def test_a_sheet_has_the_ends_of_the_ranking_and_what_lies_next_to_the_threshold():
+    scores = np.random.default_rng(0).permutation(40).astype(float)
+    chosen = strips(scores, 30.2)
+    assert scores[chosen["most anomalous"]].tolist() == list(range(39, 27, -1))
+    assert scores[chosen["most normal"]].tolist() == list(range(12))
+    assert scores[chosen["borderline"]][:3].tolist() == [30, 31, 29]
+    assert "borderline" not in strips(scores, np.nan) and "borderline" not in strips(scores, np.inf)
 
 
 @pytest.mark.parametrize("key", EXPECTED)

@@ -40,13 +40,19 @@ def draw_scored(trained: Trained, scored: RowScores, known: Calibration | None, 
         edge = threshold(calibration, max(USUAL_RATE, 1 / (len(calibration) + 1)))  # few rows allow no smaller rate
     rows: dict[str, np.ndarray] = {}
     if figures.is_image(trained.data.event_shape):
-        near = np.abs(scores - edge) if np.isfinite(edge) else np.full(len(scores), np.nan)
-        for kind, keys in zip(KINDS, (-scores, near, scores), strict=True):
-            chosen = np.argsort(keys, kind="stable")[: 0 if np.isnan(keys).all() else SHEET_IMAGES]
-            rows[kind] = np.asarray(trained.data.x("test")[chosen], dtype=np.float32)
+        images = trained.data.x("test")
+        rows = {kind: np.asarray(images[chosen], dtype=np.float32) for kind, chosen in strips(scores, edge).items()}
     title = f"{trained.run.key}, {name} of {len(scores):,} test rows"
     scale = known.facts.get("map_scale") if known else None
     draw(to, scores, calibration, edge, rows, scored.fitted, levels=trained.data.levels, map_scale=scale, title=title)
+
+
+def strips(scores: np.ndarray, edge: float) -> dict[str, np.ndarray]:
+    """Return {one of KINDS: the places of its rows, the foremost first}. scores: (rows,); edge: NaN or inf for none"""
+    keys = dict(zip(KINDS, (-scores, np.abs(scores - edge), scores), strict=True))
+    if not np.isfinite(edge):
+        del keys["borderline"]
+    return {kind: np.argsort(values, kind="stable")[:SHEET_IMAGES] for kind, values in keys.items()}
 
 
 def draw(
