@@ -11,10 +11,12 @@ import time
 from statistics import fmean
 
 import numpy as np
+import torch
 
 from benchmarks import plan, training
 from benchmarks.one_class import trained_on
-from gen_models.anomalies.scores import scorers
+from gen_models.anomalies.score import Setting
+from gen_models.anomalies.scores import fit_scores
 from gen_models.measures.ranking import auroc, auroc_interval
 
 ROWS = 1_000  # test rows of each data set
@@ -34,8 +36,9 @@ def paradox(name: str, row: plan.Row) -> None:
         started = time.monotonic()
         model = trained_on(train, row, seed)
         seconds = max(seconds, time.monotonic() - started)
-        for score, of in scorers(model, train[:REFERENCE_ROWS], levels=dataset.levels).items():
-            found = np.concatenate([of(x).double().numpy(), of(y).double().numpy()])
+        fitted = fit_scores(model, train[:REFERENCE_ROWS], Setting(dataset.levels))
+        for score, values in fitted.all(torch.cat([x, y])).items():
+            found = values.double().numpy()
             area = (auroc(found, is_other), *auroc_interval(found, is_other))
             areas.setdefault(score, []).append(area)
             print(f"{row.model} on {row.data}, seed {seed}: {score} {area[0]:.4f}", flush=True)

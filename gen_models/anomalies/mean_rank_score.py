@@ -32,8 +32,9 @@ def mean_rank(others: Sequence[Score]) -> Score:
         return {name: values.double().sort().values for name, values in asked.found.items()}
 
     def values(asked: Asked) -> Tensor:
-        ranks = [rank(known.to(asked.x.device), asked.found[name]) for name, known in asked.state.items()]
-        unknown = torch.stack([asked.found[name].isnan() for name in asked.state]).any(dim=0)
+        names = sorted(asked.state)  # a file may keep them in another order, and a sum rounds by its order
+        ranks = [rank(asked.state[name].to(asked.x.device), asked.found[name]) for name in names]
+        unknown = torch.stack([asked.found[name].isnan() for name in names]).any(dim=0)
         return torch.stack(ranks).mean(dim=0).masked_fill(unknown, torch.nan)
 
     return Score(
