@@ -331,6 +331,24 @@ def test_a_score_that_ranks_as_the_distance_to_the_mean_is_named(bookings):
     assert facts["lamp"].startswith("ranks rows as the distance to the mean of the training rows does")
 
 
+class Diverged(nn.Module):
+    """An autoencoder whose training has diverged: it rebuilds one row in three as nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def reconstruct(self, x):
+        return torch.where(x[:, :1] > x[:, :1].median(), x, torch.nan)
+
+
+def test_a_score_that_is_no_number_is_left_out_of_an_evaluation(bookings):
+    scored = score_rows(replace(bookings[2], model=Diverged()), 0)
+    assert scored.left_out == ("reconstruction",)
+    assert scored.test == scored.calibration == {} and scored.fitted.names == ()
+    assert score_facts(replace(bookings[2], model=Diverged()), scored) == []
+
+
 # drift
 
 

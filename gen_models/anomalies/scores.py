@@ -3,7 +3,7 @@
 The files beside this one say what each score is, and which rows it misses.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from jaxtyping import Float
@@ -64,7 +64,7 @@ class FittedScores:
     @property
     def default(self) -> str:
         """The name of the score that is used where none is asked for. Raises DataError if the model offers none."""
-        for name in DEFAULTS:
+        for name in (*DEFAULTS, *self.names):
             if name in self.names:
                 return name
         raise DataError(f"{type(self.model).__name__} offers no anomaly score")
@@ -80,9 +80,18 @@ class FittedScores:
             raise DataError(unknown("score", name, self.names))
         return self._found(x, _with_needs(name), is_checked)[name]
 
-    def all(self, x: Float[Tensor, "batch *event"]) -> dict[str, Float[Tensor, " batch"]]:
-        """Return {score: of each row}, passing rows through the model once for scores that share a pass."""
-        return self._found(x, set(self.names), True)
+    def all(self, x: Float[Tensor, "batch *event"], *, is_checked: bool = True) -> dict[str, Float[Tensor, " batch"]]:
+        """Return {score: of each row}, passing rows through the model once for scores that share a pass.
+
+        Unless is_checked is False, raises DataError for a row whose score is nan.
+        """
+        return self._found(x, set(self.names), is_checked)
+
+    def without(self, names: Collection[str]) -> "FittedScores":
+        """Return the same scores without some of them."""
+        fewer = FittedScores(self.model, self.states, self.setting)
+        fewer._scores = [score for score in self._scores if score.name not in names]
+        return fewer
 
     def _found(self, x: Tensor, wanted: set[str], is_checked: bool) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}

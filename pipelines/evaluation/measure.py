@@ -63,6 +63,7 @@ def measure(run: Run, *, trained: Path, data: Path, seed: int, to: Path) -> None
     lines = [", ".join(f"{name} {value:.4g}" for name, value in measured.items())]
     lines += [f"warning: {sentence}" for sentence in collapse(measured)]
     lines += [f"warning: its score {row['score']} {row['lamp']}" for row in scores if row["lamp"]]
+    lines += [f"warning: its score {name} is no number for some rows, so it is left out" for name in scored.left_out]
     if seen:
         lines.append(f"{'COLLAPSED: ' if seen.is_collapsed else ''}{seen.sentence}")
     (folder / MESSAGES).write_text("".join(f"{line}\n" for line in lines))

@@ -31,12 +31,14 @@ class RowScores:
     """The scores of a run.
 
     test, calibration: {score: (rows,) float64}, of all test rows, anomalies among them, and of normal calibration rows;
-    no score is in `calibration` if the data have no calibration split
+    no score is in `calibration` if the data have no calibration split; left_out: scores that are nan for some row,
+    as of a training that diverged
     """
 
     fitted: FittedScores
     test: dict[str, np.ndarray]
     calibration: dict[str, np.ndarray]
+    left_out: tuple[str, ...] = ()
 
 
 def score_rows(trained: Trained, seed: int) -> RowScores:
@@ -46,8 +48,12 @@ def score_rows(trained: Trained, seed: int) -> RowScores:
     fitted = fit_scores(trained.model, trained.normal("train")[:REFERENCE_ROWS], setting)
     test = data.rows("test", None if trained.anomaly else MOST_ROWS)
     has_calibration = "calibration" in data.splits and len(data.x("calibration")) > 0
-    calibration = as_numpy(fitted.all(trained.normal("calibration"))) if has_calibration else {}
-    return RowScores(fitted, as_numpy(fitted.all(test)), calibration)
+    found = as_numpy(fitted.all(test, is_checked=False))
+    kept = as_numpy(fitted.all(trained.normal("calibration"), is_checked=False)) if has_calibration else {}
+    broken = tuple(name for name in found if np.isnan(found[name]).any() or np.isnan(kept.get(name, 0.0)).any())
+    for name in broken:
+        found.pop(name), kept.pop(name, None)
+    return RowScores(fitted.without(broken), found, kept, broken)
 
 
 def write_calibration(trained: Trained, scored: RowScores, folder: Path) -> Calibration | None:
