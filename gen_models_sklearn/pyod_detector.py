@@ -7,6 +7,7 @@ from scipy.special import erf
 from sklearn.utils.validation import check_is_fitted
 
 import gen_models
+from gen_models.anomalies.scores import DEFAULTS
 from gen_models.errors import ConfigError, unknown
 from gen_models_sklearn.estimator import LEAST_ROWS, GenerativeEstimator
 
@@ -47,7 +48,7 @@ class PyODDetector(GenerativeEstimator):
             raise ConfigError(f"contamination = {self.contamination!r} cannot be used: give a share of at most 0.5")
         X = self._rows(X, reset=True, least=LEAST_ROWS)
         self._train(X)
-        self.reference_ = X if self.anomaly_score == "latent_mahalanobis" else None
+        self.reference_ = None if self.anomaly_score in (None, *DEFAULTS) else X
         self.decision_scores_ = self._scores(X)
         self.threshold_ = float(np.quantile(self.decision_scores_, 1 - self.contamination))
         self.labels_ = self._labels(self.decision_scores_)
