@@ -482,6 +482,7 @@ NOT_TYPED = (  # of what these say, only a person knows the words
 )  # fmt: skip
 ELSEWHERE = {  # advice that needs the graph, a server, a download or a huge file, and who tests it
     "pipelines/arguments.py": "tests/test_help.py",
+    "pipelines/commands/benchmark.py": "tests/test_adbench.py",
     "pipelines/commands/decompress.py": "tests/test_codec_commands.py",
     "pipelines/commands/ui.py": "tests/test_ui.py",
     "pipelines/comparison": "tests/test_comparison.py",

@@ -111,8 +111,8 @@ def test_a_value_of_yaml_finds_its_class(tmp_path, monkeypatch, line, classes, f
     "line, classes, message",
     [
         ("anomaly: yes", ["no", "yes"], r'toy\.yaml: line 1: anomaly: yes: PyYAML reads True .*"yes" for the text$'),
-        ("anomaly: true", ["no", "yes"], r'anomaly: true is a truth value of YAML, .*: anomaly: "yes"$'),
-        ("normal: false", ["no", "yes"], r'normal: false is a truth value of YAML, .*: normal: "no"$'),
+        ("anomaly: true", ["no", "yes"], r'anomaly: true is a truth value of YAML, .*, anomaly: "yes"$'),
+        ("normal: false", ["no", "yes"], r'normal: false is a truth value of YAML, .*, normal: "no"$'),
         ("anomaly: 1.0", ["1", "1.00"], r'anomaly: 1.0 may be one of 2 classes; .* anomaly: "1" or anomaly: "1.00"$'),
         ("anomaly: true", ["0", "1"], "truth value"),
         ("anomaly: 1", ["True", "False"], "unknown class '1'"),
@@ -120,7 +120,7 @@ def test_a_value_of_yaml_finds_its_class(tmp_path, monkeypatch, line, classes, f
         ("normal: god", ["bad", "good"], "normal: unknown class 'god': did you mean 'good'"),
         ("anomaly: [a, b]", ["a", "b"], r"\['a', 'b'\] are all classes that have rows; nothing is left to train on"),
         ("normal: [a, b]", ["a", "b"], "is every class, so no row is an anomaly; remove the line"),
-        ("normal: []", ["a", "b"], "normal: .* names no class; choose from a, b"),
+        ("normal: []", ["a", "b"], "normal: .* names no class; write normal: a, or another of b"),
         ("anomaly: a", [], "but the rows have no labels; write anomaly: null"),
         ("{anomaly: a, normal: b}", ["a", "b"], "anomaly and normal: .*; remove one"),
         ("anomaly: [[a], b]", ["a", "b", "c"], "is no class; write anomaly: CLASS or"),
@@ -265,7 +265,7 @@ def test_three_kinds_go_through_the_stages_each_with_an_area(tmp_path, monkeypat
 
 def test_one_kind_has_no_rows_of_kinds(tmp_path, monkeypatch):
     rows = go(made_project(tmp_path, {"good": 200, "bent": 20}, "anomaly: bent"), monkeypatch)
-    assert [row["kinds"] for row in rows] == [[]] * 5
+    assert rows and all(row["kinds"] == [] for row in rows)
 
 
 def test_one_anomaly_is_told_in_words_by_every_stage_and_measured_by_none(tmp_path, monkeypatch, capsys):
@@ -287,7 +287,7 @@ def test_labels_added_to_a_pinned_file_say_which_hash_to_write(tmp_path):
     pinned = npy(Noise(0), path=str(x)).origin["sha256"]
     with pytest.raises(DataError, match=r"options\.sha256 is that of this file alone, without labels: ") as caught:
         npy(Noise(0), path=str(x), labels=str(y), sha256=pinned)
-    written = str(caught.value).rpartition("write sha256: ")[2]
+    written = str(caught.value).rpartition("write sha256: ")[2].split()[0]
     arrays = npy(Noise(0), path=str(x), labels=str(y), sha256=written)
     assert anomalies.anomalous(arrays.classes, arrays.y, {"anomaly": -1}, "conf") == [arrays.y[1]]
     x.write_bytes(x.read_bytes()[:-1] + b"1")

@@ -98,9 +98,10 @@ def test_a_model_has_the_pictures_of_its_capabilities_and_its_data_twice_the_sam
 
 
 def test_every_kind_of_picture_has_its_heading_in_the_report_and_a_line_in_the_docs():
-    assert set.union(*RUNS.values()) == set(KINDS)
+    of_plots = [kind for kind in KINDS if kind != "scores"]  # which measure.py draws with the scores
+    assert set.union(*RUNS.values()) == set(of_plots)
     named = [line.split()[0] for line in all_plots.__doc__.splitlines() if line.startswith("    ")]
-    assert named == list(KINDS)
+    assert named == of_plots
 
 
 # Images
