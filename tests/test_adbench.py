@@ -110,8 +110,8 @@ def test_the_command_writes_means_ranks_and_a_line_for_each_table(tables, tmp_pa
 def test_what_is_no_table_is_told_in_a_line(tmp_path):
     with pytest.raises(DataError, match=r"no tables of ADBench, such as 4_breastw\.npz"):
         tables_in(tmp_path)
-    with pytest.raises(DataError, match="unknown detector 'knn2': did you mean 'knn1'"):
-        benchmark.main(["adbench", str(tmp_path), "--detectors", "knn2"])
+    with pytest.raises(DataError, match="unknown detector 'forrest': did you mean 'forest'"):
+        benchmark.main(["adbench", str(tmp_path), "--detectors", "forrest"])
     (tmp_path / "3_torn.npz").write_bytes(b"PK\x03\x04")
     with pytest.raises(DataError, match=r"3_torn\.npz: not a table with X and y"):
         split(TableFile(tmp_path / "3_torn.npz", 3), 0)
