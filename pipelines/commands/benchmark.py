@@ -68,7 +68,7 @@ def _say(part: str, found: dict[str, Any]) -> None:
         gain = found["above_neighbours"].get(name, {}).get("auroc")
         above = f"  {gain['gain']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}) over {gain['over']}" if gain else ""
         numbers = f"{row['auroc']:.4f}  {row['average_precision']:.4f}  {row['auroc_without_copies']:.4f}"
-        print(f"  {name:<22} {numbers}  {row['rank']:.2f}{above}")
+        print(f"  {name:<24} {numbers}  {row['rank']:.2f}{above}")
 
 
 if __name__ == "__main__":
