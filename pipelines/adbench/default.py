@@ -1,4 +1,9 @@
-"""The default detector of tables, and it without each of its measures; no setting depends on a table or a label."""
+"""The default detector of tables, and it without each of its measures; no setting depends on a table or a label.
+
+default                the weighted mean of all measures of gen_models.analysis.table_anomalies
+default without X      the same without measure X
+without_neighbours     only the measures that keep no training rows to compare with
+"""
 
 import numpy as np
 import torch
@@ -8,6 +13,7 @@ from gen_models.noise import Noise
 from pipelines.adbench.detectors import Fit, Score
 
 THREADS = 1  # the same on every machine
+KEEPS_ROWS = ("metric", "round", "local")  # measures with a kernel at each training row
 
 
 def of(measures: dict[str, float]) -> Fit:
@@ -23,4 +29,13 @@ def of(measures: dict[str, float]) -> Fit:
     return fit
 
 
-DEFAULTS: dict[str, Fit] = {"default": of(MEASURES)}
+def without(*names: str) -> dict[str, float]:
+    """Return the weights of all measures but these."""
+    return {name: weight for name, weight in MEASURES.items() if name not in names}
+
+
+DEFAULTS: dict[str, Fit] = {
+    "default": of(MEASURES),
+    **{f"default without {name}": of(without(name)) for name in MEASURES},
+    "without_neighbours": of(without(*KEEPS_ROWS)),
+}

@@ -5,7 +5,7 @@ pca             error with 16 principal components, or half of the columns
 forest          isolation forest (Liu, Ting and Zhou, 2008)
 gaussian        Mahalanobis distance
 gmm             a Gaussian mixture of 1 to 32 components, full or diagonal, by the likelihood of a fifth of the rows
-default         gen_models.mixtures.table_detector: no setting of it depends on the table
+default...        gen_models.analysis.table_anomalies, whole or without a measure: see pipelines.adbench.default
 """
 
 import warnings

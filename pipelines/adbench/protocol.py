@@ -46,7 +46,7 @@ def tables_in(folder: Path) -> list[TableFile]:
     for path in folder.glob("*.npz") if folder.is_dir() else ():
         number = path.stem.partition("_")[0]
         if number.isdecimal():
-            found.append(TableFile(path, int(number)))
+            found.append(TableFile(path.absolute(), int(number)))  # a job runs in a folder of its own
     if not found:
         raise DataError(
             f"{folder}: no tables of ADBench, such as 4_breastw.npz with X and y; its repository has them under "

@@ -16,6 +16,7 @@ from typing import Any
 from gen_models.errors import DataError, unknown
 from gen_models.files import replacing
 from pipelines import arguments, figures
+from pipelines.adbench.detectors import BASELINES
 from pipelines.adbench.play import DETECTORS, cases_of, play
 from pipelines.adbench.protocol import tables_in
 from pipelines.adbench.summary import PARTS, by_table, summary
@@ -26,7 +27,7 @@ from pipelines.runtime.stage import parse, run
 def main(argv: Sequence[str]) -> None:
     """benchmark adbench FOLDER [--tables PART] [--detectors NAMES] [--seeds N]"""
     asked = parse(argv, "benchmark", __doc__, arguments.benchmark)
-    chosen = asked.detectors.split(",") if asked.detectors else list(DETECTORS)
+    chosen = asked.detectors.split(",") if asked.detectors else [*BASELINES, "default"]
     for name in chosen:
         if name not in DETECTORS:
             raise DataError("--detectors: " + unknown("detector", name, DETECTORS))
@@ -68,7 +69,7 @@ def _say(part: str, found: dict[str, Any]) -> None:
         gain = found["above_neighbours"].get(name, {}).get("auroc")
         above = f"  {gain['gain']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}) over {gain['over']}" if gain else ""
         numbers = f"{row['auroc']:.4f}  {row['average_precision']:.4f}  {row['auroc_without_copies']:.4f}"
-        print(f"  {name:<22} {numbers}  {row['rank']:.2f}{above}")
+        print(f"  {name:<24} {numbers}  {row['rank']:.2f}{above}")
 
 
 if __name__ == "__main__":
