@@ -25,7 +25,9 @@ def measures() -> dict[str, np.ndarray]:
     return {name: values.double().numpy() for name, values in model.measures(torch.from_numpy(TEST)).items()}
 
 
-@pytest.mark.parametrize("name", MEASURES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "local" else pytest.mark.slow) for name in MEASURES]
+)
 def test_without_a_measure_the_rest_keeps_its_weights(name, measures):
     total = sum(MEASURES.values())
     without = (total - MEASURES[name]) * _scores(f"default without {name}")
@@ -42,6 +44,7 @@ def test_a_relative_folder_is_found_from_the_folder_of_a_job(tmp_path, monkeypat
     assert split(table, SEED).is_anomaly.sum() == 30
 
 
+@pytest.mark.slow
 def test_without_neighbours_no_measure_with_a_kernel_at_each_row_is_left(measures):
     np.testing.assert_allclose(_scores("without_neighbours"), measures["contrast"], rtol=1e-4, atol=1e-4)
 
