@@ -53,7 +53,7 @@ def benchmark(parser: ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="with its tables, NUMBER_NAME.npz of X and y")
     parser.add_argument("--tables", choices=["odd", "even", "all"], default="all", help="by the number of the file")
     parser.add_argument(
-        "--detectors", metavar="NAMES", help="separated by commas; by default all but the parts of the default"
+        "--detectors", metavar="NAMES", help="separated by commas; by default the free ones and `default`"
     )
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="how many shuffles (%(default)s)")
     parser.set_defaults(check=_check_benchmark)
