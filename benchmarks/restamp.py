@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import decisions, flows, games, graph, latent, loader, pipeline, plan, scoring, trajectories
+from benchmarks import decisions, engine, flows, games, graph, latent, loader, pipeline, plan, scoring, trajectories
 from benchmarks.inputs import Inputs, inputs_from
 from pipelines.runtime import paths
 
@@ -29,7 +29,7 @@ def main() -> None:
         row = json.loads(path.read_text())
         if asked.rows and row["name"] not in asked.rows:
             continue
-        inputs = known.get(row["name"]) or inputs_from(row["inputs_of"])  # rows of engine and graph are not planned
+        inputs = known.get(row["name"]) or inputs_from(row["inputs_of"])  # a row that is planned no more
         path.write_text(json.dumps({**row, "inputs": inputs.sha256(), "inputs_of": inputs.as_json()}, indent=1) + "\n")
         print(f"stamped: {row['name']}")
 
@@ -40,7 +40,8 @@ def inputs_by_row() -> dict[str, Inputs]:
     for family, module in (("latent", latent), ("games", games)):
         found |= {name: plan.inputs(row) for name, row in plan.planned(family, module.MEASURES).items()}
     found |= {name: pipeline.GRAPH if name == "noop-repro" else pipeline.PLAY for name in pipeline.ROWS_OF}
-    return {**found, **graph.INPUTS, **decisions.INPUTS, "loader-cost": loader.INPUTS, "predict-1m": scoring.INPUTS}
+    single = {"engine-vs-bare": engine.INPUTS, "loader-cost": loader.INPUTS, "predict-1m": scoring.INPUTS}
+    return {**found, **graph.INPUTS, **decisions.INPUTS, **single}
 
 
 if __name__ == "__main__":
