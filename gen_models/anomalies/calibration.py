@@ -62,7 +62,7 @@ def save_calibration(calibration: Calibration, path: Path) -> None:
 
 
 def load_calibration(path: Path) -> Calibration:
-    """Read what `save_calibration` wrote. Raises CheckpointError if the file is damaged."""
+    """Return the calibration that `save_calibration` wrote. Raises CheckpointError if the file is damaged."""
     try:
         with safe_open(path, "pt") as stored:
             about = json.loads((stored.metadata() or {})["about"])

@@ -42,7 +42,7 @@ def contributions(
     usual: Float[Tensor, "k numbers"],
     groups: Groups,
 ) -> Float[Tensor, "rows columns"]:
-    """Return c_j(x), in the score's unit, for each row and column.
+    """Return how much each column adds to each row's score, c_j(x), in the score's unit.
 
     score: function of rows; usual: what `marginals` returned; groups: the numbers of each column
     """

@@ -39,7 +39,7 @@ def centres_of(y: Float[Tensor, "rows dim"]) -> Float[Tensor, "centres dim"]:
 def mixture_of(y: Float[Tensor, "rows dim"]) -> State | None:
     """Return the parameters of the mixture of 1, 2, 4 or 8 components with the least BIC; None if rows are too few.
 
-    BIC = -2 log p(y) + parameters log rows (Schwarz, 1978): no label and no rate chooses the number of components.
+    BIC = -2 log p(y) + (number of parameters) x log(number of rows) (Schwarz, 1978); it needs no labels.
     """
     rows, D = y.shape
     best, least = None, math.inf

@@ -18,7 +18,7 @@ LOST_BY_ROUNDING = 0.01  # of a column's standard deviation: more than this is r
 
 
 def rows_of(model: nn.Module, x: Any, name: str = "x") -> Tensor:
-    """Return rows, checked, on the model's device: in float64 for a table or a model in float64, else in float32."""
+    """Return rows, checked, on the model's device: float64 for a table or if the model is float64, else float32."""
     return checked(model, x, name).to(dtype_of(model)).to(device_of(model))
 
 

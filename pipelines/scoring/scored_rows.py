@@ -73,8 +73,10 @@ def score_rows(
 ) -> ScoredRows:
     """Score all rows of a file or folder.
 
-    most_anomalous: how many of these are kept; shown: how many of the borderline rows, nearest to the score `edge`, and
-    of the most normal. Raises DataError if no row can be scored and, with strict, at the first that cannot.
+    most_anomalous: how many of the rows with the largest scores are kept; shown: how many are kept of the rows nearest
+    to the score `edge`, and as many of the most normal
+
+    Raises DataError if no row can be scored and, with strict, at the first that cannot.
     """
     found = ScoredRows(KeptRows(max(most_anomalous, shown)), KeptRows(shown), KeptRows(shown))
     scores: list[np.ndarray] = []
