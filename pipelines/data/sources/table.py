@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from gen_models.errors import DataError, option, unknown
 from gen_models.noise import Noise
@@ -96,6 +97,7 @@ def _read(opened: Table, roles: Roles) -> tuple[np.ndarray, np.ndarray, list[str
     if not rows:
         raise DataError(f"{shown(opened.path)}: no rows below the header; give rows")
     found = np.concatenate(places) if places else np.empty(0, dtype=np.int64)
+    pa.default_memory_pool().release_unused()  # what the last blocks took, before the rows are mapped
     return scratch.map(np.dtype(np.float64), (rows, len(roles.schema.names))), found, list(known)
 
 
