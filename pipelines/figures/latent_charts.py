@@ -51,7 +51,7 @@ def latent_map(
 
 
 def latent_kl(names: Sequence[str], kl_nats: np.ndarray, uses: Sequence[str], to: Target, *, title: str) -> None:
-    """Draw a bar for each latent, in the given order, coloured by its use, a key of USES."""
+    """Draw a bar for each latent, in the given order, in the colour of its use, one of the keys of USES."""
     with matplotlib.rc_context(STYLE | {"axes.grid": False}):
         figure = Figure(figsize=(min(9.0, max(4.2, 1.6 + 0.27 * len(names))), 3.0), dpi=DPI, layout="constrained")
         axes = figure.subplots()

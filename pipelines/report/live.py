@@ -51,9 +51,9 @@ class RunState:
 
 
 def write(folder: Path, states: Sequence[RunState]) -> None:
-    """Write FOLDER/index.html, which a reader never sees half of.
+    """Write FOLDER/index.html as a whole, so that a reader never sees half of it.
 
-    A file of a run that is missing, or that is just being written, leaves its part of the card as if it were not there.
+    If a file of a run is missing or half written, the run's card is drawn without the part that the file would fill.
     """
     cards = [card(state, len(states)) for state in states]
     finished = sum(state.is_finished for state in states)
