@@ -24,7 +24,7 @@ from gen_models.errors import CheckpointError, DataError
 from gen_models.measures.pixel_ranking import pixel_auroc
 from gen_models.measures.ranking import auroc
 from gen_models.noise import Noise
-from pipelines.commands import drift, score
+from pipelines.commands import drift, predict, score
 from pipelines.config.conf_files import data_conf
 from pipelines.config.params import Run
 from pipelines.data import add_data, prepare
@@ -222,6 +222,19 @@ def test_a_row_with_a_problem_has_a_reason_for_it_and_no_decision(ask, tmp_path)
         assert (before["score"], before["p"]) == (after["score"], after["p"])
     with pytest.raises(DataError, match=r"june\.csv, line 41: shop: 'mars'"):
         ask(tmp_path / "june.csv", "--strict")
+
+
+def test_a_row_whose_score_is_no_number_takes_no_other_with_it(ask, bookings, tmp_path, capsys):
+    path = write_rows(tmp_path / "may.csv", 30, seed=8, amount=9.96921e36, fee=-3.4028235e38)  # marks of missing cells
+    rows = ask(path)
+    out = tmp_path / "predicted.csv"
+    predict.main([str(bookings[0]), str(path), "--output", str(out)])
+    with out.open(newline="") as file:
+        predicted = list(csv.DictReader(file))
+    assert [row["nll"] for row in predicted] == [row["score"] for row in rows]
+    assert all(row["score"] and not row["problem"] for row in rows[:-1])
+    last = rows[-1]
+    assert last["problem"] or float(last["score"]) == math.inf, last
 
 
 def test_without_a_rate_nothing_is_decided_and_a_rate_that_cannot_be_kept_is_refused(ask, bookings, tmp_path, capsys):

@@ -113,6 +113,8 @@ def answer_table(
     x, problems = schema.encode({name: frame[name].to_numpy() for name in map(str, frame.columns)})
     x[list(problems)] = 0
     found = answer(model, x, facts=facts, calibration=calibration, task=task, **how)
+    for row in np.flatnonzero(np.isnan(found).any(axis=1)).tolist():
+        problems.setdefault(row, f"the model's {task} of this row is not a number")
     found[list(problems)] = np.nan
     reasons = [problems.get(row, "") for row in range(len(x))]
     if task == "reconstruct":
@@ -275,9 +277,9 @@ def _function(
     if task in ("score", "p_value"):
         scores = row_scores(model, facts, calibration)
         if task == "score" or calibration is None:
-            return lambda x: scores(scores.default, x)
+            return lambda x: scores(scores.default, x, is_checked=False)  # a row without a score takes no other with it
         known = calibration.scores[scores.default]
-        return lambda x: torch.from_numpy(conformal_p(known, scores(scores.default, x).numpy()))
+        return lambda x: torch.from_numpy(conformal_p(known, scores(scores.default, x, is_checked=False).numpy()))
     return getattr(model, task)  # encode, decode and reconstruct are methods of those names
 
 
