@@ -14,7 +14,7 @@ from gen_models.contracts import WarmStart
 from gen_models.engine import Training, fit
 from gen_models.loader import Batches
 from gen_models.noise import Noise
-from pipelines.comparison import anomaly_baselines, compression_baselines
+from pipelines.comparison import compression_baselines, free_detectors
 from pipelines.config.compose import compose
 from pipelines.config.params import Run, params
 from pipelines.data import prepare
@@ -93,7 +93,7 @@ def be_quick(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(plane_plots, "GRID", 20)
     patch.setattr(latent_clusters, "SEEDS", 2)
     patch.setattr(latent_clusters, "STARTS", 1)
-    patch.setattr(anomaly_baselines, "TREES", 20)
+    patch.setattr(free_detectors, "TREES", 20)
     patch.setattr(anomaly_assessment, "SEARCH", {"starts": 2, "steps": 10})
     patch.setattr(compression_rates, "TEST_ROWS", COMPRESSED_ROWS)
     patch.setattr(compression_baselines, "COMPONENTS", (1, 4, 16))

@@ -5,7 +5,7 @@ pca             error with 16 principal components, or half of the columns
 forest          isolation forest (Liu, Ting and Zhou, 2008)
 gaussian        Mahalanobis distance
 gmm             a Gaussian mixture of 1 to 32 components, full or diagonal, by the likelihood of a fifth of the rows
-default...        gen_models.analysis.table_anomalies, whole or without a measure: see pipelines.adbench.default
+default...      gen_models.analysis.table_anomalies, whole or without a measure: see pipelines.adbench.default
 """
 
 import warnings
@@ -13,38 +13,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-Score = Callable[[np.ndarray], np.ndarray]
+from pipelines.comparison.free_detectors import Score, forest, nearest, pca
+
 Fit = Callable[[np.ndarray, int], Score]  # (training rows, seed) -> scores of rows, larger is more anomalous
 
-COMPONENTS = 16
-TREES = 200
 MIXTURES = (1, 2, 4, 8, 16, 32)
 REGULARISATION = 1e-4
-ROWS_AT_ONCE = 2_000
-
-
-def nearest(neighbours: int) -> Fit:
-    def fit(train: np.ndarray, seed: int) -> Score:
-        from sklearn.neighbors import NearestNeighbors
-
-        found = NearestNeighbors(n_neighbors=min(neighbours, len(train))).fit(train)
-        return lambda x: found.kneighbors(x)[0].mean(axis=1)
-
-    return fit
-
-
-def pca(train: np.ndarray, seed: int) -> Score:
-    from sklearn.decomposition import PCA
-
-    found = PCA(min(COMPONENTS, max(1, train.shape[1] // 2), len(train)), svd_solver="full").fit(train)
-    return lambda x: np.square(found.inverse_transform(found.transform(x)) - x).sum(axis=1)
-
-
-def forest(train: np.ndarray, seed: int) -> Score:
-    from sklearn.ensemble import IsolationForest
-
-    found = IsolationForest(n_estimators=TREES, random_state=seed, n_jobs=1).fit(train)
-    return lambda x: -found.score_samples(x)
 
 
 def gaussian(train: np.ndarray, seed: int) -> Score:
@@ -71,9 +45,9 @@ def gmm(train: np.ndarray, seed: int) -> Score:
 
 
 BASELINES: dict[str, Fit] = {
-    "knn1": nearest(1),
-    "knn5": nearest(5),
-    "pca": pca,
+    "knn1": lambda train, seed: nearest(train, 1),
+    "knn5": lambda train, seed: nearest(train, 5),
+    "pca": lambda train, seed: pca(train),
     "forest": forest,
     "gaussian": gaussian,
     "gmm": gmm,

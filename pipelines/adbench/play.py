@@ -84,17 +84,14 @@ class Cases:
 def cases_of(tables: Sequence[TableFile], seeds: Sequence[int], detectors: Sequence[str]) -> list[Case]:
     """Return all cases, those of the slowest detectors first, so that no long one is left at the end."""
     hashes = {table.name: sha256(table) for table in tables}
-    modules = {name: BASELINE_CODE if name in BASELINES else DEFAULT_CODE for name in DETECTORS}
-    code = {
-        module: fingerprint_of([module, "pipelines.adbench.protocol"])
-        for module in {modules[name] for name in detectors}
-    }
+    code = {module: fingerprint_of([module, "pipelines.adbench.protocol"]) for module in (BASELINE_CODE, DEFAULT_CODE)}
     found = []
     for detector in sorted(detectors, key=lambda name: name in BASELINES):
+        own = code[BASELINE_CODE if detector in BASELINES else DEFAULT_CODE]
         for table in tables:
             for seed in seeds:
                 decides = {"table": hashes[table.name], "seed": seed, "detector": detector, "most_rows": MOST_ROWS}
-                name = f"{table.name}-{detector}-{seed}-{key(**decides, code=code[modules[detector]])[:12]}.json"
+                name = f"{table.name}-{detector}-{seed}-{key(**decides, code=own)[:12]}.json"
                 found.append(Case(table, seed, detector, paths.work("adbench", name)))
     return found
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from gen_models.errors import DataError
 
-SEEDS = (0, 1, 2)
 MOST_ROWS = 10_000
 
 

@@ -7,18 +7,14 @@ the nearest training rows, and an isolation forest (Liu, Ting and Zhou, 2008).
 from collections.abc import Callable
 
 import numpy as np
-from sklearn.decomposition import PCA
-from sklearn.ensemble import IsolationForest
-from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
+from pipelines.comparison.free_detectors import Score, components_of, forest, nearest, pca
 from pipelines.evaluation.anomaly_assessment import Scored, assess, is_measured
 from pipelines.evaluation.prepared_rows import RowsOf
 from pipelines.evaluation.row_scores import REFERENCE_ROWS
 
-COMPONENTS = 16  # PCA has these, or half of the dimensions if that is less; fixed, because labels must not choose it
 NEIGHBOURS = 5
-TREES = 200
 
 Scorer = Callable[[Tensor], np.ndarray]
 
@@ -38,17 +34,12 @@ def fit(rows: RowsOf, reference: Tensor, seed: int) -> dict[tuple[str, str], Sco
     def flat(x: Tensor) -> np.ndarray:
         return rows.units(x).flatten(1).double().numpy()
 
+    def scorer(score: Score) -> Scorer:
+        return lambda x: score(flat(x))
+
     known = flat(reference)
-    pca = PCA(min(COMPONENTS, max(1, known.shape[1] // 2), len(known)), svd_solver="full").fit(known)
-    neighbours = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(known))).fit(known)
-    forest = IsolationForest(n_estimators=TREES, random_state=seed, n_jobs=1).fit(known)
-
-    def error(x: Tensor) -> np.ndarray:
-        values = flat(x)
-        return np.square(pca.inverse_transform(pca.transform(values)) - values).sum(axis=1)
-
     return {
-        ("pca", f"reconstruction_{pca.n_components_}"): error,
-        ("nearest_neighbours", f"mean_distance_{NEIGHBOURS}"): lambda x: neighbours.kneighbors(flat(x))[0].mean(axis=1),
-        ("isolation_forest", "isolation"): lambda x: -forest.score_samples(flat(x)),
+        ("pca", f"reconstruction_{components_of(known)}"): scorer(pca(known)),
+        ("nearest_neighbours", f"mean_distance_{NEIGHBOURS}"): scorer(nearest(known, NEIGHBOURS)),
+        ("isolation_forest", "isolation"): scorer(forest(known, seed)),
     }
