@@ -177,6 +177,7 @@ def _open(uri: str) -> tuple[Any, str]:
                 region=_region(),
                 connect_timeout=CONNECT_SECONDS,
                 request_timeout=REQUEST_SECONDS,
+                allow_delayed_open=True,  # a small file is one request, not three
                 retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=TRIES),
                 **options,
             )
