@@ -1,6 +1,7 @@
 """A graph played on two machines without a common folder ends bit for bit as on one, and when one of them dies too."""
 
 import hashlib
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -56,8 +57,17 @@ def params(workers: int, **others: object) -> dict:
 
 
 def outputs(project: Path) -> dict[str, str]:
+    """Return {file: its hash}. That params.yaml has another `storage` is told by the commit in lineage.json alone."""
     found = [path for path in sorted((project / "out").rglob("*")) if path.is_file()]
-    return {str(path.relative_to(project)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+    return {str(path.relative_to(project)): hashlib.sha256(content(path)).hexdigest() for path in found}
+
+
+def content(path: Path) -> bytes:
+    if path.name != "lineage.json":
+        return path.read_bytes()
+    return json.dumps(
+        {key: value for key, value in json.loads(path.read_bytes()).items() if key != "git_commit"}
+    ).encode()
 
 
 def forget(project: Path) -> None:
