@@ -20,7 +20,7 @@ from pipelines.runtime.stage import parse
 
 
 def main(argv: Sequence[str]) -> None:
-    """denoise MODEL INPUT --output FILE"""
+    """Remove the noise from the rows of a file, and write them; argv: the words after `denoise`."""
     asked = parse(argv, "denoise", __doc__, arguments.denoise)
     model, facts = open_model(asked.model)
     if not is_denoiser(model):

@@ -29,7 +29,7 @@ from pipelines.runtime.stage import parse, run
 
 
 def main(argv: Sequence[str]) -> None:
-    """predict MODEL INPUT --task TASK --output FILE [--strict]"""
+    """Write what a model answers about the rows of a file; argv: the words after `predict`."""
     asked = parse(argv, "predict", __doc__, arguments.predict)
     stored = open_stored(asked.model)
     if asked.task == "decode":

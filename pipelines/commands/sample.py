@@ -18,7 +18,7 @@ from pipelines.runtime.stage import parse
 
 
 def main(argv: Sequence[str]) -> None:
-    """sample MODEL --n N --seed SEED --temperature T --output FILE"""
+    """Draw rows from a model and write them; argv: the words after `sample`."""
     asked = parse(argv, "sample", __doc__, arguments.sample)
     model, facts = open_model(asked.model)
     draws = {"n": asked.n, "seed": asked.seed, "temperature": asked.temperature}
