@@ -90,12 +90,12 @@ def play(
         if plan.conf["sweep"]["scheduler"] == "asha" and not plan.is_played():
             from pipelines.training.ray_play import play_asha  # imports Ray, torch and MLflow
 
-            play_asha(plan, jobs_of([plan], {}), asked.storage)
+            play_asha(plan, jobs_of([plan], {}), asked)
     game = jobs_of(sweeps, runs)
     if not game.is_over:
         from pipelines.training.ray_play import play_jobs  # imports Ray, torch and MLflow
 
-        play_jobs(game, asked.workers, [asked.run(key) for key in runs], asked.storage)
+        play_jobs(game, asked, [asked.run(key) for key in runs])
     if game.errors:
         raise PlayError("; ".join(game.errors))
 
