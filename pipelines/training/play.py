@@ -21,6 +21,7 @@ from pipelines.runtime import paths
 from pipelines.runtime.repository import require_repository
 from pipelines.runtime.stage import hold, parse, run, run_keys
 from pipelines.training.in_play import Play
+from pipelines.training.ray_cluster import require_cluster
 from pipelines.training.sweep_plan import SweepPlan, sweep_plan
 from pipelines.training.training_plan import best_setting, training_plan
 
@@ -33,6 +34,7 @@ def main(argv: list[str]) -> None:
     keys = parse(argv, "play", __doc__, run_keys).runs
     asked = params()
     runs = [asked.run(key) for key in keys] or list(asked.runs.values())
+    require_cluster()  # before data are prepared, which may take minutes
     prepare([asked.stage("prepare", data) for data in sorted({run.data for run in runs})])
     with ExitStack() as held:
         for run in runs:

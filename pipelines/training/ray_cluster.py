@@ -68,13 +68,10 @@ def cluster(*, sends_code: bool = False) -> Iterator[Any]:
     Raises ClusterError if the cluster cannot be reached within some seconds; SIGINT and SIGTERM end the wait.
     """
     _prepare_environment()
-    named = os.environ.get("RAY_ADDRESS")
-    if named and is_elsewhere():
-        _require_listener(named)
-        require_ray(named)
+    require_cluster()
     import ray
 
-    address = named or _shared_address() or LOCAL
+    address = os.environ.get("RAY_ADDRESS") or _shared_address() or LOCAL
     code = code_folder() if sends_code and is_elsewhere() else None
     try:
         if address == LOCAL:
@@ -98,6 +95,13 @@ def is_elsewhere() -> bool:
     return os.environ.get("RAY_ADDRESS", LOCAL) not in ("", LOCAL)
 
 
+def require_cluster() -> None:
+    """Raise ClusterError, within some seconds, unless the cluster that RAY_ADDRESS names answers; import no Ray."""
+    if is_elsewhere():
+        _require_listener(os.environ["RAY_ADDRESS"])
+        _require_ray(os.environ["RAY_ADDRESS"])
+
+
 def _require_listener(address: str) -> None:
     """Raise ClusterError unless somebody listens at HOST:PORT within REACH_SECONDS.
 
@@ -119,14 +123,11 @@ def _require_listener(address: str) -> None:
         )
 
 
-def require_ray(address: str) -> str:
-    """Return HOST:PORT of the cluster at an address that is not local.
-
-    Raises ClusterError if there is none, if what answers is not Ray, or if it asks for another token.
-    """
+def _require_ray(address: str) -> None:
+    """Raise ClusterError if no Ray cluster answers at an address, or if it asks for another token."""
     found, why = probe(address, REACH_SECONDS)
     if found is not None:
-        return found
+        return
     advice = {
         NONE: "no Ray cluster runs on this machine; start one with `ray start --head`, or unset RAY_ADDRESS for a "
         "local one",

@@ -32,7 +32,7 @@ class Check(NamedTuple):
 
 
 def preflight(ray: Any, asked: Params, resources: Resources) -> None:
-    """Do all checks on a connected cluster, and print what people should read. Raises the error of the first to fail."""
+    """Do all checks on a connected cluster, and print what people should read. Raises the first error of a check."""
     for line in resources.notes:
         note(line)
     if is_elsewhere():
@@ -65,8 +65,8 @@ def nodes_are_alike(ray: Any, asked: Params, resources: Resources) -> str:
             )
         _compare(name, facts, here, asked.storage)
     _tell_of_devices({name: facts for name, facts in found.items() if facts.sees_gpu is False})
-    seen = "through its storage" if asked.storage else "and sees the project folder"
-    return f"{len(found)} with Python {here.python}, torch {here.torch}, Ray {here.ray} and this code, each {seen}"
+    folder = "jobs go through the storage" if asked.storage else "the project folder is seen"
+    return f"{len(found)} with Python {here.python}, torch {here.torch}, Ray {here.ray} and this code; {folder}"
 
 
 def devices_are_seen(ray: Any, asked: Params, resources: Resources) -> str:
@@ -79,7 +79,8 @@ def devices_are_seen(ray: Any, asked: Params, resources: Resources) -> str:
         if not torch.cuda.is_available():
             note(f"PyTorch {torch.__version__} sees no GPU on this machine, where Ray has some: CPUs do the work")
             return "CPUs, though Ray has GPUs"
-    return "GPUs"
+        return "GPUs"
+    return "GPUs, where PyTorch sees them"
 
 
 def store_answers(ray: Any, asked: Params, resources: Resources) -> str:
