@@ -34,7 +34,7 @@ def short_folder() -> str | None:
         raise _refusal(usual, str(error)) from None
     if found.st_uid != os.getuid() or found.st_mode & 0o170777 != 0o040700:  # a folder, not a link, and nobody else's
         raise _refusal(usual, f"{folder} is not a private folder of this user")
-    return str(folder)
+    return str(folder / "ray")  # which Ray opens to all: they need not get this far
 
 
 def _refusal(usual: str, why: str) -> TemporaryFolderError:
