@@ -450,9 +450,7 @@ def test_trials_share_declared_gpus_by_fractions_and_fall_back_to_the_cpu_with_t
         with ray_cluster.cluster() as ray:
             for name, workers, cpus, gpus, count, at_once in (
                 ("halves", 1, 1, 0.5, 6, 4),
-                ("wholes", 1, 1, 1, 3, 2),
                 ("nested", 2, 1, 0.5, 2, 2),
-                ("pair", 2, 2, 1, 2, 1),
             ):  # fmt: skip
                 tasks = tasks_of(name, count)
                 shared = {"workers": workers, "cpus": cpus, "gpus": gpus}

@@ -30,9 +30,9 @@ def probe(address: str, seconds: float) -> tuple[str | None, str]:
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )
+    assert process.stderr is not None and process.stdout is not None
     try:
         said: list[str] = []
-        assert process.stderr is not None and process.stdout is not None
         threading.Thread(target=_listen, args=(process.stderr, said), daemon=True).start()
         deadline = time.monotonic() + seconds
         while process.poll() is None:
@@ -46,6 +46,7 @@ def probe(address: str, seconds: float) -> tuple[str | None, str]:
     finally:
         process.kill()
         process.wait()
+        process.stdout.close()
 
 
 def _listen(stream: IO[str], said: list[str]) -> None:

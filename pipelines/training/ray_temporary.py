@@ -26,7 +26,7 @@ def short_folder() -> str | None:
     usual = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or SHORT
     if len(os.fsencode(os.path.join(usual, OF_RAY))) <= LONGEST:  # noqa: PTH118  as Ray joins them
         return None
-    folder = Path(SHORT) / f"gen-models-{os.getuid()}"
+    folder = Path(SHORT) / f"gen-models-ray-{os.getuid()}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
