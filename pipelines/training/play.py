@@ -1,4 +1,4 @@
-"""play [RUN ...]: trains and evaluates what is stale, as many jobs at once as the cluster has CPUs.
+"""play [RUN ...]: trains and evaluates what is stale, as many jobs at once as have room in the cluster.
 
     gen-models play                all sweeps and runs of params.yaml
     gen-models play vae-digits     this run, and the sweep whose setting it uses
