@@ -197,6 +197,6 @@ class InOrder:
 
 if __name__ == "__main__":
     if not torch.cuda.is_available():
-        sys.exit("benchmarks.gpu: this machine has no GPU that PyTorch can use; `python3 install.py cuda` installs its build")
+        sys.exit("benchmarks.gpu: PyTorch can use no GPU here; `python3 install.py cuda` installs the build that does")
     os.environ.pop("RAY_ADDRESS", None)  # a cluster elsewhere is another machine
     rows.run(ROWS_OF, prog="python -m benchmarks.gpu", description=str(__doc__))
