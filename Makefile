@@ -61,6 +61,10 @@ figures: $(VENV)/.installed ## measure what the models reach, in some five hours
 	python -m benchmarks.games
 	python -m benchmarks.results_page
 
+gpu: $(VENV)/.installed ## on a machine with CUDA, in some eight minutes: laws on the GPU, a sweep on fractions of it, steps a second
+	pytest -m gpu
+	python -m benchmarks.gpu
+
 ui: $(VENV)/.installed ## MLflow's pages on http://127.0.0.1:5000
 	gen-models ui
 
@@ -68,4 +72,4 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) install.py $(TORCH)
 	@touch $@
 
-.PHONY: help repro chapter test faults fuzz check bench figures ui
+.PHONY: help repro chapter test faults fuzz check bench figures gpu ui

@@ -59,6 +59,7 @@ TOOLS = {
         "[RUN ...]: train all that is stale at once, for `dvc repro` to collect",
         run_keys,
     ),
+    "preflight": Command("pipelines.commands.preflight", "whether the cluster can do what params.yaml asks of it"),
     "check": Command("pipelines.commands.check", "whether params.yaml and the conf files can be used"),
     "estimate": Command("pipelines.commands.estimate", "how long the steps of params.yaml will take, by timing some"),
     "inspect": Command(

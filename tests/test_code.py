@@ -158,6 +158,8 @@ LAWS = {  # path: what an edit of it must change, and what it must not
     "pipelines/training/ray_train.py": (set(), EVERY),
     "pipelines/training/ray_tune.py": (set(), EVERY),
     "pipelines/training/ray_cluster.py": (set(), EVERY),
+    "pipelines/training/ray_resources.py": (set(), EVERY),
+    "pipelines/config/cluster_conf.py": (set(), EVERY),
     "pipelines/tracking/live_run.py": (set(), EVERY),
     "pipelines/tracking/__init__.py": (set(), EVERY),
     "pipelines/runtime/stage.py": (set(), EVERY),

@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 
 from gen_models.errors import GenModelsError
+from pipelines.config.cluster_conf import cluster_conf
 from pipelines.config.compose import compose, override
 from pipelines.config.params import params
 from pipelines.data.prepare import main as prepare
 from pipelines.runtime import paths
-from pipelines.training import ray_cluster, ray_train, ray_tune
+from pipelines.training import ray_cluster, ray_resources, ray_train
 from pipelines.training.play import play
 from pipelines.training.run_log import RunLog
 from pipelines.training.sweep_plan import SweepPlan
-from pipelines.training.task import task_of
+from pipelines.training.task import Task, task_of
 from pipelines.training.trainer import train
 from tests.project import make_project
 
@@ -94,7 +95,8 @@ def test_synchronous_halving_takes_the_best_half_to_the_end_and_resumes_from_its
 
 def test_asha_stops_trials_whose_trajectories_are_those_of_the_unstopped(project, unpacked, monkeypatch):
     """One at a time and the best first: whichever comes after it to a rung is in the worse half of what was there."""
-    monkeypatch.setattr(ray_tune, "cpus", lambda ray: 1)
+    one = cluster_conf("local").model_copy(update={"most_jobs": 1})
+    monkeypatch.setattr(ray_resources, "cluster_conf", lambda name: one)
     order = sorted(range(len(unpacked)), key=lambda index: at_rung(unpacked[index]))
     plan = sweep(conf("asha"), project / "work" / "asha")
     plan.trials.sort(key=lambda trial: order.index(int(Path(trial[1].folder).name[6:10])))
@@ -124,6 +126,11 @@ def no_restarts(monkeypatch):
     monkeypatch.setattr(ray_train, "SECONDS_BETWEEN_REPORTS", 0.0)
 
 
+def fit(task: Task, workers: int) -> None:
+    with ray_cluster.cluster() as ray:
+        ray_train.fit_workers(ray, "vae-digits", task, workers)
+
+
 def test_two_workers_of_ray_train_reach_what_one_reaches(project, no_restarts):
     made = conf("none")
     tasks = [
@@ -131,7 +138,7 @@ def test_two_workers_of_ray_train_reach_what_one_reaches(project, no_restarts):
         for name in ("one", "two")
     ]
     list(train(tasks[0]))
-    ray_train.fit("vae-digits", tasks[1], workers=2)
+    fit(tasks[1], workers=2)
     one, two = (RunLog(Path(task.folder)).history() for task in tasks)
     assert [line["step"] for line in one] == [line["step"] for line in two]
     for first, second in zip(one, two, strict=True):
@@ -143,7 +150,7 @@ def test_an_error_inside_a_worker_is_one_line_and_names_the_file_that_holds_it_a
     made["model"]["latent"] = 0
     task = task_of(made, paths.out("data", "digits"), seed=0, steps=2, folder=project / "work" / "bad", is_trial=False)
     with pytest.raises(GenModelsError, match=r"latent.*error\.log") as caught:
-        ray_train.fit("vae-digits", task, workers=1)
+        fit(task, workers=1)
     assert "\n" not in str(caught.value)
     assert "Traceback" in (project / "work" / "bad" / "error.log").read_text()
 
@@ -153,13 +160,13 @@ def test_more_workers_than_there_are_is_said_before_anything_starts(project):
         conf("none"), paths.out("data", "digits"), seed=0, steps=2, folder=project / "work" / "many", is_trial=False
     )
     with pytest.raises(GenModelsError, match=r"workers: 64 is more than the \d+ CPUs"):
-        ray_train.fit("vae-digits", task, workers=64)
+        fit(task, workers=64)
 
 
 def test_a_diverged_training_is_one_line_and_is_not_tried_again(project, no_restarts):
     made = override(conf("none"), {"optim.vae.lr": 1e30})
     task = task_of(made, paths.out("data", "digits"), seed=0, steps=20, folder=project / "work" / "nan", is_trial=False)
-    ray_train.fit("vae-digits", task, workers=1)
+    fit(task, workers=1)
     assert RunLog(Path(task.folder)).diverged()
 
 

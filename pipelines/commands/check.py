@@ -6,6 +6,7 @@ Nothing is prepared, built or trained, so it takes seconds. Without it, an error
 would appear late.
 """
 
+from pipelines.config.cluster_conf import cluster_conf
 from pipelines.config.compose import compose, files
 from pipelines.config.conf_files import data_conf, file_of
 from pipelines.config.data_files import check_files, files_of, watch
@@ -17,7 +18,8 @@ from pipelines.runtime.stage import no_argument
 def main(argv: list[str]) -> None:
     no_argument(argv, "check", __doc__)
     graph = params()
-    used = set()
+    cluster_conf(graph.cluster)
+    used = {file_of("cluster", graph.cluster)}
     for name in graph.data_sets:
         check_conf(data_conf(name), name, f"conf/data/{name}.yaml")
         used.add(file_of("data", name))

@@ -26,6 +26,7 @@ class Run:
 class Params:
     """The content of params.yaml.
 
+    cluster: the name of a file of conf/cluster, which says what jobs ask a cluster for; it decides no result
     storage: the URI through which jobs reach machines that do not see the project folder, or None
     data: the built-in data sets to prepare; files: {data set of the user's own: the path of its file or folder}
     runs: first a run for each sweep, which trains with that sweep's own best setting, then the runs under `reuses`
@@ -39,6 +40,7 @@ class Params:
     sweeps: dict[str, Run]
     runs: dict[str, Run]
     storage: str | None = None
+    cluster: str = "local"
 
     @property
     def data_sets(self) -> tuple[str, ...]:
@@ -73,7 +75,8 @@ def params() -> Params:
     _check_lines(file, sweeps, reuses)
     _check_runs(raw)
     runs = {**sweeps, **reuses}
-    return Params(file.seed, file.budget, file.workers, tuple(file.data), dict(file.files), sweeps, runs, file.storage)
+    known = (file.seed, file.budget, file.workers, tuple(file.data), dict(file.files), sweeps, runs)
+    return Params(*known, storage=file.storage, cluster=file.cluster)
 
 
 def _check_data(file: ParamsFile) -> None:

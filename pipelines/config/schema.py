@@ -55,7 +55,7 @@ class Strict(BaseModel):
         return found
 
 
-def _one_of(known: Collection[str]) -> AfterValidator:
+def one_of(known: Collection[str]) -> AfterValidator:
     """Return a check that text is one of the known names."""
 
     def check(name: str) -> str:
@@ -94,6 +94,7 @@ Key = Annotated[str, AfterValidator(_key)]
 ModelName = Annotated[str, _in_conf("model")]
 DataName = Annotated[str, _in_conf("data")]
 BudgetName = Annotated[str, _in_conf("budget")]
+ClusterName = Annotated[str, _in_conf("cluster")]
 
 
 class SweepLine(Strict):
@@ -130,6 +131,7 @@ class ParamsFile(Strict):
     data: list[DataName]
     files: dict[Annotated[Key, _in_conf("data")], FilePath] = {}
     storage: Annotated[str, AfterValidator(check_uri)] = LEFT_OUT
+    cluster: ClusterName = "local"
     sweeps: dict[Key, SweepLine]
     reuses: dict[Key, ReuseLine]
     runs: dict[str, Any]
@@ -185,7 +187,7 @@ class Front(Strict):
 class Sweep(Strict):
     """How a model's settings are searched."""
 
-    scheduler: Annotated[str, _one_of(("none", "halving", "asha"))]
+    scheduler: Annotated[str, one_of(("none", "halving", "asha"))]
     rungs: Count
     eta: Annotated[int, Field(ge=2)]
     space: dict[str, Draw]
@@ -213,13 +215,13 @@ class Conf(Strict):
     """A composed configuration; gen_models.build checks `model` when it builds it."""
 
     batch_size: Count
-    order: Annotated[str, _one_of(ORDERS)]
-    schedule: Annotated[str, _one_of(SCHEDULES)]
+    order: Annotated[str, one_of(ORDERS)]
+    schedule: Annotated[str, one_of(SCHEDULES)]
     clip_norm: Positive | None
-    keep: Annotated[str, _one_of(("best", "last"))]
+    keep: Annotated[str, one_of(("best", "last"))]
     threads: Count
-    metric: Annotated[str, _one_of(METRICS)]
-    metric_without_factors: Annotated[str, _one_of(METRICS)] | None = None
+    metric: Annotated[str, one_of(METRICS)]
+    metric_without_factors: Annotated[str, one_of(METRICS)] | None = None
     budget: Budget
     budgets: dict[BudgetName, OwnBudget] | None
     sweep: Sweep

@@ -1,4 +1,4 @@
-"""play [RUN ...]: trains and evaluates what is stale, as many jobs at once as the cluster has CPUs.
+"""play [RUN ...]: trains and evaluates what is stale, as many jobs at once as have room in the cluster.
 
     gen-models play                all sweeps and runs of params.yaml
     gen-models play vae-digits     this run, and the sweep whose setting it uses
@@ -21,6 +21,7 @@ from pipelines.runtime import paths
 from pipelines.runtime.repository import require_repository
 from pipelines.runtime.stage import hold, parse, run, run_keys
 from pipelines.training.in_play import Play
+from pipelines.training.ray_cluster import require_cluster
 from pipelines.training.sweep_plan import SweepPlan, sweep_plan
 from pipelines.training.training_plan import best_setting, training_plan
 
@@ -33,6 +34,7 @@ def main(argv: list[str]) -> None:
     keys = parse(argv, "play", __doc__, run_keys).runs
     asked = params()
     runs = [asked.run(key) for key in keys] or list(asked.runs.values())
+    require_cluster()  # before data are prepared, which may take minutes
     prepare([asked.stage("prepare", data) for data in sorted({run.data for run in runs})])
     with ExitStack() as held:
         for run in runs:
@@ -90,12 +92,12 @@ def play(
         if plan.conf["sweep"]["scheduler"] == "asha" and not plan.is_played():
             from pipelines.training.ray_play import play_asha  # imports Ray, torch and MLflow
 
-            play_asha(plan, jobs_of([plan], {}), asked.storage)
+            play_asha(plan, jobs_of([plan], {}), asked)
     game = jobs_of(sweeps, runs)
     if not game.is_over:
         from pipelines.training.ray_play import play_jobs  # imports Ray, torch and MLflow
 
-        play_jobs(game, asked.workers, [asked.run(key) for key in runs], asked.storage)
+        play_jobs(game, asked, [asked.run(key) for key in runs])
     if game.errors:
         raise PlayError("; ".join(game.errors))
 

@@ -22,18 +22,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gen_models.errors import GenModelsError, first_line
+from gen_models.errors import GenModelsError, first_line, one_line
 from gen_models.files import replacing
 from pipelines.runtime import paths
 from pipelines.runtime.stage import dvc_ancestor, when_process_ends
 from pipelines.storage.code import code_folder
+from pipelines.training.ray_probe import NO_TOKEN, NONE, OTHER_TOKEN, SILENT, probe
+from pipelines.training.ray_temporary import short_folder
 
 T = TypeVar("T")
+LOCAL = "local"
 START_SECONDS = 60.0
 REACH_SECONDS = 10.0
+CONNECT_SECONDS = 30.0  # for a cluster that has answered; a driver takes a second or two to join it
 SECONDS_BETWEEN_LOOKS = 0.2
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -60,18 +65,24 @@ def cluster(*, sends_code: bool = False) -> Iterator[Any]:
 
     sends_code: whether a cluster elsewhere gets the code of this project, because it does not see the project folder
 
-    Raises ClusterError if the cluster cannot be reached.
+    Raises ClusterError if the cluster cannot be reached within some seconds; SIGINT and SIGTERM end the wait.
     """
     _prepare_environment()
+    require_cluster()
     import ray
 
-    address = os.environ.get("RAY_ADDRESS") or _shared_address() or "local"
-    _require_listener(address)
+    address = os.environ.get("RAY_ADDRESS") or _shared_address() or LOCAL
+    code = code_folder() if sends_code and is_elsewhere() else None
     try:
-        _init(ray, address, code_folder() if sends_code and os.environ.get("RAY_ADDRESS") else None)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+        if address == LOCAL:
+            _init(ray, address)  # in this thread: the cluster's processes end with the thread that starts them
+        else:
+            in_thread(lambda: _init(ray, address, code), within_seconds=CONNECT_SECONDS)
+    except (OSError, RuntimeError, ValueError, ImportError, ray.exceptions.RayError) as error:
+        if address == LOCAL:
+            raise ClusterError(f"a local Ray cluster did not start: {one_line(error)}") from None
         raise ClusterError(
-            f"Ray cluster {address!r} cannot be reached ({first_line(error)}); unset RAY_ADDRESS for a local one"
+            f"Ray cluster {address!r} cannot be reached ({one_line(error)}); unset RAY_ADDRESS for a local one"
         ) from None
     try:
         yield ray
@@ -79,10 +90,22 @@ def cluster(*, sends_code: bool = False) -> Iterator[Any]:
         ray.shutdown()
 
 
-def _require_listener(address: str) -> None:
-    """Raise ClusterError unless somebody listens at HOST:PORT within REACH_SECONDS; Ray itself would wait for minutes.
+def is_elsewhere() -> bool:
+    """Return whether RAY_ADDRESS names the cluster, so that this process did not start it for itself."""
+    return os.environ.get("RAY_ADDRESS", LOCAL) not in ("", LOCAL)
 
-    Ray finds the addresses "local" and "auto" by itself.
+
+def require_cluster() -> None:
+    """Raise ClusterError, within some seconds, unless the cluster that RAY_ADDRESS names answers; import no Ray."""
+    if is_elsewhere():
+        _require_listener(os.environ["RAY_ADDRESS"])
+        _require_ray(os.environ["RAY_ADDRESS"])
+
+
+def _require_listener(address: str) -> None:
+    """Raise ClusterError unless somebody listens at HOST:PORT within REACH_SECONDS.
+
+    Ray finds the address "auto" by itself.
     """
     host, separator, port = address.removeprefix("ray://").rpartition(":")
     if not separator:
@@ -94,12 +117,35 @@ def _require_listener(address: str) -> None:
             f"RAY_ADDRESS={address}: nobody answers there ({first_line(error)}); start the cluster, or unset "
             "RAY_ADDRESS for a local one"
         ) from None
+    if address.startswith("ray://"):
+        raise ClusterError(
+            f"RAY_ADDRESS={address}: a Ray Client cannot run sweeps; on a node of the cluster, set RAY_ADDRESS=auto"
+        )
 
 
-def in_thread(act: Callable[[], T], meanwhile: Callable[[], None] = lambda: None) -> T:
+def _require_ray(address: str) -> None:
+    """Raise ClusterError if no Ray cluster answers at an address, or if it asks for another token."""
+    found, why = probe(address, REACH_SECONDS)
+    if found is not None:
+        return
+    advice = {
+        NONE: "no Ray cluster runs on this machine; start one with `ray start --head`, or unset RAY_ADDRESS for a "
+        "local one",
+        NO_TOKEN: "the cluster asks for a token; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file of the "
+        "cluster's token if it is not ~/.ray/auth_token",
+        OTHER_TOKEN: "the cluster has another token than RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token; set "
+        "RAY_AUTH_TOKEN_PATH to the file of the cluster's token",
+        SILENT: f"what answers there is no Ray cluster, or is stuck: it said nothing for {REACH_SECONDS:g} s; set the "
+        "address that `ray start --head` prints, or unset RAY_ADDRESS for a local one",
+    }
+    raise ClusterError(f"RAY_ADDRESS={address}: {advice.get(why, f'{why}; unset RAY_ADDRESS for a local one')}")
+
+
+def in_thread(act: Callable[[], T], meanwhile: Callable[[], None] = lambda: None, *, within_seconds: float = inf) -> T:
     """Call `act` in another thread, wait for it, and return its result or raise its error.
 
     meanwhile: called by the waiting thread every SECONDS_BETWEEN_LOOKS
+    within_seconds: after that, TimeoutError is raised and the thread is left behind
 
     In the main thread, Ray's fit() would replace the handlers of SIGINT (Ctrl-C) and SIGTERM by its own.
     """
@@ -114,9 +160,12 @@ def in_thread(act: Callable[[], T], meanwhile: Callable[[], None] = lambda: None
 
     thread = threading.Thread(target=run, daemon=True, name="ray-fit")
     thread.start()
+    deadline = time.monotonic() + within_seconds
     while thread.is_alive():
         thread.join(SECONDS_BETWEEN_LOOKS)  # in steps, so that a signal is handled between them
         meanwhile()
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no answer within {within_seconds:g} s")
     if errors:
         raise errors[0]
     return found[0]
@@ -138,21 +187,16 @@ def ray_folder(kind: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def cpus(ray: Any) -> int:
-    return int(ray.cluster_resources().get("CPU", 0))
-
-
-def gpus(ray: Any) -> int:
-    return int(ray.cluster_resources().get("GPU", 0))
-
-
 def _init(ray: Any, address: str, code: Path | None = None) -> None:
     """Connect. code: a folder that the workers get as their own, with the code that they run"""
     sent = {"runtime_env": {"working_dir": str(code)}} if code else {}
-    local = {"include_dashboard": False, "object_store_memory": 256 * 2**20} if address == "local" else {}
+    local: dict[str, Any] = {}
+    if address == LOCAL:
+        local = {"include_dashboard": False, "object_store_memory": 256 * 2**20, "_temp_dir": short_folder()}
     for name in ("ray", "ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    is_main = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)} if is_main else {}
     ray.init(address=address, log_to_driver=False, logging_level="critical", configure_logging=True, **local, **sent)
     for number, handler in handlers.items():  # Ray's own handler prints a stack trace at SIGTERM
         if handler is not None:
@@ -162,7 +206,7 @@ def _init(ray: Any, address: str, code: Path | None = None) -> None:
 def _prepare_environment() -> None:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    if not os.environ.get("RAY_ADDRESS"):
+    if not is_elsewhere():
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # not for a local machine; costs 1 s a fit()
         token = paths.work("cluster", "token")
         if not token.is_file():

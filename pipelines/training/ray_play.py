@@ -4,18 +4,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from gen_models.errors import ConfigError
 from pipelines import tracking
-from pipelines.config.params import Run
+from pipelines.config.params import Params, Run, params
 from pipelines.report import live
 from pipelines.runtime import paths
 from pipelines.runtime.progress import Progress
 from pipelines.training.follower import Follower
-from pipelines.training.in_play import Play
+from pipelines.training.in_play import TRIAL, Play
 from pipelines.training.initial_model import build_training
 from pipelines.training.live_states import states
-from pipelines.training.ray_cluster import cluster, gpus
-from pipelines.training.ray_train import fit, fit_workers
+from pipelines.training.ray_cluster import cluster
+from pipelines.training.ray_preflight import note, preflight
+from pipelines.training.ray_resources import Resources, resources_for
+from pipelines.training.ray_train import fit_workers
 from pipelines.training.ray_tune import tune
 from pipelines.training.run_log import RunLog
 from pipelines.training.schedulers import asha_arguments
@@ -27,22 +31,24 @@ PAGE = "live"  # the folder of the page that fills while runs are trained
 SECONDS_BETWEEN_PAGES = 4.0
 
 
-def play_jobs(game: Play, workers: int, runs: Sequence[Run], storage: str | None = None) -> None:
-    """Do all jobs of a play. workers: how many processes share each minibatch of a training; runs: those on the page
+def play_jobs(game: Play, asked: Params, runs: Sequence[Run]) -> None:
+    """Do all jobs of a play. asked: params.yaml; runs: those on the page
 
-    storage: the URI through which jobs are carried, or None if all machines see the project folder
-
-    With more than one worker, or with GPUs, Ray Train runs the trainings, one after the other; else a training is a job
-    like a trial, and has the same result.
+    With more than one worker, Ray Train runs the trainings, one after the other; else a training is a job like a trial,
+    and has the same result.
     """
+    storage = asked.storage
     check(game)
     with watching(game, runs) as watch, cluster(sends_code=storage is not None) as ray:
-        game.trains_apart = workers > 1 or gpus(ray) > 0
-        tune(ray, game, meanwhile=watch, storage=storage)
+        resources = ready(ray, asked, game)
+        game.trains_apart = asked.workers > 1
+        tune(ray, game, meanwhile=watch, storage=storage, resources=resources)
         for training in game.apart:
-            fit_workers(ray, training.key, training.task, workers, meanwhile=watch, storage=storage)
+            fit_workers(
+                ray, training.key, training.task, asked.workers, meanwhile=watch, storage=storage, resources=resources
+            )
             game.trained(training)
-        tune(ray, game, meanwhile=watch, storage=storage)
+        tune(ray, game, meanwhile=watch, storage=storage, resources=resources)
 
 
 def play_training(plan: TrainingPlan, storage: str | None = None) -> None:
@@ -57,12 +63,14 @@ def play_training(plan: TrainingPlan, storage: str | None = None) -> None:
             progress.show(line["step"], f"{name} {line['metrics'][name]:.4g}")
 
     with ending(follower.finish):
-        fit(plan.key, plan.task, plan.workers, watch, storage=storage)
+        with cluster(sends_code=storage is not None) as ray:
+            resources = ready(ray, params())
+            fit_workers(ray, plan.key, plan.task, plan.workers, meanwhile=watch, storage=storage, resources=resources)
         watch()
     progress.close()
 
 
-def play_asha(plan: SweepPlan, game: Play, storage: str | None = None) -> None:
+def play_asha(plan: SweepPlan, game: Play, asked: Params) -> None:
     """Train the trials of one sweep until Ray's scheduler stops them, and mark those that it stopped.
 
     Ray's scheduler compares all trials that it sees, so a sweep that uses it is played alone.
@@ -71,9 +79,10 @@ def play_asha(plan: SweepPlan, game: Play, storage: str | None = None) -> None:
 
     check(game)
     steps = plan.conf["budget"]["trial_steps"]
-    with watching(game, []) as watch, cluster(sends_code=storage is not None) as ray:
+    with watching(game, []) as watch, cluster(sends_code=asked.storage is not None) as ray:
+        resources = ready(ray, asked, game)
         scheduler = ASHAScheduler(**asha_arguments(plan.conf, steps))
-        tune(ray, game, meanwhile=watch, scheduler=scheduler, storage=storage)
+        tune(ray, game, meanwhile=watch, scheduler=scheduler, storage=asked.storage, resources=resources)
     for log in (RunLog(Path(task.folder)) for task in plan.tasks):
         if log.history() and not log.is_finished(steps):
             log.stop()
@@ -84,6 +93,21 @@ def check(game: Play) -> None:
     for sweep in game.sweeps.values():
         for task in [] if sweep.is_over else sweep.plan.tasks:
             build_training(task.conf, task.seed)
+
+
+def ready(ray: Any, asked: Params, game: Play | None = None) -> Resources:
+    """Return what jobs get on a cluster that has passed all checks. Raises an error of one line if one fails."""
+    resources = resources_for(ray, asked, note)
+    preflight(ray, asked, resources)
+    workers = resources.share(TRIAL).workers
+    for sweep in game.sweeps.values() if game and workers > 1 else ():
+        for task in [] if sweep.is_over else sweep.plan.tasks:
+            if task.conf["batch_size"] % workers:
+                raise ConfigError(
+                    f"conf/cluster/{asked.cluster}.yaml: trial.workers: {workers} does not divide the batch_size "
+                    f"{task.conf['batch_size']} of sweep {sweep.plan.key}; write 1"
+                )
+    return resources
 
 
 class Watch:

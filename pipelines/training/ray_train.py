@@ -1,17 +1,26 @@
-"""Runs a training on N workers with Ray Train: on GPUs if there is one for each worker, else on CPUs with gloo."""
+"""Runs a training on N workers with Ray Train, on the share of CPUs and GPUs that its resources say.
+
+NCCL lets workers talk only if each has a GPU of its own; workers that share one, or have none, use gloo.
+"""
 
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gen_models.errors import GenModelsError
 from gen_models.workers import first_worker_says
+from pipelines.config.params import params
 from pipelines.storage import carry
 from pipelines.storage.place import for_ray, forget_ray
-from pipelines.training.ray_cluster import ClusterError, cluster, cpus, gpus, in_thread, ray_folder
+from pipelines.training.in_play import TRAINING
+from pipelines.training.ray_cluster import in_thread, ray_folder
+from pipelines.training.ray_device import device_of_worker
+from pipelines.training.ray_nodes import NODE_SECONDS
+from pipelines.training.ray_resources import Resources, Share, resources_for
 from pipelines.training.run_log import RunLog
 from pipelines.training.task import Task
 from pipelines.training.trainer import train_or_diverge
@@ -24,14 +33,6 @@ class TrainingError(GenModelsError):
     """A training ended without a result."""
 
 
-def fit(
-    key: str, task: Task, workers: int, meanwhile: Callable[[], None] = lambda: None, storage: str | None = None
-) -> None:
-    """Connect to a cluster and train the task to its end there. Raises TrainingError if it fails."""
-    with cluster(sends_code=storage is not None) as ray:
-        fit_workers(ray, key, task, workers, meanwhile=meanwhile, storage=storage)
-
-
 def fit_workers(
     ray: Any,
     key: str,
@@ -41,6 +42,7 @@ def fit_workers(
     meanwhile: Callable[[], None] = lambda: None,
     worker: Callable[[dict[str, Any]], None] | None = None,
     storage: str | None = None,
+    resources: Resources | None = None,
     **more: Any,
 ) -> None:
     """Train the task on a connected cluster.
@@ -49,39 +51,28 @@ def fit_workers(
     meanwhile: called every fraction of a second by the calling thread
     worker: the function that each worker calls with its configuration; None: train_and_report
     storage: the URI through which the task is carried, or None if all machines see the project folder
+    resources: what a training gets; None: what conf/cluster says
     more: goes into that configuration
 
-    Raises ClusterError if the cluster has too few CPUs, TrainingError if the training fails.
+    Raises ClusterError if the cluster has no room for it, TrainingError if the training fails.
     """
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
-
-    use_gpu = gpus(ray) >= workers
-    if not use_gpu and cpus(ray) < workers:
-        raise ClusterError(
-            f"params.yaml: workers: {workers} is more than the {cpus(ray)} CPUs of the cluster; "
-            f"lower it, or point RAY_ADDRESS at a larger cluster"
-        )
+    resources = resources or resources_for(ray, replace(params(), workers=workers))
+    share = resources.share(TRAINING)
+    assert share.workers == workers, (share, workers)
     carrier = carry.Carrier(storage) if storage else None
     if carrier:
         more["carried"] = carrier.give_task(task)
         meanwhile = carrier.watch(task.folder, meanwhile)
     try:
         with ray_folder("train") as experiment:
-            trainer = TorchTrainer(
+            trainer = trainer_of(
                 worker or train_and_report,
-                train_loop_config={"task": task.as_json(), "seconds_between_reports": SECONDS_BETWEEN_REPORTS, **more},
-                scaling_config=ScalingConfig(num_workers=workers, use_gpu=use_gpu),
-                torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
-                run_config=RunConfig(
-                    name=experiment.name,
-                    storage_path=for_ray(storage) if storage else str(experiment.parent),
-                    checkpoint_config=CheckpointConfig(num_to_keep=1),
-                    failure_config=FailureConfig(
-                        max_failures=WORKER_RESTARTS,
-                        controller_failure_limit=2,  # type: ignore[call-arg]
-                    ),
-                ),
+                {"task": task.as_json(), "seconds_between_reports": SECONDS_BETWEEN_REPORTS, **more},
+                share,
+                resources.placement,
+                uses_nccl=share.gpus >= 1 and sees_cuda(ray),
+                name=experiment.name,
+                storage_path=for_ray(storage) if storage else str(experiment.parent),
             )
             try:
                 in_thread(trainer.fit, meanwhile)
@@ -90,7 +81,55 @@ def fit_workers(
                     carrier.take(task.folder)
                     forget_ray(carrier.place.uri, experiment.name)
     except ray.train.TrainingFailedError as error:
-        raise _reason(error, key, Path(task.folder) / "error.log") from error
+        raise reason(error, f"train {key}", Path(task.folder) / "error.log") from error
+
+
+def trainer_of(
+    worker: Callable[[dict[str, Any]], None],
+    configuration: dict[str, Any],
+    share: Share,
+    placement: str,
+    *,
+    uses_nccl: bool = False,
+    **run: Any,
+) -> Any:
+    """Return Ray's trainer of workers with a share each, which all call `worker`. run: arguments of its RunConfig
+
+    A controller that cannot start its workers gives up after a few tries; Ray's default is to try for ever.
+    """
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    return TorchTrainer(
+        worker,
+        train_loop_config=configuration,
+        scaling_config=ScalingConfig(
+            num_workers=share.workers,
+            use_gpu=share.gpus > 0,
+            resources_per_worker=share.as_ray(),
+            placement_strategy=placement,
+        ),
+        torch_config=TorchConfig(backend="nccl" if uses_nccl else "gloo"),
+        run_config=RunConfig(
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
+            failure_config=FailureConfig(
+                max_failures=WORKER_RESTARTS,
+                controller_failure_limit=2,  # type: ignore[call-arg]
+            ),
+            **run,
+        ),
+    )
+
+
+def sees_cuda(ray: Any) -> bool:
+    """Return whether PyTorch can use a GPU that Ray gives to a task; a declared GPU need not be one."""
+
+    def look() -> bool:
+        import torch
+
+        return torch.cuda.is_available()
+
+    return in_thread(lambda: ray.get(ray.remote(num_gpus=1, num_cpus=0)(look).remote(), timeout=NODE_SECONDS))
 
 
 def train_and_report(configuration: dict[str, Any]) -> None:
@@ -100,12 +139,11 @@ def train_and_report(configuration: dict[str, Any]) -> None:
     """
     import ray.train
     from ray.train import Checkpoint
-    from ray.train.torch import get_device
 
     task = Task(**configuration["task"])
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
-    device = str(get_device())
+    device = device_of_worker()
     reported = time.monotonic()
     train, place = train_or_diverge, {"rank": rank, "world": world, "device": device}
     if carried := configuration.get("carried"):
@@ -118,17 +156,19 @@ def train_and_report(configuration: dict[str, Any]) -> None:
         latest = RunLog(Path(task.folder)).latest
         saved = Checkpoint.from_directory(str(latest)) if rank == 0 and latest.is_dir() and not carried else None
         ray.train.report(
-            {"step": record.step, **record.metrics}, checkpoint=saved, checkpoint_dir_name=f"step_{record.step:08d}"
+            {"step": record.step, "value": record.value, **record.metrics},
+            checkpoint=saved,
+            checkpoint_dir_name=f"step_{record.step:08d}",
         )
         reported = time.monotonic()
 
 
-def _reason(error: Exception, key: str, log: Path) -> TrainingError:
+def reason(error: Exception, what: str, log: Path) -> TrainingError:
     """Return an error of one line that says what failed inside a worker; write the whole error to the file `log`."""
     text = str(error)
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(text)
     named = [line for line in text.splitlines() if re.match(r"[\w.]+(Error|Exception|Exit|Interrupt)\b", line)]
     last = (named or [line for line in text.splitlines() if line.strip()] or [type(error).__name__])[-1]
-    what = last.strip().removeprefix("gen_models.errors.")
-    return TrainingError(f"train {key}: {what}; what was saved stays, and all of the error is in {log}")
+    said = last.strip().removeprefix("gen_models.errors.")
+    return TrainingError(f"{what}: {said}; what was saved stays, and all of the error is in {log}")

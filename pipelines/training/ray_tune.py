@@ -1,23 +1,34 @@
-"""Does jobs with Ray Tune: as many at once as the cluster has CPUs, in actors that are reused.
+"""Does jobs with Ray Tune: as many at once as have room in the cluster, in actors that are reused.
 
 A reused actor costs hundredths of a second for each job. The jobs are handed out one by one while Tune runs, so the end
 of one may make others ready. The run log of a training says how far it has come, and what was killed continues from its
 last checkpoint. Ray writes Tune's own state files in place, and a kill can leave them half written, so nothing is
 restored from them.
+
+A trial of several workers is a Ray Train inside its actor, which then asks for no CPU itself: else the actors would
+take the CPUs that their own workers wait for.
 """
 
 from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
 from pipelines.config.params import Run
 from pipelines.storage import carry
 from pipelines.storage.place import for_ray, forget_ray
 from pipelines.training.in_play import Job
-from pipelines.training.ray_cluster import ClusterError, cpus, in_thread, ray_folder
+from pipelines.training.ray_cluster import in_thread, ray_folder
+from pipelines.training.ray_device import device_of_job
+from pipelines.training.ray_resources import Resources, Room, Share, plain
+from pipelines.training.ray_train import reason, train_and_report, trainer_of
 from pipelines.training.task import Task
 from pipelines.training.trainer import train_or_diverge
 
+PLACE = "place"  # the key of a job's configuration that says what share of the cluster it has
+NESTED = "nested"  # below Tune's folder, that of the Ray Train of each trial
 JOB_RESTARTS = 1  # how often a job is started again after its process died; a training resumes from its run log
 
 
@@ -33,12 +44,19 @@ class Jobs(Protocol):
 
 
 def tune(
-    ray: Any, play: Jobs, *, meanwhile: Callable[[], None], scheduler: Any = None, storage: str | None = None
+    ray: Any,
+    play: Jobs,
+    *,
+    meanwhile: Callable[[], None],
+    scheduler: Any = None,
+    storage: str | None = None,
+    resources: Resources | None = None,
 ) -> None:
     """Do the jobs of a play on a connected cluster until it is over.
 
     meanwhile: called every fraction of a second by the calling thread; scheduler: one of Ray's, or None
     storage: the URI through which jobs are carried to machines that do not see the project folder, or None
+    resources: what jobs of each kind get; None: one CPU each
 
     Raises ClusterError if the cluster has no CPU.
     """
@@ -47,22 +65,25 @@ def tune(
 
     if play.is_over:
         return
-    if (at_once := cpus(ray)) < 1:
-        raise ClusterError("the cluster has no CPU; a trial, training or evaluation needs one")
+    resources = resources or plain(ray)
     if storage:
         play = carry.Carried(play, carry.Carrier(storage))
         meanwhile = play.watch(meanwhile)
-    here = _InDriver(play)
+    here = _InDriver(play, Room(resources))
 
     class Suggest(Searcher):
         """Hands out the jobs that are ready, when Tune asks for the next trial."""
 
         def suggest(self, trial_id: str) -> Any:
-            job = here.play.next_job()
+            job = here.held or here.play.next_job()
             if job is None:
                 return Searcher.FINISHED if here.play.is_over else None
-            here.given[trial_id] = job
-            return job.configuration
+            if not here.room.has_room(job.kind):
+                here.held = job
+                return None
+            here.held, here.given[trial_id] = None, job
+            here.room.take(job.kind)
+            return {**job.configuration, PLACE: _place(here.room.resources, job, experiment)}
 
         def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
             pass  # Ends.on_trial_complete and on_trial_error also know the error
@@ -77,19 +98,19 @@ def tune(
         """Tells the play which jobs ended."""
 
         def on_trial_complete(self, iteration, trials, trial, **info) -> None:
-            here.play.ended(here.given.pop(trial.trial_id))
+            here.ended(trial.trial_id)
 
         def on_trial_error(self, iteration, trials, trial, **info) -> None:
-            here.play.ended(here.given.pop(trial.trial_id), _last_line(Path(trial.error_file)))
+            here.ended(trial.trial_id, _last_line(Path(trial.error_file)))
 
     with ray_folder("tune") as experiment:
         tuner = ray_tune.Tuner(
-            ray_tune.with_resources(do_job, {"cpu": 1}),
+            ray_tune.with_resources(do_job, _request),
             tune_config=ray_tune.TuneConfig(
                 search_alg=Suggest(),
                 num_samples=-1,  # until the searcher says that it has finished
                 reuse_actors=True,
-                max_concurrent_trials=at_once,
+                max_concurrent_trials=resources.most,
                 scheduler=scheduler,
                 trial_dirname_creator=str,
             ),
@@ -111,9 +132,15 @@ def tune(
 class _InDriver:
     """What only the driver process needs. Ray pickles searchers and callbacks for a resume that is not made here."""
 
-    def __init__(self, play: Jobs):
-        self.play = play
+    def __init__(self, play: Jobs, room: Room):
+        self.play, self.room = play, room
         self.given: dict[str, Job] = {}  # {Ray's number of a trial: its job}
+        self.held: Job | None = None  # the next job, which waits for room
+
+    def ended(self, trial_id: str, error: str | None = None) -> None:
+        job = self.given.pop(trial_id)
+        self.room.give_back(job.kind)
+        self.play.ended(job, error)
 
     def __reduce__(self) -> tuple[type, tuple]:
         return object, ()
@@ -128,8 +155,13 @@ def do_job(configuration: dict[str, Any]) -> None:
 
     carried = configuration.get("carried")
     if "task" in configuration:
-        task = Task(**configuration["task"])
-        for record in carry.training(train_or_diverge, task, carried) if carried else train_or_diverge(task):
+        if configuration[PLACE]["workers"] > 1:
+            _train_nested(configuration)
+            return
+        task, train = Task(**configuration["task"]), train_or_diverge
+        if carried:
+            train = partial(carry.training, train_or_diverge, carried=carried)
+        for record in train(task, device=device_of_job()):
             tune.report({"step": record.step, "value": record.value})
         return
     if "benchmark" in configuration:
@@ -145,6 +177,52 @@ def do_job(configuration: dict[str, Any]) -> None:
         else:
             measure(run, **asked)
     tune.report({"step": 1, "value": 0.0})  # Ray prints a line for what ends without a report
+
+
+def _place(resources: Resources, job: Job, experiment: Path) -> dict[str, Any]:
+    """Return what a job's worker and Ray's request for it need to know of its share, as plain data."""
+    share = asdict(resources.share(job.kind))
+    return {**share, "placement": resources.placement, "folder": str(experiment / NESTED)}
+
+
+def _request(configuration: dict[str, Any]) -> Any:
+    """Return what Ray must have free before it starts a job. A controller of workers asks for next to nothing."""
+    from ray.tune import PlacementGroupFactory
+
+    place = configuration[PLACE]
+    if place["workers"] > 1:
+        return PlacementGroupFactory([{"CPU": 0, "memory": 1}])
+    return PlacementGroupFactory([Share(place["cpus"], place["gpus"]).as_ray()])
+
+
+def _train_nested(configuration: dict[str, Any]) -> None:
+    """Train the task of a trial by workers of its own, which report to Ray Tune too. Its result is in its run log."""
+    from ray.train import TrainingFailedError
+    from ray.tune.integration.ray_train import TuneReportCallback
+
+    task, place = Task(**configuration["task"]), configuration[PLACE]
+    told = {"task": configuration["task"], "seconds_between_reports": 0.0}
+    name = f"{Path(task.folder).name}-{uuid4().hex[:8]}"  # of its own, or Ray would resume what had this name before
+    storage = None
+    if "carried" in configuration:
+        told["carried"] = configuration["carried"]
+        storage = configuration["carried"]["storage"]
+    trainer = trainer_of(
+        train_and_report,
+        told,
+        Share(place["cpus"], place["gpus"], place["workers"]),
+        place["placement"],
+        name=name,
+        storage_path=for_ray(storage) if storage else place["folder"],
+        callbacks=[TuneReportCallback()],
+    )
+    try:
+        trainer.fit()
+    except TrainingFailedError as error:
+        raise reason(error, Path(task.folder).name, Path(task.folder) / "error.log") from None
+    finally:
+        if storage:
+            forget_ray(storage, name)
 
 
 def _last_line(error_file: Path) -> str:
