@@ -323,8 +323,8 @@ def test_a_long_tmpdir_gives_way_to_a_short_private_folder(tmp_path, monkeypatch
 
 
 def facts(**changes) -> NodeFacts:
-    same = {"python": "3.11.7", "torch": "2.13.0+cpu", "ray": "2.60.0", "code": "a" * 64, "token": "x"}
-    return NodeFacts(**{**same, "sees_gpu": None, **changes})
+    same = {"python": "3.11.7", "torch": "2.13.0+cpu", "numpy": "2.4.0", "ray": "2.60.0", "code": "a" * 64}
+    return NodeFacts(**{**same, "token": "x", "sees_gpu": None, **changes})
 
 
 @pytest.mark.parametrize(

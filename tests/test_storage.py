@@ -13,7 +13,7 @@ import pytest
 from gen_models.errors import ConfigError
 from pipelines.config import params
 from pipelines.data.prepare import main as prepare
-from pipelines.storage import carry, node
+from pipelines.storage import carry, node, probe
 from pipelines.storage.place import Place, StorageError
 from pipelines.storage.snapshots import MANIFEST, Snapshots
 from pipelines.training.run_log import RunLog
@@ -265,3 +265,15 @@ def test_no_secret_is_stored(project, s3, tmp_path, monkeypatch):
     assert stored and not any(SECRET.encode() in content for content in stored)
     assert SECRET not in json.dumps([given, Task(**asked.as_json()).as_json()])
     assert os.environ["AWS_SECRET_ACCESS_KEY"] == SECRET
+
+
+def test_preflight_tells_a_storage_that_a_machine_cannot_use(place, monkeypatch, tmp_path):
+    offered = probe.offer(place.uri)
+    probe.reads_and_writes(place.uri, offered)
+    probe.withdraw(place.uri, offered)
+    assert place.names(probe.FOLDER) == []
+    with pytest.raises(StorageError, match="give all machines the same place"):
+        probe.reads_and_writes(place.uri, offered)
+    (tmp_path / "a file").touch()
+    with pytest.raises(StorageError, match="cannot write probe/"):
+        probe.offer(str(tmp_path / "a file"))

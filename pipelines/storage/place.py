@@ -31,9 +31,10 @@ class Place:
     Each method raises StorageError, in one line with the URI, if the file system fails after its own retries.
     """
 
-    def __init__(self, uri: str):
+    def __init__(self, uri: str, *, is_patient: bool = True):
+        """Open a place. is_patient: whether requests are repeated, and may take long"""
         self.uri = uri.rstrip("/")
-        self._files, self._root = _open(self.uri)
+        self._files, self._root = _open(self.uri, is_patient)
 
     def put(self, source: Path, name: str) -> None:
         """Store a file."""
@@ -160,7 +161,7 @@ def forget_ray(uri: str, experiment: str) -> None:
         Place(uri).remove(f"{RAY}/{experiment}")
 
 
-def _open(uri: str) -> tuple[Any, str]:
+def _open(uri: str, is_patient: bool) -> tuple[Any, str]:
     """Return pyarrow's file system, and the path of the URI in it."""
     from pyarrow import fs
 
@@ -176,9 +177,9 @@ def _open(uri: str) -> tuple[Any, str]:
             files = fs.S3FileSystem(
                 region=_region(),
                 connect_timeout=CONNECT_SECONDS,
-                request_timeout=REQUEST_SECONDS,
+                request_timeout=REQUEST_SECONDS if is_patient else CONNECT_SECONDS,
                 allow_delayed_open=True,  # a small file is one request, not three
-                retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=TRIES),
+                retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=TRIES if is_patient else 1),
                 **options,
             )
             return files, f"{parts.netloc}{parts.path}"

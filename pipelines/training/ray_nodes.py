@@ -27,6 +27,7 @@ class NodeFacts:
 
     python: str
     torch: str
+    numpy: str
     ray: str
     code: str
     token: str | None
@@ -72,8 +73,16 @@ def facts_here(token: str, with_gpus: Sequence[str] = ()) -> NodeFacts:
         said = path.read_text()
     except OSError:
         said = None
-    versions = {name: version(name) for name in ("torch", "ray")}
-    return NodeFacts(platform.python_version(), versions["torch"], versions["ray"], code_here(), said, _gpu(with_gpus))
+    versions = {name: version(name) for name in ("torch", "numpy", "ray")}
+    return NodeFacts(
+        platform.python_version(),
+        versions["torch"],
+        versions["numpy"],
+        versions["ray"],
+        code_here(),
+        said,
+        _gpu(with_gpus),
+    )
 
 
 def code_here() -> str:

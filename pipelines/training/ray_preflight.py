@@ -2,6 +2,7 @@
 
     cluster   it answers, and is Ray (pipelines/training/ray_cluster.py: `cluster` raises before this)
     nodes     every node runs the driver's versions and code, and sees the project folder or has a storage
+    storage   the driver and every node can read and write it, if there is one
     devices   PyTorch sees the GPUs that Ray has
     tracking  MLflow's store takes records; only the driver writes to it
 
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 from pipelines import tracking
 from pipelines.config.params import Params
 from pipelines.runtime import paths
+from pipelines.storage.probe import offer, reads_and_writes, withdraw
 from pipelines.training.ray_cluster import ClusterError, is_elsewhere
 from pipelines.training.ray_nodes import NodeFacts, facts_here, on_each_node, why
 from pipelines.training.ray_resources import Resources
@@ -69,6 +71,24 @@ def nodes_are_alike(ray: Any, asked: Params, resources: Resources) -> str:
     return f"{len(found)} with Python {here.python}, torch {here.torch}, Ray {here.ray} and this code; {folder}"
 
 
+def storage_is_open(ray: Any, asked: Params, resources: Resources) -> str:
+    """Raise StorageError or ClusterError, within seconds, unless all machines can read and write the storage."""
+    if asked.storage is None:
+        return "the project folder"
+    offered = offer(asked.storage)
+    try:
+        reads_and_writes(asked.storage, offered)
+        found = on_each_node(ray, reads_and_writes, asked.storage, offered) if is_elsewhere() else {}
+    finally:
+        withdraw(asked.storage, offered)
+    for name, problem in found.items():
+        if isinstance(problem, Exception):
+            raise ClusterError(
+                f"node {name}: {why(problem)}; `ray start` there needs the storage's credentials in its environment"
+            )
+    return asked.storage
+
+
 def devices_are_seen(ray: Any, asked: Params, resources: Resources) -> str:
     """Note where jobs fall back to CPUs; on a cluster elsewhere, the nodes have said it."""
     if not any(share.gpus for share in resources.shares.values()):
@@ -89,11 +109,16 @@ def store_answers(ray: Any, asked: Params, resources: Resources) -> str:
     return tracking.store_uri()
 
 
-CHECKS = [Check("nodes", nodes_are_alike), Check("devices", devices_are_seen), Check("tracking", store_answers)]
+CHECKS = [
+    Check("nodes", nodes_are_alike),
+    Check("storage", storage_is_open),
+    Check("devices", devices_are_seen),
+    Check("tracking", store_answers),
+]
 
 
 def _compare(name: str, facts: NodeFacts, here: NodeFacts, storage: str | None) -> None:
-    for what in ("python", "torch", "ray"):
+    for what in ("python", "torch", "numpy", "ray"):
         if getattr(facts, what).partition("+")[0] != getattr(here, what).partition("+")[0]:
             raise ClusterError(
                 f"node {name}: {what} {getattr(facts, what)} is not the driver's {getattr(here, what)}; install "
