@@ -2,6 +2,8 @@
 
 noop-repro         CPU time of a `dvc repro` that has nothing to do
 sweep-overhead-16  what Tune, run log and checkpoints add to a trial, after the first
+sweep-200          the share of all cores' time that is the engine's, in a sweep of 200 trials
+sweep-4000         what a trial without any work costs, in a sweep of 4,000; and the memory and disk that it takes
 fit-fixed-cost     what Ray Train's fit() adds to a training, the first time in a session
 report-stall       the share of a training that its reports to Ray wait for
 """
@@ -14,6 +16,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,7 @@ from pipelines.training.validation_metrics import ValidationMetrics
 
 TRIALS = 16
 TRIAL_STEPS = 500
+MANY_TRIALS, EMPTY_TRIALS = 200, 4000
 LONG_STEPS = 30_000  # about a minute: long enough for reports at their normal pace
 GRAPH = Inputs(files=("dvc.yaml", "params.yaml", "benchmarks/pipeline.py"))
 PLAY = Inputs(["benchmarks.pipeline"], ["vae"], ["digits"], measures_carriers=True)  # what trials and trainings run on
@@ -110,6 +114,70 @@ def sweep_overhead() -> None:
     )
 
 
+@row("sweep-200")
+def sweep_200() -> None:
+    """200 x (engine's time of a trial) / (cores x time from the first trial's end to the last's)."""
+    began = time.monotonic()
+    plain = _engine_seconds(_task("plain", TRIAL_STEPS, checkpoints=1))
+    tasks = [_task(f"many-{i}", TRIAL_STEPS, checkpoints=1) for i in range(MANY_TRIALS)]
+    with cluster() as ray:
+        cores = int(ray.cluster_resources()["CPU"])
+        jobs = _Waiting([training_job(TRIAL, "bench", task) for task in tasks], at_once=cores)
+        ray_tune.tune(ray, jobs, meanwhile=lambda: None)
+    first = cores  # the first trial of each actor pays for its start
+    taken = jobs.ends[-1] - jobs.ends[first - 1]
+    rows.write(
+        "sweep-200",
+        model="vae",
+        data="digits",
+        figure=100 * plain * (MANY_TRIALS - first) / (cores * taken),
+        unit="% of the cores' time",
+        target=85.0,
+        better="higher",
+        baselines={"engine alone, s a trial": plain, "cores": cores, "wall time, s": taken},
+        seeds=[0],
+        spread=None,
+        budget=f"{MANY_TRIALS} trials of {TRIAL_STEPS} steps",
+        seconds=time.monotonic() - began,
+        inputs=PLAY,
+    )
+
+
+@row("sweep-4000")
+def sweep_4000() -> None:
+    """(time from the first trial's end to the last's) / 3999, of trials that only report to Tune."""
+    began = time.monotonic()
+    with cluster() as ray:
+        cores = int(ray.cluster_resources()["CPU"])
+        jobs = _Waiting([Job(TRIAL, "bench", str(i), {}, lambda: True) for i in range(EMPTY_TRIALS)], at_once=cores)
+        before, peak = _resident_mb(), []
+
+        def look() -> None:
+            if len(jobs.ends) > len(peak) * 500:
+                peak.append((_resident_mb(), _disk_mb(paths.work("ray"))))
+
+        ray_tune.tune(ray, jobs, meanwhile=look, work=_nothing)
+    memory, disk = zip(*peak, strict=True)
+    rows.write(
+        "sweep-4000",
+        model="none",
+        data="none",
+        figure=(jobs.ends[-1] - jobs.ends[0]) / (EMPTY_TRIALS - 1),
+        unit="s a trial",
+        target=0.1,
+        baselines={
+            "memory of the driver, MB more": max(memory) - before,
+            "disk during the sweep, MB": max(disk),
+            "disk after the sweep, MB": _disk_mb(paths.work("ray")),
+        },
+        seeds=[],
+        spread=None,
+        budget=f"{EMPTY_TRIALS} trials that report once, {cores} at once",
+        seconds=time.monotonic() - began,
+        inputs=PLAY,
+    )
+
+
 @row("fit-fixed-cost")
 def fit_fixed_cost() -> None:
     """fit()'s time less that of the loop inside it, in a session that is connected but has trained nothing."""
@@ -179,31 +247,51 @@ def _engine_seconds(task: Task) -> float:
 
 def _trial_ends(tasks: list[Task]) -> list[float]:
     """When each trial's end reached the driver, by its clock."""
-    jobs = _OneAtATime([training_job(TRIAL, "bench", task) for task in tasks])
+    jobs = _Waiting([training_job(TRIAL, "bench", task) for task in tasks], at_once=1)
     with cluster() as ray:
         ray_tune.tune(ray, jobs, meanwhile=lambda: None)
     return jobs.ends
 
 
-class _OneAtATime:
-    """Jobs of which each starts when the one before it has ended, and the times of their ends."""
+def _nothing(configuration: dict[str, Any]) -> None:
+    """Report once, which is all that a trial without work does."""
+    from ray import tune
 
-    def __init__(self, jobs: list[Job]):
-        self._waiting, self._runs, self.ends = deque(jobs), False, list[float]()
+    tune.report({"step": 1, "value": 0.0})
+
+
+def _resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
+def _disk_mb(folder: Path) -> float:
+    found = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # removed meanwhile
+            found += path.stat().st_size
+    return found / 1e6
+
+
+class _Waiting:
+    """Jobs of which so many run at once, and the times of their ends."""
+
+    def __init__(self, jobs: list[Job], at_once: int):
+        self._waiting, self._at_once, self._runs, self.ends = deque(jobs), at_once, 0, list[float]()
 
     @property
     def is_over(self) -> bool:
         return not self._waiting and not self._runs
 
     def next_job(self) -> Job | None:
-        if self._runs or not self._waiting:
+        if self._runs >= self._at_once or not self._waiting:
             return None
-        self._runs = True
+        self._runs += 1
         return self._waiting.popleft()
 
     def ended(self, job: Job, error: str | None = None) -> None:
         assert error is None, error
-        self._runs = False
+        self._runs -= 1
         self.ends.append(time.monotonic())
 
 

@@ -51,12 +51,14 @@ def tune(
     scheduler: Any = None,
     storage: str | None = None,
     resources: Resources | None = None,
+    work: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:
     """Do the jobs of a play on a connected cluster until it is over.
 
     meanwhile: called every fraction of a second by the calling thread; scheduler: one of Ray's, or None
     storage: the URI through which jobs are carried to machines that do not see the project folder, or None
     resources: what jobs of each kind get; None: one CPU each
+    work: the function that does a job, called with its configuration; None: do_job
 
     Raises ClusterError if the cluster has no CPU.
     """
@@ -105,7 +107,7 @@ def tune(
 
     with ray_folder("tune") as experiment:
         tuner = ray_tune.Tuner(
-            ray_tune.with_resources(do_job, _request),
+            ray_tune.with_resources(work or do_job, _request),
             tune_config=ray_tune.TuneConfig(
                 search_alg=Suggest(),
                 num_samples=-1,  # until the searcher says that it has finished
