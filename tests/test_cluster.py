@@ -504,6 +504,30 @@ def test_a_clusters_token_is_honoured_or_named(here, short, monkeypatch):
             assert ask(RAY_ADDRESS=address, **variables) is None, "what the line says works"
 
 
+@pytest.mark.parametrize("noted", [None, "127.0.0.1:{port}"])
+def test_auto_says_that_there_is_no_cluster_on_this_machine(here, short, noted):
+    """In a process namespace of its own, since others may have clusters; the note of the last cluster outlives it."""
+    alone = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
+    if subprocess.run([*alone, "true"], capture_output=True).returncode:
+        pytest.skip("this system gives no namespaces of processes")
+    if noted:
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            noted = noted.format(port=unused.getsockname()[1])
+        (short / "ray").mkdir()
+        (short / "ray" / "ray_current_cluster").write_text(noted)
+    done = subprocess.run(
+        [*alone, sys.executable, "-m", "pipelines.cli", "play"],
+        cwd=HERE, env={**environment(HERE), "RAY_ADDRESS": "auto", "RAY_TMPDIR": str(short)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1
+    said = "the last Ray cluster of this machine has ended" if noted else "no Ray cluster runs on this machine"
+    assert done.stderr == (
+        f"error: RAY_ADDRESS=auto: {said}; start one with `ray start --head`, or unset RAY_ADDRESS for a local one\n"
+    )
+
+
 @pytest.mark.slow
 def test_a_local_cluster_starts_below_a_long_tmpdir(tmp_path_factory):
     project = make_project(tmp_path_factory.mktemp("long") / "project")

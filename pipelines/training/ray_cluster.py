@@ -31,7 +31,7 @@ from gen_models.files import replacing
 from pipelines.runtime import paths
 from pipelines.runtime.stage import dvc_ancestor, when_process_ends
 from pipelines.storage.code import code_folder
-from pipelines.training.ray_probe import NO_TOKEN, NONE, OTHER_TOKEN, SILENT, probe
+from pipelines.training.ray_probe import GONE, NO_TOKEN, NONE, OTHER_TOKEN, SILENT, probe
 from pipelines.training.ray_temporary import short_folder
 
 T = TypeVar("T")
@@ -128,9 +128,10 @@ def _require_ray(address: str) -> None:
     found, why = probe(address, REACH_SECONDS)
     if found is not None:
         return
+    start = "start one with `ray start --head`, or unset RAY_ADDRESS for a local one"
     advice = {
-        NONE: "no Ray cluster runs on this machine; start one with `ray start --head`, or unset RAY_ADDRESS for a "
-        "local one",
+        NONE: f"no Ray cluster runs on this machine; {start}",
+        GONE: f"the last Ray cluster of this machine has ended; {start}",
         NO_TOKEN: "the cluster asks for a token; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file of the "
         "cluster's token if it is not ~/.ray/auth_token",
         OTHER_TOKEN: "the cluster has another token than RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token; set "

@@ -5,13 +5,15 @@ can be ended at any time (`probe`). It prints HOST:PORT of the cluster, or a wor
 """
 
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 from typing import IO
 
-NONE, NO_TOKEN, OTHER_TOKEN, SILENT = "none", "no token", "other token", "silent"
+NONE, GONE, NO_TOKEN, OTHER_TOKEN, SILENT = "none", "gone", "no token", "other token", "silent"
+LISTENER_SECONDS = 3.0
 SECONDS_BETWEEN_LOOKS = 0.05
 REFUSED = "Unauthenticated"  # what Ray's own log says when a token is missing or wrong
 
@@ -19,8 +21,8 @@ REFUSED = "Unauthenticated"  # what Ray's own log says when a token is missing o
 def probe(address: str, seconds: float) -> tuple[str | None, str]:
     """Return (HOST:PORT, "") of the cluster at an address that Ray knows, or (None, why there is none).
 
-    why: NONE for no cluster on this machine, NO_TOKEN, OTHER_TOKEN, SILENT if nothing that is Ray answers in `seconds`,
-    else a line of Ray's
+    why: NONE for no cluster on this machine, GONE if the last one has ended, NO_TOKEN, OTHER_TOKEN, SILENT if nothing
+    that is Ray answers in `seconds`, else a line of Ray's
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "pipelines.training.ray_probe", address],
@@ -69,6 +71,12 @@ def main(address: str) -> int:
         found = services.canonicalize_bootstrap_address_or_die(address)
     except (ConnectionError, ValueError):
         print(NONE)
+        return 1
+    host, _, port = found.rpartition(":")
+    try:  # Ray notes the address of the last cluster in a file, which stays when the cluster is killed
+        socket.create_connection((host.strip("[]"), int(port)), timeout=LISTENER_SECONDS).close()
+    except OSError:
+        print(GONE)
         return 1
     try:
         if address == "auto":  # as ray.init does: what runs on this machine may have the token

@@ -122,14 +122,22 @@ def trainer_of(
 
 
 def sees_cuda(ray: Any) -> bool:
-    """Return whether PyTorch can use a GPU that Ray gives to a task; a declared GPU need not be one."""
+    """Return whether PyTorch can use a GPU that Ray gives to a task; a declared GPU need not be one.
+
+    Where no GPU has room for the question, because others use the cluster too, the answer is no: gloo works anywhere.
+    """
 
     def look() -> bool:
         import torch
 
         return torch.cuda.is_available()
 
-    return in_thread(lambda: ray.get(ray.remote(num_gpus=1, num_cpus=0)(look).remote(), timeout=NODE_SECONDS))
+    asked = ray.remote(num_gpus=0.01, num_cpus=0)(look).remote()
+    try:
+        return in_thread(lambda: ray.get(asked, timeout=NODE_SECONDS))
+    except ray.exceptions.GetTimeoutError:
+        ray.cancel(asked)
+        return False
 
 
 def train_and_report(configuration: dict[str, Any]) -> None:
