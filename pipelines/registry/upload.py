@@ -75,6 +75,12 @@ def evaluation_of(run: str) -> dict[str, Any]:
     return _json(paths.out("evaluate", run, "metrics.json"))
 
 
+def latents_of(run: str) -> dict[str, Any]:
+    """Return the content of out/evaluate/RUN/latents.json, {} for a model without latents."""
+    path = paths.out("evaluate", run, "latents.json")
+    return _json(path) if path.is_file() else {}
+
+
 def numbers_in(evaluation: dict[str, Any]) -> dict[str, float]:
     """Return the metrics of an evaluation, without the hashes beside them."""
     return {

@@ -18,6 +18,7 @@ import pipelines.tracking.mlflow_settings  # noqa: F401
 from pipelines.tracking.live_run import Recorder
 from pipelines.tracking.mlflow_run import MlflowRun, Picture, folder_sha256, label
 from pipelines.tracking.mlflow_store import (
+    FAILURES,
     SWEEPS,
     TRAININGS,
     StoreError,
@@ -31,6 +32,7 @@ from pipelines.tracking.mlflow_store import (
 from pipelines.tracking.mlflow_sweep import log_sweep, record_sweep
 
 __all__ = [
+    "FAILURES",
     "SWEEPS",
     "TRAININGS",
     "MlflowRun",
