@@ -36,7 +36,8 @@ def recorded(lineage: Mapping[str, Any]) -> dict[str, str]:
         "params": lineage.get("params"),
         "workers": lineage.get("workers"),
         "steps": lineage.get("steps"),
-        "source": _source(lineage),
+        "source": _manifest(lineage).get("origin"),
+        "data_seed": _manifest(lineage).get("seed", lineage.get("seed")),
         **_sweep(lineage),
     }
     texts = {name: _text(value) for name, value in found.items() if value is not None}
@@ -75,13 +76,13 @@ def _code(lineage: Mapping[str, Any]) -> dict[str, Any] | None:
     return found if found is not None and sha256_json(found) == lineage.get("code_sha256") else None
 
 
-def _source(lineage: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what the manifest says of the files that were read, if it is that of the training's data."""
+def _manifest(lineage: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the manifest of the prepared data, if they are still those of the training; else {}."""
     try:
         manifest = manifest_of(lineage["data"])
     except GenModelsError:
-        return None
-    return manifest.get("origin") if manifest["sha256"] == lineage["data_sha256"] else None
+        return {}
+    return manifest if manifest["sha256"] == lineage["data_sha256"] else {}
 
 
 def _sweep(lineage: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def lines(version: Version, aliases: Sequence[str], rows: Sequence[moves.Row]) -
         "in MLflow": f"run {version.run_id}",
         "sweep": ", ".join(f"{what} {value}".strip() for what, value in sweep),
         "params": ", ".join(f"{name} {value}" for name, value in told(version, "params", {}).items()) or unknown,
-        "seed": f"{tags.get('seed', unknown)}, of the split, the training and the evaluation",
+        "seed": f"{tags.get('seed', unknown)}; of the split {tags.get('data_seed', unknown)}",
         "workers": tags.get("workers", unknown),
         "steps": tags.get("steps", unknown),
         "metric": f"{standing.metric} {standing.value:.6g} on the test rows of data {standing.data_sha256[:12]}",

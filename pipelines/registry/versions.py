@@ -172,7 +172,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 def _forget_unfinished(client: Any, model: str, experiment_id: str) -> None:
     """Delete uploads that did not become versions because the process was killed."""
-    used = {v.model_id for v in client.search_model_versions(f"name = '{model}'", max_results=1000)}
+    used = tracking.model_ids(client, model)
     for logged in client.search_logged_models([experiment_id], f"tags.run = '{model}'"):
         if logged.model_id not in used:
             client.delete_logged_model(logged.model_id)

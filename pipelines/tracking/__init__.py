@@ -16,6 +16,14 @@ import pipelines.tracking.mlflow_settings  # noqa: F401
 
 # isort: split
 from pipelines.tracking.live_run import Recorder
+from pipelines.tracking.mlflow_garbage import (
+    delete_upload,
+    delete_version,
+    model_folder,
+    model_ids,
+    orphaned_folders,
+    unused_models,
+)
 from pipelines.tracking.mlflow_run import MlflowRun, Picture, folder_sha256, label
 from pipelines.tracking.mlflow_store import (
     FAILURES,
@@ -39,14 +47,20 @@ __all__ = [
     "Picture",
     "Recorder",
     "StoreError",
+    "delete_upload",
+    "delete_version",
     "experiment_id",
     "fetch",
     "folder_sha256",
     "label",
     "link_model",
     "log_sweep",
+    "model_folder",
+    "model_ids",
     "open_store",
+    "orphaned_folders",
     "record_sweep",
     "store_uri",
     "translated",
+    "unused_models",
 ]
