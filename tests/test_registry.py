@@ -276,7 +276,7 @@ class TestGate:
             (here, Standing("nats", 0.0, "d", "0 of 8 modes reached"), True),
         ],
     )
-    def test_champion_moves_to_what_is_finite_not_collapsed_and_not_worse_on_the_same_data(self, candidate, champion, passes):
+    def test_champion_moves_to_what_is_sound_and_not_worse_on_the_same_data(self, candidate, champion, passes):
         moves, reason = gate(candidate, champion, "1")
         assert moves is passes
         assert reason

@@ -60,8 +60,8 @@ def check_conf(conf: Mapping[str, Any], name: str, where: str) -> None:
     seed = conf.get("seed", 0)
     if type(seed) is not int or seed < 0:
         raise ConfigError(
-            f"{where}: seed: {seed!r} is not a whole number of 0 or more; write seed: 0, or leave it out for that of "
-            "params.yaml"
+            f"{where}: seed: {seed!r} is not a whole number of 0 or more; write seed: 0, or, for that of params.yaml, "
+            "leave it out"
         )
 
 

@@ -170,4 +170,6 @@ def _beside_a_choice(
         reason += moves.said(chosen)
         moves.move(client, CHAMPION, version, how=REGISTER, who=GATE, reason=reason)
         return reason
+    if present is not None and (why := incomparable(standing, standing_of(present.tags))):
+        stays = f"not comparable with version {present.number}: {why}; {stays}"
     return f"{stays}; `{command(version.model, version.number)}` changes that"

@@ -76,7 +76,7 @@ def _run(client: Any, version: Version) -> tuple[str, str]:
         run = client.get_run(version.run_id)
         if run.info.lifecycle_stage == "deleted" or not client.list_artifacts(version.run_id, "checkpoint"):
             return ABSENT, f"{with_id} was deleted, or has no checkpoint"
-        folder = tracking.fetch(f"runs:/{version.run_id}/checkpoint")
+        folder = tracking.fetch(f"{run.info.artifact_uri}/checkpoint")
     except (tracking.StoreError, *tracking.FAILURES):
         return ABSENT, f"{with_id} is not in the store"
     return _checkpoint(folder, version, with_id)

@@ -18,8 +18,10 @@ RUN, MODEL = re.compile(r"[0-9a-f]{32}"), re.compile(r"m-[0-9a-f]{32}")
 
 
 def orphaned_folders(client: MlflowClient) -> list[Path]:
-    """Return the folders of artifacts of a local store that no run or model owns, apart from those deleted in MLflow's
-    trash that a version still names; [] for a server, whose artifacts `mlflow gc` removes."""
+    """Return the folders of a local store's artifacts that belong to no run, version or upload.
+
+    Those of a deleted run belong to none, unless a version names it. [] for a server, whose own `mlflow gc` does this.
+    """
     if not is_local():
         return []
     roots = [paths.root() / "mlartifacts" / name for name in (TRAININGS, SWEEPS)]
@@ -57,8 +59,10 @@ def delete_version(client: MlflowClient, model: str, number: str) -> None:
 
 
 def unused_models(client: MlflowClient) -> dict[str, str]:
-    """Return {id: run} of the uploads of `gen-models register` that are no version: an upload was killed, or the version
-    was deleted in MLflow."""
+    """Return {id: run} of the uploads of `gen-models register` that are no version.
+
+    The upload was killed, or the version was deleted in MLflow.
+    """
     trainings = experiment_id(client, TRAININGS)
     uploads = _all(lambda token: client.search_logged_models([trainings], max_results=100, page_token=token))
     used = model_ids(client)
