@@ -6,6 +6,8 @@ import math
 import re
 import shlex
 import shutil
+from pathlib import Path
+from urllib.parse import unquote, urlparse
 
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ from pipelines.data import prepare
 from pipelines.data.store import open_data
 from pipelines.registry import moves, names, register, verification, versions
 from pipelines.registry.moves import moves_of
+from pipelines.registry.up_to_date import Store
 from pipelines.training.validation_metrics import ruler_of
 from tests.finished import finish, make_project
 
@@ -224,6 +227,32 @@ def _killed_at(left, real):
 
 def _states(client, run) -> dict[str, verification.Finding]:
     return {one.thing: one for one in verification.findings(client, versions.find(client, run, "candidate"))}
+
+
+def test_a_run_is_left_alone_only_while_all_that_register_looks_at_is_as_it_was(project, client, run):
+    done = trained(project, run, 1, 20.0)
+    assert Store(client).settled(run) == f"version 1 (candidate, champion); {register.register(run)['reason']}"
+    logged = Path(unquote(urlparse(client.get_run(done["run_id"]).info.artifact_uri).path)) / "checkpoint"
+    stored = versions.folder_of(client, versions.find(client, run, "1"))
+    for path in (
+        stored / "artifacts/checkpoint/weights.safetensors",
+        project / "out/train" / run / "history.jsonl",
+        project / "out/evaluate" / run / "metrics.json",
+    ):
+        whole = path.read_bytes()
+        path.write_bytes(whole + b" ")
+        assert Store(client).settled(run) is None, path
+        path.write_bytes(whole)
+    logged.rename(logged.with_name("gone"))
+    assert Store(client).settled(run) is None
+    logged.with_name("gone").rename(logged)
+    assert Store(client).settled(run) is not None
+    client.delete_registered_model_alias(run, "champion")
+    assert Store(client).settled(run) is None
+    lineage_of = {"key": "9" * 64}
+    assert Store(client).has_sweep("9" * 64, []) is False
+    tracking.log_sweep(run, lineage_of, [])
+    assert Store(client).has_sweep("9" * 64, []) and not Store(client).has_sweep("9" * 64, [{"trial": 0}])
 
 
 class TestLineage:

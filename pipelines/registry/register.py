@@ -30,6 +30,7 @@ from pipelines.registry import moves, origins, serving, upload, versions
 from pipelines.registry.model_page import describe_model, version_page, warnings
 from pipelines.registry.moves import CHAMPION
 from pipelines.registry.promotion import NOT_COLLAPSED, move_aliases, noticed, standing_of
+from pipelines.registry.up_to_date import MARK, Store, mark
 from pipelines.registry.upload import Replayed, replay, replay_sweep
 from pipelines.registry.versions import Version
 from pipelines.runtime import paths
@@ -44,28 +45,35 @@ def main(argv: list[str]) -> None:
     asked, known = parse(argv, "register", __doc__, run_keys), params()
     runs = [known.run(key).key for key in asked.runs] or list(known.runs)
     sweeps = [] if asked.runs else list(known.sweeps)
-    tracking.open_store()
-    failed = [name for name in sweeps if not _tell(f"sweep {name}", register_sweep, name)]
-    failed += [name for name in runs if not _tell(name, register_run, name)]
+    client = tracking.open_store()
+    with tracking.translated():
+        store = Store(client) if tracking.is_local() else None
+    failed = [name for name in sweeps if not _tell(f"sweep {name}", lambda key: register_sweep(key, store), name)]
+    failed += [name for name in runs if not _tell(name, lambda key: register_run(key, store), name)]
     if failed:
         raise SystemExit(1)
 
 
-def register_sweep(sweep: str) -> str:
-    """Log a sweep and its trials; return what was done, in words."""
+def register_sweep(sweep: str, store: Store | None = None) -> str:
+    """Log a sweep and its trials; return what was done, in words. store: what is known of it already"""
     if not paths.out("sweep", sweep).is_dir():
         return "not swept yet"
     if not paths.out("sweep", sweep, "lineage.json").is_file():
         return "no lineage.json in its output; nothing to compare"
+    lineage, trials = upload.sweep_of(sweep)
+    if store is not None and store.has_sweep(lineage["key"], trials):
+        return "up to date"
     return "logged" if replay_sweep(sweep) else "up to date"
 
 
-def register_run(run: str) -> str:
-    """Log a run and register its model; return what was done, in words."""
+def register_run(run: str, store: Store | None = None) -> str:
+    """Log a run and register its model; return what was done, in words. store: what is known of it already"""
     if not paths.out("train", run).is_dir():
         return "not trained yet"
     if not paths.out("evaluate", run).is_dir():
         return f"{_words(replay(run))}; not evaluated yet"
+    if store is not None and (words := store.settled(run)) is not None:
+        return f"up to date; {words}"
     done = register(run)
     aliases = f" ({', '.join(done['aliases'])})" if done["aliases"] else ""
     return f"{_words(done['replayed'])}; version {done['version']}{aliases}; {done['reason']}"
@@ -92,6 +100,7 @@ def register(key: str) -> dict[str, Any]:
             _set(client, version, {"gate": reason[:GATE_LENGTH]})
         _set(client, version, origins.outputs(key))
         describe_model(client, key)
+        _set(client, version, {MARK: mark(key, aliases, client.get_registered_model(key).tags)})
         return {
             "model": key,
             "version": int(version.number),

@@ -25,6 +25,7 @@ from pipelines.tracking.mlflow_garbage import (
     unused_models,
 )
 from pipelines.tracking.mlflow_run import MlflowRun, Picture, folder_sha256, label
+from pipelines.tracking.mlflow_snapshot import Snapshot, snapshot
 from pipelines.tracking.mlflow_store import (
     FAILURES,
     SWEEPS,
@@ -32,12 +33,13 @@ from pipelines.tracking.mlflow_store import (
     StoreError,
     experiment_id,
     fetch,
+    is_local,
     link_model,
     open_store,
     store_uri,
     translated,
 )
-from pipelines.tracking.mlflow_sweep import log_sweep, record_sweep
+from pipelines.tracking.mlflow_sweep import log_sweep, record_sweep, trials_digest
 
 __all__ = [
     "FAILURES",
@@ -46,12 +48,14 @@ __all__ = [
     "MlflowRun",
     "Picture",
     "Recorder",
+    "Snapshot",
     "StoreError",
     "delete_upload",
     "delete_version",
     "experiment_id",
     "fetch",
     "folder_sha256",
+    "is_local",
     "label",
     "link_model",
     "log_sweep",
@@ -60,7 +64,9 @@ __all__ = [
     "open_store",
     "orphaned_folders",
     "record_sweep",
+    "snapshot",
     "store_uri",
     "translated",
+    "trials_digest",
     "unused_models",
 ]

@@ -1,10 +1,8 @@
 """What the store holds of things that were deleted: for `gen-models gc`."""
 
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlparse
 
 from mlflow import MlflowClient
@@ -12,6 +10,7 @@ from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
 from pipelines.runtime import paths
+from pipelines.tracking.mlflow_snapshot import model_id, pages
 from pipelines.tracking.mlflow_store import SWEEPS, TRAININGS, experiment_id, is_local
 
 RUN, MODEL = re.compile(r"[0-9a-f]{32}"), re.compile(r"m-[0-9a-f]{32}")
@@ -37,7 +36,7 @@ def model_ids(client: MlflowClient, model: str | None = None) -> set[str]:
     MLflow keeps the id in a version's source only.
     """
     asked = f"name = '{model}'" if model is not None else ""
-    return {_model_id(v) for v in _all(lambda token: client.search_model_versions(asked, 1000, page_token=token))}
+    return {model_id(v) for v in pages(lambda token: client.search_model_versions(asked, 1000, page_token=token))}
 
 
 def model_folder(client: MlflowClient, model: str, number: str) -> Path | None:
@@ -52,10 +51,10 @@ def model_folder(client: MlflowClient, model: str, number: str) -> Path | None:
 
 def delete_version(client: MlflowClient, model: str, number: str) -> None:
     """Delete a version and the logged model that it is."""
-    model_id = _model_id(client.get_model_version(model, number))
+    logged = model_id(client.get_model_version(model, number))
     client.delete_model_version(model, number)
     with suppress(MlflowException):  # stores of earlier releases have deleted it already
-        client.delete_logged_model(model_id)
+        client.delete_logged_model(logged)
 
 
 def unused_models(client: MlflowClient) -> dict[str, str]:
@@ -64,41 +63,25 @@ def unused_models(client: MlflowClient) -> dict[str, str]:
     The upload was killed, or the version was deleted in MLflow.
     """
     trainings = experiment_id(client, TRAININGS)
-    uploads = _all(lambda token: client.search_logged_models([trainings], max_results=100, page_token=token))
+    uploads = pages(lambda token: client.search_logged_models([trainings], max_results=100, page_token=token))
     used = model_ids(client)
     return {
         one.model_id: one.tags["run"] for one in uploads if {"run", "key"} <= set(one.tags) and one.model_id not in used
     }
 
 
-def delete_upload(client: MlflowClient, model_id: str) -> Path | None:
-    """Delete a logged model, and return the folder of its files on this disk, if there is one."""
-    client.delete_logged_model(model_id)
-    folder = paths.root() / "mlartifacts" / TRAININGS / "models" / model_id
+def delete_upload(client: MlflowClient, logged: str) -> Path | None:
+    """Delete a logged model by its id, and return the folder of its files on this disk, if there is one."""
+    client.delete_logged_model(logged)
+    folder = paths.root() / "mlartifacts" / TRAININGS / "models" / logged
     return folder if is_local() and folder.is_dir() else None
 
 
 def _known(client: MlflowClient) -> set[str]:
     """Return the ids of all runs and logged models that are not deleted, and of those that a version names."""
     ids = [experiment_id(client, name) for name in (TRAININGS, SWEEPS)]
-    runs = _all(lambda token: client.search_runs(ids, "", ViewType.ACTIVE_ONLY, 5000, page_token=token))
-    models = _all(lambda token: client.search_logged_models(ids, max_results=100, page_token=token))
-    named = _all(lambda token: client.search_model_versions("", 1000, page_token=token))
+    runs = pages(lambda token: client.search_runs(ids, "", ViewType.ACTIVE_ONLY, 5000, page_token=token))
+    models = pages(lambda token: client.search_logged_models(ids, max_results=100, page_token=token))
+    named = pages(lambda token: client.search_model_versions("", 1000, page_token=token))
     found = {run.info.run_id for run in runs} | {model.model_id for model in models}
-    return found | {_model_id(v) for v in named} | {v.run_id for v in named if v.run_id}
-
-
-def _model_id(version: Any) -> str:
-    return version.model_id or str(version.source).removeprefix("models:/")
-
-
-def _all(ask: Callable[[str | None], Any]) -> list[Any]:
-    """Return what all pages of an answer hold."""
-    found: list[Any] = []
-    token: str | None = None
-    while True:
-        page = ask(token)
-        found += page
-        token = page.token
-        if not token:
-            return found
+    return found | {model_id(v) for v in named} | {v.run_id for v in named if v.run_id}
