@@ -17,6 +17,9 @@ OUTPUTS = (".npy", ".csv", ".parquet")  # what an answer is written as
 METHODS = ("bits_back", "codes", "latents")  # of compression; a test compares them with gen_models/codecs
 TABLES = ("empirical", "prior")
 MOST_REASONS = 1_000  # the most anomalous rows, which get a reason
+ROW_METRICS = ("nats", "nats_iw50", "mse", "mmd")  # of `versus`; a test compares them with gen_models/measures
+KEPT_VERSIONS = 5  # by `gc`, of each registered model, beside those that have an alias
+MOST_REASON = 500  # characters; longer ones would not fit into MLflow's tags
 PORT = 5000
 HOST = "127.0.0.1"
 
@@ -96,6 +99,41 @@ def decompress(parser: ArgumentParser) -> None:
     parser.set_defaults(check=_check_decompress)
 
 
+def lineage(parser: ArgumentParser) -> None:
+    _add_version(parser, "version")
+
+
+def promote(parser: ArgumentParser) -> None:
+    _add_registered(parser)
+    parser.add_argument("version", metavar="VERSION", help="its number, or an alias such as candidate")
+    _add_reason(parser)
+
+
+def rollback(parser: ArgumentParser) -> None:
+    _add_registered(parser)
+    parser.add_argument("--to", metavar="VERSION", help="by default the champion before the present one")
+    _add_reason(parser)
+
+
+def versus(parser: ArgumentParser) -> None:
+    known = "models:/NAME@ALIAS, models:/NAME/3, NAME@3, or the key of a trained run"
+    parser.add_argument("a", metavar="A", help=known)
+    parser.add_argument("b", metavar="B", help="the other one, named likewise")
+    parser.add_argument(
+        "--metric", metavar="NAME", help=f"one of {', '.join(ROW_METRICS)}; by default what both are chosen by"
+    )
+
+
+def gc(parser: ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
+    parser.add_argument("--yes", action="store_true", help="do not ask; for scripts")
+    parser.add_argument(
+        "--keep", type=int, default=KEPT_VERSIONS, metavar="N", help="newest versions of each model (%(default)s)"
+    )
+    parser.add_argument("--dvc", action="store_true", help="also what DVC's cache holds of no workspace, by `dvc gc`")
+    parser.set_defaults(check=_check_gc)
+
+
 def games(parser: ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to write; made if it is not there")
 
@@ -146,6 +184,19 @@ def _add_model(parser: ArgumentParser, more: str = "") -> None:
     parser.add_argument("model", metavar="MODEL", help=known + more)
 
 
+def _add_registered(parser: ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="a registered model, the key of its run")
+
+
+def _add_version(parser: ArgumentParser, name: str) -> None:
+    parser.add_argument(name, metavar="VERSION", help="models:/NAME@ALIAS, models:/NAME/3, NAME@ALIAS or NAME@3")
+
+
+def _add_reason(parser: ArgumentParser) -> None:
+    parser.add_argument("--reason", required=True, metavar="TEXT", help="why; it is kept in the record of moves")
+    parser.set_defaults(check=_check_reason)
+
+
 def _add_model_and_rows(parser: ArgumentParser) -> None:
     _add_model(parser)
     rows = "a table, a folder of images, an image, or an array of rows"
@@ -161,6 +212,18 @@ def _add_score(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--calibration", type=Path, metavar="FILE", help="of a checkpoint: out/evaluate/RUN/calibration.safetensors"
     )
+
+
+def _check_reason(asked: Namespace) -> None:
+    if not asked.reason.strip() or not " ".join(asked.reason.split()).isprintable():
+        raise DataError("--reason: say in some words why, such as --reason 'misses the sevens'")
+    if len(asked.reason) > MOST_REASON:
+        raise DataError(f"--reason: {len(asked.reason)} characters; at most {MOST_REASON} are kept, say it shorter")
+
+
+def _check_gc(asked: Namespace) -> None:
+    if asked.keep < 0:
+        raise DataError(f"--keep {asked.keep}: 0 or more versions")
 
 
 def _check_score(asked: Namespace) -> None:

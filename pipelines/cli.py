@@ -95,6 +95,21 @@ TOOLS = {
     "decompress": Command(
         "pipelines.commands.decompress", "MODEL[@ALIAS] FILE: the rows of such a file", arguments.decompress
     ),
+    "lineage": Command(
+        "pipelines.commands.lineage",
+        "MODEL@ALIAS: where a version comes from, and each part of it checked again",
+        arguments.lineage,
+    ),
+    "promote": Command(
+        "pipelines.commands.promote", "MODEL VERSION: make a version champion by hand, with a reason", arguments.promote
+    ),
+    "rollback": Command(
+        "pipelines.commands.rollback", "MODEL: make the champion before champion again", arguments.rollback
+    ),
+    "versus": Command(
+        "pipelines.commands.versus", "A B: two versions or runs on the same test rows, paired", arguments.versus
+    ),
+    "gc": Command("pipelines.commands.gc", "remove what no champion and no lineage needs; asks first", arguments.gc),
     "ui": Command(
         "pipelines.commands.ui", "MLflow's pages on http://127.0.0.1:5000, and which to look at first", arguments.ui
     ),

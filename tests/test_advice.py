@@ -290,6 +290,7 @@ CASES = [
     Case("a path", conf(FINE, options={"path": "tt.csv"}), "prepare mine", "no such file or folder"),
     Case("a split", conf(FINE, split={"trian": 0.5, "validation": 0.25, "test": 0.25}), "prepare mine", "unknown split 'trian'"),
     Case("a part of its own", conf(FINE, split={"train": 0.75, "validation": 0.25, "test": "own"}), "prepare mine", "has no such part", then="the shares .* sum to"),
+    Case("a seed that is none", conf(FINE, seed=1.5), "prepare mine", "is not a whole number of 0 or more", 2),
     Case("a batch of none", conf(FINE, batch_size=0), "prepare mine", "is not a number of rows"),
     Case("a data set", lambda root: None, "prepare irs", "unknown data set 'irs'"),
     # the columns of a conf
@@ -485,6 +486,8 @@ ELSEWHERE = {  # advice that needs the graph, a server, a download or a huge fil
     "pipelines/commands/benchmark.py": "tests/test_adbench.py",
     "pipelines/commands/decompress.py": "tests/test_codec_commands.py",
     "pipelines/commands/ui.py": "tests/test_ui.py",
+    "pipelines/commands/gc.py": "tests/test_lineage.py",
+    "pipelines/commands/versus.py": "tests/test_lineage.py",
     "pipelines/comparison": "tests/test_comparison.py",
     "pipelines/config/params_edit.py": "tests/test_params_edit.py",
     "pipelines/data/add_data.py": "tests/test_inspection.py",

@@ -13,6 +13,7 @@ import yaml
 
 from gen_models.codecs.codes import TABLES
 from gen_models.codecs.methods import DECOMPRESS
+from gen_models.measures.paired import PER_ROW
 from pipelines import arguments, cli
 from tests.project import HERE
 from tests.test_imports import SLOW, printed
@@ -89,6 +90,10 @@ def test_neither_help_nor_an_error_of_a_word_waits_for_a_slow_library():
     for words, ended, imported in found:
         assert imported == [], words
         assert ended == "0" if "--help" in words else ended not in ("0", "worked"), words
+
+
+def test_the_metrics_of_versus_are_those_of_the_measures():
+    assert (*PER_ROW, "mmd") == arguments.ROW_METRICS
 
 
 def test_the_words_of_compress_are_those_of_the_codecs():

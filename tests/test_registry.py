@@ -17,7 +17,8 @@ from gen_models import checkpoint
 from gen_models.errors import CheckpointError, GenModelsError, RegistryError
 from pipelines import tracking
 from pipelines.registry import register, upload, versions
-from pipelines.registry.promotion import Standing, gate, moves_of
+from pipelines.registry.moves import moves_of
+from pipelines.registry.promotion import Standing, gate
 from tests.finished import PROJECT, finish, make_project, metrics_at
 
 NUMBERS = itertools.count()
@@ -267,12 +268,15 @@ class TestGate:
             (Standing("nats", 20.0, "d"), here, True),
             (Standing("nats", 19.9, "d"), here, True),
             (Standing("nats", 20.1, "d"), here, False),
-            (Standing("nats", 99.0, "other"), here, True),
-            (Standing("mse", 99.0, "d"), here, True),
+            (Standing("nats", 0.0, "other"), here, False),
+            (Standing("mse", 0.0, "d"), here, False),
             (here, Standing("nats", math.nan, "d"), True),
+            (Standing("nats", 0.0, "d", "0 of 8 modes reached"), here, False),
+            (Standing("nats", 0.0, "d", "0 of 8 modes reached"), None, False),
+            (here, Standing("nats", 0.0, "d", "0 of 8 modes reached"), True),
         ],
     )
-    def test_champion_moves_if_not_worse_on_the_same_data_or_not_comparable(self, candidate, champion, passes):
+    def test_champion_moves_to_what_is_sound_and_not_worse_on_the_same_data(self, candidate, champion, passes):
         moves, reason = gate(candidate, champion, "1")
         assert moves is passes
         assert reason

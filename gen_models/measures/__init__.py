@@ -3,6 +3,7 @@
 units            the scales of reported numbers: bits per dimension, pixels in [0, 1], standard deviations
 samples          two sets of rows compared: maximum mean discrepancy, nearest neighbours
 sweep_metrics    the metrics that a sweep compares, by capability; lower is better
+paired           the difference of two models on the same rows, with its interval
 ranking          a score against labels: area under the ROC curve with its interval
 partitions       clusters against classes: accuracy, mutual information, Rand index
 manifold         precision, recall, density and coverage of samples

@@ -17,7 +17,7 @@ from gen_models.anomalies.calibration import Calibration, load_calibration
 from gen_models.checkpoint import MANIFEST, load_model
 from gen_models.errors import RegistryError
 from pipelines import tracking
-from pipelines.registry import serving, versions
+from pipelines.registry import names, serving, versions
 
 
 @dataclass(frozen=True)
@@ -45,23 +45,22 @@ def open_model(name: str) -> tuple[Any, dict[str, Any]]:
 
 
 def open_stored(name: str) -> StoredModel:
-    """Open and verify NAME[@ALIAS], NAME@VERSION or a checkpoint's folder, with the calibration of a version.
+    """Open and verify NAME[@ALIAS], NAME@VERSION, models:/... or a checkpoint's folder; a version has its calibration.
 
     Raises RegistryError, with the nearest match and what exists, if there is no such model.
     """
     if (Path(name) / MANIFEST).is_file():
         return StoredModel(name, load_model(Path(name)), serving.facts_of(Path(name)), None, {})
-    model, _, which = name.partition("@")
-    if os.sep in name:
+    if os.sep in name and not name.startswith(names.SCHEME):
         raise RegistryError(f"{name}: no checkpoint in that folder ({MANIFEST} is missing)")
     with tracking.translated():
         client = tracking.open_store()
-        version = versions.find(client, model, which or "champion")
+        version = names.find(client, name)
         folder = versions.folder_of(client, version)
     stored = yaml.safe_load((folder / "MLmodel").read_text())["flavors"]["python_function"]["config"]
     kept = folder / "artifacts" / CALIBRATION
     return StoredModel(
-        f"{model}@{version.number}",
+        f"{version.model}@{version.number}",
         load_model(folder / "artifacts" / "checkpoint"),
         stored,
         load_calibration(kept) if kept.is_file() else None,

@@ -18,7 +18,7 @@ from pipelines.data.sources.arrays import Arrays
 
 SPLITS = ("train", "validation", "calibration", "test")
 NEEDED = ("train", "validation", "test")
-KEYS = ("name", "source", "options", "columns", "event_shape", "levels", "split", *anomalies.KEYS, "batch_size")
+KEYS = ("name", "source", "options", "columns", "event_shape", "levels", "split", "seed", *anomalies.KEYS, "batch_size")
 OWN = "own"
 MOST_LEVELS = 256
 MOST_NUMBERS = 1 << 26  # a row has at most 64 million numbers
@@ -56,6 +56,12 @@ def check_conf(conf: Mapping[str, Any], name: str, where: str) -> None:
     if type(batch_size) is not int or batch_size < 1:
         raise ConfigError(
             f"{where}: batch_size: {batch_size!r} is not a number of rows; give 1 or more, or leave it out"
+        )
+    seed = conf.get("seed", 0)
+    if type(seed) is not int or seed < 0:
+        raise ConfigError(
+            f"{where}: seed: {seed!r} is not a whole number of 0 or more; write seed: 0, or, for that of params.yaml, "
+            "leave it out"
         )
 
 

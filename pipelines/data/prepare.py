@@ -5,7 +5,8 @@
     source -> checks -> splits, by class and seed -> SPLIT.x.npy, SPLIT.y.npy, ..., manifest.json
 
 Rows are stored as the source has them (uint8 stays uint8); the model scales and dequantises them. The same conf and
-seed give the same bytes. Anomalous classes (anomalies.py) are in the test split only.
+seed give the same bytes; the seed is the conf's own `seed`, else that of params.yaml. Anomalous classes (anomalies.py)
+are in the test split only.
 
 If the source is divided already, a share of the conf may be `own`: with test: own, the source's test rows are the test
 split, and the other shares divide its training rows; anomalies among those are left out, and counted. Rows are read,
@@ -57,7 +58,7 @@ def main(argv: list[str]) -> None:
     conf, graph = data_conf(name), params()
     check_file(graph, name, conf)
     with produce(paths.out("data", name)) as folder:
-        manifest = prepare(folder, name, conf, graph.seed)
+        manifest = prepare(folder, name, conf, conf.get("seed", graph.seed))
     print(summary(manifest))
 
 
@@ -88,6 +89,7 @@ def prepare(folder: Path, name: str, conf: Mapping[str, Any], seed: int) -> dict
             "anomaly": plan.anomaly or None,
             "leakage": leakage(arrays.x, plan.splits, dtype),
             **_known(arrays),
+            **({"seed": seed} if "seed" in conf else {}),
             **_left_out(arrays, plan.y, plan.anomaly, plan.splits),
         },
     )

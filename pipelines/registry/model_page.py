@@ -6,16 +6,19 @@ they mean, then where to look, how to use it and to decide on new rows; all othe
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gen_models.anomalies.conformal import least_rows, rounded_up
 from pipelines.evaluation.metrics.collapse import collapse
 from pipelines.evaluation.metrics.meanings import Meaning, that_matter
-from pipelines.registry.promotion import Standing
+from pipelines.registry import moves, versions
+from pipelines.registry.moves import CHAMPION
+from pipelines.registry.promotion import Standing, standing_of
 from pipelines.runtime import paths
 
 HEAD = "| number | this model | better | beside it | what it means |\n|---|---|---|---|---|\n"
+SHOWN_MOVES = 10
 BELOW = "\n### All numbers\n"
 
 
@@ -53,9 +56,30 @@ def version_page(
     )
 
 
-def model_page(lineage: Mapping[str, Any], champion: str | None, standing: Standing | None) -> str:
-    """Return the page of a registered model. champion, standing: the number and the metric of the champion, or None"""
-    served = "No version is champion: none has a finite metric on test rows."
+def describe_model(client: Any, model: str) -> None:
+    """Write the page of a registered model in MLflow, with its champion and the last moves of it."""
+    number = versions.aliases(client, model).get(CHAMPION)
+    held = versions.versions(client, model)
+    champion = next((version for version in held if version.number == number), None)
+    page = model_page(
+        held[0].tags, number, standing_of(champion.tags) if champion else None, moves.moves_of(client, model)
+    )
+    client.update_registered_model(model, description=page)
+
+
+def model_page(
+    lineage: Mapping[str, Any],
+    champion: str | None,
+    standing: Standing | None,
+    moved: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """Return the page of a registered model.
+
+    champion, standing: the number and the metric of the champion, or None; moved: all moves of its aliases
+    """
+    served = (
+        "No version is champion: none has a finite metric on test rows and is not collapsed, or someone took it away."
+    )
     if standing and math.isfinite(standing.value):
         served = (
             f"The champion, the version to use, is **version {champion}**: {standing.metric} {standing.value:.4g} on "
@@ -66,8 +90,17 @@ def model_page(lineage: Mapping[str, Any], champion: str | None, standing: Stand
     return (
         f"`{lineage['model']}` on `{lineage['data']}`. {about(lineage['model'])}\n\n{served}\n\n"
         "`candidate` is the version that the project's outputs describe now. `champion` moves only to a version that "
-        "is not worse on the same test rows; the tag `alias_moves` says when and why it moved."
+        "is not worse on the same test rows, or by a person: `gen-models promote` and `gen-models rollback`.\n"
+        + _moves_table(moved)
     )
+
+
+def _moves_table(moved: Sequence[Mapping[str, Any]]) -> str:
+    last = [row for row in moved if row["alias"] == CHAMPION][-SHOWN_MOVES:]
+    if not last:
+        return ""
+    rows = "".join(f"| {row['from'] or ''} | {row['to'] or ''} | {moves.said(row)} |\n" for row in reversed(last))
+    return f"\n| champion was | became | by whom, when and why |\n|---|---|---|\n{rows}"
 
 
 def warnings(evaluation: Mapping[str, float], latents: Mapping[str, Any]) -> list[str]:

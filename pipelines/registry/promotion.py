@@ -1,105 +1,175 @@
-"""Decides which version is the candidate and which the champion, and records why.
+"""Decides which version is the candidate and which the champion, and says why.
 
     candidate   always the version that the graph's outputs describe now
-    champion    moves to the candidate if the gate allows it: the candidate's metric on the test data must be finite,
-                and not worse than the champion's. If the two cannot be compared (other data, another metric, or
-                changed files), the alias moves too, and the reason is kept
+    champion    the first version of a name; then the candidate takes over if the gate allows it: its metric on the
+                test data must be finite, its samples and latents not collapsed, and it must not be worse than the
+                champion on the same test data. Two versions that cannot be compared, because of other data or another
+                metric, do not change places; the reason then has the command that does it by hand
 
-MLflow does not record where an alias was. Therefore the registered model's tag `alias_moves` holds a table of moves,
-the newest last.
+A person's choice, made with `gen-models promote`, `gen-models rollback` or in MLflow, stands until a person changes it,
+or until a model that is new since then is better on the same data than what was chosen and than what that replaced.
+
+moves.py keeps the record of all moves.
 """
 
-import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from pipelines.registry import versions
+from pipelines.registry import moves, versions
+from pipelines.registry.moves import CANDIDATE, CHAMPION, GATE, REGISTER
 from pipelines.registry.versions import Version
 
-CANDIDATE, CHAMPION = "candidate", "champion"
-BECAME = {CANDIDATE: "became_candidate", CHAMPION: "became_champion"}  # tags with the time and the reason of a move
-MOVES = "alias_moves"
-MOST_MOVES = 200  # only the last moves are kept, because MLflow limits a tag's length
+NOT_COLLAPSED = "no"
 
 
 @dataclass(frozen=True)
 class Standing:
-    """The values that the gate compares: a metric, its value on the test data, and the hash of the data."""
+    """What the gate compares: a metric, its value on the test data, the hash of these, and signs of collapse or ""."""
 
     metric: str
     value: float
     data_sha256: str
+    collapsed: str = ""
+
+    @property
+    def fault(self) -> str:
+        """Why a version with this standing cannot be champion; "" if it can."""
+        if not math.isfinite(self.value):
+            return f"{self.metric} {self.value:.6g} is not finite"
+        return f"it collapsed ({self.collapsed})" if self.collapsed else ""
 
 
 def move_aliases(client: Any, version: Version, standing: Standing) -> str:
-    """Move the alias candidate to `version`, and champion too if the gate allows it; return the gate's reason."""
-    aliases = versions.models(client)[version.model]
+    """Move the alias candidate to `version`, and champion too if the gate allows it; return the gate's reason.
+
+    Call `moves.settle` before the version is uploaded: a choice made in MLflow is then known, with what it chose from.
+    """
+    aliases = versions.aliases(client, version.model)
     if aliases.get(CANDIDATE) != version.number:
-        _move(client, CANDIDATE, version, "the graph's outputs")
-    if aliases.get(CHAMPION) == version.number:
-        return "it is the champion already"
-    present = None
-    if CHAMPION in aliases:
-        present = versions.find(client, version.model, CHAMPION)
-        if changed := versions.what_changed(client, present):
-            _move(client, CHAMPION, version, changed)
-            return changed
-    passes, reason = gate(standing, standing_of(present.tags) if present else None, present.number if present else "")
-    if passes:
-        _move(client, CHAMPION, version, reason)
-    return reason
+        moves.move(client, CANDIDATE, version, how=REGISTER, who=GATE, reason="the graph's outputs")
+    return _move_champion(client, version, standing, aliases.get(CHAMPION))
 
 
 def gate(candidate: Standing, champion: Standing | None, number: str) -> tuple[bool, str]:
     """Return (whether the candidate may become champion, the reason). number: the version of the present champion"""
     ours = f"{candidate.metric} {candidate.value:.6g}"
-    if not math.isfinite(candidate.value):
-        return False, f"{ours} is not finite, so it cannot be champion"
+    if candidate.fault:
+        return False, f"{candidate.fault}, so it cannot be champion"
     if champion is None:
         return True, f"the first champion, {ours}"
-    if champion.metric != candidate.metric:
-        return True, f"not comparable with version {number}: {candidate.metric} now, {champion.metric} then"
-    if champion.data_sha256 != candidate.data_sha256:
-        return True, f"not comparable with version {number}: it was evaluated on other data; {ours} on these"
+    if why := incomparable(candidate, champion):
+        return False, f"not comparable with version {number}, which stays champion: {why}"
     theirs = f"version {number}'s {champion.value:.6g} on the same data"
-    if not math.isfinite(champion.value) or candidate.value <= champion.value:
+    if champion.fault:
+        return True, f"{ours}, and of version {number}, {champion.fault}"
+    if candidate.value <= champion.value:
         return True, f"{ours} is not worse than {theirs}"
     return False, f"{ours} is worse than {theirs}, which stays champion"
 
 
+def incomparable(one: Standing, other: Standing) -> str:
+    """Return why the metrics of two versions cannot be compared, or ""."""
+    if one.metric != other.metric:
+        return f"{one.metric} now, {other.metric} then"
+    if one.data_sha256 != other.data_sha256:
+        return f"it was evaluated on other data ({one.data_sha256[:12]} now, {other.data_sha256[:12]} then)"
+    return ""
+
+
 def standing_of(tags: Mapping[str, str]) -> Standing:
     """Return a version's standing as its tags say."""
-    return Standing(tags.get("metric", "no metric"), float(tags.get("value", "nan")), tags.get("data_sha256", ""))
+    collapsed = tags.get("collapsed", NOT_COLLAPSED)
+    return Standing(
+        tags.get("metric", "no metric"),
+        float(tags.get("value", "nan")),
+        tags.get("evaluated_sha256", tags.get("data_sha256", "")),
+        "" if collapsed == NOT_COLLAPSED else collapsed,
+    )
 
 
-def moves_of(client: Any, model: str) -> list[dict[str, Any]]:
-    """Return the table of moves, with {"time", "alias", "from", "to", "reason", "checkpoint_sha256"} for each."""
-    return json.loads(client.get_registered_model(model).tags.get(MOVES, "[]"))
+def command(model: str, number: str, reason: str = "a reason") -> str:
+    """Return the command that makes a version champion by hand, as it is typed."""
+    return f"gen-models promote {shlex.quote(model)} {number} --reason {shlex.quote(reason)}"
 
 
-def record_moves(client: Any, model: str) -> None:
-    """Add a row to the table for each alias that is not where the table's last row says.
-
-    This also records a move after which the process was killed, and one that was made by hand.
-    """
-    table, aliases = moves_of(client, model), versions.models(client)[model]
-    known, held = len(table), {version.number: version for version in versions.versions(client, model)}
-    for alias in (CANDIDATE, CHAMPION):
-        last = next((row["to"] for row in reversed(table) if row["alias"] == alias), None)
-        if alias in aliases and last != aliases[alias]:
-            version = held[aliases[alias]]
-            since, _, reason = version.tags.get(BECAME[alias], " set by hand").partition(" ")
-            row = {"time": since, "alias": alias, "from": last, "to": version.number, "reason": reason}
-            table.append({**row, "checkpoint_sha256": version.tags.get("checkpoint_sha256")})
-    if len(table) > known:
-        client.set_registered_model_tag(model, MOVES, json.dumps(table[-MOST_MOVES:]))
+def noticed(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return what `moves.settle` found of champion, a sentence each."""
+    found = []
+    for row in rows:
+        if row["alias"] == CHAMPION and row["how"] == moves.DELETED:
+            found.append(f"noticed that version {row['from']}, the champion, was deleted")
+        elif row["alias"] == CHAMPION:
+            to = (
+                f"moved from version {row['from']} to {row['to']}" if row["to"] else f"taken from version {row['from']}"
+            )
+            found.append(f"noticed that champion was {to} outside gen-models")
+    return found
 
 
-def _move(client: Any, alias: str, version: Version, reason: str) -> None:
-    """Move an alias to a version. The reason is written first, so that a kill leaves no move without a reason."""
-    since = datetime.now(UTC).isoformat(timespec="seconds")
-    client.set_model_version_tag(version.model, version.number, BECAME[alias], f"{since} {reason}")
-    versions.point(client, alias, version)
+def _move_champion(client: Any, version: Version, standing: Standing, number: str | None) -> str:
+    chosen = moves.choice(moves.moves_of(client, version.model))
+    present = versions.find(client, version.model, number) if number else None
+    if number == version.number and chosen is None and standing.fault:
+        reason = f"{standing.fault}, so it is champion no longer"
+        moves.withdraw(client, version.model, CHAMPION, how=REGISTER, who=GATE, reason=reason)
+        return f"{reason}; `{command(version.model, version.number)}` makes it champion all the same"
+    if number == version.number:
+        return "it is the champion already"
+    damage = (versions.what_changed(client, present) or "").partition(";")[0] if present else ""
+    if chosen is not None:
+        return _beside_a_choice(client, version, standing, present, chosen, damage)
+    theirs = standing_of(present.tags) if present else None
+    if damage and theirs is not None:
+        theirs = replace(theirs, value=math.nan)
+    passes, reason = gate(standing, theirs, number or "")
+    if damage:
+        reason = damage if passes else f"{damage}; {reason}"
+    if passes:
+        moves.move(client, CHAMPION, version, how=REGISTER, who=GATE, reason=reason)
+        return reason
+    if theirs is not None and not standing.fault and incomparable(standing, theirs):
+        why = "other data" if standing.metric == theirs.metric else "another metric"
+        return f"{reason}; `{command(version.model, version.number, why)}` makes this one champion"
+    return reason
+
+
+def _beside_a_choice(
+    client: Any,
+    version: Version,
+    standing: Standing,
+    present: Version | None,
+    chosen: Mapping[str, Any],
+    damage: str,
+) -> str:
+    """Move champion to a version only if that is no undoing of what a person chose; return the reason."""
+    held = versions.versions(client, version.model)
+    ours = version.tags.get("checkpoint_sha256")
+    if damage and present is not None and present.tags.get("checkpoint_sha256") == ours:
+        reason = f"{damage}; the same model, chosen by {moves.said(chosen)}"
+        how, who = chosen.get("how", moves.OUTSIDE), chosen.get("who", "unknown")
+        moves.move(client, CHAMPION, version, how=how, who=who, reason=reason)
+        return damage
+    known = int(chosen.get("newest", version.number))
+    is_new = all(other.tags.get("checkpoint_sha256") != ours for other in held if int(other.number) <= known)
+    beaten = {other.number: other for other in held if other.number in (chosen["to"], chosen["from"])}
+    theirs = [standing_of(other.tags) for other in beaten.values()]
+    by = f"chosen by {moves.said(chosen)}"
+    stays = f"version {present.number} stays champion, as {by}" if present else f"no version is champion, as {by}"
+    if present is None and chosen["to"] is not None:
+        stays = f"no version is champion: version {chosen['to']}, {by}, was deleted"
+    stays = f"{damage}; {stays}" if damage else stays
+    is_better = all(
+        not incomparable(standing, other) and (other.fault or standing.value < other.value) for other in theirs
+    )
+    if is_new and is_better and not standing.fault:
+        numbers = " and ".join(f"version {other}" for other in sorted(beaten, key=int)) or "nothing that is left"
+        reason = f"{standing.metric} {standing.value:.6g} is better than {numbers} on the same data; before, chosen by "
+        reason += moves.said(chosen)
+        moves.move(client, CHAMPION, version, how=REGISTER, who=GATE, reason=reason)
+        return reason
+    if present is not None and (why := incomparable(standing, standing_of(present.tags))):
+        stays = f"not comparable with version {present.number}: {why}; {stays}"
+    return f"{stays}; `{command(version.model, version.number)}` changes that"

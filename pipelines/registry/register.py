@@ -3,15 +3,17 @@
     gen-models register
 
 For each sweep and run, whatever the store lacks is logged. The trained model becomes a version of the registered model
-that has the name of the run. Then the aliases `candidate` and `champion` move, as promotion.py says.
+that has the name of the run. Then the aliases `candidate` and `champion` move, as promotion.py says; a move that
+someone made in MLflow is noticed, recorded and kept.
 
-The stage is idempotent. A version with the same lineage key, checkpoint and serving code is not uploaded again, so if
-you return to an earlier setting, the aliases return to its version. DVC does not track the store: run
+The stage is idempotent. A version with the same checkpoint, calibration and serving code is not uploaded again, so if
+you return to an earlier setting, the alias candidate returns to its version. DVC does not track the store: run
 `gen-models register` if the store was removed, did not answer during a training, or is on another machine. If nothing
 is missing, this takes seconds.
 """
 
 import hashlib
+import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,43 +26,54 @@ from pipelines import tracking
 from pipelines.config.params import params
 from pipelines.lineage.audit import run_stage
 from pipelines.lineage.hashing import source_sha256
-from pipelines.registry import serving, upload, versions
-from pipelines.registry.model_page import model_page, version_page
-from pipelines.registry.promotion import CHAMPION, move_aliases, record_moves, standing_of
+from pipelines.registry import moves, origins, serving, upload, versions
+from pipelines.registry.model_page import describe_model, version_page, warnings
+from pipelines.registry.moves import CHAMPION
+from pipelines.registry.promotion import NOT_COLLAPSED, move_aliases, noticed, standing_of
+from pipelines.registry.up_to_date import MARK, Store, mark
 from pipelines.registry.upload import Replayed, replay, replay_sweep
 from pipelines.registry.versions import Version
 from pipelines.runtime import paths
 from pipelines.runtime.stage import hold, parse, run_keys
 
 LINEAGE = ("key", "run", "model", "family", "data", "data_sha256", "conf_sha256", "git_commit", "seed", "metric")
+COLLAPSED = "Collapsed: "
+GATE_LENGTH, MOST_OTHERS = 1000, 20
 
 
 def main(argv: list[str]) -> None:
     asked, known = parse(argv, "register", __doc__, run_keys), params()
     runs = [known.run(key).key for key in asked.runs] or list(known.runs)
     sweeps = [] if asked.runs else list(known.sweeps)
-    tracking.open_store()
-    failed = [name for name in sweeps if not _tell(f"sweep {name}", register_sweep, name)]
-    failed += [name for name in runs if not _tell(name, register_run, name)]
+    client = tracking.open_store()
+    with tracking.translated():
+        store = Store(client) if tracking.is_local() else None
+    failed = [name for name in sweeps if not _tell(f"sweep {name}", lambda key: register_sweep(key, store), name)]
+    failed += [name for name in runs if not _tell(name, lambda key: register_run(key, store), name)]
     if failed:
         raise SystemExit(1)
 
 
-def register_sweep(sweep: str) -> str:
-    """Log a sweep and its trials; return what was done, in words."""
+def register_sweep(sweep: str, store: Store | None = None) -> str:
+    """Log a sweep and its trials; return what was done, in words. store: what is known of it already"""
     if not paths.out("sweep", sweep).is_dir():
         return "not swept yet"
     if not paths.out("sweep", sweep, "lineage.json").is_file():
         return "no lineage.json in its output; nothing to compare"
+    lineage, trials = upload.sweep_of(sweep)
+    if store is not None and store.has_sweep(lineage["key"], trials):
+        return "up to date"
     return "logged" if replay_sweep(sweep) else "up to date"
 
 
-def register_run(run: str) -> str:
-    """Log a run and register its model; return what was done, in words."""
+def register_run(run: str, store: Store | None = None) -> str:
+    """Log a run and register its model; return what was done, in words. store: what is known of it already"""
     if not paths.out("train", run).is_dir():
         return "not trained yet"
     if not paths.out("evaluate", run).is_dir():
         return f"{_words(replay(run))}; not evaluated yet"
+    if store is not None and (words := store.settled(run)) is not None:
+        return f"up to date; {words}"
     done = register(run)
     aliases = f" ({', '.join(done['aliases'])})" if done["aliases"] else ""
     return f"{_words(done['replayed'])}; version {done['version']}{aliases}; {done['reason']}"
@@ -74,16 +87,20 @@ def register(key: str) -> dict[str, Any]:
         checkpoint.verify(trained)
         tags = _tags(lineage, evaluation, trained)
         client = tracking.open_store()
+        seen = moves.settle(client, key) if versions.exists(client, key) else []
         recorded = replay(key)
         version = _find_stored(client, key, tags) or versions.upload(
-            client, key, trained, facts=serving.facts_of(trained), calibration=_calibration(key), tags=tags,
-            run_id=recorded.run_id, experiment_id=recorded.experiment_id,
+            client, key, trained, facts=serving.facts_of(trained), calibration=_calibration(key),
+            tags={**tags, **origins.recorded(lineage)}, run_id=recorded.run_id, experiment_id=recorded.experiment_id,
         )  # fmt: skip
         _describe(client, version, tags, lineage, upload.numbers_in(evaluation))
         reason = move_aliases(client, version, standing_of(tags))
-        record_moves(client, key)
-        _describe_model(client, key, lineage)
-        aliases = versions.models(client)[key]
+        aliases = versions.aliases(client, key)
+        if aliases.get(CHAMPION) != version.number:
+            _set(client, version, {"gate": reason[:GATE_LENGTH]})
+        _set(client, version, origins.outputs(key))
+        describe_model(client, key)
+        _set(client, version, {MARK: mark(key, aliases, client.get_registered_model(key).tags)})
         return {
             "model": key,
             "version": int(version.number),
@@ -91,14 +108,17 @@ def register(key: str) -> dict[str, Any]:
             "experiment_id": recorded.experiment_id,
             "aliases": sorted(alias for alias, number in aliases.items() if number == version.number),
             "checkpoint_sha256": tags["checkpoint_sha256"],
-            "reason": reason,
+            "reason": "; ".join([*noticed(seen), reason]),
             "replayed": recorded,
         }
 
 
 def _find_stored(client: Any, key: str, tags: Mapping[str, str]) -> Version | None:
-    """Return the newest version with the same training, checkpoint and serving code whose files are intact, or None."""
-    identity = ("key", "checkpoint_sha256", "serving_sha256", "calibration_sha256")
+    """Return the newest version with the same checkpoint, calibration and serving code whose files are intact, or None.
+
+    The lineage key does not count: another training that ends with the same bytes makes no new version.
+    """
+    identity = ("checkpoint_sha256", "serving_sha256", "calibration_sha256")
     for version in versions.versions(client, key):
         if version.is_ready and all(version.tags.get(name) == tags[name] for name in identity):
             changed = versions.what_changed(client, version)
@@ -126,12 +146,16 @@ def _tags(lineage: Mapping[str, Any], evaluation: Mapping[str, Any], trained: Pa
             f"out/evaluate/{lineage['run']}/metrics.json has no criterion, {lineage['metric']} on test rows, by which "
             f"versions are compared; run `dvc repro evaluate@{lineage['run']}`"
         )
+    wrong = warnings(upload.numbers_in(dict(evaluation)), upload.latents_of(lineage["run"]))
+    collapsed = [line.removeprefix(COLLAPSED).rstrip(".") for line in wrong if line.startswith(COLLAPSED)]
     return {
         **{name: str(lineage[name]) for name in LINEAGE},
         "checkpoint_sha256": digest,
         "serving_sha256": source_sha256(Path(serving.__file__)),
         "calibration_sha256": _sha256(_calibration(lineage["run"])),
         "value": repr(float(value)),
+        "evaluated_sha256": lineage["data_sha256"],
+        "collapsed": "; ".join(collapsed) or NOT_COLLAPSED,
     }
 
 
@@ -148,21 +172,28 @@ def _sha256(path: Path | None) -> str:
 def _describe(
     client: Any, version: Version, tags: Mapping[str, str], lineage: Mapping[str, Any], metrics: Mapping[str, float]
 ) -> None:
-    """Write the version's page in MLflow: its metrics may have changed since the last time."""
-    for name in ("metric", "value", "data_sha256"):
-        if version.tags.get(name) != tags[name]:
-            client.set_model_version_tag(version.model, version.number, name, tags[name])
+    """Write the version's page in MLflow: its metrics may have changed since the last time.
+
+    Of another training that ended with the same bytes, the tag `same_bytes` tells; the lineage stays that of the first.
+    """
+    _set(client, version, {name: tags[name] for name in ("metric", "value", "evaluated_sha256", "collapsed")})
+    if version.tags.get("key") == tags["key"] and "code_sha256" not in version.tags:  # stored by an earlier release
+        _set(client, version, origins.recorded(lineage))
+    elif version.tags.get("key") != tags["key"]:
+        others = json.loads(version.tags.get("same_bytes", "[]"))
+        other = {name: tags[name] for name in ("key", "data_sha256", "git_commit", "seed")}
+        if other not in others:
+            _set(client, version, {"same_bytes": json.dumps([*others, other][-MOST_OTHERS:])})
     experiment = client.get_run(version.run_id).info.experiment_id
     page = version_page(version.model, version.number, lineage, metrics, (experiment, version.run_id))
     client.update_model_version(version.model, version.number, page)
 
 
-def _describe_model(client: Any, model: str, lineage: Mapping[str, Any]) -> None:
-    """Write the registered model's page in MLflow, with its champion."""
-    number = versions.models(client)[model].get(CHAMPION)
-    champion = versions.find(client, model, number) if number else None
-    page = model_page(lineage, number, standing_of(champion.tags) if champion else None)
-    client.update_registered_model(model, description=page)
+def _set(client: Any, version: Version, tags: Mapping[str, str]) -> None:
+    """Set the tags of a version that differ from what it has."""
+    for name, value in tags.items():
+        if version.tags.get(name) != value:
+            client.set_model_version_tag(version.model, version.number, name, value)
 
 
 def _tell(title: str, act: Callable[[str], str], name: str) -> bool:

@@ -47,7 +47,7 @@ def replay(run: str) -> Replayed:
     with tracking.translated():
         stored = tracking.MlflowRun(facts)
         ids = (stored.run_id, stored.experiment_id)
-        mark = _fingerprint(run)
+        mark = fingerprint(run)
         if stored.tags().get("replayed") == mark and stored.holds("checkpoint"):
             return Replayed(*ids)
         numbers = stored.log(_lines(folder / "history.jsonl"))
@@ -61,8 +61,13 @@ def replay(run: str) -> Replayed:
 
 def replay_sweep(sweep: str) -> bool:
     """Log what the store's sweep lacks of out/sweep/SWEEP; return False if nothing was missing."""
+    return tracking.log_sweep(sweep, *sweep_of(sweep))
+
+
+def sweep_of(sweep: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the content of lineage.json and of trials.json of out/sweep/SWEEP."""
     folder = paths.out("sweep", sweep)
-    return tracking.log_sweep(sweep, _json(folder / "lineage.json"), _json(folder / "trials.json"))
+    return _json(folder / "lineage.json"), _json(folder / "trials.json")
 
 
 def lineage_of(run: str) -> dict[str, Any]:
@@ -73,6 +78,12 @@ def lineage_of(run: str) -> dict[str, Any]:
 def evaluation_of(run: str) -> dict[str, Any]:
     """Return the content of out/evaluate/RUN/metrics.json."""
     return _json(paths.out("evaluate", run, "metrics.json"))
+
+
+def latents_of(run: str) -> dict[str, Any]:
+    """Return the content of out/evaluate/RUN/latents.json, {} for a model without latents."""
+    path = paths.out("evaluate", run, "latents.json")
+    return _json(path) if path.is_file() else {}
 
 
 def numbers_in(evaluation: dict[str, Any]) -> dict[str, float]:
@@ -145,8 +156,8 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def _fingerprint(run: str) -> str:
-    """Return the hash of all files that `replay` would log."""
+def fingerprint(run: str) -> str:
+    """Return the hash of all files of a run's outputs, of which `replay` logs some."""
     total = hashlib.sha256()
     for folder in (paths.out("train", run), paths.out("evaluate", run)):
         if folder.is_dir():

@@ -44,6 +44,16 @@ def models(client: Any) -> dict[str, dict[str, str]]:
             return found
 
 
+def aliases(client: Any, model: str) -> dict[str, str]:
+    """Return {alias: version} of a registered model, which must exist."""
+    return {alias: str(number) for alias, number in client.get_registered_model(model).aliases.items()}
+
+
+def exists(client: Any, model: str) -> bool:
+    """Return whether there is a registered model of this name."""
+    return "'" not in model and bool(client.search_registered_models(f"name = '{model}'", max_results=1))
+
+
 def versions(client: Any, model: str) -> list[Version]:
     """Return all versions of a model, the newest first; an empty list for an unknown model."""
     found: list[Version] = []
@@ -58,14 +68,18 @@ def versions(client: Any, model: str) -> list[Version]:
 
 def find(client: Any, model: str, which: str) -> Version:
     """Return the version that an alias or a number names. Raises RegistryError, with what exists, if there is none."""
-    known = models(client)
-    if model not in known:
-        raise RegistryError(unknown("registered model", model, known))
-    held = {version.number: version for version in versions(client, model)}
-    number = known[model].get(which, which)
-    if number not in held:
-        raise RegistryError(unknown(f"alias or version of {model}", which, [*known[model], *held]))
-    return held[number]
+    if not exists(client, model):
+        raise RegistryError(unknown("registered model", model, models(client)))
+    held, named = {version.number: version for version in versions(client, model)}, aliases(client, model)
+    number = named.get(which, which)
+    if number in held:
+        return held[number]
+    if which == "champion" and "candidate" in named:
+        why = held[named["candidate"]].tags.get("gate", "no version passed the gate")
+        raise RegistryError(
+            f"{model}: no version is champion: {why.partition(';')[0]}; name a version, such as {model}@candidate"
+        )
+    raise RegistryError(unknown(f"alias or version of {model}", which, [*named, *held]))
 
 
 def folder_of(client: Any, version: Version) -> Path:
@@ -125,7 +139,7 @@ def upload(
         client.log_model_artifacts(logged.model_id, str(folder))
     client.finalize_logged_model(logged.model_id, "READY")
     tracking.link_model(client, run_id, logged.model_id)
-    if model not in models(client):
+    if not exists(client, model):
         client.create_registered_model(model, {name: tags[name] for name in ("model", "family", "data")}, _about(tags))
     stored = client.create_model_version(
         model,
@@ -158,7 +172,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 def _forget_unfinished(client: Any, model: str, experiment_id: str) -> None:
     """Delete uploads that did not become versions because the process was killed."""
-    used = {v.model_id for v in client.search_model_versions(f"name = '{model}'", max_results=1000)}
+    used = tracking.model_ids(client, model)
     for logged in client.search_logged_models([experiment_id], f"tags.run = '{model}'"):
         if logged.model_id not in used:
             client.delete_logged_model(logged.model_id)

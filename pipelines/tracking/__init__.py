@@ -16,35 +16,57 @@ import pipelines.tracking.mlflow_settings  # noqa: F401
 
 # isort: split
 from pipelines.tracking.live_run import Recorder
+from pipelines.tracking.mlflow_garbage import (
+    delete_upload,
+    delete_version,
+    model_folder,
+    model_ids,
+    orphaned_folders,
+    unused_models,
+)
 from pipelines.tracking.mlflow_run import MlflowRun, Picture, folder_sha256, label
+from pipelines.tracking.mlflow_snapshot import Snapshot, snapshot
 from pipelines.tracking.mlflow_store import (
+    FAILURES,
     SWEEPS,
     TRAININGS,
     StoreError,
     experiment_id,
     fetch,
+    is_local,
     link_model,
     open_store,
     store_uri,
     translated,
 )
-from pipelines.tracking.mlflow_sweep import log_sweep, record_sweep
+from pipelines.tracking.mlflow_sweep import log_sweep, record_sweep, trials_digest
 
 __all__ = [
+    "FAILURES",
     "SWEEPS",
     "TRAININGS",
     "MlflowRun",
     "Picture",
     "Recorder",
+    "Snapshot",
     "StoreError",
+    "delete_upload",
+    "delete_version",
     "experiment_id",
     "fetch",
     "folder_sha256",
+    "is_local",
     "label",
     "link_model",
     "log_sweep",
+    "model_folder",
+    "model_ids",
     "open_store",
+    "orphaned_folders",
     "record_sweep",
+    "snapshot",
     "store_uri",
     "translated",
+    "trials_digest",
+    "unused_models",
 ]

@@ -57,7 +57,7 @@ def open_store() -> MlflowClient:
     mlflow.set_tracking_uri(uri)
     # Processes that open a new store at once would break its migration, so they open it one at a time.
     with translated(), stage.hold(paths.root() / "mlflow.db"):
-        if _is_local() and not (path := Path(uri.removeprefix("sqlite:///"))).exists():
+        if is_local() and not (path := Path(uri.removeprefix("sqlite:///"))).exists():
             _make_store(path)
         client = MlflowClient(uri, uri)
         client.search_registered_models(max_results=1)
@@ -80,7 +80,7 @@ def experiment_id(client: MlflowClient, name: str) -> str:
 
     With a local store, its artifacts are in the project folder. Raises StoreError if that folder has moved.
     """
-    place = (paths.root() / "mlartifacts" / name).as_uri() if _is_local() else None
+    place = (paths.root() / "mlartifacts" / name).as_uri() if is_local() else None
     found = client.get_experiment_by_name(name)
     if found is None:
         return client.create_experiment(name, artifact_location=place, tags={"mlflow.note.content": NOTES[name]})
@@ -100,7 +100,7 @@ def translated() -> Iterator[None]:
     try:
         yield
     except FAILURES as error:
-        hint = "; if the file is damaged, remove it and run `gen-models register`" if _is_local() else ""
+        hint = "; if the file is damaged, remove it and run `gen-models register`" if is_local() else ""
         raise StoreError(f"{store_uri()}: {first_line(error)}{hint}") from error
 
 
@@ -110,7 +110,7 @@ def fetch(artifact_uri: str) -> Path:
     With a local store, these are the files themselves; else a copy, which is removed when this process ends.
     """
     copy = None
-    if not _is_local():
+    if not is_local():
         copy = tempfile.mkdtemp(prefix="gen-models-")
         atexit.register(shutil.rmtree, copy, ignore_errors=True)
     with translated():
@@ -122,7 +122,8 @@ def link_model(client: MlflowClient, run_id: str, model_id: str) -> None:
     client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
 
 
-def _is_local() -> bool:
+def is_local() -> bool:
+    """Return whether the store is a SQLite file, with its artifacts in the project folder."""
     return store_uri().startswith("sqlite:")
 
 

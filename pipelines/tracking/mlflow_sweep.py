@@ -29,8 +29,7 @@ def log_sweep(key: str, lineage: Mapping[str, Any], trials: Sequence[Mapping[str
     """
     with translated():
         sweep = MlflowRun({**lineage, "run": key}, experiment=SWEEPS)
-        table = [{name: value for name, value in trial.items() if name != "history"} for trial in trials]
-        digest = hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
+        digest = trials_digest(trials)
         if sweep.tags().get("recorded") == digest:
             return False
         for trial in trials:
@@ -41,6 +40,12 @@ def log_sweep(key: str, lineage: Mapping[str, Any], trials: Sequence[Mapping[str
         sweep.end("FINISHED" if usable else "FAILED")
         sweep.tag("recorded", digest)
         return True
+
+
+def trials_digest(trials: Sequence[Mapping[str, Any]]) -> str:
+    """Return the hash of the rows of trials.json without their histories, by which a sweep is known to be logged."""
+    table = [{name: value for name, value in trial.items() if name != "history"} for trial in trials]
+    return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
 
 
 def _log_trial(sweep: MlflowRun, key: str, lineage: Mapping[str, Any], trial: Mapping[str, Any]) -> None:

@@ -1,0 +1,39 @@
+"""lineage: says where a registered version comes from, and checks each part again where it is at hand.
+
+    gen-models lineage models:/vae-digits@champion
+    gen-models lineage vae-digits@3
+
+Checked are the files that the registry and its run in MLflow store, the outputs of train and evaluate, the run log, the
+prepared data, the files that these were prepared from, and the code as it is now. Each is `equal`, `differs since` (the
+code has moved on, which is no error), `not here`, or BROKEN: it is here and does not agree with what was recorded. Then
+the file is named, and the exit code is 1.
+"""
+
+from collections.abc import Sequence
+
+from gen_models.errors import RegistryError
+from pipelines import arguments, tracking
+from pipelines.registry import moves, names, verification, version_facts, versions
+from pipelines.runtime import paths
+from pipelines.runtime.stage import parse
+
+
+def main(argv: Sequence[str]) -> None:
+    """lineage VERSION"""
+    asked = parse(argv, "lineage", __doc__, arguments.lineage)
+    with tracking.translated():
+        client = tracking.open_store()
+        version = names.find(client, asked.version)
+        held = [alias for alias, number in versions.aliases(client, version.model).items() if number == version.number]
+        for line in version_facts.lines(version, held, moves.moves_of(client, version.model)):
+            print(line)
+        print("checked again", flush=True)
+        broken, here = [], f"{paths.root()}/"
+        for found in verification.findings(client, version):
+            print(f"  {found.state:<14}{found.thing}: {found.words.replace(here, '')}", flush=True)
+            broken += [found.thing] if found.state == verification.BROKEN else []
+    if broken:
+        raise RegistryError(
+            f"{version.model} version {version.number}: {', '.join(broken)} {'does' if len(broken) == 1 else 'do'} not "
+            "agree with what was recorded, see BROKEN above"
+        )

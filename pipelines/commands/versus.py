@@ -1,0 +1,50 @@
+"""versus: asks two versions, or two trained runs, on the same test rows, and says which is better and how surely.
+
+    gen-models versus models:/vae-digits@champion models:/vae-digits/3
+    gen-models versus vae-digits gmm-digits
+    gen-models versus models:/vae-digits@champion vae-digits --metric mse
+
+Each test row is asked of both models, and the interval is that of the mean difference, which is much narrower than
+those of the two means. Models that were evaluated on other data, or on rows that are not prepared now, are refused.
+(The stage `compare` puts all runs side by side; `versus` compares two.)
+"""
+
+import json
+from collections.abc import Sequence
+
+from gen_models.checkpoint import load_model
+from gen_models.errors import DataError, unknown
+from pipelines import arguments
+from pipelines.commands.stored_model import open_stored
+from pipelines.evaluation.versus import Contender, compare, contender, sentence
+from pipelines.registry.names import SCHEME
+from pipelines.runtime import paths
+from pipelines.runtime.stage import parse
+
+
+def main(argv: Sequence[str]) -> None:
+    """versus A B [--metric NAME]"""
+    asked = parse(argv, "versus", __doc__, arguments.versus)
+    a, b = opened(asked.a), opened(asked.b)
+    found = compare(a, b, asked.metric)
+    d = found.difference
+    width = max(len(a.title), len(b.title), len("difference"))
+    print(f"{found.metric} on {d.rows} test rows of {a.data}, lower is better")
+    for one, value in zip((a, b), found.values, strict=True):
+        print(f"  {one.title:<{width}}  {value:.6g}")
+    print(f"  {'difference':<{width}}  {d.value:+.6g}, 95% interval {d.low:+.4g} to {d.high:+.4g}")
+    if found.left_out:
+        print(f"{found.left_out} rows are left out: one of the two gives no finite number for them.")
+    print(sentence(a, b, found))
+
+
+def opened(name: str) -> Contender:
+    """Open a version, or the trained run of this key. Raises an error of one line if there is neither."""
+    if name.startswith(SCHEME) or "@" in name:
+        stored = open_stored(name)
+        return contender(stored.title, stored.model, stored.lineage)
+    folder = paths.out("train", name)
+    trained = [path.name for path in paths.out("train").glob("*") if (path / "lineage.json").is_file()]
+    if name not in trained:
+        raise DataError(f"{unknown('trained run', name, trained)}; a version is named {SCHEME}NAME@champion")
+    return contender(name, load_model(folder / "checkpoint"), json.loads((folder / "lineage.json").read_text()))

@@ -1,0 +1,120 @@
+"""Asks two models on the same test rows of the same prepared data, and says which is better and how surely."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from gen_models.contracts import capabilities
+from gen_models.errors import DataError, unknown
+from gen_models.measures.paired import PER_ROW, Difference, paired, paired_mmd, row_values
+from gen_models.measures.sweep_metrics import METRICS
+from pipelines.data.store import manifest_of, open_data
+from pipelines.evaluation.prepared_rows import PreparedRows, fix_threads
+from pipelines.training.validation_metrics import ruler_of
+
+UNITS = {"nats": " nats a row", "nats_iw50": " nats a row", "mse": ", squared error on the unit scale", "mmd": " MMD^2"}
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model to compare. title: its name; metric: by which it was chosen; data, hashes: what it was evaluated on."""
+
+    title: str
+    model: Any
+    metric: str
+    data: str
+    hashes: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a comparison. values: the metric of each; left_out: rows for which one gave no finite number."""
+
+    metric: str
+    values: tuple[float, float]
+    difference: Difference
+    left_out: int
+
+
+def compare(a: Contender, b: Contender, metric: str | None = None) -> Verdict:
+    """Compare two models by a metric, by default the one that both were chosen by.
+
+    Raises DataError, in one line, if they were evaluated on other data than each other or than those that are prepared
+    now, or if the metric cannot be asked of both.
+    """
+    rows = PreparedRows(_same_data(a, b))
+    metric = _metric(a, b, metric)
+    fix_threads()
+    x, ruler = rows.normal("test"), ruler_of(rows.data, "test", None)
+    if metric == "mmd":
+        difference = paired_mmd(a.model, b.model, x, ruler)
+        if difference is None:
+            raise DataError(f"{a.title} and {b.title} draw in different spaces, binary and grey: mmd cannot be paired")
+        values = [METRICS["mmd"].measure(one.model, x, ruler) for one in (a, b)]
+        return Verdict(metric, (values[0], values[1]), difference, 0)
+    of_a, of_b = (row_values(metric, one.model, x, ruler) for one in (a, b))
+    is_finite = torch.isfinite(of_a) & torch.isfinite(of_b)
+    if not is_finite.any():
+        raise DataError(f"{a.title} and {b.title}: there is no test row for which both give a finite {metric}")
+    of_a, of_b = of_a[is_finite], of_b[is_finite]
+    means = of_a.mean().item(), of_b.mean().item()
+    return Verdict(metric, means, paired(of_a, of_b), int((~is_finite).sum()))
+
+
+def sentence(a: Contender, b: Contender, verdict: Verdict) -> str:
+    """Return what a comparison means, in a sentence."""
+    d, unit = verdict.difference, UNITS[verdict.metric]
+    if d.low == d.high == 0:
+        return f"The two are equal: the same {verdict.metric} on each of {d.rows} test rows."
+    if d.low <= 0 <= d.high:
+        return f"They cannot be told apart by {verdict.metric} on these {d.rows} test rows: the interval holds 0."
+    better, worse = (a, b) if d.value < 0 else (b, a)
+    near, far = sorted(map(abs, (d.low, d.high)))
+    return (
+        f"{better.title} is better than {worse.title}, by {near:.4g} to {far:.4g}{unit}, on rows like these {d.rows}; "
+        "another training of either may differ by more."
+    )
+
+
+def _same_data(a: Contender, b: Contender) -> Any:
+    if a.data != b.data or not a.hashes & b.hashes:
+        raise DataError(
+            f"{a.title} and {b.title} cannot be compared: evaluated on different rows, {_named(a)} and {_named(b)}"
+        )
+    now = manifest_of(a.data)["sha256"]
+    if now not in a.hashes & b.hashes:
+        raise DataError(
+            f"{a.title} and {b.title} were evaluated on {_named(a)}, and out/data/{a.data} holds other rows now, "
+            f"{now[:12]}: bring back the conf and the seed of these data, and run `gen-models prepare {a.data}`"
+        )
+    return open_data(a.data)
+
+
+def _named(one: Contender) -> str:
+    return f"{one.data} ({', '.join(sorted(digest[:12] for digest in one.hashes))})"
+
+
+def _metric(a: Contender, b: Contender, asked: str | None) -> str:
+    """Return the metric to compare by. Raises DataError, with those that both offer, if it cannot be asked of both."""
+    both = [name for name in (*PER_ROW, "mmd") if all(_offers(one.model, name) for one in (a, b))]
+    if asked is not None and asked not in both:
+        raise DataError(f"--metric: {unknown(f'metric of both {a.title} and {b.title}', asked, both)}")
+    if asked is None and (a.metric != b.metric or a.metric not in both):
+        chosen = a.metric if a.metric == b.metric else f"{a.metric} and {b.metric}"
+        fix = f"say --metric {' or --metric '.join(both)}" if both else "and there is no other metric that both offer"
+        raise DataError(
+            f"{a.title} and {b.title} were chosen by {chosen}, which cannot be asked of both, row by row; {fix}"
+        )
+    return asked or a.metric
+
+
+def _offers(model: Any, metric: str) -> bool:
+    return not set(capabilities(model)).isdisjoint(METRICS[metric].needs)
+
+
+def contender(title: str, model: Any, facts: Mapping[str, Any]) -> Contender:
+    """Return a contender. facts: its metric, data, data_sha256 and, of a version, evaluated_sha256"""
+    hashes = {facts.get("data_sha256"), facts.get("evaluated_sha256")} - {None, ""}
+    return Contender(title, model, str(facts.get("metric")), str(facts.get("data")), frozenset(map(str, hashes)))

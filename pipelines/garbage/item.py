@@ -1,0 +1,44 @@
+"""One thing that may be removed, and how."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+TRASH = ".removed"
+
+
+@dataclass(frozen=True)
+class Item:
+    """kind: of which it is, in words for people; what: its name; bytes: on this disk; remove: returns False if it
+    turned out to be needed after all"""
+
+    kind: str
+    what: str
+    bytes: int
+    remove: Callable[[], bool]
+
+
+def folder_item(kind: str, path: Path, what: str) -> Item:
+    """Return the item of a folder or file."""
+    return Item(kind, what, size_of(path), lambda: remove_path(path))
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of all files below a folder."""
+    if path.is_symlink() or path.is_file():
+        return path.lstat().st_size
+    return sum(inner.lstat().st_size for inner in path.rglob("*") if inner.is_symlink() or inner.is_file())
+
+
+def remove_path(path: Path) -> bool:
+    """Remove a file, or rename a folder and remove it, so that a kill leaves nothing that looks whole."""
+    if path.is_dir() and not path.is_symlink():
+        doomed = path if path.name.endswith(TRASH) else path.with_name(f".{path.name}{TRASH}")
+        if doomed != path:
+            shutil.rmtree(doomed, ignore_errors=True)
+            path.rename(doomed)
+        shutil.rmtree(doomed)
+    else:
+        path.unlink(missing_ok=True)
+    return True

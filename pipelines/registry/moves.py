@@ -1,0 +1,197 @@
+"""The record of where aliases were: every move, with who made it, how, and why.
+
+MLflow does not record where an alias was. So the registered model's tag `alias_moves` holds a table of moves, the
+newest last; full pages of it are the tags `alias_moves.0001` and so on. A row is
+
+    {"time", "alias", "from": version or null, "to": version or null,
+     "who", "how", "reason", "newest": number, "checkpoint_sha256"}
+
+how is `register` (the gate, or the graph's outputs), `promote` or `rollback` (a person, with that command), `outside`
+(a person, in MLflow) or `deleted` (the version was). newest is the newest version at that time.
+
+Before an alias moves, the row is written as the tag `alias_move_begun`; after it, into the table. So `settle` can tell
+a move of ours after which the process was killed from one that a person made in MLflow, and records both.
+"""
+
+import getpass
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from gen_models.errors import RegistryError
+from pipelines.registry import versions
+from pipelines.registry.versions import Version
+
+CANDIDATE, CHAMPION = "candidate", "champion"
+BECAME = {CANDIDATE: "became_candidate", CHAMPION: "became_champion"}  # tags with the time and the reason of a move
+MOVES, BEGUN = "alias_moves", "alias_move_begun"
+PAGE_LENGTH = 4_900  # of a tag; databases other than SQLite hold 5,000 characters
+REASON_LENGTH = 500
+REGISTER, PROMOTE, ROLLBACK, OUTSIDE, DELETED = "register", "promote", "rollback", "outside", "deleted"
+BY_PERSONS = (PROMOTE, ROLLBACK, OUTSIDE)
+GATE = "gen-models"  # who moves an alias when `register` does
+Row = dict[str, Any]
+
+
+def user() -> str:
+    """Return the name of the person at this machine, as the record has it."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return "unknown"
+
+
+def moves_of(client: Any, model: str) -> list[Row]:
+    """Return all moves of a model's aliases, the newest last."""
+    tags = client.get_registered_model(model).tags
+    rows: list[Row] = []
+    for page in (*sorted(name for name in tags if name.startswith(f"{MOVES}.")), MOVES):
+        rows += [row for row in json.loads(tags.get(page, "[]")) if row not in rows]  # a kill may leave a page twice
+    return rows
+
+
+def move(client: Any, alias: str, version: Version, *, how: str, who: str, reason: str) -> Row:
+    """Move an alias to a version whose stored files are intact, record the move, and return its row.
+
+    Raises RegistryError, with nothing moved, if a file of the version has changed.
+    """
+    row = _row(client, version.model, alias, version.number, how=how, who=who, reason=reason, held=version)
+    client.set_registered_model_tag(version.model, BEGUN, json.dumps(row))
+    try:
+        if alias in BECAME:
+            client.set_model_version_tag(version.model, version.number, BECAME[alias], f"{row['time']} {row['reason']}")
+        versions.point(client, alias, version)
+    except RegistryError:
+        client.delete_registered_model_tag(version.model, BEGUN)
+        raise
+    _end(client, version.model, row)
+    return row
+
+
+def withdraw(client: Any, model: str, alias: str, *, how: str, who: str, reason: str) -> Row:
+    """Take an alias away, record that, and return its row."""
+    row = _row(client, model, alias, None, how=how, who=who, reason=reason, held=None)
+    client.set_registered_model_tag(model, BEGUN, json.dumps(row))
+    client.delete_registered_model_alias(model, alias)
+    _end(client, model, row)
+    return row
+
+
+def settle(client: Any, model: str) -> list[Row]:
+    """Bring the record up to where the aliases are, and return the rows of moves that were made outside gen-models.
+
+    A move of ours that a kill interrupted is recorded if the alias has moved, and forgotten if it has not.
+    """
+    stored = client.get_registered_model(model)
+    aliases = {alias: str(number) for alias, number in stored.aliases.items()}
+    if BEGUN in stored.tags:
+        begun = json.loads(stored.tags[BEGUN])
+        if aliases.get(begun["alias"]) == begun["to"]:
+            _end(client, model, begun)
+        else:
+            client.delete_registered_model_tag(model, BEGUN)
+    rows = moves_of(client, model)
+    known = {row["alias"]: row["to"] for row in rows}
+    moved = [alias for alias in sorted({*aliases, *known}) if aliases.get(alias) != known.get(alias)]
+    if not moved:
+        return []
+    held = {version.number: version for version in versions.versions(client, model)}
+    found = []
+    for alias in moved:
+        before, now = known.get(alias), aliases.get(alias)
+        how, reason = OUTSIDE, "moved in MLflow; noticed by gen-models at this time"
+        if now is None and before not in held:
+            how, reason = DELETED, f"version {before} was deleted"
+        row = _row(
+            client, model, alias, now, how=how, who="unknown", reason=reason, held=held.get(now or ""), was=before
+        )
+        _append(client, model, row)
+        found.append(row)
+    return found
+
+
+def choice(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Return the row by which a person chose the present champion, or that there be none; None if the gate decides."""
+    of_champion = [row for row in rows if row["alias"] == CHAMPION and row.get("how") != DELETED]
+    return of_champion[-1] if of_champion and is_by_person(of_champion[-1]) else None
+
+
+def is_by_person(row: Mapping[str, Any]) -> bool:
+    """Return whether a person made a move; rows of earlier releases say it in their reason."""
+    return row["how"] in BY_PERSONS if "how" in row else row["reason"] == "set by hand"
+
+
+def champions(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the versions that were champion before and on the way to the present one, the present one last.
+
+    A rollback goes back on this way, so a second one goes to the version before that; what it left is not on it.
+    """
+    way: list[str] = []
+    for row in rows:
+        if row["alias"] != CHAMPION or row["to"] is None:
+            continue
+        if row.get("how") == ROLLBACK and row["to"] in way:
+            del way[len(way) - way[::-1].index(row["to"]) :]
+        if not way or way[-1] != row["to"]:
+            way.append(row["to"])
+    return way
+
+
+def said(row: Mapping[str, Any]) -> str:
+    """Return who made a move, how, when and why, in words."""
+    how = row.get("how", OUTSIDE if is_by_person(row) else REGISTER)
+    who = {
+        REGISTER: "the gate of `gen-models register`",
+        PROMOTE: f"{row.get('who')}, with `gen-models promote`",
+        ROLLBACK: f"{row.get('who')}, with `gen-models rollback`",
+        OUTSIDE: "someone, in MLflow",
+        DELETED: "someone, by deleting the version",
+    }[how]
+    return f"{who}, {row['time'][:16].replace('T', ' ')}: {row['reason']}"
+
+
+def _row(
+    client: Any,
+    model: str,
+    alias: str,
+    to: str | None,
+    *,
+    how: str,
+    who: str,
+    reason: str,
+    held: Version | None,
+    was: str | None = None,
+) -> Row:
+    stored = client.get_registered_model(model)
+    newest = max((int(version.number) for version in versions.versions(client, model)), default=0)
+    now = stored.aliases.get(alias)
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "alias": alias,
+        "from": was if how in (OUTSIDE, DELETED) else (str(now) if now is not None else None),
+        "to": to,
+        "who": who,
+        "how": how,
+        "reason": " ".join(reason.split())[:REASON_LENGTH],
+        "newest": newest,
+        "checkpoint_sha256": held.tags.get("checkpoint_sha256") if held else None,
+    }
+
+
+def _end(client: Any, model: str, row: Row) -> None:
+    """Write a row that was begun into the table, and forget that it was begun."""
+    if (rows := moves_of(client, model)) == [] or rows[-1] != row:
+        _append(client, model, row)
+    client.delete_registered_model_tag(model, BEGUN)
+
+
+def _append(client: Any, model: str, row: Row) -> None:
+    """Add a row to the table; a page that would be too long is put beside it first."""
+    tags = client.get_registered_model(model).tags
+    page = json.loads(tags.get(MOVES, "[]"))
+    if page and len(json.dumps([*page, row])) > PAGE_LENGTH:
+        full = sum(name.startswith(f"{MOVES}.") for name in tags)
+        client.set_registered_model_tag(model, f"{MOVES}.{full + 1:04d}", json.dumps(page))
+        page = []
+    client.set_registered_model_tag(model, MOVES, json.dumps([*page, row]))

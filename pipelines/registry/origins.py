@@ -1,0 +1,108 @@
+"""What a version keeps of where it comes from, beside the tags of its lineage: enough to check each part again later.
+
+code_sha256, code_files     the hash of the code that trained it, and that of each of its files
+versions                    of Python, torch and numpy
+params                      the settings by which people compare runs
+sweep, sweep_key, trial     the sweep whose best setting it has, and which of its trials that was
+source                      {"sha256", "files", "bytes"} of the files that the data were prepared from, if there are any
+outputs                     {file of out/train/RUN and out/evaluate/RUN: sha256}, as they were registered last
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gen_models.errors import GenModelsError
+from pipelines.config.params import params
+from pipelines.data.store import manifest_of
+from pipelines.lineage.hashing import sha256_json
+from pipelines.runtime import paths
+
+MOST_TAG = 90_000  # characters; MLflow takes 100,000
+OUTPUTS = ("train", "evaluate")
+
+
+def recorded(lineage: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags that say where a training of out/train comes from; what is not known is left out.
+
+    lineage: the content of out/train/RUN/lineage.json
+    """
+    found: dict[str, Any] = {
+        "code_sha256": lineage.get("code_sha256"),
+        "code_files": _code(lineage),
+        "versions": lineage.get("versions"),
+        "params": lineage.get("params"),
+        "workers": lineage.get("workers"),
+        "steps": lineage.get("steps"),
+        "source": _manifest(lineage).get("origin"),
+        "data_seed": _manifest(lineage).get("seed", lineage.get("seed")),
+        **_sweep(lineage),
+    }
+    texts = {name: _text(value) for name, value in found.items() if value is not None}
+    return {name: text for name, text in texts.items() if len(text) <= MOST_TAG}
+
+
+def outputs(run: str) -> dict[str, str]:
+    """Return {"outputs": the hashes of a run's output files}, as JSON; {} if they are too many for a tag."""
+    text = _text(hashes_of(run))
+    return {"outputs": text} if len(text) <= MOST_TAG else {}
+
+
+def hashes_of(run: str) -> dict[str, str]:
+    """Return {path below the project: sha256} of the files of out/train/RUN and out/evaluate/RUN."""
+    found = {}
+    for stage in OUTPUTS:
+        for path in sorted(paths.out(stage, run).rglob("*")):
+            if path.is_file():
+                found[path.relative_to(paths.root()).as_posix()] = sha256_of(path)
+    return found
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, which is read in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def _code(lineage: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the fingerprint that the stage `code` wrote, if it is the one of the training."""
+    found = _json(paths.out("code", "train", f"{lineage['model']}.json"))
+    return found if found is not None and sha256_json(found) == lineage.get("code_sha256") else None
+
+
+def _manifest(lineage: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the manifest of the prepared data, if they are still those of the training; else {}."""
+    try:
+        manifest = manifest_of(lineage["data"])
+    except GenModelsError:
+        return {}
+    return manifest if manifest["sha256"] == lineage["data_sha256"] else {}
+
+
+def _sweep(lineage: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sweep and the trial of a run, if the sweep's best setting is still the one it was trained with."""
+    sweep = run = lineage["run"]
+    if not paths.out("sweep", run, "lineage.json").is_file():  # a line under reuses
+        try:
+            sweep = params().run(run).setting
+        except GenModelsError:
+            return {}
+    best = _json(paths.out("sweep", sweep, "best.json"))
+    swept = _json(paths.out("sweep", sweep, "lineage.json"))
+    trained_with = lineage.get("params", {})
+    if best is None or any(trained_with.get(key, value) != value for key, value in best.get("override", {}).items()):
+        return {}
+    return {"sweep": sweep, "sweep_key": (swept or {}).get("key"), "trial": best.get("trial")}
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,68 @@
+"""All that a store says of runs, sweeps and versions, read at once.
+
+Where there are a thousand runs, asking for each by itself takes minutes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import ViewType
+
+from pipelines.tracking.mlflow_store import SWEEPS, TRAININGS, experiment_id
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The store at one moment.
+
+    runs: {id: tags} of trainings; sweeps: {key: the tag `recorded`}; models: {name: (aliases, tags)}
+    versions: {(name, number): (run id, logged model id, tags)} of those that are ready
+    """
+
+    runs: Mapping[str, Mapping[str, str]]
+    sweeps: Mapping[str, str]
+    models: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]]
+    versions: Mapping[tuple[str, str], tuple[str, str, Mapping[str, str]]]
+
+
+def snapshot(client: MlflowClient) -> Snapshot:
+    """Read the store."""
+    trainings, sweeps = (experiment_id(client, name) for name in (TRAININGS, SWEEPS))
+    has_mark = "tags.{} LIKE '%'"
+    runs = pages(
+        lambda token: client.search_runs(
+            [trainings], has_mark.format("replayed"), ViewType.ACTIVE_ONLY, 5000, page_token=token
+        )
+    )
+    swept = pages(
+        lambda token: client.search_runs(
+            [sweeps], has_mark.format("recorded"), ViewType.ACTIVE_ONLY, 5000, page_token=token
+        )
+    )
+    models = pages(lambda token: client.search_registered_models(max_results=1000, page_token=token))
+    versions = pages(lambda token: client.search_model_versions("", 1000, page_token=token))
+    return Snapshot(
+        {run.info.run_id: dict(run.data.tags) for run in runs},
+        {run.data.tags.get("key", ""): run.data.tags["recorded"] for run in swept},
+        {m.name: ({alias: str(number) for alias, number in m.aliases.items()}, dict(m.tags)) for m in models},
+        {(v.name, str(v.version)): (v.run_id, model_id(v), dict(v.tags)) for v in versions if v.status == "READY"},
+    )
+
+
+def model_id(version: Any) -> str:
+    """Return the id of the logged model that a version is; MLflow keeps it in the version's source only."""
+    return version.model_id or str(version.source).removeprefix("models:/")
+
+
+def pages(ask: Callable[[str | None], Any]) -> list[Any]:
+    """Return what all pages of an answer hold. ask: a function of the page's token"""
+    found: list[Any] = []
+    token: str | None = None
+    while True:
+        page = ask(token)
+        found += page
+        token = page.token
+        if not token:
+            return found
