@@ -151,10 +151,10 @@ def swept(**line: str) -> dict[str, Any]:
     return {"sweeps": lines, "runs": lines}
 
 
-def conf_model(before: str, after: str) -> Callable[[Path], Any]:
+def conf_model(before: str, after: str, file: str = "model/vae") -> Callable[[Path], Any]:
     def make(root: Path) -> None:
         params(data=["digits"], sweeps={"a": VAE}, runs={"a": VAE})(root)
-        path = root / "conf" / "model" / "vae.yaml"
+        path = root / "conf" / f"{file}.yaml"
         text = path.read_text()
         assert before in text
         path.unlink()  # a link to the project's own
@@ -389,6 +389,7 @@ CASES = [
     Case("a key of a model", conf_model("optim:", "optm:"), "check", "unknown key 'optm'"),
     Case("a key to sweep", conf_model("model.beta: {", "model.bta: {"), "check", "unknown key to sweep"),
     Case("a run", lambda root: params(**swept())(root), "play a-rnu", "unknown run 'a-rnu'", then="not in a git repository"),
+    Case("a share of a GPU", conf_model("training: {cpus: 1, gpus: 1}", "training: {cpus: 1, gpus: 1.5}", "cluster/local"), "check", "1.5 GPUs cannot be given"),
     Case("an order of play", conf_model("optim:", "order: simultanous\noptim:"), "check", "unknown value 'simultanous'"),
     Case("a list of lines", both(FINE, params(sweeps=[1])), T, "run `gen-models check`", then="sweeps: expected a mapping"),
     Case("a line that is none", both(FINE, params(sweeps={"a": 3})), T, "run `gen-models check`", then="expected a mapping"),
@@ -408,7 +409,7 @@ SAID: dict[str, str] = {}  # the line of each case
 
 def project(root: Path, case: Case) -> Attempt:
     """A project's conf and params.yaml, and what the case makes in it."""
-    for group in ("data", "model", "budget"):
+    for group in ("data", "model", "budget", "cluster"):
         (root / "conf" / group).mkdir(parents=True)
         for path in (HERE / "conf" / group).glob("*.yaml"):
             (root / "conf" / group / path.name).symlink_to(path)
