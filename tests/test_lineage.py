@@ -29,6 +29,8 @@ from pipelines.registry.moves import moves_of
 from pipelines.registry.up_to_date import Store
 from pipelines.training.validation_metrics import ruler_of
 from tests.finished import finish, make_project
+from tests.project import call, params_of
+from tests.project import make_project as make_git_project
 
 NUMBERS = itertools.count()
 ENDED = 99_999_999  # the id of no process
@@ -157,6 +159,7 @@ class TestChoices:
         assert "version 2, the champion, was deleted" in trained(project, run, 1, 20.0)["reason"]
         assert champion(client, run) == "1"
 
+    @pytest.mark.slow
     def test_a_kill_at_any_moment_of_a_move_leaves_a_record_that_the_next_command_mends(
         self, project, client, run, monkeypatch
     ):
@@ -189,6 +192,7 @@ class TestChoices:
         assert [other["key"] for other in json.loads(version.tags["same_bytes"])] == ["1" * 64, "2" * 64]
         assert version.tags["key"] not in ("1" * 64, "2" * 64)
 
+    @pytest.mark.slow
     def test_a_long_record_is_kept_whole_in_tags_that_fit(self, project, client, run):
         trained(project, run, 1, 20.0)
         for count in range(7):
@@ -407,6 +411,22 @@ class TestGarbage:
         capsys.readouterr()
         gc.main(["--dry-run", "--keep", "1"])
         assert run not in capsys.readouterr().out
+
+    @pytest.mark.slow
+    def test_the_cache_of_dvc_keeps_what_the_workspace_and_commits_use(self, tmp_path):
+        root = make_git_project(tmp_path / "p", params_of({}, data=["iris"]))
+        for seed in (0, 1):
+            (root / "params.yaml").write_text((root / "params.yaml").read_text().replace("seed: 0", f"seed: {seed}"))
+            assert call(root, "dvc", "repro", "-q", "prepare").returncode == 0
+        done = call(root, "gen-models", "gc", "--dvc", "--yes")
+        assert re.search(r"DVC: in its cache\n +\d+ files", done.stdout), done.stdout + done.stderr
+        assert call(root, "gen-models", "gc", "--dvc", "--yes").stdout == "nothing to remove\n"
+        shutil.rmtree(root / "out" / "data")
+        assert call(root, "dvc", "checkout", "prepare").returncode == 0
+        assert (root / "out" / "data" / "iris" / "manifest.json").is_file()
+        shutil.rmtree(root / ".dvc")
+        refused = call(root, "gen-models", "gc", "--dvc", "--yes")
+        assert refused.returncode == 1 and refused.stderr.count("\n") == 1 and "`dvc gc` failed" in refused.stderr
 
     def test_a_run_log_that_would_go_on_and_one_that_is_written_stay(self, project, run):
         from pipelines.config.params import params

@@ -1,10 +1,12 @@
 """DVC's cache, through `dvc gc`: what neither the workspace, nor a commit, nor an experiment of DVC uses."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 from gen_models.errors import GenModelsError
-from pipelines.garbage.item import Item
+from pipelines.garbage.item import Item, size_of
 from pipelines.runtime import paths
 
 KEPT = ("--workspace", "--all-commits", "--all-experiments")
@@ -12,16 +14,19 @@ SECONDS = 3600
 
 
 def cache() -> list[Item]:
-    """Return the item of DVC's cache, [] if all of it is used; DVC does not say how many bytes are not."""
-    told = _dvc("--dry")
-    if not (paths.root() / ".dvc" / "cache").is_dir() or "No unused" in told:
+    """Return the item of what may be removed from DVC's cache; [] if all of it is used."""
+    files = [Path(path) for path in re.findall(r"^Removing (.+)$", _dvc("--dry"), re.MULTILINE)]
+    if not files:
         return []
 
     def remove() -> bool:
         _dvc("--force")
         return True
 
-    return [Item("DVC: in its cache, by `dvc gc`", "what no workspace, commit or experiment uses", 0, remove)]
+    total = sum(size_of(path) for path in files)
+    return [
+        Item("DVC: in its cache", f"{len(files)} files that no workspace, commit or experiment uses", total, remove)
+    ]
 
 
 def _dvc(option: str) -> str:
@@ -31,7 +36,5 @@ def _dvc(option: str) -> str:
     )  # fmt: skip
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["no reason given"]
-        raise GenModelsError(
-            f"`dvc gc` failed: {lines[0].removeprefix('ERROR: ')}; run `dvc gc --workspace` to see more"
-        )
+        raise GenModelsError(f"--dvc: `dvc gc` failed: {lines[0].removeprefix('ERROR: ')}")
     return done.stdout + done.stderr
