@@ -65,7 +65,7 @@ def two(tmp_path_factory) -> Path:
     """What two gloo workers reached, this process and another: a file for each model and worker."""
     folder = tmp_path_factory.mktemp("two")
     os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
-    how = "spawn" if torch.cuda.is_available() else "fork"  # a fork imports nothing, but may not use autograd with a GPU
+    how = "spawn" if torch.cuda.is_available() else "fork"  # a fork imports nothing; with a GPU it may not use autograd
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*torch.distributed.nn.functional.all_reduce", FutureWarning)
         other = mp.start_processes(other_worker, (str(folder),), 1, join=False, daemon=True, start_method=how)
