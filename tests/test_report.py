@@ -81,6 +81,7 @@ def project(tmp_path, monkeypatch):
     shutil.copytree(PROJECT / "conf", root / "conf")
     (root / "gen_models").symlink_to(PROJECT / "gen_models")
     monkeypatch.setenv("GEN_MODELS_ROOT", str(root))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     list_runs(root, RUNS)
     entry = {"rows": 90, "x": {}, "y": {}, "labels": {}}
     tested = {**entry, "labels": {"0": 80, "1": 10}}

@@ -25,6 +25,7 @@ from pipelines.tracking.mlflow_store import (
     fetch,
     link_model,
     open_store,
+    shown_uri,
     store_uri,
     translated,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "log_sweep",
     "open_store",
     "record_sweep",
+    "shown_uri",
     "store_uri",
     "translated",
 ]
