@@ -142,6 +142,12 @@ def ui(parser: ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=PORT, help=f"of {HOST} (default: {PORT})")
 
 
+def server(parser: ArgumentParser) -> None:
+    ui(parser)
+    parser.add_argument("--store", metavar="URI", help="sqlite:////absolute/FILE.db or postgresql://USER@HOST/DATABASE")
+    parser.add_argument("--artifacts", metavar="URI", help="a folder or s3://BUCKET/...; by default server/artifacts")
+
+
 def inspect(parser: ArgumentParser) -> None:
     """Add the path, and the options by which a file is read and its columns are understood."""
     parser.add_argument("path", metavar="PATH", type=Path, help="a file or folder of data")

@@ -113,6 +113,9 @@ TOOLS = {
     "ui": Command(
         "pipelines.commands.ui", "MLflow's pages on http://127.0.0.1:5000, and which to look at first", arguments.ui
     ),
+    "server": Command(
+        "pipelines.commands.server", "an MLflow server for several projects, on http://127.0.0.1:5000", arguments.server
+    ),
 }
 
 

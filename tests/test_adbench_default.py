@@ -1,20 +1,31 @@
 """Laws of the benchmark of tables: the default detector is its parts' weighted mean; a job finds its table."""
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from gen_models.analysis import table_anomalies
+from gen_models.analysis.contrast import Contrast
 from gen_models.analysis.table_anomalies import MEASURES, TableAnomalies
 from gen_models.noise import Noise
 from pipelines.adbench.default import DEFAULTS
 from pipelines.adbench.protocol import split, tables_in
 
 SEED = 2
+STEPS = 10
 RNG = np.random.default_rng(0)
 TRAIN, TEST = RNG.standard_normal((40, 3)), 2 * RNG.standard_normal((30, 3))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_fits():
+    """Networks of a few minibatches: the laws are of the sum of the measures, whatever these learned."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table_anomalies, "Contrast", partial(Contrast, steps=STEPS))
+        yield
 
 
 @pytest.fixture(scope="module")

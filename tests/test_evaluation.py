@@ -169,7 +169,8 @@ def test_independent_binary_pixels_are_a_model_by_itself(here):
     assert bernoulli_log_prob(trained) == pytest.approx(log_p.mean(), abs=error)
 
 
-def test_a_classifier_tells_apart_what_differs_and_guesses_where_nothing_does():
+def test_a_classifier_tells_apart_what_differs_and_guesses_where_nothing_does(monkeypatch):
+    monkeypatch.setattr(two_sample, "FOREST", {**two_sample.FOREST, "n_estimators": 40})
     like = torch.zeros((), dtype=torch.float64)
     a, b = (Noise(0).normal(stream, (300, 2), like) for stream in ("a", "b"))
     assert abs(two_sample.two_sample_accuracy(a, b, 0) - 0.5) < 0.08

@@ -17,6 +17,7 @@ from pipelines.config.params import Run
 from pipelines.data.source_table import SOURCES
 from pipelines.data.sources.gaussians import MIXTURES
 from pipelines.data.store import Dataset
+from pipelines.evaluation.metrics import two_sample
 from pipelines.evaluation.metrics.collapse import collapse
 from pipelines.evaluation.metrics.critic import games
 from pipelines.evaluation.metrics.fidelity import FEATURES, common_std, features_of, fidelity
@@ -73,6 +74,12 @@ def stuck(source: str, mode: int) -> Drawing:
     return Drawing(draw)
 
 
+@pytest.fixture
+def small_forest(monkeypatch):
+    """For tests that ask nothing of the classifier of samples and rows."""
+    monkeypatch.setattr(two_sample, "FOREST", {**two_sample.FOREST, "n_estimators": 2})
+
+
 def all_of(trained: Trained) -> dict[str, float]:
     return {**samples(trained, NOISE), **fidelity(trained, NOISE)}
 
@@ -101,7 +108,7 @@ def test_a_generator_that_is_stuck_in_a_mode_is_noticed_and_said(monkeypatch):
     assert recall.startswith("recall 0.1") and coverage.startswith("coverage 0.1")
 
 
-def test_a_sampler_that_repeats_its_training_rows_is_said_to():
+def test_a_sampler_that_repeats_its_training_rows_is_said_to(small_forest):
     trained = trained_on("8gaussians", None, rows=1000)
     rows = trained.normal("train")
     parrot = Trained(RUN, Drawing(lambda n, noise: drawn_from(rows, n, noise)), trained.data, Path())
@@ -263,7 +270,7 @@ def test_a_model_that_is_no_game_has_no_critic():
     assert games(trained_on("8gaussians", truth("8gaussians"), rows=50), NOISE) == {}
 
 
-def test_numbers_have_columns_and_a_column_s_floor_is_a_number():
+def test_numbers_have_columns_and_a_column_s_floor_is_a_number(small_forest):
     names = {column.name: column for column in COLUMNS}
     found = {**all_of(trained_on("ring8", truth("ring8"), rows=600)), "frechet": 0.0, "frechet_floor": 0.0}
     for name in ("precision", "recall", "density", "coverage", "frechet", "modes", "high_quality"):

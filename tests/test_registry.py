@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +69,22 @@ def a_file_of(client, version: versions.Version, name: str) -> Path:
     return versions.folder_of(client, version) / name
 
 
+class AsksWhoIsThere(BaseHTTPRequestHandler):
+    """What a server with basic authentication answers to a stranger."""
+
+    def do_GET(self) -> None:
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'Basic realm="mlflow"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 class TestStore:
     def test_opened_twice_is_the_same_store(self, project):
         first, second = tracking.open_store(), tracking.open_store()
@@ -80,9 +98,18 @@ class TestStore:
 
     def test_a_server_that_does_not_answer_is_one_line_that_says_how_to_start_it(self, project, monkeypatch):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-        with pytest.raises(tracking.StoreError, match=r"no server answers .*`mlflow server .*`") as caught:
+        with pytest.raises(tracking.StoreError, match=r"no server answers .*`gen-models server`") as caught:
             tracking.open_store()
         assert "\n" not in str(caught.value)
+
+    def test_a_server_that_asks_who_is_there_is_one_line_that_says_how_to_answer(self, project, monkeypatch):
+        with HTTPServer(("127.0.0.1", 0), AsksWhoIsThere) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{server.server_port}")
+            with pytest.raises(tracking.StoreError, match="set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_P") as e:
+                tracking.open_store()
+            server.shutdown()
+        assert "\n" not in str(e.value) and "secret" not in str(e.value)
 
     @pytest.mark.parametrize("uri", ["/data/mlruns", "file:///data/mlruns"])
     def test_the_file_store_is_refused(self, project, monkeypatch, uri):

@@ -5,7 +5,8 @@ import socket
 import pytest
 
 from pipelines import tracking
-from pipelines.commands import ui
+from pipelines.commands import mlflow_server, server, ui
+from pipelines.report import as_text
 from tests.finished import make_project
 
 
@@ -16,15 +17,15 @@ def started(tmp_path, monkeypatch) -> list[list[str]]:
     monkeypatch.setenv("GEN_MODELS_ROOT", str(root))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     commands: list[list[str]] = []
-    monkeypatch.setattr(ui.os, "execvp", lambda file, words: commands.append(words))
-    monkeypatch.setattr(ui.os, "dup2", lambda *descriptors: None)
-    monkeypatch.setattr(ui, "SETTINGS", {})
+    monkeypatch.setattr(mlflow_server.os, "execvp", lambda file, words: commands.append(words))
+    monkeypatch.setattr(mlflow_server.os, "dup2", lambda *descriptors: None)
+    monkeypatch.setattr(mlflow_server, "SETTINGS", {})
     return commands
 
 
 def free_port() -> int:
     with socket.socket() as found:
-        found.bind((ui.HOST, 0))
+        found.bind((mlflow_server.HOST, 0))
         return found.getsockname()[1]
 
 
@@ -49,24 +50,54 @@ def test_it_serves_the_store_that_the_environment_names(started, monkeypatch, tm
 
 
 def test_of_a_server_it_tells_the_pages_and_starts_nothing(started, monkeypatch, capsys):
-    monkeypatch.setattr(tracking, "store_uri", lambda: "http://server:5000/")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@server:5000/")
     monkeypatch.setattr(tracking, "open_store", lambda: None)
     monkeypatch.setattr(tracking, "experiment_id", lambda client, name: "7")
-    ui.main(["--port", str(free_port())])
+    ui.main(["--port", "0"])  # no port is needed
     assert "http://server:5000/#/experiments/7/runs" in capsys.readouterr().out
+    assert as_text.model_page("vae-digits") == "http://server:5000/#/models/vae-digits"
     assert started == []
 
 
-def test_a_port_that_cannot_be_used_is_one_line_that_names_another(started):
+@pytest.mark.parametrize(("verb", "main"), [("ui", ui.main), ("server", server.main)])
+def test_a_port_that_cannot_be_used_is_one_line_that_names_another(started, verb, main):
     with socket.socket() as taken:
-        taken.bind((ui.HOST, 0))
+        taken.bind((mlflow_server.HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(ui.PortError, match=rf"port {port} .* try `gen-models ui --port \d+`") as caught:
-            ui.main(["--port", str(port)])
-        assert "\n" not in str(caught.value)
-    with pytest.raises(ui.PortError, match="expected 1 to 65535"):
-        ui.main(["--port", "0"])
+        with pytest.raises(mlflow_server.PortError, match=rf"port {port} .*; try `gen-models {verb} --port \d+`") as e:
+            main(["--port", str(port)])
+        assert "\n" not in str(e.value)
+    with pytest.raises(mlflow_server.PortError, match="expected 1 to 65535"):
+        main(["--port", "0"])
+    assert started == []
+
+
+def test_a_server_has_a_store_of_its_own_on_loopback_and_keeps_the_files_itself(started, capsys):
+    port = free_port()
+    server.main(["--port", str(port)])
+    assert f"export MLFLOW_TRACKING_URI=http://127.0.0.1:{port}" in capsys.readouterr().out
+    (words,) = started
+    said = dict(zip(words[2::2], words[3::2], strict=True))
+    assert said["--host"] == "127.0.0.1"
+    assert said["--backend-store-uri"].endswith("/project/server/mlflow.db")
+    assert said["--artifacts-destination"].endswith("/project/server/artifacts")
+
+
+@pytest.mark.parametrize(
+    ("store", "says"),
+    [
+        ("mlruns", "not a database; say --store sqlite:////absolute/mlflow.db, or leave --store out"),
+        (
+            "postgresql+nodriver://me:secret@127.0.0.1/x",
+            "the driver nodriver is not installed; run `pip install nod",
+        ),
+    ],
+)
+def test_a_database_that_cannot_be_served_is_one_line_without_its_password(started, store, says):
+    with pytest.raises(server.ServedStoreError, match=says) as caught:
+        server.main(["--store", store])
+    assert "\n" not in str(caught.value) and "secret" not in str(caught.value)
     assert started == []
 
 

@@ -1,6 +1,8 @@
 """Two workers with half of each batch are one worker with the whole: gradients, statistics and projections included."""
 
 import os
+import warnings
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from tests.models import ROWS, Row, build, data_of
 STEPS = 5  # more than an epoch, and two steps of each player
 GAMES = [row for row in ROWS if "critic" in row.offers]
 BATCH = 24
+SECONDS = 120
 
 
 def played(row: Row, rank: int, world: int, order: str = "alternating") -> tuple[Training, list[Report]]:
@@ -40,8 +43,10 @@ def alone(name: str) -> tuple[Training, list[Report]]:
 
 
 def worker(rank: int, folder: str) -> None:
+    """Write what this worker of two reaches, a file for each model; it waits for the other for SECONDS at most."""
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    meeting = f"file://{folder}/rendezvous"
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2, timeout=timedelta(seconds=SECONDS))
     for row in ROWS:
         training, reports = played(row, rank, 2)
         terms = {
@@ -49,15 +54,28 @@ def worker(rank: int, folder: str) -> None:
         }
         weights = {name: tensor.clone() for name, tensor in training.model.state_dict().items()}
         save_file({**weights, **terms}, f"{folder}/{row.name}.{rank}")
-    dist.destroy_process_group()
+
+
+def other_worker(_: int, folder: str) -> None:
+    worker(1, folder)
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory) -> Path:
-    """What two gloo workers reached, a file for each model and worker."""
+    """What two gloo workers reached, this process and another: a file for each model and worker."""
     folder = tmp_path_factory.mktemp("two")
     os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
-    mp.spawn(worker, args=(str(folder),), nprocs=2)
+    how = "spawn" if torch.cuda.is_available() else "fork"  # a fork imports nothing; with a GPU it may not use autograd
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*torch.distributed.nn.functional.all_reduce", FutureWarning)
+        other = mp.start_processes(other_worker, (str(folder),), 1, join=False, daemon=True, start_method=how)
+        try:
+            worker(0, str(folder))
+        finally:
+            if dist.is_initialized():
+                dist.destroy_process_group()
+    while not other.join():
+        pass
     return folder
 
 

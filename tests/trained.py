@@ -3,12 +3,14 @@
 import json
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 from gen_models import checkpoint
+from gen_models.analysis.inference import gaps
 from gen_models.build import build_model, build_optimisers
 from gen_models.contracts import WarmStart
 from gen_models.engine import Training, fit
@@ -22,11 +24,14 @@ from pipelines.data.store import open_data
 from pipelines.evaluation import anomaly_assessment, compression_rates, latent_clusters
 from pipelines.evaluation.metrics import annealed_likelihood, two_sample
 from pipelines.evaluation.plots import plane_plots
+from pipelines.figures import style
 from pipelines.runtime import paths
 from tests.project import HERE, params_of, write_params
 
 SEED = 3
 STEPS = 60
+GAP_STEPS = 5  # of the fit of a row's own posterior
+DPI = 50
 COMPRESSED_ROWS = 40  # that are compressed of each test split
 
 # A run for each capability, on images, on images without one class, and on points of the plane.
@@ -84,13 +89,18 @@ def train(run: Run, steps: int = STEPS) -> None:
         "metric": conf["metric"], "front": conf["sweep"].get("front"),
     }  # fmt: skip
     (folder.parent / "lineage.json").write_text(json.dumps(lineage))
+    report = {"step": steps, "metrics": {f"validation.{conf['metric']}": 1.5}}
+    (folder.parent / "history.jsonl").write_text(json.dumps(report) + "\n")
 
 
 def be_quick(patch: pytest.MonkeyPatch) -> None:
-    """Forests, starts, grids and searches that take no time."""
+    """Forests, starts, fits, grids, pictures and searches that take no time."""
     patch.setattr(two_sample, "FOREST", {**two_sample.FOREST, "n_estimators": 10})
     patch.setattr(annealed_likelihood, "SETTING", {"temperatures": 10, "chains": 2, "leapfrogs": 1})
+    patch.setattr(annealed_likelihood, "PRIOR_SAMPLES", 200)
+    patch.setattr(annealed_likelihood, "gaps", partial(gaps, steps=GAP_STEPS, samples=32))
     patch.setattr(plane_plots, "GRID", 20)
+    patch.setattr(style, "DPI", DPI)
     patch.setattr(latent_clusters, "SEEDS", 2)
     patch.setattr(latent_clusters, "STARTS", 1)
     patch.setattr(free_detectors, "TREES", 20)

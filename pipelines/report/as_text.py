@@ -1,6 +1,8 @@
 """Writes numbers, settings, hashes and commits as text for people, and the address of a model in MLflow."""
 
 import math
+import os
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -44,4 +46,13 @@ def commit(name: str) -> str:
 
 def model_page(key: str) -> str:
     """Return the address of a run's registered model in MLflow, which lists its versions and their runs."""
-    return f"{MLFLOW}/#/models/{quote(key, safe='')}"
+    return f"{mlflow_address()}/#/models/{quote(key, safe='')}"
+
+
+def mlflow_address() -> str:
+    """Return where a browser finds MLflow: the server of MLFLOW_TRACKING_URI, without name and password, or `make ui`.
+
+    A report keeps the address that it was made with; `gen-models report` writes it anew.
+    """
+    named = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return re.sub(r"//[^/@]*@", "//", named.rstrip("/")) if named.startswith(("http://", "https://")) else MLFLOW

@@ -36,6 +36,7 @@ from pipelines.tracking.mlflow_store import (
     is_local,
     link_model,
     open_store,
+    shown_uri,
     store_uri,
     translated,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "open_store",
     "orphaned_folders",
     "record_sweep",
+    "shown_uri",
     "snapshot",
     "store_uri",
     "translated",

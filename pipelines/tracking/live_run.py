@@ -8,7 +8,7 @@ from typing import Any
 
 from gen_models.errors import first_line
 from pipelines.tracking.mlflow_run import MlflowRun, Picture, folder_sha256
-from pipelines.tracking.mlflow_store import FAILURES, store_uri, translated
+from pipelines.tracking.mlflow_store import FAILURES, shown_uri, translated
 
 PAUSE_SECONDS = 60.0  # after a failure, before a training asks the store again
 
@@ -77,7 +77,7 @@ class Recorder:
             self._not_before = time.monotonic() + PAUSE_SECONDS
             if not self._has_warned:
                 print(
-                    f"warning: {store_uri()} takes no records ({first_line(error)}); training goes on, "
+                    f"warning: {shown_uri()} takes no records ({first_line(error)}); training goes on, "
                     "`gen-models register` logs what is missing",
                     file=sys.stderr,
                 )

@@ -3,6 +3,7 @@
 import atexit
 import logging
 import os
+import re
 import shutil
 import tempfile
 import urllib.error
@@ -40,6 +41,11 @@ def store_uri() -> str:
     """Return the URI of the store: MLFLOW_TRACKING_URI, or mlflow.db in the project folder."""
     named = os.environ.get("MLFLOW_TRACKING_URI")
     return named if named and named != _set_here else f"sqlite:///{paths.root() / 'mlflow.db'}"
+
+
+def shown_uri() -> str:
+    """Return the store's URI as it may be printed, without the name and password that it may hold."""
+    return re.sub(r"//[^/@]*@", "//", store_uri())
 
 
 def open_store() -> MlflowClient:
@@ -86,7 +92,7 @@ def experiment_id(client: MlflowClient, name: str) -> str:
         return client.create_experiment(name, artifact_location=place, tags={"mlflow.note.content": NOTES[name]})
     if place and found.artifact_location != place:
         raise StoreError(
-            f"{store_uri()} was made for artifacts in {found.artifact_location}: the project folder has moved; "
+            f"{shown_uri()} was made for artifacts in {found.artifact_location}: the project folder has moved; "
             "remove mlflow.db and run `gen-models register`"
         )
     if found.lifecycle_stage == "deleted":
@@ -101,7 +107,9 @@ def translated() -> Iterator[None]:
         yield
     except FAILURES as error:
         hint = "; if the file is damaged, remove it and run `gen-models register`" if is_local() else ""
-        raise StoreError(f"{store_uri()}: {first_line(error)}{hint}") from error
+        if "error code 401" in str(error):
+            hint = "; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to those of a user of this server"
+        raise StoreError(f"{shown_uri()}: {first_line(error)}{hint}") from error
 
 
 def fetch(artifact_uri: str) -> Path:
@@ -129,7 +137,7 @@ def is_local() -> bool:
 
 def _check_uri(uri: str) -> None:
     if uri.startswith(("http://", "https://")):
-        _probe(uri)
+        _probe()
     elif "://" not in uri or uri.startswith("file:"):
         raise StoreError(
             f"MLFLOW_TRACKING_URI={uri}: MLflow's file store is not supported; use sqlite:////absolute/mlflow.db, "
@@ -137,15 +145,14 @@ def _check_uri(uri: str) -> None:
         )
 
 
-def _probe(uri: str) -> None:
+def _probe() -> None:
     """Raise StoreError, with the command that starts a server, if no server answers within PROBE_SECONDS."""
     try:
-        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS).close()
+        urllib.request.urlopen(f"{shown_uri().rstrip('/')}/health", timeout=PROBE_SECONDS).close()
     except urllib.error.HTTPError:
         return  # a server answers; if it refuses a later call, that call raises the error
     except (OSError, ValueError) as error:
         raise StoreError(
-            f"MLFLOW_TRACKING_URI={uri}: no server answers ({first_line(error)}); start it with "
-            "`mlflow server --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000`, "
-            "or unset MLFLOW_TRACKING_URI for mlflow.db in the project folder"
+            f"MLFLOW_TRACKING_URI={shown_uri()}: no server answers ({first_line(error)}); start it with "
+            "`gen-models server`, or unset MLFLOW_TRACKING_URI for mlflow.db in the project folder"
         ) from None

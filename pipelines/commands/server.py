@@ -1,0 +1,57 @@
+"""server: an MLflow server on this machine, for several projects to keep their runs and models in one store.
+
+    gen-models server
+    gen-models server --port 5001 --store postgresql://me@127.0.0.1/mlflow
+
+A project uses it where MLFLOW_TRACKING_URI is its address. The server alone reads and writes the database and the
+files; a project sends both by HTTP. The database is server/mlflow.db and the files server/artifacts of the project
+folder, if nothing else is asked for. `gen-models ui` needs no server: it serves a project's own store.
+"""
+
+import importlib.util
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from gen_models.errors import GenModelsError
+from pipelines import arguments
+from pipelines.arguments import HOST
+from pipelines.commands import mlflow_server
+from pipelines.runtime import paths
+from pipelines.runtime.stage import parse
+
+DRIVERS = {"postgresql": ("psycopg2", "psycopg2-binary"), "mysql": ("MySQLdb", "mysqlclient")}
+FOLDER = "server"
+
+
+class ServedStoreError(GenModelsError):
+    """The database that is asked for cannot be served."""
+
+
+def main(argv: Sequence[str]) -> None:
+    asked = parse(argv, "server", __doc__, arguments.server)
+    folder = paths.root() / FOLDER
+    store = asked.store or f"sqlite:///{folder / 'mlflow.db'}"
+    check_store(store)
+    mlflow_server.check_port(asked.port, "server")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    address = f"http://{HOST}:{asked.port}"
+    log = folder / "server.log"
+    print(f"a project sends its runs and models there after `export MLFLOW_TRACKING_URI={address}`", flush=True)
+    print(f"there in some seconds; Ctrl-C ends it; the server's own messages: {log}", flush=True)
+    mlflow_server.start(store, asked.artifacts or str(folder / "artifacts"), asked.port, log)
+
+
+def check_store(uri: str) -> None:
+    """Raise ServedStoreError unless the URI is of a database whose driver is installed."""
+    kind, _, named = urlsplit(uri).scheme.partition("+")
+    if kind == "sqlite":
+        return
+    if kind not in DRIVERS:
+        raise ServedStoreError(
+            f"--store {uri}: not a database; say --store sqlite:////absolute/mlflow.db, or leave --store out"
+        )
+    module, package = (named, named) if named else DRIVERS[kind]
+    if importlib.util.find_spec(module) is None:
+        raise ServedStoreError(
+            f"--store {kind}://...: the driver {module} is not installed; run `pip install {package}` in .venv"
+        )
