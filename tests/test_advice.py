@@ -497,6 +497,7 @@ ELSEWHERE = {  # advice that needs the graph, a server, a download or a huge fil
     "pipelines/data/sources/files.py": "tests/test_bad_input.py",
     "pipelines/data/sources/array_files.py": "tests/test_bad_input.py",
     "pipelines/evaluation": "tests/test_evaluation.py",
+    "pipelines/garbage": "tests/test_lineage.py",
     "pipelines/registry": "tests/test_registry.py",
     "pipelines/report": "tests/test_report.py",
     "pipelines/runtime": "tests/test_own_files.py",
