@@ -6,7 +6,7 @@ Nothing is prepared, built or trained, so it takes seconds. Without it, an error
 would appear late.
 """
 
-from pipelines.config.compose import compose, files
+from pipelines.config.compose import compose_line, files
 from pipelines.config.conf_files import data_conf, file_of
 from pipelines.config.data_files import check_files, files_of, watch
 from pipelines.config.params import params
@@ -23,7 +23,7 @@ def main(argv: list[str]) -> None:
         used.add(file_of("data", name))
     check_files(graph)
     for line in graph.runs.values():  # has a run for each sweep too
-        compose(line.model, line.data, graph.budget)
+        compose_line(line, graph.budget)
         used |= set(files(line.model, line.data, graph.budget))
     for name in graph.data:
         if read := files_of(data_conf(name).get("options")):

@@ -16,7 +16,6 @@ from gen_models.errors import GenModelsError
 from pipelines.evaluation.evaluation_plan import EvaluationPlan
 from pipelines.runtime import paths
 from pipelines.training.run_log import RunLog
-from pipelines.training.schedulers import rounds, sizes
 from pipelines.training.sweep_plan import SweepPlan
 from pipelines.training.task import Task
 from pipelines.training.training_plan import TrainingPlan
@@ -86,14 +85,14 @@ class Play:
         plan_training: Callable[[str, Mapping[str, Any]], TrainingPlan],
         plan_evaluation: Callable[[str, Path], EvaluationPlan],
     ):
-        self.sweeps = {plan.key: SweepInPlay(plan, rounds(plan.conf, plan.tasks)) for plan in sweeps}
+        self.sweeps = {plan.key: SweepInPlay(plan, plan.course().rounds()) for plan in sweeps}
         self.trainings: dict[str, TrainingPlan] = {}  # those that are not finished when they are planned
         self.trained_in: dict[str, Path] = {}  # {run: the folder of its training}
         self.evaluations: dict[str, EvaluationPlan] = {}
         self.errors: list[str] = []
         self.failed: set[str] = set()  # the runs that will have no result
         self.trains_apart = False
-        self.total = sum(sum(sizes(plan.conf, len(plan.trials))) for plan in sweeps) + 2 * len(runs)
+        self.total = sum(sum(plan.course().sizes()) for plan in sweeps) + 2 * len(runs)
         self.running: dict[str, Job] = {}  # by folder
         self.ended_jobs = 0
         self._waiting = dict(runs)
@@ -186,7 +185,7 @@ class Play:
         except SweepError as error:
             self._fail(sweep, str(error))
             return
-        self._release(sweep.plan.key, sweep.best["override"])
+        self._release(sweep.plan.key, {**sweep.plan.fixed, **sweep.best["override"]})
 
     def _fail(self, sweep: SweepInPlay, line: str) -> None:
         sweep.error = line

@@ -149,6 +149,8 @@ def record(session: Session, report: Report, measured: dict[str, float]) -> Reco
     if session.writes:
         if session.keeps_samples:
             log.keep_samples(report.step, _samples(training, task.seed))
+        elif report.step == task.steps and isinstance(training.model, Sampler):  # of a trial, for the sweep's picture
+            log.keep_samples(report.step, _samples(training, task.seed))
         log.record(report.step, metrics)
         if task.conf["keep"] == "last" or not session.best or value < session.best["value"]:
             session.best = {"value": value, "step": report.step}
