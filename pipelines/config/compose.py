@@ -66,17 +66,14 @@ def compose_line(line: Run, budget: str) -> dict[str, Any]:
         for key, values in line.grid.items():
             _check_key(conf, key, f"{at}.grid", is_swept=True)
             if key in line.fixed:
-                raise ConfigError(f"{at}.grid.{key}: is also under set; remove one of them")
+                raise ConfigError(f"{at}.grid.{key}: stands under set too; leave it under one of the two")
             _check_values(conf, key, values, f"{at}.grid")
         space = {key: {"choice": list(values)} for key, values in line.grid.items()}
         sweep |= {"searcher": "grid", "scheduler": "none", "space": space}
     if line.seeds is not None:
         conf["budget"]["seeds"] = line.seeds
-    if sweep["searcher"] == "tpe" and sweep["scheduler"] != "none":
-        raise ConfigError(
-            f"{at}: sweep.searcher: tpe learns from whole trials; write `set: {{sweep.searcher: tpe, "
-            "sweep.scheduler: none}`"
-        )
+    if sweep["searcher"] == "tpe":  # it learns from whole trials
+        sweep["scheduler"] = "none"
     return conf
 
 

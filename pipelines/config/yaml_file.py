@@ -34,8 +34,8 @@ DOTTED = ("set", "grid")  # their keys are those of a conf, and DVC compares the
 def read(path: Path, *, dotted_keys: bool = False) -> dict[str, Any]:
     """Return the mapping that a file holds.
 
-    dotted_keys: whether keys such as model.beta are allowed everywhere, and not only in `set` and `grid`; DVC would read
-    them as nested keys
+    dotted_keys: whether keys such as model.beta are allowed everywhere, and not only in `set` and `grid`; DVC would
+    read them as nested keys
 
     Raises ConfigError for a file that is missing, is not YAML, or is not read alike by all readers.
     """

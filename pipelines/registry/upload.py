@@ -16,6 +16,8 @@ from gen_models import checkpoint
 from gen_models.errors import DataError, GenModelsError
 from pipelines import figures, tracking
 from pipelines.data.store import open_data
+from pipelines.report import sweep_pictures
+from pipelines.report.read import trial_samples
 from pipelines.runtime import paths
 
 SLUG_LENGTH = 60
@@ -62,7 +64,15 @@ def replay(run: str) -> Replayed:
 def replay_sweep(sweep: str) -> bool:
     """Log what the store's sweep lacks of out/sweep/SWEEP; return False if nothing was missing."""
     folder = paths.out("sweep", sweep)
-    return tracking.log_sweep(sweep, _json(folder / "lineage.json"), _json(folder / "trials.json"))
+    lineage, rows = _json(folder / "lineage.json"), _json(folder / "trials.json")
+    is_new = tracking.log_sweep(sweep, lineage, rows)
+    if not (folder / "samples").is_dir():
+        return is_new
+
+    def draw() -> bytes | None:
+        return sweep_pictures.samples(rows, trial_samples(folder), open_data(lineage["data"]).levels)
+
+    return tracking.log_sweep_samples(sweep, lineage, draw) or is_new
 
 
 def lineage_of(run: str) -> dict[str, Any]:

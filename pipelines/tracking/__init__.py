@@ -28,7 +28,7 @@ from pipelines.tracking.mlflow_store import (
     store_uri,
     translated,
 )
-from pipelines.tracking.mlflow_sweep import log_sweep, record_sweep
+from pipelines.tracking.mlflow_sweep import log_sweep, log_sweep_samples, record_sweep
 
 __all__ = [
     "SWEEPS",
@@ -43,6 +43,7 @@ __all__ = [
     "label",
     "link_model",
     "log_sweep",
+    "log_sweep_samples",
     "open_store",
     "record_sweep",
     "store_uri",

@@ -1,7 +1,7 @@
 """The course of a sweep: which trials it trains, in which rounds, up to which steps, as its run logs decide.
 
-The rounds are those of a searcher and a scheduler; last come the finalists, which are trained with other seeds. A course
-holds no state of its own: it is walked from the beginning each time, and rounds that have ended are only read.
+The rounds are those of a searcher and a scheduler; last come the finalists, which are trained with other seeds. A
+course holds no state of its own: it is walked from the beginning each time, and rounds that have ended are only read.
 """
 
 import json

@@ -15,6 +15,7 @@ from typing import Any
 from gen_models.errors import GenModelsError
 from pipelines.evaluation.evaluation_plan import EvaluationPlan
 from pipelines.runtime import paths
+from pipelines.training.course import Course
 from pipelines.training.run_log import RunLog
 from pipelines.training.sweep_plan import SweepPlan
 from pipelines.training.task import Task
@@ -43,6 +44,7 @@ class SweepInPlay:
     """A sweep whose trials are being trained. best: its best row when it is decided; error: why it cannot be decided"""
 
     plan: SweepPlan
+    course: Course  # as far as it was walked
     rounds: Iterator[tuple[list[Task], int]]
     open: set[str] = field(default_factory=set)  # the folders of the trials that the present round waits for
     best: dict[str, Any] | None = None
@@ -85,7 +87,8 @@ class Play:
         plan_training: Callable[[str, Mapping[str, Any]], TrainingPlan],
         plan_evaluation: Callable[[str, Path], EvaluationPlan],
     ):
-        self.sweeps = {plan.key: SweepInPlay(plan, plan.course().rounds()) for plan in sweeps}
+        courses = {plan.key: (plan, plan.course()) for plan in sweeps}
+        self.sweeps = {key: SweepInPlay(plan, course, course.rounds()) for key, (plan, course) in courses.items()}
         self.trainings: dict[str, TrainingPlan] = {}  # those that are not finished when they are planned
         self.trained_in: dict[str, Path] = {}  # {run: the folder of its training}
         self.evaluations: dict[str, EvaluationPlan] = {}
@@ -169,7 +172,11 @@ class Play:
             self._go_on(sweep)
 
     def _go_on(self, sweep: SweepInPlay) -> None:
-        tasks = sweep.advance()
+        try:
+            tasks = sweep.advance()
+        except GenModelsError as error:
+            self._fail(sweep, f"sweep {sweep.plan.key}: {error}")
+            return
         jobs = [training_job(TRIAL, sweep.plan.key, task) for task in tasks]
         if sweep.plan.conf["sweep"]["scheduler"] == "asha":  # Ray's scheduler may end a trial before its last step
             jobs = [replace(job, is_done=lambda: True) for job in jobs]

@@ -127,7 +127,7 @@ def _copy(source: Task, target: Task, setting: Setting, step: int) -> bool:
 
 
 def _set_rates(folder: Path, setting: Setting) -> None:
-    """Write the numbers of optimisers in a setting, such as optim.vae.lr, into a checkpoint, which would restore others."""
+    """Write the optimisers' numbers in a setting, such as optim.vae.lr, into a checkpoint: it would restore others."""
     path = folder / checkpoint_folder.RESUME
     state = json.loads(path.read_text())
     for key, value in setting.items():

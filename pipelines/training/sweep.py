@@ -69,7 +69,7 @@ def replaced(plan: SweepPlan, best: Mapping[str, Any]) -> str:
 
 
 def keep_samples(folder: Path, trials: Sequence[Trial]) -> None:
-    """Copy the samples that the trials drew at their ends, as trial_0000.npy; of images, as bytes where these suffice."""
+    """Copy the samples that the trials drew at their ends, as trial_0000.npy; as bytes where these suffice."""
     for index, trial in enumerate(trials):
         path = Path(trial.task.folder) / "samples" / f"step_{trial.granted:08d}.npy"
         if not path.is_file():
@@ -88,15 +88,15 @@ def write(folder: Path, plan: SweepPlan, rows: list[dict[str, Any]], best: dict[
     on the axes of the report's rate-distortion picture, or null; and the seeds, mean and sd of a setting that was
     trained with several seeds.
     """
-    chosen = {
+    chosen: dict[str, Any] = {
         "metric": plan.conf["metric"],
         "value": best["value"],
         "trial": best["trial"],
         "trials": len(rows),
         "override": {**plan.fixed, **best["override"]},
         "front": plan.conf["sweep"].get("front"),
-        **{name: best[name] for name in ("seeds", "mean", "sd") if name in best},
     }
+    chosen |= {name: best[name] for name in ("seeds", "mean", "sd") if name in best}
     (folder / "best.json").write_text(json.dumps(chosen, indent=1))
     (folder / "lineage.json").write_text(json.dumps(plan.lineage, indent=1, sort_keys=True))
     (folder / "trials.json").write_text(json.dumps(rows, indent=1))

@@ -28,13 +28,14 @@ def suggest(conf: Mapping[str, Any], seed: int, told: Sequence[tuple[Setting, fl
 
     Raises MissingLibraryError if Optuna is not installed.
     """
+    optuna = _optuna()  # also for the first batch, which does not need it: better now than after hours
     known = {known_as(setting) for setting, _ in told}
     spread = settings({**conf, "sweep": {**conf["sweep"], "searcher": "sobol"}}, seed)
     if not told or not conf["sweep"]["space"]:
         return [one for one in spread[:BATCH] if known_as(one) not in known]
     batch: list[Setting] = []
     for number in range(len(told), min(len(told) + BATCH, conf["budget"]["trials"])):
-        new = _suggest(conf["sweep"]["space"], seed, number, told, batch, known)
+        new = _suggest(optuna, conf["sweep"]["space"], seed, number, told, batch, known)
         new = new or next((one for one in spread if known_as(one) not in known), None)
         if new is None:
             break
@@ -44,6 +45,7 @@ def suggest(conf: Mapping[str, Any], seed: int, told: Sequence[tuple[Setting, fl
 
 
 def _suggest(
+    optuna: Any,
     space: Mapping[str, Any],
     seed: int,
     number: int,
@@ -52,7 +54,6 @@ def _suggest(
     known: set,
 ) -> Setting | None:
     """Return a setting that was not tried, or None if TRIES suggestions all were. number: that of the trial"""
-    optuna = _optuna()
     kinds = {key: _distribution(optuna, draw) for key, draw in space.items()}
     trial = optuna.trial.create_trial
     inside = [(setting, value) for setting, value in told if _is_inside(space, setting)]
