@@ -3,6 +3,7 @@
     gen-models sweep vae-digits
 
     best.json      the best setting, {dotted key: value}, which `train` uses, and its metric
+    setting.json   this setting alone, on which `train` depends
     trials.json    every trial with its history; for settings with several seeds, their mean and standard deviation
     samples/       of each trial of a model that draws samples, 64 of them from one noise
     lineage.json   hashes of what decides the result
@@ -98,6 +99,7 @@ def write(folder: Path, plan: SweepPlan, rows: list[dict[str, Any]], best: dict[
     }
     chosen |= {name: best[name] for name in ("seeds", "mean", "sd") if name in best}
     (folder / "best.json").write_text(json.dumps(chosen, indent=1))
+    (folder / "setting.json").write_text(json.dumps(chosen["override"], indent=1))
     (folder / "lineage.json").write_text(json.dumps(plan.lineage, indent=1, sort_keys=True))
     (folder / "trials.json").write_text(json.dumps(rows, indent=1))
 

@@ -25,6 +25,7 @@ from pipelines.training.schedulers import stops
 from pipelines.training.task import Task
 from pipelines.training.trials import Place, Trial
 
+OF_SWEEPS = ("sweep.", "budget.trial", "budget.seeds")  # keys that decide no training with the best setting
 MOST_OTHERS = 256  # run logs of earlier trials that are kept for a sweep that returns to them, without checkpoints
 
 
@@ -32,7 +33,7 @@ MOST_OTHERS = 256  # run logs of earlier trials that are kept for a sweep that r
 class SweepPlan:
     """A sweep of params.yaml: its conf, its lineage, and the folder of its trials' run logs.
 
-    fixed: {dotted key: value} that its line sets; it is in the conf already
+    fixed: {dotted key: value} that its line sets for the training too; it is in the conf already
     """
 
     key: str
@@ -143,4 +144,5 @@ def sweep_plan(asked: Params, key: str) -> SweepPlan:
         "git_commit": facts.git_commit(),
         "data": line.data,
     }
-    return SweepPlan(key, line.data, conf, lineage, paths.work("sweep", key), dict(line.fixed))
+    of_training = {name: value for name, value in line.fixed.items() if not name.startswith(OF_SWEEPS)}
+    return SweepPlan(key, line.data, conf, lineage, paths.work("sweep", key), of_training)
