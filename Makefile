@@ -37,8 +37,8 @@ $(BUDGETS)/%/params.yaml: chapter/params.yaml
 test: $(VENV)/.installed ## the laws and the stages' tests
 	pytest -m "not slow"
 
-faults: $(VENV)/.installed ## kill -9 of worker, driver and dvc, and the like, in a copy of the project
-	pytest -m slow
+faults: $(VENV)/.installed ## kill -9 of worker, driver, dvc and machine, and the like; dates the table of docs/reliability.md
+	python -m benchmarks.faults
 
 fuzz: $(VENV)/.installed ## parsers and laws on examples that `make test` has not drawn
 	pytest --hypothesis-profile=default $$(grep -l "^from hypothesis" tests/test_*.py)

@@ -96,7 +96,7 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class Decoder(Protocol):
-    """A model whose `decode` returns the row, as stored, that a latent vector stands for."""
+    """A model whose `decode` turns latent vectors into rows, unscaled, as the data are stored."""
 
     def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]: ...
 

@@ -1,7 +1,10 @@
 """The installation: what it tells beforehand is so, the build of PyTorch is one decision, and a failure is one line."""
 
 import ast
+import os
+import re
 import shutil
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import distribution
@@ -134,3 +137,47 @@ def test_pip_that_fails_leaves_its_words_in_the_log(monkeypatch, tmp_path, capsy
         install.pip("packages", "x==1")
     assert "No matching distribution" in (tmp_path / "install.log").read_text()
     assert capsys.readouterr().out == ""
+
+
+EXTRA = {
+    "hydra-core": "hydra",
+    "pillow": "PIL",
+    "ruamel-yaml": "ruamel",
+    "ruamel-yaml-clib": "ruamel",
+    "scikit-learn": "sklearn",
+}
+WITHOUT = (
+    "import sys; sys.modules.update(dict.fromkeys({names!r})); "  # None: an import of it fails as if it were missing
+)
+BASE = """
+import numpy as np
+from gen_models import fit, load, sample, save, score
+from gen_models.autoencoders import VAE
+from gen_models.codecs.container import *
+x = np.arange(24.0).reshape(12, 2)
+model, _ = fit(VAE(event_shape=[2], levels=None, latent=2, hidden=[4], sigma=0.1), x, steps=2, batch=4)
+save(model, "vae")
+print(sample(load("vae"), 3).shape, score(model, x).shape)
+"""
+
+
+def of_the_extra() -> list[str]:
+    """What only the extra `pipelines` installs, by the names of imports."""
+    project = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
+    names = [re.split(r"[\[>=]", line)[0].replace(".", "-") for line in project["optional-dependencies"]["pipelines"]]
+    return sorted({EXTRA.get(name, name) for name in names} - {"filelock"})  # torch itself needs filelock
+
+
+def test_the_mathematics_needs_no_package_of_the_pipelines(tmp_path):
+    code = WITHOUT.format(names=of_the_extra()) + BASE
+    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.stdout == "(3, 2) (12,)\n", done.stderr
+
+
+@pytest.mark.parametrize("name", ["pydantic", "ruamel"])
+def test_a_command_without_its_packages_says_what_to_install(name):
+    code = WITHOUT.format(names=[name]) + "sys.argv[1:] = ['check']; from pipelines.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=HERE, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == f"error: {name} is not installed: run `pip install 'gen-models[pipelines]'`\n"

@@ -30,7 +30,7 @@ from gen_models.errors import DataError, RegistryError
 from gen_models.noise import Noise
 from gen_models.table import TIMES, Column, Schema
 from pipelines import tracking
-from pipelines.commands import predict, sample
+from pipelines.commands import denoise, predict, sample
 from pipelines.commands.input_rows import read_events
 from pipelines.registry import register, serving, versions
 from tests.finished import EVENT_SHAPE, LEVELS, PROJECT, SPECS, finish, make_project
@@ -345,9 +345,34 @@ class TestPredict:
             words = [f"{RUN}@1", "--n", "3", "--seed", str(seed), "--output", str(tmp_path / f"{name}.npy")]
             sample.main(words)
         a, b, c = (np.load(tmp_path / f"{name}.npy") for name in "abc")
-        assert a.shape == (3, 64)
+        assert a.shape == (3, *EVENT_SHAPE)
         assert np.array_equal(a, b)
         assert not np.array_equal(a, c)
+
+    def test_images_come_back_in_the_shape_in_which_they_went_in(self, project, tmp_path, capsys):
+        spec = {
+            "_target_": "gen_models.autoencoders.autoencoder.Autoencoder",
+            "event_shape": [3, 4, 6],
+            "levels": 17,
+            "latent": 2,
+            "hidden": [8],
+            "corruption": "gaussian",
+            "corruption_level": 0.1,
+        }
+        checkpoint.save_model(tmp_path / "ae", spec, build_model(spec, seed=1))
+        x = np.random.default_rng(0).integers(0, 17, (5, 3, 4, 6)).astype(np.float32)
+        forms = {"first": x, "last": np.moveaxis(x, 1, -1), "flat": x.reshape(5, -1)}
+        for name, rows in forms.items():
+            np.save(tmp_path / f"{name}.npy", rows)
+            asked = [str(tmp_path / "ae"), str(tmp_path / f"{name}.npy"), "--output"]
+            predict.main([*asked, str(tmp_path / f"{name}.back.npy"), "--task", "reconstruct"])
+            denoise.main([*asked, str(tmp_path / f"{name}.clean.npy")])
+        assert "72 numbers are read as channels, height, width" in capsys.readouterr().err
+        for answer in ("back", "clean"):
+            first, last, flat = (np.load(tmp_path / f"{name}.{answer}.npy") for name in forms)
+            assert (first.shape, last.shape, flat.shape) == ((5, 3, 4, 6), (5, 4, 6, 3), (5, 72))
+            assert np.array_equal(first, np.moveaxis(last, -1, 1))
+            assert np.array_equal(first, flat.reshape(first.shape))
 
     def test_a_temperature_draws_from_what_has_one(self, project, tmp_path):
         checkpoint.save_model(tmp_path / "flow", SPECS["realnvp"], build_model(SPECS["realnvp"], seed=1))

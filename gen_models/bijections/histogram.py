@@ -44,7 +44,7 @@ class Histogram(Bijection):
 
     @torch.no_grad()
     def fit(self, x: Float[Tensor, "batch *event"]) -> None:
-        """Set the shares of the levels from rows x as stored, 0 .. q - 1."""
+        """Set how often each of the q levels occurs in each coordinate, from rows x of whole numbers 0 to q - 1."""
         q, D = self.levels, len(self.below)
         cells = x.flatten(1).long() + q * torch.arange(D, device=x.device)
         counts = torch.bincount(cells.flatten(), minlength=D * q).reshape(D, q).double()

@@ -64,9 +64,11 @@ def validation(
     metrics: Iterable[str] | None = None,
     ruler: Ruler | None = None,
 ) -> dict[str, float]:
-    """Return {metric: value} on rows x as stored; without `metrics`, all that the model's capabilities allow.
+    """Return {metric: value} on rows x, unscaled; without `metrics`, all that the model's capabilities allow.
 
-    Raises ConfigError for a metric that does not exist, that the model cannot offer, or that needs what is not known.
+    ruler: what some metrics need besides model and rows, such as the bandwidths of a kernel or the true factors
+
+    Raises ConfigError for a metric that does not exist, that the model cannot offer, or that needs what `ruler` lacks.
     """
     names = offered(model) if metrics is None else tuple(metrics)
     for name in names:

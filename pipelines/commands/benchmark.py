@@ -25,7 +25,7 @@ from pipelines.runtime.stage import parse, run
 
 
 def main(argv: Sequence[str]) -> None:
-    """benchmark adbench FOLDER [--tables PART] [--detectors NAMES] [--seeds N]"""
+    """Measure detectors on the tables of a folder; argv: the words after `benchmark`."""
     asked = parse(argv, "benchmark", __doc__, arguments.benchmark)
     chosen = asked.detectors.split(",") if asked.detectors else [*BASELINES, "default"]
     for name in chosen:

@@ -31,7 +31,7 @@ from pipelines.runtime.stage import parse
 
 
 def main(argv: Sequence[str]) -> None:
-    """compress MODEL INPUT --output FILE"""
+    """Compress the rows of a file with a model; argv: the words after `compress`."""
     asked = parse(argv, "compress", __doc__, arguments.compress)
     model, facts = open_model(asked.model)
     x = read_events(asked.input, facts)

@@ -22,7 +22,7 @@ from pipelines.runtime.stage import parse
 
 
 def main(argv: Sequence[str]) -> None:
-    """decompress MODEL FILE --output ROWS.npy"""
+    """Write the rows that a compressed file holds; argv: the words after `decompress`."""
     asked = parse(argv, "decompress", __doc__, arguments.decompress)
     compressed = container.read(asked.input)
     method = str(compressed.header.get("method"))[:40]

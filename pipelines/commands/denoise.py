@@ -3,7 +3,8 @@
     gen-models denoise denoising_ae-digits@champion out/data/digits/test.x.npy --output clean.npy
 
 Rows are not scaled, neither in the input nor in the output: pixels on q grey levels are numbers from 0 to q - 1.
-Corrupted pixels may lie between the levels and beyond them. docs/denoising.md says on what a denoiser is trained.
+Corrupted pixels may lie between the levels and beyond them. A .npy file gets images in the shape of the input's.
+docs/denoising.md says on what a denoiser is trained.
 """
 
 from collections.abc import Sequence
@@ -12,14 +13,14 @@ from gen_models.analysis.denoising import is_denoiser
 from gen_models.errors import DataError
 from gen_models.evaluating import by_rows, evaluating
 from pipelines import arguments
-from pipelines.commands.input_rows import read_events
-from pipelines.commands.output_file import answering, as_rows
+from pipelines.commands.input_rows import given_shape, read_events
+from pipelines.commands.output_file import answering, as_rows, form_of
 from pipelines.commands.stored_model import open_model
 from pipelines.runtime.stage import parse
 
 
 def main(argv: Sequence[str]) -> None:
-    """denoise MODEL INPUT --output FILE"""
+    """Remove the noise from the rows of a file, and write them; argv: the words after `denoise`."""
     asked = parse(argv, "denoise", __doc__, arguments.denoise)
     model, facts = open_model(asked.model)
     if not is_denoiser(model):
@@ -30,5 +31,5 @@ def main(argv: Sequence[str]) -> None:
     x = read_events(asked.input, facts, on_grid=False)
     with evaluating(model):
         found = by_rows(model.denoise, x).flatten(1).numpy()
-    with answering(asked.output) as answer:
+    with answering(asked.output, form_of(facts, given_shape(asked.input))) as answer:
         answer.write(as_rows(found, facts, "denoise"))

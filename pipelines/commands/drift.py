@@ -17,7 +17,7 @@ from pipelines.scoring.drift_file import drift_file
 
 
 def main(argv: Sequence[str]) -> None:
-    """drift MODEL INPUT [--score NAME] [--history FILE]"""
+    """Compare the scores of a file with the calibration scores; argv: the words after `drift`."""
     asked = parse(argv, "drift", __doc__, arguments.drift)
     name = asked.model.partition("@")[0].replace("/", "_")
     history = asked.history or paths.root() / "drift" / f"{name}.csv"

@@ -86,6 +86,12 @@ def read_events(path: Path, facts: Mapping[str, Any], *, on_grid: bool = True) -
     return torch.from_numpy(np.ascontiguousarray(np.concatenate(found)))
 
 
+def given_shape(path: Path) -> tuple[int, ...] | None:
+    """Return the shape of a row in a file of arrays, or None for a file or folder that is no array."""
+    is_array = path.is_file() and path.suffix.lower() not in image_endings() and kind_of(path) not in ("csv", "parquet")
+    return _open_array(path).shape[1:] if is_array else None
+
+
 def place_of(path: Path, name: Any, facts: Mapping[str, Any]) -> str:
     """Return where a row stands, for people: the file, and the line of a text, the number of a row, or the image."""
     if not isinstance(name, int):
@@ -214,6 +220,12 @@ def _array(x: np.ndarray, path: Path, event: tuple[int, ...]) -> Iterator[Rows]:
         raise DataError(_wrong_size(path, found, event))
     if moves:
         print(f"{shown(path)}: {_shape(found)} is read as height, width, channels (channels last)", file=sys.stderr)
+    elif len(event) == 3 and event[0] > 1 and len(found) == 1:
+        print(
+            f"{shown(path)}: rows of {found[0]} numbers are read as channels, height, width; if yours are channels "
+            f"last, give images of {_shape(last)}",
+            file=sys.stderr,
+        )
     at_once = max(1, min(ROWS_AT_ONCE, BYTES_AT_ONCE // (8 * math.prod(event))))
     for start in range(0, len(x), at_once):
         rows = np.asarray(x[start : start + at_once])

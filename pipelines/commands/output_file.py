@@ -3,7 +3,7 @@
 import csv
 import io
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +17,7 @@ from gen_models.files import replacing
 from gen_models.table import from_json
 
 Columns = Mapping[str, Sequence[Any] | np.ndarray]
+Form = Callable[[np.ndarray], np.ndarray]
 
 
 class Answer:
@@ -26,8 +27,8 @@ class Answer:
     `finish`.
     """
 
-    def __init__(self, output: Path | None, file: BinaryIO | None):
-        self.output, self._file = output, file
+    def __init__(self, output: Path | None, file: BinaryIO | None, form: Form | None = None):
+        self.output, self._file, self._form = output, file, form
         self.rows = 0
         self.columns: tuple[str, ...] = ()
         self._tables: list[pa.Table] = []
@@ -55,13 +56,15 @@ class Answer:
         kept = [name for name, column in zip(table.column_names, table.columns, strict=True) if _is_number(column.type)]
         parts = [table[name].to_numpy() for name in kept]
         rows = np.stack(parts, axis=1) if parts else np.zeros((self.rows, 0))
-        np.save(self._file, rows, allow_pickle=False)
+        np.save(self._file, self._form(rows) if self._form else rows, allow_pickle=False)
         self.columns = tuple(kept)
 
 
 @contextmanager
-def answering(output: Path | None) -> Iterator[Answer]:
+def answering(output: Path | None, form: Form | None = None) -> Iterator[Answer]:
     """Open an answer, to the terminal if `output` is None; a file appears, complete, at the end of the context.
+
+    form: gives the rows of a .npy file their shape
 
     Raises DataError if it cannot be written.
     """
@@ -72,7 +75,7 @@ def answering(output: Path | None) -> Iterator[Answer]:
         sys.stdout.flush()
         return
     with whole(output) as file:
-        answer = Answer(output, file)
+        answer = Answer(output, file, form)
         yield answer
         answer.finish()
     print(
@@ -90,6 +93,24 @@ def as_rows(values: np.ndarray, facts: Mapping[str, Any], name: str) -> dict[str
     width = values.shape[1]
     names = list(facts.get("columns", ())) or ([name] if width == 1 else [f"{name}{k}" for k in range(width)])
     return {column: values[:, k] for k, column in enumerate(names)}
+
+
+def form_of(facts: Mapping[str, Any], given: tuple[int, ...] | None = None) -> Form | None:
+    """Return the function that makes images of flat rows, in the shape in which rows were given; None for other data.
+
+    given: the shape of a row in the file that was asked about, such as (height, width, channels); None: the model's own
+    """
+    event = tuple(facts["event_shape"])
+    if len(event) != 3:
+        return None
+    shape = given or event
+
+    def form(rows: np.ndarray) -> np.ndarray:
+        x = rows.reshape(len(rows), *event)
+        is_last = shape != event and shape == (*event[1:], event[0])
+        return np.moveaxis(x, 1, -1) if is_last else x.reshape(len(x), *shape)
+
+    return form
 
 
 def save_rows(output: Path, rows: np.ndarray) -> None:

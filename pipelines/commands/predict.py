@@ -20,8 +20,8 @@ import numpy as np
 
 from gen_models.errors import DataError
 from pipelines import arguments
-from pipelines.commands.input_rows import count_rows, place_of, read_blocks, read_latents
-from pipelines.commands.output_file import answering, as_rows
+from pipelines.commands.input_rows import count_rows, given_shape, place_of, read_blocks, read_latents
+from pipelines.commands.output_file import answering, as_rows, form_of
 from pipelines.commands.stored_model import StoredModel, open_stored
 from pipelines.registry import serving
 from pipelines.runtime.progress import Progress
@@ -29,7 +29,7 @@ from pipelines.runtime.stage import parse, run
 
 
 def main(argv: Sequence[str]) -> None:
-    """predict MODEL INPUT --task TASK --output FILE [--strict]"""
+    """Write what a model answers about the rows of a file; argv: the words after `predict`."""
     asked = parse(argv, "predict", __doc__, arguments.predict)
     stored = open_stored(asked.model)
     if asked.task == "decode":
@@ -42,7 +42,8 @@ def _answer(stored: StoredModel, asked: Namespace) -> None:
     model, facts = stored.model, stored.facts
     problems, first = 0, (None, "")
     progress = Progress(asked.task, count_rows(asked.input), "row", stream=sys.stderr)
-    with answering(asked.output) as answer, closing(progress):
+    form = form_of(facts, given_shape(asked.input)) if asked.task == "reconstruct" else None
+    with answering(asked.output, form) as answer, closing(progress):
         for block in read_blocks(asked.input, facts):
             for place in sorted(block.problems) if asked.strict else ():
                 raise DataError(f"{place_of(asked.input, block.names[place], facts)}: {block.problems[place]}")
@@ -65,7 +66,7 @@ def _answer(stored: StoredModel, asked: Namespace) -> None:
 def _decode(stored: StoredModel, asked: Namespace) -> None:
     model, facts = stored.model, stored.facts
     found = serving.answer(model, read_latents(asked.input), facts=facts, task="decode")
-    with answering(asked.output) as answer:
+    with answering(asked.output, form_of(facts)) as answer:
         answer.write(as_rows(found, facts, "decode"))
 
 

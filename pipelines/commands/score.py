@@ -29,7 +29,7 @@ from pipelines.scoring.score_file import score_file
 
 
 def main(argv: Sequence[str]) -> None:
-    """score MODEL INPUT [--fpr RATE | --fdr RATE] [--out FILE] [--score NAME] [--reasons N] [--explain FILE]"""
+    """Say which rows of a file are anomalous, and write the answer; argv: the words after `score`."""
     asked = parse(argv, "score", __doc__, arguments.score)
     score_file(
         asked.model, asked.input, fpr=asked.fpr, fdr=asked.fdr, score=asked.score, out=asked.out,

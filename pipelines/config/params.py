@@ -35,6 +35,7 @@ class Run:
 class Params:
     """The content of params.yaml.
 
+    storage: the URI through which jobs reach machines that do not see the project folder, or None
     data: the built-in data sets to prepare; files: {data set of the user's own: the path of its file or folder}
     runs: first a run for each sweep, which trains with that sweep's own best setting, then the runs under `reuses`
     """
@@ -46,6 +47,7 @@ class Params:
     files: dict[str, str]
     sweeps: dict[str, Run]
     runs: dict[str, Run]
+    storage: str | None = None
 
     @property
     def data_sets(self) -> tuple[str, ...]:
@@ -82,7 +84,7 @@ def params() -> Params:
     _check_lines(file, sweeps, reuses)
     _check_runs(raw)
     runs = {**sweeps, **reuses}
-    return Params(file.seed, file.budget, file.workers, tuple(file.data), dict(file.files), sweeps, runs)
+    return Params(file.seed, file.budget, file.workers, tuple(file.data), dict(file.files), sweeps, runs, file.storage)
 
 
 def _check_data(file: ParamsFile) -> None:

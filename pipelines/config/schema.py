@@ -18,6 +18,7 @@ from gen_models.errors import ConfigError, unknown
 from gen_models.names import METRICS, ORDERS
 from gen_models.schedules import SCHEDULES
 from pipelines.config.conf_files import file_of
+from pipelines.storage.place import check_uri
 
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # has no dot, because DVC reads a.b as the key b inside a
 EXPECTED = {  # {pydantic's name of an error: what it expected, for people}
@@ -140,6 +141,7 @@ class ParamsFile(Strict):
     workers: Count
     data: list[DataName]
     files: dict[Annotated[Key, _in_conf("data")], FilePath] = {}
+    storage: Annotated[str, AfterValidator(check_uri)] = LEFT_OUT
     sweeps: dict[Key, SweepLine]
     reuses: dict[Key, ReuseLine]
     runs: dict[str, Any]

@@ -28,7 +28,7 @@ from pipelines.runtime.stage import parse, run
 
 
 def main(argv: Sequence[str]) -> None:
-    """add-data NAME PATH [--label COLUMN] [--kind COLUMN=KIND] ... [--force]"""
+    """Write the conf of a data set, and its lines in params.yaml; argv: the words after `add-data`."""
     asked = parse(argv, "add-data", __doc__, arguments.add_data)
     conf_path = paths.root() / "conf" / "data" / f"{data_name(asked.name)}.yaml"
     if conf_path.exists() and not asked.force:

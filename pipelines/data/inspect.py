@@ -34,7 +34,7 @@ from pipelines.runtime.stage import parse, run
 
 
 def main(argv: Sequence[str]) -> None:
-    """inspect PATH [--label COLUMN] [--kind COLUMN=KIND] ..."""
+    """Print and draw what a file or folder of data holds; argv: the words after `inspect`."""
     asked = parse(argv, "inspect", __doc__, arguments.inspect)
     path = asked.path.expanduser().absolute()
     require_there(path)

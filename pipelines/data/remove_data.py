@@ -17,7 +17,7 @@ from pipelines.runtime.stage import parse, run
 
 
 def main(argv: Sequence[str]) -> None:
-    """remove-data NAME"""
+    """Take back what `add-data` wrote for a data set; argv: the words after `remove-data`."""
     name = slug(parse(argv, "remove-data", __doc__, arguments.remove_data).name, "conf/data")
     edit = removing(name)
     edit.write()

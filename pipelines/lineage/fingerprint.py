@@ -34,6 +34,7 @@ OF_A_MODEL = ("sweep", "train", "evaluate")  # the results of these stages also 
 CARRIERS = (
     "pipelines.lineage",
     "pipelines.runtime",
+    "pipelines.storage",
     "pipelines.tracking",
     "pipelines.training.follower",
     "pipelines.training.in_play",

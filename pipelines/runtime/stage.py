@@ -48,6 +48,12 @@ def run(main: Callable[[list[str]], None]) -> None:
     except GenModelsError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "gen_models", "pipelines"):
+            raise
+        print(f"error: {package} is not installed: run `pip install 'gen-models[pipelines]'`", file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 def parse(argv: Sequence[str], verb: str, doc: str | None, add: Callable[[ArgumentParser], None]) -> argparse.Namespace:

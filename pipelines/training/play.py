@@ -92,12 +92,12 @@ def play(
         if plan.conf["sweep"]["scheduler"] == "asha" and not plan.is_played():
             from pipelines.training.ray_play import play_asha  # imports Ray, torch and MLflow
 
-            play_asha(plan, jobs_of([plan.without_repeats()], {}))
+            play_asha(plan, jobs_of([plan.without_repeats()], {}), asked.storage)
     game = jobs_of(sweeps, runs)
     if not game.is_over:
         from pipelines.training.ray_play import play_jobs  # imports Ray, torch and MLflow
 
-        play_jobs(game, asked.workers, [asked.run(key) for key in runs])
+        play_jobs(game, asked.workers, [asked.run(key) for key in runs], asked.storage)
     if game.errors:
         raise PlayError("; ".join(game.errors))
 

@@ -29,6 +29,7 @@ from gen_models.errors import GenModelsError, first_line
 from gen_models.files import replacing
 from pipelines.runtime import paths
 from pipelines.runtime.stage import dvc_ancestor, when_process_ends
+from pipelines.storage.code import code_folder
 
 T = TypeVar("T")
 START_SECONDS = 60.0
@@ -54,8 +55,10 @@ class ClusterError(GenModelsError):
 
 
 @contextmanager
-def cluster() -> Iterator[Any]:
+def cluster(*, sends_code: bool = False) -> Iterator[Any]:
     """Yield the module `ray`, connected to a cluster, and disconnect at the end.
+
+    sends_code: whether a cluster elsewhere gets the code of this project, because it does not see the project folder
 
     Raises ClusterError if the cluster cannot be reached.
     """
@@ -65,7 +68,7 @@ def cluster() -> Iterator[Any]:
     address = os.environ.get("RAY_ADDRESS") or _shared_address() or "local"
     _require_listener(address)
     try:
-        _init(ray, address)
+        _init(ray, address, code_folder() if sends_code and os.environ.get("RAY_ADDRESS") else None)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ClusterError(
             f"Ray cluster {address!r} cannot be reached ({first_line(error)}); unset RAY_ADDRESS for a local one"
@@ -143,12 +146,14 @@ def gpus(ray: Any) -> int:
     return int(ray.cluster_resources().get("GPU", 0))
 
 
-def _init(ray: Any, address: str) -> None:
+def _init(ray: Any, address: str, code: Path | None = None) -> None:
+    """Connect. code: a folder that the workers get as their own, with the code that they run"""
+    sent = {"runtime_env": {"working_dir": str(code)}} if code else {}
     local = {"include_dashboard": False, "object_store_memory": 256 * 2**20} if address == "local" else {}
     for name in ("ray", "ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    ray.init(address=address, log_to_driver=False, logging_level="critical", configure_logging=True, **local)
+    ray.init(address=address, log_to_driver=False, logging_level="critical", configure_logging=True, **local, **sent)
     for number, handler in handlers.items():  # Ray's own handler prints a stack trace at SIGTERM
         if handler is not None:
             signal.signal(number, handler)

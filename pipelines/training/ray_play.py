@@ -27,23 +27,25 @@ PAGE = "live"  # the folder of the page that fills while runs are trained
 SECONDS_BETWEEN_PAGES = 4.0
 
 
-def play_jobs(game: Play, workers: int, runs: Sequence[Run]) -> None:
+def play_jobs(game: Play, workers: int, runs: Sequence[Run], storage: str | None = None) -> None:
     """Do all jobs of a play. workers: how many processes share each minibatch of a training; runs: those on the page
+
+    storage: the URI through which jobs are carried, or None if all machines see the project folder
 
     With more than one worker, or with GPUs, Ray Train runs the trainings, one after the other; else a training is a job
     like a trial, and has the same result.
     """
     check(game)
-    with watching(game, runs) as watch, cluster() as ray:
+    with watching(game, runs) as watch, cluster(sends_code=storage is not None) as ray:
         game.trains_apart = workers > 1 or gpus(ray) > 0
-        tune(ray, game, meanwhile=watch)
+        tune(ray, game, meanwhile=watch, storage=storage)
         for training in game.apart:
-            fit_workers(ray, training.key, training.task, workers, meanwhile=watch)
+            fit_workers(ray, training.key, training.task, workers, meanwhile=watch, storage=storage)
             game.trained(training)
-        tune(ray, game, meanwhile=watch)
+        tune(ray, game, meanwhile=watch, storage=storage)
 
 
-def play_training(plan: TrainingPlan) -> None:
+def play_training(plan: TrainingPlan, storage: str | None = None) -> None:
     """Train one run with Ray Train, and follow it in MLflow. Raises TrainingError if it fails."""
     build_training(plan.task.conf, plan.task.seed)  # refuses a conf that cannot be built before a cluster starts
     progress = Progress(f"train {plan.key}", plan.task.steps, "step")
@@ -55,12 +57,12 @@ def play_training(plan: TrainingPlan) -> None:
             progress.show(line["step"], f"{name} {line['metrics'][name]:.4g}")
 
     with ending(follower.finish):
-        fit(plan.key, plan.task, plan.workers, watch)
+        fit(plan.key, plan.task, plan.workers, watch, storage=storage)
         watch()
     progress.close()
 
 
-def play_asha(plan: SweepPlan, game: Play) -> None:
+def play_asha(plan: SweepPlan, game: Play, storage: str | None = None) -> None:
     """Train the trials of one sweep until Ray's scheduler stops them, and mark those that it stopped.
 
     Ray's scheduler compares all trials that it sees, so a sweep that uses it is played alone.
@@ -69,8 +71,9 @@ def play_asha(plan: SweepPlan, game: Play) -> None:
 
     check(game)
     steps = plan.conf["budget"]["trial_steps"]
-    with watching(game, []) as watch, cluster() as ray:
-        tune(ray, game, meanwhile=watch, scheduler=ASHAScheduler(**asha_arguments(plan.conf, steps)))
+    with watching(game, []) as watch, cluster(sends_code=storage is not None) as ray:
+        scheduler = ASHAScheduler(**asha_arguments(plan.conf, steps))
+        tune(ray, game, meanwhile=watch, scheduler=scheduler, storage=storage)
     for log in (RunLog(Path(task.folder)) for task in plan.tasks):
         if log.history() and not log.is_finished(steps):
             log.stop()

@@ -3,11 +3,14 @@
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gen_models.errors import GenModelsError
 from gen_models.workers import first_worker_says
+from pipelines.storage import carry
+from pipelines.storage.place import for_ray, forget_ray
 from pipelines.training.ray_cluster import ClusterError, cluster, cpus, gpus, in_thread, ray_folder
 from pipelines.training.run_log import RunLog
 from pipelines.training.task import Task
@@ -21,10 +24,12 @@ class TrainingError(GenModelsError):
     """A training ended without a result."""
 
 
-def fit(key: str, task: Task, workers: int, meanwhile: Callable[[], None] = lambda: None) -> None:
+def fit(
+    key: str, task: Task, workers: int, meanwhile: Callable[[], None] = lambda: None, storage: str | None = None
+) -> None:
     """Connect to a cluster and train the task to its end there. Raises TrainingError if it fails."""
-    with cluster() as ray:
-        fit_workers(ray, key, task, workers, meanwhile=meanwhile)
+    with cluster(sends_code=storage is not None) as ray:
+        fit_workers(ray, key, task, workers, meanwhile=meanwhile, storage=storage)
 
 
 def fit_workers(
@@ -35,6 +40,7 @@ def fit_workers(
     *,
     meanwhile: Callable[[], None] = lambda: None,
     worker: Callable[[dict[str, Any]], None] | None = None,
+    storage: str | None = None,
     **more: Any,
 ) -> None:
     """Train the task on a connected cluster.
@@ -42,6 +48,7 @@ def fit_workers(
     key: the run's name, for errors; workers: how many processes share each minibatch
     meanwhile: called every fraction of a second by the calling thread
     worker: the function that each worker calls with its configuration; None: train_and_report
+    storage: the URI through which the task is carried, or None if all machines see the project folder
     more: goes into that configuration
 
     Raises ClusterError if the cluster has too few CPUs, TrainingError if the training fails.
@@ -55,6 +62,10 @@ def fit_workers(
             f"params.yaml: workers: {workers} is more than the {cpus(ray)} CPUs of the cluster; "
             f"lower it, or point RAY_ADDRESS at a larger cluster"
         )
+    carrier = carry.Carrier(storage) if storage else None
+    if carrier:
+        more["carried"] = carrier.give_task(task)
+        meanwhile = carrier.watch(task.folder, meanwhile)
     try:
         with ray_folder("train") as experiment:
             trainer = TorchTrainer(
@@ -64,7 +75,7 @@ def fit_workers(
                 torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
                 run_config=RunConfig(
                     name=experiment.name,
-                    storage_path=str(experiment.parent),
+                    storage_path=for_ray(storage) if storage else str(experiment.parent),
                     checkpoint_config=CheckpointConfig(num_to_keep=1),
                     failure_config=FailureConfig(
                         max_failures=WORKER_RESTARTS,
@@ -72,7 +83,12 @@ def fit_workers(
                     ),
                 ),
             )
-            in_thread(trainer.fit, meanwhile)
+            try:
+                in_thread(trainer.fit, meanwhile)
+            finally:
+                if carrier:
+                    carrier.take(task.folder)
+                    forget_ray(carrier.place.uri, experiment.name)
     except ray.train.TrainingFailedError as error:
         raise _reason(error, key, Path(task.folder) / "error.log") from error
 
@@ -91,13 +107,16 @@ def train_and_report(configuration: dict[str, Any]) -> None:
     rank, world = context.get_world_rank(), context.get_world_size()
     device = str(get_device())
     reported = time.monotonic()
-    for record in train_or_diverge(task, rank=rank, world=world, device=device):
+    train, place = train_or_diverge, {"rank": rank, "world": world, "device": device}
+    if carried := configuration.get("carried"):
+        train = partial(carry.training, train_or_diverge, carried=carried)
+    for record in train(task, **place):
         is_last = record.step == task.steps or not record.metrics
         is_due = is_last or time.monotonic() - reported > configuration["seconds_between_reports"]
         if not record.is_saved or not first_worker_says(int(is_due), device):  # all workers report together
             continue
         latest = RunLog(Path(task.folder)).latest
-        saved = Checkpoint.from_directory(str(latest)) if rank == 0 and latest.is_dir() else None
+        saved = Checkpoint.from_directory(str(latest)) if rank == 0 and latest.is_dir() and not carried else None
         ray.train.report(
             {"step": record.step, **record.metrics}, checkpoint=saved, checkpoint_dir_name=f"step_{record.step:08d}"
         )

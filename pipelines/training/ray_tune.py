@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipelines.config.params import Run
+from pipelines.storage import carry
+from pipelines.storage.place import for_ray, forget_ray
 from pipelines.training.in_play import Job
 from pipelines.training.ray_cluster import ClusterError, cpus, in_thread, ray_folder
 from pipelines.training.task import Task
@@ -30,10 +32,13 @@ class Jobs(Protocol):
     def ended(self, job: Job, error: str | None = None) -> None: ...
 
 
-def tune(ray: Any, play: Jobs, *, meanwhile: Callable[[], None], scheduler: Any = None) -> None:
+def tune(
+    ray: Any, play: Jobs, *, meanwhile: Callable[[], None], scheduler: Any = None, storage: str | None = None
+) -> None:
     """Do the jobs of a play on a connected cluster until it is over.
 
     meanwhile: called every fraction of a second by the calling thread; scheduler: one of Ray's, or None
+    storage: the URI through which jobs are carried to machines that do not see the project folder, or None
 
     Raises ClusterError if the cluster has no CPU.
     """
@@ -44,6 +49,9 @@ def tune(ray: Any, play: Jobs, *, meanwhile: Callable[[], None], scheduler: Any 
         return
     if (at_once := cpus(ray)) < 1:
         raise ClusterError("the cluster has no CPU; a trial, training or evaluation needs one")
+    if storage:
+        play = carry.Carried(play, carry.Carrier(storage))
+        meanwhile = play.watch(meanwhile)
     here = _InDriver(play)
 
     class Suggest(Searcher):
@@ -87,13 +95,17 @@ def tune(ray: Any, play: Jobs, *, meanwhile: Callable[[], None], scheduler: Any 
             ),
             run_config=ray_tune.RunConfig(
                 name=experiment.name,
-                storage_path=str(experiment.parent),
+                storage_path=for_ray(storage) if storage else str(experiment.parent),
                 verbose=0,
                 callbacks=[Ends()],
                 failure_config=ray_tune.FailureConfig(max_failures=JOB_RESTARTS),
             ),
         )
-        in_thread(tuner.fit, meanwhile)
+        try:
+            in_thread(tuner.fit, meanwhile)
+        finally:
+            if storage:
+                forget_ray(storage, experiment.name)
 
 
 class _InDriver:
@@ -114,8 +126,10 @@ def do_job(configuration: dict[str, Any]) -> None:
     """
     from ray import tune
 
+    carried = configuration.get("carried")
     if "task" in configuration:
-        for record in train_or_diverge(Task(**configuration["task"])):
+        task = Task(**configuration["task"])
+        for record in carry.training(train_or_diverge, task, carried) if carried else train_or_diverge(task):
             tune.report({"step": record.step, "value": record.value})
         return
     if "benchmark" in configuration:
@@ -125,8 +139,11 @@ def do_job(configuration: dict[str, Any]) -> None:
     else:
         from pipelines.evaluation.measure import measure  # imports scikit-learn and matplotlib
 
-        asked = configuration["evaluation"]
-        measure(Run(**asked["run"]), **asked["arguments"])
+        run, asked = Run(**configuration["evaluation"]["run"]), configuration["evaluation"]["arguments"]
+        if carried:
+            carry.evaluation(measure, run, asked, carried)
+        else:
+            measure(run, **asked)
     tune.report({"step": 1, "value": 0.0})  # Ray prints a line for what ends without a report
 
 

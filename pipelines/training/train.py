@@ -36,7 +36,7 @@ def main(argv: list[str]) -> None:
         if not plan.is_played():
             from pipelines.training.ray_play import play_training  # imports Ray, torch and MLflow
 
-            play_training(plan)
+            play_training(plan, asked.storage)
         if reason := plan.log.diverged():
             raise DivergedError(f"train {key}: {reason}; the best model before that is {plan.log.best}")
         hand_over(plan, folder)

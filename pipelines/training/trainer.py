@@ -65,9 +65,10 @@ class Session:
 
 
 def train(task: Task, *, rank: int = 0, world: int = 1, device: str = "cpu") -> Iterator[Record]:
-    """Resume or start the task, and yield a record at each report. Only rank 0 writes the run log.
+    """Resume or start the task, and yield a record of the metrics every `task.report_every` minibatches.
 
-    rank, world: this worker's number, and how many workers there are
+    rank, world: this worker's number, and how many workers there are; the worker of rank 0 writes the run log, the
+    folder `task.folder`
 
     Raises DivergedError when a loss or a validation metric is not finite.
     """

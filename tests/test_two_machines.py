@@ -1,0 +1,98 @@
+"""A graph played on two machines without a common folder ends bit for bit as on one, and when one of them dies too."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.project import call, make_project, params_of, write_params
+from tests.two_machines import BUCKET, Machines, cannot
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(cannot() is not None, reason=str(cannot()))]
+SWEEPS = {
+    "vae-digits": ("vae", "digits"),
+    "gmm-digits": ("gmm", "digits"),
+    "gan-ring8": ("gan", "ring8"),
+    "realnvp-two_moons": ("realnvp", "two_moons"),
+}
+REUSES = {"vae-digits_normal": ("vae", "digits_normal", "vae-digits")}
+PLAY = ("python", "-m", "pipelines.cli", "play")
+REPRO = ("python", "-m", "dvc", "repro")
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one", "two"])
+def workers(request) -> int:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, workers) -> Path:
+    return make_project(tmp_path_factory.mktemp("machines") / "project", params(workers))
+
+
+@pytest.fixture(scope="module")
+def alone(project) -> dict[str, str]:
+    """The outputs of one machine."""
+    for command in (PLAY, REPRO):
+        done = call(project, *command, seconds=900)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return outputs(project)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder with a short path: a path of a socket has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="gm") as name:
+        yield Path(name)
+
+
+def params(workers: int, **others: object) -> dict:
+    return params_of(
+        SWEEPS if workers == 1 else {"vae-digits": SWEEPS["vae-digits"]}, REUSES, workers=workers, **others
+    )
+
+
+def outputs(project: Path) -> dict[str, str]:
+    """Return {file: its hash}. That params.yaml has another `storage` is told by the commit in lineage.json alone."""
+    found = [path for path in sorted((project / "out").rglob("*")) if path.is_file()]
+    return {str(path.relative_to(project)): hashlib.sha256(content(path)).hexdigest() for path in found}
+
+
+def content(path: Path) -> bytes:
+    if path.name != "lineage.json":
+        return path.read_bytes()
+    return json.dumps(
+        {key: value for key, value in json.loads(path.read_bytes()).items() if key != "git_commit"}
+    ).encode()
+
+
+def forget(project: Path) -> None:
+    for name in ("out", "work", "reports", "live", "mlartifacts", ".dvc/cache", ".dvc/tmp"):
+        shutil.rmtree(project / name, ignore_errors=True)
+    for name in ("mlflow.db", "dvc.lock"):
+        (project / name).unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("way", ["storage", "storage, and a machine dies", "a shared folder"])
+def test_two_machines_end_as_one(project, alone, workers, folder, way):
+    forget(project)
+    shares = way == "a shared folder"
+    write_params(project, params(workers, **({} if shares else {"storage": f"s3://{BUCKET}/models"})))
+    with Machines(folder, project, shares=shares) as machines:
+        play = machines.start(*PLAY)
+        if way == "storage, and a machine dies":
+            machines.wait(lambda: list(machines.node.glob("jobs/*/*/latest/resume.json")), "a checkpoint on the second")
+            machines.kill_second()
+        assert play.wait(900) == 0, (folder / "python.log").read_text()
+        assert "Traceback" not in (folder / "python.log").read_text()
+        assert shares or list(machines.node.glob("data/*")), "the second machine did nothing"
+        left = machines.stored()
+        assert all(name.startswith("data/") for name in left), left
+        done = machines.call(*REPRO, PYTHONPATH=str(project), **machines.driver)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "play" not in done.stdout
+    assert outputs(project) == alone
