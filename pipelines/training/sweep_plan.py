@@ -120,6 +120,8 @@ class SweepPlan:
         if sweep["scheduler"] in ("asha", "pbt"):
             keep = []
         trials.prune(found, self.folder, keep=keep, most=MOST_OTHERS)
+        for path in set(self.folder.glob("settings-*.json")) - {self.course().drawn}:
+            path.unlink()
 
     def _next_in_line(self, found: Sequence[Trial], rung: int) -> list[str]:
         """Return the folders of the best that ended at a rung, as many as went on: twice the trials would take them."""
