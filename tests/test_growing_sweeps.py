@@ -114,11 +114,6 @@ def test_halving_that_grows_has_the_rungs_of_a_fresh_one_and_begins_no_rung_agai
     small = plan_of(tmp_path / "grown", sweep=halving, budget={"trials": 4})
     assert len(play(small)) == 4 + 2
     pruned(small)
-    large, fresh = (
-        plan_of(tmp_path / name, "b", sweep={**halving, "eta": 4}, budget={"trials": 8, "trial_steps": 12})
-        for name in ("other", "others")
-    )
-    assert play(large) == play(fresh)  # other rungs: nothing could be used
     large, fresh = (plan_of(tmp_path / name, "c", sweep=halving, budget={"trials": 8}) for name in ("grown", "fresh"))
     again = play(large)
     assert sum(until == STEPS // 2 for _, until in again) == 4

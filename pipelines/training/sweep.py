@@ -42,7 +42,7 @@ def main(argv: list[str]) -> None:
         best = choose(rows, key)
         write(folder, plan, rows, best)
         keep_samples(folder / "samples", found)
-    plan.prune(found)
+        plan.prune(found)  # while nobody else may train this sweep
     print(summary(plan, best, len(rows)))
     if note := replaced(plan, best):
         print(note)
