@@ -146,7 +146,7 @@ def both(*makers: Callable[[Path], Any]) -> Callable[[Path], Any]:
     return lambda root: [make(root) for make in makers]
 
 
-def swept(**line: str) -> dict[str, Any]:
+def swept(**line: object) -> dict[str, Any]:
     lines = {"a-run": {"model": "vae", "data": "iris", **line}}
     return {"sweeps": lines, "runs": lines}
 
@@ -379,6 +379,8 @@ CASES = [
     Case("runs that are not the lines", params(sweeps=swept()["sweeps"], runs={}), "check", "runs.a-run is not the line"),
     Case("a reuse of another sweep", params(**{"sweeps": swept()["sweeps"], "reuses": {"b": {**VAE, "data": "iris", "setting": "a-rnu"}},
          "runs": {**swept()["sweeps"], "b": {**VAE, "data": "iris", "setting": "a-rnu"}}}), "check", "unknown sweep 'a-rnu'", then="runs.b is not"),
+    Case("a key that a line sets", params(**swept(set={"model.bta": 4})), "check", "unknown key of the conf 'model.bta'",
+         then="runs.a-run is not the line"),
     Case("a number that DVC reads as text", params_text("seed: 0", "seed: 1_0"), "check", "PyYAML reads", 2,
          then="expected a whole number, found '1_0'"),
     Case("yes", params_text("budget: quick", "budget: yes"), "check", "PyYAML reads True", 2, then="budget"),

@@ -139,6 +139,7 @@ LAWS = {  # path: what an edit of it must change, and what it must not
     "pipelines/training/trainer.py": (of("sweep", "train"), EVERY - of("sweep", "train")),
     "pipelines/training/trials.py": (of("sweep"), EVERY - of("sweep")),
     "pipelines/training/schedulers.py": (of("sweep"), EVERY - of("sweep")),
+    "pipelines/training/course.py": (of("sweep"), EVERY - of("sweep")),
     "pipelines/training/search.py": (of("sweep"), EVERY - of("sweep")),
     "pipelines/training/sweep_plan.py": (of("sweep"), EVERY - of("sweep")),
     "pipelines/training/training_plan.py": (of("train"), EVERY - of("train")),

@@ -187,7 +187,7 @@ BAD_MODEL = {  # a change of conf/model/vae.yaml, and the line that it must give
     "sweep: {eta: 1}": "sweep.eta: expected a whole number of at least 2, found 1",
     "sweep: {rungs: 0}": "sweep.rungs: expected a whole number of at least 1, found 0",
     "sweep: {front: {rate: nats}}": "sweep.front: the key 'distortion' is missing",
-    "sweep: null": "sweep: expected a mapping with the keys scheduler, rungs, eta, space, front, found None",
+    "sweep: null": "sweep: expected a mapping with the keys searcher, scheduler, rungs, eta, finalists, space, front",
     "sweep: {space: {batch_size: {choice: [64, 0]}}}": "vae.yaml: sweep.space.batch_size: batch_size: expected a whole",
     "budgets: {tiny: {stps: 3}}": "budgets.tiny: unknown key 'stps': did you mean 'steps'",
     "budgets: {tinny: {steps: 3}}": "budgets.tinny: unknown budget 'tinny': did you mean 'tiny'",
@@ -291,7 +291,11 @@ BAD_PARAMS = [  # a change of params.yaml, the line that it must give, and the c
         {"sweeps": {"a-b": VAE}},
     ),
     ({"sweeps": {"a\nb": VAE}}, "may hold letters", {"sweeps": {"ab": VAE}}),
-    ({"sweeps": {"a": 3}}, "sweeps.a: expected a mapping with the keys model, data, found 3", {"sweeps": {"a": VAE}}),
+    (
+        {"sweeps": {"a": 3}},
+        "sweeps.a: expected a mapping with the keys model, data, set, grid, seeds, found 3",
+        {"sweeps": {"a": VAE}},
+    ),
     ({"sweeps": [1]}, "sweeps: expected a mapping such as {key: value}, found [1]", {"sweeps": {"a": VAE}}),
     ({"reuses": {"a": VAE}}, "reuses.a: the key 'setting' is missing", {"reuses": {"a": REUSE}}),
     (

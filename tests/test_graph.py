@@ -109,8 +109,9 @@ def test_every_output_is_there(project):
     for part in ("anomalies", "clusters", "denoising", "compression"):
         assert isinstance(json.loads((project / "out" / "compare" / part / "scores.json").read_text()), list)
     for key, (_, _, setting) in REUSES.items():
-        (reused,) = (project / "out" / "sweep" / key).iterdir()
-        assert reused.read_bytes() == (project / "out" / "sweep" / setting / "best.json").read_bytes()
+        reused = {path.name: path.read_bytes() for path in (project / "out" / "sweep" / key).iterdir()}
+        swept = project / "out" / "sweep" / setting
+        assert reused == {name: (swept / name).read_bytes() for name in ("best.json", "setting.json")}
     assert candidates(project) == dict.fromkeys(RUNS, "1")
     assert (project / "reports" / "index.html").is_file()
     assert not (project / "out" / "register").exists()

@@ -17,7 +17,6 @@ from pipelines.evaluation.evaluation_plan import evaluation_plan
 from pipelines.training import play as command
 from pipelines.training import ray_cluster, sweep, train
 from pipelines.training.in_play import EVALUATION, TRAINING, TRIAL, Job, Play
-from pipelines.training.schedulers import rounds, sizes
 from pipelines.training.sweep_plan import SweepPlan, sweep_plan
 from pipelines.training.task import Task
 from pipelines.training.trainer import train_or_diverge
@@ -123,8 +122,9 @@ def test_each_job_starts_once_after_those_that_it_needs_and_as_early_as_that(fre
         assert plan.is_played()
         rounds_of = Counter(str(job.configuration["task"]["steps"]) for job in began
                             if (job.kind, job.owner) == (TRIAL, plan.key))  # fmt: skip
-        asked = [len(tasks) for tasks, _ in rounds(plan.conf, plan.tasks)]
-        assert list(rounds_of.values()) == asked == sizes(plan.conf, len(plan.trials))
+        course = plan.course()
+        asked = [len(tasks) for tasks, _ in course.rounds()]
+        assert list(rounds_of.values()) == asked == course.sizes()
 
 
 def test_what_is_finished_is_not_done_again_and_a_failure_stops_only_what_needs_it(fresh):

@@ -17,10 +17,11 @@ from mlflow.exceptions import MlflowException
 
 from gen_models import checkpoint
 from gen_models.errors import CheckpointError, GenModelsError, RegistryError
-from pipelines import tracking
+from pipelines import figures, tracking
 from pipelines.registry import register, upload, versions
 from pipelines.registry.moves import moves_of
 from pipelines.registry.promotion import Standing, gate
+from pipelines.report import sweep_pictures
 from tests.finished import PROJECT, finish, make_project, metrics_at
 
 NUMBERS = itertools.count()
@@ -261,7 +262,7 @@ class TestReplay:
         rows = [
             {
                 "trial": 0, "override": {}, "value": 3.0, "best_step": 20, "steps": 20, "diverged": None,
-                "metrics": {"validation.nats": 3.0},
+                "metrics": {"validation.nats": 3.0}, "seed": 5, "seeds": [5, 6], "mean": 3.5, "sd": 0.5,
                 "history": [{"step": s, "metrics": {"validation.nats": 60.0 / s}} for s in (10, 20)],
             },
             {
@@ -281,6 +282,28 @@ class TestReplay:
         assert runs["vae-digits/1"].info.status == "FAILED"
         assert runs["vae-digits/1"].data.params == {"optim.vae.lr": "9.0"}
         assert history(client, runs["vae-digits/0"].info.run_id, "validation/nats") == [(10, 6.0), (20, 3.0)]
+        first = runs["vae-digits/0"].data
+        assert (first.params, first.tags["seed"], first.metrics["mean"]) == ({"seed": "5"}, "5", 3.5)
+        told = runs["vae-digits"].data.metrics
+        assert (told["best_mean"], told["best_sd"], told["seeds"]) == (3.5, 0.5, 2.0)
+
+        def draw() -> bytes | None:
+            return sweep_pictures.samples(rows, {0: np.zeros((4, 1, 8, 8), np.uint8)}, 17)
+
+        assert tracking.complete_sweep("vae-digits", lineage, rows, draw) is True
+        assert tracking.complete_sweep("vae-digits", lineage, rows, pytest.fail) is False
+
+    def test_a_sweeps_samples_are_in_the_order_of_their_settings_and_each_setting_once(self):
+        rows = [{"trial": k, "override": {"model.beta": beta}, "value": float(k)} for k, beta in enumerate((4, 1, 2))]
+        rows.append({**rows[0], "trial": 3, "of": 0})
+        drawn = {k: np.full((2, 2), float(k)) for k in range(4)}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(figures, "trial_samples", lambda panels, file, levels: file.write(str(list(panels)).encode()))
+            assert sweep_pictures.samples(rows, drawn, None) == b"['1: beta 1', '2: beta 2', '0: beta 4']"
+        for shape in ((64, 1, 8, 8), (64, 2), (64, 1), (64, 9)):
+            panels = {k: np.random.default_rng(k).random(shape) for k in range(3)}
+            assert sweep_pictures.samples(rows, panels, None).startswith(b"\x89PNG")
+        assert sweep_pictures.samples(rows, {}, None) is None
 
 
 class TestGate:

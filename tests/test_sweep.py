@@ -1,5 +1,6 @@
 """Sweeps and trainings on a real local Ray cluster: packed trials are unpacked ones, schedulers keep their word."""
 
+import json
 import os
 import shutil
 import socket
@@ -54,7 +55,7 @@ def run_trials(plan: SweepPlan) -> None:
 
 
 def histories(plan: SweepPlan) -> list[list[dict]]:
-    return [RunLog(Path(task.folder)).history() for task in plan.tasks]
+    return [row["history"] for row in plan.rows()]
 
 
 def at_rung(history: list[dict]) -> float:
@@ -99,7 +100,8 @@ def test_asha_stops_trials_whose_trajectories_are_those_of_the_unstopped(project
     monkeypatch.setattr(ray_resources, "cluster_conf", lambda name: one)
     order = sorted(range(len(unpacked)), key=lambda index: at_rung(unpacked[index]))
     plan = sweep(conf("asha"), project / "work" / "asha")
-    plan.trials.sort(key=lambda trial: order.index(int(Path(trial[1].folder).name[6:10])))
+    drawn = plan.course().settings()
+    plan.course().drawn.write_text(json.dumps([drawn[index] for index in order]))
     run_trials(plan)
     for history, index in zip(histories(plan), order, strict=True):
         assert 1 <= len(history) <= len(unpacked[index])
@@ -112,8 +114,9 @@ def test_asha_stops_trials_whose_trajectories_are_those_of_the_unstopped(project
 
 
 def test_a_trial_that_fails_is_one_line(project):
-    plan = sweep(conf("none"), project / "work" / "broken")
-    plan.trials[0][1].conf["batch_size"] = 10**6  # what only the trial itself finds out
+    made = conf("none")
+    made["batch_size"] = 10**6  # what only the trial itself finds out
+    plan = sweep(made, project / "work" / "broken")
     with pytest.raises(GenModelsError, match="batch_size") as caught:
         run_trials(plan)
     assert "\n" not in str(caught.value)

@@ -14,7 +14,7 @@ from pipelines.training.run_log import RunLog
 from pipelines.training.search import settings
 from pipelines.training.task import WORST, Task, task_of
 from pipelines.training.trainer import train, train_or_diverge
-from pipelines.training.trials import trials_of
+from pipelines.training.trials import Place
 from tests.project import make_project
 
 MODELS = ("gmm", "vae", "realnvp", "sn_wgan")
@@ -113,10 +113,8 @@ def test_another_seed_does_not_go_on_with_a_checkpoint(project, tmp_path):
 def test_a_trials_folder_is_named_by_its_setting(project, tmp_path):
     """Other settings of the same index must not find the run log of the old ones."""
     conf = compose("vae", "digits", "tiny")
-    before, after = (
-        {t.folder for _, t in trials_of(conf, settings(conf, seed), paths.out("data", "digits"), 0, tmp_path)}
-        for seed in (0, 1)
-    )
+    place = Place(paths.out("data", "digits"), tmp_path, {}, (conf["budget"]["trial_steps"],))
+    before, after = ({place.task(conf, one, 0).folder for one in settings(conf, seed)} for seed in (0, 1))
     assert len(before & after) == 1  # the first trial is the conf as it stands, whatever the seed
 
 

@@ -7,7 +7,7 @@ would appear late.
 """
 
 from pipelines.config.cluster_conf import cluster_conf
-from pipelines.config.compose import compose, files
+from pipelines.config.compose import compose_line, files
 from pipelines.config.conf_files import data_conf, file_of
 from pipelines.config.data_files import check_files, files_of, watch
 from pipelines.config.params import params
@@ -25,7 +25,7 @@ def main(argv: list[str]) -> None:
         used.add(file_of("data", name))
     check_files(graph)
     for line in graph.runs.values():  # has a run for each sweep too
-        compose(line.model, line.data, graph.budget)
+        compose_line(line, graph.budget)
         used |= set(files(line.model, line.data, graph.budget))
     for name in graph.data:
         if read := files_of(data_conf(name).get("options")):

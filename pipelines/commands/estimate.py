@@ -17,7 +17,7 @@ from torch import Tensor
 from gen_models.engine import fit
 from gen_models.loader import Batches
 from gen_models.noise import Noise
-from pipelines.config.compose import compose
+from pipelines.config.compose import compose_line
 from pipelines.config.params import params
 from pipelines.runtime.stage import no_argument
 from pipelines.training.initial_model import build_training
@@ -33,8 +33,8 @@ def main(argv: list[str]) -> None:
     torch.set_num_threads(1)
     total = 0.0
     for key, line in graph.runs.items():
-        conf = compose(line.model, line.data, graph.budget)
-        budget, trials = conf["budget"], len(settings(conf, graph.seed)) if key in graph.sweeps else 0
+        conf = compose_line(line, graph.budget)
+        budget, trials = conf["budget"], trials_of(conf, graph.seed) if key in graph.sweeps else 0
         cost = seconds_per_step(conf, graph.seed)
         seconds = cost * (budget["steps"] + trials * budget["trial_steps"] / min(cores, max(trials, 1)))
         total += seconds
@@ -44,6 +44,16 @@ def main(argv: list[str]) -> None:
         f"about {duration(total)} for the steps of budget {graph.budget} on {cores} cores, by the steps timed here; "
         "reports, evaluation and the starts of processes come on top"
     )
+
+
+def trials_of(conf: dict[str, Any], seed: int) -> int:
+    """Return how many trials a sweep trains at most, with those of its finalists with other seeds."""
+    sweep, budget = conf["sweep"], conf["budget"]
+    firsts = budget["trials"] if sweep["searcher"] == "tpe" else len(settings(conf, seed))
+    if sweep["scheduler"] == "pbt":
+        return firsts
+    repeated = firsts if sweep["searcher"] == "grid" else min(sweep["finalists"], firsts)
+    return firsts + repeated * (budget["seeds"] - 1)
 
 
 def seconds_per_step(conf: dict[str, Any], seed: int) -> float:

@@ -20,6 +20,7 @@ from yaml import YAMLError
 from gen_models.errors import ConfigError, unknown
 from pipelines.config import yaml_file
 from pipelines.config.conf_files import file_of, of_columns
+from pipelines.config.params import Run
 from pipelines.config.schema import Conf, refusal
 from pipelines.runtime import paths
 
@@ -40,8 +41,39 @@ def compose(model: str, data: str, budget: str) -> dict[str, Any]:
     if elsewhere and conf["data"]["source"] != SOURCE_WITH_FACTORS:
         conf["metric"] = elsewhere
     own = (conf.pop("budgets") or {}).get(budget, {})  # a model's own numbers replace the budget's
-    conf["budget"] |= own
+    conf["budget"] = {"seeds": 1, "trial_report_every": None, **conf["budget"], **own}
     _check_space(conf, f"conf/model/{model}.yaml")
+    return conf
+
+
+def compose_line(line: Run, budget: str) -> dict[str, Any]:
+    """Return the configuration of a line of params.yaml: `compose`, changed by the line's `set`, `grid` and `seeds`.
+
+    What is set is not searched. A grid replaces the space, and its settings are all trained to the end.
+    Raises ConfigError for a key or value that cannot be used.
+    """
+    conf = compose(line.model, line.data, budget)
+    at = f"{paths.MARK}: sweeps.{line.key}"
+    for key, value in line.fixed.items():
+        _check_key(conf, key, f"{at}.set")
+        if isinstance(value, Mapping):
+            raise ConfigError(f"{at}.set.{key}: expected a value, found {value!r}")
+        _check_values(conf, key, [value], f"{at}.set")
+    conf = override(conf, line.fixed)
+    sweep = conf["sweep"]
+    sweep["space"] = {key: draw for key, draw in sweep["space"].items() if key not in line.fixed}
+    if line.grid is not None:
+        for key, values in line.grid.items():
+            _check_key(conf, key, f"{at}.grid", is_swept=True)
+            if key in line.fixed:
+                raise ConfigError(f"{at}.grid.{key}: stands under set too; leave it under one of the two")
+            _check_values(conf, key, values, f"{at}.grid")
+        space = {key: {"choice": list(values)} for key, values in line.grid.items()}
+        sweep |= {"searcher": "grid", "scheduler": "none", "space": space}
+    if line.seeds is not None:
+        conf["budget"]["seeds"] = line.seeds
+    if sweep["searcher"] == "tpe":  # it learns from whole trials
+        sweep["scheduler"] = "none"
     return conf
 
 
@@ -136,6 +168,14 @@ def _check_space(conf: dict[str, Any], where: str) -> None:
         if key not in known:
             raise ConfigError(f"{where}: sweep.space: " + unknown("key to sweep", key, known))
         _check_values(conf, key, next(iter(draw.values())), f"{where}: sweep.space.{key}")
+
+
+def _check_key(conf: Mapping[str, Any], key: str, where: str, *, is_swept: bool = False) -> None:
+    """Raise ConfigError unless a line of params.yaml may set a key of a composed configuration, or sweep it."""
+    closed = ("data.", "sweep.space.", "sweep.front.", "budget.name", *(("sweep.", "budget.") if is_swept else ()))
+    known = [name for name in flat(conf) if not name.startswith(closed) and not name.endswith("_target_")]
+    if key not in known:
+        raise ConfigError(f"{where}: " + unknown("key of the conf", key, known))
 
 
 def _check_values(conf: dict[str, Any], key: str, values: list[Any], where: str) -> None:

@@ -1,6 +1,8 @@
 """Reads params.yaml into typed objects: the data sets, sweeps and runs of the graph."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -14,12 +16,19 @@ RUNS = "runs: {<<: [*sweeps, *reuses]}"
 
 @dataclass(frozen=True)
 class Run:
-    """A model on a data set, trained with the best setting of a sweep; `setting` is the key of that sweep."""
+    """A model on a data set, trained with the best setting of a sweep; `setting` is the key of that sweep.
+
+    fixed: {dotted key of the conf: its value}, `set` of the line; grid: {dotted key: values} that the sweep tries, or
+    None: the conf's space; seeds: how many seeds its settings are trained with, or None: the budget's number
+    """
 
     key: str
     model: str
     data: str
     setting: str
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    grid: Mapping[str, list[Any]] | None = None
+    seeds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,9 @@ def params() -> Params:
         file = ParamsFile.model_validate(raw)
     except ValidationError as error:
         raise refusal(error, lambda path: paths.MARK) from None
-    sweeps = {key: Run(key, line.model, line.data, key) for key, line in file.sweeps.items()}
+    sweeps = {
+        key: Run(key, line.model, line.data, key, line.set, line.grid, line.seeds) for key, line in file.sweeps.items()
+    }
     reuses = {key: Run(key, line.model, line.data, line.setting) for key, line in file.reuses.items()}
     _check_data(file)
     _check_lines(file, sweeps, reuses)

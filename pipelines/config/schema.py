@@ -97,14 +97,26 @@ BudgetName = Annotated[str, _in_conf("budget")]
 ClusterName = Annotated[str, _in_conf("cluster")]
 
 
-class SweepLine(Strict):
-    """A line under `sweeps:` of params.yaml."""
+class Line(Strict):
+    """What all lines of params.yaml have."""
 
     model: ModelName
     data: DataName
 
 
-class ReuseLine(SweepLine):
+class SweepLine(Line):
+    """A line under `sweeps:` of params.yaml; compose.py checks the keys of `set` and `grid` against the conf.
+
+    set: {dotted key of the conf: its value}, which is not searched; grid: {dotted key: the values}, tried in place of
+    the conf's space; seeds: how many seeds each setting of the grid, or each of the sweep's finalists, is trained with
+    """
+
+    set: dict[str, Any] = {}
+    grid: Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)] = LEFT_OUT
+    seeds: Count = LEFT_OUT
+
+
+class ReuseLine(Line):
     """A line under `reuses:` of params.yaml."""
 
     setting: str
@@ -145,10 +157,16 @@ class OwnBudget(Strict):
     trials: Count = LEFT_OUT
     reports: Count = LEFT_OUT
     checkpoints: Count = LEFT_OUT
+    seeds: Count = LEFT_OUT
+    trial_report_every: Count = LEFT_OUT
 
 
 class Budget(Strict):
-    """A file of conf/budget; `note` warns readers of the numbers that the budget gives."""
+    """A file of conf/budget; `note` warns readers of the numbers that the budget gives.
+
+    seeds: how many seeds a sweep's finalists are trained with; trial_report_every: minibatches between the reports of a
+    trial, whatever its length, in place of `reports`
+    """
 
     name: str
     note: str = LEFT_OUT
@@ -157,6 +175,8 @@ class Budget(Strict):
     trials: Count
     reports: Count
     checkpoints: Count
+    seeds: Count = 1
+    trial_report_every: Count | None = None
 
 
 class Draw(Strict):
@@ -187,9 +207,11 @@ class Front(Strict):
 class Sweep(Strict):
     """How a model's settings are searched."""
 
-    scheduler: Annotated[str, one_of(("none", "halving", "asha"))]
+    searcher: Annotated[str, one_of(("sobol", "random", "grid", "tpe"))]
+    scheduler: Annotated[str, one_of(("none", "halving", "asha", "pbt"))]
     rungs: Count
     eta: Annotated[int, Field(ge=2)]
+    finalists: Count
     space: dict[str, Draw]
     front: Front | None = None
 

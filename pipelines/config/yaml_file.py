@@ -28,12 +28,14 @@ READ_ALIKE = re.compile(  # plain scalars that are not text: null, booleans, and
 )
 TAG = "tag:yaml.org,2002:"
 OF_VERSION_1_2 = VersionedResolver()
+DOTTED = ("set", "grid")  # their keys are those of a conf, and DVC compares the mapping as one value
 
 
 def read(path: Path, *, dotted_keys: bool = False) -> dict[str, Any]:
     """Return the mapping that a file holds.
 
-    dotted_keys: whether keys such as model.beta are allowed; DVC would read them as nested keys
+    dotted_keys: whether keys such as model.beta are allowed everywhere, and not only in `set` and `grid`; DVC would
+    read them as nested keys
 
     Raises ConfigError for a file that is missing, is not YAML, or is not read alike by all readers.
     """
@@ -114,13 +116,13 @@ class _Walk:
                 self.visit(item, (*above, node), key)
         elif isinstance(node, MappingNode):
             self.check_tag(node, "map")
-            self.check_keys(node)
+            self.check_keys(node, key)
             for name, value in node.value:
                 if name.tag == f"{TAG}merge":
                     self.check_merge(value)
                 self.visit(value, (*above, node), name.value)
 
-    def check_keys(self, node: MappingNode) -> None:
+    def check_keys(self, node: MappingNode, above: str) -> None:
         lines: dict[str, int] = {}
         for key, _ in node.value:
             if not isinstance(key, ScalarNode):
@@ -129,7 +131,7 @@ class _Walk:
                 self.check_scalar(key)
                 if key.tag != f"{TAG}str":
                     raise self.refusal(key, f'the key {key.value or "(empty)"} is no text: write "{key.value}"')
-                if "." in key.value and not self.dotted_keys:
+                if "." in key.value and not (self.dotted_keys or above in DOTTED):
                     fixed = key.value.replace(".", "_")
                     raise self.refusal(key, f"DVC reads the key {key.value} as keys inside one another: write {fixed}")
             if key.value in lines:

@@ -5,7 +5,7 @@ the same bytes: no window system or global state is used, and the file has no da
 """
 
 from pipelines.figures.animation import animation
-from pipelines.figures.charts import curves, roc, trials
+from pipelines.figures.charts import curves, roc, setting, trials
 from pipelines.figures.columns import columns
 from pipelines.figures.flow_of_line import LineFlow, histogram, line_flows
 from pipelines.figures.game_orbits import orders_of_play
@@ -16,6 +16,7 @@ from pipelines.figures.ranks import mean_ranks
 from pipelines.figures.rate_distortion import rate_distortion
 from pipelines.figures.scores import score_bands, score_distributions, score_histogram, score_sheet
 from pipelines.figures.step_samples import draws, step_picture
+from pipelines.figures.trial_samples import trial_samples
 
 __all__ = [
     "LineFlow",
@@ -44,8 +45,10 @@ __all__ = [
     "score_distributions",
     "score_histogram",
     "score_sheet",
+    "setting",
     "sheet",
     "step_picture",
     "traversal",
+    "trial_samples",
     "trials",
 ]

@@ -55,6 +55,7 @@ def trials(
                 _logarithmic(axes, "y")  # else one outlier would squeeze the others into a line
             places = _places(axes, [row["override"].get(key, row["trial"]) for row in kept])
             axes.scatter(places, values, s=24, color=GREY, linewidths=0)
+            _draw_means(axes, places, kept)
             if chosen is not None:
                 axes.scatter(places[chosen], values[chosen], s=60, color=COLOURS[3], zorder=3)
                 at = (places[chosen], values[chosen])
@@ -65,7 +66,7 @@ def trials(
         if front is not None:
             names = (front["rate"], front["distortion"])
             points = [[_held_out(row["metrics"], name) for name in names] for row in kept]
-            labels = [_setting(row["override"], ("beta", "sigma")) for row in kept]
+            labels = [setting(row["override"]) for row in kept]
             _draw_front(panels[-1], np.array(points, dtype=float).reshape(-1, 2), labels, names)
         figure.suptitle(
             f"{len(rows)} trials, validation {metric}, lower is better", x=0.01, ha="left", weight="bold", fontsize=10
@@ -104,15 +105,29 @@ def _draw_front(axes: Axes, points: np.ndarray, labels: Sequence[str], axis_labe
     axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1])
 
 
+def _draw_means(axes: Axes, places: np.ndarray, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Draw the mean of each setting that was trained with several seeds, and its standard deviation up and down."""
+    found = [(x, row["mean"], row["sd"]) for x, row in zip(places, rows, strict=True) if row.get("mean") is not None]
+    if found:
+        x, middle, spread = zip(*found, strict=True)
+        axes.errorbar(x, middle, spread, fmt="_", markersize=12, color=COLOURS[0], capsize=3, linewidth=1.2)
+
+
 def _held_out(metrics: Mapping[str, float], name: str) -> float:
     """Return a metric on validation data if it was measured there, else in training, else NaN."""
     return metrics.get(f"validation.{name}", metrics.get(name, float("nan")))
 
 
-def _setting(override: Mapping[str, Any], names: Sequence[str]) -> str:
-    """Return the named values of a setting as the label of a point: "beta 2, sigma 0.1"."""
-    short = {key.rpartition(".")[2]: value for key, value in override.items()}
-    return ", ".join(f"{name} {short[name]:.2g}" for name in names if name in short)
+def setting(override: Mapping[str, Any], most: int = 2) -> str:
+    """Return a setting as a label: "beta 2, sigma 0.1"; beta and sigma come first, and `most` values are named."""
+    short = {key.rpartition(".")[2] if key.startswith("model.") else key.removeprefix("optim."): value
+             for key, value in override.items()}  # fmt: skip
+    names = sorted(short, key=lambda name: ("beta", "sigma", name).index(name))[:most]
+    return ", ".join(f"{name} {_short(short[name])}" for name in names)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.2g}" if isinstance(value, float) else str(value)
 
 
 def _places(axes: Axes, raw: Sequence[object]) -> np.ndarray:

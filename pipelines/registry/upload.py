@@ -16,6 +16,8 @@ from gen_models import checkpoint
 from gen_models.errors import DataError, GenModelsError
 from pipelines import figures, tracking
 from pipelines.data.store import open_data
+from pipelines.report import sweep_pictures
+from pipelines.report.read import trial_samples
 from pipelines.runtime import paths
 
 SLUG_LENGTH = 60
@@ -61,7 +63,16 @@ def replay(run: str) -> Replayed:
 
 def replay_sweep(sweep: str) -> bool:
     """Log what the store's sweep lacks of out/sweep/SWEEP; return False if nothing was missing."""
-    return tracking.log_sweep(sweep, *sweep_of(sweep))
+    lineage, rows = sweep_of(sweep)
+    folder = paths.out("sweep", sweep)
+    is_new = tracking.log_sweep(sweep, lineage, rows)
+
+    def draw() -> bytes | None:
+        if not (folder / "samples").is_dir():
+            return None
+        return sweep_pictures.samples(rows, trial_samples(folder), open_data(lineage["data"]).levels)
+
+    return tracking.complete_sweep(sweep, lineage, rows, draw) or is_new
 
 
 def sweep_of(sweep: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:

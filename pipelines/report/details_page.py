@@ -10,12 +10,13 @@ from pipelines.report import (
     gallery,
     kinds_of_anomaly,
     leaderboard,
+    sweep_pictures,
     unusual_rows,
     versus_baselines,
 )
 from pipelines.report.columns import COLUMNS
 from pipelines.report.jinja_environment import environment
-from pipelines.report.read import Results, Row, SweepResult
+from pipelines.report.read import Results, Row, RunResult, SweepResult
 
 
 def details_page(found: Results) -> str:
@@ -91,12 +92,26 @@ def sweep(found: Results, result: SweepResult) -> dict[str, Any]:
             "Each trial's best.",
             is_wide=True,
         ),
+        "samples": sample_picture(found, result, runs),
         "steps": sum(row["steps"] for row in result.trials),
         "diverged": len(result.trials) - len(finished),
         "as_conf": first["value"] if first else None,
+        "mean": result.best.get("mean"),
+        "has_seeds": any("mean" in row for row in result.trials),
         "swept": sorted({key for row in result.trials for key in row["override"]}),
         "trials": sorted(result.trials, key=lambda row: (row["value"] is None, row["value"] or 0.0, row["trial"])),
     }  # fmt: skip
+
+
+def sample_picture(found: Results, result: SweepResult, runs: list[RunResult]) -> gallery.Picture | None:
+    """Return a picture of the trials' samples side by side, each under its setting; None if there are none."""
+    content = sweep_pictures.samples(result.trials, result.samples, found.data[result.line.data]["levels"])
+    if content is None:
+        return None
+    about = "Samples of the trials, of one noise, under their settings."
+    return gallery.picture(
+        content, f"Samples of the trials of {result.line.key}", runs, result.line.data, about, is_wide=True
+    )
 
 
 def drawn_trials(result: SweepResult) -> bytes:

@@ -8,10 +8,12 @@ that params.yaml no longer lists are ignored.
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from gen_models.checkpoint_folder import digest
 from gen_models.errors import GenModelsError
@@ -94,12 +96,13 @@ class RunResult:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """The outputs of a sweep: the contents of best.json, trials.json and lineage.json."""
+    """The outputs of a sweep: the contents of best.json, trials.json and lineage.json, and {trial: its samples}."""
 
     line: Run
     best: Row
     trials: list[Row]
     lineage: Row
+    samples: dict[int, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,18 @@ def _sweep(line: Run, manifest: Row, params: Params) -> SweepResult:
     )
     lineage = _json(folder / "lineage.json", stage, ("key", "conf_sha256", "data_sha256", "git_commit", "seed"))
     _agree(folder / "lineage.json", stage, lineage, {"data_sha256": manifest["sha256"], "seed": params.seed})
-    return SweepResult(line, best, trials, lineage)
+    return SweepResult(line, best, trials, lineage, trial_samples(folder))
+
+
+def trial_samples(folder: Path) -> dict[int, np.ndarray]:
+    """Return {trial: its samples} of a sweep's output; {} if its model draws none."""
+    found: dict[int, np.ndarray] = {}
+    for path in sorted((folder / "samples").glob("trial_*.npy")):
+        try:
+            found[int(path.stem.removeprefix("trial_"))] = np.load(path, allow_pickle=False)
+        except (ValueError, OSError):
+            raise ResultError(f"{_short(path)}: not whole: {_again(f'sweep@{folder.name}')}") from None
+    return found
 
 
 def _run(line: Run, manifest: Row, params: Params) -> RunResult:

@@ -40,7 +40,7 @@ from pipelines.tracking.mlflow_store import (
     store_uri,
     translated,
 )
-from pipelines.tracking.mlflow_sweep import log_sweep, record_sweep, trials_digest
+from pipelines.tracking.mlflow_sweep import complete_sweep, log_sweep, record_sweep, trials_digest
 
 __all__ = [
     "FAILURES",
@@ -51,6 +51,7 @@ __all__ = [
     "Recorder",
     "Snapshot",
     "StoreError",
+    "complete_sweep",
     "delete_upload",
     "delete_version",
     "experiment_id",

@@ -11,13 +11,14 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
 from pipelines.tracking.mlflow_store import SWEEPS, TRAININGS, experiment_id
+from pipelines.tracking.mlflow_sweep import COMPLETE
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """The store at one moment.
 
-    runs: {id: tags} of trainings; sweeps: {key: the tag `recorded`}; models: {name: (aliases, tags)}
+    runs: {id: tags} of trainings; sweeps: {key: the tag `complete`}; models: {name: (aliases, tags)}
     versions: {(name, number): (run id, logged model id, tags)} of those that are ready
     """
 
@@ -38,14 +39,14 @@ def snapshot(client: MlflowClient) -> Snapshot:
     )
     swept = pages(
         lambda token: client.search_runs(
-            [sweeps], has_mark.format("recorded"), ViewType.ACTIVE_ONLY, 5000, page_token=token
+            [sweeps], has_mark.format(COMPLETE), ViewType.ACTIVE_ONLY, 5000, page_token=token
         )
     )
     models = pages(lambda token: client.search_registered_models(max_results=1000, page_token=token))
     versions = pages(lambda token: client.search_model_versions("", 1000, page_token=token))
     return Snapshot(
         {run.info.run_id: dict(run.data.tags) for run in runs},
-        {run.data.tags.get("key", ""): run.data.tags["recorded"] for run in swept},
+        {run.data.tags.get("key", ""): run.data.tags[COMPLETE] for run in swept},
         {m.name: ({alias: str(number) for alias, number in m.aliases.items()}, dict(m.tags)) for m in models},
         {(v.name, str(v.version)): (v.run_id, model_id(v), dict(v.tags)) for v in versions if v.status == "READY"},
     )

@@ -3,12 +3,14 @@
 import hashlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pipelines.runtime.stage import StageBusyError
-from pipelines.tracking.mlflow_run import MlflowRun
+from pipelines.tracking.mlflow_run import MlflowRun, Picture
 from pipelines.tracking.mlflow_store import SWEEPS, StoreError, translated
+
+COMPLETE = "complete"  # the tag of a sweep with all its trials and pictures: the digest of its trials
 
 
 def record_sweep(key: str, lineage: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> bool:
@@ -36,7 +38,7 @@ def log_sweep(key: str, lineage: Mapping[str, Any], trials: Sequence[Mapping[str
             _log_trial(sweep, key, lineage, trial)
         usable = [trial["value"] for trial in trials if trial["value"] is not None]
         if usable:
-            sweep.log([{"step": 0, "metrics": {"best_value": min(usable)}}])
+            sweep.log([{"step": 0, "metrics": {"best_value": min(usable), **_of_seeds(trials)}}])
         sweep.end("FINISHED" if usable else "FAILED")
         sweep.tag("recorded", digest)
         return True
@@ -48,14 +50,46 @@ def trials_digest(trials: Sequence[Mapping[str, Any]]) -> str:
     return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
 
 
+def complete_sweep(
+    key: str, lineage: Mapping[str, Any], trials: Sequence[Mapping[str, Any]], draw: Callable[[], Picture | None]
+) -> bool:
+    """Log a picture of the trials' samples in the run of a sweep that was logged, and tag the run as complete.
+
+    draw: returns the picture, or None if there is none; it is called only if the run needs it
+
+    Returns False if the run was complete.
+    """
+    with translated():
+        sweep = MlflowRun({**lineage, "run": key}, experiment=SWEEPS)
+        digest = trials_digest(trials)
+        if sweep.tags().get(COMPLETE) == digest:
+            return False
+        if not sweep.sample_steps() and (picture := draw()) is not None:
+            sweep.log_samples(0, picture)
+        sweep.tag(COMPLETE, digest)
+        return True
+
+
+def _of_seeds(trials: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the best mean over seeds, its standard deviation and the number of seeds; {} if there was one seed."""
+    repeated = [trial for trial in trials if trial.get("mean") is not None]
+    if not repeated:
+        return {}
+    best = min(repeated, key=lambda trial: (trial["mean"], trial["trial"]))
+    return {"best_mean": best["mean"], "best_sd": best["sd"], "seeds": float(len(best["seeds"]))}
+
+
 def _log_trial(sweep: MlflowRun, key: str, lineage: Mapping[str, Any], trial: Mapping[str, Any]) -> None:
     name = f"{key}/{trial['trial']}"
-    facts = {**lineage, "key": f"{lineage['key']}/{trial['trial']}", "run": name, "params": trial["override"]}
+    seed = {"seed": trial["seed"]} if "seed" in trial else {}
+    facts = {**lineage, **seed, "key": f"{lineage['key']}/{trial['trial']}", "run": name}
+    facts["params"] = {**trial["override"], **seed}
     run = MlflowRun(facts, experiment=SWEEPS, parent=sweep.run_id, client=sweep.client)
     at_best = [{"step": trial["best_step"], "metrics": trial["metrics"]}] if trial["metrics"] else []
     run.log(trial.get("history") or at_best)
     if trial["value"] is None:
         run.tag("diverged", str(trial.get("diverged")))
     else:
-        run.log([{"step": trial["best_step"], "metrics": {"best_value": trial["value"]}}])
+        means = {name: trial[name] for name in ("mean", "sd") if trial.get(name) is not None}
+        run.log([{"step": trial["best_step"], "metrics": {"best_value": trial["value"], **means}}])
     run.end("FAILED" if trial["value"] is None else "FINISHED")

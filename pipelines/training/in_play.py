@@ -15,8 +15,8 @@ from typing import Any
 from gen_models.errors import GenModelsError
 from pipelines.evaluation.evaluation_plan import EvaluationPlan
 from pipelines.runtime import paths
+from pipelines.training.course import Course
 from pipelines.training.run_log import RunLog
-from pipelines.training.schedulers import rounds, sizes
 from pipelines.training.sweep_plan import SweepPlan
 from pipelines.training.task import Task
 from pipelines.training.training_plan import TrainingPlan
@@ -44,6 +44,7 @@ class SweepInPlay:
     """A sweep whose trials are being trained. best: its best row when it is decided; error: why it cannot be decided"""
 
     plan: SweepPlan
+    course: Course  # as far as it was walked
     rounds: Iterator[tuple[list[Task], int]]
     open: set[str] = field(default_factory=set)  # the folders of the trials that the present round waits for
     best: dict[str, Any] | None = None
@@ -86,14 +87,15 @@ class Play:
         plan_training: Callable[[str, Mapping[str, Any]], TrainingPlan],
         plan_evaluation: Callable[[str, Path], EvaluationPlan],
     ):
-        self.sweeps = {plan.key: SweepInPlay(plan, rounds(plan.conf, plan.tasks)) for plan in sweeps}
+        courses = {plan.key: (plan, plan.course()) for plan in sweeps}
+        self.sweeps = {key: SweepInPlay(plan, course, course.rounds()) for key, (plan, course) in courses.items()}
         self.trainings: dict[str, TrainingPlan] = {}  # those that are not finished when they are planned
         self.trained_in: dict[str, Path] = {}  # {run: the folder of its training}
         self.evaluations: dict[str, EvaluationPlan] = {}
         self.errors: list[str] = []
         self.failed: set[str] = set()  # the runs that will have no result
         self.trains_apart = False
-        self.total = sum(sum(sizes(plan.conf, len(plan.trials))) for plan in sweeps) + 2 * len(runs)
+        self.total = sum(sum(plan.course().sizes()) for plan in sweeps) + 2 * len(runs)
         self.running: dict[str, Job] = {}  # by folder
         self.ended_jobs = 0
         self._waiting = dict(runs)
@@ -170,7 +172,11 @@ class Play:
             self._go_on(sweep)
 
     def _go_on(self, sweep: SweepInPlay) -> None:
-        tasks = sweep.advance()
+        try:
+            tasks = sweep.advance()
+        except GenModelsError as error:
+            self._fail(sweep, f"sweep {sweep.plan.key}: {error}")
+            return
         jobs = [training_job(TRIAL, sweep.plan.key, task) for task in tasks]
         if sweep.plan.conf["sweep"]["scheduler"] == "asha":  # Ray's scheduler may end a trial before its last step
             jobs = [replace(job, is_done=lambda: True) for job in jobs]
@@ -186,7 +192,7 @@ class Play:
         except SweepError as error:
             self._fail(sweep, str(error))
             return
-        self._release(sweep.plan.key, sweep.best["override"])
+        self._release(sweep.plan.key, {**sweep.plan.fixed, **sweep.best["override"]})
 
     def _fail(self, sweep: SweepInPlay, line: str) -> None:
         sweep.error = line

@@ -31,6 +31,7 @@ def _state(game: Play, run: Run) -> RunState:
     sweep = game.sweeps.get(run.setting)
     word = "waiting"
     if sweep is not None and sweep.has_begun:
-        done = len(sweep.plan.trials) - len(sweep.open)
-        word = f"searching, {done} of {len(sweep.plan.trials)} trials" if done else "waits for its search"
+        known = len(sweep.course.trials)
+        done = known - len(sweep.open)
+        word = f"searching, {done} of {known} trials" if done else "waits for its search"
     return RunState(run.key, run.model, run.data, "failed" if run.key in game.failed else word, run.key in game.failed)

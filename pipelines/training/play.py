@@ -89,10 +89,12 @@ def play(
         )
 
     for plan in sweeps:
+        if note := plan.played_again():
+            print(note, flush=True)
         if plan.conf["sweep"]["scheduler"] == "asha" and not plan.is_played():
             from pipelines.training.ray_play import play_asha  # imports Ray, torch and MLflow
 
-            play_asha(plan, jobs_of([plan], {}), asked)
+            play_asha(plan, jobs_of([plan.without_repeats()], {}), asked)
     game = jobs_of(sweeps, runs)
     if not game.is_over:
         from pipelines.training.ray_play import play_jobs  # imports Ray, torch and MLflow

@@ -125,8 +125,9 @@ class Watch:
         for key, sweep in self._game.sweeps.items():
             if sweep.best is not None and key not in self._told:
                 self._told.add(key)
-                self._progress.line(summary(sweep.plan, sweep.best))
-                tracking.record_sweep(key, sweep.plan.lineage, sweep.plan.rows())
+                rows = sweep.plan.rows()
+                self._progress.line(summary(sweep.plan, sweep.best, len(rows)))
+                tracking.record_sweep(key, sweep.plan.lineage, rows)
         for key, plan in list(self._game.trainings.items()):
             if plan.log.history_path.is_file():
                 self._follow(key, plan)

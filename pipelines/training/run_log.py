@@ -12,6 +12,7 @@ same result.
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from gen_models.engine import Training
 
 STOPPED = "stopped"
+ENDED = "ended"  # the last step of a training whose checkpoints were removed
 WAIT_SECONDS = 30.0
 
 
@@ -47,6 +49,7 @@ class RunLog:
         """
         from gen_models import checkpoint  # imports torch, which a stage that only reads a run log does not need
 
+        (self.folder / ENDED).unlink(missing_ok=True)
         checkpoint.recover(self.best)
         notes = checkpoint.load_training(self.latest, training) if self.saved_step() else {}
         self._forget_after(training.step)
@@ -62,11 +65,37 @@ class RunLog:
 
     def is_finished(self, steps: int) -> bool:
         """Return whether step `steps` is saved, or the training diverged or was stopped before it."""
-        return self.saved_step() >= steps or self.diverged() is not None or (self.folder / STOPPED).exists()
+        if self.diverged() is not None or self.is_stopped():
+            return True
+        return (self.ended_step() or self.saved_step()) >= steps
+
+    def ended_step(self) -> int:
+        """Return the step to which a training had come when `prune` removed its checkpoints, or 0 if it did not."""
+        path = self.folder / ENDED
+        return int(path.read_text()) if path.is_file() else 0
+
+    def prune(self) -> None:
+        """Remove the checkpoints; the history and the samples stay. To go on, the training has to begin again."""
+        if step := self.saved_step():
+            with replacing(self.folder / ENDED) as file:
+                file.write(str(step).encode())
+        for path in (self.latest, self.best):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def remove(self) -> None:
+        """Rename the folder and remove it, so that a kill in the middle leaves nothing that looks like a run log."""
+        doomed = self.folder.with_name(f".{self.folder.name}.removed")
+        shutil.rmtree(doomed, ignore_errors=True)
+        self.folder.rename(doomed)
+        shutil.rmtree(doomed)
 
     def stop(self) -> None:
         """Mark the training as stopped by a scheduler: a resumed sweep does not continue it."""
         (self.folder / STOPPED).touch()
+
+    def is_stopped(self) -> bool:
+        """Return whether a scheduler stopped the training."""
+        return (self.folder / STOPPED).exists()
 
     def diverged(self) -> str | None:
         """Return why the training diverged, or None if it did not."""

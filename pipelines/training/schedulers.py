@@ -3,6 +3,7 @@
 none      every trial runs to its end
 halving   synchronous successive halving (Jamieson and Talwalkar, 2016): a rung is decided from the run logs after all
           its trials have reached it, so the sweep is reproducible
+pbt       population based training, in pbt.py
 asha      asynchronous successive halving (Li et al., 2020): Ray decides when results arrive, so the sweep is not
           reproducible
 """
@@ -20,13 +21,26 @@ def rounds(conf: Mapping[str, Any], tasks: Sequence[Task]) -> Iterator[tuple[lis
 
     conf: the sweep's configuration; tasks: all its trials
     """
-    sweep, steps = conf["sweep"], conf["budget"]["trial_steps"]
-    rungs = rungs_of(steps, sweep["eta"], sweep["rungs"]) if sweep["scheduler"] == "halving" else [steps]
     kept = list(tasks)
-    for rung in rungs:
+    place = {task.folder: index for index, task in enumerate(kept)}
+    for rung in stops(conf):
         yield kept, rung
-        kept = sorted(kept, key=lambda task: (best_of(task, conf["metric"], until=rung)[0], task.folder))
-        kept = kept[: max(1, len(kept) // sweep["eta"])]
+        kept = ranked(conf, kept, rung, place)[: max(1, len(kept) // conf["sweep"]["eta"])]
+
+
+def ranked(conf: Mapping[str, Any], tasks: Sequence[Task], rung: int, place: Mapping[str, int]) -> list[Task]:
+    """Return tasks with the best first, by their reports up to a rung; of equal ones, the first of the sweep."""
+    return sorted(tasks, key=lambda task: (best_of(task, conf["metric"], until=rung)[0], place[task.folder]))
+
+
+def stops(conf: Mapping[str, Any]) -> list[int]:
+    """Return the steps at which a sweep compares its trials, of which the last is their end."""
+    sweep, steps = conf["sweep"], conf["budget"]["trial_steps"]
+    if sweep["scheduler"] == "halving":
+        return rungs_of(steps, sweep["eta"], sweep["rungs"])
+    if sweep["scheduler"] == "pbt":
+        return [max(1, ceil(steps * k / sweep["rungs"])) for k in range(1, sweep["rungs"] + 1)]
+    return [steps]
 
 
 def rungs_of(steps: int, eta: int, count: int) -> list[int]:
@@ -35,12 +49,11 @@ def rungs_of(steps: int, eta: int, count: int) -> list[int]:
 
 
 def sizes(conf: Mapping[str, Any], trials: int) -> list[int]:
-    """Return how many trials each round of a sweep trains."""
+    """Return how many trials each round of a sweep trains, before its finalists are trained with other seeds."""
     sweep = conf["sweep"]
     counts = [trials]
-    if sweep["scheduler"] == "halving":
-        while len(counts) < sweep["rungs"]:
-            counts.append(max(1, counts[-1] // sweep["eta"]))
+    while len(counts) < len(stops(conf)):
+        counts.append(max(1, counts[-1] // sweep["eta"]) if sweep["scheduler"] == "halving" else trials)
     return counts
 
 

@@ -3,23 +3,30 @@
     gen-models sweep vae-digits
 
     best.json      the best setting, {dotted key: value}, which `train` uses, and its metric
-    trials.json    every trial with its history
+    setting.json   this setting alone, on which `train` depends
+    trials.json    every trial with its history; for settings with several seeds, their mean and standard deviation
+    samples/       of each trial of a model that draws samples, 64 of them from one noise
     lineage.json   hashes of what decides the result
 
 Trials that `gen-models play` has trained are only collected. A sweep that was killed continues with the trials that are
-not finished.
+not finished, and one that grew with those that are new: docs/sweeps.md.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from pipelines.config import yaml_file
 from pipelines.config.params import params
 from pipelines.lineage.audit import run_stage
 from pipelines.runtime import paths
 from pipelines.runtime.stage import argument, produce
+from pipelines.training.search import as_it_stands
 from pipelines.training.sweep_plan import SweepPlan, sweep_plan
-from pipelines.training.trials import choose
+from pipelines.training.trials import Trial, choose
 
 
 def main(argv: list[str]) -> None:
@@ -31,34 +38,68 @@ def main(argv: list[str]) -> None:
             from pipelines.training.play import play  # imports Ray, torch and MLflow
 
             play([plan], {}, asked=asked)
-        rows = plan.rows()
+        found, rows = plan.played() or [], plan.rows()
         best = choose(rows, key)
         write(folder, plan, rows, best)
-    print(summary(plan, best))
+        keep_samples(folder / "samples", found)
+        plan.prune(found)  # while nobody else may train this sweep
+    print(summary(plan, best, len(rows)))
+    if note := replaced(plan, best):
+        print(note)
 
 
-def summary(plan: SweepPlan, best: dict[str, Any]) -> str:
-    """Return a line that says what the sweep found best. best: a row of trials.json."""
+def summary(plan: SweepPlan, best: Mapping[str, Any], trials: int) -> str:
+    """Return a line that says what the sweep found best. best: a row of trials.json; trials: how many these are"""
     setting = ", ".join(f"{key} {value}" for key, value in best["override"].items()) or "the conf as it is"
-    return (
-        f"sweep {plan.key}: best {plan.conf['metric']} {best['value']:.4g} of {len(plan.trials)} trials with {setting}"
-    )
+    value = f"{best['value']:.4g}"
+    if best.get("mean") is not None:
+        value = f"{best['mean']:.4g} +- {best['sd']:.2g} over {len(best['seeds'])} seeds"
+    return f"sweep {plan.key}: best {plan.conf['metric']} {value} of {trials} trials with {setting}"
+
+
+def replaced(plan: SweepPlan, best: Mapping[str, Any]) -> str:
+    """Return a line that says which values of conf/model the best setting replaces, and how to keep one; or ""."""
+    if plan.conf["sweep"]["searcher"] == "grid":
+        return ""
+    stood = {key: value for key, value in as_it_stands(plan.conf).items() if best["override"].get(key, value) != value}
+    if not stood:
+        return ""
+    said = ", ".join(f"{key} {value}" for key, value in stood.items())
+    keep = yaml_file.dump({"set": dict(list(stood.items())[:1])})[1:-1]
+    return f"sweep {plan.key}: this replaces {said} of its conf; `{keep}` in its line of params.yaml keeps a value"
+
+
+def keep_samples(folder: Path, trials: Sequence[Trial]) -> None:
+    """Copy the samples that the trials drew at their ends, as trial_0000.npy; as bytes where these suffice."""
+    for index, trial in enumerate(trials):
+        path = Path(trial.task.folder) / "samples" / f"step_{trial.granted:08d}.npy"
+        if not path.is_file():
+            continue  # it diverged, or the model draws none
+        samples = np.load(path, allow_pickle=False)
+        are_bytes = bool((samples == np.clip(np.round(samples), 0, 255)).all())
+        folder.mkdir(exist_ok=True)
+        name = folder / f"trial_{index:04d}.npy"
+        np.save(name, samples.astype(np.uint8) if are_bytes else samples, allow_pickle=False)
 
 
 def write(folder: Path, plan: SweepPlan, rows: list[dict[str, Any]], best: dict[str, Any]) -> None:
     """Write the stage's files into a folder.
 
-    best.json has "front", the names of the metrics on the axes of the report's rate-distortion picture, or null.
+    best.json has what the line sets beside the setting that was found, for `train`; "front", the names of the metrics
+    on the axes of the report's rate-distortion picture, or null; and the seeds, mean and sd of a setting that was
+    trained with several seeds.
     """
-    chosen = {
+    chosen: dict[str, Any] = {
         "metric": plan.conf["metric"],
         "value": best["value"],
         "trial": best["trial"],
         "trials": len(rows),
-        "override": best["override"],
+        "override": {**plan.fixed, **best["override"]},
         "front": plan.conf["sweep"].get("front"),
     }
+    chosen |= {name: best[name] for name in ("seeds", "mean", "sd") if name in best}
     (folder / "best.json").write_text(json.dumps(chosen, indent=1))
+    (folder / "setting.json").write_text(json.dumps(chosen["override"], indent=1))
     (folder / "lineage.json").write_text(json.dumps(plan.lineage, indent=1, sort_keys=True))
     (folder / "trials.json").write_text(json.dumps(rows, indent=1))
 

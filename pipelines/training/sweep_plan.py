@@ -1,82 +1,139 @@
-"""What a sweep of params.yaml consists of: its configuration, lineage and trials, and their folder in work/.
+"""What a sweep of params.yaml consists of: its configuration, lineage and course, and its folder in work/.
 
-The name of that folder holds a hash of all that decides the result. So whoever trains first, the stage `sweep` or
-`gen-models play`, leaves the trials where the other one finds them, and trials of other code, data or settings are
-never taken for them. Nothing here imports torch: a stage whose trials have ended only collects them.
+Each trial has a folder there, named by a hash of all that decides it. So whoever trains first, the stage `sweep` or
+`gen-models play`, leaves the trials where the other one finds them, a sweep that grows finds those that it had, and
+trials of other code, data or settings are never taken for them. Nothing here imports torch: a stage whose trials have
+ended only collects them.
 """
 
-import json
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gen_models.files import replacing
-from pipelines.config.compose import compose
+from pipelines.config.compose import compose_line
 from pipelines.config.params import Params
 from pipelines.data.store import open_data
 from pipelines.lineage import facts
 from pipelines.lineage.fingerprint import code_sha256
 from pipelines.lineage.hashing import sha256_json
 from pipelines.runtime import paths
+from pipelines.training import trials
+from pipelines.training.course import Course
 from pipelines.training.run_log import RunLog
-from pipelines.training.schedulers import rounds
+from pipelines.training.schedulers import stops
 from pipelines.training.task import Task
-from pipelines.training.trials import Trials, row, trials_of
+from pipelines.training.trials import Place, Trial
+
+OF_SWEEPS = ("sweep.", "budget.trial", "budget.seeds")  # keys that decide no training with the best setting
+MOST_OTHERS = 256  # run logs of earlier trials that are kept for a sweep that returns to them, without checkpoints
 
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """A sweep of params.yaml: its conf, its lineage, and the folder of its trials' run logs."""
+    """A sweep of params.yaml: its conf, its lineage, and the folder of its trials' run logs.
+
+    fixed: {dotted key: value} that its line sets for the training too; it is in the conf already
+    """
 
     key: str
     data: str
     conf: dict[str, Any]
     lineage: dict[str, Any]
     folder: Path
+    fixed: dict[str, Any] = field(default_factory=dict)
 
-    @cached_property
-    def trials(self) -> Trials:
-        """(setting, task) for each trial. The settings are drawn once and then read from the folder.
-
-        All trials share the seed, so they differ by their settings only.
-        """
-        path = self.folder / "settings.json"
-        if not path.is_file():
-            from pipelines.training.search import settings  # imports scipy.stats
-
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as file:
-                file.write(json.dumps(settings(self.conf, self.lineage["seed"])).encode())
-        return trials_of(
-            self.conf, json.loads(path.read_text()), paths.out("data", self.data), self.lineage["seed"], self.folder
+    def course(self) -> Course:
+        """Return the course of the sweep, to be walked from its beginning."""
+        mark = {"asha": "asha-", "pbt": "pbt-"}.get(self.conf["sweep"]["scheduler"], "")
+        name = self.lineage["key"][:12]
+        decides = {name: self.lineage.get(name) for name in ("data_sha256", "code_sha256")}
+        place = Place(
+            paths.out("data", self.data),
+            self.folder,
+            decides,
+            tuple(stops(self.conf)),
+            f"{mark}{name}-" if mark else "",  # these depend on the other trials, and are this sweep's alone
         )
+        return Course(self.conf, place, self.lineage["seed"], self.folder / f"settings-{name}.json")
+
+    def without_repeats(self) -> "SweepPlan":
+        """Return the plan of the sweep before its finalists are trained with other seeds."""
+        return replace(self, conf={**self.conf, "budget": {**self.conf["budget"], "seeds": 1}})
 
     @property
     def tasks(self) -> list[Task]:
-        return [task for _, task in self.trials]
+        """The tasks of the first round."""
+        first, _ = next(iter(self.course().rounds()))
+        return first
+
+    def played(self) -> list[Trial] | None:
+        """Return the trials, with the steps that were granted to each; None if some have not ended."""
+        course = self.course()
+        for tasks, until in course.rounds():
+            if not all(RunLog(Path(task.folder)).is_finished(until) for task in tasks):
+                return None
+        return course.trials
 
     def is_played(self) -> bool:
         """Return whether every trial has run for as many steps as the scheduler grants."""
-        return all(
-            RunLog(Path(task.folder)).is_finished(until)
-            for tasks, until in rounds(self.conf, self.tasks)
-            for task in tasks
-        )
+        return self.played() is not None
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of trials.json."""
-        return [row(index, changes, task, self.conf["metric"]) for index, (changes, task) in enumerate(self.trials)]
+        """Return the rows of trials.json. Raises SweepError if trials have not ended."""
+        found = self.played()
+        if found is None:
+            raise trials.SweepError(f"sweep {self.key}: trials have not ended; run the same command to continue")
+        return trials.rows(found, self.conf["metric"])
 
     def is_collected(self) -> bool:
         """Return whether out/sweep/KEY has the result of this plan."""
         return facts.key_of(paths.out("sweep", self.key)) == self.lineage["key"]
 
+    def played_again(self) -> str:
+        """Return why trials of these settings that were trained before cannot be used, in a line; "" if none were."""
+        if self.conf["sweep"]["scheduler"] in ("asha", "pbt") or not self.folder.is_dir():
+            return ""
+        names = [Path(task.folder).name for task in self.tasks]
+        before = {path.name for path in self.folder.iterdir() if path.is_dir()}
+        others = {name.partition("-")[0] for name in before - set(names)}
+        if any(name in before for name in names) or not any(name.partition("-")[0] in others for name in names):
+            return ""
+        budget = self.conf["budget"]
+        if self.conf["schedule"] != "constant":
+            why = f"the schedule {self.conf['schedule']} ends with trial_steps"
+        elif budget.get("trial_report_every") is None:
+            why = "a trial's reports are spread over trial_steps; budget.trial_report_every fixes their distance"
+        else:
+            why = (
+                "the sweep compares its trials at steps without a report; end trials at multiples of trial_report_every"
+            )
+        return f"sweep {self.key}: its trials are trained again: {why}"
+
+    def prune(self, found: Sequence[Trial]) -> None:
+        """Remove the checkpoints that no growth of the sweep would use: see docs/sweeps.md."""
+        budget, sweep = self.conf["budget"], self.conf["sweep"]
+        if self.conf["schedule"] == "constant" and budget.get("trial_report_every"):
+            keep = [trial.task.folder for trial in found]  # with more steps, all would go on
+        else:
+            keep = [folder for rung in stops(self.conf)[:-1] for folder in self._next_in_line(found, rung)]
+        if sweep["scheduler"] in ("asha", "pbt"):
+            keep = []
+        trials.prune(found, self.folder, keep=keep, most=MOST_OTHERS)
+        for path in set(self.folder.glob("settings-*.json")) - {self.course().drawn}:
+            path.unlink()
+
+    def _next_in_line(self, found: Sequence[Trial], rung: int) -> list[str]:
+        """Return the folders of the best that ended at a rung, as many as went on: twice the trials would take them."""
+        ended = [trial for trial in found if trial.granted == rung]
+        value = {trial.task.folder: trials.best_of(trial.task, self.conf["metric"], rung)[0] for trial in ended}
+        return sorted(value, key=lambda folder: value[folder])[: sum(trial.granted > rung for trial in found)]
+
 
 def sweep_plan(asked: Params, key: str) -> SweepPlan:
     """Return the plan of a sweep. Raises DataError if its data are not prepared, ConfigError for a conf's fault."""
     line = asked.sweep(key)
-    conf = compose(line.model, line.data, asked.budget)
+    conf = compose_line(line, asked.budget)
     decides: dict[str, Any] = {
         "conf_sha256": sha256_json(conf),
         "data_sha256": open_data(line.data).sha256,
@@ -89,4 +146,5 @@ def sweep_plan(asked: Params, key: str) -> SweepPlan:
         "git_commit": facts.git_commit(),
         "data": line.data,
     }
-    return SweepPlan(key, line.data, conf, lineage, paths.work("sweep", f"{key}-{lineage['key'][:12]}"))
+    of_training = {name: value for name, value in line.fixed.items() if not name.startswith(OF_SWEEPS)}
+    return SweepPlan(key, line.data, conf, lineage, paths.work("sweep", key), of_training)

@@ -148,7 +148,7 @@ def record(session: Session, report: Report, measured: dict[str, float]) -> Reco
     value = metrics[f"validation.{task.conf['metric']}"]
     is_saved = report.step == task.steps or report.step % task.checkpoint_every == 0
     if session.writes:
-        if session.keeps_samples:
+        if session.keeps_samples or (report.step == task.steps and isinstance(training.model, Sampler)):
             log.keep_samples(report.step, _samples(training, task.seed))
         log.record(report.step, metrics)
         if task.conf["keep"] == "last" or not session.best or value < session.best["value"]:

@@ -101,8 +101,8 @@ def best_setting(key: str, sweep: str) -> dict[str, Any]:
 
     key: the run; sweep: the sweep whose setting it uses. Raises ConfigError if that sweep has no result yet.
     """
-    path = paths.out("sweep", key, "best.json")
+    path = paths.out("sweep", key, "setting.json")
     if not path.is_file():
         stage = f"sweep@{key}" if key == sweep else f"reuse@{key}"
         raise ConfigError(f"{path} is not there: run `dvc repro {stage}` first")
-    return json.loads(path.read_text())["override"]
+    return json.loads(path.read_text())

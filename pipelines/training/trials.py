@@ -1,12 +1,19 @@
-"""The trials of a sweep: their tasks, their results as their run logs have them, and the choice of the best setting."""
+"""The trials of a sweep: their tasks, their results as their run logs have them, and the choice of the best setting.
 
-from collections.abc import Sequence
+The folder of a trial's run log is named by a hash of all that decides that trial, and of nothing else of its sweep. So
+a sweep that gets more trials, seeds or values of a grid finds those that it has trained before.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 from gen_models.errors import GenModelsError
 from pipelines.config.compose import override
-from pipelines.lineage.hashing import sha256_json
+from pipelines.lineage import facts
 from pipelines.training.run_log import RunLog
 from pipelines.training.task import WORST, Task, task_of
 
@@ -17,24 +24,62 @@ class SweepError(GenModelsError):
     """A sweep failed: a trial failed or did not finish, or every trial diverged."""
 
 
-def trials_of(conf: dict[str, Any], settings: Sequence[dict[str, Any]], data: Path, seed: int, folder: Path) -> Trials:
-    """Return (setting, task) for each setting {dotted key: value} that a sweep tries.
+@dataclass
+class Trial:
+    """A trial as a sweep sees it.
 
-    data: the folder of the prepared data set; folder: where the trials' run logs are made
+    setting: {dotted key: value}; granted: up to which step the sweep trains it; its run log may go further
+    of: the number of the trial whose setting it repeats with another seed, or None
+    lineage: the settings that it had before, with pbt: [{"until": step, "override": setting, "from": trial}]
     """
-    planned = []
-    for index, changes in enumerate(settings):
-        chosen = override(conf, changes)
-        task = task_of(
-            chosen,
-            data,
-            seed=seed,
-            steps=conf["budget"]["trial_steps"],
-            folder=folder / f"trial_{index:04d}-{sha256_json(chosen)[:8]}",
-            is_trial=True,
+
+    setting: dict[str, Any]
+    task: Task
+    granted: int = 0
+    of: int | None = None
+    lineage: list[dict[str, Any]] | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the trials of a sweep are trained, and what decides all of them besides their settings.
+
+    data, folder: of the prepared data set, and of the run logs; decides: hashes of the data and the code; stops: the
+    steps at which the sweep compares its trials, of which the last is their end; mark: put before the folders' names
+    """
+
+    data: Path
+    folder: Path
+    decides: Mapping[str, Any]
+    stops: tuple[int, ...]
+    mark: str = ""
+
+    def task(self, conf: Mapping[str, Any], setting: Mapping[str, Any], seed: int) -> Task:
+        """Return the task of a setting with a seed, up to the last of the steps."""
+        chosen, steps = override(conf, setting), self.stops[-1]
+        task = task_of(chosen, self.data, seed=seed, steps=steps, folder=self.folder, is_trial=True)
+        if every := conf["budget"].get("trial_report_every"):
+            every = min(every, steps)
+            reports = max(1, ceil(steps / every) // conf["budget"]["checkpoints"])
+            task = replace(task, report_every=every, checkpoint_every=every * reports)
+        apart = {name: value for name, value in chosen.items() if name not in ("sweep", "budget", "budgets")}
+        front = chosen["sweep"].get("front")
+        who = facts.key(stage="trial", conf=apart, front=front, seed=seed, **self.decides)
+        when = facts.key(
+            report_every=task.report_every,
+            stops=[step for step in self.stops if step % task.report_every],
+            horizon=None if chosen["schedule"] == "constant" else task.horizon,
         )
-        planned.append((changes, task))
-    return planned
+        return replace(task, folder=str(self.folder / f"{self.mark}{who[:12]}-{when[:6]}"))
+
+
+def told(task: Task, until: int | None = None) -> list[dict[str, Any]]:
+    """Return the lines of a trial's history up to a step; what a longer training added is left out."""
+    history = RunLog(Path(task.folder)).history()
+    if until is None:
+        return history
+    reached = any(line["step"] == until and "diverged" not in line for line in history)
+    return [line for line in history if line["step"] <= until and not (reached and "diverged" in line)]
 
 
 def best_of(task: Task, metric: str, until: int | None = None) -> tuple[float, int]:
@@ -42,39 +87,81 @@ def best_of(task: Task, metric: str, until: int | None = None) -> tuple[float, i
 
     until: only reports up to this step count; None: all
     """
-    history = RunLog(Path(task.folder)).history()
+    history = told(task, until)
     if not history or "diverged" in history[-1]:
         return WORST, 0
     name = f"validation.{metric}"
-    told = ((line["metrics"][name], line["step"]) for line in history if until is None or line["step"] <= until)
-    return min(told, default=(WORST, 0))
+    return min(((line["metrics"][name], line["step"]) for line in history), default=(WORST, 0))
 
 
-def row(index: int, changes: dict[str, Any], task: Task, metric: str) -> dict[str, Any]:
+def rows(trials: Sequence[Trial], metric: str) -> list[dict[str, Any]]:
+    """Return the rows of trials.json.
+
+    The row of a setting that was trained with several seeds has their numbers, and the mean and the standard deviation
+    of the values; the mean is None if one of them diverged.
+    """
+    found = [row(index, trial, metric) for index, trial in enumerate(trials)]
+    for first in found:
+        same = [first, *(one for one in found if one.get("of") == first["trial"])]
+        if len(same) > 1:
+            values = [one["value"] for one in same]
+            is_whole = None not in values
+            first |= {
+                "seeds": [one["seed"] for one in same],
+                "mean": mean(values) if is_whole else None,
+                "sd": stdev(values) if is_whole else None,
+            }
+    return found
+
+
+def row(index: int, trial: Trial, metric: str) -> dict[str, Any]:
     """Return the row of a trial in trials.json: its setting, its best value and metrics, and its history."""
-    history = RunLog(Path(task.folder)).history()
-    value, step = best_of(task, metric)
+    history = told(trial.task, trial.granted)
+    value, step = best_of(trial.task, metric, trial.granted)
     at_best: dict[str, float] = next(
         (line["metrics"] for line in history if line["step"] == step and line["metrics"]), {}
     )
     return {
         "trial": index,
-        "override": changes,
+        "override": trial.setting,
+        "seed": trial.task.seed,
         "value": None if value == WORST else value,
         "best_step": step,
         "steps": history[-1]["step"],
         "diverged": history[-1].get("diverged"),
         "metrics": at_best,
+        **({} if trial.of is None else {"of": trial.of}),
+        **({} if trial.lineage is None else {"lineage": trial.lineage}),
         "history": history,
     }
 
 
-def choose(rows: list[dict[str, Any]], key: str) -> dict[str, Any]:
+def choose(found: list[dict[str, Any]], key: str) -> dict[str, Any]:
     """Return the row with the lowest value; of rows with the same value, the first.
 
-    Raises SweepError if every trial diverged.
+    If settings were trained with several seeds, the lowest mean decides among these. Raises SweepError if every trial
+    diverged.
     """
-    usable = [row for row in rows if row["value"] is not None]
+    usable = [one for one in found if one["value"] is not None and "of" not in one]
+    repeated = [one for one in usable if one.get("mean") is not None]
+    if repeated:
+        return min(repeated, key=lambda one: (one["mean"], one["trial"]))
     if not usable:
         raise SweepError(f"sweep {key}: every trial diverged; lower the learning rates in its conf's sweep.space")
-    return min(usable, key=lambda row: (row["value"], row["trial"]))
+    return min(usable, key=lambda one: (one["value"], one["trial"]))
+
+
+def prune(trials: Sequence[Trial], folder: Path, *, keep: Iterable[str], most: int) -> None:
+    """Remove the checkpoints of trials that have ended, except those in the folders `keep`.
+
+    Run logs that are no trial's of the sweep lose theirs too, and of these only the `most` newest are kept at all.
+    """
+    kept, own = set(keep), {trial.task.folder for trial in trials}
+    for name in sorted(own - kept):
+        RunLog(Path(name)).prune()
+    others = [path for path in folder.iterdir() if path.is_dir() and str(path) not in own]
+    others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in others[:most]:
+        RunLog(path).prune()
+    for path in others[most:]:
+        RunLog(path).remove()

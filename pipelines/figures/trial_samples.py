@@ -1,0 +1,37 @@
+"""Draws the samples of a sweep's trials side by side, each under its setting."""
+
+from collections.abc import Mapping
+
+import matplotlib
+import numpy as np
+
+from pipelines.figures.image_grids import is_image, mosaic
+from pipelines.figures.style import COLOURS, STYLE, Target, extent, panels_of, save
+
+IMAGES = 36  # of a trial, in a square
+
+
+def trial_samples(samples: Mapping[str, np.ndarray], to: Target, *, levels: int | None, columns: int = 4) -> None:
+    """Draw a panel for each trial, all in the same window and grey scale.
+
+    samples: {label: (n, *event)}; images as a grid, numbers as a histogram, other rows by their first two columns
+
+    Rows of more than two numbers have no picture that says how good they are; their marginals are on other pages.
+    """
+    first = next(iter(samples.values()))
+    with matplotlib.rc_context(STYLE):
+        figure, panels = panels_of(len(samples), columns=min(columns, len(samples)), size=(2.6, 2.75))
+        points = [np.asarray(one, dtype=float).reshape(len(one), -1)[:, :2] for one in samples.values()]
+        low, high = extent(np.concatenate(points))
+        bins = list(np.linspace(low[0], high[0], 25))
+        for axes, (label, drawn), flat in zip(panels, samples.items(), points, strict=True):
+            axes.set_title(label, fontsize=8)
+            if is_image(first.shape[1:]):
+                axes.imshow(mosaic(drawn[:IMAGES], levels=levels, columns=6), interpolation="none")
+                axes.set_axis_off()
+            elif flat.shape[1] == 1:
+                axes.hist(flat[:, 0], bins=bins, color=COLOURS[0])
+            else:
+                axes.scatter(flat[:, 0], flat[:, 1], s=10, alpha=0.8, color=COLOURS[0], linewidths=0)
+                axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+        save(figure, to)

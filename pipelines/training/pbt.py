@@ -1,0 +1,152 @@
+"""Synchronous population based training (Jaderberg et al., 2017): trials of one sweep learn from each other.
+
+At each rung but the last, the worst 1/eta of the trials give up. Each takes the weights, the state of the optimisers
+and the setting of one of the best 1/eta (exploit), and changes what was drawn from a range by a factor of 0.8 or 1.25,
+within that range (explore). Choices are copied and not changed, as they may decide the shape of the weights.
+
+All is decided from the run logs after every trial has reached the rung, with a generator of the seed and the rung, so a
+population is reproducible. Who took over is trained on in a folder of its own, into which the other's checkpoint is
+copied before anyone goes on; a resume reads the same decisions from the same run logs.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gen_models import checkpoint_folder
+from gen_models.files import replacing
+from pipelines.config.compose import override
+from pipelines.training.run_log import RunLog
+from pipelines.training.search import Setting, readable
+from pipelines.training.task import WORST, Task
+from pipelines.training.trials import Trial, best_of
+
+FACTORS = (0.8, 1.25)
+
+
+@dataclass(frozen=True)
+class Takeover:
+    """What happens to a trial at a rung: whose weights it takes, and its new setting."""
+
+    trial: int
+    source: int
+    setting: Setting
+
+
+def rounds(
+    conf: Mapping[str, Any], trials: Sequence[Trial], stops: Sequence[int], mark: str
+) -> Iterator[tuple[list[Task], int]]:
+    """Yield (tasks, step) for each round of a population, as `schedulers.rounds` does.
+
+    trials: with their first settings; they are changed as the population is. stops: the rungs; mark: names the folders
+    """
+    for index, trial in enumerate(trials):
+        trial.task = _moved(trial.task, f"{mark}-{index:04d}-0")
+        trial.lineage = []
+    for rung, until in enumerate(stops):
+        for trial in trials:
+            trial.granted = until
+        yield [trial.task for trial in trials], until
+        if until == stops[-1]:
+            return
+        found = takeovers(conf, trials, until, rung)
+        copied = {one.trial: _task_of(conf, trials[one.source], one, f"{mark}-{one.trial:04d}-{rung + 1}")
+                  for one in found}  # fmt: skip
+        if lost := [one for one in found if not _copy(trials[one.source].task, copied[one.trial], one.setting, until)]:
+            names = {trials[one.source].task.folder for one in lost}
+            _forget(Path(names.pop()).parent, mark)  # a folder was removed by hand: only the beginning is left
+            raise LostError
+        for one in found:
+            trial, source = trials[one.trial], trials[one.source]
+            step = {"until": until, "override": source.setting, "from": one.source}
+            trial.lineage = [*(source.lineage or []), step]
+            trial.task = copied[one.trial]
+        for one in found:
+            trials[one.trial].setting = one.setting
+
+
+class LostError(Exception):
+    """A run log that a population needs is gone; what is left of it was removed, so that it begins again."""
+
+
+def takeovers(conf: Mapping[str, Any], trials: Sequence[Trial], until: int, rung: int) -> list[Takeover]:
+    """Return who takes over whose weights at a rung, and with which setting."""
+    values = [best_of(trial.task, conf["metric"], until)[0] for trial in trials]
+    order = sorted(range(len(trials)), key=lambda index: (values[index], index))
+    count = min(max(1, len(trials) // conf["sweep"]["eta"]), len(trials) // 2)
+    generator = np.random.default_rng([trials[0].task.seed, rung])
+    found = []
+    for loser in sorted(order[len(order) - count :] if count else []):
+        source = order[int(generator.integers(count))]
+        if values[source] >= WORST:
+            continue  # there is nothing to take over
+        found.append(Takeover(loser, source, explored(conf["sweep"]["space"], trials[source].setting, generator)))
+    return found
+
+
+def explored(space: Mapping[str, Any], setting: Setting, generator: np.random.Generator) -> Setting:
+    """Return a setting with each number that is drawn from a range multiplied by one of FACTORS, within its range."""
+    changed = dict(setting)
+    for key, draw in space.items():
+        ((kind, values),) = draw.items()
+        if kind != "choice":
+            factor = FACTORS[int(generator.integers(len(FACTORS)))]
+            changed[key] = min(max(readable(setting[key] * factor), values[0]), values[1])
+    return changed
+
+
+def _task_of(conf: Mapping[str, Any], source: Trial, one: Takeover, name: str) -> Task:
+    return _moved(source.task, name, conf=override(conf, one.setting))
+
+
+def _moved(task: Task, name: str, conf: Mapping[str, Any] | None = None) -> Task:
+    plain = task.as_json() | {"folder": str(Path(task.folder).parent / name)}
+    return Task(**(plain | ({"conf": dict(conf)} if conf is not None else {})))
+
+
+def _copy(source: Task, target: Task, setting: Setting, step: int) -> bool:
+    """Copy a run log as it is at a step, unless that was done; return False if it is not at that step any more."""
+    folder = Path(target.folder)
+    if folder.is_dir():
+        return True
+    if RunLog(Path(source.folder)).saved_step() != step:
+        return False
+    fresh = folder.with_name(f".{folder.name}.unfinished")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    shutil.copy(Path(source.folder) / "history.jsonl", fresh)
+    shutil.copytree(Path(source.folder) / "latest", fresh / "latest")
+    _set_rates(fresh / "latest", setting)
+    fresh.rename(folder)
+    return True
+
+
+def _set_rates(folder: Path, setting: Setting) -> None:
+    """Write the optimisers' numbers in a setting, such as optim.vae.lr, into a checkpoint: it would restore others."""
+    path = folder / checkpoint_folder.RESUME
+    state = json.loads(path.read_text())
+    for key, value in setting.items():
+        group, *name = key.split(".")
+        if group != "optim" or len(name) != 2:
+            continue
+        optimiser, number = name
+        for one in state["optimisers"][optimiser]["param_groups"]:
+            one[number] = value
+            if number == "lr":
+                one["initial_lr"] = value
+    with replacing(path) as file:
+        file.write(json.dumps(state).encode())
+    manifest = json.loads((folder / checkpoint_folder.MANIFEST).read_text())
+    manifest["files"][path.name] = checkpoint_folder.fact(path)
+    with replacing(folder / checkpoint_folder.MANIFEST) as file:
+        file.write(json.dumps(manifest, indent=1).encode())
+
+
+def _forget(folder: Path, mark: str) -> None:
+    for path in folder.glob(f"{mark}-*"):
+        RunLog(path).remove()
