@@ -123,8 +123,9 @@ def test_estimate_times_each_line_and_adds_up(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(estimate.os, "cpu_count", lambda: 2)
     estimate.main([])
     printed = capsys.readouterr().out.splitlines()
-    told = estimate.duration(0.1 * (20_000 + 24 * 4_000 / 2))
-    assert printed[0] == f"vae-digits: 24 trials x 4000 and 20000 steps, 100 ms each: {told}"
+    trials = 24 + 3 * 2  # three finalists with two seeds more
+    told = estimate.duration(0.1 * (20_000 + trials * 4_000 / 2))
+    assert printed[0] == f"vae-digits: {trials} trials x 4000 and 20000 steps, 100 ms each: {told}"
     assert printed[1].startswith(f"about {told} for the steps of budget full on 2 cores")
 
 

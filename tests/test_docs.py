@@ -132,8 +132,10 @@ def test_links_of_a_page_lead_somewhere(page):
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in OTHERS])
 def test_the_code_that_a_page_names_is_there(page):
     text = (ROOT / page).read_text()
+    if page == "docs/new-model.md":  # names the model that it adds; tests/test_new_model.py follows it
+        text = text.replace("gen_models.mixtures.laplace", "")
     for path in re.findall(r"`((?:gen_models|pipelines|benchmarks|tests|conf|docs)/[\w/.-]+\.(?:py|yaml|md))", text):
-        assert (ROOT / path).is_file() or "my_model" in path or "NAME" in path, path
+        assert (ROOT / path).is_file() or "NAME" in path, path
     for name in re.findall(r"(?<![\w/.])(?:gen_models|pipelines)(?:\.[a-z]\w*)+(?:\.[A-Z]\w*)?", text):
         module = importlib.import_module(".".join(name.split(".")[:2]))
         for part in name.split(".")[2:]:
