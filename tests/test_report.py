@@ -76,12 +76,17 @@ def list_runs(root: Path, runs: dict[str, str]) -> None:
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """The outputs of a small graph, in the stages' formats; hostile text wherever a file may hold text."""
-    root = tmp_path / "project"
-    shutil.copytree(PROJECT / "conf", root / "conf")
-    (root / "gen_models").symlink_to(PROJECT / "gen_models")
+    """A project of a test's own, to change."""
+    root = outputs(tmp_path / "project")
     monkeypatch.setenv("GEN_MODELS_ROOT", str(root))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return root
+
+
+def outputs(root: Path) -> Path:
+    """The outputs of a small graph, in the stages' formats; hostile text wherever a file may hold text."""
+    shutil.copytree(PROJECT / "conf", root / "conf")
+    (root / "gen_models").symlink_to(PROJECT / "gen_models")
     list_runs(root, RUNS)
     entry = {"rows": 90, "x": {}, "y": {}, "labels": {}}
     tested = {**entry, "labels": {"0": 80, "1": 10}}
@@ -241,9 +246,20 @@ def said(page: Page) -> str:
     return " ".join(page.text.rpartition("}")[2].split())
 
 
+@pytest.fixture(scope="module")
+def pages_of_all(tmp_path_factory):
+    """The pages of a project that no test changes."""
+    root = outputs(tmp_path_factory.mktemp("report") / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEN_MODELS_ROOT", str(root))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        return made(root)
+
+
 @pytest.fixture
-def pages(project):
-    return made(project)
+def pages(request, pages_of_all):
+    """The pages of the test's own project, if it has one."""
+    return made(request.getfixturevalue("project")) if "project" in request.fixturenames else pages_of_all
 
 
 @pytest.fixture
