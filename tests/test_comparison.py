@@ -1,6 +1,7 @@
 """baselines and compare over tiny evaluated runs: what is gathered from where, and the same again."""
 
 import json
+import re
 import shutil
 import struct
 from io import BytesIO
@@ -329,3 +330,25 @@ def test_the_table_of_trials_is_drawn_without_those_that_diverged():
     figures.trials([{**rows[0], "override": {}}], "nats", 0, BytesIO())
     figures.curves({"likelihood.nats": ([1, 2, 3], [3.0, 2.0, 1.5])}, BytesIO(), title="history")
     assert dict(matplotlib.rcParams) == before  # no global style is left behind
+
+
+def test_what_dvc_shows_of_a_run_is_flat_and_is_what_its_stages_measured(here, compared):
+    for key in RUNS:
+        numbers = json.loads(compared.written[f"metrics/{key}.json"])
+        measured = json.loads(paths.out("evaluate", key, "metrics.json").read_text())
+        assert numbers and all(isinstance(value, float) and np.isfinite(value) for value in numbers.values())
+        assert {name: numbers[name] for name in ("criterion", "mse") if name in measured} == {
+            name: measured[name] for name in ("criterion", "mse") if name in measured
+        }
+        bounds = [value for name, value in measured.items() if re.fullmatch(r"(binary_)?nats(_iw50)?", name)]
+        assert numbers.get("nats") == min(bounds, default=None)
+    areas = {row["run"]: row["auroc"] for row in compared.rows["anomalies"] if row["is_default"]}
+    for key in RUNS:
+        assert json.loads(compared.written[f"metrics/{key}.json"]).get("auroc") == areas.get(key)
+        reports = map(json.loads, paths.out("train", key, "history.jsonl").read_text().splitlines())
+        values = [f"{line['step']},{line['metrics'][curve_of(key)]}" for line in reports]
+        assert compared.written[f"curves/{key}.csv"].decode().splitlines() == ["step,validation", *values]
+
+
+def curve_of(key: str) -> str:
+    return f"validation.{json.loads(paths.out('train', key, 'lineage.json').read_text())['metric']}"

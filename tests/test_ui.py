@@ -88,7 +88,10 @@ def test_a_server_has_a_store_of_its_own_on_loopback_and_keeps_the_files_itself(
     ("store", "says"),
     [
         ("mlruns", "not a database; say --store sqlite:////absolute/mlflow.db, or leave --store out"),
-        ("postgresql+nodriver://me:secret@127.0.0.1/x", "the driver nodriver is not installed; run `pip install nodriv"),
+        (
+            "postgresql+nodriver://me:secret@127.0.0.1/x",
+            "the driver nodriver is not installed; run `pip install nod",
+        ),
     ],
 )
 def test_a_database_that_cannot_be_served_is_one_line_without_its_password(started, store, says):

@@ -13,6 +13,7 @@ pictures that need all runs. So one more run costs only that run's evaluation.
     clusters/      scores.json, clusters-RUN.png
     denoising/     scores.json, denoised-RUN.png
     compression/   scores.json, rates-DATA.png
+    metrics/, curves/   the few numbers of each run that `dvc metrics` shows, and its curve for `dvc plots`
 """
 
 import json
@@ -23,6 +24,7 @@ from pathlib import Path
 from pipelines import figures
 from pipelines.comparison.anomalies import compare_anomalies
 from pipelines.comparison.compression_baselines import reached
+from pipelines.comparison.dvc_files import write_curves, write_metrics
 from pipelines.comparison.gather import Row, gather, sheets
 from pipelines.comparison.scores import compare_scores
 from pipelines.config.params import Params, params
@@ -39,6 +41,8 @@ def main(argv: list[str]) -> None:
             (folder / name).mkdir()
             rows = compare(asked, folder / name)
             (folder / name / "scores.json").write_text(json.dumps(rows, indent=1) + "\n")
+        write_metrics(asked, folder / "metrics")
+        write_curves(asked, folder / "curves")
 
 
 def compare_clusters(params: Params, folder: Path) -> list[Row]:
