@@ -6,6 +6,7 @@ ready when the sweep is decided, and the evaluation of a run when its training h
 comes first, so that results appear early; otherwise jobs come in the order in which they became ready.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -98,7 +99,11 @@ class Play:
         self.total = sum(sum(plan.course().sizes()) for plan in sweeps) + 2 * len(runs)
         self.running: dict[str, Job] = {}  # by folder
         self.ended_jobs = 0
+        self.took: list[tuple[str, str, int, str, float]] = []  # kind, owner, round, sweep, seconds of each job's end
+        self._began: dict[str, float] = {}
+        self._rounds: dict[str, int] = {}
         self._waiting = dict(runs)
+        self._setting_of = dict(runs)
         self._plan_training, self._plan_evaluation = plan_training, plan_evaluation
         self._ready: dict[str, deque[Job]] = {kind: deque() for kind in (EVALUATION, TRAINING, TRIAL)}
         for key, setting in settings.items():
@@ -124,6 +129,7 @@ class Play:
                 if job.kind == TRIAL and self.sweeps[job.owner].error:
                     continue  # another trial of this sweep failed
                 self.running[job.folder] = job
+                self._began[job.folder] = time.monotonic()
                 return job
         return None
 
@@ -131,6 +137,7 @@ class Play:
         """Take note that a job ended. error: one line if it failed."""
         del self.running[job.folder]
         self.ended_jobs += 1
+        self._note(job)
         if error is None and not job.is_done():
             error = f"{job.folder} is not finished; run the same command to continue"
         if job.kind == TRIAL:
@@ -161,6 +168,12 @@ class Play:
         decided = sum(sweep.best is not None for sweep in self.sweeps.values())
         return running + (f"; {decided} of {len(self.sweeps)} sweeps decided" if self.sweeps else "")
 
+    def _note(self, job: Job) -> None:
+        """Keep how long a job took, for people who want to know where the time went."""
+        number = self._rounds.get(job.owner, 1) - 1 if job.kind == TRIAL else 0
+        sweep = job.owner if job.kind == TRIAL else self._setting_of.get(job.owner, "")
+        self.took.append((job.kind, job.owner, number, sweep, round(time.monotonic() - self._began[job.folder], 3)))
+
     def _queues(self) -> list[deque[Job]]:
         return [ready for kind, ready in self._ready.items() if kind != TRAINING or not self.trains_apart]
 
@@ -186,6 +199,7 @@ class Play:
             self._ready[TRIAL].extend(jobs)
         sweep.has_begun = True
         if tasks:
+            self._rounds[sweep.plan.key] = self._rounds.get(sweep.plan.key, 0) + 1
             return
         try:
             sweep.best = choose(sweep.plan.rows(), sweep.plan.key)

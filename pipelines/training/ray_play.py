@@ -1,5 +1,6 @@
 """Plays jobs on a Ray cluster, shows what runs, and sends trainings to MLflow while they run."""
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gen_models.errors import ConfigError
+from gen_models.files import replacing
 from pipelines import tracking
 from pipelines.config.params import Params, Run, params
 from pipelines.report import live
@@ -27,6 +29,7 @@ from pipelines.training.sweep import summary
 from pipelines.training.sweep_plan import SweepPlan
 from pipelines.training.training_plan import TrainingPlan
 
+TOOK = "played.json"  # how long each job of the last play took
 PAGE = "live"  # the folder of the page that fills while runs are trained
 SECONDS_BETWEEN_PAGES = 4.0
 
@@ -49,6 +52,8 @@ def play_jobs(game: Play, asked: Params, runs: Sequence[Run]) -> None:
             )
             game.trained(training)
         tune(ray, game, meanwhile=watch, storage=storage, resources=resources)
+    with replacing(paths.work(TOOK)) as file:
+        file.write(json.dumps(game.took).encode())
 
 
 def play_training(plan: TrainingPlan, storage: str | None = None) -> None:
