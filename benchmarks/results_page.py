@@ -22,7 +22,7 @@ GROUPS = {  # {title: the modules of benchmarks/ that measure its rows}
     "Latent models": ("latent",),
     "Games": ("games",),
     "Anomalies in tables": ("decisions",),
-    "Pipeline": ("pipeline", "loader", "engine", "ddp", "graph", "scoring", "gpu"),
+    "Pipeline": ("pipeline", "loader", "engine", "ddp", "graph", "nodes", "scoring", "gpu"),
 }
 NOTES = {  # how the figures of a group were measured
     "Flows": """\
