@@ -34,6 +34,7 @@ from pipelines.config.compose import compose
 WORLD = 2
 BATCHES = (128, 1024)
 TURNS, STEPS = 15, 60
+INPUTS = Inputs(["benchmarks.ddp"], ["vae"], [])
 
 
 def measure() -> None:
@@ -55,7 +56,7 @@ def measure() -> None:
         spread=None,
         budget=f"{WORLD} gloo workers of one thread, median of {TURNS} turns of {STEPS} steps",
         seconds=time.monotonic() - began,
-        inputs=Inputs(["benchmarks.ddp"], ["vae"], []),
+        inputs=INPUTS,
     )
 
 

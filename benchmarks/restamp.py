@@ -10,7 +10,21 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import decisions, engine, flows, games, graph, latent, loader, pipeline, plan, scoring, trajectories
+from benchmarks import (
+    ddp,
+    decisions,
+    engine,
+    flows,
+    games,
+    graph,
+    latent,
+    loader,
+    nodes,
+    pipeline,
+    plan,
+    scoring,
+    trajectories,
+)
 from benchmarks.inputs import Inputs, inputs_from
 from pipelines.runtime import paths
 
@@ -40,7 +54,13 @@ def inputs_by_row() -> dict[str, Inputs]:
     for family, module in (("latent", latent), ("games", games)):
         found |= {name: plan.inputs(row) for name, row in plan.planned(family, module.MEASURES).items()}
     found |= {name: pipeline.GRAPH if name == "noop-repro" else pipeline.PLAY for name in pipeline.ROWS_OF}
-    single = {"engine-vs-bare": engine.INPUTS, "loader-cost": loader.INPUTS, "predict-1m": scoring.INPUTS}
+    single = {
+        "ddp-ratio": ddp.INPUTS,
+        "graph-on-two-nodes": nodes.INPUTS,
+        "engine-vs-bare": engine.INPUTS,
+        "loader-cost": loader.INPUTS,
+        "predict-1m": scoring.INPUTS,
+    }
     return {**found, **graph.INPUTS, **decisions.INPUTS, **single}
 
 

@@ -503,6 +503,7 @@ ELSEWHERE = {  # advice that needs the graph, a server, a download or a huge fil
     "pipelines/registry": "tests/test_registry.py",
     "pipelines/report": "tests/test_report.py",
     "pipelines/runtime": "tests/test_own_files.py",
+    "pipelines/storage": "tests/test_storage.py",
     "pipelines/scoring": "tests/test_scoring.py",
     "pipelines/tracking": "tests/test_registry.py",
     "pipelines/training": "tests/test_workers.py",

@@ -253,7 +253,7 @@ def test_no_worker_writes_to_the_tracking_store():
 def deaf() -> Iterator[str]:
     """The address of something that takes connections, and is no Ray."""
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.bind(("0.0.0.0", 0))  # Ray takes the machine's own address for 127.0.0.1
         listener.listen()
         yield f"127.0.0.1:{listener.getsockname()[1]}"
 

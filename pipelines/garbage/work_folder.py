@@ -16,12 +16,14 @@ from pipelines.runtime import locks, paths
 from pipelines.training.sweep_plan import sweep_plan
 from pipelines.training.training_plan import best_setting, training_plan
 
-STAGES = ("sweep", "train", "evaluate")
+STAGES = ("train", "evaluate")
 HASH = 12  # characters of a key in a folder's name
 
 
 def leftovers(asked: Params) -> Iterator[Item]:
     """Yield what may be removed from work/. asked: params.yaml as it is"""
+    for folder in sorted(path for path in paths.work("sweep").glob("*") if path.is_dir()):
+        yield from _of_sweep(asked, folder)
     for stage in STAGES:
         for folder in sorted(paths.work(stage).glob("*")):
             if folder.name.endswith((TRASH, ".unfinished")):
@@ -39,10 +41,24 @@ def leftovers(asked: Params) -> Iterator[Item]:
             yield folder_item("work: of Ray, whose process has ended", path, _shown(path))
 
 
+def _of_sweep(asked: Params, folder: Path) -> Iterator[Item]:
+    """Yield the trials of work/sweep/KEY that are not of the sweep as it is now; a sweep that grows uses the others."""
+    key = folder.name
+    if key not in asked.sweeps:
+        yield _guarded("sweep", key, folder, "work: sweep of a line that params.yaml has no more")
+        return
+    try:
+        own = {Path(task.folder).name for task in sweep_plan(asked, key).tasks}
+    except (GenModelsError, ValueError, KeyError):
+        return  # it cannot be told, so it stays
+    for trial in sorted(path for path in folder.iterdir() if path.is_dir() and path.name not in own):
+        yield _guarded("sweep", key, trial, "work: trial of other settings, data or code")
+
+
 def _stale(asked: Params, stage: str, folder: Path) -> str:
     """Return why a folder of a stage is needed no more, or ""."""
     key, digest = _key_of(folder.name), folder.name[-HASH:]
-    if key not in (asked.sweeps if stage == "sweep" else asked.runs):
+    if key not in asked.runs:
         return f"{stage} of a line that params.yaml has no more"
     try:
         collected = facts.key_of(paths.out(stage, key))
@@ -55,8 +71,6 @@ def _stale(asked: Params, stage: str, folder: Path) -> str:
 
 def _plan(asked: Params, stage: str, key: str) -> str:
     """Return the key of what params.yaml asks of a stage now. Raises GenModelsError if that is not known yet."""
-    if stage == "sweep":
-        return sweep_plan(asked, key).lineage["key"]
     if stage == "train":
         return training_plan(asked, key, best_setting(key, asked.run(key).setting)).lineage["key"]
     plan = training_plan(asked, key, best_setting(key, asked.run(key).setting))

@@ -75,8 +75,8 @@ def main(address: str) -> int:
     host, _, port = found.rpartition(":")
     try:  # Ray notes the address of the last cluster in a file, which stays when the cluster is killed
         socket.create_connection((host.strip("[]"), int(port)), timeout=LISTENER_SECONDS).close()
-    except OSError:
-        print(GONE)
+    except OSError:  # of a named address, Ray asks at the machine's own address, where nobody may listen
+        print(GONE if address == "auto" else SILENT)
         return 1
     try:
         if address == "auto":  # as ray.init does: what runs on this machine may have the token
