@@ -213,7 +213,7 @@ class Schema:
     def encode(self, values: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[int, str]]:
         """Return ((rows, numbers) float64, {row: the first reason why it cannot be used}).
 
-        values: {column: its values}, as in Column.encode. Raises DataError, with its name, if a column is not there.
+        values: {column: its values}, as in Column.encode. Raises DataError that names the column if one is missing.
         """
         self.require(values)
         problems: dict[int, str] = {}

@@ -77,7 +77,10 @@ def evidence(
 
 
 def observed(model: LatentVariableModel, x: Float[Tensor, "batch *event"], noise: Noise) -> Float[Tensor, "batch dim"]:
-    """Return y, in network units. Raises ConfigError for a model whose latents are not one Gaussian vector."""
+    """Return y, the rows x scaled as the network takes them; `noise` fills the cells of data on levels.
+
+    Raises ConfigError for a model whose latents are not one Gaussian vector.
+    """
     if len(model.latents) != 1:
         raise ConfigError(f"latents = {list(model.latents)}: inference for single rows is for one layer of latents")
     return model.data_scale(x, noise).flatten(1)

@@ -104,7 +104,11 @@ class LatentVariableModel(Rebuildable, nn.Module, ABC):
 
     @abstractmethod
     def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """Return the loss that training descends; its term "nats" is minus the bound, in nats of the data as stored."""
+        """Return the loss that training descends.
+
+        Among the terms that it reports, "nats" is the negative bound of log p(x), for x on its own scale, not the
+        network's.
+        """
 
     @abstractmethod
     def objectives(self) -> tuple[Objective, ...]: ...

@@ -123,9 +123,10 @@ def is_by_person(row: Mapping[str, Any]) -> bool:
 
 
 def champions(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the versions that were champion before and on the way to the present one, the present one last.
+    """Return the chain of champions that leads to the present one, the oldest first.
 
-    A rollback goes back on this way, so a second one goes to the version before that; what it left is not on it.
+    A rollback returns to the version before and takes the one that it leaves off the chain, so a second rollback goes
+    one further back.
     """
     way: list[str] = []
     for row in rows:

@@ -29,7 +29,7 @@ FOLDS = 5
 
 
 class Sides(NamedTuple):
-    """Equally many samples of the model, training rows and test rows, and all training rows, on the unit scale.
+    """Three sets of equal size, of samples, training rows and test rows, and all training rows; on the unit scale.
 
     The rows of data are in the space of the samples: with a model of binary pixels, they are binarised.
     """
