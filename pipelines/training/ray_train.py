@@ -98,7 +98,9 @@ def trainer_of(
     A controller that cannot start its workers gives up after a few tries; Ray's default is to try for ever.
     """
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchTrainer
+
+    from pipelines.training.ray_interface import ByNodeAddress  # imports Ray
 
     return TorchTrainer(
         worker,
@@ -109,7 +111,7 @@ def trainer_of(
             resources_per_worker=share.as_ray(),
             placement_strategy=placement,
         ),
-        torch_config=TorchConfig(backend="nccl" if uses_nccl else "gloo"),
+        torch_config=ByNodeAddress(backend="nccl" if uses_nccl else "gloo"),
         run_config=RunConfig(
             checkpoint_config=CheckpointConfig(num_to_keep=1),
             failure_config=FailureConfig(
