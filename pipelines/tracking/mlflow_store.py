@@ -30,7 +30,7 @@ NOTES = {
     SWEEPS: "A run per sweep, with a run per trial below it: compare the trials' params and curves.",
 }
 PROBE_SECONDS = 5.0
-_set_here: str | None = None  # the URI that this process put into the environment itself
+_set_here: set[str] = set()  # MLflow writes what this process sets into MLFLOW_TRACKING_URI, where a person may too
 
 
 class StoreError(GenModelsError):
@@ -40,7 +40,7 @@ class StoreError(GenModelsError):
 def store_uri() -> str:
     """Return the URI of the store: MLFLOW_TRACKING_URI, or mlflow.db in the project folder."""
     named = os.environ.get("MLFLOW_TRACKING_URI")
-    return named if named and named != _set_here else f"sqlite:///{paths.root() / 'mlflow.db'}"
+    return named if named and named not in _set_here else f"sqlite:///{paths.root() / 'mlflow.db'}"
 
 
 def shown_uri() -> str:
@@ -53,13 +53,12 @@ def open_store() -> MlflowClient:
 
     Raises StoreError within seconds if the store does not answer.
     """
-    global _set_here
     uri = store_uri()
     _check_uri(uri)
     logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # its errors are also raised, and then shown in one line
     logging.getLogger("alembic").setLevel(logging.CRITICAL)
     if uri != os.environ.get("MLFLOW_TRACKING_URI"):
-        _set_here = uri
+        _set_here.add(uri)
     mlflow.set_tracking_uri(uri)
     # Processes that open a new store at once would break its migration, so they open it one at a time.
     with translated(), stage.hold(paths.root() / "mlflow.db"):
