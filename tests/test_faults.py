@@ -160,10 +160,11 @@ def test_kill_9_of_the_sweeps_driver(fresh, undisturbed):
         saved = sorted(fresh.glob("work/sweep/*/*/latest/resume.json"))
         return [p.parent.parent / "history.jsonl" for p in saved if json.loads(p.read_text())["step"] == 1500]
 
-    wait(
-        lambda: len(finished()) >= 1 and lines(fresh, "sweep/*/trial_0002*") >= 2,
-        "a finished trial and one in training",
-    )
+    def begun() -> list[Path]:
+        logs = set(fresh.glob("work/sweep/*/*/history.jsonl")) - set(finished())
+        return [path for path in logs if path.read_text().count("\n") >= 2]
+
+    wait(lambda: finished() and begun(), "a finished trial and one in training")
     driver = next(
         p for p in psutil.Process(dvc.pid).children(recursive=True) if "pipelines.training.sweep" in p.cmdline()
     )
