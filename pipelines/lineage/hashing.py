@@ -12,6 +12,12 @@ def sha256_json(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def source_sha256(path: Path) -> str:
     """Return the SHA-256 of a Python file's syntax tree without docstrings; comments and layout do not change it.
 

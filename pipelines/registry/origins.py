@@ -8,7 +8,6 @@ source                      {"sha256", "files", "bytes"} of the files that the d
 outputs                     {file of out/train/RUN and out/evaluate/RUN: sha256}, as they were registered last
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 from gen_models.errors import GenModelsError
 from pipelines.config.params import params
 from pipelines.data.store import manifest_of
-from pipelines.lineage.hashing import sha256_json
+from pipelines.lineage.hashing import file_sha256, sha256_json
 from pipelines.runtime import paths
 
 MOST_TAG = 90_000  # characters; MLflow takes 100,000
@@ -56,14 +55,8 @@ def hashes_of(run: str) -> dict[str, str]:
     for stage in OUTPUTS:
         for path in sorted(paths.out(stage, run).rglob("*")):
             if path.is_file():
-                found[path.relative_to(paths.root()).as_posix()] = sha256_of(path)
+                found[path.relative_to(paths.root()).as_posix()] = file_sha256(path)
     return found
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, which is read in blocks."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _text(value: Any) -> str:

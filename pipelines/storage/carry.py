@@ -166,12 +166,12 @@ def evaluation(measure: Callable[..., None], run: Any, arguments: dict[str, Any]
     storage = Place(carried["storage"])
     trained = Snapshots(storage, f"{carried['name']}/{TRAINED}")
     with node.job_folder(carried["name"]) as folder:
-        training = folder.with_name(TRAINED)
-        if trained.fetch(training) is None:
+        source = folder.with_name(TRAINED)
+        if trained.fetch(source) is None:
             raise StorageError(f"storage: {storage.uri}/{trained.name}: is not there; run the same command again")
         data = node.fetch_data(storage, carried["data"])
         folder.parent.mkdir(parents=True, exist_ok=True)
-        measure(run, **{**arguments, "trained": training, "data": data, "to": folder})
+        measure(run, **{**arguments, "trained": source, "data": data, "to": folder})
         Snapshots(storage, carried["name"]).attempt().save(folder, 0)
 
 

@@ -9,7 +9,6 @@ earlier snapshot is not stored again: the manifest says where it is. So a folder
 before, and its manifest names all files. Readers take the newest snapshot that agrees with its manifest.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.lineage.hashing import file_sha256
 from pipelines.storage.place import Place, StorageError, each_file
 
 MANIFEST = "manifest.json"
@@ -113,7 +113,7 @@ class Snapshots:
                     if self.place.get_bytes(entry["at"]) is None:  # an older attempt removed it meanwhile
                         raise _DamagedError(f"{entry['at']} is missing") from None
                     raise
-                if (found := sha256(to)) != entry["sha256"]:
+                if (found := file_sha256(to)) != entry["sha256"]:
                     raise _DamagedError(f"{entry['at']}: expected sha256 {entry['sha256'][:12]}, found {found[:12]}")
             fresh.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
@@ -137,7 +137,7 @@ class Attempt:
         at = f"{self._name}/step_{step:08d}" + (f".{end}" if end else "")
         files, passing = {}, []
         for name, path in each_file(folder):
-            digest, known = sha256(path), self._stored.get(name)
+            digest, known = file_sha256(path), self._stored.get(name)
             if known and known["sha256"] == digest:
                 files[name] = known
                 continue
@@ -160,8 +160,3 @@ class Attempt:
 
 class _DamagedError(Exception):
     """A snapshot does not agree with its manifest."""
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
