@@ -8,37 +8,34 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.project import call, make_project, params_of, write_params
+from tests.project import HERE, call, make_project, params_of, write_params
 from tests.two_machines import BUCKET, Machines, cannot
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(cannot() is not None, reason=str(cannot()))]
-SWEEPS = {
-    "vae-digits": ("vae", "digits"),
-    "gmm-digits": ("gmm", "digits"),
-    "gan-ring8": ("gan", "ring8"),
-    "realnvp-two_moons": ("realnvp", "two_moons"),
-}
-REUSES = {"vae-digits_normal": ("vae", "digits_normal", "vae-digits")}
+DEFAULT = "the default graph"
+TWO_WORKERS = "a sweep and two trainings of two workers each"
+PATIENCE = 2700.0
 PLAY = ("python", "-m", "pipelines.cli", "play")
 REPRO = ("python", "-m", "dvc", "repro")
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["one", "two"])
-def workers(request) -> int:
+@pytest.fixture(scope="module", params=[DEFAULT, TWO_WORKERS])
+def graph(request) -> str:
     return request.param
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory, workers) -> Path:
-    return make_project(tmp_path_factory.mktemp("machines") / "project", params(workers))
+def project(tmp_path_factory, graph) -> Path:
+    return make_project(tmp_path_factory.mktemp("machines") / "project", params(graph))
 
 
 @pytest.fixture(scope="module")
 def alone(project) -> dict[str, str]:
     """The outputs of one machine."""
     for command in (PLAY, REPRO):
-        done = call(project, *command, seconds=900)
+        done = call(project, *command, seconds=PATIENCE)
         assert done.returncode == 0, done.stdout + done.stderr
     return outputs(project)
 
@@ -50,10 +47,12 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def params(workers: int, **others: object) -> dict:
-    return params_of(
-        SWEEPS if workers == 1 else {"vae-digits": SWEEPS["vae-digits"]}, REUSES, workers=workers, **others
-    )
+def params(graph: str, **others: object) -> dict:
+    """Return params.yaml: this repository's own, or that of a smaller graph."""
+    if graph == DEFAULT:
+        return yaml.safe_load((HERE / "params.yaml").read_text()) | others
+    line = ("vae", "digits")
+    return params_of({"vae-digits": line}, {"vae-again": (*line, "vae-digits")}, workers=2, **others)
 
 
 def outputs(project: Path) -> dict[str, str]:
@@ -78,21 +77,21 @@ def forget(project: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["storage", "storage, and a machine dies", "a shared folder"])
-def test_two_machines_end_as_one(project, alone, workers, folder, way):
+def test_two_machines_end_as_one(project, alone, graph, folder, way):
     forget(project)
     shares = way == "a shared folder"
-    write_params(project, params(workers, **({} if shares else {"storage": f"s3://{BUCKET}/models"})))
+    write_params(project, params(graph, **({} if shares else {"storage": f"s3://{BUCKET}/models"})))
     with Machines(folder, project, shares=shares) as machines:
         play = machines.start(*PLAY)
         if way == "storage, and a machine dies":
             machines.wait(lambda: list(machines.node.glob("jobs/*/*/latest/resume.json")), "a checkpoint on the second")
             machines.kill_second()
-        assert play.wait(900) == 0, (folder / "python.log").read_text()
+        assert play.wait(PATIENCE) == 0, (folder / "python.log").read_text()
         assert "Traceback" not in (folder / "python.log").read_text()
         assert shares or list(machines.node.glob("data/*")), "the second machine did nothing"
         left = machines.stored()
         assert all(name.startswith("data/") for name in left), left
-        done = machines.call(*REPRO, PYTHONPATH=str(project), **machines.driver)
+        done = machines.call(*REPRO, seconds=PATIENCE, PYTHONPATH=str(project), **machines.driver)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "play" not in done.stdout
     assert outputs(project) == alone

@@ -3,8 +3,9 @@
     active     Var_x(E[z_j|x]) > 0.01                          (Burda, Grosse and Salakhutdinov, 2016, section 5)
     collapsed  KL(q(z_j|x) || p(z_j)) < 0.01 nats for 99% of the rows   (Lucas et al., 2019, definition 1)
 
-A latent that has collapsed to the prior carries no information about x, and the decoder has learned to ignore it. Some
-latents collapse if there are more than the data need at this sigma and beta. If all collapse, the model is a constant.
+A latent that has collapsed to the prior carries no information about x, and the decoder has learned to ignore it. If a
+model has more latents than the data need, given sigma (the decoder's standard deviation) and beta (the weight of the KL
+term), some of them collapse. If all collapse, the model gives every row the same density.
 """
 
 from typing import NamedTuple
@@ -25,7 +26,7 @@ ROWS_AT_ONCE = 1024
 
 
 class Watched(NamedTuple):
-    """Three numbers for each latent, over the rows that were watched.
+    """Three statistics of each latent over the rows that `watch` was given.
 
     kl_nats      the mean of KL(q(z_j|x) || p(z_j)); the sum over latents is the rate
     activity     the variance of E[z_j|x]

@@ -1,7 +1,7 @@
 """The Gaussian mixture p(y) = sum_k pi_k N(y; mu_k, Sigma_k), trained by EM and then by gradients.
 
-It is a latent-variable model whose discrete z has few values: E_z p(y|z) is summed exactly, and so is the posterior
-p(z|y) = pi_z p(y|z) / p(y). With a continuous z neither is possible, which is the subject of autoencoders/.
+It is a latent-variable model whose discrete z has few values: E_z p(y|z) is an exact finite sum, and the posterior
+p(z|y) = pi_z p(y|z) / p(y) is exact too. With a continuous z neither is possible: see gen_models/autoencoders.
 
 The M step is exact under the constraint Sigma_k >= MIN_VARIANCE I: the maximiser of the expected log-likelihood clips
 the eigenvalues of the weighted covariance from below. (If the floor were added to the diagonal instead, EM could lower
@@ -34,8 +34,8 @@ MIN_VARIANCE = 1e-6  # in network units: standardised data, or data on levels di
 class GaussianMixture(LikelihoodModel):
     """A mixture with Sigma_k = L_k L_k^T, L_k = S_k U_k, S_k = diag exp log_scales_k, U_k unit lower triangular.
 
-    S_k holds the standard deviation of each dimension given those before it, and U_k is in these units. A gradient step
-    of a given length therefore means the same in a narrow direction as in a wide one.
+    S_k holds the standard deviation of each dimension given those before it. Row i of U_k is measured in units of the
+    i-th of these, so that a gradient step of a given length means the same in a narrow direction as in a wide one.
 
     components  K
     covariance  full, diagonal, or spherical: one variance for each component

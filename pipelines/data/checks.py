@@ -140,9 +140,9 @@ def check_statistics(statistics: Mapping[str, Any], arrays: Arrays, conf: Mappin
 
 
 def is_pooled(arrays: Arrays, conf: Mapping[str, Any]) -> bool:
-    """Return whether the rows of a divided source are divided anew, by shares alone.
+    """Return whether a source with its own train and test split is pooled and split again, by the conf's fractions.
 
-    They are if the conf names anomalies and gives `test` a share: anomalies among the source's own training rows could
+    It is if the conf names anomalies and gives `test` a fraction: anomalies among the source's own training rows could
     not be tested otherwise.
     """
     names_any = any(conf.get(key) not in (None, []) for key in anomalies.KEYS)

@@ -1,4 +1,4 @@
-"""Pictures of latents: images along each latent and over two of them, and how much each says about a row.
+"""Pictures of latents: images while one latent changes or two, and how many nats each latent tells about a row.
 
 The prior of a VAE with one layer of latents says how far to change a latent: z_j from -3 to 3, since its standard
 deviation is 1. An autoencoder has no prior, and the lower of two layers has no fixed one. Their latents are changed
@@ -96,7 +96,7 @@ def walk(model: Any, z: Float[Tensor, "1 latent"], latent: int, values: Float[Te
 
 
 def by_kl(kl_nats: Float[Tensor, " latent"]) -> list[int]:
-    """Return the numbers of the latents by descending KL; latents with the same KL keep their order."""
+    """Return the indices of the latents, the largest KL first; latents with the same KL keep their order."""
     return kl_nats.argsort(descending=True, stable=True).tolist()
 
 
