@@ -3,8 +3,8 @@
 Objectives define how a model is trained. Capabilities define what it can be used for, and a model declares only those
 that it can honestly offer. Capabilities are structural: a stage asks `isinstance(model, Density)`, never for a name.
 
-Shapes: `batch` rows of `event` dimensions. All x are *as stored*: unscaled, as data preparation wrote them. Scaling and
-dequantisation happen inside the model, so that likelihoods of different models can be compared.
+Shapes: `batch` rows of `event` dimensions. All x are *in the data's units*: as data preparation wrote them, unscaled;
+grey levels are whole numbers. Models scale and dequantise inside, so that their likelihoods can be compared.
 """
 
 from collections.abc import Callable
@@ -66,7 +66,7 @@ class WarmStart(Protocol):
 
 @runtime_checkable
 class Density(Protocol):
-    """A model whose `log_prob` returns log p(x) in nats, of the data as stored.
+    """A model whose `log_prob` returns log p(x) in nats, for x in the data's units.
 
     For discrete data this is the dequantisation bound E_u log p(x + u) <= log P(x). Without noise its draws
     of u are fixed and all rows share them, so it is a function of the row and rows can be compared. With noise it is
@@ -113,7 +113,7 @@ class Reconstructor(Protocol):
 
 @runtime_checkable
 class Sampler(Protocol):
-    """A model whose `sample` draws n rows, as stored: what is discrete in the data is so in them."""
+    """A model whose `sample` draws n rows, in the data's units: what is discrete in the data is so in them."""
 
     def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]: ...
 

@@ -1,4 +1,4 @@
-"""The base class of densities: log p(x) of the data as stored, and maximum likelihood as the objective.
+"""The base class of densities: log p(x) in the data's units, and maximum likelihood as the objective.
 
 A subclass defines log p(y) for y in network units, and how to draw y. The change of units, the dequantisation and the
 objective follow from that.
@@ -57,7 +57,7 @@ class LikelihoodModel(Rebuildable, nn.Module, ABC):
 
     @question
     def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
-        """Draw n rows, as stored."""
+        """Draw n rows, in the data's units."""
         return self.data_scale.quantise(self.draw(n, noise))
 
     def _log_prob(self, x: Tensor, noise: Noise) -> Tensor:

@@ -124,6 +124,6 @@ class Game(Rebuildable, nn.Module):
 
     @question
     def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
-        """Draw z ~ N(0, I) and return G(z), as stored."""
+        """Draw z ~ N(0, I) and return G(z), in the data's units."""
         y = self.generator(noise.normal("prior", (n, self.latent), like=self.data_scale.scale))
         return self.data_scale.quantise(y.reshape(n, *self.data_scale.event_shape))

@@ -31,7 +31,7 @@ Target = Callable[[Tensor], tuple[Tensor, Tensor]]  # z -> (log p(z), log p(y|z)
 
 
 class Annealed(NamedTuple):
-    """The estimate log_p, as stored, and the share of accepted moves over temperatures and chains.
+    """The estimate of log p(x) in the data's units, and the share of accepted moves over temperatures and chains.
 
     With a share near 0 the chains stand still.
     """

@@ -17,7 +17,7 @@ SHARES = ("masking", "salt_and_pepper")  # for these the level is the share of n
 
 @runtime_checkable
 class Denoiser(Protocol):
-    """A model that corrupts and denoises rows, both as stored.
+    """A model that corrupts and denoises rows, both in the data's units.
 
     corruption        what training undoes; "none" for nothing
     corruption_level  how strong the corruption is

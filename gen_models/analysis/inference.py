@@ -38,7 +38,7 @@ CHECK_DRAWS = 64
 
 
 class Evidence(NamedTuple):
-    """An estimate from K weights of log p(x) for each row, of data as stored.
+    """An estimate from K weights of log p(x) for each row, in the data's units.
 
     log_p              log 1/K sum_k w_k
     relative_variance  of one weight, Var w / (E w)^2; the estimate of p has a K-th of it; nan for K = 1
@@ -137,7 +137,7 @@ def fit_q(
 def elbo_of(
     model: LatentVariableModel, x: Float[Tensor, "batch *event"], q: Moments, noise: Noise, *, samples: int = 256
 ) -> Float[Tensor, " batch"]:
-    """Return E_q log p(x|z) - KL(q || p(z)), of data as stored: a mean over `samples` draws, the KL in closed form."""
+    """Return E_q log p(x|z) - KL(q || p(z)), in the data's units: a mean over `samples` draws, with an exact KL."""
     y = observed(model, x, noise)
     epsilon = noise.normal("elbo_of", (len(y), samples, model.latents[0]), like=y)
     return _elbo(model, y, q, epsilon) + model.data_scale.log_det()

@@ -29,7 +29,7 @@ class Wiener:
     offset: Float[Tensor, " dim"]
 
     def denoise(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """Return x' of corrupted rows, both as stored."""
+        """Return x' of corrupted rows, both in the data's units."""
         flat = x.flatten(1).double() @ self.matrix.T + self.offset
         return flat.to(x.dtype).view_as(x)
 

@@ -50,7 +50,7 @@ class TableAnomalies(nn.Module):
         self.contrast = Contrast(dim)
 
     def fit(self, x: Float[Tensor, "rows dim"], noise: Noise) -> None:
-        """Fit everything on training rows x, as stored. Raises DataError for fewer than LEAST_ROWS rows."""
+        """Fit everything on training rows x, in the data's units. Raises DataError for fewer than LEAST_ROWS rows."""
         if len(x) < LEAST_ROWS:
             raise DataError(f"{len(x)} training rows are too few for an anomaly score: give at least {LEAST_ROWS}")
         self.mean, std = x.double().mean(dim=0), x.double().std(dim=0, correction=0)
@@ -69,7 +69,7 @@ class TableAnomalies(nn.Module):
 
     @torch.no_grad()
     def measures(self, x: Float[Tensor, "batch dim"]) -> dict[str, Float[Tensor, " batch"]]:
-        """Return each measure of rows as stored, standardised."""
+        """Return each measure of rows in the data's units, standardised."""
         y = self._standardised(x)
         found = torch.stack(
             [

@@ -24,14 +24,15 @@ class Tempered:
     temperature: float
 
     def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
-        """Draw n rows, as stored, at this temperature."""
+        """Draw n rows, in the data's units, at this temperature."""
         return self.model.sample_at(n, noise, self.temperature)
 
 
 def at_temperature(model: Sampler, temperature: float) -> Sampler:
     """Return the model itself at 1, which every sampler allows, else the model as `Tempered`.
 
-    Raises DataError for a temperature that is no finite number above 0, and for a model that can draw at 1 only.
+    Raises DataError for a temperature that is not a finite number above 0, and for one other than 1 if the model can
+    draw at 1 only.
     """
     if not (math.isfinite(temperature) and temperature > 0):
         raise DataError(f"temperature {temperature:g}: give a finite number above 0; 1 is the model itself")

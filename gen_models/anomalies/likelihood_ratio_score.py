@@ -42,7 +42,7 @@ def fit_background(x: Float[Tensor, "rows *event"], levels: Levels) -> State:
 
 
 def log_background(state: State, x: Float[Tensor, "rows *event"], levels: Levels) -> Float[Tensor, " rows"]:
-    """Return log p_0(x) in nats, of the data as stored."""
+    """Return log p_0(x) in nats, in the data's units."""
     flat = x.flatten(1)
     if (q := grey_levels(levels)) is not None:
         counts = state["counts"].to(flat.device).double() + EVEN

@@ -31,7 +31,7 @@ class Setting:
 
 
 class Asked(NamedTuple):
-    """The arguments of a score: rows x as stored, the scores `found` before that it needs, and its fitted state.
+    """The arguments of a score: rows x in the data's units, the scores `found` before that it needs, its fitted state.
 
     passes: what the model has answered for these rows and several scores use, such as latents; a score adds to it
     """

@@ -135,7 +135,7 @@ def scorers(
     levels: Levels = None,
     statistics: Mapping[str, Any] | None = None,
 ) -> dict[str, Callable[[Tensor], Tensor]]:
-    """Return {score: function of rows as stored}. The functions are fitted once and can be applied to any rows.
+    """Return {score: function of rows in the data's units}. The functions are fitted once, for any rows.
 
     reference           training rows, for scores that compare with them or need to know whether rows are images;
                         without it these scores are left out

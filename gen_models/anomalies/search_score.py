@@ -18,7 +18,7 @@ SEARCH_ROWS = 256  # rows whose searches go through a generator at once, each wi
 
 
 def inversion(model: Game, *, noise: Noise = NOISE, starts: int = 4, steps: int = 100) -> Callable[[Tensor], Tensor]:
-    """Return the score, a function of rows as stored, found by a bounded search for each row."""
+    """Return the score, a function of rows in the data's units, found by a bounded search for each row."""
 
     def distance(x: Tensor) -> Tensor:
         with evaluating(model):

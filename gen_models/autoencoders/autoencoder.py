@@ -79,12 +79,12 @@ class Autoencoder(Rebuildable, nn.Module):
         return Loss(squares.sum(dim=1).mean(), {"mse": squares.mean()})
 
     def corrupt(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Float[Tensor, "batch *event"]:
-        """Return a draw of c(x), as stored, with the corruption that training undoes."""
+        """Return a draw of c(x), in the data's units, with the corruption that training undoes."""
         return corrupted(x, self.corruption, self.corruption_level, self.data_scale, noise)
 
     @question
     def denoise(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """Return D(E(x)) for a corrupted x, both as stored: pixels of q levels lie on 0 .. q - 1, not on [0, 1].
+        """Return D(E(x)) for a corrupted x, both in the data's units: pixels of q levels lie on 0 .. q - 1, not [0, 1].
 
         x may lie between and beyond the levels. The output lies between them; it is not clipped, so it can lie beyond
         them too if the network's output does.
@@ -98,10 +98,10 @@ class Autoencoder(Rebuildable, nn.Module):
 
     @question
     def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]:
-        """Return D(z) as stored. For data on levels the values lie between the levels."""
+        """Return D(z) in the data's units. For data on levels the values lie between the levels."""
         return self.data_scale.uncentre(self.decoder(z).unflatten(1, self.data_scale.event_shape))
 
     @question
     def reconstruct(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """Return D(E(x)) as stored."""
+        """Return D(E(x)) in the data's units."""
         return self.decode(self.encode(x))

@@ -8,7 +8,7 @@ Source: Vincent, Larochelle, Lajoie, Bengio and Manzagol, 2010, section 4.1.
     salt_and_pepper  a share `level` is set, by a fair coin, to 0 or q - 1, the darkest or brightest level
     none             x
 
-Rows go in and come out as stored. Gaussian noise is not rounded to the levels, so corrupted values can lie between
+Rows go in and come out in the data's units. Gaussian noise is not rounded to the levels: values can lie between
 them and beyond them.
 """
 

@@ -80,7 +80,7 @@ class IWAE(LatentVariableModel):
         return (Objective("iwae", self, self.loss),)
 
     def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """Return -L_K, in nats of the data as stored, with these terms.
+        """Return -L_K, in nats, in the data's units, with these terms.
 
         nats               -L_K
         elbo_nats          -ELBO, from the same draws

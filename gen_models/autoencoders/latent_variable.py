@@ -151,13 +151,13 @@ class LatentVariableModel(Rebuildable, nn.Module, ABC):
 
     @question
     def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]:
-        """Return the mean of p(x|z_1), as stored. For data on levels the values lie between the levels."""
+        """Return the mean of p(x|z_1), in the data's units. For data on levels the values lie between the levels."""
         y = self.likelihood.mean(self.decoder(z))
         return self.data_scale.uncentre(y.unflatten(1, self.data_scale.event_shape))
 
     @question
     def reconstruct(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """Return the mean of p(x|z_1) at the mean of q(z_1|y), as stored."""
+        """Return the mean of p(x|z_1) at the mean of q(z_1|y), in the data's units."""
         return self.decode(self.encode(x))
 
     @question

@@ -5,7 +5,7 @@
     categories  the k numbers of y are 0 but one, which is 1: number i with probability softmax(f)_i
 
 f of flags and categories is shifted by the data's log-odds and log-shares. Flags and categories have probabilities and
-no unit, so the sum of all terms is in nats of the data as stored once the units of the numbers are taken into account.
+no unit, so the sum of all terms is in nats, in the data's units once those of the numbers are taken into account.
 """
 
 import torch

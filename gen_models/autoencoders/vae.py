@@ -88,7 +88,7 @@ class VAE(LatentVariableModel):
         return (Objective("vae", self, self.loss),)
 
     def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """Return distortion + beta rate, in nats of the data as stored: `samples` draws of z, the KL in closed form.
+        """Return distortion + beta rate, in nats, in the data's units: `samples` draws of z, the KL in closed form.
 
         nats            -ELBO: the bound at beta = 1, whatever beta is used in training
         rate_nats       KL(q(z|y) || p(z))

@@ -1,16 +1,16 @@
 """The vector-quantised autoencoder with a learned prior (van den Oord, Vinyals and Kavukcuoglu, 2017).
 
-    z = E(u) on a grid, k = nearest codes, e = codebook[k], u' = D(e)
+    z = E(u) on a grid, k = indices (codes) of the nearest code vectors, e = codebook[k], u' = D(e)
     L = |u - u'|^2 + |sg(z) - e|^2 + beta |z - sg(e)|^2        equation 3, each a mean over its numbers
     log p(k) by a gated PixelCNN
 
 u is the image scaled to variance 1, so that the weights of the three terms do not depend on the data's unit. If the
-codes are moving averages, the middle term trains nothing and is left out (section 3.2 and appendix A.1).
+code vectors are moving averages, the middle term trains nothing and is left out (section 3.2 and appendix A.1).
 
-Training has two objectives: "vq_vae" moves encoder, codes and decoder; "prior" moves the PixelCNN, on codes that carry
-no gradient. The paper trains the prior after the autoencoder. Here both train together, so that one engine, one
-checkpoint and one resume are enough, and `sample` works at every report. Neither loss moves the other's parameters:
-once the codes no longer change, the prior's training is the paper's.
+Training has two objectives: "vq_vae" moves encoder, code vectors and decoder; "prior" moves the PixelCNN, and its
+gradient stops at the codes. The paper trains the prior after the autoencoder. Here both train together, so that one
+engine, one checkpoint and one resume are enough, and `sample` works whenever a training reports. Neither loss moves
+the other's parameters: once the codes no longer change, the prior's training is the paper's.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,9 @@ START_ROWS = 2048  # rows used to start the encoder and its codes; more rows cha
 class VQVAE(Rebuildable, nn.Module):
     """A VQ-VAE with K = `codes` code vectors of `dim` numbers, on a grid 2^scales times coarser than the image.
 
-    A row costs at most h w log2 K bits.
+    The codes of a row take at most h w log2 K bits on a grid of h by w.
+
+    `encode` and `decode` take and return z flattened: dim h w numbers a row.
 
     channels, blocks               of encoder and decoder
     beta                           weight of the commitment loss
@@ -115,7 +117,7 @@ class VQVAE(Rebuildable, nn.Module):
 
     @question
     def decode_codes(self, codes: tuple[Int[Tensor, "batch h w"]]) -> Float[Tensor, "batch *event"]:
-        """Return D(codebook[k]) as stored. For data on levels the values lie between the levels."""
+        """Return D(codebook[k]) in the data's units. For data on levels the values lie between the levels."""
         (indices,) = codes
         return self.images.uncentre(self.decoder(self.quantiser.lookup(indices)))
 
@@ -131,16 +133,16 @@ class VQVAE(Rebuildable, nn.Module):
 
     @question
     def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]:
-        """Return D(z) as stored. z is not rounded to the codes: it may lie between them."""
+        """Return D(z) in the data's units. z need not be code vectors."""
         return self.images.uncentre(self.decoder(z.unflatten(1, (self.dim, *self.grid))))
 
     @question
     def reconstruct(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """Return D(codebook[k(x)]), as stored."""
+        """Return D(codebook[k(x)]), in the data's units."""
         return self.decode_codes(self.codes(x))
 
     @question
     def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
-        """Draw k from the prior and return D(codebook[k]), as stored."""
+        """Draw k from the prior and return D(codebook[k]), in the data's units."""
         codes = self.prior.sample((n, *self.grid), noise, "prior")
         return self.images.quantise(self.decoder(self.quantiser.lookup(codes)))

@@ -168,7 +168,7 @@ class VQVAE2(Rebuildable, nn.Module):
 
     @question
     def decode_codes(self, codes: Codes) -> Float[Tensor, "batch *event"]:
-        """Return D(e_b, up(e_t)) as stored. For data on levels the values lie between the levels."""
+        """Return D(e_b, up(e_t)) in the data's units. For data on levels the values lie between the levels."""
         return self.images.uncentre(self._decode(*self._lookup(codes)))
 
     def prior_of(self, level: int, above: tuple[Tensor, ...]) -> tuple[PixelCNN, Tensor | None]:
@@ -185,7 +185,7 @@ class VQVAE2(Rebuildable, nn.Module):
 
     @question
     def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]:
-        """Return D(z) as stored. z is not rounded to the codes: it may lie between them."""
+        """Return D(z) in the data's units. z need not be code vectors."""
         (h, w), (height, width) = self.top_grid, self.grid
         top, bottom = z.split([self.dim * h * w, self.dim * height * width], dim=1)
         e_top, e_bottom = top.unflatten(1, (self.dim, h, w)), bottom.unflatten(1, (self.dim, height, width))
@@ -193,12 +193,12 @@ class VQVAE2(Rebuildable, nn.Module):
 
     @question
     def reconstruct(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """Return the decoded codes of x, as stored."""
+        """Return the decoded codes of x, in the data's units."""
         return self.decode_codes(self.codes(x))
 
     @question
     def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
-        """Draw k_t ~ p(k_t) and k_b ~ p(k_b | k_t), and return the decoded codes, as stored."""
+        """Draw k_t ~ p(k_t) and k_b ~ p(k_b | k_t), and return the decoded codes, in the data's units."""
         top = self.prior.sample((n, *self.top_grid), noise, "prior/top")
         bottom = self.bottom_prior.sample((n, *self.grid), noise, "prior/bottom", top)
         return self.images.quantise(self._decode(*self._lookup((top, bottom))))

@@ -62,7 +62,7 @@ class Rate:
 def compress(
     model: nn.Module, x: Float[Tensor, "batch *event"], noise: Noise, *, latent_bits: int = LATENT_BITS
 ) -> tuple[Compressed, Rate]:
-    """Compress rows on levels, as stored, without loss; return the file's contents and its rate.
+    """Compress rows on levels, in the data's units, without loss; return the file's contents and its rate.
 
     Raises DataError for a row that is not on the levels, or latent_bits out of range.
     """

@@ -42,7 +42,7 @@ class Coded(Protocol):
 
 
 def compress(model: nn.Module, x: Float[Tensor, "batch *event"], *, table: str = "empirical") -> Compressed:
-    """Compress rows, as stored. What the codebook discards is lost. Raises DataError for an unknown table."""
+    """Compress rows, in the data's units. What the codebook discards is lost. Raises DataError for an unknown table."""
     coded = _coded(model)
     grids = codes_of(model, x)
     header = common_header(METHOD, model, len(x), tuple(x.shape[1:]))

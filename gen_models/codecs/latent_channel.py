@@ -48,12 +48,12 @@ class LatentChannel:
         self._middles = torch.special.ndtri((torch.arange(bins, dtype=torch.float64) + 0.5) / bins)
 
     def moments(self, x: Float[Tensor, "batch *event"]) -> tuple[Tensor, Tensor]:
-        """Return (mu, std) of q(z|x), each (batch, latents); x is as stored and read at the middles of its levels."""
+        """Return (mu, std) of q(z|x), each (batch, latents); x, in the data's units, is read at its levels' middles."""
         mu, log_var = self.model.posterior(self.model.data_scale.centre(x).flatten(1))
         return mu.double(), (0.5 * log_var.double()).exp()
 
     def posterior(self, x: Float[Tensor, " dim"]) -> Float[np.ndarray, "latents bins"]:
-        """Return q(bin|x) for each latent of one row x, as stored."""
+        """Return q(bin|x) for each latent of one row x, in the data's units."""
         mu, std = self.moments(x.view(1, *self.event_shape))
         edges = (self._edges - mu[0, :, None]) / std[0, :, None]
         return interval_mass(edges[:, :-1], edges[:, 1:]).numpy()

@@ -61,7 +61,7 @@ def grid_of(model: nn.Module, reference: Float[Tensor, "rows *event"], step: flo
 
 
 def compress(model: nn.Module, x: Float[Tensor, "batch *event"], grid: Grid) -> Compressed:
-    """Compress rows, as stored. What the bottleneck and the grid discard is lost."""
+    """Compress rows, in the data's units. What the bottleneck and the grid discard is lost."""
     _decoder(model)
     with evaluating(model):
         cells = grid.cells(by_rows(_encoder(model).encode, x)).numpy()

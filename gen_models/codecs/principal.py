@@ -19,7 +19,7 @@ from gen_models.errors import DataError
 
 
 class PrincipalComponents(nn.Module):
-    """A linear code of rows, which come and go as stored.
+    """A linear code of rows, which come and go in the data's units.
 
     unit  the stored difference that is 1 on the unit scale: one number, or one for each number of a row
     """
@@ -52,7 +52,7 @@ class PrincipalComponents(nn.Module):
 
 
 def fit(x: Float[Tensor, "rows *event"], unit: Float[Tensor, "*event"]) -> PrincipalComponents:
-    """Compute the components of training rows as stored, largest variance first; at most as many as there are rows.
+    """Compute the components of training rows in the data's units, largest variance first; at most one for each row.
 
     Raises DataError without rows.
     """

@@ -61,7 +61,7 @@ class Flow(LikelihoodModel):
 
     @question
     def sample_at(self, n: int, noise: Noise, temperature: float) -> Float[Tensor, "batch *event"]:
-        """Draw n rows, as stored, at a temperature; `sample` draws at 1."""
+        """Draw n rows, in the data's units, at a temperature; `sample` draws at 1."""
         return self.data_scale.quantise(self.draw(n, noise, temperature=temperature))
 
     def normal_draw(self, n: int, noise: Noise, temperature: float) -> Float[Tensor, "batch latent"]:

@@ -19,7 +19,7 @@ from gen_models.noise import Noise
 
 
 class Binarisation(nn.Module):
-    """The map between x as stored and y in {0, 1}, for models of binary pixels; it has the interface of `DataScale`."""
+    """The map between x in the data's units and y in {0, 1}, for binary pixels; it has the interface of `DataScale`."""
 
     scale: Tensor
 
@@ -54,7 +54,7 @@ class Binarisation(nn.Module):
         return y * self.scale
 
     def as_sampled(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Float[Tensor, "batch *event"]:
-        """Draw y for the rows x and return it as stored, on the darkest and brightest levels, as samples are."""
+        """Draw y for the rows x, and return it in the data's units: on the lowest and highest level, like samples."""
         return self.quantise(self(x, noise))
 
     def quantise(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:

@@ -17,7 +17,7 @@ from gen_models.noise import Noise
 
 
 class Cells(DataScale):
-    """The map between x as stored and the middles y of its cells; it has the interface of `DataScale`."""
+    """The map between x in the data's units and the middles y of its cells; it has the interface of `DataScale`."""
 
     def __init__(self, event_shape: Sequence[int], levels: Levels):
         if is_table(levels):

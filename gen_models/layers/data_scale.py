@@ -1,4 +1,4 @@
-"""The map between x as stored and y in network units, with the log-determinant of the change of units.
+"""The map between x in the data's units and y in network units, with the log-determinant of the change of units.
 
 Data on q grey levels are dequantised: y = (x + u)/q in [0, 1), u uniform on [0, 1), so that
 E_u log p(x + u) <= log P(x) (Theis, van den Oord and Bethge, 2016). Continuous data are standardised by their training
@@ -69,12 +69,12 @@ class DataScale(nn.Module):
         return (x - self.shift) / self.scale
 
     def uncentre(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """Return a mean y as stored, which may lie between the levels: the inverse of `centre`."""
+        """Return a mean y in the data's units, which may lie between the levels: the inverse of `centre`."""
         x = y * self.scale + self.shift
         return x if self.levels is None else x - 0.5
 
     def blank(self) -> Float[Tensor, "*event"]:
-        """Return the row that stands for no knowledge, as stored: 0 on levels, else the mean."""
+        """Return the row that stands for no knowledge, in the data's units: 0 on levels, else the mean."""
         return self.shift
 
     def quantise(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:

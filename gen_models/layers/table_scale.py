@@ -94,7 +94,7 @@ class TableScale(DataScale):
         return self._scaled(x.double() + self.step / 2)
 
     def uncentre(self, y: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-        """Return a mean y as stored, in float64, which may lie between the values: the inverse of `centre`."""
+        """Return a mean y in the data's units (float64), which may lie between the values: the inverse of `centre`."""
         return self._unscaled(y) - self.step / 2
 
     def quantise(self, y: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:

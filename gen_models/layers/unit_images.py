@@ -15,7 +15,7 @@ from gen_models.layers.levels import Levels
 
 
 class UnitImages(nn.Module):
-    """The map between x as stored and u; `mean` and `std` are those of y, computed once by `fit`."""
+    """The map between x in the data's units and u; `mean` and `std` are those of y, computed once by `fit`."""
 
     mean: Tensor
     std: Tensor
@@ -39,7 +39,7 @@ class UnitImages(nn.Module):
         return (self.data_scale.centre(x) - self.mean) / self.std
 
     def uncentre(self, u: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """Return u as stored, which may lie between the levels: the inverse of `centre`."""
+        """Return u in the data's units, which may lie between the levels: the inverse of `centre`."""
         return self.data_scale.uncentre(u * self.std + self.mean)
 
     def quantise(self, u: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:

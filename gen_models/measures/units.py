@@ -16,7 +16,7 @@ Number = TypeVar("Number", float, Tensor)
 def bits_per_dim(log_prob_nats: Number, dims: int) -> Number:
     """Return -log p(x) / (D ln 2), the bits that a dimension of a row costs.
 
-    log p is that of the data as stored, on levels that lie one unit apart. A cell of the grid then has volume 1, so the
+    log p is in the data's units, on levels that lie one unit apart. A cell of the grid then has volume 1, so the
     density bounds the cell's probability and nothing has to be added. Papers use LL, the log density of x scaled to [0,
     1] by q levels. Their form gives the same number, because LL = log p + D ln q:
 

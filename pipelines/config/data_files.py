@@ -1,7 +1,7 @@
 """The files that DVC watches: paths under `files:` of params.yaml, compared with what conf/data reads.
 
-DVC notices an edit of the path in params.yaml, and `prepare` reads the path in conf/data/NAME.yaml. If the two led to
-different places, an edit would go unnoticed.
+DVC notices when a file changes whose path stands in params.yaml; `prepare` reads the path in conf/data/NAME.yaml. If
+the two led to different places, a change would go unnoticed.
 """
 
 import os
@@ -74,7 +74,7 @@ def watched(options: Mapping[str, Any]) -> str:
 
 
 def files_of(options: Any) -> list[Path]:
-    """Return the absolute paths that the options of a data conf name; [] if they name none."""
+    """Return the absolute paths that `options` of conf/data/NAME.yaml names; [] if it names none."""
     if not isinstance(options, Mapping) or not isinstance(options.get("path"), str):
         return []
     named = [options[key] for key in OPTIONS if isinstance(options.get(key), str)]

@@ -84,7 +84,7 @@ class Dataset:
         return tuple(self.manifest.get("factors", ()))
 
     def x(self, split: str) -> np.ndarray:
-        """Return the rows of a split, (rows, *event), as stored, memory-mapped and read-only."""
+        """Return the rows of a split, (rows, *event), in the data's units, memory-mapped and read-only."""
         return self._split(split)["x"]
 
     def y(self, split: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Facts that are written beside a result: its key, the commit, the versions, and the numbers of its conf.
+"""Facts that are written beside a result: its key, the git commit, the versions of packages, and the settings.
 
 `key` is the hash of everything that decides a result. Two trainings with the same key end with the same bits.
 Therefore the key names the folder in which a killed training resumes, and a training's run in MLflow is found by it.

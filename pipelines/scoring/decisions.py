@@ -1,7 +1,7 @@
-"""Decides which rows are called anomalous, at a rate that a person states: nothing is guessed of how many there are.
+"""Decides which rows are called anomalous, at an error rate that the user states; no share of anomalies is guessed.
 
-fpr   false-positive rate: of the normal rows, at most this share is called; a row is called if p <= fpr
-fdr   false-discovery rate: of the called rows, at most this share is normal, on average; if q <= fdr
+fpr   false-positive rate: of the normal rows, on average at most this share is called. A row is called if p <= fpr
+fdr   false-discovery rate: of the called rows, on average at most this share is normal. A row is called if q <= fdr
 """
 
 from dataclasses import dataclass

@@ -24,7 +24,7 @@ def independent_columns_log_prob(
     test: Float[Tensor, "test dim"],
     columns: Coordinates,
 ) -> Float[Tensor, " test"]:
-    """Return log p of each test row, in nats of the data as stored."""
+    """Return log p of each test row, in nats, in the data's units."""
     train, validation, test = train.double(), validation.double(), test.double()
     total = torch.zeros(len(test), dtype=torch.float64)
     for first, end in columns.groups:
