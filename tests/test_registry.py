@@ -22,6 +22,8 @@ from pipelines.registry import register, upload, versions
 from pipelines.registry.moves import moves_of
 from pipelines.registry.promotion import Standing, gate
 from pipelines.report import sweep_pictures
+from pipelines.tracking.sweep_page import sweep_page
+from pipelines.training import trials
 from tests.finished import PROJECT, finish, make_project, metrics_at
 
 NUMBERS = itertools.count()
@@ -286,12 +288,26 @@ class TestReplay:
         assert (first.params, first.tags["seed"], first.metrics["mean"]) == ({"seed": "5"}, "5", 3.5)
         told = runs["vae-digits"].data.metrics
         assert (told["best_mean"], told["best_sd"], told["seeds"]) == (3.5, 0.5, 2.0)
+        page = runs["vae-digits"].data.tags["mlflow.note.content"]
+        assert page.startswith("1 trial on `digits`. Trial 0 has the best mean over seeds, 3.5 ± 0.5")
 
         def draw() -> bytes | None:
             return sweep_pictures.samples(rows, {0: np.zeros((4, 1, 8, 8), np.uint8)}, 17)
 
         assert tracking.complete_sweep("vae-digits", lineage, rows, draw) is True
         assert tracking.complete_sweep("vae-digits", lineage, rows, pytest.fail) is False
+
+    def test_the_page_of_a_sweep_ranks_settings_as_the_sweep_chooses(self):
+        def row(trial: int, value: float | None, **others: object) -> dict[str, object]:
+            return {"trial": trial, "override": {"model.beta": trial / 2}, "value": value, **others}
+
+        rows = [row(0, 2.0), row(1, None), row(2, 1.0), row(3, 1.5, mean=1.7, sd=0.1, seeds=[0, 1]), row(4, 0.5, of=3)]
+        page = sweep_page({"data": "digits"}, rows)
+        assert page.startswith("5 trials on `digits`, 1 of them diverged. Trial 3 has")
+        first_cells = [line.split()[1] for line in page.splitlines() if line.startswith("| ")]
+        assert first_cells == ["trial", "---", "3", "2", "0"]
+        assert trials.choose(rows, "vae-digits")["trial"] == 3
+        assert sweep_page({"data": "digits"}, rows[1:2]).endswith("No setting has a finite value.")
 
     def test_a_sweeps_samples_are_in_the_order_of_their_settings_and_each_setting_once(self):
         rows = [{"trial": k, "override": {"model.beta": beta}, "value": float(k)} for k, beta in enumerate((4, 1, 2))]

@@ -99,7 +99,7 @@ def _draw_front(axes: Axes, points: np.ndarray, labels: Sequence[str], axis_labe
         # labels that would overlap are left out; trials.json has them all
         if all(np.abs((points[k] - other) / spread)[1] > 0.055 for other in written):
             written.append(points[k])
-            is_right = points[k, 0] > points[:, 0].min() + spread[0] / 2
+            is_right = points[k, 0] > (points[:, 0].min() + points[:, 0].max()) / 2
             side, at = ("right", (-6, -9)) if is_right else ("left", (6, 4))  # inside the panel, off the falling front
             note = axes.annotate(labels[k], points[k], xytext=at, textcoords="offset points", fontsize=7, ha=side)
             note.set_in_layout(False)

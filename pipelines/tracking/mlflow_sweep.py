@@ -9,7 +9,9 @@ from typing import Any
 from pipelines.runtime.stage import StageBusyError
 from pipelines.tracking.mlflow_run import MlflowRun, Picture
 from pipelines.tracking.mlflow_store import SWEEPS, StoreError, translated
+from pipelines.tracking.sweep_page import ranking, sweep_page
 
+NOTE = "mlflow.note.content"  # the tag that MLflow shows as a run's description
 COMPLETE = "complete"  # the tag of a sweep with all its trials and pictures: the digest of its trials
 
 
@@ -38,7 +40,8 @@ def log_sweep(key: str, lineage: Mapping[str, Any], trials: Sequence[Mapping[str
             _log_trial(sweep, key, lineage, trial)
         usable = [trial["value"] for trial in trials if trial["value"] is not None]
         if usable:
-            sweep.log([{"step": 0, "metrics": {"best_value": min(usable), **_of_seeds(trials)}}])
+            sweep.log([{"step": 0, "metrics": {"best_value": min(usable), **_of_seeds(ranking(trials)[0])}}])
+        sweep.tag(NOTE, sweep_page(lineage, trials))
         sweep.end("FINISHED" if usable else "FAILED")
         sweep.tag("recorded", digest)
         return True
@@ -70,12 +73,10 @@ def complete_sweep(
         return True
 
 
-def _of_seeds(trials: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Return the best mean over seeds, its standard deviation and the number of seeds; {} if there was one seed."""
-    repeated = [trial for trial in trials if trial.get("mean") is not None]
-    if not repeated:
+def _of_seeds(best: Mapping[str, Any]) -> dict[str, float]:
+    """Return the best setting's mean over seeds, its standard deviation and the number of seeds; {} for one seed."""
+    if best.get("mean") is None:
         return {}
-    best = min(repeated, key=lambda trial: (trial["mean"], trial["trial"]))
     return {"best_mean": best["mean"], "best_sd": best["sd"], "seeds": float(len(best["seeds"]))}
 
 

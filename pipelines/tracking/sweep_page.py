@@ -1,0 +1,51 @@
+"""Writes the page of a sweep in MLflow: which setting won, and the settings that came next."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+SHOWN = 10
+
+
+def sweep_page(lineage: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> str:
+    """Return the page as Markdown.
+
+    lineage: the sweep's lineage.json, of which the name of the data is used
+    trials: rows of trials.json; a row with "of" repeats the setting of that trial with another seed
+    """
+    diverged = sum(trial["value"] is None for trial in trials)
+    what = f"{len(trials)} trial{'s' * (len(trials) != 1)} on `{lineage['data']}`"
+    counted = f"{what}, {diverged} of them diverged" if diverged else what
+    ranked = ranking(trials)
+    if not ranked:
+        return f"{counted}. No setting has a finite value."
+    first = ranked[0]
+    value = "mean over seeds" if first.get("mean") is not None else "validation metric"
+    keys = sorted({key for trial in ranked for key in trial["override"]})
+    lines = [["trial", "value", *(f"`{key}`" for key in keys)], ["---"] * (2 + len(keys))]
+    lines += [[str(row["trial"]), _value(row), *(_cell(row["override"].get(key)) for key in keys)] for row in ranked]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines[: 2 + SHOWN])
+    return (
+        f"{counted}. Trial {first['trial']} has the best {value}, {_value(first)} (lower is better); `train` "
+        f"uses its setting. The best {min(len(ranked), SHOWN)} of {len(ranked)} settings:\n\n{table}\n\n"
+        "A value is that of the trial's best report. Below this run, each trial is a run of its own, with its curve; "
+        "the artifact `images` shows samples of the settings side by side."
+    )
+
+
+def ranking(trials: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return a trial for each setting, the best first: settings with a mean over seeds, then the others by value."""
+    settings = [trial for trial in trials if "of" not in trial and trial["value"] is not None]
+    return sorted(settings, key=lambda trial: (trial.get("mean") is None, _number(trial), trial["trial"]))
+
+
+def _number(trial: Mapping[str, Any]) -> float:
+    return trial["value"] if trial.get("mean") is None else trial["mean"]
+
+
+def _value(trial: Mapping[str, Any]) -> str:
+    spread = f" ± {trial['sd']:.2g} ({len(trial['seeds'])} seeds)" if trial.get("mean") is not None else ""
+    return f"{_number(trial):.4g}{spread}"
+
+
+def _cell(value: Any) -> str:
+    return "as in the conf" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
