@@ -15,6 +15,7 @@ from gen_models.errors import ConfigError, GenModelsError
 from pipelines.config.compose import compose, compose_line
 from pipelines.config.params import Run, params
 from pipelines.data.prepare import main as prepare
+from pipelines.garbage import work_folder
 from pipelines.lineage.hashing import sha256_json
 from pipelines.training import pbt, sweep
 from pipelines.training.run_log import RunLog
@@ -22,7 +23,7 @@ from pipelines.training.search import known_as, settings
 from pipelines.training.sweep_plan import SweepPlan, sweep_plan
 from pipelines.training.trainer import train_or_diverge
 from pipelines.training.trials import choose, told
-from tests.project import call, make_project, params_of, write_params
+from tests.project import PARAMS, call, make_project, params_of, write_params
 from tests.trained import files
 
 STEPS = 6
@@ -222,6 +223,27 @@ def test_tpe_is_rebuilt_from_the_run_logs(project, tmp_path):
     assert len({known_as(one) for one in found}) == 6
     assert found[:4] == settings({**whole.conf, "sweep": {**whole.conf["sweep"], "searcher": "sobol"}}, 0)[:4]
     assert play(plan_of(tmp_path / "b", "b", sweep=tpe, budget={"trials": 7}))[1:] == [], "one trial is new"
+
+
+LATER_ROUNDS = {  # sweeps whose first round does not have all trials
+    "tpe": {"sweep": {"searcher": "tpe"}, "budget": {"trials": 6}},
+    "pbt": {"sweep": {"scheduler": "pbt", "rungs": 2}, "budget": {"trials": 4}},
+    "finalists": {"sweep": {"finalists": 1}, "budget": {"seeds": 2}},
+}
+
+
+@pytest.mark.parametrize("way", LATER_ROUNDS)
+def test_gc_leaves_every_trial_of_a_sweep_that_ended_or_was_stopped(project, monkeypatch, way):
+    write_params(project, PARAMS)
+    plan = plan_of(project / "work" / "sweep" / "vae-digits", **LATER_ROUNDS[way])
+    monkeypatch.setattr(work_folder, "sweep_plan", lambda asked, key: plan)
+    for most in (5 if way == "tpe" else 3, 10**6):
+        play(plan, most=most)
+        other = plan.folder / "other"
+        other.mkdir()
+        (item,) = work_folder.leftovers(params())
+        assert item.what == "work/sweep/vae-digits/other" and item.remove()
+    shutil.rmtree(plan.folder)
 
 
 def test_tpe_without_optuna_is_a_line_with_the_command(project, tmp_path, monkeypatch):

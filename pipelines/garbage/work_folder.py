@@ -48,10 +48,10 @@ def _of_sweep(asked: Params, folder: Path) -> Iterator[Item]:
         yield _guarded("sweep", key, folder, "work: sweep of a line that params.yaml has no more")
         return
     try:
-        own = {Path(task.folder).name for task in sweep_plan(asked, key).tasks}
+        own = sweep_plan(asked, key).trial_folders()
     except (GenModelsError, ValueError, KeyError):
         return  # it cannot be told, so it stays
-    for trial in sorted(path for path in folder.iterdir() if path.is_dir() and path.name not in own):
+    for trial in sorted(path for path in folder.iterdir() if path.is_dir() and path not in own):
         yield _guarded("sweep", key, trial, "work: trial of other settings, data or code")
 
 

@@ -224,6 +224,7 @@ class Play:
                 plan = self._plan_training(run, setting)
             except GenModelsError as error:
                 self.errors.append(f"train {run}: {error}")
+                self.ended_jobs += 2
                 self.failed.add(run)
                 continue
             self.trained_in[run] = plan.log.folder

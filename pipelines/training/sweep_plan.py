@@ -67,11 +67,20 @@ class SweepPlan:
         first, _ = next(iter(self.course().rounds()))
         return first
 
+    def trial_folders(self) -> set[Path]:
+        """Return the folders of all trials that are known: those of the rounds that have ended, and of the next one."""
+        found: set[Path] = set()
+        for tasks, until in self.course().rounds():
+            found |= {Path(task.folder) for task in tasks}
+            if not _have_ended(tasks, until):
+                break
+        return found
+
     def played(self) -> list[Trial] | None:
         """Return the trials, with the steps that were granted to each; None if some have not ended."""
         course = self.course()
         for tasks, until in course.rounds():
-            if not all(RunLog(Path(task.folder)).is_finished(until) for task in tasks):
+            if not _have_ended(tasks, until):
                 return None
         return course.trials
 
@@ -128,6 +137,10 @@ class SweepPlan:
         ended = [trial for trial in found if trial.granted == rung]
         value = {trial.task.folder: trials.best_of(trial.task, self.conf["metric"], rung)[0] for trial in ended}
         return sorted(value, key=lambda folder: value[folder])[: sum(trial.granted > rung for trial in found)]
+
+
+def _have_ended(tasks: Sequence[Task], until: int) -> bool:
+    return all(RunLog(Path(task.folder)).is_finished(until) for task in tasks)
 
 
 def sweep_plan(asked: Params, key: str) -> SweepPlan:
