@@ -31,6 +31,6 @@ class Logit(Bijection):
         return x, -self._log_slope(y)
 
     def _log_slope(self, y):
-        """Return sum(log(1 - 2 alpha) - log p - log(1 - p)) over each row, computed from y so that it does not overflow."""
+        """Return sum(log(1 - 2 alpha) - log p - log(1 - p)) of each row; in terms of y it does not overflow."""
         slope = math.log1p(-2 * self.alpha) - logsigmoid(y) - logsigmoid(-y)
         return slope.flatten(1).sum(dim=1)

@@ -67,7 +67,7 @@ class Flow(LikelihoodModel):
         return self.data_scale.quantise(self.draw(n, noise, temperature=temperature))
 
     def normal_draw(self, n: int, noise: Noise, temperature: float) -> Float[Tensor, "batch latent"]:
-        """Return `temperature` times n draws from N(0, I) in D dimensions, from which every sample of a flow is made."""
+        """Return `temperature` times n draws from N(0, I) in D dimensions; samples of a flow are made from these."""
         D = dimensions(self.data_scale.event_shape)
         return temperature * noise.normal("flow.z", (n, D), like=self.data_scale.scale)
 
