@@ -1,7 +1,7 @@
 """The base class of densities: log p(x) in the data's units, and maximum likelihood as the objective.
 
-A subclass defines log p(y) for y in network units, and how to draw y. This class adds the change of units, the
-dequantisation (uniform noise u added to discrete data) and the objective.
+A subclass defines log p(y) for y in network units (see layers/data_scale.py), and how to draw y. This class adds the
+change of units, the dequantisation (uniform noise u added to discrete data) and the objective.
 """
 
 from abc import ABC, abstractmethod

@@ -3,9 +3,9 @@
 The generator is Philox (Salmon, Moraes, Dror and Shaw, 2011), whose n-th word is a function of a key and of n. The key
 is made from the seed and the name of the stream. The step and the row's index determine the n at which the words of a
 row begin; each number in the row takes one word. So a row has the same draws however rows are split among calls and
-workers, no worker draws numbers for the rows of others, a resume is exact bit for bit, and a trial does not depend on
-the process that runs it. Words are drawn on the CPU and moved to the device. Uniform draws are the same bits on every
-device; normal draws are computed from them on the device, by the normal quantile, and agree to rounding.
+workers, no worker draws numbers for the rows of others, a resume is exact bit for bit, and a trial of a search does not
+depend on the process that runs it. Words are drawn on the CPU and moved to the device. Uniform draws are the same bits
+on every device; normal draws are computed from them on the device, by the normal quantile, and agree to rounding.
 """
 
 from __future__ import annotations

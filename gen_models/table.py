@@ -1,4 +1,4 @@
-"""The schema of a table: what each column holds, and how its values become a model's numbers and values again.
+"""The schema of a table: what each column holds, and how its values become numbers for a model, and back.
 
     number     1 number                              count      1 whole number
     flag       0 or 1 for one of two words           category   one-hot: a number for each of its values
@@ -84,7 +84,7 @@ class Column:
         """Return ((rows, len(names)) float64, {row: why its value cannot be used}).
 
         values  (rows,) numbers, with NaN for a missing one; or words, with None. Times are seconds since 1970, UTC,
-                datetime values or text in ISO form. Hours and weekdays may also be the small numbers that `decode` returns
+                datetime values or text in ISO form. An hour or weekday may also be the number that `decode` returns
         """
         if self.kind == "category":
             return self._one_hot(values)

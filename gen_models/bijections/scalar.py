@@ -4,10 +4,10 @@
     spline    a rational-quadratic spline on [-B, B], the identity beyond (Durkan et al., 2019)
 
 Both map the line onto itself. The CDF F(x) = sum_k pi_k K((x - mu_k)/s_k) of a mixture, with weights pi_k, means mu_k
-and scales s_k, has the unit interval as its range and saturates there. Therefore g composes it with K^-1, the quantile
-function of its own kernel. With one component, g is the affine map (x - mu)/s; with several it is linear far out. No
-probability is rounded to 0 or 1, because F(x) = K(g(x)) is computed as the pair log F(x) and log(1 - F(x)). With F_Z
-the CDF of a law on the line, the usual maps are then
+and scales s_k, has the unit interval as its range and saturates there. Therefore g(x) = K^-1(F(x)), where K^-1 is the
+quantile function of the kernel. With one component, g is the affine map (x - mu)/s; with several, g is linear far out.
+No probability is rounded to 0 or 1, because F(x) = K(g(x)) is computed as the pair log F(x) and log(1 - F(x)). With F_Z
+the CDF of another distribution (law) on the line, two other maps are compositions with g:
 
     u = F(x)             Squash o g,   Squash(w) = K(w)
     z = F_Z^-1(F(x))     Transport o g, from the kernel's law to the law of z

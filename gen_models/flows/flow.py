@@ -1,7 +1,8 @@
 """Normalizing flows: z = f(x) ~ a base distribution, where f is a bijection.
 
 log p(x) = log p_Z(f(x)) + log |det df/dx| (Rezende and Mohamed, 2015; Dinh, Krueger and Bengio, 2015). A named flow is
-a constructor that passes a bijection to `Flow`; named flows differ in nothing else.
+a constructor that passes a bijection to `Flow`; named flows differ in nothing else. Here x is in network units, which
+layers/data_scale.py computes from the data's units.
 """
 
 from collections.abc import Sequence

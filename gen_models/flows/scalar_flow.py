@@ -1,7 +1,7 @@
 """One-dimensional flows: z = f(x) ~ a base on the line or on (0, 1), f monotone. D coordinates have D such flows.
 
-The base and the map are chosen independently. The map is a monotone map g of the line onto itself, which has a kernel
-with CDF K (see bijections/scalar.py); the base determines where z lies:
+The base and the map are chosen independently. The map g takes the line onto itself and comes with a kernel, a Gaussian
+or logistic distribution with CDF K (see bijections/scalar.py). The base determines where z lies:
 
     on the line    (normal, logistic)   z = g(x)
     on (0, 1)      (uniform, beta)      z = K(g(x))

@@ -53,7 +53,7 @@ class DataScale(nn.Module):
             self.scale.copy_(x.std(dim=0, correction=0).clamp_min(MIN_STD))
 
     def log_det(self) -> Float[Tensor, ""]:
-        """Return log |det dy/dx| = -sum log scale, which is the same for every row."""
+        """Return log |det dy/dx| = -sum log scale, the same for every row; for grey levels, scale is `levels`."""
         return -self.scale.log().sum()
 
     def forward(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Float[Tensor, "batch *event"]:
