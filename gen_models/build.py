@@ -72,9 +72,10 @@ def build_optimisers(
 
 
 def _fused(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an optimiser's spec with fused=True if its class takes this argument, else with foreach=False if it can.
+    """Return an optimiser's spec with fused=True, or with foreach=False if its class has no argument `fused`.
 
-    A fused optimiser moves all parameters by one kernel; with foreach=False they are moved one by one.
+    If the class has neither argument, the spec is returned as it is. A fused optimiser moves all parameters by one
+    kernel; with foreach=False they are moved one by one.
     """
     known = inspect.signature(_class(spec.get("_target_", ""))).parameters
     if "fused" in known:

@@ -13,10 +13,10 @@ from gen_models.errors import ConfigError
 class Squeeze(Bijection):
     """y[(2i + j)C + c, u, v] = x[c, 2u + i, 2v + j], where x has C channels and i and j are 0 or 1.
 
-    The pixel (i, j) of each 2x2 square becomes the channels (2i + j)C .. (2i + j + 1)C - 1, so the first half of the
-    channels is the upper row of each square. A checkerboard has one pixel of each row of a square, so it never keeps
-    exactly that half. Therefore channel couplings after the squeeze move some of what checkerboard couplings before it
-    kept, and the other way round.
+    The pixel (i, j) of the 2x2 square (u, v) becomes the channels (2i + j)C .. (2i + j + 1)C - 1 at (u, v), so the
+    first half of the channels is the upper row of each square. A checkerboard has one pixel of each row of a square, so
+    it never keeps exactly that half. Therefore channel couplings after the squeeze move some of what checkerboard
+    couplings before it kept, and the other way round.
     """
 
     def forward(self, x):

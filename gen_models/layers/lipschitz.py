@@ -26,7 +26,7 @@ from gen_models.layers.spectral_norm import normalise
 class MaxMin(nn.Module):
     """The activation (a, b) -> (max(a, b), min(a, b)) for each pair of neighbouring units or channels.
 
-    All maxima come first in the output, then all minima. The norm of x does not change.
+    All maxima come first in the output, then all minima. The output has the norm of the input.
     """
 
     def forward(self, x: Float[Tensor, "batch width *positions"]) -> Float[Tensor, "batch width *positions"]:
