@@ -45,7 +45,7 @@ class Objective:
     loss        (x, noise) -> Loss, a mean over the batch
     every       the player moves at each `every`-th minibatch only. For the generator of a GAN this is n_dis, the number
                 of minibatches at which the critic moves for each move of the generator
-    after_step  called after the parameters moved, for example to project or clip them, or to update their running average
+    after_step  called after the parameters moved, for example to project or clip them, or to update their average
     """
 
     name: str

@@ -45,7 +45,7 @@ def _is_plain(optimiser: Optimizer) -> bool:
 
 
 class _FusedAdam:
-    """The step of a fused Adam with ordinary options. The first step is torch's own, which creates the optimiser's state."""
+    """The step of a fused Adam with ordinary options. The first step is torch's own, which creates the state."""
 
     def __init__(self, optimiser: Optimizer):
         self._optimiser = optimiser

@@ -22,8 +22,8 @@ class SplineFlow(Flow):
 
     hidden      the widths of each coupling's network
     bins        number of bins of each spline
-    bound       splines act on [-bound, bound], in standard deviations of continuous data; beyond it the map is the
-                identity
+    bound       splines act on [-bound, bound], in standard deviations of continuous data or in logits of grey levels;
+                beyond it the map is the identity
     activation  of the networks: silu, relu or tanh
     """
 
