@@ -1,4 +1,7 @@
-"""Deep unsupervised models behind one interface: objectives define training, capabilities define use."""
+"""Deep unsupervised models behind one interface (contracts.py).
+
+A model's objectives say how it is trained; its capabilities say what it can be used for.
+"""
 
 from gen_models.exports import exports
 

@@ -20,8 +20,8 @@ ROOTS = ("gen_models.", "torch.nn.", "torch.optim.")
 def build(spec: Mapping[str, Any], *arguments: Any) -> Any:
     """Return the object that a spec describes; nested specs are built first.
 
-    spec: {"_target_": "gen_models.autoencoders.vae.VAE", "latent": 8, ...}
-    arguments: positional arguments, placed before the spec's keywords (the parameters of an optimiser).
+    spec       {"_target_": "gen_models.autoencoders.vae.VAE", "latent": 8, ...}
+    arguments  positional arguments of the constructor, such as the parameters that an optimiser moves
 
     Raises ConfigError for a target outside the roots, an unknown class, an unknown key, or arguments that the class
     refuses.
@@ -52,7 +52,9 @@ def build_model(spec: Mapping[str, Any], seed: int) -> torch.nn.Module:
 def build_optimisers(
     specs: Mapping[str, Mapping[str, Any]], model: torch.nn.Module
 ) -> dict[str, torch.optim.Optimizer]:
-    """Build one optimiser for each objective; return {objective's name: optimiser}.
+    """Build one optimiser for each objective of the model; return {objective's name: optimiser}.
+
+    specs  {objective's name: spec of its optimiser}
 
     Raises ConfigError if the specs lack an objective or name an unknown one.
     """
@@ -70,7 +72,11 @@ def build_optimisers(
 
 
 def _fused(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the spec of an optimiser that steps all parameters by one kernel where its class can, else one by one."""
+    """Return an optimiser's spec with fused=True, or with foreach=False if its class has no argument `fused`.
+
+    If the class has neither argument, the spec is returned as it is. A fused optimiser moves all parameters by one
+    kernel; with foreach=False they are moved one by one.
+    """
     known = inspect.signature(_class(spec.get("_target_", ""))).parameters
     if "fused" in known:
         return {"fused": True, **spec}

@@ -1,10 +1,10 @@
 """Checkpoints: self-describing folders that store architecture and weights together and pickle nothing.
 
     model.yaml            the spec that build() takes
-    data.json             what is known of the training data, such as a table's schema   (where it was given)
+    data.json             what is known of the training data, such as a table's schema   (if the caller gave it)
     weights.safetensors   parameters and buffers
-    resume.safetensors    the optimisers' tensors          (only in a checkpoint to resume from)
-    resume.json           step, the optimisers' numbers, the caller's notes (the seed, the best step)
+    resume.safetensors    the tensors in the optimisers' state   (only in a checkpoint to resume from)
+    resume.json           the step, the rest of the optimisers' state, the caller's notes (the seed, the best step)
     manifest.json         sha256 and size of each file above
 
 A checkpoint is written to a temporary folder, fsynced, hashed and renamed. Every load verifies it: a flipped byte, a
@@ -57,9 +57,9 @@ MODEL, WEIGHTS, RESUME_TENSORS = "model.yaml", "weights.safetensors", "resume.sa
 def save_model(
     folder: Path, spec: Mapping[str, Any], model: nn.Module, *, data: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a model, for `load_model`. The folder is replaced completely or not at all.
+    """Write a model, for `load_model`. An earlier checkpoint in the folder is replaced completely or not at all.
 
-    data: what is known of the training data, as JSON; `about_data` returns it
+    data  what is known of the training data, as JSON; `about_data` returns it
     """
     _write(folder, spec, model, None, {}, data)
 
@@ -73,7 +73,7 @@ def save_training(folder: Path, spec: Mapping[str, Any], training: Training, not
 
 
 def load_model(folder: Path, device: str | torch.device = "cpu") -> nn.Module:
-    """Load a verified model, in evaluation mode and without gradients."""
+    """Verify a checkpoint and return its model, in evaluation mode and without gradients."""
     verify(folder)
     model = build(_read_spec(folder))
     load_weights(folder, model, device)
@@ -81,9 +81,9 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> nn.Module:
 
 
 def load_training(folder: Path, training: Training) -> dict[str, Any]:
-    """Set a freshly built training to the state that the folder holds; return the caller's notes.
+    """Set a freshly built training to the state that the folder holds; return the notes given to `save_training`.
 
-    Raises CheckpointError if the folder is damaged, or holds a model only.
+    Raises CheckpointError if the folder is damaged, or holds a model without the state of its training.
     """
     verify(folder)
     if not (folder / RESUME).is_file():
@@ -99,9 +99,9 @@ def load_training(folder: Path, training: Training) -> dict[str, Any]:
 
 
 def load_weights(folder: Path, model: nn.Module, device: str | torch.device = "cpu") -> None:
-    """Set a model's parameters and buffers to those of a checkpoint, on the device and in the dtype that they have.
+    """Load a checkpoint's parameters and buffers into the model, which moves to `device`.
 
-    Raises CheckpointError if they are another model's.
+    The model takes the dtype of the stored parameters. Raises CheckpointError if they belong to another model.
     """
     try:
         weights = load_file(folder / WEIGHTS, device=str(device))
@@ -152,7 +152,10 @@ def _read_spec(folder: Path) -> dict[str, Any]:
 
 
 def _optimisers_state(training: Training) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Return the optimisers' numbers, for JSON, and their tensors, for safetensors, under NAME/INDEX/KEY."""
+    """Return the optimisers' state in two parts: what is no tensor, for JSON, and the tensors, for safetensors.
+
+    The tensors' names are NAME/INDEX/KEY.
+    """
     numbers: dict[str, Any] = {}
     tensors: dict[str, torch.Tensor] = {}
     for name, optimiser in training.optimisers.items():

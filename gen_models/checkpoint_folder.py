@@ -1,6 +1,7 @@
-"""A checkpoint as a folder of files: verified by its manifest, and replaced as a whole. This needs no torch.
+"""A checkpoint as a folder of files: verified by its manifest, and replaced as a whole.
 
-Stages that only pass a checkpoint on use this module, and start without importing torch, which takes seconds.
+This module needs no torch. Stages that copy a checkpoint without loading its model use it, and start without importing
+torch, which takes seconds.
 """
 
 import hashlib
@@ -40,7 +41,7 @@ def verify(folder: Path) -> dict[str, Any]:
 
 
 def about_data(folder: Path) -> dict[str, Any]:
-    """Return what a checkpoint says of the data on which its model was trained; {} if it says nothing."""
+    """Return the `data` that was given to `save_model`, about the training data; {} if nothing was given."""
     path = folder / DATA
     return json.loads(path.read_text()) if path.is_file() else {}
 
@@ -57,14 +58,14 @@ def recover(folder: Path) -> Path:
 
 
 def digest(folder: Path) -> str:
-    """Return the sha256 of the manifest, which identifies the checkpoint: it holds the sha256 of every file."""
+    """Return the sha256 of the manifest. It identifies the checkpoint, since the manifest holds each file's sha256."""
     return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
 
 
 def replace(fresh: Path, folder: Path) -> None:
-    """Replace `folder` by `fresh` with two renames, as one call cannot do it.
+    """Replace `folder` by `fresh` with two renames, since no single call replaces a folder.
 
-    After a kill between the two, `recover` puts the old folder back.
+    If the process is killed between the two, `recover` puts the old folder back.
     """
     recover(folder)
     shutil.rmtree(_old(folder), ignore_errors=True)
@@ -80,7 +81,7 @@ def _old(folder: Path) -> Path:
 
 
 def sync(folder: Path) -> None:
-    """Flush the files of a folder, and their names, to the disk."""
+    """Flush the files of a folder, and the folder's list of file names, to the disk."""
     for path in folder.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
@@ -96,7 +97,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def fact(path: Path) -> dict[str, Any] | None:
-    """Return the entry of a file in the manifest, {"sha256", "bytes"}, or None if there is no such file."""
+    """Return the manifest's entry for a file, {"sha256": ..., "bytes": its size}, or None if there is no such file."""
     if not path.is_file():
         return None
     with path.open("rb") as file:

@@ -1,10 +1,12 @@
 """The contracts between models and pipelines: objectives and capabilities.
 
 Objectives define how a model is trained. Capabilities define what it can be used for, and a model declares only those
-that it can honestly offer. Capabilities are structural: a stage asks `isinstance(model, Density)`, never for a name.
+that it can honestly offer. A capability is a set of methods: code asks `isinstance(model, Density)`, which is true if
+the model has them, and never asks for a model's name.
 
-Shapes: `batch` rows of `event` dimensions. All x are *in the data's units*: as data preparation wrote them, unscaled;
-grey levels are whole numbers. Models scale and dequantise inside, so that their likelihoods can be compared.
+In shapes, `batch` is the number of rows and `event` stands for the axes of one row. All x are *in the data's units*: as
+data preparation wrote them, unscaled; grey levels are whole numbers. Models scale and dequantise inside, so that their
+likelihoods can be compared.
 """
 
 from collections.abc import Callable
@@ -37,10 +39,13 @@ def nothing() -> None:
 class Objective:
     """One player: the parameters that it moves, and the loss that it descends.
 
+    Most models have one player. A GAN is a game of two: a generator against a critic.
+
     module      owns exactly the parameters that this objective moves
     loss        (x, noise) -> Loss, a mean over the batch
-    every       the player moves at each `every`-th minibatch only: n_dis for the generator of a game
-    after_step  called after the parameters moved: projection, clipping, an averaged copy
+    every       the player moves at each `every`-th minibatch only. For the generator of a GAN this is n_dis, the number
+                of minibatches at which the critic moves for each move of the generator
+    after_step  called after the parameters moved, for example to project or clip them, or to update their average
     """
 
     name: str
@@ -52,14 +57,17 @@ class Objective:
 
 @runtime_checkable
 class Model(Protocol):
-    """Anything that can be trained: `objectives` lists its objectives in the order of play."""
+    """Anything that can be trained: `objectives` returns its objectives in the order in which they move."""
 
     def objectives(self) -> tuple[Objective, ...]: ...
 
 
 @runtime_checkable
 class WarmStart(Protocol):
-    """A model with a data-dependent start, run once before step 1: EM, ActNorm, k-means of codes, standardisation."""
+    """A model with a data-dependent start, which is called once before the first step.
+
+    Examples: EM, ActNorm, k-means of codes, standardisation.
+    """
 
     def warm_start(self, x: Float[Tensor, "batch *event"], noise: Noise) -> None: ...
 
@@ -68,9 +76,10 @@ class WarmStart(Protocol):
 class Density(Protocol):
     """A model whose `log_prob` returns log p(x) in nats, for x in the data's units.
 
-    For discrete data this is the dequantisation bound E_u log p(x + u) <= log P(x). Without noise its draws
-    of u are fixed and all rows share them, so it is a function of the row and rows can be compared. With noise it is
-    log p(x + u) with one draw for each row, for means over rows (`evaluating.log_prob`).
+    For discrete data, dequantised by uniform noise u, it returns the bound E_u log p(x + u) <= log P(x). Without
+    `noise`, the draws of u are fixed and shared by all rows: the result depends on the row alone, so rows can be
+    compared. With `noise`, it returns log p(x + u) with one draw of u for each row; errors then average out in a mean
+    over rows (`evaluating.log_prob`).
     """
 
     def log_prob(self, x: Float[Tensor, "batch *event"], noise: Noise | None = None) -> Float[Tensor, " batch"]: ...
@@ -80,8 +89,8 @@ class Density(Protocol):
 class Bound(Protocol):
     """A model whose `elbo` returns a lower bound on log p(x) in nats, in expectation over the noise.
 
-    samples = 1 gives the ELBO. samples = K gives the importance-weighted bound log (1/K) sum_k w_k (Burda et al.,
-    2016), which does not fall as K grows.
+    samples = 1 gives the ELBO. samples = K gives the importance-weighted bound log (1/K) sum_k w_k, with weights
+    w_k = p(x, z_k)/q(z_k|x) of K draws z_k from the encoder's q(z|x) (Burda et al., 2016). It does not fall as K grows.
     """
 
     def elbo(self, x: Float[Tensor, "batch *event"], noise: Noise, samples: int = 1) -> Float[Tensor, " batch"]: ...
@@ -96,7 +105,7 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class Decoder(Protocol):
-    """A model whose `decode` turns latent vectors into rows, unscaled, as the data are stored."""
+    """A model whose `decode` turns latent vectors into rows in the data's units."""
 
     def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]: ...
 
@@ -113,16 +122,20 @@ class Reconstructor(Protocol):
 
 @runtime_checkable
 class Sampler(Protocol):
-    """A model whose `sample` draws n rows, in the data's units: what is discrete in the data is so in them."""
+    """A model whose `sample` draws n rows, in the data's units.
+
+    Numbers that are discrete in the data are discrete in the drawn rows too.
+    """
 
     def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]: ...
 
 
 @runtime_checkable
 class TemperedSampler(Sampler, Protocol):
-    """A sampler that can draw at a temperature T > 0: latents are T times as far from the middle, with the same noise.
+    """A sampler that can draw at a temperature T > 0, which multiplies the normal draws from which latents are made.
 
-    sample_at(n, noise, 1) equals sample(n, noise), bit for bit (Kingma and Dhariwal, 2018, section 6.3).
+    T < 1 therefore draws nearer the middle. sample_at(n, noise, 1) equals sample(n, noise), bit for bit (Kingma and
+    Dhariwal, 2018, section 6.3).
     """
 
     def sample_at(self, n: int, noise: Noise, temperature: float) -> Float[Tensor, "batch *event"]: ...
@@ -153,7 +166,7 @@ def capabilities(model: object) -> tuple[str, ...]:
 
 
 def objectives_of(model: object) -> tuple[Objective, ...]:
-    """Return the objectives of a model, in the order of play; raises ConfigError if it cannot be trained."""
+    """Return the objectives of a model, in the order in which they move; raises ConfigError if it cannot be trained."""
     if not isinstance(model, Model):
         raise ConfigError(f"{type(model).__name__} has no objectives(): a model lists what it descends")
     return model.objectives()

@@ -1,16 +1,17 @@
-"""The training engine: it plays a model's objectives on minibatches and yields reports.
+"""The training engine: it moves the parameters of a model's objectives on minibatches and yields reports.
 
-Minimax play (theta descends, phi ascends, each by its own loss; Ryu, 2022, chapter 5):
+An objective is a player: a loss, and the parameters that descend it. Most models have one player; a GAN is a game of
+two, a generator against a critic. With several players (in minimax, theta descends and phi ascends, each by its own
+loss; Ryu, 2022, chapter 5) the order of play is one of these:
 
     simultaneous   all gradients are taken at the same iterate (theta^k, phi^k), then all players move
     alternating    each player's gradient is taken after the player before it moved: (theta^k, phi^{k+1})
     multi-ascent   alternating, with a player that moves at each `every`-th minibatch only (n_dis)
 
-    extragradient  a simultaneous step finds a point ahead; the gradients there move the players from where they stood
-                   (Korpelevich, 1976; with Adam: Gidel et al., 2019)
+    extragradient  a simultaneous step leads to a point ahead; then the players return to where they were, and move by
+                   the gradients found ahead (Korpelevich, 1976; with Adam: Gidel et al., 2019)
 
-A model with one objective is a game of one player. The unit of the budget is a minibatch: with n_dis = 5 the critic
-moves at each minibatch, the generator at each fifth.
+Training is measured in minibatches: with n_dis = 5 the critic moves at each minibatch, the generator at each fifth.
 
 `fit` is a generator and has no callbacks: the caller iterates over the reports, and may save a checkpoint at each. To
 stop training, stop iterating. Randomness is a function of (seed, stream, step, row), so (weights, optimisers, step) is
@@ -36,7 +37,7 @@ from gen_models.workers import average_over_workers, world_size
 
 @runtime_checkable
 class Batches(Protocol):
-    """The source of minibatches; `at` is a pure function of the step, so that a resume finds its place."""
+    """The source of minibatches: `at` depends on the step only, so a resumed training gets the same minibatches."""
 
     def at(self, step: int) -> Tensor: ...
 
@@ -52,9 +53,10 @@ class Training:
 
 @dataclass(frozen=True)
 class Report:
-    """The mean of each term since the last report, and how often each player has moved so far.
+    """What training reports at a step: the means of losses' terms, and how often each player has moved so far.
 
-    terms: {"critic.wasserstein": 0.3, ...}, averaged over workers
+    terms  {"critic.wasserstein": 0.3, ...}, by objective and term: means since the last report, averaged over workers
+    moves  {"critic": 100, ...}, by objective
     """
 
     step: int
@@ -74,15 +76,16 @@ def fit(
     schedule: str = "constant",
     horizon: int | None = None,
 ) -> Iterator[Report]:
-    """Train from the step after training.step to `steps`; yield a report at each multiple of report_every, and last.
+    """Train from the step after training.step to `steps`; yield a report every `report_every` steps and at the end.
 
     When a report is yielded, `training` is at that step and may be saved.
 
+    order      order of play: alternating, simultaneous or extragradient
     clip_norm  largest norm of each player's gradient; None: no clipping
-    schedule   name of the factor on the learning rates, see schedules.py
+    schedule   name of the learning-rate schedule, see schedules.py
     horizon    the step at which the schedule ends; None: `steps`. Give it if training stops before its planned end
 
-    Raises DivergedError when a loss is not finite.
+    Raises ConfigError for an unknown order or schedule, and DivergedError when a loss is not finite.
     """
     if order not in ORDERS:
         raise ConfigError(unknown("order of play", order, ORDERS))
@@ -103,7 +106,7 @@ def fit(
         try:
             losses = play(due, x, draws, clip_norm)
         except Exception:
-            window.check()  # a loss that was not finite some steps ago is the cause, and is told in its place
+            window.check()  # if a loss was not finite some steps ago, that is the cause: raise DivergedError instead
             raise
         for player, loss in zip(due, losses, strict=True):
             window.add(player.objective, loss, step)
@@ -126,9 +129,11 @@ def set_rates(optimisers: Mapping[str, Optimizer], factor: float) -> None:
 
 @dataclass(frozen=True)
 class Player:
-    """An objective, its optimiser's step, and the parameters that it moves, listed once and not at each step.
+    """An objective, the function that makes its optimiser take a step, and the parameters that it moves.
 
-    is_alone  no other parameters of the model require a gradient, so that none have to be left alone
+    The parameters are listed once and not at each step.
+
+    is_alone  whether no other parameters of the model require a gradient
     """
 
     objective: Objective
@@ -146,8 +151,8 @@ class Player:
     def take_gradient(self, x: Tensor, noise: Noise, clip_norm: float | None = None) -> Loss:
         """Set the gradient of the loss in the player's own parameters; average gradient and value over workers.
 
-        `backward(inputs=...)` leaves the other players' parameters alone, so requires_grad need not be toggled. Without
-        others it would only take time.
+        With several players, `backward(inputs=...)` leaves the gradients of the others alone, so requires_grad need not
+        be toggled. A single player calls `backward()` without inputs, which is faster.
         """
         for parameter in self.parameters:
             parameter.grad = None
@@ -162,13 +167,16 @@ class Player:
         return Loss(value, loss.terms)
 
     def move(self) -> None:
-        """Take one step, then call the objective's `after_step`, such as a projection."""
+        """Take one step of the optimiser, then call the objective's `after_step`, such as a projection."""
         self.step()
         self.objective.after_step()
 
 
 def alternating(due: Sequence[Player], x: Tensor, noise: Noise, clip: float | None) -> list[Loss]:
-    """Take each player's gradient after the players before it have moved, and move it."""
+    """Let each player in turn take its gradient and move, so that later players see the moves of earlier ones.
+
+    `due` are the players that move at this minibatch x; `clip` is clip_norm. Returns the players' losses.
+    """
     losses = []
     for player in due:
         losses.append(player.take_gradient(x, noise, clip))
@@ -177,7 +185,10 @@ def alternating(due: Sequence[Player], x: Tensor, noise: Noise, clip: float | No
 
 
 def simultaneous(due: Sequence[Player], x: Tensor, noise: Noise, clip: float | None) -> list[Loss]:
-    """Take all gradients at one iterate, then move all players."""
+    """Take the gradients of all players before any of them moves, then move all.
+
+    Arguments and result are those of `alternating`.
+    """
     losses = [player.take_gradient(x, noise, clip) for player in due]
     for player in due:
         player.move()
@@ -185,9 +196,10 @@ def simultaneous(due: Sequence[Player], x: Tensor, noise: Noise, clip: float | N
 
 
 def extragradient(due: Sequence[Player], x: Tensor, noise: Noise, clip: float | None) -> list[Loss]:
-    """Look ahead by a simultaneous step, then move the players from where they stood by the gradients found there.
+    """Look ahead by a simultaneous step; then move the players from where they were by the gradients found ahead.
 
-    Both steps use the same minibatch and the same draws. The returned losses are those where the players stood.
+    Both steps use the same minibatch and the same draws. The returned losses are those before the look ahead. Arguments
+    are those of `alternating`.
     """
     parameters = [parameter for player in due for parameter in player.parameters]
     stood = [parameter.detach().clone() for parameter in parameters]
@@ -211,13 +223,13 @@ assert tuple(ORDERS) == names.ORDERS
 
 
 class _Window:
-    """The values and terms since the last report, which stay on the device until they are asked for.
+    """The losses and terms since the last report, which stay on the device until they are needed.
 
-    Reading a number from a device makes the program wait for all that the device has been told to do. So it is read
-    once for a report, and each divergence is still told with its step, before the report is made.
+    Reading a number from a device makes the program wait for all work that the device still has to do. So numbers are
+    read only once for each report. A loss that was not finite in between is found then, and raised with its step.
     """
 
-    LONG = 1000  # steps after which the values are read without a report, so that a divergence ends a training in time
+    LONG = 1000  # losses after which they are read without a report, so that a divergence soon ends the training
 
     def __init__(self) -> None:
         self._steps: list[tuple[int, str]] = []
@@ -237,7 +249,7 @@ class _Window:
         return len(self._values) >= self.LONG
 
     def check(self) -> None:
-        """Raise DivergedError at the first loss that is not finite, and sum up the terms."""
+        """Raise DivergedError at the first loss that is not finite; else add the terms to their sums."""
         if not self._values:
             return
         values = torch.stack(self._values)

@@ -23,7 +23,7 @@ class DataError(GenModelsError):
 
 
 class CheckpointError(GenModelsError):
-    """A checkpoint folder is missing, incomplete, changed or of another model."""
+    """A checkpoint folder is missing, incomplete or changed, or holds another model."""
 
 
 class DivergedError(GenModelsError):
@@ -35,7 +35,10 @@ class RegistryError(GenModelsError):
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """Return one line for an unknown name: the nearest match, then all names that exist."""
+    """Return one line for a name that is not among the known ones: the nearest of these, then all of them.
+
+    kind  what is named, such as "schedule"
+    """
     options = sorted(known)
     near = [known for known in options if known.lower() == name.lower()]
     near = near or get_close_matches(name, options, n=1, cutoff=0.5)
@@ -44,17 +47,24 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
 
 
 def option(name: str, value: str) -> str:
-    """Return an option as it is typed in a shell: --label 'my label', --missing=--x; the value must be printable."""
+    """Return an option as it is typed in a shell, such as --label 'my label', or --missing=--x for a value that starts
+    with -.
+
+    The value must be printable.
+    """
     return f"{name}{'=' if value.startswith('-') else ' '}{shlex.quote(value)}"
 
 
 def one_line(text: object, *, most: int = 200) -> str:
-    """What an error (or a text) says, without line breaks and memory addresses, in at most `most` characters."""
+    """Return the text of an error, or any text, without line breaks and memory addresses, cut to `most` characters.
+
+    If nothing is left, return the name of its type.
+    """
     said = re.sub(r" at 0x[0-9a-f]+", "", " ".join(str(text).split()))[:most]
     return said or type(text).__name__
 
 
 def first_line(error: BaseException, *, most: int = 200) -> str:
-    """The first line of what an error says: for errors whose other lines are SQL or a trace."""
+    """Return the first line of an error's text, for errors whose other lines are SQL or a trace."""
     lines = str(error).strip().splitlines()
     return one_line(lines[0], most=most) if lines else type(error).__name__

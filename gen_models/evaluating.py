@@ -1,7 +1,8 @@
 """Running a model without training it: evaluation mode, no gradients, bounded memory and fixed noise.
 
-For a mean over rows give each row its own draws, so that the errors of rows average out. To compare rows use
-`noise.shared()`, so that a row's value does not depend on its place. `elbo` and `log_prob` accept either.
+For a mean over rows, give each row its own draws, so that the errors of rows average out. To compare rows, use
+`noise.shared()`, so that a row's value does not depend on its position among the rows. `elbo` and `log_prob` accept
+either.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -43,10 +44,10 @@ def evaluating(model: object) -> Iterator[None]:
 
 
 def question(method: Callable[..., Answer]) -> Callable[..., Answer]:
-    """Decorate a method of a model that answers a question, such as `log_prob`: it runs in evaluation mode.
+    """Decorate a method that asks a model for something, such as `log_prob`, so that it runs in evaluation mode.
 
-    So a question leaves the model as it was (a training pass of batch normalisation moves running means), and its
-    answer depends neither on the mode that the model is in nor on the other rows.
+    A call then leaves the model as it was (in training mode batch normalisation would move its running means). The
+    result depends neither on the mode that the model is in nor on the other rows.
     """
 
     @wraps(method)
@@ -67,7 +68,7 @@ def elbo(
 ) -> Float[Tensor, " batch"]:
     """Return the bound of each row in nats: the mean of `draws` evaluations with `samples` importance samples each.
 
-    noise  its steps from noise.step on are used; if it is shared, all rows have the same draws
+    noise  evaluation k uses its step noise.step + k; if the noise is shared, all rows have the same draws
     """
     steps = [noise.at(noise.step + k) for k in range(draws)]
     return _with_draws(x, steps, lambda rows, drawn: model.elbo(rows, drawn, samples), CHUNK_ROWS // samples)
@@ -76,10 +77,10 @@ def elbo(
 def log_prob(
     model: Density, x: Float[Tensor, "batch *event"], noise: Noise, *, draws: int = BOUND_DRAWS
 ) -> Float[Tensor, " batch"]:
-    """Return log p(x) of each row in nats, with draws of its own for each row: for a mean over rows.
+    """Return log p(x) of each row in nats, with its own draws for each row: for a mean over rows.
 
-    Discrete data are dequantised, which is a bound in expectation. `model.log_prob(x)` shares its draws
-    among rows, so its errors do not average out over them.
+    Discrete data are dequantised with `draws` draws for each row, and the result is a lower bound in expectation.
+    `model.log_prob(x)` uses the same draws for all rows instead, so its errors do not average out over rows.
     """
     if not getattr(getattr(model, "data_scale", None), "is_dequantised", False):
         draws = 1  # nothing is drawn
@@ -88,24 +89,25 @@ def log_prob(
 
 
 def draw(model: Sampler, n: int, noise: Noise, *, rows: int = 256) -> Float[Tensor, "batch *event"]:
-    """Draw n rows from the model, `rows` at a time, which changes nothing but the memory that it takes."""
+    """Draw n rows from the model, `rows` at a time to save memory; the rows do not depend on `rows`."""
     starts = range(0, n, rows) or [0]
     return torch.cat([model.sample(min(rows, n - start), noise.rows_from(start)) for start in starts])
 
 
 def as_sampled(model: object, x: Float[Tensor, "batch *event"], noise: Noise) -> Float[Tensor, "batch *event"]:
-    """Return rows of data in the space in which the model draws its samples, in which the two can be compared.
+    """Return rows of data in the form in which the model draws its samples, so that data and samples can be compared.
 
-    A model of binary pixels draws black and white, so its rows are drawn with their grey levels as probabilities.
+    A model of binary pixels draws black and white pixels. For such a model each pixel of the data is drawn as black or
+    white, with its grey level as the probability; for other models x is returned.
     """
     observe = getattr(getattr(model, "data_scale", None), "as_sampled", None)
     return x if observe is None else observe(x, noise)
 
 
 def whole(noise: Noise) -> Noise:
-    """Return the noise of a single worker.
+    """Return the noise that a single worker would have.
 
-    In evaluation each worker processes all rows; with this noise all workers get the same number.
+    In evaluation each worker processes all rows; with this noise all workers get the same result.
     """
     return replace(noise, rank=0, world=1)
 
@@ -113,7 +115,7 @@ def whole(noise: Noise) -> Noise:
 def _with_draws(
     x: Tensor, steps: Sequence[Noise], function: Callable[[Tensor, Noise], Tensor], rows: int
 ) -> Float[Tensor, " batch"]:
-    """Return the mean over steps of function(x, step), computed for `rows` rows at a time."""
+    """Return the mean over `steps` of function(x, step) for each row, computed for `rows` rows at a time."""
     rows = max(1, rows)
     means = []
     for number, chunk in enumerate(x.split(rows)):

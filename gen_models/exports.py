@@ -1,11 +1,11 @@
 """Names that a package offers from its modules, each imported when it is first asked for.
 
-They stand in the package's `__init__.pyi`, in lines such as
+The names are listed in the package's `__init__.pyi`, in lines such as
 
     from gen_models.flows.glow import Glow as Glow
 
-which editors and mypy read in place of `__init__.py`. So `import gen_models` imports no torch, and a stage runs on the
-code of its own models only: a line more changes no file that other models' results depend on.
+which editors and mypy read in place of `__init__.py`. So `import gen_models` imports no torch, and a stage depends on
+the code of its own models only: a new name in the list changes no file on which other models' results depend.
 """
 
 import ast

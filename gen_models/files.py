@@ -1,4 +1,4 @@
-"""Writes a file so that a reader never sees half of it: beside its place first, then renamed onto it."""
+"""Writing a file so that a reader never sees half of it: first to a temporary file beside it, which is then renamed."""
 
 import os
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ from typing import BinaryIO
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file open for writing, which takes the place of `path` when the block ends without an error.
+    """Yield a file open for writing, which replaces `path` when the block ends without an error.
 
     The bytes are on disk before the rename. After an error nothing is left behind and `path` is as it was; the error
-    (an OSError on a full disk, for example) goes on to the caller, who says what to do.
+    (an OSError on a full disk, for example) goes on to the caller.
     """
     fresh = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:

@@ -1,8 +1,8 @@
-"""What an optimiser does to all tensors of a network, by one call for all of them.
+"""Adam's step and the clipping of gradients, each by one call for all tensors of a network.
 
 torch.optim.Adam and clip_grad_norm_ list and group the tensors anew at each step. For a small network that takes longer
-than the arithmetic. Here the tensors are listed once. The numbers are torch's, bit for bit, and the state stays in the
-optimiser, for a checkpoint.
+than the arithmetic. Here the tensors are listed once. The results equal torch's, bit for bit, and the state stays in
+the optimiser, from which a checkpoint saves it.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,16 +13,17 @@ from torch.optim import Adam, Optimizer
 
 
 def fused_step(optimiser: Optimizer) -> Callable[[], object]:
-    """Return a function that does what `optimiser.step` does: for a plain fused Adam a faster one, else `step` itself.
+    """Return a function that does the same as `optimiser.step`.
 
-    It holds for as long as nobody else gives the optimiser parameters, hooks or another state. Rates may change.
+    For torch's Adam with fused=True and ordinary options it is a faster function, else `optimiser.step` itself. It may
+    be used as long as the optimiser's parameters, hooks and state are not replaced; its learning rates may change.
     """
     return _FusedAdam(optimiser) if _is_plain(optimiser) else optimiser.step
 
 
 @torch.no_grad()
 def clip_gradients(parameters: Sequence[nn.Parameter], largest: float) -> None:
-    """Scale the gradients so that the norm of all together is at most `largest`, as clip_grad_norm_ does."""
+    """Scale all gradients by one factor so that their joint norm is at most `largest`, as clip_grad_norm_ does."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     if gradients:
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
@@ -30,7 +31,11 @@ def clip_gradients(parameters: Sequence[nn.Parameter], largest: float) -> None:
 
 
 def _is_plain(optimiser: Optimizer) -> bool:
-    """Return whether it is torch's Adam, fused, with one set of options, two moments, and tensors of one kind."""
+    """Return whether the optimiser is an Adam that _FusedAdam can replace.
+
+    It must be torch's own class, fused, without amsgrad and hooks, with one group of parameters on one device and of
+    one dtype.
+    """
     if type(optimiser) is not Adam or len(optimiser.param_groups) != 1:
         return False
     (group,) = optimiser.param_groups
@@ -40,7 +45,7 @@ def _is_plain(optimiser: Optimizer) -> bool:
 
 
 class _FusedAdam:
-    """The step of a plain fused Adam. The first one is torch's own, which makes the state."""
+    """The step of a fused Adam with ordinary options. The first step is torch's own, which creates the state."""
 
     def __init__(self, optimiser: Optimizer):
         self._optimiser = optimiser
@@ -74,7 +79,7 @@ class _FusedAdam:
         )
 
     def _list_state(self) -> None:
-        """List the moments; make the parameters' counts of steps views of one tensor, which one call can advance."""
+        """List the moments, and make the parameters' step counts views of one tensor, so that one call advances all."""
         states = [self._optimiser.state[p] for p in self._parameters]
         if self._moments is not None or not all(states):  # a parameter that had no gradient yet has no state
             return

@@ -1,7 +1,7 @@
 """The base class of densities: log p(x) in the data's units, and maximum likelihood as the objective.
 
-A subclass defines log p(y) for y in network units, and how to draw y. The change of units, the dequantisation and the
-objective follow from that.
+A subclass defines log p(y) for y in network units (see layers/data_scale.py), and how to draw y. This class adds the
+change of units, the dequantisation (uniform noise u added to discrete data) and the objective.
 """
 
 from abc import ABC, abstractmethod
@@ -38,7 +38,7 @@ class LikelihoodModel(Rebuildable, nn.Module, ABC):
         return (Objective("likelihood", self, self.loss),)
 
     def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """Return -1/B sum_i log p(x_i + u_i): maximum likelihood."""
+        """Return the mean of -log p(x_i + u_i) over the rows, in nats, also as the term "nats"."""
         nats = -self._log_prob(x, noise).mean()
         return Loss(nats, {"nats": nats})
 

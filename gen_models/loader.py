@@ -1,11 +1,12 @@
-"""Batches as a function of the step: the content of batch k depends on (seed, k) only, not on anything that ran before.
+"""Batches as a function of the step: a batch depends on (seed, step) only, not on anything that ran before.
 
-Therefore a resume needs only its step, W workers together see the batch that one worker sees, and a training that was
-killed and restarted draws the same data. There are no worker processes: rows are gathered by index from an array in
+Therefore a resume needs only its step, W workers together see the batch that one worker would see, and a training that
+was killed and restarted draws the same data. There are no worker processes: rows are gathered by index from an array in
 memory, a tensor on a device, or a memory-mapped file that may be larger than memory.
 
-Sampling is without replacement within an epoch: epoch e is a permutation pi_e of the rows, and its batch k is the rows
-pi_e[kB : (k+1)B]. Rows that do not fill a batch are left out of that epoch; another permutation leaves out other rows.
+Sampling is without replacement within an epoch: epoch e is a permutation pi_e of the rows, and with batches of B rows
+its batch k = 0, 1, ... is the rows pi_e[kB : (k+1)B]. Rows that do not fill a batch are left out of that epoch; another
+permutation leaves out other rows.
 """
 
 import mmap
@@ -29,7 +30,8 @@ class Batches:
 
     x            (rows, *event), an array, a memory-mapped array or a tensor on any device
     batch_size   rows of the global batch, over all workers
-    rank, world  select this worker's slice of the batch; slices are contiguous, and in order they form the batch
+    rank, world  this worker's index, and the number of workers. Worker `rank` gets the rank-th contiguous part of the
+                 batch
     device       where batches are returned; None: where x is
     dtype        of the batches; integers are converted after the gather and the move to the device
     """
@@ -56,7 +58,10 @@ class Batches:
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
 
     def at(self, step: int) -> Float[Tensor, "batch *event"]:
-        """Return the rows (batch_size / world, *event) of step 1, 2, ..., independently of earlier calls."""
+        """Return this worker's rows of a step, (batch_size / world, *event), whatever was called before.
+
+        Steps count from 1.
+        """
         assert step >= 1, f"steps count from 1, not {step}"
         epoch, batch = divmod(step - 1, self.batches_per_epoch)
         start, stop = (batch * self.batch_size + edge for edge in self._slice)
@@ -66,7 +71,7 @@ class Batches:
         return rows.to(self._dtype)
 
     def _permutation(self, epoch: int) -> Tensor:
-        """Return pi_e; only that of the current epoch is kept, at 8 bytes a row."""
+        """Return the permutation pi_e of an epoch. Only the last one is kept, at 8 bytes a row."""
         if epoch != self._epoch:
             order = self._noise.at(epoch).permutation(STREAM, self.rows)
             self._epoch, self._order = epoch, order.to(self._gather.device)
@@ -97,11 +102,12 @@ class _GatherArray:
 
 
 class Rows:
-    """Rows by number, read in the order in which they lie in the file and returned in the order asked for.
+    """Rows by index. They are read in the order in which they lie in the file, and returned in the order asked for.
 
-    The pages of a mapped file that were touched count as this process's memory until they are released. If the file is
-    larger than RESIDENT_BYTES, they are released in time; they stay in the system's cache as long as there is room. The
-    system decides how much one row touches, from 64 kB to whole megabytes, so the memory is measured and not assumed.
+    Pages of a mapped file that were read count as this process's memory until they are released. If the file is larger
+    than RESIDENT_BYTES, they are released when they take about that much; they stay in the system's cache as long as
+    there is room. The system decides how many pages the reading of one row loads, from 64 kB to whole megabytes, so the
+    memory is measured and not computed.
     """
 
     def __init__(self, x: np.ndarray):
@@ -121,7 +127,7 @@ class Rows:
         return gathered
 
     def _parts(self, wanted: np.ndarray, order: np.ndarray) -> list[np.ndarray]:
-        """Split the order so that no part spans more than RESIDENT_BYTES of the file."""
+        """Split `order` into parts, so that the rows of each part lie within RESIDENT_BYTES of the file."""
         if self._map is None:
             return [order]
         span = wanted[order] * self._row_bytes // RESIDENT_BYTES
@@ -129,9 +135,9 @@ class Rows:
 
 
 def _mapped_bytes() -> int:
-    """Return this process's resident bytes of mapped files.
+    """Return how many bytes of mapped files this process holds in memory.
 
-    Where the system does not say, return 0, so that nothing is released.
+    Where the system does not tell, return 0, so that nothing is released.
     """
     if not STATM.exists():
         return 0
@@ -139,9 +145,9 @@ def _mapped_bytes() -> int:
 
 
 def _read_only_map(x: np.ndarray) -> mmap.mmap | None:
-    """Return the mapped file under a read-only array: its pages can be dropped and read again.
+    """Return the mapped file under a read-only array, whose pages can be released and read again.
 
-    Returns None if x is no such array, or the system cannot drop pages.
+    Returns None if x is no such array, or the system cannot release pages.
     """
     if not isinstance(x, np.memmap) or x.mode != "r" or not hasattr(mmap, "MADV_DONTNEED"):
         return None

@@ -1,11 +1,11 @@
 """Randomness as an argument: every draw is a function of (seed, stream, step, row).
 
 The generator is Philox (Salmon, Moraes, Dror and Shaw, 2011), whose n-th word is a function of a key and of n. The key
-is made from the seed and the stream; the step and the row say at which n the words of a row begin, and a number takes
-one word. So row i has the same draws however rows are split among calls and workers, nobody draws numbers of rows that
-are not its own, a resume is exact bit for bit, and a trial does not depend on the process that runs it. Words are drawn
-on the CPU and moved to the device: uniform draws are the same bits on every device, and normal draws, their quantiles,
-agree to rounding.
+is made from the seed and the name of the stream. The step and the row's index determine the n at which the words of a
+row begin; each number in the row takes one word. So a row has the same draws however rows are split among calls and
+workers, no worker draws numbers for the rows of others, a resume is exact bit for bit, and a trial of a search does not
+depend on the process that runs it. Words are drawn on the CPU and moved to the device. Uniform draws are the same bits
+on every device; normal draws are computed from them on the device, by the normal quantile, and agree to rounding.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-BLOCK_BYTES = 32  # what one count of Philox's counter gives; a row begins at a new count
+BLOCK_BYTES = 32  # bytes that one count of Philox's counter gives; a row begins at a new count
 COUNTER_BITS = 256
 STEP_SHIFT = 128  # a step has 2^128 counts of its own
 STREAMS = 256  # generators that are kept for the next call; a new one costs some 10 microseconds
-AHEAD_STEPS, AHEAD_BYTES = 32, 2**16  # what is drawn ahead: more would push other things out of the cache
+AHEAD_STEPS, AHEAD_BYTES = 32, 2**16  # limits on what is drawn ahead: more would push other data out of the cache
 SQRT_2 = math.sqrt(2)
 HALF_A_STEP = {torch.float32: 2.0**-24, torch.float64: 2.0**-53}  # uniform numbers are its multiples, 0 included
 
@@ -34,9 +34,10 @@ HALF_A_STEP = {torch.float32: 2.0**-24, torch.float64: 2.0**-53}  # uniform numb
 class Noise:
     """Draws named by a stream: the same (seed, step, stream, row) always gives the same numbers.
 
-    rank, world   the number of this worker, whose rows follow those of the workers before it, and how many there are
-    first         the number of the first row, where a large batch is drawn in parts
-    is_shared     the first row's draws are used for all rows, so that scores of different rows can be compared
+    rank       index of this worker, whose rows follow those of the workers before it
+    world      number of workers
+    first      index of the first row, where a large batch is drawn in parts
+    is_shared  whether all rows get the draws of the first row, so that scores of different rows can be compared
     """
 
     seed: int
@@ -51,7 +52,7 @@ class Noise:
         return Noise(self.seed, step, self.rank, self.world, self.first, self.is_shared)
 
     def shared(self) -> Noise:
-        """Return noise with one row's draws for all rows, for scores, which must not depend on a row's neighbours."""
+        """Return noise that gives all rows the same draws: for scores, which must not depend on a row's position."""
         return replace(self, is_shared=True)
 
     def rows_from(self, first: int) -> Noise:
@@ -69,11 +70,11 @@ class Noise:
         return self._for_all_rows(self._draw(stream, shape, like), shape, like)
 
     def bernoulli(self, stream: str, p: float, shape: Sequence[int], like: Tensor) -> Tensor:
-        """Draw 1 with probability p, else 0."""
+        """Draw 1 with probability p, else 0, with the given shape, on the device and with the dtype of `like`."""
         return (self.uniform(stream, shape, like) < p).to(like.dtype)
 
     def categorical(self, stream: str, log_weights: Tensor, n: int) -> Tensor:
-        """Draw (n,) indices with probabilities softmax(log_weights), by the Gumbel-max trick."""
+        """Draw n indices, (n,), with probabilities softmax(log_weights), by the Gumbel-max trick."""
         u = self.uniform(stream, (n, log_weights.shape[0]), log_weights)
         tiny = torch.finfo(u.dtype).tiny
         return (log_weights - torch.log(-torch.log(u.clamp_min(tiny)))).argmax(dim=1)
@@ -84,7 +85,7 @@ class Noise:
         return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
 
     def _draw(self, stream: str, shape: Sequence[int], like: Tensor) -> Tensor:
-        """Return this worker's rows of uniform numbers, or one row for all."""
+        """Return uniform numbers for this worker's rows; one row only, if the noise is shared."""
         batch, *rest = shape
         dtype = np.float64 if like.dtype == torch.float64 else np.float32
         rows, row = (min(batch, 1), 0) if self.is_shared else (batch, self.first + self.rank * batch)
@@ -101,7 +102,8 @@ class Noise:
 class _Stream:
     """The numbers of a stream, drawn ahead for small batches that are asked for step by step.
 
-    Code that has just run is in the processor's cache, so numbers of many steps take little longer than those of one.
+    Code that has just run is in the processor's cache, so the numbers of many steps take little longer than those of
+    one.
     """
 
     def __init__(self, key: int):
@@ -111,7 +113,7 @@ class _Stream:
         self._ahead: dict[int, np.ndarray] = {}
 
     def numbers(self, step: int, row: int, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-        """Return the numbers of [0, 1) of a step and of the rows from `row` on, in an array that is the caller's."""
+        """Return the numbers in [0, 1) of a step, for rows from `row` on, in an array that the caller may change."""
         asked, before = (row, shape, dtype), self._step
         self._step = step
         if asked == self._asked:
@@ -128,7 +130,7 @@ class _Stream:
 
 
 class _Philox:
-    """A generator that can be set to any count."""
+    """A generator that can be set to any position (count) of its sequence."""
 
     def __init__(self, key: int):
         self._bits = np.random.Philox(key=key)
@@ -136,7 +138,7 @@ class _Philox:
         self._count = 0
 
     def numbers(self, step: int, row: int, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-        """Return uniform numbers of [0, 1); each row begins at a new count."""
+        """Return uniform numbers in [0, 1) of a step, for the rows from `row` on; each row begins at a new count."""
         rows, *rest = shape
         numbers, in_a_count = math.prod(rest), BLOCK_BYTES // np.dtype(dtype).itemsize
         counts = -(-numbers // in_a_count)
@@ -147,7 +149,7 @@ class _Philox:
         return self.random(count, rows * counts, (rows, width), dtype)[:, :numbers].reshape(shape)
 
     def random(self, count: int, counts: int, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-        """Return uniform numbers of [0, 1) from the words of `counts` counts after `count`."""
+        """Return uniform numbers in [0, 1) of the given shape, from the `counts` counts that begin at `count`."""
         if count != self._count:
             self._bits.advance((count - self._count) % 2**COUNTER_BITS)
         self._count = count + counts
@@ -156,7 +158,7 @@ class _Philox:
 
 @lru_cache(maxsize=STREAMS)
 def _stream(seed: int, name: str, thread: int) -> _Stream:
-    """Return the generator of a stream; each thread has its own, because a generator stands at one count."""
+    """Return the generator of a stream. Each thread has its own, because drawing changes a generator's position."""
     return _Stream(_key(f"{seed}/{name}", digest_bytes=16))
 
 

@@ -1,7 +1,8 @@
-"""Models that know the spec from which `build` makes them again, so that nobody has to repeat it to save them.
+"""Models that remember the arguments of their constructor, so that saving a model needs no spec from the caller.
 
-A model's classes inherit `Rebuildable`. Then the outermost constructor's arguments are kept as they were given, in
-plain data: numbers, words, lists and mappings, as a YAML file holds them.
+A spec is what `build` (build.py) turns into a model. If a model's class inherits `Rebuildable`, the arguments of the
+outermost constructor are kept as they were given, in plain data: numbers, words, lists and mappings, as a YAML file
+holds them.
 """
 
 import inspect
@@ -18,7 +19,7 @@ KEPT = "_arguments"
 
 
 class Rebuildable:
-    """A class whose constructor keeps its arguments; a subclass has to do nothing."""
+    """A class whose constructor keeps its arguments; subclasses do so too, without code of their own."""
 
     def __init_subclass__(cls, **keywords: Any):
         super().__init_subclass__(**keywords)
@@ -32,7 +33,7 @@ def arguments_of(model: object) -> dict[str, Any]:
 
 
 def spec_of(model: nn.Module) -> dict[str, Any]:
-    """Return {"_target_": the model's class, argument: value}.
+    """Return the spec of a model, {"_target_": its class, argument: value, ...}, from which `build` makes it again.
 
     Raises ConfigError if its class is not Rebuildable, or an argument is no plain data.
     """
@@ -52,7 +53,7 @@ def spec_of(model: nn.Module) -> dict[str, Any]:
 
 
 def _keeping(construct: Callable[..., None]) -> Callable[..., None]:
-    """Return a constructor that keeps its arguments, unless a subclass's constructor that calls it has kept its own."""
+    """Return a constructor that keeps its arguments, unless a subclass's constructor called it and has kept its own."""
     signature = inspect.signature(construct)
     own, *_ = signature.parameters
     gathered = next((p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD), None)
@@ -72,7 +73,7 @@ def _keeping(construct: Callable[..., None]) -> Callable[..., None]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a copy in plain data; what is no plain data stays what it is."""
+    """Return a copy of the value in plain data; a value that is no plain data is returned as it is."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):

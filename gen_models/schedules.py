@@ -1,6 +1,6 @@
-"""Learning-rate schedules: a factor on each optimiser's own rate, as a function of the completed share of training.
+"""Learning-rate schedules: a factor on each optimiser's own rate, as a function of the completed fraction of training.
 
-With a constant rate the last minibatches' noise stays in the weights; a falling rate averages that noise away. The
+With a constant rate, the noise of the last minibatches stays in the weights; a falling rate averages it away. The
 cosine (Loshchilov and Hutter, 2017, equation 5, without restarts) has no parameter to choose.
 """
 

@@ -1,12 +1,12 @@
-"""The schema of a table: what each column holds, and how its values become the numbers that a model takes, and back.
+"""The schema of a table: what each column holds, and how its values become numbers for a model, and back.
 
     number     1 number                              count      1 whole number
     flag       0 or 1 for one of two words           category   one-hot: a number for each of its values
     time       1 number: see TIMES
 
-A column with `missing: fill` has one more number, 1 where its value is missing; the value is then the median of the
-training rows. A category with `missing: value` has one more value, for rows without one. The schema is plain data, so
-that it can stand in a manifest and in a checkpoint, and needs numpy only.
+A column with `missing: fill` has one more number, an indicator: 1 where the value is missing, else 0. The missing value
+is replaced by the median of the training rows. A category with `missing: value` has one more value, for rows where it
+is missing. The schema is plain data, so that a manifest and a checkpoint can hold it, and this module needs numpy only.
 """
 
 import datetime
@@ -24,14 +24,14 @@ KINDS = ("number", "count", "flag", "category", "time")
 REFUSE, FILL, VALUE = "refuse", "fill", "value"  # what is done about a missing value
 NO_VALUE = ""  # the value of a category that stands for a missing one
 DAY = 86400.0
-LARGEST = 1e150  # beyond, the square of a number, which a variance takes, has no finite double
+LARGEST = 1e150  # the square of a larger number, which a variance needs, may overflow float64
 TIMES: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # from seconds since 1970, UTC
     "seconds": lambda t: t,
     "days": lambda t: np.floor(t / DAY),
     "hour": lambda t: np.floor(t / 3600) % 24,
     "weekday": lambda t: (np.floor(t / DAY) + 3) % 7,  # Monday is 0
 }
-COUNTED = {"hour": 24, "weekday": 7}  # times whose numbers are small, and may stand for themselves
+COUNTED = {"hour": 24, "weekday": 7}  # times with this many values, which `encode` also takes as they are
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,12 @@ class Column:
 
     name     as in the file's header
     kind     one of KINDS
-    step     of a number's grid, if its values are multiples of it, such as 0.01 for prices; None: no grid
-    values   of a category; for a flag, the words for 0 and for 1
-    missing  what is done about a missing value: refuse, fill (by the training median, with an indicator), or value
+    step     for a number whose values are multiples of a step, such as 0.01 for prices: the step; else None
+    values   for a category, its values; for a flag, the word for 0 and the word for 1
+    missing  what is done about a missing value. refuse: the row cannot be used. fill: the training median replaces it,
+             and an indicator is added. value: a category has one more value for it
     fill     the median of the training rows, which `prepare` finds; None before
-    as_      of a time: one of TIMES
+    as_      for a time, one of TIMES
     """
 
     name: str
@@ -57,7 +58,7 @@ class Column:
 
     @cached_property
     def levels(self) -> list[Any]:
-        """What the model is told of each of the column's numbers; see gen_models.layers.levels."""
+        """The column's entries in a model's argument `levels`; see gen_models.layers.levels."""
         own: list[Any] = [self.step]
         if self.kind == "flag":
             own = ["flag"]
@@ -69,7 +70,7 @@ class Column:
 
     @cached_property
     def all_values(self) -> tuple[str, ...]:
-        """The values of a category, with that for a missing one."""
+        """The values of a category, with the one that stands for a missing value if there is one."""
         return (*self.values, NO_VALUE) if self.missing == VALUE else self.values
 
     @cached_property
@@ -82,8 +83,8 @@ class Column:
     def encode(self, values: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
         """Return ((rows, len(names)) float64, {row: why its value cannot be used}).
 
-        values: (rows,) numbers, with NaN for a missing one, or words, with None; times as seconds since 1970, UTC, as
-        moments or in ISO form; hours and weekdays also as `decode` returns them
+        values  (rows,) numbers, with NaN for a missing one; or words, with None. Times are seconds since 1970, UTC,
+                datetime values or text in ISO form. An hour or weekday may also be the number that `decode` returns
         """
         if self.kind == "category":
             return self._one_hot(values)
@@ -98,9 +99,9 @@ class Column:
         return np.stack([x, is_missing.astype(np.float64)], axis=1), problems
 
     def decode(self, x: np.ndarray) -> list[Any]:
-        """Return the value of each row, None where it is missing: the inverse of `encode`, also for draws of a model.
+        """Return the value of each row, None where it is missing: the inverse of `encode`.
 
-        x: (rows, len(names))
+        x  (rows, len(names)), which may also be a model's samples
         """
         if self.kind == "category":
             found = [self.all_values[k] for k in x.argmax(axis=1)]
@@ -140,7 +141,7 @@ class Column:
                 if word_of(values[row]) is not None:
                     problems[int(row)] = f"{self.name}: {word_of(values[row])!r} is not a {what}"
         if self.kind == "time":
-            is_decoded = np.isin(x, np.arange(COUNTED.get(self.as_, 0)))  # `decode` has no day for an hour
+            is_decoded = np.isin(x, np.arange(COUNTED.get(self.as_, 0)))  # `decode` gives no date
             x = np.where(is_decoded, x, TIMES[self.as_](x))
         for row in np.flatnonzero(np.abs(x) > LARGEST):
             what = f"too large, at most {LARGEST:g}" if np.isfinite(x[row]) else "not a finite number"
@@ -181,7 +182,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Schema:
-    """The columns of a table that become numbers, in the order of the model's numbers."""
+    """The columns of a table that become numbers, in the order in which a row holds their numbers."""
 
     columns: tuple[Column, ...]
 
@@ -192,18 +193,21 @@ class Schema:
 
     @property
     def discrete(self) -> frozenset[str]:
-        """The names of the numbers on a grid, so that even a column of equal numbers has a bounded density."""
+        """The names of the numbers that are discrete: all but the values of number columns without a step.
+
+        Models dequantise them, so that even a column of equal numbers has a bounded density.
+        """
         continuous = {column.names[0] for column in self.columns if column.kind == "number" and column.step is None}
         return frozenset(self.names) - continuous
 
     @property
     def levels(self) -> list[Any]:
-        """What the model is told of each column; see gen_models.layers.levels."""
+        """The model's argument `levels` for this table; see gen_models.layers.levels."""
         return [entry for column in self.columns for entry in column.levels]
 
     @property
     def groups(self) -> dict[str, tuple[int, int]]:
-        """Return {column: (first, last + 1) of its numbers}."""
+        """{column: (first index, last index + 1) of its numbers}."""
         found, start = {}, 0
         for column in self.columns:
             found[column.name] = (start, start + len(column.names))
@@ -213,7 +217,9 @@ class Schema:
     def encode(self, values: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[int, str]]:
         """Return ((rows, numbers) float64, {row: the first reason why it cannot be used}).
 
-        values: {column: its values}, as in Column.encode. Raises DataError that names the column if one is missing.
+        values  {column: its values}, as in Column.encode
+
+        Raises DataError that names the column if a column is missing.
         """
         self.require(values)
         problems: dict[int, str] = {}
@@ -225,24 +231,27 @@ class Schema:
         return np.concatenate(parts, axis=1), problems
 
     def decode(self, x: np.ndarray) -> dict[str, list[Any]]:
-        """Return {column: its values}, None where one is missing, for rows of numbers: the inverse of `encode`."""
+        """Return {column: its values} for rows of numbers: the inverse of `encode`, with None for a missing value."""
         groups = self.groups
         return {column.name: column.decode(x[:, slice(*groups[column.name])]) for column in self.columns}
 
     def require(self, there: Iterable[str]) -> None:
-        """Raise DataError, with what is there, for the first column that is not there."""
+        """Raise DataError if a column of the schema is not in `there`, the columns of another table.
+
+        The error names the first such column and the columns that are there.
+        """
         names = list(there)
         for column in self.columns:
             if column.name not in names:
                 raise DataError(missing_column(column.name, names, [c.name for c in self.columns]))
 
     def filled(self, medians: Sequence[float | None]) -> "Schema":
-        """Return the schema with the training medians, one for each column, None where there is none."""
+        """Return a copy of the schema with the training medians: one for each column, None where there is none."""
         pairs = zip(self.columns, medians, strict=True)
         return Schema(tuple(replace(column, fill=fill) for column, fill in pairs))
 
     def as_json(self) -> list[dict[str, Any]]:
-        """Return the schema as plain data, without what is at its default."""
+        """Return the schema as plain data: a mapping for each column, without the fields that have their default."""
         default = asdict(Column(""))
         return [
             {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(column).items() if v != default[k]}
@@ -256,9 +265,11 @@ def from_json(columns: Sequence[Mapping[str, Any]]) -> Schema:
 
 
 def groups_of(about: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
-    """Return {column: (first, last + 1) of its numbers} of rows of numbers; a column without a name is x0, x1, ...
+    """Return {column: (first index, last index + 1) of its numbers} for rows of numbers.
 
-    about: a manifest, or what a checkpoint says of its data: event_shape, and columns or table where there are any
+    about  a manifest, or what a checkpoint says of its data: event_shape, and table or columns if there are any
+
+    Without either, the columns are called x0, x1, ...
     """
     if "table" in about:
         return from_json(about["table"]["columns"]).groups
@@ -268,7 +279,7 @@ def groups_of(about: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
 
 
 def word_of(value: Any) -> str | None:
-    """Return a value as the word that a file would have, or None for a missing one: 3.0 is "3", True is "true"."""
+    """Return a value as a file would write it: 3.0 as "3", True as "true"; None if the value is missing."""
     if value is None:
         return None
     if isinstance(value, (bool, np.bool_)):
@@ -282,7 +293,11 @@ def word_of(value: Any) -> str | None:
 
 
 def missing_column(name: str, there: Sequence[str], wanted: Sequence[str]) -> str:
-    """Return the line that says that a column of the training table is not in another table."""
+    """Return the error message for a table that lacks column `name` of the training table.
+
+    there   the columns of the table
+    wanted  the columns of the training table
+    """
     from difflib import get_close_matches
 
     near = get_close_matches(name, there, n=1)
@@ -294,7 +309,7 @@ def missing_column(name: str, there: Sequence[str], wanted: Sequence[str]) -> st
 
 
 def _seconds(value: Any) -> float:
-    """Return seconds since 1970, UTC, of a moment, of text in ISO form or of a number; NaN for other things."""
+    """Return the seconds since 1970, UTC, of a datetime, a text in ISO form or a number; NaN for anything else."""
     word = word_of(value)
     if word is None or isinstance(value, (int, float, np.number)):
         return _number(value)

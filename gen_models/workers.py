@@ -1,7 +1,7 @@
-"""Sums and means over the workers of a training; with one worker they are the identity.
+"""Sums and means over the workers of a training; with one worker they return their arguments.
 
 Statistics over a batch must be those of the global batch. A layer that uses them (batch norm, a codebook's counts)
-therefore sums over workers inside its forward, and gradients flow through the sum.
+therefore sums over workers inside its forward pass, and gradients flow through the sum.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ def world_size() -> int:
 
 
 def first_worker_says(number: int, device: torch.device | str = "cpu") -> int:
-    """Return the first worker's number on every worker, so that one decides for all."""
+    """Return on every worker the number that the first worker passed, so that one worker decides for all."""
     if world_size() == 1:
         return number
     said = torch.tensor(number, device=device)

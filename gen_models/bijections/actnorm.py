@@ -1,8 +1,8 @@
 """ActNorm: a scale and a bias for each channel, initialised from data (Kingma and Dhariwal, 2018, section 3.1).
 
-y = exp(log_scale) (x + bias), log |det| = H W sum log_scale. The start sets bias = -mean and log_scale = -log std of
-the first rows, so that each channel of y has mean 0 and variance 1. After that both are ordinary parameters, so
-training and evaluation compute the same map.
+y = exp(log_scale) (x + bias), and log |det| = H W sum log_scale for images of height H and width W. `start` sets
+bias = -mean and log_scale = -log std of the first rows, so that each channel of y has mean 0 and variance 1. After that
+both are ordinary parameters, so training and evaluation compute the same map.
 """
 
 import torch
@@ -15,9 +15,9 @@ MIN_STD = 1e-3  # floor for a channel that hardly varies in the first rows: its 
 
 
 class ActNorm(Bijection):
-    """The map acts on axis 1 of (batch, channels, *positions); vectors have no positions.
+    """The map for axis 1 of (batch, channels, *positions); vectors have no positions.
 
-    `initialised` is a buffer, so a restored flow knows that it has been started. Only `start` sets it.
+    `initialised` is a buffer, so that a flow loaded from a checkpoint is not initialised again. Only `start` sets it.
     """
 
     initialised: Tensor
@@ -38,7 +38,10 @@ class ActNorm(Bijection):
 
     @torch.no_grad()
     def start(self, x):
-        """Set mean 0 and variance 1 over these rows of all workers, and return y; a second start changes nothing."""
+        """Set scale and bias so that y has mean 0 and variance 1 over the rows x of all workers; return y.
+
+        If they were set before, only return y.
+        """
         if not self.initialised:
             mean, variance = batch_statistics(x)
             self.bias.copy_(-mean)

@@ -1,6 +1,7 @@
 """The additive coupling of NICE (Dinh, Krueger and Bengio, 2015, equations 4-6).
 
-z_A = x_A,  z_B = x_B + m(x_A). It preserves volume: log |det| = 0.
+z_A = x_A,  z_B = x_B + m(x_A), where A are the coordinates that are kept, B those that are moved, and m is a network.
+It preserves volume: log |det| = 0.
 """
 
 from collections.abc import Sequence

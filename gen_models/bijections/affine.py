@@ -1,4 +1,4 @@
-"""The affine bijection f(x) = A^-1 (x - b), parameterised so that its determinant costs nothing.
+"""The affine bijection f(x) = A^-1 (x - b), parameterised so that its determinant needs no decomposition.
 
     A^-1 = diag(exp(-s)) (I + N) (I + U),    log |det df/dx| = -sum s,
 

@@ -1,7 +1,8 @@
 """Batch normalisation as a bijection (Dinh, Sohl-Dickstein and Bengio, 2017, section 3.7 and appendix E).
 
 y = (x - m)/sqrt(v + eps), without gamma and beta, log |det| = -1/2 sum log(v + eps). Batches of a large flow are
-small, so the layer normalises by running statistics that include the current batch,
+small, so in training the layer normalises by running statistics. These include the mean m_hat and the variance v_hat of
+the current batch,
 
     m <- rho m + (1 - rho) m_hat,    v <- rho v + (1 - rho) v_hat,
 
@@ -9,7 +10,7 @@ and gradients flow through the current m_hat and v_hat only. rho is the weight o
 torch calls momentum.
 
 In training the map changes with each batch. In evaluation mode the statistics are frozen, so likelihoods and samples
-use one and the same bijection. The inverse always uses the frozen statistics.
+use one and the same bijection. The inverse always uses the statistics as they are, without an update.
 """
 
 import torch
@@ -24,7 +25,7 @@ RHO = 0.5
 
 
 class FlowBatchNorm(Bijection):
-    """The layer normalises axis 1 of (batch, channels, *positions); vectors have no positions."""
+    """The layer for axis 1 of (batch, channels, *positions); vectors have no positions."""
 
     mean: Tensor
     variance: Tensor
@@ -46,7 +47,10 @@ class FlowBatchNorm(Bijection):
         return x, -self._log_det(self.variance, y)
 
     def _updated(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the running statistics including this batch, with their graph; the buffers keep them without it."""
+        """Update the running statistics with this batch and return them with their graph.
+
+        The buffers hold them without the graph.
+        """
         mean_hat, variance_hat = batch_statistics(x)
         mean = self.rho * self.mean + (1 - self.rho) * mean_hat
         variance = self.rho * self.variance + (1 - self.rho) * variance_hat

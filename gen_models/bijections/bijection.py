@@ -1,7 +1,7 @@
-"""The interface of bijections, which return their value and log-determinant together, and their composition.
+"""The interface of bijections, each of which returns its value and log-determinant together; and their composition.
 
-det(dz/dx) = prod_i det(df_i/df_{i-1}), so a composition adds the log-determinants. Its inverse runs the parts
-backwards.
+For z = f_k(...f_1(x)) with f_i the result of step i, det(dz/dx) = prod_i det(df_i/df_{i-1}), so a composition adds the
+log-determinants of its parts. Its inverse runs the inverses of the parts in reverse order.
 """
 
 from abc import ABC, abstractmethod
@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 
 class Bijection(nn.Module, ABC):
-    """An invertible and differentiable map y = f(x); x and y may differ in shape.
+    """An invertible and differentiable map y = f(x) of each row; x and y may differ in shape.
 
-    log_det is log |det dy/dx| of each row.
+    A log-determinant is one number for each row, log |det dy/dx|.
     """
 
     @abstractmethod
@@ -33,13 +33,13 @@ class Bijection(nn.Module, ABC):
     def start(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *latent"]:
         """Initialise the parameters from the rows x and return f(x).
 
-        Few bijections have such a start; by default only f(x) is computed.
+        Most bijections have nothing to initialise, so by default this only returns f(x).
         """
         return self(x)[0]
 
 
 class Compose(Bijection):
-    """The composition f = f_k o ... o f_1."""
+    """The composition f = f_k o ... o f_1 of `parts` = [f_1, ..., f_k]."""
 
     def __init__(self, parts: Iterable[Bijection]):
         super().__init__()
@@ -60,7 +60,7 @@ class Compose(Bijection):
         return y, total
 
     def start(self, x):
-        """Start each part from the rows that the parts before it return."""
+        """Start each part from the rows that the parts before it return; return the rows of the last part."""
         for part in self.parts:
             x = part.start(x)
         return x

@@ -1,7 +1,8 @@
 """Couplings, which keep some coordinates and move the others as a function of the kept ones.
 
-Source: Dinh, Krueger and Bengio, 2015, section 3.2. z_A = x_A,  z_B = g(x_B; m(x_A)), where g is invertible in x_B and
-m is any network: neither direction inverts m. The Jacobian is triangular, so log |det| = sum log dg/dx_B.
+Source: Dinh, Krueger and Bengio, 2015, section 3.2. z_A = x_A,  z_B = g(x_B; m(x_A)), where A are the kept and B the
+moved coordinates, g is invertible in x_B and m is any network: neither direction inverts m. The Jacobian is triangular,
+so log |det| = sum log dg/dx_B.
 
 The affine coupling of Real NVP (Dinh, Sohl-Dickstein and Bengio, 2017, equations 4-8) has g = exp(s) * x_B + t with
 s, t = m(x_A), and log |det| = sum s.
@@ -21,10 +22,10 @@ MAX_LOG_SCALE = 2.0  # without a bound exp(s) overflows, first in the inverse, o
 
 
 class Coupling(Bijection, ABC):
-    """The base class of couplings of vectors: a partition, and the network that says how to move what is moved.
+    """The base class of couplings of vectors: a partition, and a network that reads the kept coordinates.
 
-    The network reads the kept coordinates. Its last layer is 0 at the start; where outputs of 0 mean no move, the
-    coupling starts as the identity.
+    The network's output determines how the other coordinates move. Its last layer is 0 at the start; where an output of
+    0 means no move, the coupling starts as the identity.
 
     outputs     how many numbers the network returns for each moved coordinate
     activation  of the network's hidden layers
@@ -56,8 +57,8 @@ class Coupling(Bijection, ABC):
 class AffineCoupling(Coupling):
     """An affine coupling of vectors (batch, D) that starts as the identity.
 
-    s = c tanh(raw/c) with c = MAX_LOG_SCALE is symmetric, so the coupling stretches as easily as it shrinks. It has
-    slope 1 at 0, and e^-c <= dz/dx <= e^c.
+    s = c tanh(raw/c), where raw is the network's output and c = MAX_LOG_SCALE. It is symmetric, so the coupling
+    stretches as easily as it shrinks; it has slope 1 at 0, and e^-c <= dz/dx <= e^c.
     """
 
     def __init__(self, partition: Partition, hidden: Sequence[int], *, activation: Callable[[], nn.Module] = nn.SiLU):

@@ -1,7 +1,7 @@
 """The diagonal scaling z = exp(s) * x, with a factor for each coordinate (Dinh, Krueger and Bengio, 2015, section 3.3).
 
-NICE ends with it: the couplings of NICE preserve volume, and S = diag(exp s) says which directions matter.
-log |det| = sum s.
+log |det| = sum s. NICE ends with this scaling: its couplings preserve volume, so only S = diag(exp s) can say which
+directions vary much and which hardly.
 """
 
 import torch
@@ -13,7 +13,7 @@ MIN_STD = 1e-3  # floor of a coordinate's std at the start: if all its grey leve
 
 
 class Diagonal(Bijection):
-    """The scaling of vectors (batch, D). It is built as the identity; `start` gives coordinates unit variance."""
+    """The scaling of vectors (batch, D). It is built as the identity; `start` gives each coordinate variance 1."""
 
     def __init__(self, dimensions: int):
         super().__init__()
@@ -26,9 +26,9 @@ class Diagonal(Bijection):
         return y * (-self.s).exp(), -self.s.sum().expand(len(y))
 
     def start(self, x):
-        """Set s = -log std(x) and return z.
+        """Set s = -log std(x) for each coordinate of the rows x, and return z.
 
-        Without this start, constant pixels of dequantised images cost thousands of steps.
+        Without this start, training would need thousands of steps to scale the constant pixels of dequantised images.
         """
         with torch.no_grad():
             self.s.copy_(-x.std(dim=0, correction=0).clamp_min(MIN_STD).log())

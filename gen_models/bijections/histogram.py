@@ -2,14 +2,16 @@
 
     u = F_d(y),   z = Phi^-1(eps + (1 - 2 eps) u),   log dz/dy = log F_d'(y) + log(1 - 2 eps) - log phi(z)
 
-F_d is the CDF of the histogram of coordinate d, linear within the cell of each of the q levels. With z ~ N(0, I) the
-density of y is therefore that of independent histograms. A flow that starts with this map improves on that density
-from its first step; its couplings learn how the coordinates depend on each other. (Gaussianisation starts in the same
-way; Chen and Gopinath, 2000.)
+y in [0, 1) is a dequantised grey level, and F_d the CDF of the histogram of coordinate d, linear within the cell of
+each of the q levels. Phi and phi are the CDF and the density of N(0, 1). With z ~ N(0, I) the density of y is therefore
+that of independent histograms. A flow that starts with this map improves on that density from its first step; its
+couplings learn how the coordinates depend on each other. (Gaussianisation starts in the same way; Chen and Gopinath,
+2000.)
 
 Each histogram is smoothed by the histogram m of all coordinates together, in which every level is counted once more
-than it was seen: level l of coordinate d has the share (1 - w) n_dl/n + w m_l. u and 1 - u are stored separately, so
-that neither rounds to 0. Outside [0, 1], where draws may fall but no data do, the map continues as a straight line.
+than it was seen. If n_dl of the n rows have level l at coordinate d, this level gets the probability
+(1 - w) n_dl/n + w m_l, with w = POOLED. u and 1 - u are stored separately, so that neither rounds to 0. Outside [0, 1],
+where draws may fall but no data do, the map continues as a straight line.
 """
 
 import math
@@ -21,15 +23,15 @@ from torch.special import ndtr, ndtri
 
 from gen_models.bijections.bijection import Bijection
 
-EPS = 1e-5  # [0, 1] maps to |z| <= 4.26; nearer its ends float32 cannot resolve places in a cell. It costs 2e-5 nats
+EPS = 1e-5  # [0, 1] maps to |z| <= 4.26; nearer its ends float32 cannot resolve points of a cell. Costs 2e-5 nats
 EDGE = 4.264890793922825  # -Phi^-1(EPS)
-POOLED = 0.01  # w: makes each cell wide enough for float32 to resolve places in it; costs 1e-3 nats a pixel of paper
+POOLED = 0.01  # w: each cell is so wide that float32 resolves points in it; costs 1e-3 nats a pixel of background
 
 
 class Histogram(Bijection):
     """The map of rows (batch, *event) in [0, 1) with q = `levels` equal cells; z has the same shape.
 
-    Before `fit` all levels have equal shares.
+    Before `fit` all levels have the same probability.
     """
 
     below: Tensor
@@ -44,7 +46,7 @@ class Histogram(Bijection):
 
     @torch.no_grad()
     def fit(self, x: Float[Tensor, "batch *event"]) -> None:
-        """Set how often each of the q levels occurs in each coordinate, from rows x of whole numbers 0 to q - 1."""
+        """Set the probability of each of the q levels in each coordinate, from rows x of whole numbers 0 to q - 1."""
         q, D = self.levels, len(self.below)
         cells = x.flatten(1).long() + q * torch.arange(D, device=x.device)
         counts = torch.bincount(cells.flatten(), minlength=D * q).reshape(D, q).double()
@@ -84,12 +86,15 @@ class Histogram(Bijection):
         return x.view_as(y), -log_slope.sum(dim=1)
 
     def _log_slope(self, share: Tensor, z: Tensor) -> Tensor:
-        """Return log dz/dy = log q share + log(1 - 2 eps) - log phi(z)."""
+        """Return log dz/dy = log(q share) + log(1 - 2 eps) - log phi(z), where share is the probability of the cell."""
         log_phi = -0.5 * (z.square() + math.log(2 * math.pi))
         return (self.levels * share).log() + math.log1p(-2 * EPS) - log_phi
 
     def _shares(self, cell: Tensor) -> Tensor:
-        """Return the cells' shares, from the smaller of F and 1 - F: a difference of numbers near 1 loses digits."""
+        """Return the probabilities of the cells, as differences of F or of 1 - F, whichever is smaller.
+
+        A difference of numbers near 1 would lose digits.
+        """
         below, above = self._at(self.below, cell), self._at(self.above, cell + 1)
         left, right = self._at(self.below, cell + 1) - below, self._at(self.above, cell) - above
         return torch.where(below < above, left, right)

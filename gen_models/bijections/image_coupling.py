@@ -2,9 +2,12 @@
 
     y = b x + (1 - b) (x exp(s(b x)) + t(b x)),    log |det dy/dx| = sum (1 - b) s(b x)
 
-b = 1 marks what is kept: one colour of a checkerboard, or one half of the channels. The inverse of the coupling does
-not need an inverse of s or t. The caller passes the network of s and t as a function (inputs, outputs) -> a module of
-images that keeps height and width. If its last layer is 0, the coupling starts as the identity.
+b is 1 where the coupling keeps x and 0 where it moves x. It keeps one colour of a checkerboard, or one half of the
+channels. The inverse of the coupling does not need an inverse of s or t.
+
+One network computes both s and t. The caller passes a function that builds it: network(inputs, outputs) returns a
+module that maps images with `inputs` channels to images with `outputs` channels, of the same height and width. If its
+last layer is 0, the coupling starts as the identity.
 """
 
 import math
@@ -21,7 +24,11 @@ Network = Callable[[int, int], nn.Module]
 
 
 class MaskedCoupling(Bijection):
-    """A coupling that keeps the numbers where the mask is 1, for masks of positions, whose two parts are not images."""
+    """A coupling that keeps the numbers where the mask `kept` is 1, and moves the others.
+
+    It is for masks of positions, such as checkerboards, where the kept numbers alone do not form an image: the network
+    sees the whole image, with 0 for the numbers that are moved.
+    """
 
     moved: Tensor
 
@@ -40,13 +47,15 @@ class MaskedCoupling(Bijection):
         return (y - t) * (-s).exp(), -s.flatten(1).sum(dim=1)
 
     def _s_and_t(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (s, t), which are 0 where b = 1."""
+        """Return (s, t), both 0 at the numbers that are kept."""
         raw, t = self.net(x * (1 - self.moved)).chunk(2, dim=1)
         return self.moved * self.bounded(raw), self.moved * t
 
 
 class ChannelCoupling(Bijection):
-    """A coupling that keeps one half of the channels; the network sees only that half and returns s and t of the other.
+    """A coupling that keeps one half of the channels.
+
+    The network sees only the kept half, and returns s and t for the other.
 
     is_first_kept  which half is kept. Neighbouring couplings should keep opposite halves, or have a map between them
                    that mixes the channels
@@ -83,10 +92,11 @@ class ChannelCoupling(Bijection):
 
 
 class BoundedLogScale(nn.Module):
-    """s = c tanh(raw/c): symmetric, of slope 1 at 0, with e^-c <= dy/dx <= e^c. Each channel learns its c.
+    """s = c tanh(raw/c), the bounded log scale of a coupling, computed from the network's output raw.
 
-    The paper's s = c tanh(raw) has slope c at 0. A fixed c is too small where the pixels of one channel differ in scale
-    by orders of magnitude, as paper and ink do.
+    It is symmetric and has slope 1 at 0, and it bounds the coupling's slope: e^-c <= dy/dx <= e^c. Each channel learns
+    its c. The paper's s = c tanh(raw) has slope c at 0. A fixed c is too small where the pixels of one channel differ
+    in scale by orders of magnitude, as the background and the strokes of digits do.
     """
 
     def __init__(self, channels: int):

@@ -1,8 +1,8 @@
-"""The logit [0, 1] -> R, for data that have been dequantised to the unit interval.
+"""The logit as a map of [0, 1] into the line, for data that have been dequantised to the unit interval.
 
-y = logit(alpha + (1 - 2 alpha) x), where alpha keeps both ends away from 0 and 1, at which the logit is infinite. In
-Dinh, Sohl-Dickstein and Bengio (2017, section 4.1) alpha is .05 and the upper end can reach 1; here both ends are
-treated alike.
+y = logit(p), p = alpha + (1 - 2 alpha) x, where alpha keeps p away from 0 and 1, at which the logit is infinite. In
+Dinh, Sohl-Dickstein and Bengio (2017, section 4.1) alpha is .05 and p stays away from 0 only; here it stays away from
+both.
 """
 
 import math
@@ -31,6 +31,6 @@ class Logit(Bijection):
         return x, -self._log_slope(y)
 
     def _log_slope(self, y):
-        """Return sum log(1 - 2 alpha) - log p - log(1 - p), written in terms of y, where it does not overflow."""
+        """Return sum(log(1 - 2 alpha) - log p - log(1 - p)) of each row; in terms of y it does not overflow."""
         slope = math.log1p(-2 * self.alpha) - logsigmoid(y) - logsigmoid(-y)
         return slope.flatten(1).sum(dim=1)

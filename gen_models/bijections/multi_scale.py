@@ -1,8 +1,9 @@
 """The multi-scale architecture (Dinh, Sohl-Dickstein and Bengio, 2017, section 3.6, equations 13-16).
 
-h_0 = x,  (z_k, h_k) = halves of f_k(h_{k-1}),  z_K = f_K(h_{K-1}),  z = (z_1, ..., z_K). After each scale but the
-last, half of the channels becomes latents. Later scales therefore cost less, and the likelihood's gradient reaches the
-early layers directly. z has as many coordinates as x, in the order in which they left.
+h_0 = x,  (z_k, h_k) = halves of f_k(h_{k-1}),  z_K = f_K(h_{K-1}),  z = (z_1, ..., z_K). After each scale f_k but the
+last, half of the channels become latents z_k, and h_k goes on to the next scale. Later scales therefore cost less, and
+the likelihood's gradient reaches the early layers directly. z has as many coordinates as x, those of the first scale
+first.
 """
 
 from collections.abc import Sequence
@@ -15,10 +16,10 @@ from gen_models.bijections.bijection import Bijection
 
 
 class MultiScale(Bijection):
-    """A bijection (batch, C, H, W) -> (batch, D).
+    """A bijection (batch, C, H, W) -> (batch, D), D = C H W.
 
-    scales  f_1 .. f_K
-    shapes  the shape (C, H, W) of what each scale returns; C is even in all but the last
+    scales  the bijections f_1 .. f_K
+    shapes  the shape (C, H, W) that each scale returns; C is even in all but the last
     """
 
     def __init__(self, scales: Sequence[Bijection], shapes: Sequence[tuple[int, int, int]]):
@@ -52,7 +53,7 @@ class MultiScale(Bijection):
         return x, total
 
     def start(self, x):
-        """Start each scale from what the scales before it pass on."""
+        """Start each scale from the rows that the scales before it pass on; return z."""
         zs: list[Tensor] = []
         for scale in self.scales:
             z, x = self._split(scale.start(x), is_last=len(zs) == len(self.latents) - 1)
@@ -60,6 +61,6 @@ class MultiScale(Bijection):
         return torch.cat(zs, dim=1)
 
     def _split(self, h: Tensor, *, is_last: bool) -> tuple[Tensor, Tensor]:
-        """Return (z, what goes on to the next scale). After the last scale everything is z."""
+        """Return (z_k, h_k): the latents, and what goes on to the next scale; after the last scale all are latents."""
         half = h.shape[1] if is_last else h.shape[1] // 2
         return h[:, :half], h[:, half:]

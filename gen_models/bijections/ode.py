@@ -2,15 +2,15 @@
 
     dz/dt = h(t, z),   z(0) = x,   f(x) = z(1),   log |det df/dx| = int_0^1 tr(dh/dz) dt
 
-for any h that is smooth in z (FFJORD, equations 2-4). The trace is exact by the field's own formula; a field without
-one is asked for sum_d e_d' (dh/dz) e_d, D backward passes. With a random v, E v v' = I, the estimate v' (dh/dz) v is
-unbiased (equations 5-7; Hutchinson, 1990).
+for any field h that is smooth in z (FFJORD, equations 2-4). The trace is exact if the field has a formula for it, or if
+it is computed as sum_d e_d' (dh/dz) e_d with the D unit vectors e_d, which takes D backward passes. With a random
+vector v, called a probe, for which E v v' = I, the estimate v' (dh/dz) v is unbiased (equations 5-7; Hutchinson, 1990).
 
 There are two kinds of solve, which never share state:
 
     forward, inverse   for the density and its sampler: `score_steps` equal Runge-Kutta steps of order 4 and the exact
                        trace. An adaptive solver chooses its steps by the error of the whole batch, so a row's value
-                       would depend on its neighbours. Fixed steps avoid this, and training mode changes nothing.
+                       would depend on the other rows. Fixed steps avoid this. Training mode changes nothing.
     transform          for training: any solver, any trace. Probes are drawn once for each solve and kept during it.
                        Redrawing them within a solve would make the right-hand side noisy, and no step size resolves
                        that. Keeping them from one solve to the next would bias the estimate.
@@ -43,15 +43,16 @@ class SolverError(DivergedError):
 
 @runtime_checkable
 class Field(Protocol):
-    """A field whose `with_divergence` returns (h(t, z), tr(dh/dz)), the second exact, of shape (batch,)."""
+    """A field whose `with_divergence` returns h(t, z) and its divergence tr(dh/dz), one number for each row."""
 
     def with_divergence(self, t: Tensor, z: Tensor) -> tuple[Tensor, Tensor]: ...
 
 
 class ByProbes(nn.Module):
-    """A field with sum_k v_k' (dh/dz) v_k as divergence, by vector-Jacobian products.
+    """A field that computes its divergence as sum_k v_k' (dh/dz) v_k, by vector-Jacobian products.
 
-    vectors: (probes, batch, D), kept during a solve
+    vectors  the v_k, (probes, batch, D), which stay the same during a solve. With the D unit vectors the divergence is
+             exact; with one random probe it is an unbiased estimate
     """
 
     def __init__(self, field: nn.Module, vectors: Tensor):
@@ -60,7 +61,7 @@ class ByProbes(nn.Module):
         self.vectors = vectors
 
     def with_divergence(self, t: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Return h(t, z) and the sum over the probes."""
+        """Return h(t, z) and sum_k v_k' (dh/dz) v_k."""
         has_graph = torch.is_grad_enabled()
         with torch.enable_grad():  # the trace is a derivative, so it needs gradients even where nothing is trained
             if not (has_graph and z.requires_grad):
@@ -71,7 +72,7 @@ class ByProbes(nn.Module):
 
 
 class Solution(NamedTuple):
-    """The result of a training solve.
+    """The result of a training solve: z = f(x), the log-determinant, and how often the field was evaluated.
 
     With the adjoint, evaluations_backward is counted while the backward pass runs, and is 0 before that. Without the
     adjoint it is the number of evaluations that autograd recorded.
@@ -121,12 +122,12 @@ class Solver:
 
 
 class ContinuousBijection(Bijection):
-    """The map f of vectors (batch, D) along a field h: (t, z) -> (batch, D).
+    """The map f: z(0) -> z(1) of vectors (batch, D) along a field h: (t, z) -> (batch, D).
 
     solver       used in training
     trace        used in training: hutchinson, with one probe for each row, or exact
     probe        the distribution of the probe; Rademacher's estimate has the smaller variance of the two
-    score_steps  steps of forward and inverse
+    score_steps  number of Runge-Kutta steps in `forward` and `inverse`
     """
 
     def __init__(
@@ -157,17 +158,23 @@ class ContinuousBijection(Bijection):
         return x, log_det
 
     def transport(self, z: Float[Tensor, "batch dim"], *, is_inverse: bool = False) -> Float[Tensor, "batch dim"]:
-        """Return f(z) or f^-1(z) as `forward` and `inverse` do, without the log-determinant, which saves its cost."""
+        """Return f(z), or f^-1(z) if is_inverse, with the solver of `forward` and `inverse`.
+
+        No log-determinant is computed, which saves the cost of the trace.
+        """
         return self._solve(z, None, self.scores, start=1.0 if is_inverse else 0.0).z
 
     def transform(self, x: Float[Tensor, "batch dim"], noise: Noise) -> Solution:
-        """Return f(x) and its log-determinant or an unbiased estimate, by the solver and the trace of training."""
+        """Return f(x) and its log-determinant, by the solver and the trace of training.
+
+        With trace = "hutchinson" the log-determinant is an unbiased estimate.
+        """
         if self.trace == "exact":
             return self._solve(x, exact(self.field, x), self.solver)
         return self._solve(x, ByProbes(self.field, random_probe(x, noise, self.probe)), self.solver)
 
     def start(self, x):
-        """Return f(x), without the trace, which a start does not need. No parameter depends on the rows."""
+        """Return f(x), without the trace. No parameter of a field is initialised from the rows x."""
         return self.transport(x)
 
     def _solve(self, x: Tensor, traced: Field | None, solver: Solver, *, start: float = 0.0) -> Solution:
@@ -186,7 +193,10 @@ class ContinuousBijection(Bijection):
 
 
 def exact(field: nn.Module, x: Float[Tensor, "batch dim"]) -> Field:
-    """Return the field with its exact divergence: its own formula, or the unit vectors as probes."""
+    """Return a field with its exact divergence.
+
+    This is the field itself if it has a formula for it, else ByProbes with the unit vectors.
+    """
     if hasattr(field, "with_divergence"):
         return cast(Field, field)
     D = x.shape[1]
@@ -194,7 +204,7 @@ def exact(field: nn.Module, x: Float[Tensor, "batch dim"]) -> Field:
 
 
 def random_probe(x: Float[Tensor, "batch dim"], noise: Noise, kind: str) -> Float[Tensor, "1 batch dim"]:
-    """Draw a probe for each row with E v v' = I, from the stream "flow.probe"."""
+    """Draw one probe v for each row, with E v v' = I, from the stream "flow.probe" of the noise."""
     if kind == "gaussian":
         return noise.normal("flow.probe", x.shape, like=x)[None]
     return 2 * noise.bernoulli("flow.probe", 0.5, x.shape, like=x)[None] - 1
@@ -207,7 +217,10 @@ def divergence(
     *,
     has_graph: bool,
 ) -> Float[Tensor, " batch"]:
-    """Return sum_k v_k' (dh/dz) v_k for each row, by vector-Jacobian products."""
+    """Return sum_k v_k' (dh/dz) v_k for each row, by vector-Jacobian products, where h was computed from z.
+
+    has_graph  whether the result can be differentiated again
+    """
     if len(vectors) == 1:
         (rows,) = torch.autograd.grad(h, z, vectors[0], create_graph=has_graph)
         return (rows * vectors[0]).sum(dim=1)

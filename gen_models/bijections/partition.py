@@ -16,16 +16,17 @@ from gen_models.noise import Noise
 
 
 class Partition(NamedTuple):
-    """The coordinates that a coupling keeps, and those that it transforms given the kept ones."""
+    """The indices of the coordinates that a coupling keeps, and of those that it moves, given the kept ones."""
 
     kept: Int[Tensor, " kept"]
     moved: Int[Tensor, " moved"]
 
 
 def partitions(dimensions: int, count: int) -> list[Partition]:
-    """Return `count` partitions of 0 .. dimensions - 1, where numbers 2j and 2j + 1 are opposite.
+    """Return `count` partitions of the coordinates 0 .. dimensions - 1, for successive couplings.
 
-    The result depends on the arguments only. Raises ConfigError for fewer than 2 dimensions.
+    Partitions 2j and 2j + 1 use the same halves: each keeps what the other moves. No partition keeps the same half as
+    the one before it. The result depends on the arguments only. Raises ConfigError for fewer than 2 dimensions.
     """
     if dimensions < 2:
         raise ConfigError(f"a coupling of {dimensions} dimension has nothing to keep: give data of at least 2")

@@ -3,10 +3,11 @@
     mixture   g(x) = K^-1( sum_k pi_k K((x - mu_k)/s_k) ), K the CDF of a symmetric kernel: Gaussian or logistic
     spline    a rational-quadratic spline on [-B, B], the identity beyond (Durkan et al., 2019)
 
-Both map the line onto itself. A mixture's CDF alone has the unit interval as its range and saturates there. Composed
-with K^-1, the quantile function of the mixture's own kernel, one component is the affine map (x - mu)/s, and several
-components are linear far out. Nothing rounds to 0 or 1: K(g(x)) is the mixture's CDF, computed as the logarithms of
-both tails. The usual maps are then
+Both map the line onto itself. The CDF F(x) = sum_k pi_k K((x - mu_k)/s_k) of a mixture, with weights pi_k, means mu_k
+and scales s_k, has the unit interval as its range and saturates there. Therefore g(x) = K^-1(F(x)), where K^-1 is the
+quantile function of the kernel. With one component, g is the affine map (x - mu)/s; with several, g is linear far out.
+No probability is rounded to 0 or 1, because F(x) = K(g(x)) is computed as the pair log F(x) and log(1 - F(x)). With F_Z
+the CDF of another distribution (law) on the line, two other maps are compositions with g:
 
     u = F(x)             Squash o g,   Squash(w) = K(w)
     z = F_Z^-1(F(x))     Transport o g, from the kernel's law to the law of z
@@ -29,7 +30,10 @@ START_SCALES = (1e-2, 1e1)  # least and largest scale of a component at the star
 
 @runtime_checkable
 class Law(Protocol):
-    """A continuous distribution of the line, for each coordinate; a probability u is the pair (log u, log(1 - u))."""
+    """The interface of a continuous distribution on the line, applied to each coordinate.
+
+    A probability u is passed and returned as the pair (log u, log(1 - u)).
+    """
 
     def log_pdf(self, z: Tensor) -> Tensor: ...
 
@@ -40,9 +44,10 @@ class Law(Protocol):
 
 class MixtureCDF(Bijection):
     """The map g = K^-1(F), F(x) = sum_k pi_k K((x - mu_k)/s_k), of vectors (batch, D), with a mixture for each
-    coordinate.
+    coordinate. K is the CDF of `kernel`.
 
-    log dg/dx = log f(x) - log k(g(x)), f = F'.  log s = c tanh(raw/c), c = MAX_LOG_SCALE.
+    With the densities f = F' and k = K', log dg/dx = log f(x) - log k(g(x)). Scales are bounded: log s = c tanh(raw/c),
+    where raw is trained and c = MAX_LOG_SCALE.
     """
 
     def __init__(self, dimensions: int, components: int, kernel: Law):
@@ -58,7 +63,10 @@ class MixtureCDF(Bijection):
         return y, log_slope.sum(dim=1)
 
     def inverse(self, y):
-        """Solve g(x) = y by Newton's method inside a bracket; one more Newton step carries the gradient."""
+        """Return (x, log |det dx/dy|), where Newton's method inside a bracket solves g(x) = y.
+
+        One more Newton step, taken with gradients, makes x differentiable.
+        """
         near = self._solve(y.detach())
         value, log_slope = self._value(near)
         x = near - (value - y) * (-log_slope.detach()).exp()
@@ -66,9 +74,10 @@ class MixtureCDF(Bijection):
 
     @torch.no_grad()
     def start(self, x):
-        """Give the components equal weights and let each cover an equal share of the rows.
+        """Set each coordinate's mixture so that each of its K components covers the same number of rows; return g(x).
 
-        Component k lies between the quantiles k/K and (k + 1)/K; its mean is the quantile midway between them.
+        All weights are equal. Component k = 0 .. K - 1 lies between the quantiles k/K and (k + 1)/K; its mean is the
+        quantile midway between them, and its scale half the distance between them, within START_SCALES.
         """
         K = self.means.shape[1]
         q = _quantiles(x, 2 * K).T
@@ -104,8 +113,9 @@ class MixtureCDF(Bijection):
     def _solve(self, y: Tensor) -> Tensor:
         """Return the x with g(x) = y, up to rounding.
 
-        The mixture's quantile lies between those of its components, mu_k + s_k y: this is the first bracket. A Newton
-        step that leaves the bracket, or is not at most half as long as the step before it, is replaced by a bisection.
+        With component k alone the solution would be mu_k + s_k y. x lies between the smallest and the largest of these,
+        which are the first bracket. A Newton step that leaves the bracket, or is not at most half as long as the step
+        before it, is replaced by a bisection.
         """
         ends = self.means + self._log_scales().exp() * y[..., None]
         low, high = ends.amin(dim=-1), ends.amax(dim=-1)
@@ -121,7 +131,10 @@ class MixtureCDF(Bijection):
 
 
 class ScalarSpline(Bijection):
-    """A rational-quadratic spline for each coordinate of vectors (batch, D). It starts as the identity."""
+    """A rational-quadratic spline on [-bound, bound] for each coordinate of vectors (batch, D).
+
+    It starts as the identity.
+    """
 
     def __init__(self, dimensions: int, bins: int, *, bound: float):
         super().__init__()
@@ -142,9 +155,9 @@ class ScalarSpline(Bijection):
 
 
 class Transport(Bijection):
-    """y = F_target^-1(F_source(x)): a monotone map such that y ~ target if x ~ source. It has no parameters.
+    """The map y = F_target^-1(F_source(x)), which has no parameters: y ~ target if x ~ source.
 
-    log dy/dx = log p_source(x) - log p_target(y).
+    F is the CDF and p the density of a law; log dy/dx = log p_source(x) - log p_target(y).
     """
 
     def __init__(self, source: Law, target: Law):
@@ -160,9 +173,9 @@ class Transport(Bijection):
 
 
 class Squash(Bijection):
-    """u = K(w): the map of the line onto (0, 1) by the CDF of a kernel, log du/dw = log k(w). It has no parameters.
+    """The map u = K(w) of the line onto (0, 1), where K is the CDF of a kernel and k its density. It has no parameters.
 
-    Far out u rounds to 1, whose inverse is infinite: compute likelihoods before this map rather than after it.
+    log du/dw = log k(w). Far out u rounds to 1, whose inverse is infinite: compute likelihoods from w, not from u.
     """
 
     def __init__(self, kernel: Law):

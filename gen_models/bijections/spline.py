@@ -40,10 +40,11 @@ def rational_quadratic(
     *,
     bound: float,
 ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-    """Return (y, log dy/dx) of each x, by a spline of its own on [-bound, bound].
+    """Return (y, log dy/dx) for each number in x, where y is a spline of x on [-bound, bound].
 
-    The last axis of the parameters holds one spline's numbers (inner_knots = bins - 1). The other axes broadcast with
-    x, so one spline may serve all rows.
+    widths, heights, slopes  unnormalised parameters, see the module docstring. The last axis holds those of one spline:
+                             K widths, K heights, and K - 1 slopes at the inner knots. The other axes broadcast with x,
+                             so one spline may serve all rows
     """
     is_inside = x.abs() <= bound
     inside = torch.where(is_inside, x, 0.0)
@@ -90,7 +91,7 @@ class _Bin(NamedTuple):
 
 
 def _bin_of(values: Tensor, knots: Tensor, x_knots: Tensor, y_knots: Tensor, slopes: Tensor) -> _Bin:
-    """Return the bin whose `knots` surround each value.
+    """Return the bin in which each value lies, where `knots` are x_knots for values of x and y_knots for values of y.
 
     Widths and heights are differences of the rounded knots, so t and v lie within [0, 1] exactly.
     """

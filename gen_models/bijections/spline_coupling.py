@@ -1,7 +1,8 @@
 """The coupling of a neural spline flow, RQ-NSF (C) (Durkan et al., 2019, section 3.2).
 
-z_A = x_A,  z_B = g(x_B; m(x_A)): each moved coordinate has its own rational-quadratic spline, whose widths, heights
-and slopes the network computes. log |det| = sum log dg/dx_B.
+z_A = x_A,  z_B = g(x_B; m(x_A)), where A are the coordinates that are kept, B those that are moved, and m is a network.
+g is a rational-quadratic spline for each moved coordinate, whose widths, heights and slopes m computes.
+log |det| = sum log dg/dx_B.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from gen_models.bijections.spline import rational_quadratic, rational_quadratic_
 class SplineCoupling(Coupling):
     """A coupling of vectors (batch, D) that starts as the identity. Coordinates with |x_B| > bound do not move.
 
-    bins   K of each spline; the network returns 3K - 1 numbers for each moved coordinate
+    bins   the number K of bins of each spline; the network returns 3K - 1 numbers for each moved coordinate
     bound  the splines act on [-bound, bound], in the units of x
     """
 

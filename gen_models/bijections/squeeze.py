@@ -11,11 +11,12 @@ from gen_models.errors import ConfigError
 
 
 class Squeeze(Bijection):
-    """y[(2i + j)C + c, u, v] = x[c, 2u + i, 2v + j].
+    """y[(2i + j)C + c, u, v] = x[c, 2u + i, 2v + j], where x has C channels and i and j are 0 or 1.
 
-    The place in the square comes before the colour, so the first half of the channels is the upper row of each square,
-    in all colours. No checkerboard keeps exactly that half, so channel couplings and checkerboard couplings each mix
-    what the other kind kept.
+    The pixel (i, j) of the 2x2 square (u, v) becomes the channels (2i + j)C .. (2i + j + 1)C - 1 at (u, v), so the
+    first half of the channels is the upper row of each square. A checkerboard has one pixel of each row of a square, so
+    it never keeps exactly that half. Therefore channel couplings after the squeeze move some of what checkerboard
+    couplings before it kept, and the other way round.
     """
 
     def forward(self, x):
@@ -34,11 +35,12 @@ class Squeeze(Bijection):
 def pyramid(event_shape: Sequence[int], scales: int, *, squeezes: int) -> list[tuple[int, int, int]]:
     """Return the shape (C, H, W) that enters each scale.
 
-    After each scale half of the channels leaves, so the shapes are (C, H, W), (2C, H/2, W/2), (4C, H/4, W/4), ...
+    A scale squeezes its input, and half of the resulting channels become latents, so that the shapes are (C, H, W),
+    (2C, H/2, W/2), (4C, H/4, W/4), ...
 
     squeezes  how many of the scales squeeze: all of them, or all but the last
 
-    Raises ConfigError unless rows are images whose height and width can be halved that often.
+    Raises ConfigError unless rows are images whose height and width can be halved `squeezes` times.
     """
     if len(event_shape) != 3:
         raise ConfigError(f"event_shape = {list(event_shape)} is no image: give [channels, height, width]")

@@ -1,7 +1,7 @@
 """The affine flow z = A^-1 (x - b) ~ N(0, I): x ~ N(b, A A^T) is the Gaussian with any mean and covariance.
 
-Its maximum likelihood has a closed form, the mean and covariance of the sample. Training has to find it, and every
-other flow should exceed its likelihood.
+Its maximum likelihood is known in closed form: b and A A^T are then the mean and covariance of the sample. Training has
+to reach it, and every other flow should exceed it.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from gen_models.layers.levels import Levels
 class AffineFlow(Flow):
     """A flow of one affine map.
 
-    Data on levels stay on [0, 1]: after a logit the density of x would not be Gaussian.
+    Dequantised grey levels stay on [0, 1]: after a logit the density of x would not be Gaussian.
     """
 
     def __init__(self, event_shape: Sequence[int], levels: Levels):

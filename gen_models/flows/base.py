@@ -1,12 +1,12 @@
 """Base distributions of flows: the distribution of each coordinate of z = f(x).
 
-All are drawn by the quantile transform of one normal draw, z = F^-1(Phi(T n)) with n ~ N(0, 1). The temperature T
-therefore shrinks every base towards its median in the same way; for the normal base it is the temperature of Kingma
-and Dhariwal (2018).
+All are drawn by the quantile transform of one normal draw, z = F^-1(Phi(T n)) with n ~ N(0, 1), where F is the CDF of
+the base, Phi that of N(0, 1), and T a temperature. T < 1 therefore shrinks every base towards its median in the same
+way; for the normal base it is the temperature of Kingma and Dhariwal (2018).
 
 A probability u is stored as the pair (log u, log(1 - u)): near 1 the number u has lost the digits of 1 - u, and far
-out both underflow. Quantiles are computed from the smaller of the two. All bases are symmetric, so one tail serves
-both sides.
+out both underflow. Quantiles are computed from the smaller of the two. All bases are symmetric, so the quantile of the
+lower tail gives that of the upper tail too.
 """
 
 import math
@@ -26,7 +26,7 @@ NEWTON_STEPS = 3  # the start has at least 3 correct digits; each step doubles t
 
 
 class Base(ABC):
-    """A distribution on the line; z of D coordinates has D independent ones."""
+    """A distribution of one number; the D coordinates of z are independent draws from it."""
 
     @abstractmethod
     def log_pdf(self, z: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -34,7 +34,7 @@ class Base(ABC):
 
     @abstractmethod
     def log_cdf(self, z: Float[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-        """Return (log F(z), log(1 - F(z)))."""
+        """Return (log F(z), log(1 - F(z))) of each coordinate, where F is the CDF."""
 
     @abstractmethod
     def quantile(self, log_u: Float[Tensor, "*shape"], log_rest: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -86,7 +86,7 @@ class Logistic(Base):
 class UnitBase(Base):
     """A distribution on (0, 1), defined in terms of log z and log(1 - z), so that `OnTheLine` need not round z to 1.
 
-    Outside (0, 1) the log density is minus infinity.
+    `log_pdf` is minus infinity outside (0, 1).
     """
 
     @abstractmethod
@@ -147,10 +147,10 @@ class Beta(UnitBase):
 
 
 class OnTheLine(Base):
-    """The distribution of w = K^-1(z), where z ~ a base on (0, 1) and K is the CDF of a kernel on the line.
+    """The distribution of w = K^-1(z), where z is drawn from a base on (0, 1) and K is the CDF of a kernel on the line.
 
-    K(w) is stored in logarithms throughout. log p(w) = log p_Z(K(w)) + log k(w) is therefore finite wherever w is,
-    while log p_Z of a z rounded to 1 is not.
+    log p(w) = log p_Z(K(w)) + log k(w), where p_Z is the density of the base and k that of the kernel. K(w) is never
+    computed itself, only its logarithms, so log p(w) is finite wherever w is; log p_Z of a z rounded to 1 would not be.
     """
 
     def __init__(self, base: UnitBase, kernel: Base):
@@ -171,7 +171,7 @@ BASES: dict[str, type[Base]] = {"normal": Normal, "logistic": Logistic, "uniform
 
 
 def base_of(name: str) -> Base:
-    """Return the base that a configuration names; raises ConfigError with the nearest known name if there is none."""
+    """Return the base of this name; raises ConfigError, with the nearest known name, for an unknown one."""
     require_choice("base", name, BASES)
     return BASES[name]()
 
@@ -179,7 +179,8 @@ def base_of(name: str) -> Base:
 def _lower_normal_quantile(log_u: Tensor) -> Tensor:
     """Return Phi^-1(u) <= 0 for u <= 1/2, by Newton's method on log Phi(z) = log u, which is concave in z.
 
-    Far out it starts from log Phi(z) ~ -z^2/2 - log(2 pi)/2 - log(-z). dz/d log u = Phi(z)/phi(z).
+    Far out Newton's method starts from the solution of log u = -z^2/2 - log(2 pi)/2 - log(-z), approximately. The
+    gradient is dz/d log u = Phi(z)/phi(z).
     """
     with torch.no_grad():
         target = log_u.double()

@@ -1,4 +1,7 @@
-"""The base class of continuous flows, however trained: the flow of one field, from data (t = 0) to noise (t = 1)."""
+"""The base class of continuous flows: the flow of a field h in dz/dt = h(t, z), from data at t = 0 to noise at t = 1.
+
+Subclasses differ in how they train the field.
+"""
 
 from collections.abc import Sequence
 from typing import cast
@@ -16,10 +19,10 @@ from gen_models.noise import Noise
 
 
 class ContinuousFlow(Flow):
-    """A logit for data on grey levels, then the flow of `ode`.
+    """A logit for data on grey levels, then the flow of the field, `ode`.
 
-    Scores and samples are the forward and inverse of `ode`, on a fixed grid. Latents and draws need no log-determinant,
-    and are computed without it.
+    Scores use the forward map of `ode` and samples its inverse, both on a fixed grid of times. Latents and samples need
+    no log-determinant, and are computed without it.
     """
 
     def __init__(self, event_shape: Sequence[int], levels: Levels, ode: ContinuousBijection):
@@ -28,7 +31,7 @@ class ContinuousFlow(Flow):
 
     @property
     def before(self) -> Bijection:
-        """The map from network units to the vectors that the field moves."""
+        """The map from rows in network units to the vectors (batch, D) that the field moves."""
         return cast(Compose, self.bijection).parts[0]
 
     @property

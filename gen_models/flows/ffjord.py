@@ -1,7 +1,8 @@
 """FFJORD (Grathwohl et al., 2019): a continuous flow trained by maximum likelihood.
 
-log p(x) = log p_Z(z(1)) + int_0^1 tr(dh/dz) dt, with the trace estimated by one probe for each row and solve. The
-training loss is then an unbiased estimate of the negative log-likelihood. Scores use the exact trace, whatever D is.
+log p(x) = log p_Z(z(1)) + int_0^1 tr(dh/dz) dt, where z moves from z(0) = x along dz/dt = h(t, z). In training the
+trace is by default estimated with one random probe for each row and solve (see bijections/ode.py), which makes the loss
+an unbiased estimate of the negative log-likelihood. Scores use the exact trace, whatever D is.
 """
 
 from collections.abc import Sequence
@@ -21,11 +22,11 @@ from gen_models.noise import Noise
 class FFJORD(ContinuousFlow):
     """A continuous flow trained by maximum likelihood.
 
-    hidden, activation      of the field
+    hidden, activation      the widths of the field's hidden layers, and their activation
     solver                  of training: rk4, midpoint or euler on `steps` equal steps; dopri5, bosh3 or adaptive_heun
                             to rtol and atol. On a fixed grid two workers take the same steps as one; with an adaptive
                             solver they agree to its tolerance
-    adjoint, trace, probe   of training, see Solver and ContinuousBijection
+    adjoint, trace, probe   of training, see Solver and ContinuousBijection in bijections/ode.py
     score_steps             number of fourth-order steps for scores and samples, whatever training used
     """
 
@@ -55,11 +56,11 @@ class FFJORD(ContinuousFlow):
         super().__init__(event_shape, levels, ode)
 
     def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """Return -1/B sum_i log p(x_i + u_i), with the trace as training computes it, and these terms.
+        """Return -1/B sum_i log p(x_i + u_i) over the B rows, with u_i the dequantisation noise, and these terms.
 
-        nats                  the loss: unbiased; exactly -log p only where the trace is exact
+        nats                  the loss. It is an unbiased estimate of -log p; it is exact where `trace` is exact
         evaluations_forward   how often this solve evaluated h
-        evaluations_backward  how often its gradient did; known once the backward pass has run
+        evaluations_backward  how often the backward pass evaluated the gradient of h; known once that pass has run
         """
         y, log_det_before = self.before(self.data_scale(x, noise))
         solution = self.ode.transform(y, noise)

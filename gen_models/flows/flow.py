@@ -1,7 +1,8 @@
 """Normalizing flows: z = f(x) ~ a base distribution, where f is a bijection.
 
 log p(x) = log p_Z(f(x)) + log |det df/dx| (Rezende and Mohamed, 2015; Dinh, Krueger and Bengio, 2015). A named flow is
-a constructor that passes a bijection to `Flow`; named flows differ in nothing else.
+a constructor that passes a bijection to `Flow`; named flows differ in nothing else. Here x is in network units, which
+layers/data_scale.py computes from the data's units.
 """
 
 from collections.abc import Sequence
@@ -24,9 +25,10 @@ START_ROWS = 1024  # rows used for a data-dependent start
 
 
 class Flow(LikelihoodModel):
-    """A bijection between rows in network units, (batch, *event), and z (batch, D) ~ base; latent = D.
+    """A bijection between rows in network units, (batch, *event), and z, (batch, D), drawn from a base distribution.
 
-    A flow is no Reconstructor: a bijection returns every x unchanged, which says nothing about x.
+    `encode` returns z, so latents have D numbers, as many as a row. A flow is no Reconstructor: a bijection returns
+    every x unchanged, which says nothing about x.
     """
 
     def __init__(self, event_shape: Sequence[int], levels: Levels, bijection: Bijection, *, base: Base | None = None):
@@ -38,7 +40,8 @@ class Flow(LikelihoodModel):
     def warm_start(self, x: Float[Tensor, "batch *event"], noise: Noise) -> None:
         """Standardise continuous data, fit histograms on all rows, and start the other parts that depend on data.
 
-        A flow starts near the identity, which is near the optimum for standardised data.
+        Those parts start from the first START_ROWS rows. A flow starts near the identity, which is near the optimum for
+        standardised data.
         """
         self.data_scale.fit(x)
         for part in self.bijection.modules():
@@ -48,12 +51,12 @@ class Flow(LikelihoodModel):
             self.bijection.start(self.data_scale(x[:START_ROWS], noise))
 
     def log_density(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, " batch"]:
-        """Return log p_Z(f(y)) + log |det df/dy|."""
+        """Return log p_Z(f(y)) + log |det df/dy| for rows y in network units."""
         z, log_det = self.bijection(y)
         return self.base.log_density(z) + log_det
 
     def draw(self, n: int, noise: Noise, *, temperature: float = 1.0) -> Float[Tensor, "batch *event"]:
-        """Return f^-1(z) with z drawn from the base at a temperature.
+        """Return n rows f^-1(z) in network units, with z drawn from the base at a temperature (see flows/base.py).
 
         Temperatures below 1 draw nearer the mode (Kingma and Dhariwal, 2018).
         """
@@ -61,20 +64,23 @@ class Flow(LikelihoodModel):
 
     @question
     def sample_at(self, n: int, noise: Noise, temperature: float) -> Float[Tensor, "batch *event"]:
-        """Draw n rows, in the data's units, at a temperature; `sample` draws at 1."""
+        """Draw n rows, in the data's units, at a temperature; temperature 1 gives the same rows as `sample`."""
         return self.data_scale.quantise(self.draw(n, noise, temperature=temperature))
 
     def normal_draw(self, n: int, noise: Noise, temperature: float) -> Float[Tensor, "batch latent"]:
-        """Return the temperature times a draw from N(0, I); every draw of a flow starts from it."""
+        """Return `temperature` times n draws from N(0, I) in D dimensions; samples of a flow are made from these."""
         D = dimensions(self.data_scale.event_shape)
         return temperature * noise.normal("flow.z", (n, D), like=self.data_scale.scale)
 
     @question
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
-        """Return z = f(x); a discrete x is read at the middle of its cell."""
+        """Return z = f(x); a discrete number is represented by the middle of its cell."""
         return self.bijection(self.data_scale.centre(x))[0]
 
     @question
     def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]:
-        """Return the row in whose cell f^-1(z) falls, so that decode(encode(x)) = x, and `sample` decodes a draw."""
+        """Return the row in whose cell f^-1(z) falls, so that decode(encode(x)) = x.
+
+        `sample` returns decode(z) for z drawn from the base.
+        """
         return self.data_scale.quantise(self.bijection.inverse(z)[0])

@@ -1,8 +1,8 @@
 """Glow (Kingma and Dhariwal, 2018, section 3 and figure 2): steps of ActNorm, a 1x1 convolution and a coupling.
 
-Each scale is a squeeze and then `steps` steps; after each scale but the last, half of the channels leaves. Compared
-with Real NVP, the learned mixing of channels replaces the alternating masks, and ActNorm, initialised from data,
-replaces batch norm.
+Each scale is a squeeze and then `steps` steps; after each scale but the last, half of the channels become latents.
+Compared with Real NVP, the learned mixing of channels replaces the alternating masks, and ActNorm, initialised from
+data, replaces batch norm.
 
 The couplings start as the identity. The flow does not: its ActNorms normalise and its convolutions rotate.
 """
@@ -30,9 +30,9 @@ class Glow(ImageFlow):
     """A Glow of images (C, H, W), H and W divisible by 2^scales.
 
     scales    number of scales, each of which squeezes: 2 for 28x28 (to 7x7), 3 for 32x32, 2 or 3 for 8x8
-    steps     in each scale
+    steps     number of steps in each scale
     channels  the width of the couplings' networks
-    to_line   logit or histogram: see flows/image_flow.py
+    to_line   how grey levels are mapped to the line, logit or histogram: see flows/image_flow.py
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Glow(ImageFlow):
 
 
 def glow_steps(channels: int, steps: int, network: Network) -> list[Bijection]:
-    """Return `steps` times ActNorm, invertible 1x1 convolution, affine coupling (table 1)."""
+    """Return the bijections of `steps` steps: ActNorm, invertible 1x1 convolution, affine coupling (table 1)."""
     return [
         part
         for _ in range(steps)
@@ -67,7 +67,7 @@ def glow_steps(channels: int, steps: int, network: Network) -> list[Bijection]:
 class ThreeConvolutions(nn.Module):
     """Convolutions 3x3, 1x1, 3x3, the last of which is 0 at the start: the paper's network, with SiLU in place of ReLU.
 
-    SiLU is smooth.
+    SiLU is smooth, and so is then the density.
     """
 
     def __init__(self, inputs: int, outputs: int, *, width: int):

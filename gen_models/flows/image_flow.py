@@ -1,9 +1,10 @@
 """The base class of flows of images: how grey levels are mapped to the line on which the couplings work.
 
-logit      y = logit(alpha + (1 - 2 alpha) (x + u)/q), the same for all pixels (Dinh, Sohl-Dickstein and Bengio, 2017)
+logit      y = logit(alpha + (1 - 2 alpha) (x + u)/q), the same for all pixels (Dinh, Sohl-Dickstein and Bengio, 2017),
+           for a grey level x in 0 .. q - 1 and uniform noise u
 histogram  each pixel is mapped by its own histogram's CDF and the normal quantile, so the flow starts as the density of
-           independent pixels. After a logit the couplings have to learn which pixels are always paper, which takes most
-           of a short training
+           independent pixels. After a logit the couplings have to learn which pixels are always background, which takes
+           most of a short training
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ TO_LINE: dict[str, Callable[[int, int], Bijection]] = {
 
 
 class ImageFlow(Flow):
-    """A flow of images (batch, C, H, W), after `to_line` for data on levels."""
+    """A flow of images (batch, C, H, W): for data on grey levels the map `to_line`, then the bijection `images`."""
 
     def __init__(self, event_shape: Sequence[int], levels: Levels, images: Bijection, *, to_line: str):
         require_choice("to_line", to_line, TO_LINE)

@@ -1,11 +1,13 @@
 """Multi-scale Real NVP for images (Dinh, Sohl-Dickstein and Bengio, 2017, section 3.6 and figure 4).
 
-    to the line, then at each scale but the last: 3 checkerboard couplings, squeeze, 3 channel couplings,
-    half of the channels leaves; at the last: 4 checkerboard couplings
+    first, grey levels are mapped to the line
+    then, at each scale but the last: 3 checkerboard couplings, squeeze, 3 channel couplings,
+    after which half of the channels become latents
+    at the last scale: 4 checkerboard couplings
 
 Neighbouring couplings keep opposite halves. Where height and width are even, the network of a checkerboard coupling
-receives the image squeezed. A checkerboard is then a mask of channels, and a quarter of the positions carries four
-times the channels through a network of the same width, in a quarter of the time.
+receives the image squeezed, in which a checkerboard is a mask of channels. There are then a quarter of the positions,
+with four times the channels, and a network of the same width takes a quarter of the time.
 """
 
 from collections.abc import Sequence
@@ -30,14 +32,15 @@ AT_THE_END = 4
 
 
 class ImageRealNVP(ImageFlow):
-    """A Real NVP of images (C, H, W), H and W divisible by 2^(scales - 1). One scale has only the last 4 couplings.
+    """A Real NVP of images (C, H, W), H and W divisible by 2^(scales - 1).
 
-    scales      number of scales; all but the last squeeze: 3 for 28x28 (to 7x7), 4 for 32x32, 2 or 3 for 8x8
-    channels    the width of the networks of s and t
+    scales      number of scales; all but the last squeeze: 3 for 28x28 (to 7x7), 4 for 32x32, 2 or 3 for 8x8. With 1
+                there are only the 4 couplings of the last scale
+    channels    the width of the networks that compute the couplings' log scales s and shifts t
     blocks      the depth of these networks in residual blocks
     norm        inside the networks: weight, batch or none
     batch_norm  whether a flow batch norm follows each coupling
-    to_line     logit or histogram: see flows/image_flow.py
+    to_line     how grey levels are mapped to the line, logit or histogram: see flows/image_flow.py
     """
 
     def __init__(
@@ -75,7 +78,10 @@ class ImageRealNVP(ImageFlow):
 
 
 class OfSquares(nn.Module):
-    """A network of the squeezed image: its positions are the 2x2 squares of the input."""
+    """A network that squeezes its input, so that each 2x2 square is one position, and undoes this in its output.
+
+    network  builds the network between the two, as network(inputs, outputs)
+    """
 
     def __init__(self, inputs: int, outputs: int, *, network: Network):
         super().__init__()
@@ -88,7 +94,7 @@ class OfSquares(nn.Module):
 
 
 def checkerboards(shape: tuple[int, int, int], count: int, network: Network) -> list[Bijection]:
-    """Return `count` couplings of images (C, H, W), with alternating colours."""
+    """Return `count` checkerboard couplings of images of shape (C, H, W), which keep the two colours in turn."""
     channels, height, width = shape
     is_even = height % 2 == width % 2 == 0
     seen = partial(OfSquares, network=network) if is_even else network

@@ -1,8 +1,9 @@
 """NICE (Dinh, Krueger and Bengio, 2015): additive couplings that move even and odd coordinates in turn, then a scaling.
 
-log p(x) = sum_d (log p_Z(f_d(x)) + s_d) (equation 3 with the diagonal S of section 3.3). In the paper data on levels
-stay on [0, 1]. Additive couplings cannot stretch, so pixels that are nearly always paper stay expensive; mapped to the
-line by their own histograms first (bijections/histogram.py), they start at the density of independent pixels.
+log p(x) = sum_d (log p_Z(f_d(x)) + s_d) (equation 3 with the diagonal S of section 3.3), where exp(s_d) is the scaling
+of coordinate d. In the paper, dequantised grey levels stay on [0, 1]. Additive couplings cannot stretch, so pixels that
+are nearly always background cost many nats. If instead each pixel is first mapped to the line by its own histogram
+(to_line = "histogram", bijections/histogram.py), the flow starts at the density of independent pixels.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,8 @@ class NICE(Flow):
 
     hidden   the widths of each coupling's network
     base     p_Z of each coordinate: logistic or normal
-    to_line  none, the paper's, or histogram: how data on levels are mapped before the first coupling
+    to_line  how grey levels are mapped before the first coupling: none (they stay on [0, 1], as in the paper) or
+             histogram
     """
 
     def __init__(

@@ -21,10 +21,10 @@ from gen_models.layers.mlp import ACTIVATIONS
 class RealNVP(Flow):
     """A logit for data on grey levels, then `couplings` affine couplings.
 
-    hidden      the widths of each coupling's network (s, t)
+    hidden      the widths of the network with which each coupling computes its log scale and shift
     batch_norm  whether batch norm follows each coupling
-    activation  of the hidden layers. silu and tanh are smooth, and so is then the density. relu has corners, and learns
-                the edges of a density sooner
+    activation  of the hidden layers. With silu or tanh, which are smooth, the density is smooth. relu has corners, and
+                learns the edges of a density sooner
     """
 
     def __init__(

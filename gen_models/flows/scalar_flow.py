@@ -1,18 +1,19 @@
 """One-dimensional flows: z = f(x) ~ a base on the line or on (0, 1), f monotone. D coordinates have D such flows.
 
-Base and map are chosen independently. A map is a monotone map g of the line onto itself, with a kernel K (see
-bijections/scalar.py); the base determines where z lies:
+The base and the map are chosen independently. The map g takes the line onto itself and comes with a kernel, a Gaussian
+or logistic distribution with CDF K (see bijections/scalar.py). The base determines where z lies:
 
     on the line    (normal, logistic)   z = g(x)
     on (0, 1)      (uniform, beta)      z = K(g(x))
 
-With a mixture's g, K(g(x)) = F(x) is the mixture's CDF itself. Under the uniform base the flow fits the mixture's
-density, log p(x) = log f(x); under Beta(5, 5), log p(x) = log Beta(F(x)) + log f(x); under the normal base z is the
-probit (gaussians) or the logit (logistics) of F(x). The spline has a Gaussian kernel and starts as the identity: z is
-then the standardised data on the line, or their probabilities under one Gaussian on (0, 1).
+If g is made from a mixture with CDF F and density F', then K(g(x)) = F(x). Under the uniform base the flow therefore
+fits the mixture's density, log p(x) = log F'(x); under Beta(5, 5), log p(x) = log Beta(F(x)) + log F'(x); under the
+normal base z is the probit (map = gaussians) or the logit (map = logistics) of F(x). The spline has a Gaussian kernel
+and starts as the identity: z is then the standardised data for a base on the line, and K of the standardised data for a
+base on (0, 1).
 
-Universality: U = F(X) is uniform, so F_Z^-1(F(X)) can have any chosen distribution Z. `UniversalFlow` is that
-composition: X -> U by a mixture's CDF and U -> Z by the base's inverse CDF; log p(x) = log f(x) for every base.
+Universality: U = F(X) is uniform, so F_Z^-1(F(X)) can have any chosen distribution with CDF F_Z. `UniversalFlow` is
+that composition: X -> U by a mixture's CDF and U -> Z by the base's inverse CDF; log p(x) = log F'(x) for every base.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,7 +40,8 @@ MAPS: dict[str, tuple[Callable[[int, int], Bijection], type[Base]]] = {
 class _LineFlow(Flow):
     """A logit for data on grey levels, then maps of the line, then K onto (0, 1) if the base lies there.
 
-    Likelihoods and draws are computed on the line, where a z of (0, 1) is K^-1(z): nothing rounds to 0 or 1.
+    Likelihoods and draws are computed on the line, where z in (0, 1) is represented by K^-1(z): nothing rounds to 0 or
+    1.
     """
 
     def __init__(
@@ -52,19 +54,19 @@ class _LineFlow(Flow):
 
     @property
     def line(self) -> Compose:
-        """The part of the flow that ends on the line."""
+        """The part of the flow from rows to the line, before K."""
         return cast(Compose, cast(Compose, self.bijection).parts[0])
 
     def log_density(self, y):
         """Return log p(y) of each row in nats, (batch,): log p_W(w) + log |det dw/dy| with w = self.line(y).
 
-        w is on the real line, and so is W, the base moved there: nothing rounds to 0 or 1.
+        p_W is the density of the base on the line: the base itself, or that of K^-1(z) for a base on (0, 1).
         """
         w, log_det = self.line(y)
         return self.line_base.log_density(w) + log_det
 
     def draw(self, n, noise, *, temperature=1.0):
-        """Return g^-1(w), with w drawn from the base on the line at a temperature."""
+        """Return n rows in network units: `line` inverted at draws from the base on the line, at a temperature."""
         return self.line.inverse(self.line_base.from_normal(self.normal_draw(n, noise, temperature)))[0]
 
 
@@ -73,7 +75,7 @@ class ScalarFlow(_LineFlow):
 
     map         gaussians, logistics or spline
     base        normal, uniform, beta or logistic
-    components  of the mixture, or bins of the spline, for each coordinate
+    components  how many components each coordinate's mixture has, or bins its spline
     """
 
     def __init__(self, event_shape: Sequence[int], levels: Levels, *, map: str, base: str, components: int):
@@ -85,7 +87,10 @@ class ScalarFlow(_LineFlow):
 
 
 class UniversalFlow(_LineFlow):
-    """X -> U by the CDF of a mixture of Gaussians, then U -> Z by the base's inverse CDF; u is stored in logarithms."""
+    """X -> U by the CDF of a mixture of Gaussians, then U -> Z by the base's inverse CDF.
+
+    u is stored as log u and log(1 - u), so that it does not round to 0 or 1.
+    """
 
     def __init__(self, event_shape: Sequence[int], levels: Levels, *, base: str, components: int):
         kernel, chosen = Normal(), base_of(base)
@@ -97,5 +102,5 @@ class UniversalFlow(_LineFlow):
 
 
 def on_the_line(base: Base, kernel: Base) -> Base:
-    """Return the base itself, or, for a base on (0, 1), the distribution of K^-1(z)."""
+    """Return the base if it is on the line; for a base on (0, 1), the distribution of K^-1(z) with z drawn from it."""
     return OnTheLine(base, kernel) if isinstance(base, UnitBase) else base

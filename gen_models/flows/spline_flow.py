@@ -21,9 +21,9 @@ class SplineFlow(Flow):
     """A logit for data on grey levels, then `couplings` spline couplings.
 
     hidden      the widths of each coupling's network
-    bins        of each spline
-    bound       splines act on [-bound, bound], in standard deviations of continuous data; beyond it the map is the
-                identity
+    bins        number of bins of each spline
+    bound       splines act on [-bound, bound], in standard deviations of continuous data or in logits of grey levels;
+                beyond it the map is the identity
     activation  of the networks: silu, relu or tanh
     """
 

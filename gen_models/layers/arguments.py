@@ -22,7 +22,7 @@ def require_positive(key: str, value: float) -> None:
 
 
 def require_widths(key: str, widths: Sequence[int]) -> None:
-    """Raise ConfigError unless every layer has at least one unit; an empty list, a linear map, is allowed."""
+    """Raise ConfigError unless each width is a whole number of at least 1; an empty list (a linear map) is allowed."""
     for i, width in enumerate(widths):
         require_whole(f"{key}[{i}]", width)
 

@@ -1,6 +1,7 @@
-"""Columns drawn in from heavy tails: u = asinh((x - median) / interquartile range) / std.
+"""Scaling of columns with heavy tails: u = asinh((x - median) / interquartile range) / std.
 
-Near the median u is linear in x, far from it logarithmic, so a few huge values no longer decide which rows are near.
+Near the median u is linear in x, and far from it logarithmic, so that a few huge values no longer dominate the
+distances between rows.
 """
 
 import torch
@@ -11,7 +12,7 @@ LEAST_RANGE = 1e-9  # a column with a smaller interquartile range is divided by 
 
 
 class AsinhScale(nn.Module):
-    """The map of rows of `dim` columns; `fit` sets it from training rows."""
+    """The map x -> u of rows of `dim` columns; `fit` computes its constants from training rows."""
 
     centre: Tensor
     width: Tensor
@@ -24,7 +25,10 @@ class AsinhScale(nn.Module):
         self.std = nn.Buffer(torch.ones(dim))
 
     def fit(self, x: Float[Tensor, "batch dim"]) -> None:
-        """Take median and quartiles, then the standard deviation of what they give, from x; 1 where these are 0."""
+        """Set each column's median, interquartile range and std from x; std is that of the asinh before the division.
+
+        An interquartile range or std of 0 is replaced by 1.
+        """
         levels = torch.tensor([0.25, 0.5, 0.75], dtype=x.dtype, device=x.device)
         low, middle, high = torch.quantile(x, levels, dim=0)
         self.centre = middle
@@ -33,5 +37,5 @@ class AsinhScale(nn.Module):
         self.std = torch.where(std > LEAST_RANGE, std, 1.0)
 
     def forward(self, x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-        """Return u."""
+        """Return u for the rows of x."""
         return torch.asinh((x - self.centre) / self.width) / self.std

@@ -1,8 +1,8 @@
 """Batch normalisation inside a network (Ioffe and Szegedy, 2015), over the batch of all workers.
 
-y = gamma (x - m)/sqrt(v + eps) + beta for each channel. In training m and v are those of the global batch, summed over
-workers with gradients through the sum, so that two workers equal one. In evaluation mode they are running means, so
-the result for a row does not depend on its neighbours.
+y = gamma (x - m)/sqrt(v + eps) + beta for each channel. In training, m and v are the mean and variance of the global
+batch. They are sums over workers through which gradients flow, so two workers compute what one would. In evaluation
+mode m and v are running means, so the result for a row does not depend on the other rows of its batch.
 """
 
 import torch
@@ -13,7 +13,10 @@ from gen_models.workers import sum_over_workers
 
 
 class BatchNorm(nn.Module):
-    """The layer normalises axis 1 of (batch, channels, *positions). `momentum` weights the new batch, as in torch."""
+    """The layer for axis 1 of (batch, channels, *positions).
+
+    `momentum` is the weight of the new batch in the running means, as in torch.
+    """
 
     mean: Tensor
     variance: Tensor
@@ -40,7 +43,10 @@ class BatchNorm(nn.Module):
 def batch_statistics(
     x: Float[Tensor, "batch channels *positions"],
 ) -> tuple[Float[Tensor, " channels"], Float[Tensor, " channels"]]:
-    """Return (m_hat, v_hat) of each channel over the batch of all workers; v_hat divides by n."""
+    """Return the mean and variance of each channel over positions and the batch of all workers.
+
+    The variance divides by the number n of values, not by n - 1.
+    """
     axes = [0, *range(2, x.ndim)]
     count = sum_over_workers(x.new_tensor(float(x.numel() // x.shape[1])))
     mean = sum_over_workers(x.sum(dim=axes)) / count

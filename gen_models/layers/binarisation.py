@@ -1,9 +1,9 @@
-"""Binarisation: grey levels are probabilities of ink, y ~ Bernoulli(x/(levels - 1)), drawn anew at each step.
+"""Binarisation of grey levels: a pixel x in 0 .. levels - 1 becomes y ~ Bernoulli(x/(levels - 1)), drawn at each step.
 
 This is the protocol of Burda, Grosse and Salakhutdinov (2016, after Salakhutdinov and Murray, 2008) for binarised
-MNIST. Protocols with a fixed file (Larochelle and Murray, 2011) or a threshold differ from it by about 2 nats. The
-likelihood is that of the binary y: it can be compared with other likelihoods of y, not with densities of the levels.
-Data on 2 levels are y itself.
+MNIST. Likelihoods under other protocols, a fixed file of binary images (Larochelle and Murray, 2011) or a threshold,
+differ from it by about 2 nats. The likelihood is the probability of the binary y: it can be compared with other
+likelihoods of y, but not with densities of the grey levels. Data with levels = 2 are binary already, so that y = x.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,10 @@ from gen_models.noise import Noise
 
 
 class Binarisation(nn.Module):
-    """The map between x in the data's units and y in {0, 1}, for binary pixels; it has the interface of `DataScale`."""
+    """The map from grey levels x to binary pixels y in {0, 1}; it has the interface of `DataScale`.
+
+    Raises ConfigError for tables and for continuous data, which have no grey levels.
+    """
 
     scale: Tensor
 
@@ -38,25 +41,34 @@ class Binarisation(nn.Module):
         """Do nothing: the number of levels determines the map."""
 
     def log_det(self) -> Float[Tensor, ""]:
-        """Return 0: a probability has no unit to change."""
+        """Return 0: the likelihood is a probability, which does not depend on the unit of x."""
         return torch.zeros_like(self.scale)
 
     def forward(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Float[Tensor, "batch *event"]:
-        """Draw y ~ Bernoulli(x/(levels - 1)) from the stream "binarise"; shared noise is one threshold for all rows."""
+        """Draw y ~ Bernoulli(x/(levels - 1)) from the stream "binarise" of the noise.
+
+        A pixel becomes 1 if a uniform draw is below its probability; with shared noise all rows use the same draws.
+        """
         return (noise.uniform("binarise", x.shape, like=x) < self.centre(x)).to(x.dtype)
 
     def centre(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """Return E y = x/(levels - 1), for encoders and reconstructions."""
+        """Return the mean of y, x/(levels - 1), for encoders and reconstructions."""
         return x / self.scale
 
     def uncentre(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """Return the grey value of a probability of ink, which may lie between the levels: the inverse of `centre`."""
+        """Return the grey values (levels - 1) y of probabilities y: the inverse of `centre`.
+
+        Grey values may lie between the grey levels.
+        """
         return y * self.scale
 
     def as_sampled(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Float[Tensor, "batch *event"]:
-        """Draw y for the rows x, and return it in the data's units: on the lowest and highest level, like samples."""
+        """Draw binary y for the rows x, and return them in the data's units: each pixel is 0 or levels - 1.
+
+        Samples of the model look the same, so that the two can be compared.
+        """
         return self.quantise(self(x, noise))
 
     def quantise(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """Return the row that a draw of y stands for, on the darkest and brightest levels."""
+        """Return binary draws y in the data's units: each pixel is 0 or levels - 1."""
         return y.round() * self.scale

@@ -1,7 +1,8 @@
-"""Grey levels as cells: y = (x + 1/2)/levels, the middle of the cell [x/levels, (x + 1)/levels) of a level.
+"""Grey levels as cells of [0, 1), for likelihoods that give each grey level the probability of its cell.
 
-For likelihoods that give each level the probability of its cell. Nothing is dequantised, and no unit is changed: the
-likelihood is that of the levels themselves.
+A grey level x is a whole number 0 .. levels - 1. Its cell is [x/levels, (x + 1)/levels), and y = (x + 1/2)/levels is
+the middle of this cell. Nothing is dequantised: the likelihood is the probability of x itself, so the change from x to
+y adds no log-determinant.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,10 @@ from gen_models.noise import Noise
 
 
 class Cells(DataScale):
-    """The map between x in the data's units and the middles y of its cells; it has the interface of `DataScale`."""
+    """The map between grey levels x and the middles y of their cells; it has the interface of `DataScale`.
+
+    Raises ConfigError for tables and for continuous data, which have no grey levels.
+    """
 
     def __init__(self, event_shape: Sequence[int], levels: Levels):
         if is_table(levels):
@@ -27,9 +31,9 @@ class Cells(DataScale):
         super().__init__(event_shape, levels)
 
     def log_det(self) -> Float[Tensor, ""]:
-        """Return 0: a probability has no unit to change."""
+        """Return 0: the likelihood is a probability, which does not depend on the unit of x."""
         return torch.zeros_like(self.scale.sum())
 
     def forward(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Float[Tensor, "batch *event"]:
-        """Return the middles of the cells; nothing is drawn."""
+        """Return the middles of the cells of x. Nothing is drawn from `noise`."""
         return self.centre(x)

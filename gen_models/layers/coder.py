@@ -1,10 +1,11 @@
-"""The two networks of an autoencoder, from rows to codes and back: a perceptron, with convolutions next to the data.
+"""The two networks of an autoencoder: the encoder maps rows to vectors, the decoder maps vectors to rows.
 
-Each entry of `channels` is a convolution of kernel 4 and stride 2, which halves an image; the decoder mirrors it by a
-transposed one. The stride divides the kernel, so every pixel is covered equally often; other kernels draw a
-checkerboard (Odena, Dumoulin and Olah, 2016). The last convolution's output is flattened for the perceptron of widths
-`hidden`. An image with an odd side loses its last row in the encoder and gets it back in the decoder:
-28 -> 14 -> 7 -> 3 -> 7 -> 14 -> 28.
+Each is a multilayer perceptron whose hidden layers have the widths `hidden`. For images, `channels` puts convolutions
+between the image and the perceptron. Each of its entries is the number of output channels of a convolution of kernel 4
+and stride 2, which halves the image; the output of the last convolution is flattened for the perceptron. The decoder
+has a transposed convolution for each convolution of the encoder. Because the stride divides the kernel's side, every
+pixel is covered equally often; with other kernels a checkerboard pattern appears (Odena, Dumoulin and Olah, 2016). The
+encoder rounds half of an odd side down, and the decoder restores the odd side: 28 -> 14 -> 7 -> 3 -> 7 -> 14 -> 28.
 """
 
 import math
@@ -28,9 +29,10 @@ def encoder(
     channels: Sequence[int] = (),
     activation: str = "silu",
 ) -> nn.Sequential:
-    """Build a network (batch, dim) -> (batch, outputs). Without channels it is `mlp`, with the same initial weights.
+    """Build the encoder, a network (batch, D) -> (batch, outputs), where a row is flattened to D numbers.
 
-    Raises ConfigError if there are channels and rows are no image, or an image that cannot be halved that often.
+    Without channels it is `mlp`, with the same initial weights. Raises ConfigError for a width below 1 or an unknown
+    activation; with channels, also if event_shape is not [C, H, W] or if H or W cannot be halved len(channels) times.
     """
     _check(hidden, channels, activation)
     act = ACTIVATIONS[activation]
@@ -51,9 +53,9 @@ def decoder(
     channels: Sequence[int] = (),
     activation: str = "silu",
 ) -> nn.Sequential:
-    """Build a network (batch, inputs) -> (batch, dim): the layers of `encoder` in reverse.
+    """Build the decoder, a network (batch, inputs) -> (batch, D): the layers of `encoder` in reverse.
 
-    `hidden` and `channels` are given in the encoder's order. Raises ConfigError like `encoder`.
+    Pass `hidden` and `channels` in the encoder's order, not reversed. Raises ConfigError like `encoder`.
     """
     _check(hidden, channels, activation)
     act = ACTIVATIONS[activation]
@@ -68,7 +70,9 @@ def decoder(
 
 
 def by_vectors(network: nn.Module, z: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
-    """Return network(z) for any number of leading axes; convolutions accept only one."""
+    """Return network(z) for z with one or more batch axes; they are flattened to one, the only number that
+    convolutions accept, and restored in the result.
+    """
     if z.ndim == 2:
         return network(z)
     outputs = network(z.flatten(0, -2))
@@ -76,7 +80,7 @@ def by_vectors(network: nn.Module, z: Float[Tensor, "*batch inputs"]) -> Float[T
 
 
 def _shapes(event_shape: Sequence[int], channels: Sequence[int]) -> list[tuple[int, ...]]:
-    """Return (C, H, W) before the first convolution and after each."""
+    """Return the shape (C, H, W) of the image and of each convolution's output."""
     if len(event_shape) != 3:
         raise ConfigError(
             f"event_shape = {list(event_shape)} is no image: give [channels, height, width], or channels: []"

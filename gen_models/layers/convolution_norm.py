@@ -1,11 +1,12 @@
-"""The projection of a convolution's kernel onto sigma_max <= 1, where sigma_max is that of the operator.
+"""The projection of a convolution's kernel onto sigma_max <= 1, the operator norm of the convolution as a linear map A.
 
 The kernel is divided by max(1, sigma_max). Clipping single singular values, as operator_norm.py does for matrices,
 would give a map that is no convolution. The singular values of a convolution lie dense near the largest, where the
-power method converges slowly. Therefore sigma_max comes from block Krylov iterations (Musco and Musco, 2015): it is the
-largest value on the span of V, A'A V, ..., (A'A)^DEPTH V. The error falls with the square of the depth, where the power
-method's falls with the depth. A block near the BLOCK leading vectors is kept from step to step. The estimate is a lower
-bound, so iterations continue until one raises it by less than the share GROWTH.
+power method converges slowly. Therefore sigma_max comes from block Krylov iterations (Musco and Musco, 2015): for a
+block V of BLOCK vectors, it is the largest singular value of A on the span of V, A'A V, ..., (A'A)^DEPTH V. The error
+falls with the square of the depth, where the power method's falls with the depth. V is kept from one training step to
+the next, and moves towards the BLOCK leading singular vectors. The estimate is a lower bound, so iterations continue
+until one raises it by a fraction of at most GROWTH.
 """
 
 import torch
@@ -22,7 +23,7 @@ ROUNDS = 20
 
 
 class ConvolutionBall(nn.Module):
-    """A projection that keeps one kernel inside sigma_max <= 1, with a block near the leading vectors as state."""
+    """A projection of one kernel onto sigma_max <= 1; `v` holds the block of vectors from which iterations start."""
 
     v: Tensor
 
@@ -34,7 +35,7 @@ class ConvolutionBall(nn.Module):
 
     @torch.no_grad()
     def project(self, weight: Float[Tensor, "outputs inputs kh kw"]) -> None:
-        """Set W <- W / max(1, sigma_max), in place."""
+        """Set W <- W / max(1, sigma_max), in place; a kernel that is not finite is left as it is."""
         if not weight.isfinite().all():
             return  # the loss is then not finite either, and that stops the training
         sigma = weight.new_zeros(())
@@ -50,10 +51,10 @@ class ConvolutionBall(nn.Module):
 def largest(
     operator: Operator, weight: Tensor, v: Float[Tensor, "block *inputs"]
 ) -> tuple[Float[Tensor, ""], Float[Tensor, "block *inputs"]]:
-    """Return (sigma_max on the Krylov space of the block v, v moved towards the leading vectors).
+    """Return (sigma_max on the Krylov space of the block v, the block v moved towards the leading singular vectors).
 
-    This sigma_max never exceeds the operator's own. v is moved by projecting it onto the span of the leading vectors;
-    the singular vectors themselves have no sign, and where values tie no direction.
+    This sigma_max never exceeds the operator's own. v is projected onto the span of the leading singular vectors. It is
+    not replaced by them, because their signs are arbitrary, and so are their directions where singular values tie.
     """
     blocks = [orthonormal(v)]
     for _ in range(DEPTH):
@@ -67,5 +68,8 @@ def largest(
 
 
 def orthonormal(v: Float[Tensor, "k *inputs"]) -> Float[Tensor, "rows *inputs"]:
-    """Return an orthonormal basis of a space that contains the rows, with as many vectors but at most one per input."""
+    """Return an orthonormal basis of a space that contains the k vectors v.
+
+    It has min(k, n) vectors, where n is how many numbers each vector has.
+    """
     return torch.linalg.qr(v.flatten(1).mT).Q.mT.reshape(-1, *v.shape[1:])

@@ -1,6 +1,6 @@
 """The map between x in the data's units and y in network units, with the log-determinant of the change of units.
 
-Data on q grey levels are dequantised: y = (x + u)/q in [0, 1), u uniform on [0, 1), so that
+Data on q grey levels (whole numbers 0 .. q - 1) are dequantised: y = (x + u)/q in [0, 1), u uniform on [0, 1), so that
 E_u log p(x + u) <= log P(x) (Theis, van den Oord and Bethge, 2016). Continuous data are standardised by their training
 mean and standard deviation, which `fit` computes once.
 """
@@ -21,7 +21,7 @@ MIN_STD = 1e-6  # floor for a constant column, whose y is then 0
 
 
 class DataScale(nn.Module):
-    """The map y = (x + u)/levels for data on a grid of levels, or y = (x - shift)/scale for continuous data."""
+    """The map y = (x + u)/levels for data on grey levels, or y = (x - shift)/scale for continuous data."""
 
     shift: Tensor
     scale: Tensor
@@ -43,46 +43,49 @@ class DataScale(nn.Module):
 
     @property
     def is_dequantised(self) -> bool:
-        """Return whether `forward` draws, so that log p is a bound in expectation."""
+        """Whether `forward` adds random u, so that log p is a lower bound in expectation only."""
         return self.levels is not None
 
     def fit(self, x: Float[Tensor, "batch *event"]) -> None:
-        """Set shift and scale of continuous data from the rows of x; do nothing for data on levels."""
+        """Set shift and scale of continuous data from the rows of x; do nothing for data on grey levels."""
         if self.levels is None:
             self.shift.copy_(x.mean(dim=0))
             self.scale.copy_(x.std(dim=0, correction=0).clamp_min(MIN_STD))
 
     def log_det(self) -> Float[Tensor, ""]:
-        """Return log |det dy/dx| = -sum log scale, which is the same for every row."""
+        """Return log |det dy/dx| = -sum log scale, the same for every row; for grey levels, scale is `levels`."""
         return -self.scale.log().sum()
 
     def forward(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Float[Tensor, "batch *event"]:
-        """Return y for a likelihood; x on levels is dequantised by the stream "dequantise"."""
+        """Return y for a likelihood; for grey levels, u is drawn from the stream "dequantise" of the noise."""
         if self.levels is not None:
             return (x + noise.uniform("dequantise", x.shape, like=x)) / self.scale
         return (x - self.shift) / self.scale
 
     def centre(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """Return y without noise, at the middle of each level's cell, for encoders and reconstructions."""
+        """Return y without noise, for encoders and reconstructions; grey levels use u = 1/2, the middle of a cell."""
         if self.levels is not None:
             return (x + 0.5) / self.scale
         return (x - self.shift) / self.scale
 
     def uncentre(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """Return a mean y in the data's units, which may lie between the levels: the inverse of `centre`."""
+        """Return y, such as a decoder's mean, in the data's units: the inverse of `centre`.
+
+        For data on grey levels the result may lie between them.
+        """
         x = y * self.scale + self.shift
         return x if self.levels is None else x - 0.5
 
     def blank(self) -> Float[Tensor, "*event"]:
-        """Return the row that stands for no knowledge, in the data's units: 0 on levels, else the mean."""
+        """Return the row without information, in the data's units: 0 for grey levels, else the training mean."""
         return self.shift
 
     def quantise(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """Return a draw y in the units of the data: floor(levels y) within 0 .. levels - 1, or scale y + shift."""
+        """Return a draw y in the data's units: floor(levels y) within 0 .. levels - 1, or scale y + shift."""
         x = y * self.scale + self.shift
         return x if self.levels is None else x.floor().clamp(0, self.levels - 1)
 
 
 def dimensions(event_shape: Sequence[int]) -> int:
-    """Return D, how many numbers a row has."""
+    """Return D, how many numbers a row of this shape has."""
     return math.prod(event_shape)

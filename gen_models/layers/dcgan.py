@@ -1,13 +1,15 @@
 """The networks of DCGAN (Radford, Metz and Chintala, 2016), for images of any size.
 
-Strided convolutions halve the image and double the channels; transposed convolutions undo it. Batch norm follows every
-layer except the generator's last and the discriminator's first. The generator uses ReLU and tanh, the discriminator
-leaky ReLU of slope 0.2. Weights start as N(0, 0.02^2) (the paper's section 3 and figure 1). An odd kernel k with
-padding (k - 1)/2 and stride 2 maps a side n to ceil(n/2):
+In the discriminator, strided convolutions halve the image and double the channels; in the generator, transposed
+convolutions double the image and halve the channels. Batch norm follows every layer except the generator's last and the
+discriminator's first. The generator uses ReLU and tanh, the discriminator leaky ReLU of slope 0.2. Weights start as
+N(0, 0.02^2) (the paper's section 3 and figure 1). An odd kernel k with padding (k - 1)/2 and stride 2 maps a side n to
+ceil(n/2):
 
     64 -> 32 -> 16 -> 8 -> 4     32 -> 16 -> 8 -> 4     28 -> 14 -> 7 -> 4     8 -> 4 -> 2
 
-The paper's images are on [-1, 1]. Data on levels are dequantised to [0, 1], and the networks rescale them.
+The paper's images are on [-1, 1]. Here images of grey levels are dequantised to [0, 1]. With `is_unit`, the generator
+maps the output of tanh to [0, 1], and the discriminator maps its input from [0, 1] to [-1, 1].
 """
 
 from collections.abc import Sequence
@@ -30,9 +32,10 @@ Size = tuple[int, int]
 
 
 def halved_sizes(event_shape: Sequence[int]) -> list[Size]:
-    """Return (height, width) of the image and after each halving, largest first.
+    """Return the (height, width) of the image and of each smaller image, largest first.
 
-    Raises ConfigError if event_shape is no image.
+    Each size is half of the one before, rounded up. The image is halved at least twice, and until no side is longer
+    than 4. Raises ConfigError if event_shape is not [channels, height, width].
     """
     if len(event_shape) != 3:
         raise ConfigError(f"event_shape = {list(event_shape)} is no image: give [channels, height, width]")
@@ -44,7 +47,12 @@ def halved_sizes(event_shape: Sequence[int]) -> list[Size]:
 
 
 class Generator(nn.Module):
-    """A network (batch, latent) -> (batch, channels, height, width); outputs lie within [0, 1] if `is_unit`."""
+    """A network (batch, latent) -> (batch, C, H, W) for event_shape = [C, H, W].
+
+    channels  of the largest hidden image; each smaller one has twice as many
+    kernel    side of the convolutions' kernels, an odd number
+    is_unit   true: a last tanh puts the outputs within [0, 1]; false: the last layer is linear
+    """
 
     def __init__(self, latent: int, event_shape: Sequence[int], *, channels: int, kernel: int = 5, is_unit: bool):
         super().__init__()
@@ -70,7 +78,12 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """A network (batch, channels, height, width) -> (batch,) that returns a logit."""
+    """A network (batch, C, H, W) -> (batch,) that returns a logit for each image, with event_shape = [C, H, W].
+
+    channels  of the first convolution's output; each further convolution has twice as many
+    kernel    side of the convolutions' kernels, an odd number
+    is_unit   true: images are on [0, 1], and are mapped to [-1, 1]; false: images enter unchanged
+    """
 
     def __init__(self, event_shape: Sequence[int], *, channels: int, kernel: int = 5, is_unit: bool):
         super().__init__()
@@ -90,24 +103,34 @@ class Discriminator(nn.Module):
 
 
 def layer_widths(channels: int, halvings: int) -> list[int]:
-    """Return [channels * 2**i for i in range(halvings)]; raises ConfigError unless channels is at least 1."""
+    """Return the number of channels after each halving: `channels`, then twice as many each time.
+
+    Raises ConfigError unless channels is a whole number of at least 1.
+    """
     require_whole("channels", channels)
     return [channels * 2**i for i in range(halvings)]
 
 
 def halving(inputs: int, outputs: int, kernel: int, *, bias: bool = True) -> nn.Conv2d:
-    """Build a convolution that maps a side n to ceil(n/2); leave out the bias where batch norm would remove it."""
+    """Build a convolution of stride 2 that maps a side n to ceil(n/2).
+
+    Pass bias=False where batch norm follows, because batch norm would subtract the bias again.
+    """
     return nn.Conv2d(inputs, outputs, kernel, stride=2, padding=kernel // 2, bias=bias)
 
 
 def doubling(inputs: int, outputs: int, kernel: int, size: Size, larger: Size, *, bias: bool) -> nn.ConvTranspose2d:
-    """Build a transposed convolution that maps a side m to 2 m - 1 or 2 m, as `larger` says; both halve to m."""
+    """Build a transposed convolution of stride 2 from images of size `size` to images of size `larger`.
+
+    Both are (height, width). Each side of `larger` must be 2 m - 1 or 2 m, where m is the same side of `size`: these
+    are the two sides that `halving` maps to m.
+    """
     extra = (larger[0] - 2 * size[0] + 1, larger[1] - 2 * size[1] + 1)
     return nn.ConvTranspose2d(inputs, outputs, kernel, stride=2, padding=kernel // 2, output_padding=extra, bias=bias)
 
 
 def require_odd(kernel: int) -> None:
-    """Raise ConfigError unless the kernel is odd, so that it has a middle."""
+    """Raise ConfigError unless kernel is an odd whole number, so that a kernel of this side has a middle."""
     require_whole("kernel", kernel)
     if kernel % 2 == 0:
         raise ConfigError(f"kernel = {kernel} cannot be used: give an odd number, as 3 or 5")
@@ -115,7 +138,10 @@ def require_odd(kernel: int) -> None:
 
 @torch.no_grad()
 def start(network: nn.Module) -> None:
-    """Initialise weights as N(0, 0.02^2) and biases as 0; batch norm keeps its own start, scale 1 and shift 0."""
+    """Draw the weights of linear layers and convolutions from N(0, 0.02^2) and set their biases to 0.
+
+    Batch norm is left as it was built, with scale 1 and shift 0.
+    """
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, std=WEIGHT_STD)

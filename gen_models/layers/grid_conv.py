@@ -1,7 +1,12 @@
 """Networks between an image and a grid of vectors 2^scales times coarser: strided convolutions and residual blocks.
 
 They are the encoder and decoder of van den Oord, Vinyals and Kavukcuoglu (2017, section 4.1). The encoder has 4x4
-convolutions of stride 2, then residual blocks (3x3 and 1x1); the decoder has them in reverse order.
+convolutions of stride 2, then residual blocks (3x3 and 1x1). The decoder has residual blocks, then transposed 4x4
+convolutions of stride 2.
+
+width   channels of the hidden layers
+blocks  number of residual blocks
+scales  number of convolutions of stride 2, each of which halves (in the decoder: doubles) height and width
 """
 
 from collections.abc import Sequence
@@ -16,7 +21,7 @@ from gen_models.layers.resnet import ResidualBlock
 
 
 def down(inputs: int, outputs: int, *, width: int, blocks: int, scales: int) -> nn.Sequential:
-    """Build an encoder (batch, inputs, H, W) -> (batch, outputs, H/2^scales, W/2^scales)."""
+    """Build an encoder (batch, inputs, H, W) -> (batch, outputs, H/2^scales, W/2^scales); see the module docstring."""
     layers: list[nn.Module] = []
     for scale in range(scales):
         layers += [nn.Conv2d(width if scale else inputs, width, 4, stride=2, padding=1), nn.ReLU()]
@@ -29,11 +34,12 @@ def down(inputs: int, outputs: int, *, width: int, blocks: int, scales: int) -> 
 def start_at_unit_variance(
     network: nn.Sequential, x: Float[Tensor, "batch inputs height width"]
 ) -> Float[Tensor, "batch outputs h w"]:
-    """Scale the last convolution so that each output channel has mean 0 and variance 1 on x; return the outputs.
+    """Rescale the network's last convolution so that its output on x has mean 0 and variance 1 in each channel.
 
-    This is a data-dependent start (Salimans and Kingma, 2016, section 3). A codebook needs it: where an encoder's first
-    outputs lie close together, its first steps are larger than the distances between codes, and rows with different
-    codes merge.
+    Returns the rescaled output. A channel that is constant on x is only shifted to 0. This is a data-dependent start
+    (Salimans and Kingma, 2016, section 3). An encoder in front of a codebook needs it: if its outputs lie close
+    together before training, the first training steps move them further than the distances between codes, and rows that
+    had different codes get the same one.
     """
     last = network[-1]
     assert isinstance(last, nn.Conv2d) and last.bias is not None
@@ -46,7 +52,7 @@ def start_at_unit_variance(
 
 
 def up(inputs: int, outputs: int, *, width: int, blocks: int, scales: int) -> nn.Sequential:
-    """Build a decoder (batch, inputs, h, w) -> (batch, outputs, h 2^scales, w 2^scales)."""
+    """Build a decoder (batch, inputs, h, w) -> (batch, outputs, h 2^scales, w 2^scales); see the module docstring."""
     layers: list[nn.Module] = [nn.Conv2d(inputs, width, 3, padding=1)]
     layers += [ResidualBlock(width, "none", nn.ReLU) for _ in range(blocks)]
     for scale in range(scales):
@@ -56,9 +62,10 @@ def up(inputs: int, outputs: int, *, width: int, blocks: int, scales: int) -> nn
 
 
 def grid_shape(event_shape: Sequence[int], scales: int) -> tuple[int, int]:
-    """Return (h, w) of the grid of an image (C, H, W).
+    """Return (H/2^scales, W/2^scales), the height and width of the encoder's grid for event_shape = [C, H, W].
 
-    Raises ConfigError if event_shape is no image, or its sides are not divisible by 2^scales.
+    Raises ConfigError if event_shape does not have three axes, if 2^scales does not divide H and W, or if scales is no
+    whole number of at least 1.
     """
     require_whole("scales", scales)
     if len(event_shape) != 3:

@@ -1,8 +1,8 @@
-"""What `levels` says about the numbers of a row: grey levels, continuous numbers, or the columns of a table.
+"""The argument `levels` of a model: whether the numbers of a row are grey levels, continuous, or columns of a table.
 
-A density of a discrete number has no upper bound, so a model must know which numbers are discrete:
+A density can be arbitrarily high at the values of a discrete number, so a model must know which numbers are discrete:
 
-    q       whole numbers 0 .. q - 1, the grey levels of an image
+    q       grey levels: whole numbers 0 .. q - 1, such as the pixels of an image
     None    continuous numbers
     a list  an entry for each column of a table, in order:
                 None             a continuous number
@@ -10,7 +10,7 @@ A density of a discrete number has no upper bound, so a model must know which nu
                 "flag"           0 or 1
                 {"category": k}  one of k categories as k numbers, of which one is 1 and the others are 0
 
-It comes from YAML files, so it holds plain numbers, words, lists and mappings only.
+`levels` comes from YAML files, so it consists of plain numbers, words, lists and mappings only.
 """
 
 import math
@@ -29,11 +29,11 @@ Levels = int | Sequence[Column] | None
 
 @dataclass(frozen=True)
 class Coordinates:
-    """The numbers of a table's row, from first to last.
+    """What is known about each number of a table's row.
 
-    steps   the distance between neighbouring values of each number; 0 where it is continuous
-    flags   which numbers are flags
-    groups  (first, last + 1) of the numbers of each category
+    steps   the distance between neighbouring values, for each number of the row; 0 for a continuous number
+    flags   the indices of the numbers that are flags
+    groups  (first index, last index + 1) of the numbers of each category
     """
 
     steps: tuple[float, ...]
@@ -42,12 +42,12 @@ class Coordinates:
 
     @property
     def labels(self) -> list[int]:
-        """Which numbers are flags or belong to a category."""
+        """The indices of all numbers that are flags or belong to a category, in increasing order."""
         return sorted([*self.flags, *(i for first, end in self.groups for i in range(first, end))])
 
 
 def grey_levels(levels: Levels) -> int | None:
-    """Return q where the data are on q grey levels, else None."""
+    """Return q if `levels` says that the data are on q grey levels, else None."""
     return levels if isinstance(levels, int) else None
 
 
@@ -59,7 +59,8 @@ def is_table(levels: object) -> TypeGuard[Sequence[Column]]:
 def coordinates(columns: Sequence[Column], event_shape: Sequence[int]) -> Coordinates:
     """Return what the columns of a table say about each number of a row.
 
-    Raises ConfigError for an unknown kind of column, or columns that do not fill a row of event_shape [D].
+    Raises ConfigError for an unknown kind of column, for an event_shape that is not [D], and for columns that do not
+    have D numbers in all.
     """
     if len(event_shape) != 1:
         raise ConfigError(

@@ -1,11 +1,12 @@
 """A network that is 1-Lipschitz because each of its layers is.
 
-|A_l|_op <= 1 and a 1-Lipschitz activation make the whole map 1-Lipschitz; this is sufficient, not necessary. Under this
-constraint ReLU loses gradient norm at each layer and cannot reach some 1-Lipschitz functions (for example the absolute
-value of a linear map). MaxMin sorts pairs, which preserves the norm, and can reach them (Anil, Lucas and Grosse, 2019:
-GroupSort with groups of 2).
+The layers are x -> activation(A_l x + b_l). |A_l|_op <= 1 and a 1-Lipschitz activation make the whole network
+1-Lipschitz; this is sufficient, not necessary. Under this constraint a network with ReLU loses gradient norm at each
+layer and cannot reach some 1-Lipschitz functions (for example the absolute value of a linear map). MaxMin sorts pairs,
+which preserves the norm, and can reach them (Anil, Lucas and Grosse, 2019: GroupSort with groups of 2).
 
-The layers are plain ones if something else keeps the constraint: a penalty in the loss, or clipping of the weights.
+With kept_by = "nothing" the layers are unconstrained, for training that enforces the bound in another way: by a penalty
+in the loss, or by clipping the weights.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +24,10 @@ from gen_models.layers.spectral_norm import normalise
 
 
 class MaxMin(nn.Module):
-    """(a, b) -> (max(a, b), min(a, b)) for each pair of neighbouring units or channels; |x| is kept."""
+    """The activation (a, b) -> (max(a, b), min(a, b)) for each pair of neighbouring units or channels.
+
+    All maxima come first in the output, then all minima. The output has the norm of the input.
+    """
 
     def forward(self, x: Float[Tensor, "batch width *positions"]) -> Float[Tensor, "batch width *positions"]:
         pairs = x.unflatten(1, (-1, 2))
@@ -36,8 +40,11 @@ KEPT_BY = ("projection", "normalisation", "nothing")
 class LipschitzMLP(nn.Module):
     """A network (batch, inputs) -> (batch,). The last layer has no bias, as a critic is defined up to a constant.
 
-    kept_by  what keeps |A_l|_op <= 1. projection: `project`, called after each step. normalisation: W/sigma_max(W) in
-             the forward pass, whose power method `follow` advances after each step. nothing: no constraint
+    kept_by  what keeps |A_l|_op <= 1.
+             projection: `project`, which the caller calls after each training step.
+             normalisation: the forward pass uses W/sigma_max(W). The caller calls `spectral_norm.follow` after each
+             step, which advances the power method that estimates sigma_max.
+             nothing: no constraint
     """
 
     def __init__(
@@ -68,6 +75,9 @@ class LipschitzMLP(nn.Module):
         return last(x).squeeze(1)
 
     def project(self) -> None:
-        """Restore sigma_max(A_l) <= 1 for every layer; to be called after each ascent step."""
+        """Restore sigma_max(A_l) <= 1 for every layer, in place; call it after each ascent step of the critic.
+
+        Unless kept_by is "projection" it does nothing.
+        """
         for linear, ball in zip(self.linears, self.balls, strict=False):  # there are no balls without projection
             ball.project(linear.weight)

@@ -1,8 +1,8 @@
 """A convolutional critic that is 1-Lipschitz because each of its layers is; it has DCGAN's shape without batch norm.
 
 Batch norm would make the rows of a batch depend on each other and divide by their spread. Neither a Lipschitz bound nor
-a gradient penalty on single rows would then have a meaning (Gulrajani et al., 2017, section 4). Images enter unscaled,
-so that distances are in network units.
+a gradient penalty on single rows would then have a meaning (Gulrajani et al., 2017, section 4). Unlike DCGAN's
+discriminator, this critic does not rescale its input, so distances between images are in network units.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,12 +22,12 @@ from gen_models.layers.spectral_norm import normalise
 
 
 class LipschitzConv(nn.Module):
-    """A network (batch, channels, height, width) -> (batch,).
+    """A network (batch, C, H, W) -> (batch,) for event_shape = [C, H, W].
 
     It halves the image repeatedly and ends with a linear layer without bias.
 
-    channels  of the first layer, doubled at each further one
-    kept_by   as in LipschitzMLP; norms are those of the operators, at the sizes that the layers see
+    channels  of the first convolution's output; each further convolution has twice as many
+    kept_by   as in LipschitzMLP; a convolution's norm is that of its linear map, for the size of image that it receives
     """
 
     def __init__(
@@ -64,6 +64,9 @@ class LipschitzConv(nn.Module):
         return last(y.flatten(1)).squeeze(1)
 
     def project(self) -> None:
-        """Restore sigma_max <= 1 for every layer; to be called after each ascent step."""
+        """Restore sigma_max <= 1 for every layer, in place; call it after each ascent step of the critic.
+
+        Unless kept_by is "projection" it does nothing.
+        """
         for layer, ball in zip(self.layers, self.balls, strict=False):  # there are no balls without projection
             ball.project(layer.weight)

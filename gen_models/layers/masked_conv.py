@@ -1,13 +1,18 @@
-"""Convolutions of a grid in raster order, without a blind spot (van den Oord et al., 2016, section 2).
+"""Convolutions for a PixelCNN: the output at a position of a grid depends only on the positions before it.
 
-There are two stacks. At (i, j) the vertical one sees the rows above in a widening cone, and the horizontal one sees the
-row to the left. The position of the kernel acts as the mask: no weight is multiplied by 0.
+The order of positions is raster order: row by row, and from left to right within a row. (i, j) is row i, column j.
+Layers have two stacks, which together have no blind spot (van den Oord et al., 2016, section 2): at (i, j) the vertical
+stack sees the rows above i, in a cone that widens with each layer, and the horizontal stack sees row i to the left of
+j. A convolution is kept from seeing later positions by where its kernel is placed, so no weight is multiplied by a mask
+of zeros.
 
-    type A (strict)   the first layer: the vertical sees rows < i, the horizontal columns < j
-    type B            later layers: rows <= i of features that saw rows < i, columns <= j of those that saw columns < j
+    type A (strict)   the first layer. The vertical convolution reads rows < i, the horizontal one columns < j
+    type B            later layers. The vertical convolution reads rows <= i of its features, which saw rows < i only;
+                      the horizontal one reads columns <= j of its features, which saw columns < j only
 
-The vertical features at (i, j) therefore depend on the rows above i only, and go to the horizontal stack unshifted. The
-horizontal stack works on each row by itself, which makes sampling affordable.
+The vertical features at (i, j) therefore depend on the rows above i only, and are passed to the horizontal stack at the
+same position. The horizontal stack works on each row by itself: for each new position, sampling only has to run it on
+the current row, which makes sampling affordable.
 """
 
 import torch
@@ -17,9 +22,9 @@ from torch import Tensor, nn
 
 
 class VerticalConv(nn.Module):
-    """A convolution whose (i, j) sees columns j - reach .. j + reach of rows i - reach .. i.
+    """A convolution whose output at (i, j) depends on rows i - reach .. i and columns j - reach .. j + reach.
 
-    If strict it sees rows i - reach - 1 .. i - 1.
+    If is_strict, the rows are i - reach - 1 .. i - 1 instead.
     """
 
     def __init__(self, inputs: int, outputs: int, *, reach: int, is_strict: bool = False):
@@ -34,7 +39,10 @@ class VerticalConv(nn.Module):
 
 
 class HorizontalConv(nn.Module):
-    """A convolution whose (i, j) sees columns j - reach .. j of row i, or j - reach - 1 .. j - 1 if strict."""
+    """A convolution whose output at (i, j) depends on columns j - reach .. j of row i.
+
+    If is_strict, the columns are j - reach - 1 .. j - 1 instead.
+    """
 
     def __init__(self, inputs: int, outputs: int, *, reach: int, is_strict: bool = False):
         super().__init__()
@@ -48,11 +56,12 @@ class HorizontalConv(nn.Module):
 
 
 class GatedLayer(nn.Module):
-    """One layer of both stacks, y = tanh(a) sigmoid(b); the vertical stack feeds the horizontal one.
+    """One layer of both stacks. Each has the gate tanh(a) sigmoid(b), where a and b are the two halves of its channels.
 
-    The horizontal stack has a residual connection from layer 2 on.
+    The vertical stack feeds the horizontal one. The horizontal stack has a residual connection except in the first
+    layer.
 
-    context  channels of a grid that every position may see; 0: no such grid
+    context  channels of a second grid, which conditions the density and is visible to every position; 0: there is none
     """
 
     def __init__(self, channels: int, *, reach: int, is_first: bool, context: int = 0):
@@ -65,22 +74,26 @@ class GatedLayer(nn.Module):
         self.is_first = is_first
 
     def down(self, v: Float[Tensor, "batch channels h w"], context: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return (the vertical stack's next features, what it passes to the horizontal stack)."""
+        """Return the vertical stack's next features and, computed before the gate, what the horizontal stack receives.
+
+        context  the conditioning grid, (batch, context, h, w), or None
+        """
         v = self.vertical(v)
         if self.context is not None:
             v = v + self.context(context)
         return gate(v), self.link(v)
 
     def right(self, h: Float[Tensor, "batch channels h w"], told: Float[Tensor, "batch twice h w"]) -> Tensor:
-        """Return the horizontal stack's next features.
+        """Return the horizontal stack's next features; `told` is the second result of `down`.
 
-        The first layer has no residual connection, because its input at (i, j) contains the code at (i, j) itself.
+        The first layer has no residual connection, because its input at (i, j) is the code at (i, j) itself, which the
+        output must not see.
         """
         y = self.out(gate(self.horizontal(h) + told))
         return y if self.is_first else h + y
 
 
 def gate(x: Float[Tensor, "batch twice h w"]) -> Float[Tensor, "batch channels h w"]:
-    """Return tanh(a) sigmoid(b) of the two halves of the channels."""
+    """Return tanh(a) sigmoid(b), where a and b are the first and the second half of the channels of x."""
     a, b = x.chunk(2, dim=1)
     return torch.tanh(a) * torch.sigmoid(b)

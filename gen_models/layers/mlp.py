@@ -16,10 +16,11 @@ def mlp(
     activation: Callable[[], nn.Module] = nn.SiLU,
     is_zero_at_start: bool = False,
 ) -> nn.Sequential:
-    """Build a network (batch, inputs) -> (batch, outputs); with hidden = [] it is a linear map.
+    """Build a network (batch, inputs) -> (batch, outputs) with hidden layers of the widths `hidden`.
 
-    SiLU is smooth, and so are densities built from it. `is_zero_at_start` makes the last layer 0, so that what is built
-    around the network starts where an output of 0 puts it; a coupling starts as the identity.
+    With hidden = [] it is a linear map. The default activation, SiLU, is smooth, and so are densities built from it.
+    If is_zero_at_start, the last layer's weights and biases are 0, so the network returns 0 until it is trained; a
+    coupling that uses it then starts as the identity.
     """
     layers: list[nn.Module] = []
     for n, m in pairwise([inputs, *hidden]):

@@ -1,8 +1,9 @@
-"""Linear maps defined by a weight: each map and its adjoint, applied to k vectors at once.
+"""Linear maps that are defined by a weight: each map and its adjoint, applied to several vectors at once.
 
 A convolution is a linear map of images, and its operator norm is the norm of this map for the image size that it sees.
-Spectral normalisation first used the norm of the kernel reshaped to a matrix, (outputs x inputs k^2) (Miyato et al.,
-2018). That is a different norm: the operator's is at most k times as large, and may also be smaller.
+Spectral normalisation first used another norm: that of the kernel reshaped to a matrix with a row for each output
+channel (Miyato et al., 2018). For kernels of side s the operator norm is at most s times as large, and may also be
+smaller.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,10 @@ from torch.nn.functional import conv2d, conv_transpose2d, linear
 
 @runtime_checkable
 class Operator(Protocol):
-    """The interface of a linear map: A v and A^T u for rows of vectors, and `in_shape`, the shape of one vector v."""
+    """The interface of a linear map A that depends on a weight.
+
+    A call returns A v for k vectors v, `adjoint` returns A^T u for k vectors u, and `in_shape` is the shape of one v.
+    """
 
     @property
     def in_shape(self) -> tuple[int, ...]: ...
@@ -28,7 +32,7 @@ class Operator(Protocol):
 
 @dataclass(frozen=True)
 class Matrix:
-    """The map v -> W v, with W (rows, columns)."""
+    """The map v -> W v, where the weight W has the shape (rows, columns)."""
 
     columns: int
 
@@ -45,7 +49,7 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Convolution:
-    """The map conv2d of images (channels, height, width), padded with zeros, without bias."""
+    """The map conv2d of images of shape `image` (channels, height, width), padded with zeros, without bias."""
 
     image: tuple[int, int, int]
     stride: int = 1
@@ -71,7 +75,7 @@ class Convolution:
 
 
 def materialised(operator: Operator, weight: Tensor) -> Float[Tensor, "rows columns"]:
-    """Return the operator as a matrix; only for small ones."""
+    """Return the matrix of the operator. It has a column for each number of an input: only for small operators."""
     n = torch.Size(operator.in_shape).numel()
     identity = torch.eye(n, dtype=weight.dtype, device=weight.device).unflatten(1, operator.in_shape)
     return operator(weight, identity).flatten(1).mT

@@ -1,21 +1,23 @@
-"""The codebook of a VQ-VAE: each vector becomes its nearest code (van den Oord, Vinyals and Kavukcuoglu, 2017).
+"""The codebook of a VQ-VAE: each vector is replaced by its nearest code (van den Oord, Vinyals and Kavukcuoglu, 2017).
 
-    k(z) = argmin_k |z - e_k|,  straight(z) = z + sg(e_k(z) - z)
+The codebook has K codes e_1 .. e_K, which are vectors of d numbers. With sg for "stop gradient", a vector z gets
+
+    index k(z) = argmin_k |z - e_k|,  straight(z) = z + sg(e_k(z) - z)
     codebook loss |sg(z) - e_k(z)|^2,  commitment loss |z - sg(e_k(z))|^2
 
-Both losses use z itself, before the straight-through substitution. They are means over batch, positions and the d
-numbers of a code, so that their weights keep their meaning whatever the batch's size.
+straight(z) has the value of the nearest code and passes its gradient to z. Both losses use z itself. They are means
+over the batch, the positions and the d numbers, so that a weight on a loss means the same for every size of batch.
 
-Codes follow their vectors either by gradient (decay = None) or by moving averages (the paper, appendix A.1). Let n_k of
-the M vectors in a batch lie nearest to code k, with sum s_k; then
+Codes follow the vectors nearest to them, either by the gradient of the codebook loss (decay = None) or by moving
+averages (the paper, appendix A.1). Let n_k of the M vectors in a batch lie nearest to code k, with sum s_k; then
 
     N_k <- decay N_k + (1 - decay) (K/M) n_k,   N_k e_k <- decay N_k e_k + (1 - decay) (K/M) s_k
 
-The factor K/M makes N_k a share: N_k = 1 is an even share of the vectors, and the start. The average is that of the
-paper. The running sum is stored as N_k e_k, so that count, sum and code cannot disagree. At decay 0 the update is a
-step of k-means.
+N_k is called the share of code k. It starts at 1, and because of the factor K/M it stays at 1 if all codes are used
+equally often. The resulting e_k is that of the paper. The sum N_k e_k is not stored but computed from N_k and e_k, so
+that it cannot disagree with them. With decay = 0 the update is a step of k-means.
 
-A code whose share falls below `revive_below` is dead: it restarts at a vector of the batch, with share 1.
+A code whose share falls below `revive_below` is dead: it is moved to a vector of the batch, and its share is set to 1.
 """
 
 from dataclasses import replace
@@ -38,10 +40,10 @@ VECTORS_AT_ONCE = 16_384  # vectors whose distances to all codes are in memory a
 
 
 class Quantised(NamedTuple):
-    """The result of one pass through a codebook.
+    """The result of one pass through a codebook, with e the nearest code of each z.
 
-    straight    the chosen codes, with the gradient of z
-    indices     k(z), at each position
+    straight    e at each position; its gradient goes to z
+    indices     the index k(z) of e at each position
     codebook    mean |sg(z) - e|^2: moves the codes, if they follow a gradient
     commitment  mean |z - sg(e)|^2: moves the encoder
     """
@@ -53,7 +55,10 @@ class Quantised(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """Statistics of a training pass over all workers: n_k and s_k times K/M, and a vector to revive each code with."""
+    """Statistics of one training pass over all workers: (K/M) n_k, (K/M) s_k, and a replacement for each code.
+
+    The replacement is a vector of the batch, and is used only if the code is dead.
+    """
 
     counts: Float[Tensor, " codes"]
     sums: Float[Tensor, "codes dim"]
@@ -61,12 +66,13 @@ class _Batch(NamedTuple):
 
 
 class Quantiser(nn.Module):
-    """A codebook of K = `size` codes of `dim` numbers.
+    """A codebook of K = `size` codes of d = `dim` numbers.
 
-    A training pass stores the batch's statistics, and `update` uses them once.
+    A forward pass in training mode stores the batch's statistics, and `update` uses them once.
 
     decay         of the moving averages; None: codes follow a gradient
-    revive_below  share below which a code restarts; 0: never
+    revive_below  share below which a code is moved to a vector of the batch; 0: never
+    stream        prefix of the names of the noise streams
     """
 
     codes: Tensor
@@ -99,7 +105,7 @@ class Quantiser(nn.Module):
         self._batch: _Batch | None = None
 
     def forward(self, z: Float[Tensor, "batch dim *positions"], noise: Noise) -> Quantised:
-        """Return the nearest codes and the losses; in training also store the sums that `update` needs."""
+        """Return the nearest codes and the losses; in training mode, also store the statistics that `update` needs."""
         vectors = _vectors(z)
         indices = self.nearest(vectors)
         chosen = F.embedding(indices, self.codes)
@@ -113,16 +119,19 @@ class Quantiser(nn.Module):
         )
 
     def indices(self, z: Float[Tensor, "batch dim *positions"]) -> Int[Tensor, "batch *positions"]:
-        """Return k(z) at each position."""
+        """Return the index k(z) of the nearest code at each position."""
         return self.nearest(_vectors(z)).view(len(z), *z.shape[2:])
 
     def lookup(self, indices: Int[Tensor, "batch *positions"]) -> Float[Tensor, "batch dim *positions"]:
-        """Return the codebook vector e_k of each index."""
+        """Return the code e_k for each index k."""
         return F.embedding(indices, self.codes).movedim(-1, 1)
 
     @torch.no_grad()
     def nearest(self, vectors: Float[Tensor, "vectors dim"]) -> Int[Tensor, " vectors"]:
-        """Return argmin_k |z - e_k|^2 = argmin_k |e_k|^2 - 2 z.e_k, in float32 or better; of equals, the first."""
+        """Return the index of the nearest code of each vector; of equally near codes, the lowest index.
+
+        It is computed as argmin_k |e_k|^2 - 2 z.e_k, in float32 or better.
+        """
         dtype = torch.promote_types(vectors.dtype, torch.float32)
         codes = self.codes.to(dtype)
         squares = codes.square().sum(dim=1)
@@ -131,9 +140,10 @@ class Quantiser(nn.Module):
 
     @torch.no_grad()
     def update(self) -> None:
-        """Update the averages, then revive dead codes. Call this after the parameters moved.
+        """Update the shares (and the codes, if they follow moving averages), then move dead codes.
 
-        Without a training pass since the last call it does nothing.
+        Call this after each step of the optimiser. It uses the statistics of the last training pass; if there was none
+        since the last call, it does nothing.
         """
         if self._batch is None:
             return
@@ -145,8 +155,9 @@ class Quantiser(nn.Module):
     def start(self, z: Float[Tensor, "batch dim *positions"], noise: Noise) -> None:
         """Set the codes by k-means on the vectors of z.
 
-        It starts from K random vectors and takes steps of Lloyd (1982), in which a code without vectors restarts at a
-        random one. All workers must pass the same z; they end with the same codes.
+        Codes start at K random vectors. At each of 10 steps of Lloyd (1982) a code moves to the mean of the vectors
+        nearest to it, or to a random vector if there are none. All workers must pass the same z; they end with the same
+        codes.
         """
         vectors = _vectors(z)
         if not len(vectors):
@@ -162,7 +173,10 @@ class Quantiser(nn.Module):
         self.shares.fill_(1.0)
 
     def perplexity(self) -> Float[Tensor, ""]:
-        """Return exp of the entropy of the shares over the last training batches: K at even use, 1 at collapse."""
+        """Return exp of the entropy of the shares: K if all codes are used equally often, 1 if only one is used.
+
+        The shares are averages over the last training batches.
+        """
         return perplexity(self.shares)
 
     def _average(self, batch: _Batch, decay: float) -> None:
@@ -186,7 +200,10 @@ class Quantiser(nn.Module):
         noise: Noise,
         is_summed: bool = True,
     ) -> _Batch:
-        """Return the statistics of the global batch, whose slice `vectors` is, with one message for all three."""
+        """Return the statistics of the global batch, of which `vectors` are this worker's part.
+
+        If is_summed, all three statistics are summed over the workers in one message.
+        """
         size, local = len(self.codes), len(vectors)
         total = local * noise.world
         owners = F.one_hot(indices, size).to(vectors.dtype)  # a product sums in a fixed order on every device

@@ -1,9 +1,9 @@
-"""A residual convolutional network for s and t of couplings of images (He, Zhang, Ren and Sun, 2016).
+"""A residual convolutional network (He, Zhang, Ren and Sun, 2016) for the log scale and shift of couplings of images.
 
 The blocks are pre-activation ones, h <- h + conv(act(norm(conv(act(norm(h)))))). The first convolution of a block is
-3x3, the second 1x1. A 1x1 convolution does not see further, but costs a ninth: on two cores the time is better spent on
-width and couplings. Normalisation is that of the weights (Salimans and Kingma, 2016), with which the network is the
-same function in training and evaluation, or that of the batch, or none.
+3x3, the second 1x1. A second 3x3 convolution would let a block see further, at nine times the cost; on two cores this
+time is better spent on width and couplings. `norm` chooses the normalisation: "weight" normalises the weights (Salimans
+and Kingma, 2016), so the network is the same function in training and evaluation; "batch" is batch norm; or "none".
 """
 
 from collections.abc import Callable
@@ -19,9 +19,10 @@ NORMS = ("weight", "batch", "none")
 
 
 class ResNet(nn.Module):
-    """A network (batch, inputs, H, W) -> (batch, outputs, H, W) that is 0 at the start.
+    """A network (batch, inputs, H, W) -> (batch, outputs, H, W) whose output is 0 before training.
 
-    It sees `blocks` + 1 positions to each side. SiLU is smooth, and so are densities built from it.
+    An output depends on inputs up to `blocks` + 1 positions away in each direction. SiLU is smooth, and so are
+    densities built from it.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class ResNet(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """A block h + f(h), where f has two convolutions, each after its normalisation and activation."""
+    """A block h + f(h), where f has two convolutions; a normalisation and an activation come before each."""
 
     def __init__(self, width: int, norm: str, activation: Callable[[], nn.Module]):
         super().__init__()
@@ -65,7 +66,7 @@ class ResidualBlock(nn.Module):
 
 
 def zero_conv(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
-    """Build a convolution that is 0 at the start, so that a coupling made of it starts as the identity."""
+    """Build a convolution whose weights and biases are 0, so that a coupling that ends in it starts as the identity."""
     conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
     for parameter in conv.parameters():
         nn.init.zeros_(parameter)

@@ -1,10 +1,12 @@
 """Spectral normalisation as a parametrisation (Miyato, Kataoka, Koyama and Yoshida, 2018): W -> W / sigma_max(W).
 
-Each forward in training takes one step of the power method (the paper's algorithm 1), in evaluation none. u and v are
-buffers, saved with the weights. The gradient of sigma = u^T W v treats u and v as constants, which is exact where they
-are the singular vectors. sigma is a lower bound on sigma_max, close to it as long as weights move slowly, so the norm
-of W / sigma may exceed 1 a little; the projection of operator_norm.py gives a stronger guarantee. A convolution is
-divided by the norm of its operator, not by that of its reshaped kernel.
+sigma_max is estimated as sigma = u^T W v, where the power method moves u and v towards the leading singular vectors.
+Each forward pass in training mode takes one step of it (the paper's algorithm 1), in evaluation mode none. u and v are
+buffers, saved with the weights. The gradient of sigma treats u and v as constants, which is exact where they are the
+singular vectors. sigma is a lower bound on sigma_max, close to it as long as weights move slowly, so the norm of
+W / sigma may exceed 1 a little; the projection of operator_norm.py gives a stronger guarantee. The kernel of a
+convolution is divided by the norm of the convolution as a linear map, not by that of the reshaped kernel (see
+operators.py).
 """
 
 from typing import cast
@@ -19,7 +21,10 @@ STEPS_AT_THE_START = 20
 
 
 class SpectralNorm(nn.Module):
-    """The map W -> W / (u^T W v), by `steps` steps of the power method on one operator in each training forward."""
+    """The map W -> W / (u^T A v), where A is the linear map that `operator` makes of the weight W.
+
+    Each forward pass in training mode first takes `steps` steps of the power method; `steps` is 1 unless changed.
+    """
 
     u: Tensor
     v: Tensor
@@ -42,7 +47,7 @@ class SpectralNorm(nn.Module):
 
     @torch.no_grad()
     def iterate(self, weight: Tensor, steps: int) -> None:
-        """Repeat v <- A^T u / |A^T u|, u <- A v / |A v|."""
+        """Take `steps` steps of the power method: v <- A^T u / |A^T u| with u = A v, then u <- A v / |A v|."""
         for _ in range(steps):
             v = self.operator.adjoint(weight, self.operator(weight, self.v))
             self.v.copy_(v / v.norm())
@@ -51,12 +56,15 @@ class SpectralNorm(nn.Module):
 
 
 def normalise(layer: nn.Module, operator: Operator) -> None:
-    """Make the layer's weight W / sigma_max(W), with W as the parameter."""
+    """Change the layer so that its weight is W / sigma_max(W), where W is the parameter that training moves."""
     register_parametrization(layer, "weight", SpectralNorm(operator, cast(Tensor, layer.weight)))
 
 
 def follow(network: nn.Module) -> None:
-    """Take one more step of each power method after the weights moved: evaluation then divides by the new sigma."""
+    """Take one step of each power method in the network.
+
+    Call it after the weights moved, so that evaluation mode divides by the sigma of the new weights.
+    """
     for module in network.modules():
         for parametrised in getattr(module, "parametrizations", {}).values():
             for spectral in parametrised:

@@ -1,8 +1,9 @@
 """A context in which a network computes as in training while none of its buffers change.
 
-One player uses it to run the other player's network. Batch norm normalises by the batch but keeps its running
-statistics; spectral normalisation divides by the sigma of its current vectors. A step of one player therefore leaves
-the other bit-identical, buffers included.
+In a game of two players (a GAN: a generator against a critic), a player uses it to run the other player's network.
+Inside the context, batch norm normalises by the batch but does not update its running statistics, and spectral
+normalisation divides by its estimate of the largest singular value but does not update the vectors of that estimate.
+A step of one player therefore leaves the other player's network bit-identical, buffers included.
 """
 
 from collections.abc import Iterator

@@ -1,12 +1,12 @@
 """The map between rows of a table and y in network units, where columns differ in kind; see levels.py.
 
-A discrete number x with neighbours a step s away is dequantised: y = (x + s u - shift)/scale, u uniform on [0, 1). Its
-cell [x, x + s) has the volume s, so with s = 1 E_u log p(x + u) <= log P(x), and otherwise the density of x bounds
-P(x)/s. Shift and scale are the mean and standard deviation of the dequantised training rows, so a discrete column has a
+A discrete number x whose neighbouring values are a step s away is dequantised: y = (x + s u - shift)/scale, with u
+uniform on [0, 1). Its cell [x, x + s) has the volume s, so E_u log p(x + s u) <= log(P(x)/s), which is log P(x) for
+s = 1. Shift and scale are the mean and standard deviation of the dequantised training rows, so a discrete column has a
 positive scale even where it is constant.
 
-Times in seconds or pressures in pascals have more digits than float32: rows are shifted and scaled in float64, and only
-y has the network's dtype.
+Times in seconds or pressures in pascals have more digits than float32 holds. Rows are therefore shifted and scaled in
+float64, and only y has the network's dtype.
 """
 
 from collections.abc import Sequence
@@ -22,19 +22,20 @@ from gen_models.layers.levels import Column, Levels, coordinates, is_table
 from gen_models.noise import Noise
 
 EXACT = ("shift", "exact_scale", "step", "over", "under", "least", "most")  # in float64, whatever the network's dtype
-LONGEST = (2**20, 2**53)  # numerator and denominator of a step; of longer ones float64 has no exact multiples
+LONGEST = (2**20, 2**53)  # bounds on numerator and denominator of a step; beyond them float64 has no exact multiples
 
 
 def scale_of(event_shape: Sequence[int], levels: Levels) -> DataScale:
-    """Return the map for these data: a TableScale where `levels` lists the columns of a table, else a DataScale."""
+    """Return the map for these data: a TableScale if `levels` lists the columns of a table, else a DataScale."""
     return TableScale(event_shape, levels) if is_table(levels) else DataScale(event_shape, levels)
 
 
 class TableScale(DataScale):
-    """The map y = (x + s u - shift)/scale, s = 0 for continuous columns; `quantise` returns legal rows.
+    """The map y = (x + s u - shift)/scale of a table's rows, with s = 0 for continuous columns.
 
-    `levels` is None: there are no grey levels. `scale` is a copy of `exact_scale` in the network's dtype. A sample of a
-    column on a grid lies within the range of the rows that `fit` saw.
+    The attribute `levels` is None: there are no grey levels. `scale` is a copy of `exact_scale` in the network's dtype.
+    `quantise` returns rows that the table could hold: a discrete column has multiples of its step, between the least
+    and the largest value that `fit` saw.
     """
 
     exact_scale: Tensor
@@ -64,11 +65,14 @@ class TableScale(DataScale):
 
     @property
     def is_dequantised(self) -> bool:
-        """Return whether `forward` draws."""
+        """Whether `forward` adds random u: whether any column is discrete."""
         return any(self.columns.steps)
 
     def fit(self, x: Float[Tensor, "batch dim"]) -> None:
-        """Set shift and scale to mean and standard deviation of the dequantised rows, and the ranges of grids."""
+        """Set shift and scale to the mean and standard deviation of the dequantised rows of x.
+
+        Also set the least and the largest value of each discrete column; for flags these are always 0 and 1.
+        """
         x = x.double()
         low, high = x.amin(dim=0), x.amax(dim=0)
         std = (x.var(dim=0, correction=0) + self.step.square() / 12).sqrt()
@@ -83,22 +87,28 @@ class TableScale(DataScale):
         return -self.exact_scale.log().sum().to(self.scale.dtype)
 
     def forward(self, x: Float[Tensor, "batch dim"], noise: Noise) -> Float[Tensor, "batch dim"]:
-        """Return y for a likelihood; discrete columns are dequantised by the stream "dequantise"."""
+        """Return y for a likelihood; for discrete columns, u is drawn from the stream "dequantise" of the noise."""
         x = x.double()
         if self.is_dequantised:
             x = x + self.step * noise.uniform("dequantise", x.shape, like=x)
         return self._scaled(x)
 
     def centre(self, x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-        """Return y without noise, at the middle of a discrete number's cell."""
+        """Return y without noise; discrete columns use u = 1/2, the middle of a cell."""
         return self._scaled(x.double() + self.step / 2)
 
     def uncentre(self, y: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-        """Return a mean y in the data's units (float64), which may lie between the values: the inverse of `centre`."""
+        """Return y, such as a decoder's mean, in the data's units and float64: the inverse of `centre`.
+
+        The result for a discrete column may lie between its values.
+        """
         return self._unscaled(y) - self.step / 2
 
     def quantise(self, y: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-        """Return the row in whose cell a draw y falls, in float64; of a category, the number that is largest is 1."""
+        """Return the rows in whose cells the draws y fall, in float64.
+
+        Of the numbers of a category, the largest becomes 1 and the others become 0.
+        """
         x = self._unscaled(y)
         steps = self._in_steps(x).floor().clamp(self.least, self.most)
         row = torch.where(self.is_discrete, steps * self.over / self.under, x)
@@ -119,7 +129,10 @@ class TableScale(DataScale):
         return x * self.under / self.over
 
     def _apply(self, fn, recurse=True):
-        """Move all buffers, and keep those of EXACT in float64: `float` and `double` are about networks."""
+        """Apply `fn` to all buffers, then undo a change of dtype for those in EXACT, which stay float64.
+
+        `float()` and `double()` are meant for the network.
+        """
         exact = {name: getattr(self, name) for name in EXACT}
         super()._apply(fn, recurse)
         for name, buffer in exact.items():
@@ -128,7 +141,7 @@ class TableScale(DataScale):
 
 
 class MixedScale(TableScale):
-    """A TableScale that leaves flags and categories as they are, 0 and 1, for a likelihood of their probabilities."""
+    """A TableScale that leaves flags and categories as 0 and 1, for a likelihood that gives them probabilities."""
 
     def __init__(self, event_shape: Sequence[int], columns: Sequence[Column]):
         super().__init__(event_shape, columns)
@@ -146,7 +159,10 @@ class MixedScale(TableScale):
 
 
 def _fraction(step: float) -> tuple[float, float]:
-    """Return a step as a fraction: 7 steps of 1/100 are then the number 0.07 that was read, which 7 * 0.01 is not."""
+    """Return a step as (numerator, denominator); (step, 1) if these would be too long for LONGEST.
+
+    With them a value of 7 steps of 1/100 is the number 0.07 that was read from a file, which 7 * 0.01 is not.
+    """
     whole = Fraction(repr(step)) if step else Fraction(1)
     is_short = whole.numerator < LONGEST[0] and whole.denominator < LONGEST[1]
     return (whole.numerator, whole.denominator) if is_short else (step, 1)

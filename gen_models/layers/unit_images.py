@@ -1,7 +1,7 @@
-"""Images scaled to mean 0 and variance 1 over all their numbers, so that networks and loss weights need no unit.
+"""Images scaled to mean 0 and variance 1, so that networks and loss weights do not depend on the data's units.
 
-u = (y - m)/s, where y is centred by DataScale, and m and s are one number each. One s for all pixels means that a pixel
-that never changes is not blown up.
+u = (y - m)/s, where y is the result of `DataScale.centre`, and m and s are the mean and standard deviation of y over
+all rows and pixels, one number each. Because all pixels share one s, a pixel that never changes is not amplified.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from gen_models.layers.levels import Levels
 
 
 class UnitImages(nn.Module):
-    """The map between x in the data's units and u; `mean` and `std` are those of y, computed once by `fit`."""
+    """The map between x in the data's units and u; `fit` computes `mean` (m) and `std` (s) once."""
 
     mean: Tensor
     std: Tensor
@@ -27,7 +27,7 @@ class UnitImages(nn.Module):
         self.std = nn.Buffer(torch.ones(()))
 
     def fit(self, x: Float[Tensor, "batch *event"]) -> None:
-        """Set the scales from the rows of x; if these have no spread, s stays 1."""
+        """Set m and s from the rows of x; if all numbers in y are equal, s is 1."""
         self.data_scale.fit(x)
         y = self.data_scale.centre(x)
         self.mean.copy_(y.mean())
@@ -35,13 +35,13 @@ class UnitImages(nn.Module):
         self.std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
 
     def centre(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """Return u of a row, without noise."""
+        """Return u of each row, without noise."""
         return (self.data_scale.centre(x) - self.mean) / self.std
 
     def uncentre(self, u: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """Return u in the data's units, which may lie between the levels: the inverse of `centre`."""
+        """Return u in the data's units: the inverse of `centre`. For data on grey levels it may lie between them."""
         return self.data_scale.uncentre(u * self.std + self.mean)
 
     def quantise(self, u: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """Return the row that u stands for, on the grid of levels if the data are."""
+        """Return u in the data's units; for data on grey levels, the level in whose cell each pixel falls."""
         return self.data_scale.quantise(u * self.std + self.mean)

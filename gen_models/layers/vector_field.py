@@ -27,7 +27,10 @@ DERIVATIVES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class VectorField(nn.Module):
-    """A field h: (t, (batch, D)) -> (batch, D) that is 0 at the start, so that its flow is the identity."""
+    """A field h: (t, (batch, D)) -> (batch, D). It is 0 before training, so that its flow is then the identity.
+
+    hidden  the widths of the hidden layers
+    """
 
     def __init__(self, dimensions: int, hidden: Sequence[int], *, activation: str = "tanh"):
         super().__init__()
@@ -42,7 +45,7 @@ class VectorField(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, t: Float[Tensor, "*times"], z: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-        """Return h(t, z); t is one time for all rows, or (batch, 1), one time for each."""
+        """Return h(t, z); t is one time for all rows, or (batch, 1) with a time for each row."""
         t = t.reshape(-1, 1)
         *hidden, last = self.layers
         for layer in hidden:
@@ -54,12 +57,14 @@ class VectorField(nn.Module):
     ) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, " batch"]]:
         """Return h(t, z) and its exact divergence tr(dh/dz), for one time t of all rows.
 
-        With slopes C_l = diag(activation' * gate) of the hidden layers and gates G of the last layer,
+        Let A_1 .. A_L be the weights of the hidden layers and A_{L+1} that of the last one. With the diagonal matrices
+        C_l = diag(activation' * gate) of hidden layer l and G = diag(gate) of the last layer,
 
             tr(dh/dz) = tr(C_L A_L ... C_2 A_2 C_1 [A_1 G A_{L+1}])
 
-        so one or two hidden layers need a product of matrices of the hidden widths, whatever D is. With more layers the
-        product is formed for each row, from the side of z where D is smaller than the first width.
+        The bracket is the same for all rows. So with one or two hidden layers the work on a row's trace depends on the
+        hidden widths only, whatever D is. With more layers a product of matrices is formed for each row; it starts from
+        the D coordinates of z where D is smaller than the first hidden width.
         """
         t, dimensions = t.reshape(1, 1), z.shape[1]
         *hidden, last = self.layers
@@ -89,7 +94,7 @@ class VectorField(nn.Module):
 
 
 class TimedLinear(nn.Module):
-    """The layer (A y + b) * 2 sigmoid(g t + g_0) + c t."""
+    """The layer (A y + b) * 2 sigmoid(g t + g_0) + c t, which depends on the time t; A, b, g, g_0 and c are trained."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
