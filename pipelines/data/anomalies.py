@@ -38,7 +38,7 @@ def check_keys(conf: Mapping[str, Any], where: str) -> None:
 
 
 def anomalous(classes: Sequence[str], y: np.ndarray, conf: Mapping[str, Any], where: str) -> list[int]:
-    """Return the sorted indices, into `classes`, of the classes that the conf makes anomalies; [] if it names none.
+    """Return the sorted indices in `classes` of the classes that the conf makes anomalies; [] if it names no class.
 
     y: (rows,) labels, indices into `classes`
 
@@ -64,10 +64,10 @@ def anomalous(classes: Sequence[str], y: np.ndarray, conf: Mapping[str, Any], wh
 
 
 def index_of(value: Any, classes: Sequence[str], where: str, key: str) -> int:
-    """Return the index, into `classes`, of the class that a value from a conf means.
+    """Return the index in the sequence `classes` of the class that a value from a conf means.
 
-    value: as YAML read it, so perhaps a number or a truth value; where, key: the place in the conf and its key, for
-    error messages. Raises ConfigError if no class or more than one class fits.
+    value: as YAML read it, so perhaps a number or a truth value; where: the conf's path and key, for error messages;
+    key: "anomaly" or "normal". Raises ConfigError if no class or more than one class fits.
     """
     if isinstance(value, bool):
         found = [name for name in classes if TRUTH.get(name.lower()) is value]

@@ -26,7 +26,10 @@ def wishes_of(asked: argparse.Namespace) -> Wishes:
 
 
 def image_options_of(asked: argparse.Namespace) -> dict[str, Any]:
-    """Return what --mode and --size say, as options of a conf. Raises ConfigError if --size is not HEIGHTxWIDTH."""
+    """Return what --mode and --size say about images, as the `options:` of conf/data/NAME.yaml.
+
+    Raises ConfigError if --size is not HEIGHTxWIDTH.
+    """
     found: dict[str, Any] = {"mode": asked.mode} if asked.mode is not None else {}
     if asked.size is None:
         return found

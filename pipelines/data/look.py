@@ -1,6 +1,6 @@
 """Looks at a file or folder of data, and finds the source (of source_table.py) and the options with which to read it.
 
-For a table it also proposes what each column is.
+For a table it also proposes what each column is. A conf here is a file conf/data/NAME.yaml.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ class Found:
     columns   {column: its entry under `columns:` of the conf}, for a table; {} for other data
     reasons   {column: why it has this role or kind}, for a table
     facts     {column: what its cells hold}, for a table
-    anomaly   the class of anomalies, such as "true" of a column is_fraud; None if no column is named so
+    anomaly   the label that means an anomaly, such as "true" in a column is_fraud; None if no name tells
     notes     sentences on what is left out and on what was decided by a name
     """
 
@@ -162,7 +162,7 @@ def _look_at_table(path: Path, options: dict[str, Any], wishes: Wishes, reading:
 
 
 def _labels_beside(path: Path) -> Path | None:
-    """Return the labels in the same folder as a file of images, or None if there are none.
+    """Return the file of labels that lies in the same folder as a file of images, or None if there is no such file.
 
     For train-images-idx3-ubyte it is train-labels-idx1-ubyte.
     """

@@ -5,7 +5,7 @@
     source -> checks -> splits, by class and seed -> SPLIT.x.npy, SPLIT.y.npy, ..., manifest.json
 
 Rows are stored unscaled (grey levels as uint8); the model scales and dequantises them. The same conf and seed give the
-same bytes. The seed is the `seed` of conf/data/DATA.yaml or, if it has none, that of params.yaml. Rows of anomalous
+same bytes. The seed is the `seed` of conf/data/DATA.yaml or, without one, the seed of params.yaml. Rows of anomalous
 classes (see anomalies.py) are in the test split only.
 
 The conf's `split:` gives each split a fraction of the rows. If the source comes with a test part, the conf may say
@@ -190,10 +190,10 @@ def split_rows(
 
 
 def leakage(x: np.ndarray, splits: Mapping[str, np.ndarray], dtype: np.dtype | None = None) -> dict[str, int]:
-    """Count the rows of one split that equal a row of another, byte for byte, for each pair of splits.
+    """Count, for each pair of splits, the rows of the second split that equal a row of the first, byte for byte.
 
-    Returns {"train/test": n, ...}: n of the test rows are equal to a training row. splits: {split: the indices of its
-    rows in x}; dtype: the type in which the rows are stored, or None for the type of x.
+    splits: {split: the indices of its rows in x}; dtype: the type in which the rows are stored, or None for the type of
+    x. Returns {"train/test": n, ...}, where n test rows are equal to a training row.
     """
     found = {split: digests(x, rows, dtype or x.dtype) for split, rows in splits.items()}
     return {f"{a}/{b}": int(np.isin(found[b], found[a]).sum()) for a, b in itertools.combinations(splits, 2)}
@@ -251,7 +251,8 @@ def blocks_of(array: np.ndarray, rows: np.ndarray, dtype: np.dtype) -> Iterator[
 def digests(x: np.ndarray, rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Return (len(rows),) hashes of 16 bytes of the rows of x with the indices `rows`; equal rows have equal hashes.
 
-    dtype: the type in which rows are hashed. The hashes come in ascending order of the indices, not in that of `rows`.
+    dtype: the type in which rows are hashed. The hashes come in ascending order of the indices, however `rows` is
+    ordered.
     """
     found, blocks = np.empty(len(rows), dtype="S16"), blocks_of(x, np.sort(rows), dtype)
     for i, row in enumerate(itertools.chain.from_iterable(blocks)):
@@ -315,8 +316,8 @@ def _statistics(x: np.ndarray, rows: np.ndarray, dtype: np.dtype, *, is_table: b
 def _rounded(statistics: Mapping[str, np.ndarray], *, is_fine: bool) -> dict[str, float | list[float]]:
     """Return the statistics rounded to DIGITS significant digits.
 
-    is_fine: round to DIGITS decimal places, counted from the leading digit of the column's standard deviation instead,
-    because a column may have a narrow range far from 0
+    is_fine: round a column's statistics to about DIGITS significant digits of its standard deviation instead, because
+    a column may have a narrow range far from 0
     """
     if is_fine:
         places = DIGITS - np.floor(np.log10(np.maximum(statistics["std"], 1e-30))).astype(int)

@@ -92,7 +92,7 @@ def models_for(arrays: Arrays) -> list[str]:
 def _held_out(found: Found, arrays: Arrays) -> dict[str, str | None]:
     """Return {"anomaly": class} or {"normal": class} if names tell which rows are anomalous, else {"anomaly": None}.
 
-    These names are those of the classes and of a table's column of labels.
+    The name of a table's column of labels and the names of the classes are considered.
     """
     if found.anomaly is not None:
         return {"anomaly": found.anomaly}

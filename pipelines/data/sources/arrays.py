@@ -35,7 +35,7 @@ class Arrays:
     ids      the columns of a table that identify its rows
     masks    (rows, height, width) uint8, 1 where an image has a defect and 0 elsewhere; None if no row has a mask
     notes    sentences on what was left out or converted
-    proposed {option: value} that a conf for these rows should have in addition to the options they were read with
+    proposed {option: value} that conf/data/NAME.yaml should have in addition to the options that read these rows
     """
 
     x: np.ndarray

@@ -39,9 +39,10 @@ def printable(name: str) -> str:
 
 
 def locate(path: Any) -> Path:
-    """Return a conf's `options.path` as an absolute path; a relative one starts at the folder that has conf/.
+    """Return `options.path` of conf/data/NAME.yaml as an absolute path.
 
-    YAML cannot hold a name that is not UTF-8; the conf may have such a name as `printable` returns it.
+    A relative path starts at the folder that has conf/. YAML cannot hold a name that is not UTF-8; the option may have
+    such a name as `printable` returns it.
 
     Raises ConfigError if `path` is not a path, and DataError if nothing is there.
     """
@@ -122,9 +123,9 @@ def origin_of(*files: Path) -> dict[str, Any]:
 
 
 def require_sha256(pinned: Any, found: str, path: Path, labels: Path | None = None) -> None:
-    """Raise DataError if a conf pins a hash and the data that were read have another.
+    """Raise DataError if `options.sha256` of conf/data/NAME.yaml is given and is not the hash of the data.
 
-    pinned: options.sha256 of the conf, or None; found: the hash of the data; path: the file or folder of the rows;
+    pinned: that option, or None; found: the hash of the data; path: the file or folder of the rows;
     labels: the file of the labels if `found` is the hash of both files, else None
     """
     if pinned is None or pinned == found:

@@ -37,10 +37,10 @@ def is_pictures(name: str) -> bool:
 
 
 def is_wrapping(name: str, around: str) -> bool:
-    """Return whether a folder that is alone in another one is no class by its name.
+    """Return whether the name of a folder that is alone in another folder shows that it is not a class.
 
-    name, around: the names of the folder and of the one that holds it. The folder is no class if both names are equal,
-    or if its own name is that of a part or says only that images are inside.
+    name: the folder's name; around: the name of the folder that holds it. True if both names are equal, or if `name` is
+    the name of a part, such as train, or says only that images are inside.
     """
     return _plain(name) == _plain(around) or part_of(name) is not None or is_pictures(name)
 

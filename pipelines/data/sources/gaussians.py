@@ -29,9 +29,9 @@ ROWS_AT_ONCE = 16_384
 
 @dataclass(frozen=True)
 class Mixture:
-    """A mixture of k Gaussians in d dimensions.
+    """A mixture of K Gaussians in d dimensions.
 
-    weights: (k,), which sum to 1; means: (k, d); factors: (k, d, d), the lower triangular L_k of each covariance
+    weights: (K,) w_k, which sum to 1; means: (K, d) mu_k; factors: (K, d, d) L_k
     """
 
     name: str

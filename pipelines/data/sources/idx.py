@@ -2,7 +2,11 @@
 
 A file holds, all big-endian and in this order:
 
-    2 bytes that are 0, 1 byte for the type, 1 byte for the number of dimensions, 4 bytes for the size of each, the data
+    2 bytes that are 0
+    1 byte for the type of the numbers
+    1 byte for the number of dimensions
+    4 bytes for the size of each dimension
+    the numbers
 
 The size that the header declares is compared with the bytes of the file before anything is allocated.
 """

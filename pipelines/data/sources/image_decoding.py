@@ -1,7 +1,7 @@
-"""Decodes one image. Files are not trusted: the bytes of a file and its pixels are limited before it is decoded.
+"""Decodes one image. Files are not trusted: one with too many bytes or pixels is refused before it is decoded.
 
 An image is turned as its EXIF orientation says, converted to L or RGB (image_colours.py) and resized if that is asked
-for. Whatever Pillow raises becomes one line that names the file.
+for. Whatever Pillow raises becomes a DataError of one line that names the file.
 """
 
 import io

@@ -2,7 +2,7 @@
 
 image_files.py finds the files, image_layout.py arranges them, image_decoding.py decodes each. All images must be stored
 in one mode and have one size, unless the options `mode: L` or `mode: RGB` and `size: [height, width]` convert them.
-Notes say what was left out or converted.
+Notes say what was left out or converted. The options are those of conf/data/NAME.yaml, the conf.
 """
 
 import hashlib

@@ -4,6 +4,8 @@ photos/photos/a.png ...                          the inner photos holds everythi
 shapes/square/1.png ...                          classes
 scans/Training/glioma/1.png, Testing/...         parts, in the usual spellings, and classes
 nuts/train/good, test/good, test/bent, ground_truth/bent/000_mask.png     parts, classes and masks
+
+The "way" of a file is the sequence of the names of the folders from the root to the file.
 """
 
 import unicodedata
@@ -83,9 +85,9 @@ def arrange(found: ImageFiles) -> Layout:
 
 
 def split_masks(found: ImageFiles) -> tuple[list[tuple[Way, Path]], list[tuple[Way, Path]]]:
-    """Return (images, masks), two lists of (the names of a file's folders, the file).
+    """Return (images, masks), two lists of (the way of a file, the file).
 
-    An image's names start at the root; those of a mask start inside the folder that holds all masks. Masks are the
+    The way of an image starts at the root, the way of a mask inside the folder that holds all masks. Masks are the
     files in a folder such as ground_truth, or in a folder mask or masks that has only folders of parts beside it.
     """
     placed = [(file.relative_to(found.root).parts[:-1], file) for file in found.files]

@@ -24,7 +24,7 @@ def read_images_like(path: Path, event_shape: Sequence[int], *, options: Mapping
 
     path         an image, or a folder of any layout, whose images come sorted by their paths
     event_shape  (channels, height, width) of the model's rows
-    options      the options of the conf with which the model was trained
+    options      the `options:` of the training data, from conf/data/NAME.yaml
 
     A name is the path within the folder. A row is (channels, height, width) uint8, and its problem is ""; if an image
     has a problem, its row is None. Images are converted as the training's images were, and resized only if those were.

@@ -94,7 +94,7 @@ def mnist(noise: Noise, *, folder: str | None = None) -> Arrays:
 
 
 def fashion_mnist(noise: Noise, *, folder: str | None = None) -> Arrays:
-    """Return x (70000, 1, 28, 28) uint8, and y, the kind of article; the arguments are those of `mnist`."""
+    """Return x (70000, 1, 28, 28) uint8, and y, the kind of article; noise, folder: as in `mnist`."""
     return _arrays(FASHION_MNIST, folder)
 
 
@@ -163,7 +163,7 @@ def _downloads(collection: Collection) -> Path:
 
 
 def content_of(path: Path, collection: Collection, name: str) -> bytes:
-    """Return the unpacked bytes of a file. Raises DataError if their sha256 is not that of the collection's `name`."""
+    """Return the unpacked bytes of a file. Raises DataError if their sha256 is not `collection.sha256[name]`."""
     require_file(path)
     try:
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Reads a user's table, of any format that pipelines/data/tables opens, as the schema in its conf says."""
+"""Reads a user's table, of any format that pipelines/data/tables opens, as the schema in conf/data/NAME.yaml says."""
 
 import re
 from collections.abc import Mapping, Sequence

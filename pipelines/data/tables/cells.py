@@ -68,7 +68,7 @@ def is_temporal(kind: pa.DataType) -> bool:
 def trimmed(column: pa.Array, more: tuple[str, ...] = ()) -> pa.Array:
     """Return a column of text without blanks around the cells, and null where a cell is missing.
 
-    more: further words that mark a missing value, beside MISSING and ERRORS, in upper or lower case
+    more: further words that mark a missing value, beside MISSING and ERRORS. Upper and lower case are equal.
     """
     cells = pc.utf8_trim_whitespace(column.cast(pa.string()))  # pandas writes large strings
     words = pa.array([*MISSING, *ERRORS, *(word.lower() for word in more)])
@@ -105,7 +105,7 @@ def numbers(
 
 
 def _ungrouped(cells: pa.Array, decimal: str, thousands: str) -> pa.Array:
-    """Remove the marks between groups of three digits; a cell with a mark elsewhere keeps it, so it is no number."""
+    """Remove the marks between groups of three digits; a cell with a mark elsewhere keeps it, and is not a number."""
     if not thousands:
         return cells
     mark = r"[ \x{a0}\x{202f}]" if thousands == " " else f"[{thousands}]"
@@ -116,7 +116,8 @@ def _ungrouped(cells: pa.Array, decimal: str, thousands: str) -> pa.Array:
 def _pointed(cells: pa.Array, decimal: str, thousands: str) -> pa.Array:
     """Write the decimal mark as a point.
 
-    If points separate thousands, `_ungrouped` has removed them; a cell that still has one becomes "?.?", no number.
+    If points separate thousands, `_ungrouped` has removed them. A cell that still has a point becomes "?.?", which is
+    not a number.
     """
     if decimal == ".":
         return cells

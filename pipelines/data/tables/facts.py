@@ -35,7 +35,7 @@ class Facts:
     low, high      the smallest and the largest number
     low_row        the first row with the smallest number; high_row: with the largest
     is_whole       whether all numbers are whole
-    places         how many decimal places the numbers need at most; None if more than MOST_PLACES
+    places         the largest number of decimal places that a number needs; None if more than MOST_PLACES
     """
 
     name: str

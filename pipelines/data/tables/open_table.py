@@ -62,7 +62,7 @@ class Reading:
                 raise ConfigError(f"options.{key}: {value!r} is not one of {', '.join(map(repr, known))}")
 
     def options(self) -> dict[str, Any]:
-        """Return the settings that differ from their defaults, as options of a conf."""
+        """Return the settings that differ from their defaults, as the `options:` of conf/data/NAME.yaml."""
         default = vars(Reading())
         found = {key: value for key, value in vars(self).items() if value != default[key]}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}

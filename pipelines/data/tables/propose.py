@@ -42,11 +42,11 @@ TRUE = ("true", "yes", "y", "t", "1", "1.0")
 class Proposal:
     """What conf/data/NAME.yaml will say of a table.
 
-    columns  {column: its entry under `columns:` of the conf}
+    columns  {column: its entry under `columns:` of that file}
     reasons  {column: why it has this role or kind}
     reading  {option: value} for reading the text, without options at their defaults
     notes    sentences on what is left out and on what was decided by a name
-    anomaly  the class of anomalies, such as "true" of a column of labels is_fraud; None if no column is named so
+    anomaly  the label that means an anomaly, such as "true" in a column is_fraud; None if no name tells
     """
 
     columns: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -188,7 +188,7 @@ def propose(
 
 
 def _label(facts: Mapping[str, Facts], table: Table, wishes: Wishes, found: Proposal) -> str | None:
-    """Return the column of labels, or None: the one that the user says, else one that its name or place tells.
+    """Return the column of labels, or None: the one that the user names, else one that has the name or place of labels.
 
     Other columns whose names say that they hold the answer, such as is_fraud, are left out with a note. Raises
     DataError if several columns may be the labels.
