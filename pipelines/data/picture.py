@@ -1,4 +1,4 @@
-"""Draws what `inspect` found: a histogram of each column of a table, or a sheet of the images of each class."""
+"""Draws what `inspect` found: a histogram of each column of a table, or a grid of the images of each class."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ def draw(found: Found, path: Path) -> Path | None:
     """Draw what was found into the file `path`, and return `path`; return None if there is nothing to draw.
 
     A table gets a chart of each of its columns, at most MOST_COLUMNS; those that are features are coloured. Images with
-    1 or 3 channels get a sheet of images. For other rows nothing is drawn.
+    1 or 3 channels are drawn as a grid. For other rows nothing is drawn.
     """
     if found.facts:
         charts = {name: content for name, fact in found.facts.items() if (content := _content(fact)) is not None}
@@ -45,9 +45,10 @@ def _content(fact: Facts) -> np.ndarray | Mapping[str, int] | None:
 
 
 def _sheet(found: Found) -> np.ndarray:
-    """Return the images of a sheet with IMAGES_OF_A_CLASS columns.
+    """Return the images of a grid, line by line, with IMAGES_OF_A_CLASS images in a line.
 
-    Each class has a line with its first images. Images without classes fill up to 4 lines, evenly chosen from all.
+    If there are several classes, each has a line with its first images, for at most MOST_CLASSES classes. Otherwise the
+    grid has at most 4 lines of images, chosen evenly from all.
     """
     arrays = found.arrays
     assert arrays is not None

@@ -1,4 +1,4 @@
-"""Reads arrays that NumPy wrote: a .npy file, which is memory-mapped, or a .npz file with x and perhaps y.
+"""Reads arrays that NumPy wrote: a .npy file, which is memory-mapped, or a .npz file of rows and perhaps labels.
 
 This module reads the header of an array itself. It refuses an array of objects, because unpickling objects can run
 code, and it refuses a header that declares more or fewer bytes than the file has, before memory is allocated.
@@ -126,8 +126,8 @@ def names_in_npz(path: Path) -> list[str]:
 def read_npz(path: Path, names: list[str], *, needed: str) -> dict[str, np.ndarray]:
     """Return {name: array} for those of `names` that a .npz file has; the arrays are unpacked to disk and mapped.
 
-    needed: the name of the rows, which must be numbers; the other arrays may be labels of any type. Raises DataError if
-    the file lacks the array `needed`, or if an array cannot be read.
+    needed: the name of the rows, which must be numbers; other arrays may be labels: numbers, truth values or text.
+    Raises DataError if the file lacks the array `needed`, or if an array cannot be read.
     """
     there = names_in_npz(path)
     if needed not in there:

@@ -111,7 +111,7 @@ def _unpack(file: gzip.GzipFile, path: Path, packed: int) -> np.ndarray:
 
 
 def _header(file: BinaryIO | gzip.GzipFile, path: Path) -> tuple[np.dtype, tuple[int, ...], int]:
-    """Read and check the header; return (type, shape, bytes of the header)."""
+    """Read and check the header; return (type, shape, the header's length in bytes)."""
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in TYPES or not magic[3]:
         raise DataError(

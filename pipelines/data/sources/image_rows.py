@@ -51,7 +51,7 @@ def count_images(path: Path) -> int:
 
 
 def _files(path: Path) -> tuple[Path, list[Path]]:
-    """Return (the folder from which names start, the images)."""
+    """Return (the folder to which the names of images are relative, the images)."""
     require_there(path)
     if not path.is_dir():
         return path.parent, [path]
