@@ -1,1 +1,1 @@
-"""Makes verified arrays with a manifest of a data source: the stage `prepare`, its checks, and how users add data."""
+"""The stage `prepare`, which writes the rows of a data source with a manifest of hashes, and commands to add data."""

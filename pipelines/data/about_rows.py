@@ -1,4 +1,4 @@
-"""What a trained model has to know of its data, so that it reads new rows as its training rows were read."""
+"""Gathers what a checkpoint keeps about the training data, so that a trained model reads new rows in the same way."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,12 +9,14 @@ OF_READING = ("size", "mode", "background", "bits", "channels_last")  # options 
 
 
 def about_rows(dataset: Dataset, conf: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts that a checkpoint keeps of its data, as JSON.
+    """Return what a checkpoint keeps about the data set that its model was trained on, as values that JSON can hold.
 
-    conf: the data's part of the configuration
+    conf: the data set's part of the configuration, as in conf/data/NAME.yaml
 
-    {"data", "sha256", "statistics": {"mean", "std"}} of the training rows; "columns" and "table" of a table: the names
-    of its numbers, its schema, and how its text was read; "options": how images were read
+    The keys are "data", the name of the data set; "sha256", its hash; "statistics", the {"mean", "std"} of the training
+    rows; "columns", the names of a table's columns, or [] for other data; "options", those options of `conf` that
+    decide how images and arrays are read; and "table", for a user's table only: its schema, the options with which its
+    text was read, and its columns of identifiers.
     """
     manifest = dataset.manifest
     options = conf.get("options") or {}

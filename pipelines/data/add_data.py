@@ -5,9 +5,9 @@
     gen-models add-data clients clients.csv --label churned --kind region=category --ignore comment
     gen-models add-data screws screws/ --normal good
 
-The conf gives each column of a table its role and kind; look at it, and edit it. params.yaml gets the path, so that
-`dvc repro` notices an edit of the data, and a line for each model that suits them; its comments stay. Data that prepare
-would refuse are refused here already. A conf that exists is replaced only with --force.
+conf/data/NAME.yaml gives each column of a table a role and a kind; read it, and edit it. params.yaml gets the path, so
+that `dvc repro` notices an edit of the data, and a run for each model that suits the data; the comments in params.yaml
+stay. Data that prepare would refuse are refused here already. Only --force replaces a conf/data/NAME.yaml that exists.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ from pipelines.runtime.stage import parse, run
 
 
 def main(argv: Sequence[str]) -> None:
-    """Write the conf of a data set, and its lines in params.yaml; argv: the words after `add-data`."""
+    """Write conf/data/NAME.yaml and lines in params.yaml; argv: the command-line arguments after `add-data`."""
     asked = parse(argv, "add-data", __doc__, arguments.add_data)
     conf_path = paths.root() / "conf" / "data" / f"{data_name(asked.name)}.yaml"
     if conf_path.exists() and not asked.force:

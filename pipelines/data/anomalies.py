@@ -1,11 +1,12 @@
-"""Which classes are anomalies: as a data conf names them, and as the manifest of prepared data keeps them.
+"""Finds which classes are anomalies: conf/data/NAME.yaml names them, and the manifest of the prepared data keeps them.
 
     anomaly: scratch            one class            normal: good            all classes but this one
     anomaly: [bent, scratch]    several              normal: [good, fine]    all classes but these
 
-A conf has one of the two keys, or neither. YAML may read a class's name as a number: -1 is the class "-1", and 1.0 is
-the class "1" if no other class is that number. The manifest keeps the indices of the anomalous classes, in order, or
-null. A kind of anomaly is a class.
+A conf has one of the two keys, or neither. YAML may read the name of a class as a number: -1 then means the class
+"-1", and 1.0 means the class "1.0" or, if there is none, "1". A number that could mean several classes is an error. The
+manifest's key `anomaly` holds the sorted indices of the anomalous classes, or null if there are none. Each anomalous
+class is one kind of anomaly.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,8 +17,8 @@ import numpy as np
 from gen_models.errors import ConfigError, unknown
 from pipelines.config import yaml_file
 
-LEAST_ROWS = 2  # anomalies among the test rows, for an AUROC with an interval
-MOST_NAMES = 3  # in a heading; more classes are counted
+LEAST_ROWS = 2  # an AUROC with an interval needs so many anomalies among the test rows
+MOST_NAMES = 3  # a heading names at most so many classes; of more, it gives the number
 KEYS = ("anomaly", "normal")
 TRUTH = {"true": True, "false": False}
 
@@ -25,7 +26,7 @@ TRUTH = {"true": True, "false": False}
 def check_keys(conf: Mapping[str, Any], where: str) -> None:
     """Raise ConfigError if a conf has both keys, or a value that is neither a name nor a list of names.
 
-    where: the conf's path, for errors, here and below
+    where: the conf's path, for error messages, here and in the functions below
     """
     given = [key for key in KEYS if conf.get(key) is not None]
     if len(given) == 2:
@@ -37,9 +38,12 @@ def check_keys(conf: Mapping[str, Any], where: str) -> None:
 
 
 def anomalous(classes: Sequence[str], y: np.ndarray, conf: Mapping[str, Any], where: str) -> list[int]:
-    """Return the labels of the anomalous classes, in order: indices into `classes`; [] if the conf names none.
+    """Return the sorted indices in `classes` of the classes that the conf makes anomalies; [] if it names no class.
 
-    y: (rows,) labels. Raises ConfigError if a class is unknown, or if no row is of a normal class.
+    y: (rows,) labels, indices into `classes`
+
+    Raises ConfigError if a named class is unknown or ambiguous, if the rows have no labels, if `normal` names no class
+    or every class, or if no row is of a normal class.
     """
     key = next((key for key in KEYS if conf.get(key) is not None), None)
     if key is None or (key == "anomaly" and conf[key] == []):
@@ -60,7 +64,11 @@ def anomalous(classes: Sequence[str], y: np.ndarray, conf: Mapping[str, Any], wh
 
 
 def index_of(value: Any, classes: Sequence[str], where: str, key: str) -> int:
-    """Return the index of the class that a value of YAML names. Raises ConfigError if there is not exactly one."""
+    """Return the index in the sequence `classes` of the class that a value from a conf means.
+
+    value: as YAML read it, so perhaps a number or a truth value; where: the conf's path and key, for error messages;
+    key: "anomaly" or "normal". Raises ConfigError if no class or more than one class fits.
+    """
     if isinstance(value, bool):
         found = [name for name in classes if TRUTH.get(name.lower()) is value]
         if not found:
@@ -92,13 +100,16 @@ def tested_rows(manifest: Mapping[str, Any]) -> dict[str, int]:
 
 
 def kinds(manifest: Mapping[str, Any]) -> list[str]:
-    """Return the kinds of anomaly that are measured apart: if there are several, those with enough test rows."""
+    """Return the anomalous classes that get an AUROC each: those with at least LEAST_ROWS test rows.
+
+    If only one class is anomalous, the AUROC over all anomalies is already its own, and the list is empty.
+    """
     rows = tested_rows(manifest)
     return [name for name, count in rows.items() if count >= LEAST_ROWS] if len(rows) > 1 else []
 
 
 def held_out(manifest: Mapping[str, Any]) -> str:
-    """Return the anomalous classes in words, for a heading: "8", "bent, scratch" or "12 classes"; "" for none."""
+    """Return a short text on the anomalous classes for a heading: "8", "bent, scratch" or "12 classes"; "" for none."""
     found = names(manifest)
     return ", ".join(found) if len(found) <= MOST_NAMES else f"{len(found)} classes"
 
@@ -116,7 +127,7 @@ def _values(conf: Mapping[str, Any], key: str) -> list[Any]:
 
 
 def _equal(value: Any, classes: Sequence[str]) -> list[str]:
-    """Return the classes whose names are the same number as a value of YAML."""
+    """Return the classes whose names, read as numbers, equal a value from YAML; [] if the value is not a number."""
     if not isinstance(value, (int, float)):
         return []
     return [name for name in classes if _number(name) == value]

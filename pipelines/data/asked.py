@@ -1,4 +1,4 @@
-"""What the options of `inspect` and `add-data` say: how a file is read and what its columns are."""
+"""Translates the command-line options of `inspect` and `add-data`: how a file is read, and what its columns are."""
 
 import argparse
 from typing import Any
@@ -11,7 +11,10 @@ ESCAPES = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "none": ""}
 
 
 def wishes_of(asked: argparse.Namespace) -> Wishes:
-    """Return what was said of the columns. Raises ConfigError for a --kind that is not COLUMN=KIND."""
+    """Return what --label, --kind, --id and --ignore say about a table's columns.
+
+    Raises ConfigError for a --kind that is not COLUMN=KIND.
+    """
     kinds = {}
     for text in asked.kind:
         column, found, kind = text.rpartition("=")
@@ -23,7 +26,10 @@ def wishes_of(asked: argparse.Namespace) -> Wishes:
 
 
 def image_options_of(asked: argparse.Namespace) -> dict[str, Any]:
-    """Return how images are read, as options of a conf. Raises ConfigError for a size that is none."""
+    """Return what --mode and --size say about images, as the `options:` of conf/data/NAME.yaml.
+
+    Raises ConfigError if --size is not HEIGHTxWIDTH.
+    """
     found: dict[str, Any] = {"mode": asked.mode} if asked.mode is not None else {}
     if asked.size is None:
         return found
@@ -35,7 +41,10 @@ def image_options_of(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def reading_of(asked: argparse.Namespace) -> Reading:
-    """Return how a file of text is read. Raises ConfigError for a mark that is none."""
+    """Return how a table that is a text file is read, by --delimiter, --decimal, --thousands and the like.
+
+    Raises ConfigError for a delimiter, a decimal mark or a mark between thousands that is not supported.
+    """
     delimiter, decimal, thousands = (
         ESCAPES.get(mark, mark) for mark in (asked.delimiter, asked.decimal, asked.thousands)
     )

@@ -1,6 +1,6 @@
-"""Checks a data conf and the rows that its source gives. Each check raises an error of one line.
+"""Checks a data conf (conf/data/NAME.yaml) and the rows that its source returns. Each error has one line.
 
-prepare runs them before it writes anything; `inspect` and `add-data` run them on the conf that they propose.
+`prepare` runs the checks before it writes anything; `inspect` and `add-data` run them on the conf that they propose.
 """
 
 import inspect
@@ -27,7 +27,7 @@ MOST_NUMBERS = 1 << 26  # a row has at most 64 million numbers
 def check_conf(conf: Mapping[str, Any], name: str, where: str) -> None:
     """Raise ConfigError for the first key, value or name of a data conf that cannot be used.
 
-    name: the conf's file is conf/data/NAME.yaml; where: the conf's path, for errors, here and below
+    name: the NAME of conf/data/NAME.yaml; where: the conf's path, for error messages, here and in the functions below
     """
     for key in conf:
         if key not in KEYS:
@@ -68,7 +68,7 @@ def check_conf(conf: Mapping[str, Any], name: str, where: str) -> None:
 def draw(conf: Mapping[str, Any], noise: Noise, where: str) -> Arrays:
     """Call the conf's source and return its rows, in the shape that the conf asks for.
 
-    Raises ConfigError, with the conf's file, if the source refuses an option or the shapes do not agree.
+    Raises ConfigError, which names the conf's file, if the source refuses an option or the shapes do not agree.
     """
     try:
         arrays = SOURCES[conf["source"]](noise, **_options(conf))
@@ -91,9 +91,12 @@ def check_arrays(arrays: Arrays, conf: Mapping[str, Any], where: str) -> None:
 
 
 def check_values(blocks: Iterable[np.ndarray], arrays: Arrays, conf: Mapping[str, Any], where: str) -> None:
-    """Check every number of the rows, and raise an error for the first one that cannot be stored.
+    """Check every number of the rows. A table with a schema is skipped: its schema checked each row on reading.
 
-    blocks: all rows, as the source has them and in its order; the schema of a table has checked its rows already
+    blocks: all rows of `arrays`, in order and in the source's type
+
+    Raises DataError for the first number that float32 cannot hold or that is not one of the conf's grey levels, and
+    ConfigError if the conf says `levels: null` of images that hold grey levels.
     """
     if arrays.schema is not None:
         return
@@ -127,7 +130,8 @@ def check_values(blocks: Iterable[np.ndarray], arrays: Arrays, conf: Mapping[str
 def check_statistics(statistics: Mapping[str, Any], arrays: Arrays, conf: Mapping[str, Any], where: str) -> None:
     """Raise DataError for a table's column that is constant in the training rows: its density has no upper bound.
 
-    statistics: {"min": a number for each column, "max": the same, ...}, or {} for data that are not a table
+    A column on a grid, such as a count, may be constant, because a probability is at most 1. statistics: {"min":
+    (columns,), "max": (columns,), ...}, or {} for data that are not a table
     """
     discrete = arrays.schema.discrete if arrays.schema is not None else ()
     for column, low, high in zip(arrays.columns, statistics.get("min", ()), statistics.get("max", ()), strict=True):
@@ -140,10 +144,10 @@ def check_statistics(statistics: Mapping[str, Any], arrays: Arrays, conf: Mappin
 
 
 def is_pooled(arrays: Arrays, conf: Mapping[str, Any]) -> bool:
-    """Return whether a source with its own train and test split is pooled and split again, by the conf's fractions.
+    """Return whether the source's own parts, such as train and test, are joined and divided anew by the conf's split.
 
-    It is if the conf names anomalies and gives `test` a fraction: anomalies among the source's own training rows could
-    not be tested otherwise.
+    They are if the conf names anomalies and takes no part as `own`: otherwise the anomalies in the source's training
+    part could not be tested.
     """
     names_any = any(conf.get(key) not in (None, []) for key in anomalies.KEYS)
     return names_any and bool(set(arrays.parts or {}) - {"train"}) and OWN not in conf["split"].values()
@@ -155,7 +159,7 @@ def grey_levels(conf: Mapping[str, Any]) -> int | None:
 
 
 def _options(conf: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a conf's source; a table's columns stand beside them in the file."""
+    """Return the options to call a conf's source with: `options:` and, for a table, `columns:`, a key of its own."""
     columns = {"columns": conf["columns"]} if "columns" in conf else {}
     options = conf.get("options") or {}
     return {**options, **columns} if isinstance(options, dict) else options
@@ -191,9 +195,10 @@ def _check_split(shares: Any, where: str) -> None:
 
 
 def _check_parts(arrays: Arrays, shares: Mapping[str, Any], who: str, where: str) -> None:
-    """Raise an error unless the conf's shares fit the source's own parts.
+    """Raise an error unless the conf's split suits the source's own parts.
 
-    The test (or validation) part of a source must be the split of that name, whole; the shares divide the rest.
+    If a source has a test or validation part, that part must be the whole split of its name (`own`); the fractions
+    divide the training part.
     """
     parts = arrays.parts or {"train": np.empty(0)}
     if "train" not in parts:
@@ -213,7 +218,10 @@ def _check_parts(arrays: Arrays, shares: Mapping[str, Any], who: str, where: str
 
 
 def shaped(arrays: Arrays, conf: Mapping[str, Any], where: str) -> Arrays:
-    """Return the arrays with rows of the conf's event_shape, which may differ from the source's in axes of size 1."""
+    """Return the arrays with each row reshaped to the conf's event_shape, which may add or remove axes of size 1.
+
+    Raises ConfigError if the shapes differ in another way, and DataError if a row has more than MOST_NUMBERS numbers.
+    """
     wanted, x = conf["event_shape"], arrays.x
     found = list(x.shape[1:])
     if math.prod(found) > MOST_NUMBERS:
@@ -229,7 +237,7 @@ def shaped(arrays: Arrays, conf: Mapping[str, Any], where: str) -> Arrays:
 
 
 def _reshaped(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return a view of the same memory; np.memmap stays np.memmap, so the rows are still read from disk."""
+    """Return a reshaped view of the same memory; np.memmap stays np.memmap, so rows are still read from disk."""
     reshaped = x.view()
     reshaped.shape = shape
     return reshaped

@@ -1,4 +1,7 @@
-"""The log densities of the sources that draw from a known density. With them, evaluate reports the gap to the truth."""
+"""Lists the exact log densities, in nats, of the sources that draw their rows from a known density.
+
+With them, the stage `evaluate` reports by how many nats a model's negative log-likelihood exceeds the lowest possible.
+"""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Says for people what a file or folder of data holds."""
+"""Describes what a file or folder of data holds, in the text that `inspect` and `add-data` print."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ SHOWN_NOTES = 20
 
 
 def describe(found: Found) -> str:
-    """Return what was found: rows, range, missing, duplicates, labels, columns with roles and reasons, and notes."""
+    """Return a text on what was found: rows, range, missing, duplicates, labels, columns with roles, and notes."""
     lines = [f"{shown(found.path)}: {_kind(found)}"]
     lines += _of_rows(found, found.arrays) if found.arrays is not None else []
     if found.columns:
@@ -70,7 +70,7 @@ def _of_rows(found: Found, arrays: Arrays) -> list[str]:
 
 
 def _facts(x: np.ndarray) -> dict[str, Any]:
-    """Return the range, the missing and constant columns and the duplicates of all rows, which are read in blocks."""
+    """Read all rows in blocks, and return each column's range and missing numbers, constant columns, and duplicates."""
     columns = math.prod(x.shape[1:])
     lows, highs, missing = np.full(columns, np.inf), np.full(columns, -np.inf), np.zeros(columns, dtype=np.int64)
     for block in _blocks(x):

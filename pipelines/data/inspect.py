@@ -1,4 +1,4 @@
-"""inspect PATH: prints what a file or folder of data holds, a role for each column, and how to add it to the graph.
+"""inspect PATH: prints what a file or folder of data holds, a role for each column, and how to add it to the project.
 
     gen-models inspect out/data/digits/test.x.npy
     gen-models inspect flowers.csv
@@ -34,7 +34,7 @@ from pipelines.runtime.stage import parse, run
 
 
 def main(argv: Sequence[str]) -> None:
-    """Print and draw what a file or folder of data holds; argv: the words after `inspect`."""
+    """Print and draw what a file or folder of data holds; argv: the command-line arguments after `inspect`."""
     asked = parse(argv, "inspect", __doc__, arguments.inspect)
     path = asked.path.expanduser().absolute()
     require_there(path)
@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _free_name(stem: str) -> str:
-    """Return a name that add-data takes, as like that of a file as can be."""
+    """Return a name that add-data accepts and that no data set has yet, as close to a file's name as possible."""
     name = "".join(c if c.isalnum() and c.isascii() else "_" for c in stem).strip("_")[: LONGEST_NAME - 5] or "mine"
     name = f"{name}_data" if needs_quotes_of_pyyaml_only(name) else name
     taken = names("data")

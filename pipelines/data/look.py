@@ -1,4 +1,7 @@
-"""Looks at a file or folder of data, and finds the source, the options and the columns that read it."""
+"""Looks at a file or folder of data, and finds the source (of source_table.py) and the options with which to read it.
+
+For a table it also proposes what each column is. A conf here is a file conf/data/NAME.yaml.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,13 +28,17 @@ FIRST_ROWS = 200_000
 
 @dataclass(frozen=True)
 class Found:
-    """A file or folder of data, the source and options that read it, and its rows.
+    """What was found in a file or folder of data.
 
+    path      the file or folder
+    source    the name of the source that reads it, a key of SOURCES
+    options   the options of that source
     arrays    the rows, or None if only the first rows of a large table were looked at
-    columns   the key `columns` of the conf, for a table; reasons: {column: why it has that role}
-    facts     {column: what it holds}, for a table
-    anomaly   the class that names and words call anomalous, or None
-    notes     sentences on what is left out or decided by a name
+    columns   {column: its entry under `columns:` of the conf}, for a table; {} for other data
+    reasons   {column: why it has this role or kind}, for a table
+    facts     {column: what its cells hold}, for a table
+    anomaly   the label that means an anomaly, such as "true" in a column is_fraud; None if no name tells
+    notes     sentences on what is left out and on what was decided by a name
     """
 
     path: Path
@@ -55,11 +62,13 @@ def look(
 ) -> Found:
     """Read a file or folder with the source for its kind, and return what was found.
 
-    wishes    what the person says of a table's columns; reading: how a file of text is written
-    images    options of a folder of images, such as its size
-    in_part   look only at the first rows of a large table
+    wishes    what the user says about the columns of a table
+    reading   how a table that is a text file is written; None: the defaults
+    images    options of a folder of images, such as `size`
+    in_part   if a table is larger than LARGE_BYTES, look only at its first rows
 
-    Raises DataError if the kind is unknown, the data cannot be read, or something is ambiguous.
+    Raises DataError if the kind of file is unknown, if the data cannot be read, or if only the user can decide what
+    they mean; ConfigError if `images` or `wishes` are given for data of another kind.
     """
     source, wishes = kind_of(path), wishes or Wishes()
     options: dict[str, Any] = {"path": written(path)}
@@ -77,7 +86,7 @@ def look(
         options |= {key: name for key, name in (("x", x_name), ("y", y_name)) if name not in (None, key)}
     arrays = SOURCES[source](Noise(0), **options)
     options |= arrays.proposed
-    if "bits" in arrays.proposed:  # the rows are others with it; the other options say how these were read
+    if "bits" in arrays.proposed:  # it changes the rows, so they are read again; other proposals do not
         arrays = SOURCES[source](Noise(0), **options)
     notes = arrays.notes
     if source in ("npy", "npz") and arrays.x.ndim == 4 and arrays.x.shape[3] in (1, 3, 4) and arrays.x.shape[1] > 4:
@@ -88,10 +97,10 @@ def look(
 
 
 def kind_of(path: Path) -> str:
-    """Return the name of the source that reads a path.
+    """Return the name of the source that reads a file or folder.
 
-    A folder is one of images; a file is recognised by its ending, or by "idx" or "ubyte" in its name. Raises DataError
-    for any other file.
+    A folder is read as a folder of images. A file is recognised by its ending, or by "idx" or "ubyte" in its name; of
+    the arrays in .npy and .npz files, some are tables and others are not. Raises DataError for any other file.
     """
     if path.is_dir():
         return "image_folder"
@@ -111,7 +120,7 @@ def kind_of(path: Path) -> str:
 def collection_in(folder: Path) -> str | None:
     """Return the name of the collection, such as mnist, whose files a folder holds, or None for any other folder.
 
-    The file of test labels decides, by its sha256.
+    Only the file of test labels is compared, by its sha256.
     """
     for name, collection in COLLECTIONS.items():
         test = "t10k-labels-idx1-ubyte"
@@ -126,7 +135,7 @@ def collection_in(folder: Path) -> str | None:
 
 
 def written(path: Path) -> str:
-    """Return a path as a conf has it: relative to the folder that has conf/ if it lies inside, else as it is."""
+    """Return a path as text for a conf: relative to the project folder, which has conf/, if the path lies inside it."""
     return printable(str(path.relative_to(paths.source()) if path.is_relative_to(paths.source()) else path))
 
 
@@ -153,6 +162,9 @@ def _look_at_table(path: Path, options: dict[str, Any], wishes: Wishes, reading:
 
 
 def _labels_beside(path: Path) -> Path | None:
-    """Return the file of labels beside one of images: train-labels-idx1-ubyte for train-images-idx3-ubyte; or None."""
+    """Return the file of labels that lies in the same folder as a file of images, or None if there is no such file.
+
+    For train-images-idx3-ubyte it is train-labels-idx1-ubyte.
+    """
     beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
     return beside if beside != path and beside.is_file() else None

@@ -1,4 +1,4 @@
-"""Draws what `inspect` found: a histogram of each column of a table, or a sheet of the images of each class."""
+"""Draws what `inspect` found: a histogram of each column of a table, or a grid of the images of each class."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,12 +16,16 @@ IMAGES_OF_A_CLASS, MOST_CLASSES = 12, 12
 
 
 def draw(found: Found, path: Path) -> Path | None:
-    """Write a picture of what was found, and return its path; None for rows that are neither a table nor images."""
+    """Draw what was found into the file `path`, and return `path`; return None if there is nothing to draw.
+
+    A table gets a chart of each of its columns, at most MOST_COLUMNS; those that are features are coloured. Images with
+    1 or 3 channels are drawn as a grid. For other rows nothing is drawn.
+    """
     if found.facts:
         charts = {name: content for name, fact in found.facts.items() if (content := _content(fact)) is not None}
         shown = dict(list(charts.items())[:MOST_COLUMNS])
         used = {name for name in shown if "role" not in found.columns.get(name, {"role": "ignore"})}
-        used |= {name for name in shown if name not in found.columns}  # places in lists of numbers
+        used |= {name for name in shown if name not in found.columns}  # x[0], x[1], ... of a column x of lists
         return _written(path, lambda to: figures.columns(shown, to, used=used)) if shown else None
     if found.arrays is not None and figures.is_image(found.arrays.x.shape[1:]) and found.arrays.x.shape[1] in (1, 3):
         sheet = _sheet(found)
@@ -30,7 +34,10 @@ def draw(found: Found, path: Path) -> Path | None:
 
 
 def _content(fact: Facts) -> np.ndarray | Mapping[str, int] | None:
-    """Return numbers for a histogram if a column has more than a few different ones, else how often each word is."""
+    """Return what a chart of a column shows, or None if there is nothing.
+
+    It is the numbers, for a histogram, if the column has more than 12 different values, else {word: how often}.
+    """
     numbers = fact.numbers()
     if len(numbers) > 1 and (fact.words is None or len(fact.words) > 12):
         return numbers
@@ -38,7 +45,11 @@ def _content(fact: Facts) -> np.ndarray | Mapping[str, int] | None:
 
 
 def _sheet(found: Found) -> np.ndarray:
-    """Return images, a line for each class with its first ones, or several lines of a folder without classes."""
+    """Return the images of a grid, line by line, with IMAGES_OF_A_CLASS images in a line.
+
+    If there are several classes, each has a line with its first images, for at most MOST_CLASSES classes. Otherwise the
+    grid has at most 4 lines of images, chosen evenly from all.
+    """
     arrays = found.arrays
     assert arrays is not None
     count = len(arrays.x)

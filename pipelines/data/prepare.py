@@ -4,13 +4,14 @@
 
     source -> checks -> splits, by class and seed -> SPLIT.x.npy, SPLIT.y.npy, ..., manifest.json
 
-Rows are stored as the source has them (uint8 stays uint8); the model scales and dequantises them. The same conf and
-seed give the same bytes; the seed is the conf's own `seed`, else that of params.yaml. Anomalous classes (anomalies.py)
-are in the test split only.
+Rows are stored unscaled (grey levels as uint8); the model scales and dequantises them. The same conf and seed give the
+same bytes. The seed is the `seed` of conf/data/DATA.yaml or, without one, the seed of params.yaml. Rows of anomalous
+classes (see anomalies.py) are in the test split only.
 
-If the source is divided already, a share of the conf may be `own`: with test: own, the source's test rows are the test
-split, and the other shares divide its training rows; anomalies among those are left out, and counted. Rows are read,
-checked and written in blocks, so they may be more than memory holds.
+The conf's `split:` gives each split a fraction of the rows. If the source comes with a test part, the conf may say
+`test: own` instead: the source's test rows are then the test split, and the fractions divide the source's training
+rows. Anomalies among these training rows are left out, and the manifest counts them. Rows are read, checked and written
+in blocks, so a data set may be larger than memory.
 """
 
 import itertools
@@ -49,8 +50,8 @@ from pipelines.lineage.audit import run_stage
 from pipelines.runtime import paths
 from pipelines.runtime.stage import argument, produce
 
-ANOMALY_SHARES = "split: {train: 0.5, validation: 0.1, calibration: 0.2, test: 0.2}"  # what notes propose
-DIGITS = 6  # statistics are rounded: sums differ in their last bits between processors, and the data's hash must not
+ANOMALY_SHARES = "split: {train: 0.5, validation: 0.1, calibration: 0.2, test: 0.2}"  # the split that `notes` proposes
+DIGITS = 6  # statistics are rounded: last bits of sums differ between processors, and the data's hash must not differ
 
 
 def main(argv: list[str]) -> None:
@@ -97,9 +98,14 @@ def prepare(folder: Path, name: str, conf: Mapping[str, Any], seed: int) -> dict
 
 @dataclass(frozen=True)
 class Plan:
-    """Rows that are ready to be written: those of each split, their type in the files, and their statistics.
+    """The rows of a source, checked, divided into splits and ready to be written.
 
-    y: (rows,) labels, 0 for rows without; anomaly: the labels of the classes that are held out
+    arrays      the rows; the missing numbers of a table are filled
+    y           (rows,) labels; all 0 if the rows have no labels
+    splits      {split: the indices of its rows}
+    dtype       the type in which the rows are stored
+    statistics  min, max, mean and std of the training rows
+    anomaly     the labels of the anomalous classes, whose rows are in the test split only
     """
 
     arrays: Arrays
@@ -111,9 +117,10 @@ class Plan:
 
 
 def planned(arrays: Arrays, conf: Mapping[str, Any], noise: Noise, where: str) -> Plan:
-    """Split the rows of a source, fill what is missing, and check all of it, without writing anything.
+    """Divide the rows of a source into splits, fill a table's missing numbers, and check everything; write no data set.
 
-    where: the conf's path, for errors. Raises ConfigError or DataError if the rows cannot be used as the conf says.
+    where: the conf's path, for error messages. Raises ConfigError or DataError if the rows cannot be used as the conf
+    says.
     """
     check_arrays(arrays, conf, where)
     y = np.zeros(len(arrays.x), dtype=np.int64) if arrays.y is None else arrays.y.astype(np.int64)
@@ -148,15 +155,18 @@ def split_rows(
     anomaly: Collection[int] = (),
     parts: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return {split: row numbers}.
+    """Divide rows into splits at random, and return {split: the indices of its rows}.
 
-    Each class is cut at round(cumulative share * its rows), so each split has its share of it up to 1 row. The rows of
-    a split are in random order, so its first rows are a random draw.
+    y        (rows,) labels
+    shares   {split: its fraction of the rows, or "own" for the source's part of that name}
+    anomaly  the labels of the classes that go into the test split only
+    parts    {part: the indices of its rows} of a source that is divided already, else None
 
-    y: (rows,) labels; shares: {split: a number, or "own" for a part of the source}
-    anomaly: the labels of the classes that go into the test split only
-    parts: {part: row numbers} of a source that is divided already. The shares then divide its training rows; if its
-    test rows are the test split, anomalies among the other rows are left out.
+    Each class is divided by itself: its n rows are permuted and then cut at round(n * cumulative fraction), so that
+    each split gets its fraction of the class up to 1 row. With `parts`, the fractions divide the training part, and a
+    split that is "own" is the source's part. Anomalies in an own validation part are left out; so are those in the
+    training part if the test split is "own". The rows of a split are in random order, so its first rows are a random
+    draw.
     """
     own = {split: (parts or {})[split] for split in SPLITS if shares.get(split) == OWN}
     names = [split for split in SPLITS if split in shares and split not in own]
@@ -180,16 +190,17 @@ def split_rows(
 
 
 def leakage(x: np.ndarray, splits: Mapping[str, np.ndarray], dtype: np.dtype | None = None) -> dict[str, int]:
-    """Return {"train/test": n, ...}: n rows of the second split are equal to a row of the first, byte for byte.
+    """Count, for each pair of splits, the rows of the second split that equal a row of the first, byte for byte.
 
-    dtype: the type in which the rows are stored; None: that of x
+    splits: {split: the indices of its rows in x}; dtype: the type in which the rows are stored, or None for the type of
+    x. Returns {"train/test": n, ...}, where n test rows are equal to a training row.
     """
     found = {split: digests(x, rows, dtype or x.dtype) for split, rows in splits.items()}
     return {f"{a}/{b}": int(np.isin(found[b], found[a]).sum()) for a, b in itertools.combinations(splits, 2)}
 
 
 def summary(manifest: Mapping[str, Any]) -> str:
-    """Return what was prepared as text for people: a line on the data set, one for each split, one on duplicates."""
+    """Return a text on a prepared data set: a line on the whole, one for each split, then anomalies and duplicates."""
     shape = "x".join(str(size) for size in manifest["event_shape"])
     grid = f", {manifest['levels']} levels" if manifest["levels"] else ""
     total = sum(split["rows"] for split in manifest["splits"].values())
@@ -209,7 +220,7 @@ def summary(manifest: Mapping[str, Any]) -> str:
 
 
 def notes(manifest: Mapping[str, Any]) -> list[str]:
-    """Return what to know about anomalies that are left out or too few, a sentence each, with what to do."""
+    """Return sentences on anomalies that are left out or too few to measure; the last one says what to do."""
     lost = manifest.get("left_out", {})
     found = [
         f"{count} row{'s' * (count > 1)} of {name!r} outside the source's test part "
@@ -230,7 +241,7 @@ def notes(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def blocks_of(array: np.ndarray, rows: np.ndarray, dtype: np.dtype) -> Iterator[np.ndarray]:
-    """Yield the given rows of an array in the type in which they are stored, about CHUNK_BYTES at a time."""
+    """Yield the rows of an array with the indices `rows`, converted to `dtype`, in blocks of about CHUNK_BYTES."""
     read, row_bytes = Rows(array), math.prod(array.shape[1:]) * dtype.itemsize
     at_once = max(CHUNK_BYTES // max(row_bytes, 1), 1)
     for start in range(0, len(rows), at_once):
@@ -238,7 +249,11 @@ def blocks_of(array: np.ndarray, rows: np.ndarray, dtype: np.dtype) -> Iterator[
 
 
 def digests(x: np.ndarray, rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return (rows,) hashes of 16 bytes; equal rows have equal hashes. They are in the order of the row numbers."""
+    """Return (len(rows),) hashes of 16 bytes of the rows of x with the indices `rows`; equal rows have equal hashes.
+
+    dtype: the type in which rows are hashed. The hashes come in ascending order of the indices, however `rows` is
+    ordered.
+    """
     found, blocks = np.empty(len(rows), dtype="S16"), blocks_of(x, np.sort(rows), dtype)
     for i, row in enumerate(itertools.chain.from_iterable(blocks)):
         found[i] = blake2b(row.tobytes(), digest_size=16).digest()
@@ -260,7 +275,7 @@ def _known(arrays: Arrays) -> dict[str, Any]:
 def _left_out(
     arrays: Arrays, y: np.ndarray, anomaly: Collection[int], splits: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
-    """Return the manifest's entry {"left_out": {class: rows}} of anomalies that are in no split; {} without any."""
+    """Return {"left_out": {class: how many of its rows}} for anomalies that are in no split; {} if there are none."""
     lost = {arrays.classes[k]: int((y == k).sum() - (y[splits["test"]] == k).sum()) for k in anomaly}
     lost = {name: count for name, count in lost.items() if count}
     return {"left_out": lost} if lost else {}
@@ -284,7 +299,10 @@ def _write_split(folder: Path, split: str, arrays: Arrays, rows: np.ndarray, dty
 
 
 def _statistics(x: np.ndarray, rows: np.ndarray, dtype: np.dtype, *, is_table: bool) -> dict[str, Any]:
-    """Return min, max, mean and (population) std of the rows: over all numbers, or for each column of a table."""
+    """Return the min, max, mean and population std of the rows of x with the indices `rows`.
+
+    Each is one number over all entries or, for a table, one for each column.
+    """
     axis = 0 if is_table else None
     size = len(rows) if is_table else len(rows) * math.prod(x.shape[1:])
     extremes = [(block.min(axis=axis), block.max(axis=axis)) for block in blocks_of(x, rows, dtype)]
@@ -296,9 +314,10 @@ def _statistics(x: np.ndarray, rows: np.ndarray, dtype: np.dtype, *, is_table: b
 
 
 def _rounded(statistics: Mapping[str, np.ndarray], *, is_fine: bool) -> dict[str, float | list[float]]:
-    """Return the statistics rounded to DIGITS digits.
+    """Return the statistics rounded to DIGITS significant digits.
 
-    is_fine: to so many digits of the standard deviation, because a column may have a narrow range far from 0
+    is_fine: round a column's statistics to about DIGITS significant digits of its standard deviation instead, because
+    a column may have a narrow range far from 0
     """
     if is_fine:
         places = DIGITS - np.floor(np.log10(np.maximum(statistics["std"], 1e-30))).astype(int)

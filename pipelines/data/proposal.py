@@ -1,4 +1,4 @@
-"""Writes the conf of data that were looked at, with a split that suits them, and checks that prepare would take it."""
+"""Proposes conf/data/NAME.yaml for data that `look` has read, and checks that the stage `prepare` would accept it."""
 
 import math
 from collections.abc import Mapping
@@ -18,17 +18,21 @@ from pipelines.data.sources.files import shown
 ABNORMAL = ("abnormal", "anomaly", "anomalous", "defect", "defective", "bad", "broken", "outlier")
 NORMAL = ("good", "normal", "ok", "healthy", "nominal")
 FEW_ROWS = 256  # with fewer training rows, the usual minibatch of 128 is too large a share of them
-CALIBRATION_ROWS, MOST_CALIBRATION = 200, 0.2  # enough for decisions at 1%, but not more than this share
+CALIBRATION_ROWS, MOST_CALIBRATION = 200, 0.2  # 200 rows are enough for decisions at 1%; at most 20% of the rows
 SPLIT = {"train": 0.65, "validation": 0.15, "calibration": 0.05, "test": 0.15}
 MOST_FOR_MIXTURE = 64  # numbers in a row; a full covariance has the square of them
 ANOMALY_SPLIT = {"train": 0.5, "validation": 0.1, "calibration": 0.2, "test": 0.2}
 
 
 def propose(found: Found, name: str, *, anomaly: str | None = None, normal: str | None = None) -> dict[str, Any]:
-    """Return a data conf for these rows.
+    """Return a data conf for the rows that were found: the keys and values of conf/data/NAME.yaml.
 
-    anomaly: the class that is held out; normal: the class that is not, while all others are; both None: what names
-    say, such as "abnormal" of two classes, or all but "good"
+    name     the NAME of the data set
+    anomaly  the class that is anomalous and therefore kept out of training
+    normal   the only class that is normal, while all others are anomalous
+
+    Give at most one of the last two. If both are None, the names of the classes decide: of two classes, one named
+    "abnormal" or the like is anomalous; of more, all but the one named "good" or the like are.
     """
     arrays = found.arrays
     assert arrays is not None
@@ -51,7 +55,7 @@ def propose(found: Found, name: str, *, anomaly: str | None = None, normal: str 
 
 
 def check(found: Found, conf: Mapping[str, Any], seed: int) -> None:
-    """Raise the error with which prepare would refuse these rows, without writing them."""
+    """Raise the error that `prepare` would raise for these rows, this conf and this seed. Nothing is written."""
     where = f"conf/data/{conf['name']}.yaml"
     full = {**conf, **of_columns(conf, where)}
     check_conf(full, conf["name"], where)
@@ -60,7 +64,7 @@ def check(found: Found, conf: Mapping[str, Any], seed: int) -> None:
 
 
 def conf_text(conf: Mapping[str, Any], found: Found) -> str:
-    """Return the text of the conf file, in the layout of the project's own, with a reason beside each column."""
+    """Return the text of conf/data/NAME.yaml, laid out as the project's confs are, with a reason beside each column."""
     assert found.arrays is not None
     shape = "x".join(map(str, found.arrays.x.shape[1:]))
     lines = [f"# {len(found.arrays.x)} rows of {shape} from {shown(found.path.name)}."]
@@ -76,7 +80,7 @@ def conf_text(conf: Mapping[str, Any], found: Found) -> str:
 
 
 def models_for(arrays: Arrays) -> list[str]:
-    """Return the models that suit the rows, the quickest first."""
+    """Return the names of the models that suit the rows, those that train most quickly first."""
     numbers = math.prod(arrays.x.shape[1:])
     if arrays.x.ndim > 2:
         return ["vae"]
@@ -86,7 +90,10 @@ def models_for(arrays: Arrays) -> list[str]:
 
 
 def _held_out(found: Found, arrays: Arrays) -> dict[str, str | None]:
-    """Return the key and class by which names say what is anomalous, {"anomaly": None} if they do not."""
+    """Return {"anomaly": class} or {"normal": class} if names tell which rows are anomalous, else {"anomaly": None}.
+
+    The name of a table's column of labels and the names of the classes are considered.
+    """
     if found.anomaly is not None:
         return {"anomaly": found.anomaly}
     if len(arrays.classes) == 2:
@@ -101,7 +108,7 @@ def _split(arrays: Arrays, *, has_anomaly: bool) -> dict[str, Any]:
         rows = len(arrays.x) if arrays.parts is None else len(arrays.parts["train"])
         wanted = min(max(split["calibration"], round(CALIBRATION_ROWS / max(rows, 1), 2)), MOST_CALIBRATION)
         split["train"], split["calibration"] = round(split["train"] + split["calibration"] - wanted, 2), wanted
-    # A held-out class needs calibration rows for its threshold; elsewhere too few rows go without
+    # anomalies need calibration rows for a threshold; without them, data with too few rows get no such split
     if not has_anomaly and _rows_of_the_smallest_class(arrays) * split["calibration"] < 1:
         split["train"] += split.pop("calibration")
     for part in arrays.parts or {}:
@@ -114,13 +121,16 @@ def _split(arrays: Arrays, *, has_anomaly: bool) -> dict[str, Any]:
 
 
 def _rows_of_the_smallest_class(arrays: Arrays) -> int:
-    """Return how many rows the smallest class has among the rows that are divided by shares."""
+    """Return how many rows the smallest class has, among the training part's rows if the source has parts."""
     divided = np.arange(len(arrays.x)) if arrays.parts is None else arrays.parts["train"]
     return len(divided) if arrays.y is None else int(np.unique(arrays.y[divided], return_counts=True)[1].min())
 
 
 def _levels(arrays: Arrays) -> int | None:
-    """Return the number of grey levels: 256, or fewer if no level is above 16; None for continuous numbers."""
+    """Return the number of grey levels to propose; None for numbers that are not grey levels 0 .. 255.
+
+    It is the largest level + 1 if that level is 1 .. 16, else 256.
+    """
     is_image = arrays.x.ndim > 2
     if not is_image and arrays.x.dtype != np.uint8:
         return None

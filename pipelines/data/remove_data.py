@@ -1,9 +1,9 @@
-"""remove-data NAME: takes back what add-data wrote: conf/data/NAME.yaml, and its lines in params.yaml.
+"""remove-data NAME: undoes add-data: it removes conf/data/NAME.yaml and the lines that add-data wrote to params.yaml.
 
     gen-models remove-data flowers
 
-The data themselves, and what was prepared and trained from them, stay. A data set that other lines of params.yaml use
-is kept, and these lines are named.
+The data themselves stay, and so does what was prepared and trained from them. If other lines of params.yaml use the
+data set, nothing is removed, and the error names these lines.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from pipelines.runtime.stage import parse, run
 
 
 def main(argv: Sequence[str]) -> None:
-    """Take back what `add-data` wrote for a data set; argv: the words after `remove-data`."""
+    """Remove what `add-data` wrote for a data set; argv: the command-line arguments after `remove-data`."""
     name = slug(parse(argv, "remove-data", __doc__, arguments.remove_data).name, "conf/data")
     edit = removing(name)
     edit.write()

@@ -1,6 +1,6 @@
-"""The table of the data sources that a conf in conf/data can name. Nothing is imported by a string.
+"""Lists the data sources that conf/data/NAME.yaml can name under `source:`. No name from a conf is imported.
 
-A source is a function `(noise, **options) -> Arrays`. All its randomness comes from `noise`, and its options are the
+A source is a function `(noise, **options) -> Arrays`. It takes all its randomness from `noise`, and its options are the
 `options:` of conf/data/NAME.yaml. To add a source, write one module in sources/ and add a line here.
 """
 
@@ -40,7 +40,7 @@ SOURCES: dict[str, Callable[..., Arrays]] = {
     "checkerboard": plane.checkerboard,
     "pinwheel": plane.pinwheel,
     **{name: mixture.draw for name, mixture in MIXTURES.items()},
-    # users' own data, found by options.path
+    # users' own data: options.path says where they are
     "image_folder": image_folder.image_folder,
     "npy": array_files.npy,
     "npz": array_files.npz,

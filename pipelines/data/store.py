@@ -1,4 +1,4 @@
-"""Prepared data on disk: arrays and a manifest with their sha256, which is verified on every open.
+"""Writes and opens prepared data: arrays, and a manifest with the sha256 of each, which every opening verifies.
 
 DVC trusts a read-only cache file without hashing it, so it would not notice a flipped byte. Therefore every reader
 hashes the files that it opens. If a file does not agree with the manifest, the error names the file, what was expected,
@@ -37,14 +37,15 @@ FACTS = ("name", "source", "event_shape", "dtype", "levels", "classes", "statist
 KEYS = (*FACTS, "splits", "sha256")
 KINDS = ("x", "y", "factors", "mask")
 CHUNK_BYTES = 16 << 20
-SOME_BYTES = 32 << 20  # where not all rows are needed, those in memory take at most this
+SOME_BYTES = 32 << 20  # `first_rows` loads at most so many
 
 
 @dataclass(frozen=True)
 class Dataset:
     """A prepared data set whose files agree with its manifest.
 
-    arrays: {split: {"x", "y", "factors", "mask": memory-mapped array}}; sha256: one hash of the data and the manifest
+    arrays: {split: {"x", "y", "factors", "mask": memory-mapped array}}; "y", "factors" and "mask" only if there are any
+    sha256: the hash of the manifest, which holds the hashes of all files
     """
 
     name: str
@@ -80,7 +81,7 @@ class Dataset:
 
     @property
     def factor_names(self) -> tuple[str, ...]:
-        """The names of the factors from which each row was made, in the order of `factors`; () if they are unknown."""
+        """The names of the factors from which a generator made the rows, such as an angle; () if they are unknown."""
         return tuple(self.manifest.get("factors", ()))
 
     def x(self, split: str) -> np.ndarray:
@@ -93,9 +94,9 @@ class Dataset:
         return arrays["y"] if "y" in arrays else np.zeros(len(arrays["x"]), dtype=np.int64)
 
     def factors(self, split: str) -> np.ndarray:
-        """Return the factors from which each row was made, (rows, len(factor_names)) float32.
+        """Return the values of each row's factors, (rows, len(factor_names)) float32, in the order of `factor_names`.
 
-        Raises DataError if they are unknown.
+        Raises DataError if the factors are unknown.
         """
         arrays = self._split(split)
         if "factors" not in arrays:
@@ -109,9 +110,9 @@ class Dataset:
         return self._split(split).get("mask")
 
     def rows(self, split: str, most: int | None = None) -> Float[Tensor, "rows *event"]:
-        """Load rows of a split into memory, as float32 (float64 if they are stored so) and not scaled.
+        """Load rows of a split into memory, unscaled, as float32, or as float64 for a user's table that is stored so.
 
-        most: only the first so many, or all if it is None
+        most: load only the first `most` rows; None: all rows
 
         The rows of a split are in random order, so the first ones are a random draw.
         """
@@ -122,7 +123,7 @@ class Dataset:
         return torch.from_numpy(np.array(rows, dtype=np.float64 if is_fine else np.float32))
 
     def first_rows(self, split: str, most: int | None = None) -> Float[Tensor, "rows *event"]:
-        """Load the first rows of a split: as many as take SOME_BYTES as float32, and at most `most`."""
+        """Load the first rows of a split, as `rows` does: as many as fit into SOME_BYTES as float32, at most `most`."""
         fit = max(SOME_BYTES // (4 * math.prod(self.event_shape)), 1)
         return self.rows(split, fit if most is None else min(most, fit))
 
@@ -142,15 +143,15 @@ def open_data(name: str) -> Dataset:
 
 
 def manifest_of(name: str) -> dict[str, Any]:
-    """Return the manifest of out/data/NAME; its own hash is verified, the other files are not opened."""
+    """Return the manifest of out/data/NAME. The manifest's own hash is verified; the arrays are not opened."""
     return _read_manifest(paths.out("data", name))
 
 
 def open_folder(folder: Path) -> Dataset:
     """Open a prepared data set by its folder and verify every file.
 
-    For readers that do not know the project folder, such as a worker on another node. Raises DataError if anything
-    is missing or differs.
+    It serves readers that do not know the project folder, such as a worker on another node. Raises DataError if
+    anything is missing or differs.
     """
     manifest = _read_manifest(folder)
     arrays = {}
@@ -174,7 +175,9 @@ def open_folder(folder: Path) -> Dataset:
 def write_array(path: Path, blocks: Iterator[np.ndarray], shape: tuple[int, ...], dtype: np.dtype) -> dict[str, Any]:
     """Write blocks of rows to a .npy file, with one block in memory at a time.
 
-    shape: that of the whole array. Returns the file's entry for the manifest, {"file", "bytes", "sha256"}.
+    shape, dtype: the shape of the whole array, and the type to which the blocks are converted
+
+    Returns the file's entry for the manifest, {"file", "bytes", "sha256"}.
     """
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
 
@@ -188,7 +191,10 @@ def write_array(path: Path, blocks: Iterator[np.ndarray], shape: tuple[int, ...]
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
-    """Write manifest.json with the sha256 of its other entries, and return it. It is written after all other files."""
+    """Add to a manifest the sha256 of its entries, write it to manifest.json, and return it.
+
+    Callers write it after all other files.
+    """
     sealed = {**manifest, "sha256": _seal(manifest)}
     text = json.dumps(sealed, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     _write(folder / MANIFEST, lambda file: file.write(text.encode()))

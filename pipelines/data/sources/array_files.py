@@ -1,7 +1,7 @@
-"""Reads arrays that NumPy wrote: a .npy file, which is memory-mapped, or a .npz file with x and perhaps y.
+"""Reads arrays that NumPy wrote: a .npy file, which is memory-mapped, or a .npz file of rows and perhaps labels.
 
-This module reads the header itself and compares it with the file before anything is allocated. An array of objects
-would have to be unpickled, which can run code, and a header may declare more bytes than the file has.
+This module reads the header of an array itself. It refuses an array of objects, because unpickling objects can run
+code, and it refuses a header that declares more or fewer bytes than the file has, before memory is allocated.
 """
 
 import math
@@ -46,10 +46,12 @@ BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Runtime
 def npy(
     noise: Noise, *, path: str, labels: str | None = None, channels_last: bool = False, sha256: str | None = None
 ) -> Arrays:
-    """Read rows (rows, ...) from a .npy file.
+    """Read rows (rows, ...) from a .npy file. `noise` is not used: nothing is drawn.
 
-    labels: a second .npy file with (rows,) labels, or None; channels_last: x is (rows, height, width, channels) in the
-    file, and is returned as (rows, channels, height, width); sha256: the hash that the files must have, or None
+    path           the file of the rows
+    labels         a second .npy file with (rows,) labels, or None
+    channels_last  the file holds (rows, height, width, channels); return (rows, channels, height, width)
+    sha256         the hash that the files must have, or None for any
     """
     file = locate(path)
     files = [file] if labels is None else [file, locate(labels)]
@@ -69,9 +71,10 @@ def npz(
     channels_last: bool = False,
     sha256: str | None = None,
 ) -> Arrays:
-    """Read rows from the array named `x` of a .npz file, and labels from the one named `y` if the file has it.
+    """Read rows and, if the file has them, labels from a .npz file. `noise` is not used: nothing is drawn.
 
-    y: None for rows without labels; channels_last, sha256: as in `npy`
+    x: the name of the array of rows; y: the name of the array of labels, or None to read no labels; channels_last,
+    sha256: as in `npy`
     """
     file = locate(path)
     origin = origin_of(file)
@@ -121,9 +124,10 @@ def names_in_npz(path: Path) -> list[str]:
 
 
 def read_npz(path: Path, names: list[str], *, needed: str) -> dict[str, np.ndarray]:
-    """Return those of the named arrays that a .npz file has, unpacked to disk and memory-mapped.
+    """Return {name: array} for those of `names` that a .npz file has; the arrays are unpacked to disk and mapped.
 
-    needed: the array without which DataError is raised
+    needed: the name of the rows, which must be numbers; other arrays may be labels: numbers, truth values or text.
+    Raises DataError if the file lacks the array `needed`, or if an array cannot be read.
     """
     there = names_in_npz(path)
     if needed not in there:

@@ -12,7 +12,7 @@ from gen_models.table import Schema
 
 @dataclass(frozen=True)
 class Factors:
-    """The factors from which a generator made each row; values: (rows, len(names)) float32."""
+    """The factors, such as an angle, from which a generator made each row; values: (rows, len(names)) float32."""
 
     names: tuple[str, ...]
     values: np.ndarray
@@ -22,19 +22,20 @@ class Factors:
 class Arrays:
     """The rows of a data source.
 
-    x        (rows, *event), not scaled; may be mapped from a file that is larger than memory, so read it in blocks
+    x        (rows, *event), unscaled; may be mapped from a file that is larger than memory, so read it in blocks
     y        (rows,) integers that index `classes`; None for rows without labels, and `classes` is then empty
     columns  the names of a table's columns, whose units may differ; x is then (rows, len(columns))
-    factors  the factors from which the rows were made, or None
-    parts    {"train": row numbers, "test": ...} if the source is divided already, else None
+    factors  the factors from which a generator made the rows, or None
+    parts    {"train": indices of rows, "test": ...} if the source is divided already, else None
     origin   {"sha256", "files", "bytes"} of the files that were read; not their path, which depends on the machine
     name     how errors name the rows: a path, or "" where the source's name is enough
-    schema   how a table's columns became the numbers of x, or None; x then has NaN where a number is filled later
-    reading  {option: value} with which a file of text was read, where that is not the default
+    schema   how the columns of a user's table became the numbers of x, else None; with a schema, x is NaN where a
+             number is missing that `prepare` fills later
+    reading  {option: value} with which a table that is a text file was read, without options at their defaults
     ids      the columns of a table that identify its rows
     masks    (rows, height, width) uint8, 1 where an image has a defect and 0 elsewhere; None if no row has a mask
     notes    sentences on what was left out or converted
-    proposed options that a conf for these rows should have beside those with which they were read
+    proposed {option: value} that conf/data/NAME.yaml should have in addition to the options that read these rows
     """
 
     x: np.ndarray

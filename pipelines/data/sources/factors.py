@@ -2,8 +2,8 @@
 
 They follow dSprites (Matthey et al., 2017) but are rendered here: 3 shapes x 6 scales x 20 angles x 16 places across
 x 16 places down give 92,160 different images. A data set is a random choice of them without repetition. No shape looks
-the same after a turn, so the angle can be told from the image. A grey level is the share of the pixel that the shape
-covers, estimated from the signed distance to its outline.
+the same after a rotation, so the angle can be told from the image. A grey level is the fraction of its pixel that the
+shape covers, times 255, estimated from the signed distance to the shape's outline.
 """
 
 import math
@@ -25,7 +25,7 @@ ROWS_AT_ONCE = 2048
 
 
 def factors(noise: Noise, *, rows: int) -> Arrays:
-    """Return x (rows, 1, 32, 32) uint8 on 256 levels; y, the shape; and the factors, in the order of NAMES."""
+    """Return x (rows, 1, 32, 32) uint8 on 256 grey levels, y, the index of the shape in SHAPES, and the factors."""
     require_rows(rows, most=math.prod(SIZES))
     chosen = noise.permutation("factors", math.prod(SIZES))[:rows].numpy()
     shape, scale, angle, across, down = np.unravel_index(chosen, SIZES)
@@ -37,7 +37,11 @@ def factors(noise: Noise, *, rows: int) -> Arrays:
 
 
 def render(values: Float[np.ndarray, "rows 5"]) -> np.ndarray:
-    """Render images (rows, 32, 32) uint8 from factors in the order of NAMES; lengths in pixels, angles in radians."""
+    """Render images (rows, 32, 32) uint8 from the values of their factors, which are in the order of NAMES.
+
+    A shape is its index in SHAPES, a scale is the radius of the circle around the shape. Lengths are in pixels, angles
+    in radians.
+    """
     shape, radius, angle, across, down = values.T[..., None, None]
     v, u = np.meshgrid(np.arange(SIDE) + 0.5, np.arange(SIDE) + 0.5, indexing="ij")
     u, v = u - across, v - down
@@ -49,7 +53,10 @@ def render(values: Float[np.ndarray, "rows 5"]) -> np.ndarray:
 
 
 def _triangle(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Return the signed distance to a narrow triangle with its corners on the unit circle: the largest over sides."""
+    """Return the signed distance to a narrow triangle with its corners on the unit circle.
+
+    It is the largest of the signed distances to the lines of the triangle's sides.
+    """
     corners = np.array([0.0, 0.75 * math.pi, -0.75 * math.pi])
     normals = (corners + np.roll(corners, -1)) / 2 + np.array([0.0, math.pi, 0.0])
     depth = np.cos((np.roll(corners, -1) - corners) / 2)

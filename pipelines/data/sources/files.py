@@ -22,7 +22,7 @@ from gen_models.errors import ConfigError, DataError, one_line
 from pipelines.runtime import paths
 
 BLOCK_BYTES = 4 << 20
-MOST_UNPACKED = 8 << 30  # a packed file with more bytes is refused: its owner can unpack it, and it is then mapped
+MOST_UNPACKED = 8 << 30  # a packed file that unpacks to more is refused: unpacked by its owner, it can be mapped
 ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f])")  # a byte beyond ASCII, in a name that is not UTF-8
 DEFLATE_RATIO = 1032  # no deflate stream unpacks to more than this times its size
 
@@ -39,11 +39,12 @@ def printable(name: str) -> str:
 
 
 def locate(path: Any) -> Path:
-    """Return options.path as an absolute path; a relative one starts at the folder that has conf/.
+    """Return `options.path` of conf/data/NAME.yaml as an absolute path.
 
-    A name that is not UTF-8 may be written as `printable` returns it, because YAML cannot hold it otherwise.
+    A relative path starts at the folder that has conf/. YAML cannot hold a name that is not UTF-8; the option may have
+    such a name as `printable` returns it.
 
-    Raises ConfigError if it is not a path, DataError if nothing is there.
+    Raises ConfigError if `path` is not a path, and DataError if nothing is there.
     """
     if not isinstance(path, str) or not path or "\0" in path:
         raise ConfigError(f"options.path: {path!r} is not a path; give that of a file or folder")
@@ -59,7 +60,7 @@ def locate(path: Any) -> Path:
 
 
 def _unescaped(path: str) -> str:
-    """Return the path of which `printable` returned this text."""
+    """Return the path that `printable` turned into this text."""
     return os.fsdecode(ESCAPED.sub(lambda byte: bytes.fromhex(byte[1].decode()), os.fsencode(path)))
 
 
@@ -122,9 +123,10 @@ def origin_of(*files: Path) -> dict[str, Any]:
 
 
 def require_sha256(pinned: Any, found: str, path: Path, labels: Path | None = None) -> None:
-    """Raise DataError if `options.sha256`, `pinned`, is given and is not the hash of the data that were read.
+    """Raise DataError if `options.sha256` of conf/data/NAME.yaml is given and is not the hash of the data.
 
-    labels: the file of the labels, if the hash is that of two files
+    pinned: that option, or None; found: the hash of the data; path: the file or folder of the rows;
+    labels: the file of the labels if `found` is the hash of both files, else None
     """
     if pinned is None or pinned == found:
         return
@@ -147,14 +149,15 @@ def why(error: BaseException) -> str:
 class Scratch:
     """Space on disk for bytes that may be too many for memory.
 
-    They are appended to a temporary file without a name, which is then memory-mapped. The kernel deletes the file when
-    nobody uses it any more.
+    The bytes are appended to a temporary file without a name, which is then memory-mapped. The kernel deletes the file
+    when no process uses it any more.
     """
 
     def __init__(self, path: Path, expected: int = 0):
-        """path: the file that is unpacked, for errors; expected: the bytes to come.
+        """Create the temporary file.
 
-        Raises DataError if the disk of the temporary folder has fewer bytes free than `expected`.
+        path: the file whose bytes are written here, for errors; expected: how many bytes will be written. Raises
+        DataError if the disk of the temporary folder has fewer bytes free than `expected`.
         """
         self._path = path
         self._folder = tempfile.gettempdir()

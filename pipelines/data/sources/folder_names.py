@@ -1,6 +1,6 @@
-"""What the names of folders of images usually mean: a part of the data, masks, or nothing at all.
+"""Tells from the name of a folder what it usually holds: the images of train, validation or test, masks, or images.
 
-Names are compared in any case, with - . or a space for _.
+Upper and lower case are equal in names, and so are - . _ and a space.
 """
 
 import re
@@ -27,17 +27,21 @@ def is_ground_truth(name: str) -> bool:
 
 
 def may_be_masks(name: str) -> bool:
-    """Return whether a folder of this name may hold masks; beside folders of classes it may be one of them."""
+    """Return whether a folder of this name may hold masks; beside folders of classes, it may also be a class."""
     return bool(MASKS.fullmatch(_plain(name)))
 
 
 def is_pictures(name: str) -> bool:
-    """Return whether a name says no more than that images are inside."""
+    """Return whether a folder's name says no more than that images are inside, as "photos" does."""
     return bool(PICTURES.fullmatch(_plain(name)))
 
 
 def is_wrapping(name: str, around: str) -> bool:
-    """Return whether a folder that is alone in the folder `around` has a name that is not that of a class."""
+    """Return whether the name of a folder that is alone in another folder shows that it is not a class.
+
+    name: the folder's name; around: the name of the folder that holds it. True if both names are equal, or if `name` is
+    the name of a part, such as train, or says only that images are inside.
+    """
     return _plain(name) == _plain(around) or part_of(name) is not None or is_pictures(name)
 
 

@@ -2,9 +2,11 @@
 
     p(x) = sum_k w_k N(x; mu_k, L_k L_k^T)
 
-8gaussians  the toy of the FFJORD experiments (Grathwohl et al., 2019): means on a circle of radius 4/1.414,
-            standard deviation s = 0.5/1.414. E log p = -2.832 nats, which no model can exceed in expectation.
-            (If the components did not overlap, it would be -log 8 - log(2 pi e s^2) = -2.838.)
+Component k has the weight w_k, the mean mu_k and the covariance L_k L_k^T, where L_k is lower triangular.
+
+8gaussians  toy data of the FFJORD experiments (Grathwohl et al., 2019): 8 means on a circle of radius 4/1.414,
+            standard deviation s = 0.5/1.414. E log p = -2.832 nats: no model's mean log-likelihood can be higher in
+            expectation. (If the components did not overlap, E log p would be -log 8 - log(2 pi e s^2) = -2.838.)
 ring8       the 2-D ring of PacGAN (Lin et al., 2018): 8 means on the unit circle, standard deviation 0.01
 grid25      the 2-D grid of PacGAN: means on {-4, -2, 0, 2, 4}^2, standard deviation 0.05
 gmm_2d      three Gaussians in the plane with equal weights: a round, a long and a slanting one
@@ -27,9 +29,9 @@ ROWS_AT_ONCE = 16_384
 
 @dataclass(frozen=True)
 class Mixture:
-    """A mixture of k Gaussians in d dimensions.
+    """A mixture of K Gaussians in d dimensions.
 
-    weights: (k,), which sum to 1; means: (k, d); factors: L (k, d, d), lower triangular
+    weights: (K,) w_k, which sum to 1; means: (K, d) mu_k; factors: (K, d, d) L_k
     """
 
     name: str

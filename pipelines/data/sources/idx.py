@@ -1,6 +1,12 @@
 """Reads IDX files, gzipped or not: the format of MNIST and its relatives (LeCun, Cortes and Burges, 1998).
 
-    2 bytes 0, 1 byte type, 1 byte number of dimensions, each dimension as 4 bytes, the numbers; all big-endian
+A file holds, all big-endian and in this order:
+
+    2 bytes that are 0
+    1 byte for the type of the numbers
+    1 byte for the number of dimensions
+    4 bytes for the size of each dimension
+    the numbers
 
 The size that the header declares is compared with the bytes of the file before anything is allocated.
 """
@@ -37,9 +43,10 @@ GZIP = b"\x1f\x8b"
 
 
 def idx(noise: Noise, *, path: str, labels: str | None = None, sha256: str | None = None) -> Arrays:
-    """Read rows (rows, ...) from an IDX file; images become (rows, 1, height, width).
+    """Read rows (rows, ...) from an IDX file; images become (rows, 1, height, width). `noise` is not used.
 
-    labels: a second IDX file with (rows,) labels, or None; sha256: the hash that the files must have, or None
+    path: the file of the rows; labels: a second IDX file with (rows,) labels, or None; sha256: the hash that the files
+    must have, or None for any
     """
     file = locate(path)
     files = [file] if labels is None else [file, locate(labels)]
@@ -104,7 +111,7 @@ def _unpack(file: gzip.GzipFile, path: Path, packed: int) -> np.ndarray:
 
 
 def _header(file: BinaryIO | gzip.GzipFile, path: Path) -> tuple[np.dtype, tuple[int, ...], int]:
-    """Read and check the header; return (type, shape, bytes of the header)."""
+    """Read and check the header; return (type, shape, the header's length in bytes)."""
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in TYPES or not magic[3]:
         raise DataError(

@@ -1,8 +1,10 @@
 """Converts an image, in whatever mode it is stored, to grey (L) or RGB of 8 bits, as it looks to the eye.
 
+The modes are Pillow's.
+
 1, LA, I;16, I       become L; 16 bits are scaled by options.bits: 2^bits - 1 becomes 255, with rounding
 P, CMYK, RGBA, ...   become RGB
-transparency         is drawn on options.background, so that a colour that nobody sees is never a pixel
+transparent images   are drawn on the colour options.background, so that colours which nobody sees do not count
 """
 
 import re
@@ -27,9 +29,9 @@ MOST_BITS = 16
 class Look:
     """How images are converted.
 
-    mode        "L", "RGB", or None: as the stored mode asks for
+    mode        "L" or "RGB"; None: L if the stored mode is grey, RGB if it has colours
     background  the colour on which transparent images are drawn, #rrggbb
-    bits        of images with more than 8 bits of grey: 2^bits - 1 is white
+    bits        for grey images that are stored with 16 bits: the value 2^bits - 1 is white
     """
 
     mode: str | None = None
@@ -39,7 +41,10 @@ class Look:
 
 @dataclass(frozen=True)
 class Seen:
-    """An image in mode L or RGB, whether any pixel of it was transparent, and the largest of its 16-bit values."""
+    """A converted image, in mode L or RGB.
+
+    is_transparent: whether any pixel was transparent; high: the largest value of an image of 16 bits, else 0
+    """
 
     image: Image.Image
     is_transparent: bool = False
@@ -47,7 +52,10 @@ class Seen:
 
 
 def require_look(mode: Any, background: Any, bits: Any) -> Look:
-    """Return how images are converted. Raises ConfigError for an option that cannot be used; None is its default."""
+    """Return the options mode, background and bits as a Look, with defaults for those that are None.
+
+    Raises ConfigError for an option that cannot be used.
+    """
     if mode is not None and mode not in CHANNELS:
         raise ConfigError(f"options.mode: {mode!r} is none; write mode: L for grey, or mode: RGB")
     background = WHITE if background is None else background
@@ -62,17 +70,21 @@ def require_look(mode: Any, background: Any, bits: Any) -> Look:
 
 
 def stored_mode(image: Image.Image) -> str:
-    """Return the mode in which an image is stored, with one name for all orders of 16 bits."""
+    """Return the mode in which an image is stored; it is "I;16" for 16 bits of grey in any byte order."""
     return "I;16" if image.mode in OF_16_BITS else image.mode
 
 
 def natural_mode(stored: str) -> str | None:
-    """Return "L" or "RGB", in which all that is seen of a stored mode can be kept; None if it cannot be converted."""
+    """Return "L" for a stored mode of greys, "RGB" for one of colours, and None for one that cannot be converted."""
     return "L" if stored in GREY else "RGB" if stored in COLOURED else None
 
 
 def convert(image: Image.Image, look: Look, where: str) -> Seen:
-    """Convert an image, whose pixels are loaded. where: its file, for errors. Raises DataError if it cannot be done."""
+    """Convert an image to L or RGB as `look` says.
+
+    image: one whose pixels are loaded; where: its file, for errors. Raises DataError if its mode cannot be converted,
+    or if a value of 16 bits is not 0 .. 2^bits - 1.
+    """
     stored = stored_mode(image)
     mode = look.mode or natural_mode(stored)
     if mode is None or natural_mode(stored) is None:
@@ -81,7 +93,7 @@ def convert(image: Image.Image, look: Look, where: str) -> Seen:
         return _of_16_bits(image, mode, look, where)
     if image.mode not in WITH_ALPHA and "transparency" not in image.info:
         return Seen(image if image.mode == mode else image.convert(mode))
-    # La and RGBa, whose colours are multiplied by alpha, convert to RGBA by way of LA and RGBA
+    # in La and RGBa, colours are multiplied by alpha; La can become RGBA only by way of LA
     drawn = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
     paper = Image.new("RGBA", drawn.size, look.background)
     seen = Image.alpha_composite(paper, drawn).convert("RGB")

@@ -1,7 +1,7 @@
-"""Decodes one image. Files are not trusted: the bytes of a file and its pixels are limited before it is decoded.
+"""Decodes one image. Files are not trusted: one with too many bytes or pixels is refused before it is decoded.
 
 An image is turned as its EXIF orientation says, converted to L or RGB (image_colours.py) and resized if that is asked
-for. Whatever Pillow raises becomes one line that names the file.
+for. Whatever Pillow raises becomes a DataError of one line that names the file.
 """
 
 import io
@@ -39,11 +39,13 @@ TURNS = {
 class Picture:
     """A decoded image.
 
-    pixels   (channels, height, width) uint8
-    content  the bytes of its file
-    stored   the mode in which it was stored, such as RGBA
-    size     (height, width) before it was resized
-    high     the largest value, of an image of 16 bits; else 0
+    pixels          (channels, height, width) uint8
+    content         the bytes of its file
+    stored          the mode in which it was stored, such as RGBA
+    size            (height, width) before it was resized
+    is_transparent  whether any pixel was transparent
+    is_turned       whether it was turned, as its EXIF orientation says
+    high            the largest value of an image of 16 bits, else 0
     """
 
     pixels: np.ndarray
@@ -56,7 +58,11 @@ class Picture:
 
 
 def read_image(path: Path, *, size: Sequence[int] | None = None, look: Look | None = None) -> Picture:
-    """Read and decode an image. size: [height, width] to which it is resized, or None. Raises DataError."""
+    """Read an image from a file, decode it, convert it and resize it.
+
+    size: [height, width] to which it is resized, or None to keep its size; look: how it is converted, or None for the
+    defaults. Raises DataError if the file cannot be read as an image.
+    """
     content = read_content(path)
     with pillow_errors(path, content):
         image, is_turned = load(content, path)
@@ -82,7 +88,7 @@ def size_of(path: Path) -> tuple[int, int] | None:
 
 
 def require_size(size: Any) -> tuple[int, int] | None:
-    """Return `options.size` as (height, width), or None. Raises ConfigError if it is neither."""
+    """Return `options.size` as (height, width), or None if it is None. Raises ConfigError if it is not a size."""
     if size is None:
         return None
     is_size = isinstance(size, (list, tuple)) and len(size) == 2 and all(type(s) is int and s > 0 for s in size)
@@ -95,7 +101,7 @@ def require_size(size: Any) -> tuple[int, int] | None:
 
 
 def read_content(path: Path) -> bytes:
-    """Return the bytes of a file of an image. Raises DataError for one that is empty, too large or not a file."""
+    """Return the bytes of an image's file. Raises DataError if it is empty, too large or not a regular file."""
     length = require_file(path)
     if length > MOST_BYTES:
         raise DataError(f"{shown(path)}: {length} bytes, more than {MOST_BYTES} of an image; make it smaller")
@@ -106,13 +112,16 @@ def read_content(path: Path) -> bytes:
 
 
 def load(content: bytes, path: Path) -> tuple[Image.Image, bool]:
-    """Return (an image of which the pixels are loaded and turned, whether it was turned), within `pillow_errors`."""
+    """Decode the bytes of an image's file; return (the image, turned as EXIF says, whether it was turned).
+
+    Call this within `pillow_errors`. Raises DataError for an image with too many pixels or more than one frame.
+    """
     image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
     width, height = image.size
     if width * height > MOST_PIXELS:
         raise _too_large(path, f", {width}x{height}")
     frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":  # a camera's JPEG, whose other frames are previews or gain maps
+    if frames > 1 and image.format != "MPO":  # MPO is a camera's JPEG, whose other frames are previews or gain maps
         what = "pages" if image.format == "TIFF" else "frames"
         raise DataError(f"{shown(path)}: animated, {frames} {what}; keep one")
     image.load()

@@ -1,7 +1,7 @@
 """Finds the images below a folder, and follows links to where they lead.
 
-DVC's caches, and many people, put links in the place of files. A link is followed if it leads to a file or folder that
-is there, in the folder or outside of it, and does not lead in a circle.
+DVC's caches, and many people, put links in the place of files. A link is followed if it leads to an existing file or
+folder, inside or outside of the folder that is read, and not in a circle.
 """
 
 import os
@@ -83,9 +83,10 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
 
 
 def _follow(link: Path, links: tuple[Path, ...]) -> tuple[Path, ...]:
-    """Return the folders of the links on the way to here, this one's included.
+    """Return `links` with the folder that holds this link added.
 
-    links: those on the way to this link. Raises DataError if the link leads nowhere or to a folder that is on the way.
+    links: the folders that hold the links which were followed on the way to this one. Raises DataError if this link
+    leads nowhere, or to a folder around any of these: it would be followed in a circle.
     """
     try:
         target, folder = link.resolve(strict=True), link.parent.resolve()
@@ -104,7 +105,7 @@ def _follow(link: Path, links: tuple[Path, ...]) -> tuple[Path, ...]:
 
 
 def _without_images(visited: Iterable[Path], files: Iterable[Path], root: Path) -> list[str]:
-    """Return the folders below which there is no image, as text; of one in another, the outer one."""
+    """Return the folders without any image in them or below, as text; of nested ones, only the outermost."""
     holding = {root}
     for folder in {file.parent for file in files}:
         while folder not in holding:

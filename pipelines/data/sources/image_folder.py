@@ -1,8 +1,8 @@
-"""Reads a folder of images as rows (channels, height, width) uint8, with classes, parts and masks by its folders.
+"""Reads a folder of images as rows (channels, height, width) uint8; its subfolders give classes, parts and masks.
 
 image_files.py finds the files, image_layout.py arranges them, image_decoding.py decodes each. All images must be stored
 in one mode and have one size, unless the options `mode: L` or `mode: RGB` and `size: [height, width]` convert them.
-What was left out or converted is said in notes.
+Notes say what was left out or converted. The options are those of conf/data/NAME.yaml, the conf.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from pipelines.data.sources.image_layout import Layout, arrange
 from pipelines.data.sources.image_masks import read_mask
 
 BLOCK_ROWS = 256
-USUAL_BITS = (8, 10, 12)  # of cameras and scanners, in files of 16 bits
+USUAL_BITS = (8, 10, 12)  # cameras and scanners often use only so many of a file's 16 bits
 
 
 def image_folder(
@@ -38,13 +38,17 @@ def image_folder(
     bits: int | None = None,
     sha256: str | None = None,
 ) -> Arrays:
-    """Read rows (rows, channels, height, width) uint8 from a folder of images.
+    """Read rows (rows, channels, height, width) uint8 from a folder of images. `noise` is not used: nothing is drawn.
 
-    Labels are the names of the class folders, and parts the folders train, test and validation, where there are any.
+    path        the folder
+    size        [height, width] to which images are resized, or None to keep their size
+    mode        "L" or "RGB" to which images are converted, or None: L if they are stored as grey, RGB if as colours
+    background  the colour on which transparent images are drawn, "#ffffff" if None
+    bits        for grey images of 16 bits: the value 2^bits - 1 is white; 16 if None
+    sha256      the hash that the images must have, or None for any
 
-    size: [height, width] to which images are resized, or None; mode: "L" or "RGB" to which they are converted, or None;
-    background: the colour under transparent images, "#ffffff" if None; bits: of grey values of more than 8 bits, 16 if
-    None; sha256: the hash that the images must have, or None
+    If there are folders of classes, their names are the labels; if there are folders train, test and validation, they
+    are the source's parts.
     """
     root, look, wanted = locate(path), require_look(mode, background, bits), require_size(size)
     given = {"path": path, "size": wanted and list(wanted), "mode": mode, "background": background, "bits": bits}
@@ -71,7 +75,7 @@ def image_folder(
 
 
 class _Reading:
-    """One pass over the files: their rows on disk, their hash, and what is noted of them."""
+    """Reads the files one after another: writes the rows to disk, hashes the files, and counts what the notes say."""
 
     def __init__(self, root: Path, layout: Layout, look: Look, size: tuple[int, int] | None, options: dict[str, Any]):
         self.root, self.layout, self.look, self.size, self.options = root, layout, look, size, options
@@ -88,7 +92,7 @@ class _Reading:
         self.is_grey = self.shape[0] == CHANNELS["RGB"]
 
     def add(self, row: int, file: Path) -> None:
-        """Read an image and its mask, and append them."""
+        """Read an image and its mask, if it has one, and append both to the rows and masks on disk."""
         picture = self.first if row == 0 else read_image(file, size=self.size, look=self.look)
         self._require_alike(picture, file)
         self.scratch.write(picture.pixels)
@@ -106,7 +110,7 @@ class _Reading:
             self.mask_scratch.write(mask)
 
     def rows(self) -> np.ndarray:
-        """Return all rows. Palettes of which all colours are grey become one channel."""
+        """Return all rows; they have one channel if all images are palettes of greys and no mode was asked for."""
         x = self.scratch.map(np.dtype(np.uint8), (len(self.layout.files), *self.shape))
         if not self._is_grey_palette:
             return x
@@ -126,7 +130,7 @@ class _Reading:
         return {"sha256": self.digest.hexdigest(), "files": files, "bytes": self.bytes}
 
     def proposed(self) -> Mapping[str, Any]:
-        """Return the options that a conf for these images should have beside those that were given."""
+        """Return the options that a conf for these images should have in addition to those that were given."""
         found: dict[str, Any] = {}
         if self.counts["transparent"] and "background" not in self.options:
             found["background"] = self.look.background
@@ -173,7 +177,7 @@ class _Reading:
         self.bytes += len(content)
 
     def _require_alike(self, picture: Picture, file: Path) -> None:
-        """Raise DataError, with the line of the conf that helps, if an image differs from the first one."""
+        """Raise DataError, with the line of the conf that helps, if an image's mode or size is not the first one's."""
         first, other = self.first, shown(self.layout.files[0])
         if self.look.mode is None and picture.stored != first.stored:
             grey = picture.stored in GREY and first.stored in GREY
@@ -194,5 +198,5 @@ class _Reading:
         )
 
     def _line(self, **changes: Any) -> str:
-        """Return the line `options: {...}` of the conf, changed."""
+        """Return the line `options: {...}` of the conf with these changes."""
         return f"options: {yaml_file.dump({**self.options, **changes})}"

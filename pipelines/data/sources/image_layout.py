@@ -1,9 +1,11 @@
-"""Arranges the images of a folder: what is divided into train and test, what the classes are, and what is a mask.
+"""Finds out what the folders of images mean: parts (train, validation, test), classes, or masks of defects.
 
-photos/photos/a.png ...                          a folder around all is looked through
+photos/photos/a.png ...                          the inner photos holds everything, so its name means nothing
 shapes/square/1.png ...                          classes
 scans/Training/glioma/1.png, Testing/...         parts, in the usual spellings, and classes
 nuts/train/good, test/good, test/bent, ground_truth/bent/000_mask.png     parts, classes and masks
+
+The "way" of a file is the sequence of the names of the folders from the root to the file.
 """
 
 import unicodedata
@@ -28,9 +30,9 @@ class Layout:
     """Which images are rows, and what their folders say of them.
 
     files    the image of each row
-    parts    {part: row numbers}, or None if they are not divided
-    classes  the class of each row, or None if there are none
-    masks    {row number: the file of its mask}
+    parts    {part: the indices of its rows}, or None if the images are not divided
+    classes  the class of each row, or None if there are no classes
+    masks    {index of a row: the file of its mask}
     notes    sentences on what was decided
     """
 
@@ -42,7 +44,10 @@ class Layout:
 
 
 def arrange(found: ImageFiles) -> Layout:
-    """Arrange the images of a folder. Raises DataError, with the fix, if its folders can be understood in two ways."""
+    """Return the parts, classes and masks of the images of a folder.
+
+    Raises DataError, which says what to do, if the folders can be understood in two ways or lack something.
+    """
     root, notes = found.root, list(found.notes)
     images, of_masks = split_masks(found)
     if not images:
@@ -80,9 +85,10 @@ def arrange(found: ImageFiles) -> Layout:
 
 
 def split_masks(found: ImageFiles) -> tuple[list[tuple[Way, Path]], list[tuple[Way, Path]]]:
-    """Return (images, masks), each with its folders' names; those of masks are without the folder that holds all masks.
+    """Return (images, masks), two lists of (the way of a file, the file).
 
-    Masks are what is in ground_truth, or in mask or masks beside folders of parts.
+    The way of an image starts at the root, the way of a mask inside the folder that holds all masks. Masks are the
+    files in a folder such as ground_truth, or in a folder mask or masks that has only folders of parts beside it.
     """
     placed = [(file.relative_to(found.root).parts[:-1], file) for file in found.files]
     outer, _ = _look_through([way for way, _ in placed], found.root.name)
@@ -98,9 +104,10 @@ def split_masks(found: ImageFiles) -> tuple[list[tuple[Way, Path]], list[tuple[W
 
 
 def _look_through(ways: Sequence[Way], outside: str) -> tuple[Way, list[Way]]:
-    """Return (the folders that hold all files, the ways inside of them). outside: the folder around all of these
+    """Return (the names of the outer folders that hold all files and are no class, each way from there on).
 
-    A folder whose images are in it, and not in folders of it, is the only class, unless its name says otherwise.
+    outside: the name of the folder in which the ways start. A folder that holds all images directly is their only
+    class, unless `is_wrapping` says that its name is not a class's.
     """
     first, depth = ways[0], 0
     while all(way[: depth + 1] == first[: depth + 1] and len(way) > depth for way in ways):
@@ -112,7 +119,10 @@ def _look_through(ways: Sequence[Way], outside: str) -> tuple[Way, list[Way]]:
 
 
 def _look_through_parts(ways: Sequence[Way]) -> tuple[Way, list[Way]]:
-    """Return (the folders between a part and its classes, such as train/images, the ways inside of them)."""
+    """Return (the folders between a part and its classes, such as train/images; each way from its part's classes on).
+
+    A part whose classes are directly inside it has no such folder.
+    """
     of_part: dict[str, list[Way]] = {}
     for way in ways:
         of_part.setdefault(way[0], []).append(way)
@@ -127,7 +137,7 @@ def _look_through_parts(ways: Sequence[Way]) -> tuple[Way, list[Way]]:
 
 
 def _behind_part(way: Way) -> Way:
-    """Return the folders after that of a part: bent of test/bent, or of nuts/test/bent."""
+    """Return the folders after the last one that is a part: bent for test/bent and for nuts/test/bent."""
     last = max((k for k, name in enumerate(way) if part_of(name)), default=-1)
     return way[last + 1 :]
 
@@ -135,7 +145,11 @@ def _behind_part(way: Way) -> Way:
 def _parts_of(
     ways: Sequence[Way], images: Sequence[tuple[Way, Path]], root: Path
 ) -> tuple[dict[str, np.ndarray] | None, dict[str, str]]:
-    """Return (the parts, or None; {folder: part} of those that look like parts)."""
+    """Return ({part: the indices of its rows} or None, {folder: part} of the first folders that are named like parts).
+
+    The first is None if the images are not divided: a folder with a part's name is then a class. Raises DataError if a
+    folder belongs to no part, if two folders are the same part, or if none is train.
+    """
     tops = [way[0] if way else "" for way in ways]
     kinds = {top: part_of(top) for top in set(tops)}
     names = {top: part for top, part in kinds.items() if part}
@@ -165,7 +179,10 @@ def _parts_of(
 
 
 def _require_no_parts_inside(ways: Sequence[Way], root: Path) -> None:
-    """Raise DataError if every class folder holds train and test folders: these are several data sets, or turned."""
+    """Raise DataError if every class folder holds folders train and test.
+
+    Such folders are several data sets, or one whose classes should be inside train and test.
+    """
     inside: dict[str, set[str | None]] = {}
     for way in ways:
         inside.setdefault(way[0] if way else "", set()).add(part_of(way[1]) if len(way) > 1 else None)
@@ -178,7 +195,7 @@ def _require_no_parts_inside(ways: Sequence[Way], root: Path) -> None:
 
 
 def _require_no_pairs(ways: Sequence[Way], root: Path) -> None:
-    """Raise DataError for images/ beside masks/, which are no two classes."""
+    """Raise DataError if the only folders are images/ and masks/, or the like, because they are not two classes."""
     tops = sorted({way[0] if way else "" for way in ways})
     if len(tops) == 2 and any(map(is_pictures, tops)) and any(map(may_be_masks, tops)):
         raise DataError(
@@ -188,7 +205,10 @@ def _require_no_pairs(ways: Sequence[Way], root: Path) -> None:
 
 
 def _classes(ways: Sequence[Way], files: Sequence[Path], root: Path) -> tuple[str, ...] | None:
-    """Return the class of each row by its first folder, or None if no image is in one."""
+    """Return the class of each row, the first folder of its way, or None if no image is in a folder.
+
+    Raises DataError if only some images are in folders.
+    """
     is_flat = [not way for way in ways]
     if all(is_flat):
         return None
@@ -196,7 +216,7 @@ def _classes(ways: Sequence[Way], files: Sequence[Path], root: Path) -> tuple[st
         raise DataError(
             f"{shown(files[is_flat.index(True)])}: lies beside the folders of classes; move it into one of them"
         )
-    # macOS writes an accent as a letter of its own: one name is one class, wherever the folder was made
+    # macOS writes an accent as a character of its own; with NFC, a name is the same class wherever it was written
     classes = tuple(unicodedata.normalize("NFC", printable(way[0])) for way in ways)
     for name in set(classes):
         require_name(name, f"{shown(root)}: the class folder")
@@ -204,7 +224,7 @@ def _classes(ways: Sequence[Way], files: Sequence[Path], root: Path) -> tuple[st
 
 
 def _alike(classes: tuple[str, ...] | None) -> list[str]:
-    """Return a sentence for each two classes whose names differ in their case only."""
+    """Return a sentence for each two classes whose names differ in upper and lower case only."""
     names = sorted(set(classes or ()))
     first = {name.casefold(): name for name in reversed(names)}
     pairs = [(first[name.casefold()], name) for name in names if first[name.casefold()] != name]

@@ -1,6 +1,7 @@
-"""Masks that show where a defect is: which image each belongs to, and its pixels, 0 or 1.
+"""Reads masks, images that show where a defect is, as pixels 0 or 1, and finds the image to which each belongs.
 
-test/scratch/000.png     ground_truth/scratch/000_mask.png, or 000.png
+image                    its mask
+test/scratch/000.png     ground_truth/scratch/000_mask.png, or ground_truth/scratch/000.png
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,15 +16,18 @@ from pipelines.data.sources.image_colours import Look, convert
 from pipelines.data.sources.image_decoding import load, pillow_errors, read_content
 
 ENDINGS = ("", "_mask", "-mask", "_gt", "_ground_truth")
-HALF = 128  # JPEG makes the black of a mask nearly black
+HALF = 128  # in a JPEG, black is only nearly black, so darker pixels are no defect
 
 Place = tuple[tuple[str, ...], str]  # the folders within a part, and the name without its ending
 
 
 def masks_of(masks: Sequence[tuple[tuple[str, ...], Path]], rows: Mapping[Place, int]) -> dict[int, Path]:
-    """Return {row: its mask}. Raises DataError for a mask without its image, and for two masks of one image.
+    """Return {index of a row: the file of its mask}.
 
-    masks: (the folders inside the folder of masks, the file); rows: {place: row number} of the images
+    masks: (the names of the folders inside the folder of masks, the file) of each mask; rows: {(the names of the
+    folders within a part, the file's name without its ending): index of the row} of the images
+
+    Raises DataError for a mask without its image, and for two masks of one image.
     """
     found: dict[int, Path] = {}
     for folders, file in masks:
@@ -41,11 +45,14 @@ def masks_of(masks: Sequence[tuple[tuple[str, ...], Path]], rows: Mapping[Place,
 
 
 def read_mask(path: Path, image: Path, own: tuple[int, int], size: tuple[int, int] | None) -> tuple[np.ndarray, bytes]:
-    """Return (the mask (height, width) uint8, 1 where the file's pixel is not black, and the bytes of its file).
+    """Return (the mask (height, width) uint8, 1 where the file's pixel is not black, the bytes of the file).
 
-    image, own: the image that it belongs to and its (height, width); size: to which both are resized, or None
+    path   the file of the mask
+    image  the file of the image to which the mask belongs
+    own    the image's (height, width) before it was resized
+    size   the (height, width) to which image and mask are resized, or None
 
-    Raises DataError if the file cannot be read or is of another size than its image.
+    Raises DataError if the mask cannot be read or does not have the size of its image.
     """
     content = read_content(path)
     with pillow_errors(path, content):

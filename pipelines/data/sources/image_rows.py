@@ -1,6 +1,6 @@
-"""Reads new images as the rows of a model that was trained on images: one at a time, and each for itself.
+"""Reads new images, one after another, as rows for a model that was trained on images.
 
-A file that cannot be read, or not in the model's shape, is a problem of its own row and takes no other row with it.
+If a file cannot be read, or does not have the model's shape, its row reports the problem, and the other rows are read.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,13 +20,17 @@ Row = tuple[str, np.ndarray | None, str]
 
 
 def read_images_like(path: Path, event_shape: Sequence[int], *, options: Mapping[str, Any]) -> Iterator[Row]:
-    """Return an iterator of (name, (channels, height, width) uint8 or None, problem or "") over images.
+    """Return an iterator over images of (name, row, problem).
 
-    path: an image, or a folder of any layout, whose images come sorted by their paths; the name is the path within the
-    folder; event_shape: (channels, height, width) of the model's rows; options: those of the conf it was trained with.
-    Images are converted as those were; they are resized only if the training's images were.
+    path         an image, or a folder of any layout, whose images come sorted by their paths
+    event_shape  (channels, height, width) of the model's rows
+    options      the `options:` of the training data, from conf/data/NAME.yaml
 
-    Raises DataError at once if the path is missing, has no images, or the model's rows are not images.
+    A name is the path within the folder. A row is (channels, height, width) uint8, and its problem is ""; if an image
+    has a problem, its row is None. Images are converted as the training's images were, and resized only if those were.
+
+    Raises DataError before any image is read if the path is missing or has no images, or if the model's rows are not
+    images.
     """
     shape = tuple(event_shape)
     mode = next((mode for mode, channels in CHANNELS.items() if len(shape) == 3 and shape[0] == channels), None)
@@ -47,7 +51,7 @@ def count_images(path: Path) -> int:
 
 
 def _files(path: Path) -> tuple[Path, list[Path]]:
-    """Return (the folder from which names start, the images)."""
+    """Return (the folder to which the names of images are relative, the images)."""
     require_there(path)
     if not path.is_dir():
         return path.parent, [path]

@@ -1,7 +1,7 @@
-"""Data on the unit interval with known densities, on which flows on the line are tested.
+"""One-dimensional data on [0, 1] with known densities, on which one-dimensional flows are tested.
 
-The density of Beta(5, 5) is 0 at 0 and 1, and beyond them both densities are 0, so their logs are minus infinity. A
-model therefore keeps its inputs inside the interval by an eps of its own.
+Outside [0, 1] both densities are 0, and so is that of Beta(5, 5) at 0 and at 1. The log density is minus infinity
+there.
 """
 
 import numpy as np

@@ -22,12 +22,15 @@ def require_name(name: str, what: str) -> None:
 
 
 def classes_of(labels: np.ndarray, rows: int, where: Path, of: Path) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return (labels (rows,) int64 as indices, the names of the classes), with the classes sorted.
+    """Return (the class of each row (rows,) int64, the names of the classes).
 
-    where, of: the files of the labels and of the rows, for errors
+    A class is an index into the names, which are sorted: whole numbers by value, others as text.
 
-    Raises DataError if the labels are not one for each row, are not whole numbers or names, or are too many to be
-    classes.
+    labels: one for each row; rows: how many rows there are; where, of: the files of the labels and of the rows, for
+    errors
+
+    Raises DataError if there is not one label for each row, if labels are neither whole numbers nor names, or if too
+    many labels differ for them to be classes.
     """
     if labels.ndim != 1 or len(labels) != rows:
         raise DataError(

@@ -1,6 +1,6 @@
-"""Says what a folder of images holds that is not a row: files of other programs, other kinds of file, empty folders.
+"""Counts what a folder of images holds besides images: other programs' files, other kinds of file, empty folders.
 
-Nothing is left out silently: each kind becomes a sentence with a number.
+Nothing is left out silently: each kind becomes a sentence that says how many there are.
 """
 
 import re
@@ -39,7 +39,7 @@ ENDING = re.compile(r"\.[a-z0-9]{0,7}[a-z][a-z0-9]{0,7}")  # others, such as .00
 
 
 class LeftOut:
-    """Counts what is left out of a folder, by kind."""
+    """Counts the files and folders that are left out of a folder of images, by kind."""
 
     def __init__(self) -> None:
         self.junk: Counter[tuple[str, str]] = Counter()
@@ -56,7 +56,7 @@ class LeftOut:
         return True
 
     def notes(self, empty: Sequence[str] = ()) -> tuple[str, ...]:
-        """Return a sentence for each kind. empty: the folders in which there is no image"""
+        """Return a sentence for each kind that was left out, and one on `empty`, the folders without any image."""
         found = [
             f"{count} {kind} {what}{' was' if count == 1 else 's were'} left out"
             for (kind, what), count in sorted(self.junk.items())
@@ -71,7 +71,10 @@ class LeftOut:
         return tuple(found)
 
     def summary(self) -> str:
-        """Return what is there in place of images, for an error, with the cure of the commonest kind that has one."""
+        """Return what a folder holds if it has no images, for an error.
+
+        Advice follows for the commonest kind of file for which there is any, such as "unpack them".
+        """
         others = sorted(self.others.items(), key=lambda item: (-item[1], item[0] or "~"))[:SHOWN_KINDS]
         there = [f"{count} {suffix or 'with no known ending'}" for suffix, count in others]
         there += [
@@ -82,7 +85,7 @@ class LeftOut:
 
 
 def junk_kind(name: str, *, is_folder: bool) -> str | None:
-    """Return how a note names the kind of a file or folder that another program made, or None."""
+    """Return the kind of a hidden file or folder, or of one that another program made, as notes name it; else None."""
     lower = name.lower()
     if (known := (KNOWN_FOLDERS if is_folder else KNOWN_FILES).get(lower)) is not None:
         return known
@@ -93,11 +96,11 @@ def junk_kind(name: str, *, is_folder: bool) -> str | None:
 
 
 def cure_of_one(path: Path) -> str | None:
-    """Return what helps against a file of a kind that is not read, or None."""
+    """Return advice on a file of a kind that is not read, such as "save it as JPEG", or None if there is none."""
     cure = CURE_OF.get(path.suffix.lower())
     return None if cure is None else _of(1, cure)
 
 
 def _of(count: int, cure: str) -> str:
-    """Return what helps against a kind of file, for one file or several."""
+    """Return advice such as "save them as JPEG" in the singular if it is for one file."""
     return cure if count > 1 else cure.replace("them", "it").replace("their", "its")

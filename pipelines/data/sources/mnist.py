@@ -40,9 +40,13 @@ BYTES = {  # unpacked
 
 @dataclass(frozen=True)
 class Collection:
-    """A data set of MNIST's format: the folders and mirrors to look in, in order, its classes, and its files' hashes.
+    """A data set of MNIST's format.
 
-    sha256: {name of a file: hash of its unpacked bytes}
+    name     the name of its folder inside $GEN_MODELS_DATA
+    folders  further folders to look in, in order
+    mirrors  the URLs from which to download its files, in order
+    classes  the names of its classes
+    sha256   {name of a file: hash of its unpacked bytes}
     """
 
     name: str
@@ -84,13 +88,13 @@ FASHION_MNIST = Collection(
 def mnist(noise: Noise, *, folder: str | None = None) -> Arrays:
     """Return x (70000, 1, 28, 28) uint8, and y, the digit. `noise` is not used: nothing is drawn.
 
-    folder: the folder with the four IDX files, or None to look in the other places
+    folder: a folder in which to look for the four IDX files first, or None
     """
     return _arrays(MNIST, folder)
 
 
 def fashion_mnist(noise: Noise, *, folder: str | None = None) -> Arrays:
-    """Return x (70000, 1, 28, 28) uint8, and y, the kind of article; the arguments are those of `mnist`."""
+    """Return x (70000, 1, 28, 28) uint8, and y, the kind of article; noise, folder: as in `mnist`."""
     return _arrays(FASHION_MNIST, folder)
 
 
@@ -103,7 +107,10 @@ def _arrays(collection: Collection, folder: str | None) -> Arrays:
 
 
 def _read(collection: Collection, name: str, folder: str | None) -> np.ndarray:
-    """Return one of the four files as an array, from the first place that has it. Its sha256 is the pinned one."""
+    """Return one of the four files as an array, from the first folder that has it, else from the mirrors.
+
+    Raises DataError if the file in that folder does not have the pinned sha256, or if no mirror has a file with it.
+    """
     if (path := find(collection, name, folder)) is not None:
         return parse_idx(content_of(path, collection, name), path)
     reasons = []
@@ -127,7 +134,10 @@ def _read(collection: Collection, name: str, folder: str | None) -> np.ndarray:
 
 
 def find(collection: Collection, name: str, folder: str | None) -> Path | None:
-    """Return the path of one of the four files on this machine, or None."""
+    """Return the path of one of the four files on this machine, or None.
+
+    name: the file's name, a key of BYTES; folder: a folder in which to look first, or None
+    """
     for place in _folders(collection, folder):
         for path in (place / name, place / f"{name}.gz"):
             if path.is_file():
@@ -153,7 +163,7 @@ def _downloads(collection: Collection) -> Path:
 
 
 def content_of(path: Path, collection: Collection, name: str) -> bytes:
-    """Return the unpacked bytes of a file. Raises DataError if their sha256 is not the pinned one."""
+    """Return the unpacked bytes of a file. Raises DataError if their sha256 is not `collection.sha256[name]`."""
     require_file(path)
     try:
         with path.open("rb") as file:

@@ -31,7 +31,7 @@ def mnist5k(noise: Noise) -> Arrays:
 
 
 def _content() -> bytes:
-    """Return the unpacked bytes of the package's file. Their sha256 is the pinned one."""
+    """Return the unpacked bytes of the package's file. Raises DataError unless their sha256 is SHA256."""
     fix = f"install it again with `pip install --force-reinstall --no-deps {PACKAGE}==0.25.0`"
     try:
         content = gzip.decompress(resources.files(PACKAGE).joinpath(FILE).read_bytes())

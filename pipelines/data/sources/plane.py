@@ -1,10 +1,12 @@
 """Toy data in the plane from the FFJORD experiments (Grathwohl et al., 2019); angles are drawn, not taken from a grid.
 
+e, e1 and e2 are standard Gaussian, k is a ring or an arm drawn uniformly, and I0 is a modified Bessel function.
+
 checkerboard  uniform on 8 of the 16 squares of side 2 on [-4, 4]^2: log p = -log 32 = -3.466 nats there
-rings         x = R_k (cos t, sin t) + 0.08 e, R = 3/4, 3/2, 9/4, 3, t ~ U[0, 2 pi]. With r = |x|,
-              p(x) = 1/4 sum_k exp(-(r - R_k)^2 / 2s^2) I0e(r R_k / s^2) / (2 pi s^2), I0e(z) = e^-z I0(z)
-pinwheel      (a, b) ~ (1 + 0.3 e1, 0.1 e2), turned by 2 pi k / 5 + e^a / 4 and doubled. Far from the origin the
-              turn folds the plane, so the density has no closed form, and none is given
+rings         x = R_k (cos t, sin t) + s e, s = 0.08, R = 3/4, 3/2, 9/4, 3, t ~ U[0, 2 pi]. With r = |x|,
+              p(x) = 1/4 sum_k exp(-(r - R_k)^2 / 2s^2) I0e(r R_k / s^2) / (2 pi s^2), I0e(z) = exp(-z) I0(z)
+pinwheel      the point (a, b) = (1 + 0.3 e1, 0.1 e2), turned by 2 pi k / 5 + exp(a) / 4 and doubled. Far from the
+              origin the turn folds the plane, so the density has no closed form, and none is given
 """
 
 import math
@@ -50,7 +52,7 @@ def rings(noise: Noise, *, rows: int) -> Arrays:
 
 
 def rings_log_density(x: Float[np.ndarray, "rows 2"]) -> Float[np.ndarray, " rows"]:
-    """Return log p(x) in nats. The integral over the angle is in closed form."""
+    """Return log p(x) in nats. The integral over the angle has a closed form, which the module's docstring gives."""
     r = np.linalg.norm(np.asarray(x, dtype=np.float64), axis=1)[:, None]
     variance = RING_SIGMA**2
     log_ring = -((r - RADII) ** 2) / (2 * variance) + np.log(i0e(r * RADII / variance))
@@ -58,7 +60,7 @@ def rings_log_density(x: Float[np.ndarray, "rows 2"]) -> Float[np.ndarray, " row
 
 
 def pinwheel(noise: Noise, *, rows: int) -> Arrays:
-    """Return x (rows, 2) float32, and y, the arm."""
+    """Return x (rows, 2) float32, and y, the arm, 0 .. 4."""
     require_rows(rows)
     y = noise.categorical("pinwheel/arm", torch.zeros(ARMS, dtype=torch.float64), rows).numpy()
     e = noise.normal("pinwheel/noise", (rows, 2), LIKE).numpy()

@@ -33,9 +33,9 @@ def iris(noise: Noise) -> Arrays:
 
 
 def diabetes(noise: Noise, *, columns: Mapping[str, Any]) -> Arrays:
-    """Return x (442, 11) float64 of whole numbers, decimals and a flag, as a user's own table is read.
+    """Return x (442, 11) float64 of whole numbers, decimals and a flag, with a schema as for a user's own table.
 
-    columns: their kinds, as in conf/data/NAME.yaml
+    columns: the key `columns` of conf/data/diabetes.yaml, which gives each column its kind
     """
     from sklearn.datasets import load_diabetes  # takes a second, and only this source needs it
 

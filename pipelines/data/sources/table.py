@@ -1,4 +1,4 @@
-"""Reads a user's table, of any format that pipelines/data/tables opens, as the schema in its conf says."""
+"""Reads a user's table, of any format that pipelines/data/tables opens, as the schema in conf/data/NAME.yaml says."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -37,12 +37,15 @@ def table(
     labels: str | None = None,
     sha256: str | None = None,
 ) -> Arrays:
-    """Read rows (rows, numbers) float64, with NaN where a number that is filled later is missing.
+    """Read x (rows, numbers) float64, with NaN where a number is missing that `prepare` fills later.
 
-    columns: the roles and kinds of the columns; labels: a second file, .npy, with (rows,) labels, or None; the others
-    are those of Reading
+    path     the file of the table
+    columns  {column: its role and kind}, the key `columns` of the conf
+    labels   a .npy file with (rows,) labels, or None
+    sha256   the hash that the files must have, or None for any
 
-    Raises DataError, with the line and the column, for a row that cannot be used.
+    The other arguments say how a text file is read; see `Reading`. `noise` is not used: nothing is drawn. Raises
+    DataError, which names the line and the column, for a row that cannot be used.
     """
     file = locate(path)
     files = [file] if labels is None else [file, locate(labels)]
@@ -67,7 +70,7 @@ def table(
 
 
 def _require_known(opened: Table, roles: Roles) -> None:
-    """Raise DataError for a column of the file of which the conf says nothing, and for labels that the file lacks."""
+    """Raise DataError for a label or feature that the file lacks, and for a column that the conf does not mention."""
     for name in (*([roles.label] if roles.label is not None else []), *(c.name for c in roles.schema.columns)):
         if name not in opened.names:
             raise DataError(
@@ -83,7 +86,10 @@ def _require_known(opened: Table, roles: Roles) -> None:
 
 
 def _read(opened: Table, roles: Roles) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Return (the rows (rows, numbers), (rows,) the place of each row's label, the different labels)."""
+    """Return (x (rows, numbers), (rows,) the index of each row's label in the list, the list of different labels).
+
+    Without a column of labels, the last two are empty.
+    """
     scratch, rows = Scratch(opened.path), 0
     known: dict[str, int] = {}
     places: list[np.ndarray] = []
@@ -102,7 +108,7 @@ def _read(opened: Table, roles: Roles) -> tuple[np.ndarray, np.ndarray, list[str
 
 
 def _places(block: Block, label: str, known: dict[str, int], opened: Table) -> np.ndarray:
-    """Return the place of each row's label among the known ones, to which new ones are added."""
+    """Return (rows,) the index of each row's label; known: {label: index}, to which new labels are added."""
     words = block.words[label]
     for row in np.flatnonzero(words == None)[:1]:  # noqa: E711  of each element
         where = opened.place(block.first + int(row))
@@ -132,7 +138,7 @@ def _refusal(opened: Table, block: Block, roles: Roles) -> DataError:
 
 
 def _takes_missing(column: Column) -> str:
-    """Return what a conf says of a column that takes missing values."""
+    """Return what to write into a conf so that a column accepts missing values."""
     if column.kind == "flag":
         return yaml_file.dump({"kind": "category", "values": list(column.values), "missing": VALUE})
     return f"missing: {VALUE if column.kind == 'category' else FILL}"

@@ -1,1 +1,1 @@
-"""Tables as they come: opened from CSV, Parquet, .npz or .npy, their columns understood, and turned into numbers."""
+"""Opens users' tables (CSV, Parquet, .npz, .npy), finds out what their columns hold, and turns them into numbers."""

@@ -1,4 +1,8 @@
-"""What the cells of a column mean: missing or not, a number, a word, a time. Text and typed columns of Arrow alike."""
+"""Reads the cells of a table's column as numbers, times or words, and finds the cells that are missing.
+
+A column is an Arrow array: of text if the file is text, such as CSV, and of one of Arrow's other types if the file
+stores types, such as Parquet.
+"""
 
 from typing import Any
 
@@ -29,7 +33,7 @@ TRUTH = (("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"), ("off", "on")
 
 WHOLE, EXPONENT = r"(0|[1-9][0-9]*)", r"([eE][+-]?[0-9]+)?"
 GROUPED = r"[1-9][0-9]{0,2}"
-FORMS = {  # how a number may be written; a code with leading zeros or with _ is none
+FORMS = {  # how a number may be written; 007 and 2023_09 are codes, not numbers
     "plain": rf"^[+-]?({WHOLE}(\.[0-9]*)?|\.[0-9]+){EXPONENT}$",
     "whole": rf"^[+-]?{WHOLE}$",
     "comma": rf"^[+-]?({WHOLE},[0-9]+|{GROUPED}([. '][0-9]{{3}})+,[0-9]+|{GROUPED}(\.[0-9]{{3}}){{2,}}){EXPONENT}$",
@@ -64,7 +68,7 @@ def is_temporal(kind: pa.DataType) -> bool:
 def trimmed(column: pa.Array, more: tuple[str, ...] = ()) -> pa.Array:
     """Return a column of text without blanks around the cells, and null where a cell is missing.
 
-    more: words for a missing value, beside MISSING and ERRORS; upper and lower case are equal
+    more: further words that mark a missing value, beside MISSING and ERRORS. Upper and lower case are equal.
     """
     cells = pc.utf8_trim_whitespace(column.cast(pa.string()))  # pandas writes large strings
     words = pa.array([*MISSING, *ERRORS, *(word.lower() for word in more)])
@@ -74,7 +78,14 @@ def trimmed(column: pa.Array, more: tuple[str, ...] = ()) -> pa.Array:
 def numbers(
     column: pa.Array, *, decimal: str = ".", thousands: str = "", missing: tuple[str, ...] = ()
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return (float64, NaN for a missing number; whether a cell is neither missing nor a number), each (rows,)."""
+    """Read the cells of a column as numbers, and return (x, is_odd), each (rows,).
+
+    decimal: the decimal mark; thousands: the mark between groups of three digits, "" for none; missing: further words
+    that mark a missing value. All three matter for a column of text only.
+
+    x is float64 and NaN where a cell is missing or not a number; is_odd is True where a cell is neither missing nor a
+    number. True and false count as 1 and 0, moments of Arrow's types as seconds since 1970.
+    """
     if not is_text(column):
         kind = column.type
         if pa.types.is_boolean(kind):
@@ -94,7 +105,7 @@ def numbers(
 
 
 def _ungrouped(cells: pa.Array, decimal: str, thousands: str) -> pa.Array:
-    """Return cells without the marks between groups of three digits; a mark anywhere else stays, and is no number."""
+    """Remove the marks between groups of three digits; a cell with a mark elsewhere keeps it, and is not a number."""
     if not thousands:
         return cells
     mark = r"[ \x{a0}\x{202f}]" if thousands == " " else f"[{thousands}]"
@@ -103,7 +114,11 @@ def _ungrouped(cells: pa.Array, decimal: str, thousands: str) -> pa.Array:
 
 
 def _pointed(cells: pa.Array, decimal: str, thousands: str) -> pa.Array:
-    """Return cells with a decimal point; where points are between thousands, one that was left there is no number."""
+    """Write the decimal mark as a point.
+
+    If points separate thousands, `_ungrouped` has removed them. A cell that still has a point becomes "?.?", which is
+    not a number.
+    """
     if decimal == ".":
         return cells
     if thousands == ".":
@@ -112,7 +127,7 @@ def _pointed(cells: pa.Array, decimal: str, thousands: str) -> pa.Array:
 
 
 def seconds(column: pa.Array, missing: tuple[str, ...] = ()) -> np.ndarray:
-    """Return (rows,) float64 seconds since 1970, UTC; NaN where a cell is missing or no ISO date."""
+    """Return (rows,) float64 seconds since 1970, UTC; NaN where a cell is missing or not an ISO date or time."""
     if is_text(column):
         import pandas as pd  # takes half a second, and only a table with times needs it
 
@@ -123,7 +138,10 @@ def seconds(column: pa.Array, missing: tuple[str, ...] = ()) -> np.ndarray:
 
 
 def words(column: pa.Array, missing: tuple[str, ...] = ()) -> np.ndarray:
-    """Return (rows,) objects: each cell as a word, None where it is missing; 3.0 is "3", true is "true"."""
+    """Return (rows,) objects: the text of each cell, or None where a cell is missing.
+
+    In a column that is not text, the number 3.0 becomes "3", and true becomes "true".
+    """
     from gen_models.table import word_of
 
     if is_text(column):
@@ -132,7 +150,10 @@ def words(column: pa.Array, missing: tuple[str, ...] = ()) -> np.ndarray:
 
 
 def coded(column: pa.Array, missing: tuple[str, ...] = ()) -> tuple[np.ndarray, np.ndarray]:
-    """Return ((different words,), (rows,) the place of each cell's word), so that each word is looked at once."""
+    """Return (the different words of a column, (rows,) the index among them of each cell's word).
+
+    A caller can then look at each word once. The word of a missing cell is None.
+    """
     cells = trimmed(column, missing) if is_text(column) else column
     packed = pc.dictionary_encode(cells, null_encoding="encode")
     return words(packed.dictionary), np.asarray(packed.indices)

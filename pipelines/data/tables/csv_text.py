@@ -1,6 +1,7 @@
-"""Reads text files of cells, such as CSV, in blocks: pyarrow parses them, and this module finds separators and lines.
+"""Reads tables that are text files, such as CSV, in blocks of rows.
 
-Cells stay text here; `cells` says what they mean. An error names the line of the file.
+pyarrow parses the cells; this module finds the separator and the header, and the line of the file for an error. Cells
+stay text here; cells.py reads them as numbers, times and words.
 """
 
 import csv
@@ -25,7 +26,12 @@ FIRST = "Unnamed: 0"  # the name that pandas gives to a first column without one
 
 
 def delimiter_of(path: Path, encoding: str) -> str:
-    """Return the separator that cuts the first lines into equally many cells, as many as the header has."""
+    """Return the separator between the cells of a text file: a tab for .tsv and .tab, otherwise one of DELIMITERS.
+
+    It is the one that cuts each of the first lines into the same number of cells, 2 or more; if several do, the one
+    with the most cells, and if none does, the one that cuts the header into the most. Raises DataError for an empty
+    file.
+    """
     lines = [line for line in _lines(path, encoding, HEAD_LINES) if line.strip()]
     if not lines:
         raise DataError(f"{shown(path)}: empty; expected a header line and rows")
@@ -39,9 +45,10 @@ def delimiter_of(path: Path, encoding: str) -> str:
 
 
 def header_of(path: Path, delimiter: str, encoding: str, has_header: bool) -> list[str]:
-    """Return the names of the columns: the cells of the first line, or c1, c2, ... if it holds data.
+    """Return the names of the columns: the cells of the first line, or c1, c2, ... if `has_header` is false.
 
-    Raises DataError if the first line is not a header although it should be.
+    Raises DataError if the first line cannot be a header, for example if it holds numbers only, or if a name is empty,
+    too long or there twice.
     """
     first = next(
         csv.reader([line for line in _lines(path, encoding, HEAD_LINES) if line.strip()][:20], delimiter=delimiter),
@@ -77,7 +84,11 @@ def header_of(path: Path, delimiter: str, encoding: str, has_header: bool) -> li
 def blocks(
     path: Path, names: Sequence[str], wanted: Sequence[str], delimiter: str, encoding: str, has_header: bool
 ) -> Iterator[dict[str, pa.Array]]:
-    """Yield {column: its cells as text} for blocks of rows. Raises DataError, with the line, for a line that is off."""
+    """Yield {column: its cells as text} for one block of rows after another.
+
+    names: all columns, in the file's order; wanted: the columns to yield. Raises DataError, which names the line, for a
+    line that cannot be read, such as one with too few cells.
+    """
     places = [f"f{names.index(name)}" for name in wanted]
     read = [*dict.fromkeys([*places, f"f{len(names) - 1}"])]  # an open quote shows in the last cell of the last row
     try:
@@ -105,7 +116,7 @@ def blocks(
 
 
 def _blank_lines(path: Path, encoding: str) -> int:
-    """Return how many lines before the header hold nothing."""
+    """Return how many blank lines are before the header."""
     lines = _lines(path, encoding, HEAD_LINES)
     return next((number for number, line in enumerate(lines) if line.strip()), 0)
 
@@ -132,7 +143,10 @@ def cut(text: str) -> str:
 
 
 def _lines(path: Path, encoding: str, most: int) -> list[str]:
-    """Return the first lines of a file. Raises DataError for another encoding, a zero byte or an endless line."""
+    """Return the first lines of a file, at most `most`.
+
+    Raises DataError if the file is in another encoding, or if one of these lines has a zero byte or is too long.
+    """
     require_file(path)
     try:
         with path.open("rb") as raw:
@@ -174,14 +188,14 @@ def _encoding(path: Path, error: UnicodeError, encoding: str) -> DataError:
 
 
 def _python(encoding: str) -> str:
-    """Return Python's name of an encoding, which leaves a byte-order mark out."""
+    """Return the name by which Python decodes an encoding; for UTF-8, one that skips a byte-order mark."""
     return "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
 
 
 def _explained(
     path: Path, error: Exception, names: Sequence[str], delimiter: str, encoding: str, has_header: bool
 ) -> DataError:
-    """Return the error for a line that pyarrow refused; Python's reader finds which."""
+    """Return the error for a file that pyarrow refused; Python's csv reader finds the line."""
     try:
         with path.open(encoding=_python(encoding), newline="") as file:
             reader = csv.reader(file, delimiter=delimiter, strict=True)
@@ -209,7 +223,10 @@ def _explained(
 
 
 def _require_closed(path: Path, last: str, delimiter: str, encoding: str) -> None:
-    """Raise DataError if the file's last cell has a quote that nothing closes: pyarrow takes all after it as text."""
+    """Raise DataError if a quote is opened and never closed: pyarrow reads all that follows as one cell.
+
+    last: the text of the file's last cell
+    """
     if "\n" not in last:
         return
     with path.open(encoding=_python(encoding), newline="") as file:

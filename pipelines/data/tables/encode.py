@@ -1,4 +1,4 @@
-"""Turns the rows of a table into the numbers of its schema, block by block, for training and for scoring alike."""
+"""Turns the rows of a table into numbers as its schema says, block by block; training and scoring both use it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from pipelines.data.tables.open_table import Reading, Table
 
 @dataclass(frozen=True)
 class Block:
-    """Rows of a table as numbers.
+    """Successive rows of a table as numbers.
 
-    first     the number of the first row in the file, from 0
-    x         (rows, numbers) float64
-    problems  {row, counted from `first`: why it cannot be used}
-    words     {column: (rows,) words or None} of the other columns that were asked for
+    first     the index in the file of the block's first row; rows count from 0
+    x         (rows, numbers) float64: the numbers that the schema makes of each row
+    problems  {index of a row in this block: why the row cannot be used}
+    words     {column: (rows,) the text of each cell, None where it is missing}, for columns asked for as `others`
     """
 
     first: int
@@ -30,11 +30,11 @@ class Block:
 
 
 def encoded(table: Table, schema: Schema, *, others: Sequence[str] = ()) -> Iterator[Block]:
-    """Yield blocks of rows as numbers.
+    """Yield the rows of a table as numbers, one block after another.
 
-    others: columns of which the words are wanted, such as the label and identifiers
+    others: further columns whose cells are wanted as text, such as the label and identifiers
 
-    Raises DataError, with the file, if a column of the schema is not there.
+    Raises DataError, which names the file, if the table lacks a column of the schema.
     """
     try:
         schema.require(table.names)

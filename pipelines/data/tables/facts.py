@@ -11,26 +11,31 @@ import pyarrow.compute as pc
 from pipelines.data.tables import cells
 from pipelines.data.tables.open_table import Table
 
-MOST_WORDS = 1000  # different words of a column that are counted; beyond, there are "many"
-SAMPLE_ROWS = 100_000  # of which uniqueness, ties and order are judged
+MOST_WORDS = 1000  # the words of a column are counted up to so many different ones
+SAMPLE_ROWS = 100_000  # whether values repeat, and their order, is judged by so many first rows
 MOST_PLACES = 9
-FAR = 1e6  # times the distance of nearly all numbers to their median: 32-bit networks see those as equal
-LEAST_FOR_OUTLIER = 10  # numbers, to say what is usual
-FEW_ODD = 0.1  # below this share of cells, those that are no numbers are mistakes, not another kind
+FAR = 1e6  # a number is an outlier so many times farther from the median than others: 32 bits then see these as equal
+LEAST_FOR_OUTLIER = 10  # with fewer numbers, none is called an outlier
+FEW_ODD = 0.1  # if less than this fraction of a column's cells are not numbers, these cells are mistakes among numbers
 
 
 @dataclass
 class Facts:
-    """What is known of one column.
+    """What the cells of one column hold. Rows count from 0.
 
-    storage   text, number, bool, time, or other types, by the file
-    forms     {form of a number: how many cells have it}; see cells.FORMS
-    missing   {the word that marks a missing value: how often}
-    words     {word: how often}, or None if there are more than MOST_WORDS
-    odd       the first cell that is neither missing nor a number: (row, cell)
-    sample    numbers of the first SAMPLE_ROWS rows, NaN where missing
-    low, high the smallest and the largest number; low_row, high_row: the first rows that have them
-    places    how many decimal places all numbers need, None if more than MOST_PLACES
+    storage        how the file stores the column: "text", "number", "bool", "time", or the name of another type
+    rows           how many cells were looked at
+    forms          {form of a number, a key of cells.FORMS: how many cells have it}
+    missing        {the word that marks a missing value, or "empty": how often}
+    first_missing  (row, word or "empty") of the first missing cell that a word marks, else of the first empty one
+    words          {word: how often}, or None if there are more than MOST_WORDS
+    odd            (row, text) of the first cell that is neither missing nor a number, or None
+    sample         the numbers of the first SAMPLE_ROWS rows, block by block, NaN where missing
+    texts          the cells of about the first SAMPLE_ROWS rows, block by block, if they are text
+    low, high      the smallest and the largest number
+    low_row        the first row with the smallest number; high_row: with the largest
+    is_whole       whether all numbers are whole
+    places         the largest number of decimal places that a number needs; None if more than MOST_PLACES
     """
 
     name: str
@@ -57,7 +62,7 @@ class Facts:
 
     @property
     def share_of_numbers(self) -> float:
-        """The share of cells that are not missing and are numbers, however they are written."""
+        """The fraction of the cells, without missing ones, that are numbers, however they are written."""
         found = sum(self.forms[form] for form in ("plain", "comma", "groups", "either", "spaced"))
         return found / max(self.present, 1)
 
@@ -69,12 +74,12 @@ class Facts:
         return self.low == self.high and not self.missing
 
     def numbers(self) -> np.ndarray:
-        """Return the sample's numbers without missing ones."""
+        """Return the numbers of the sample as one array, without missing ones."""
         x = np.concatenate(self.sample) if self.sample else np.empty(0)
         return x[np.isfinite(x)]
 
     def outlier(self) -> tuple[int, float] | None:
-        """Return (row, number) of one so far from nearly all others that they look equal beside it; None without."""
+        """Return (row, number) if the smallest or largest number is an outlier (see FAR), else None."""
         x = self.numbers()
         if len(x) < LEAST_FOR_OUTLIER:
             return None
@@ -103,9 +108,9 @@ class Facts:
 
 
 def look(table: Table, most_rows: int | None = None) -> dict[str, Facts]:
-    """Return {column: what it holds}.
+    """Look at the rows of a table, and return {column: what its cells hold}.
 
-    most_rows: look at so many rows at most, or at all if it is None
+    most_rows: stop after the block in which so many rows are reached; None: look at all rows
     """
     found = {name: Facts(name) for name in table.names}
     missing = table.reading.missing if table.reading else ()
@@ -125,9 +130,9 @@ def with_numbers(
     formats: Mapping[str, tuple[str, str]],
     most_rows: int | None = None,
 ) -> None:
-    """Read the numbers of columns that are written in other ways than 1234.5 again, now that their format is known.
+    """Read again those columns whose numbers are not written as 1234.5, and correct their facts in place.
 
-    formats: {column: (decimal mark, mark between thousands)}; most_rows: as for `look`
+    formats: {column: (decimal mark, mark between thousands)} of these columns; most_rows: as for `look`
     """
     for name in formats:
         facts[name].sample, facts[name].odd, facts[name].is_whole = [], None, True
@@ -190,7 +195,10 @@ def _add_text(facts: Facts, column: pa.Array, begin: int, missing: tuple[str, ..
 
 
 def _first_mark(facts: Facts, column: pa.Array, gone: pa.Array, begin: int) -> None:
-    """Keep the first missing cell that is marked by a word, else the first one that is empty."""
+    """Set `first_missing` to the first missing cell that a word marks, else to the first empty one.
+
+    gone: which cells of the column are missing; begin: the index of its first row in the table
+    """
     places = np.flatnonzero(np.asarray(gone))
     for place in places:
         word = (column[int(place)].as_py() or "").strip()

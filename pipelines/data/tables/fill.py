@@ -11,13 +11,15 @@ from pipelines.data.sources.arrays import Arrays
 from pipelines.data.sources.files import Scratch
 
 ROWS_AT_ONCE = 65_536
-FINE = 1e-4  # a rounding to 32 bits moves a number by less than this share of its column's standard deviation
+FINE = 1e-4  # 32 bits suffice if rounding moves each number by less than this fraction of its column's std
 
 
 def with_medians(arrays: Arrays, train: np.ndarray) -> Arrays:
-    """Return the rows of a table with its missing numbers filled, and the medians in its schema; other data unchanged.
+    """Fill a table's missing numbers with medians of the training rows; other data are returned unchanged.
 
-    train: the row numbers of the training split, whose medians are used (0 if all of them are missing)
+    train: the indices of the training rows. A column that is missing in all of them is filled with 0.
+
+    Returns the arrays with the filled rows, and with the medians in their schema.
     """
     schema = arrays.schema
     if schema is None or all(column.missing != FILL for column in schema.columns):
@@ -42,9 +44,10 @@ def with_medians(arrays: Arrays, train: np.ndarray) -> Arrays:
 
 
 def stored_type(arrays: Arrays, levels: int | None) -> np.dtype:
-    """Return the type in which rows are stored: uint8 for grey levels, else float32, or float64 where that merges rows.
+    """Return the type in which rows are stored: uint8 for grey levels, otherwise float32 or float64.
 
-    levels: the number of grey levels, or None
+    levels: the number of grey levels, or None. float64 is for a user's table in which float32 would round the numbers
+    of a column too coarsely (see FINE) or which has numbers of 1e30 or more.
     """
     if levels is not None:
         return np.dtype(np.uint8)
@@ -66,7 +69,7 @@ def stored_type(arrays: Arrays, levels: int | None) -> np.dtype:
 
 
 def _blocks(x: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield copies of the given rows, whose pages of a mapped file are released in time."""
+    """Yield copies of the rows with the indices `rows`, in blocks; what a mapped file holds in memory stays bounded."""
     read = Rows(x)
     for start in range(0, max(len(rows), 1), ROWS_AT_ONCE):
         yield read(rows[start : start + ROWS_AT_ONCE])

@@ -1,8 +1,9 @@
 """Opens a file that holds a table, whatever its format, and yields its columns in blocks of rows.
 
-    CSV, TSV, text      columns of text; the separator is found by itself if it is not given
-    Parquet, Feather    columns with types; a column of lists of one length becomes a column for each place in the list
-    .npz, .npy          an array (rows, columns) of numbers, whose columns are named x[0], x[1], ...; y of an .npz too
+    CSV, TSV, text    columns of text; the separator is found if it is not given
+    Parquet           columns with types; a column of lists of equal length becomes one column for each position
+    .npz, .npy        an array (rows, columns) of numbers, whose columns are named x[0], x[1], ...; a .npz may also have
+                      labels, which are the column y
 
 Nothing is unpickled, and at most a block of rows is in memory.
 """
@@ -37,10 +38,14 @@ INDEX = "__index_level_0__"  # how pandas names an index that had no name
 
 @dataclass(frozen=True)
 class Reading:
-    """How a file of text is read; what is None is found by looking at the file.
+    """How a table that is a text file is read; each mark that is None is found by looking at the file.
 
-    delimiter  between cells; decimal: the decimal mark; thousands: between groups of three digits, "" for none
-    encoding   of the text; header: whether the first line names the columns; missing: more words for a missing value
+    delimiter  the mark between cells
+    decimal    the decimal mark
+    thousands  the mark between groups of three digits, "" for none
+    encoding   the encoding of the text
+    header     whether the first line names the columns
+    missing    further words that mark a missing value
     """
 
     delimiter: str | None = None
@@ -57,7 +62,7 @@ class Reading:
                 raise ConfigError(f"options.{key}: {value!r} is not one of {', '.join(map(repr, known))}")
 
     def options(self) -> dict[str, Any]:
-        """Return what is not at its default, as options of a conf."""
+        """Return the settings that differ from their defaults, as the `options:` of conf/data/NAME.yaml."""
         default = vars(Reading())
         found = {key: value for key, value in vars(self).items() if value != default[key]}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
@@ -65,12 +70,14 @@ class Reading:
 
 @dataclass(frozen=True)
 class Table:
-    """An open table.
+    """A table whose columns are known and whose rows can be read.
 
-    names    of the columns, in the file's order
-    index    columns that hold the row numbers or names of a data frame, not data
-    reading  how text is read, with what was found filled in; None for a file with types
-    rows     how many there are, if the file says so
+    names    the names of the columns, in the file's order
+    kind     "csv", "parquet", "npz" or "npy"
+    index    the columns that hold the index of a pandas data frame, not data
+    reading  how a text file is read, with its delimiter; None for other files
+    rows     the number of rows, or None if only reading the file would tell
+    lists    {column that holds lists: their length}
     """
 
     path: Path
@@ -82,7 +89,7 @@ class Table:
     lists: Mapping[str, int] = field(default_factory=dict)
 
     def blocks(self, names: list[str] | None = None) -> Iterator[dict[str, pa.Array]]:
-        """Yield {column: its values} for blocks of rows, for the given columns or all of them."""
+        """Yield {column: its values} for one block of rows after another; names: the columns, or None for all."""
         wanted = list(self.names) if names is None else names
         if self.kind == "csv":
             assert self.reading is not None
@@ -95,7 +102,7 @@ class Table:
         return self._array_blocks(wanted)
 
     def place(self, row: int) -> str:
-        """Return where a row stands, for people: "line 9" of a text, "row 7" of other files."""
+        """Return where a row is, for a message: "line 9" of a text file, "row 7" of other files; rows count from 0."""
         if self.kind != "csv":
             return f"row {row}"
         assert self.reading is not None
@@ -126,12 +133,15 @@ class Table:
 
 
 def kind_of(path: Path) -> str | None:
-    """Return csv, parquet, npz or npy by a file's ending, in any case; None for another one."""
+    """Return "csv", "parquet", "npz" or "npy" by a file's ending, in upper or lower case; None for other endings."""
     return ENDINGS.get(path.suffix.lower())
 
 
 def open_table(path: Path, reading: Reading | None = None) -> Table:
-    """Open a file as a table. Raises DataError, with the file and the line, if it is none."""
+    """Open a file as a table; reading: how a text file is read, None for the defaults.
+
+    Raises DataError, which names the file and often the line, if the file is not a table.
+    """
     kind, reading = kind_of(path), reading or Reading()
     require_file(path)
     if kind == "csv":
@@ -155,16 +165,20 @@ def open_table(path: Path, reading: Reading | None = None) -> Table:
 
 
 def is_table(path: Path) -> bool:
-    """Return whether a .npz or .npy file holds rows (rows, columns) of numbers that are not pixels.
+    """Return whether a .npz or .npy file holds an array (rows, columns) of numbers that are not pixels.
 
-    Bytes, at least LEAST_PIXELS in a row, are taken for the pixels of images.
+    An array of uint8 with at least LEAST_PIXELS columns is taken for pixels.
     """
     x = _arrays(path)["x"]
     return x.ndim == 2 and (x.dtype != np.uint8 or x.shape[1] < LEAST_PIXELS)
 
 
 def names_in(path: Path) -> tuple[str, str | None]:
-    """Return the names of the rows and of the labels, or None, in an .npz file. Raises DataError if none is usual."""
+    """Return (the name of the array of rows in a .npz file, the name of the array of labels or None).
+
+    They are found by usual names such as X and y; a single array is the rows, whatever its name. Raises DataError if
+    the rows cannot be found.
+    """
     there = array_files.names_in_npz(path)
     x_name = next((name for name in FEATURES if name in there), there[0] if len(there) == 1 else None)
     if x_name is None:
@@ -218,7 +232,7 @@ def _parquet(path: Path) -> pq.ParquetFile:
 
 
 def _length(file: pq.ParquetFile, name: str, path: Path) -> int:
-    """Return the length of a column's lists, by the first row."""
+    """Return the length of the lists in a column: that of the first list that is not empty."""
     try:
         for batch in file.iter_batches(1, columns=[name]):
             first = batch.column(0)[0].as_py()
@@ -239,16 +253,16 @@ def _stored_name(name: str, lists: Mapping[str, int]) -> str:
 def _column(batch: pa.RecordBatch, name: str, stored: str, path: Path) -> pa.Array:
     column = batch.column(batch.schema.get_field_index(stored))
     if name == stored:
-        if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):  # as pandas writes words
+        if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):  # pandas writes text so
             return column.cast(pa.string())
-        if pa.types.is_float16(column.type):  # with which Arrow does not compute
+        if pa.types.is_float16(column.type):  # Arrow does not compute with it
             return column.cast(pa.float32())
         return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
     return pc.list_element(column, int(name[len(stored) + 1 : -1]))
 
 
 def _require_lengths(batch: pa.RecordBatch, lists: Mapping[str, int], path: Path) -> None:
-    """Raise DataError unless all lists of a column have the length of its first one."""
+    """Raise DataError unless all lists of a column have the same length; lists: {column: that length}."""
     for name, length in lists.items():
         if (place := batch.schema.get_field_index(name)) < 0:
             continue
@@ -262,7 +276,7 @@ def _require_lengths(batch: pa.RecordBatch, lists: Mapping[str, int], path: Path
 
 
 def _native(values: np.ndarray) -> np.ndarray:
-    """Return numbers in a row in memory, in the machine's order of bytes and of a size that Arrow computes with."""
+    """Return an array that Arrow computes with: contiguous, in the machine's byte order, float16 as float32."""
     dtype = np.dtype(np.float32) if values.dtype.itemsize == 2 and values.dtype.kind == "f" else values.dtype
     return np.ascontiguousarray(values, dtype=dtype.newbyteorder("="))
 

@@ -1,4 +1,7 @@
-"""Proposes a role and a kind for each column of a table, with the reason; what is ambiguous is a question."""
+"""Proposes a role and a kind for each column of a table, with the reason.
+
+If only the user can decide what a column is, the error says which command-line option decides it.
+"""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +19,9 @@ from pipelines.data.tables.csv_text import cut
 from pipelines.data.tables.facts import FEW_ODD, Facts
 from pipelines.data.tables.open_table import Table
 
-MOST_VALUES = 20  # of a category, unless it is asked for
+MOST_VALUES = 20  # text with more different values becomes a category only if --kind asks for it
 MOST_ASKED_VALUES = 1000
-MOST_CLASSES = 50  # of a label that is proposed by its name
+MOST_CLASSES = 50  # a column with more different values is not proposed as the label, whatever its name
 # fmt: off
 LABELS = {
     "label", "labels", "class", "classes", "target", "targets", "species", "y", "truth", "gt", "variety", "cultivar",
@@ -39,10 +42,11 @@ TRUE = ("true", "yes", "y", "t", "1", "1.0")
 class Proposal:
     """What conf/data/NAME.yaml will say of a table.
 
-    columns  {name: its mapping in the conf}; reasons: {name: why}
-    reading  {option: value}, how text is read where that is not the default
-    notes    sentences on what is left out or was decided by a name
-    anomaly  the class that a label's name and words call anomalous, or None
+    columns  {column: its entry under `columns:` of that file}
+    reasons  {column: why it has this role or kind}
+    reading  {option: value} for reading the text, without options at their defaults
+    notes    sentences on what is left out and on what was decided by a name
+    anomaly  the label that means an anomaly, such as "true" in a column is_fraud; None if no name tells
     """
 
     columns: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -57,7 +61,13 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the person has said of the columns: the label ("none" for no label), kinds, identifiers, what to ignore."""
+    """What the user says about the columns of a table.
+
+    label    the column of labels; "none": no column; None: nothing is said
+    kinds    {column: its kind}
+    ids      the columns of identifiers
+    ignored  the columns to leave out
+    """
 
     label: str | None = None
     kinds: Mapping[str, str] = field(default_factory=dict)
@@ -65,7 +75,7 @@ class Wishes:
     ignored: Sequence[str] = ()
 
     def check(self, table: Table) -> None:
-        """Raise DataError for a column that is not there, ConfigError for a kind that is none."""
+        """Raise DataError for a column that the table lacks, and ConfigError for an unknown kind."""
         named = [*self.kinds, *self.ids, *self.ignored, *([self.label] if self.label not in (None, "none") else [])]
         for name in named:
             if name not in table.names:
@@ -78,7 +88,8 @@ class Wishes:
 def formats_of(facts: Mapping[str, Facts], table: Table, wishes: Wishes) -> dict[str, tuple[str, str]]:
     """Return {column: (decimal mark, mark between thousands)} for columns of numbers not written as 1234.5.
 
-    Raises DataError, with the two answers, if 1,934 may be 1934 or 1.934.
+    Raises DataError if columns are written in different ways, or if nothing tells whether 1,934 is 1934 or 1.934; the
+    error then names the option for each.
     """
     reading = table.reading
     found: dict[str, tuple[str, str]] = {}
@@ -123,7 +134,7 @@ def formats_of(facts: Mapping[str, Facts], table: Table, wishes: Wishes) -> dict
 
 
 def _require_one_way(found: Mapping[str, tuple[str, str]], texts: Mapping[str, Facts], table: Table) -> None:
-    """Raise DataError if one format cannot read all columns: 1.934 is 1934 in one and 1.934 in another."""
+    """Raise DataError if columns need different formats, so that 1.934 means 1934 in one column only."""
     ways = {way: name for name, way in found.items()}
     if (",", ".") in ways:
         other = next((n for n, f in texts.items() if n not in found and f.forms["plain"] > f.forms["whole"]), None)
@@ -141,7 +152,12 @@ def _example(way: tuple[str, str]) -> str:
 def propose(
     facts: Mapping[str, Facts], table: Table, formats: Mapping[str, tuple[str, str]], wishes: Wishes
 ) -> Proposal:
-    """Return a proposal for all columns. Raises DataError for a column that only a person can decide."""
+    """Return a proposal for all columns.
+
+    formats: what `formats_of` returned
+
+    Raises DataError for a column that only the user can decide on, and if no column is left as a feature.
+    """
     found = Proposal()
     if formats:
         decimal, thousands = next(iter(formats.values()))
@@ -172,7 +188,11 @@ def propose(
 
 
 def _label(facts: Mapping[str, Facts], table: Table, wishes: Wishes, found: Proposal) -> str | None:
-    """Return the column of labels: as wished, or by its name; others that may be answers are left out with a note."""
+    """Return the column of labels, or None: the one that the user names, else one that has the name or place of labels.
+
+    Other columns whose names say that they hold the answer, such as is_fraud, are left out with a note. Raises
+    DataError if several columns may be the labels.
+    """
     decided = {*wishes.ignored, *wishes.ids, *wishes.kinds}
     named = [name for name, fact in facts.items() if _may_be_label(name, fact) and name not in decided]
     if wishes.label == "none":
@@ -214,7 +234,10 @@ def _is_answer(name: str) -> bool:
 
 
 def _last_words(facts: Mapping[str, Facts]) -> list[str]:
-    """Return the last column if it is the only one of words and all others are numbers: usually it is the label."""
+    """Return [the last column] if it holds a few words and all others hold numbers, else [].
+
+    Such a column is usually the label.
+    """
     *others, last = facts.values()
     is_word = last.storage == "text" and last.share_of_numbers < FEW_ODD and not _is_flag(last) and not _is_time(last)
     few = (
@@ -399,7 +422,7 @@ def _number(fact: Facts) -> dict[str, Any]:
     if fact.is_whole:
         return {"kind": "count", **_missing(fact)}
     step = step_of(fact.numbers())
-    if step is not None and fact.places is None:  # a later row lies on no grid
+    if step is not None and fact.places is None:  # a row after the sample needs more decimal places
         step = _finest_step(fact.numbers())
     elif step is not None and fact.places is not None:
         step = min(step, float(f"1e-{fact.places:02}"))
@@ -411,10 +434,11 @@ def _missing(fact: Facts) -> dict[str, Any]:
 
 
 def step_of(x: np.ndarray) -> float | None:
-    """Return the step of the grid on which numbers lie, a power of ten, if some are equal; None if no two are.
+    """Return the step of the grid, a power of ten, on which the numbers x (n,) lie; None if no two of them are equal.
 
-    Equal numbers make a density without a bound, which a grid gives back. If they lie on no grid, the step is 1e-6 of
-    their standard deviation, about what 32-bit networks can tell apart.
+    A density has no upper bound where numbers are equal; the probability of a grid's cell is at most 1. If the numbers
+    lie on no such grid, the step is 1e-6 of their standard deviation, rounded up to a power of ten: about what 32-bit
+    networks can tell apart.
     """
     if len(np.unique(x)) == len(x):
         return None
@@ -437,12 +461,12 @@ def _spread(fact: Facts) -> str:
 
 
 def _as_missing(cell: str) -> str:
-    """Return the option that counts a cell as missing, for an error; "" for a cell that cannot be typed."""
+    """Return the part of an error that names the option to count a cell as missing; "" if it cannot be typed."""
     return f"{option('--missing', cell)} to count it as missing, or " if cell.isprintable() and len(cell) <= 60 else ""
 
 
 def _usable(facts: Mapping[str, Facts]) -> str | None:
-    """Return COLUMN=KIND for the first column that could be a feature if it is asked for, or None."""
+    """Return COLUMN=KIND for the first column that --kind could make a feature, or None."""
     for name, fact in facts.items():
         if fact.is_constant or not fact.present or fact.storage not in ("text", "number", "bool", "time"):
             continue
