@@ -5,9 +5,9 @@ bucket. The driver is the process that hands out jobs; workers on other machines
 
 1. The driver puts two things into the storage: the data of a job, and what earlier attempts at the job left.
 2. A worker fetches both into a folder of its machine, does the job there, and stores copies of that folder, the
-snapshots (`training`, `evaluation`).
+   snapshots (`training`, `evaluation`).
 3. When the job has ended, the driver fetches the newest snapshot into work/, where the result lies as if the job had
-been done there, and removes the job's snapshots (`Carrier`, `Carried`).
+   been done there, and removes the job's snapshots (`Carrier`, `Carried`).
 
 If the driver or a worker is killed, a training continues from its newest snapshot.
 """
