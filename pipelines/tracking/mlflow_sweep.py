@@ -79,7 +79,7 @@ def complete_sweep(
 
 
 def _of_seeds(trials: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Return the lowest mean over seeds, the standard deviation beside it, and the number of seeds.
+    """Return the lowest mean over seeds, the standard deviation of the same setting, and the number of seeds.
 
     Returns {} if no setting was trained with several seeds.
     """
