@@ -73,7 +73,7 @@ class ImportGraph:
         return self._direct[name]
 
     def _with_packages(self, name: str) -> list[str]:
-        """Return those of a, a.b and a.b.c that are modules of the project, for the name a.b.c.
+        """Return, for a dotted name a.b.c, those of a, a.b and a.b.c that are modules of the project.
 
         The last part of the name may be a function or class.
         """

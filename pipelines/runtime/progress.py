@@ -40,7 +40,7 @@ class Progress:
             self._print(done, note)
 
     def line(self, text: str) -> None:
-        """Print a line that stays, above the bar if there is one."""
+        """Print a line of text that stays on the terminal, above the bar if there is one."""
         if self._bar is not None:
             self._bar.write(text)
         else:

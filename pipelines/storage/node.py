@@ -65,7 +65,7 @@ def fetch_data(place: Place, digest: str) -> Path:
 def job_folder(name: str) -> Iterator[Path]:
     """Yield a path at which the caller makes the folder of one job; remove that folder when the block ends.
 
-    Also remove the job folders that killed processes have left.
+    name: the job's name in the storage. Job folders that killed processes have left are removed too.
     """
     jobs = folder() / "jobs"
     jobs.mkdir(exist_ok=True)

@@ -14,7 +14,7 @@ PAUSE_SECONDS = 60.0  # after a failure, before a training asks the store again
 
 
 class Recorder:
-    """Records a run while it is trained. When the store fails, its methods return False and the training continues.
+    """Records a run while it is trained. When the store fails, each method returns False and the training continues.
 
     What the store has missed is kept in memory, and is sent again after a pause and at the end. It is also in the run
     log on disk, where `gen-models register` finds it. StoreError is raised only if the store cannot be opened at the

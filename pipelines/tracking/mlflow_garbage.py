@@ -23,7 +23,8 @@ RUN, MODEL = re.compile(r"[0-9a-f]{32}"), re.compile(r"m-[0-9a-f]{32}")
 def orphaned_folders(client: MlflowClient) -> list[Path]:
     """Return the folders of a local store's artifacts that belong to no run, version or upload.
 
-    The folder of a deleted run is one of them, unless a version names this run. [] for a server, which has `mlflow gc`.
+    The folder of a deleted run is one of them, unless a version names this run. If the store is a server, return []:
+    its own command `mlflow gc` removes such folders.
     """
     if not is_local():
         return []

@@ -156,7 +156,7 @@ class MlflowRun:
     def _describe(self, lineage: Mapping[str, Any]) -> None:
         """Log the params and the data set, unless the run has them.
 
-        A run that was found may lack them, if the process that made it was killed at once.
+        A run that already existed lacks them if the process that made it was killed at once.
         """
         run = self.client.get_run(self.run_id)
         params = {str(name): str(value)[:VALUE_LENGTH] for name, value in lineage.get("params", {}).items()}

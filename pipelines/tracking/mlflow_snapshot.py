@@ -18,11 +18,10 @@ from pipelines.tracking.mlflow_sweep import COMPLETE
 class Snapshot:
     """What MLflow's store had at one moment.
 
-    runs: {id in MLflow: tags} of the trainings that `gen-models register` has completed; sweeps: {key, the hash of all
-    that decides a sweep: the sweep's tag `complete`}
+    runs: {id in MLflow: tags} of the trainings that `gen-models register` has completed
+    sweeps: {key of a sweep, the hash of all that decides it: the sweep's tag `complete`}
     models: {registered model: ({alias: version}, tags)}
-    versions: {(registered model, version): (id of its run, id of its logged model, tags)} of the versions that are
-    ready
+    versions: {(registered model, version): (id of the run, id of the logged model, tags)}, if the version is ready
     """
 
     runs: Mapping[str, Mapping[str, str]]

@@ -105,7 +105,7 @@ def experiment_id(client: MlflowClient, name: str) -> str:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise errors of MLflow and its database, in the block, as a StoreError of one line."""
+    """Turn an error of MLflow or its database that the block raises into a StoreError of one line."""
     try:
         yield
     except FAILURES as error:

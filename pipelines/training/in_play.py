@@ -185,7 +185,7 @@ class Play:
         return running + (f"; {decided} of {len(self.sweeps)} sweeps decided" if self.sweeps else "")
 
     def _note(self, job: Job) -> None:
-        """Keep how long a job took, for people who want to know where the time went."""
+        """Add to `took` how long a job took, for people who want to know where the time went."""
         number = self._rounds.get(job.owner, 1) - 1 if job.kind == TRIAL else 0
         sweep = job.owner if job.kind == TRIAL else self._setting_of.get(job.owner, "")
         self.took.append((job.kind, job.owner, number, sweep, round(time.monotonic() - self._began[job.folder], 3)))

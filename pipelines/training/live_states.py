@@ -1,4 +1,7 @@
-"""Says how far each run of a play has come, for the page live/index.html, which fills while runs are trained."""
+"""Says how far each run has come, for the page live/index.html, which fills while runs are trained.
+
+The runs are those of a play: the work for some sweeps and runs, of which in_play.py keeps the order.
+"""
 
 from collections.abc import Sequence
 

@@ -47,10 +47,10 @@ class Takeover:
 def rounds(
     conf: Mapping[str, Any], trials: Sequence[Trial], stops: Sequence[int], mark: str
 ) -> Iterator[tuple[list[Task], int]]:
-    """Yield (tasks, step) for each round of a population, as `schedulers.rounds` does.
+    """Yield (tasks, step) for each round of a population. The caller trains each task up to the step.
 
-    trials: the population, with the first settings; each trial's task and setting change when the trial takes over
-    another
+    trials: the population, with the first settings. A trial that takes the weights of another gets a new task and
+    setting.
     stops: the steps of the rungs; mark: what the names of the trials' folders begin with
 
     Raises LostError if a run log that is to be copied is gone.

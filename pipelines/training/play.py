@@ -46,9 +46,10 @@ def main(argv: list[str]) -> None:
 
 
 def prepare(stages: Sequence[str]) -> None:
-    """Let DVC run stages that prepare data sets, if they are stale. Raises PlayError if that fails.
+    """Let DVC run stages that prepare data sets, if they are stale. Raises PlayError if a stage fails.
 
-    DVC also compares the content of files that are the user's own, so their edits are noticed here.
+    stages: names of stages of dvc.yaml. DVC also compares the content of files that are the user's own, so their edits
+    are noticed here.
     """
     require_repository()
     if not stages:  # without any, DVC would run the whole graph

@@ -92,7 +92,7 @@ def cluster(*, sends_code: bool = False) -> Iterator[Any]:
 
 
 def is_elsewhere() -> bool:
-    """Return whether RAY_ADDRESS names the cluster, so that this process did not start it for itself."""
+    """Return whether RAY_ADDRESS names a cluster. If not, or if it is "local", a local cluster is used."""
     return os.environ.get("RAY_ADDRESS", LOCAL) not in ("", LOCAL)
 
 
@@ -106,7 +106,8 @@ def require_cluster() -> None:
 def _require_listener(address: str) -> None:
     """Raise ClusterError unless somebody listens at HOST:PORT within REACH_SECONDS.
 
-    Ray finds the address "auto" by itself.
+    An address without a port, such as "auto", is not checked: Ray finds it by itself. The address of a Ray Client,
+    ray://HOST:PORT, is refused, since a Ray Client cannot run sweeps.
     """
     host, separator, port = address.removeprefix("ray://").rpartition(":")
     if not separator:

@@ -51,7 +51,7 @@ def preflight(ray: Any, asked: Params, resources: Resources) -> None:
 
 
 def note(line: str) -> None:
-    """Print a line that people should read, to standard error. The work goes on."""
+    """Print to standard error a line that people should read, but that stops nothing."""
     print(f"note: {line}", file=sys.stderr, flush=True)
 
 
@@ -97,9 +97,10 @@ def storage_is_open(ray: Any, asked: Params, resources: Resources) -> str:
 
 
 def devices_are_seen(ray: Any, asked: Params, resources: Resources) -> str:
-    """Print a note if PyTorch sees no GPU on this machine although Ray has some, so that CPUs do the work.
+    """Return which devices jobs use, in words.
 
-    On a cluster that RAY_ADDRESS names, `nodes_are_alike` has printed such a note for each node.
+    Print a note if PyTorch sees no GPU on this machine although Ray has some, so that CPUs do the work. On a cluster
+    that RAY_ADDRESS names, `nodes_are_alike` has printed such a note for each node.
     """
     if not any(share.gpus for share in resources.shares.values()):
         return "CPUs"

@@ -74,7 +74,7 @@ def tune(
     here = _InDriver(play, Room(resources))
 
     class Suggest(Searcher):
-        """Hands out the jobs that are ready, when Tune asks for the next trial."""
+        """Gives Tune the next ready job as a trial, when Tune asks for one and the cluster has room for the job."""
 
         def suggest(self, trial_id: str) -> Any:
             job = here.held or here.play.next_job()

@@ -137,7 +137,8 @@ class RunLog:
     def hold(self) -> Iterator[None]:
         """Be the folder's only writer while the block runs. Raises CheckpointError if another process still writes.
 
-        Without it, a worker that outlives its driver for a moment could write together with the next worker.
+        Without this, a worker that outlives its driver for a moment could write at the same time as the worker after
+        it.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         try:

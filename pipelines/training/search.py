@@ -75,7 +75,7 @@ def distinct(found: Iterable[Setting]) -> list[Setting]:
 
 
 def known_as(setting: Setting) -> tuple[tuple[str, str], ...]:
-    """Return a form of a setting that is the same for equal settings and can be in a set; 1 and 1.0 are equal."""
+    """Return a hashable form of a setting, the same for settings with equal values; 1 and 1.0 are equal."""
     return tuple((key, repr(_plain(value))) for key, value in sorted(setting.items()))
 
 

@@ -25,7 +25,7 @@ from pipelines.training.schedulers import stops
 from pipelines.training.task import Task
 from pipelines.training.trials import Place, Trial
 
-OF_SWEEPS = ("sweep.", "budget.trial", "budget.seeds")  # prefixes of keys that concern no training
+OF_SWEEPS = ("sweep.", "budget.trial", "budget.seeds")  # prefixes of keys that only a sweep uses
 MOST_OTHERS = 256  # how many run logs of former trials are kept, without checkpoints: the sweep may return to them
 
 
@@ -70,7 +70,7 @@ class SweepPlan:
         return first
 
     def played(self) -> list[Trial] | None:
-        """Return the trials, each with the step up to which the sweep grants it to train.
+        """Return the trials, each with the step up to which the sweep trains it (`granted`).
 
         Returns None if some trials have not ended.
         """
@@ -96,9 +96,9 @@ class SweepPlan:
         return facts.key_of(paths.out("sweep", self.key)) == self.lineage["key"]
 
     def played_again(self) -> str:
-        """Return a line that says why this sweep trains settings again that it has trained before.
+        """Return a line that says why this sweep has to train settings again that it has trained before.
 
-        Returns "" if it does not, and for the schedulers asha and pbt.
+        Returns "" if it does not have to, and for the schedulers asha and pbt.
         """
         if self.conf["sweep"]["scheduler"] in ("asha", "pbt") or not self.folder.is_dir():
             return ""

@@ -53,8 +53,8 @@ class Record:
 def task_of(conf: Mapping[str, Any], data: Path, *, seed: int, steps: int, folder: Path, is_trial: bool) -> Task:
     """Return the task of a configuration. Reports and checkpoints are spread evenly over its steps.
 
-    conf: a composed configuration, which says how many reports and checkpoints there are; data: the folder of the
-    prepared data set; folder: that of the run log
+    conf: a composed configuration, which says how many reports and checkpoints there are
+    data: the folder of the prepared data set; folder: the folder of the run log
     """
     report_every = ceil(steps / conf["budget"]["reports"])
     checkpoint_every = report_every * max(1, conf["budget"]["reports"] // conf["budget"]["checkpoints"])
