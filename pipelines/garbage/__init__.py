@@ -1,1 +1,1 @@
-"""What may be removed: leftovers in work/, stale versions and orphans in MLflow, and DVC's cache if asked."""
+"""Finds what `gen-models gc` may remove: leftovers in work/, stale versions and orphans in MLflow, DVC's old cache."""

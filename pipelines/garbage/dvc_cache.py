@@ -1,4 +1,4 @@
-"""DVC's cache, through `dvc gc`: what neither the workspace, nor a commit, nor an experiment of DVC uses."""
+"""Finds, by `dvc gc`, the files of DVC's cache that no workspace, commit or experiment of DVC uses."""
 
 import re
 import subprocess
@@ -14,7 +14,10 @@ SECONDS = 3600
 
 
 def cache() -> list[Item]:
-    """Return the item of what may be removed from DVC's cache; [] if all of it is used."""
+    """Return one item that stands for all files that may be removed from DVC's cache; [] if all are used.
+
+    Raises GenModelsError if `dvc gc` fails.
+    """
     files = [Path(path) for path in re.findall(r"^Removing (.+)$", _dvc("--dry"), re.MULTILINE)]
     if not files:
         return []

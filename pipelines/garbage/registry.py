@@ -1,8 +1,8 @@
-"""Stale versions of registered models, and artifacts of which MLflow knows nothing any more.
+"""Finds stale versions of registered models, and files in MLflow's store that belong to nothing there any more.
 
-A version is kept if an alias points to it, if it is one of the newest, or if a rollback could lead to it: the last
-champions stay as well. A version that `gen-models register` did not make is never touched. A version's run in MLflow,
-with its numbers, stays.
+A version is kept if an alias points to it, if it is one of the newest, or if it is one of the last champions, to which
+a rollback could lead. A version that `gen-models register` did not make is never touched. When a version is removed,
+its run in MLflow, with the run's numbers, stays.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,10 @@ ORPHANS = "MLflow: artifacts of which it knows nothing"
 
 
 def stale_versions(client: Any, keep: int) -> Iterator[Item]:
-    """Yield the versions that nothing needs. keep: so many of the newest and last champions of each model stay"""
+    """Yield an item for each version of a registered model that may be removed.
+
+    keep: how many of a model's newest versions stay, and how many of its last champions; at least one champion stays
+    """
     for model, aliases in sorted(versions.models(client).items()):
         held = versions.versions(client, model)
         if len(held) <= keep:
@@ -36,7 +39,7 @@ def stale_versions(client: Any, keep: int) -> Iterator[Item]:
 
 
 def unused_uploads(client: Any) -> Iterator[Item]:
-    """Yield the uploads of `gen-models register` that are no version."""
+    """Yield an item for each upload of `gen-models register` that is no version: the upload was killed, for example."""
     for model_id, run in tracking.unused_models(client).items():
         yield Item(UPLOADS, f"{run}: {model_id}", 0, partial(_forget, client, model_id, run))
 
@@ -50,7 +53,10 @@ def _forget(client: Any, model_id: str, run: str) -> bool:
 
 
 def orphans(client: Any) -> Iterator[Item]:
-    """Yield the folders of a local store's artifacts that belong to no run, version or upload."""
+    """Yield an item for each folder of artifacts that belongs to no run, version or upload.
+
+    Only a local store has such folders: see `tracking.orphaned_folders`.
+    """
     for folder in tracking.orphaned_folders(client):
         yield folder_item(ORPHANS, folder, folder.relative_to(paths.root()).as_posix())
 

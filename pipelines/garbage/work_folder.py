@@ -1,7 +1,8 @@
-"""Leftovers in work/: run logs and sweeps that are collected or of other settings, and what killed processes left.
+"""Finds leftovers in work/: results that out/ has, results of other settings, data or code, and half-written files.
 
-A run log is kept if `dvc repro` or `gen-models play` would go on with it: it is that of params.yaml as it is, and not
-collected. What another process writes at the moment is kept too. Downloads, benchmarks and the cluster's token stay.
+The folder of a training or evaluation is kept if `dvc repro` or `gen-models play` would continue from it: if
+params.yaml, as it is now, asks for this result, and out/ does not have it yet. What another process is writing is kept
+too. Downloads, benchmarks and the cluster's token stay.
 """
 
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ HASH = 12  # characters of a key in a folder's name
 
 
 def leftovers(asked: Params) -> Iterator[Item]:
-    """Yield what may be removed from work/. asked: params.yaml as it is"""
+    """Yield an item for each thing in work/ that may be removed. asked: params.yaml as it is now"""
     for folder in sorted(path for path in paths.work("sweep").glob("*") if path.is_dir()):
         yield from _of_sweep(asked, folder)
     for stage in STAGES:
@@ -42,7 +43,11 @@ def leftovers(asked: Params) -> Iterator[Item]:
 
 
 def _of_sweep(asked: Params, folder: Path) -> Iterator[Item]:
-    """Yield the trials of work/sweep/KEY that are not of the sweep as it is now; a sweep that grows uses the others."""
+    """Yield the items of work/sweep/KEY: the trials that do not belong to the sweep as params.yaml has it now.
+
+    If params.yaml has no such sweep any more, yield the whole folder. The sweep's own trials stay: it uses them if it
+    grows.
+    """
     key = folder.name
     if key not in asked.sweeps:
         yield _guarded("sweep", key, folder, "work: sweep of a line that params.yaml has no more")
@@ -56,7 +61,7 @@ def _of_sweep(asked: Params, folder: Path) -> Iterator[Item]:
 
 
 def _stale(asked: Params, stage: str, folder: Path) -> str:
-    """Return why a folder of a stage is needed no more, or ""."""
+    """Return why the folder of a training or evaluation is not needed any more, or "" if it must stay."""
     key, digest = _key_of(folder.name), folder.name[-HASH:]
     if key not in asked.runs:
         return f"{stage} of a line that params.yaml has no more"
@@ -70,7 +75,10 @@ def _stale(asked: Params, stage: str, folder: Path) -> str:
 
 
 def _plan(asked: Params, stage: str, key: str) -> str:
-    """Return the key of what params.yaml asks of a stage now. Raises GenModelsError if that is not known yet."""
+    """Return the key of the result that params.yaml, as it is now, asks of a stage.
+
+    Raises GenModelsError if the key is not known yet, for example because the sweep has no result.
+    """
     if stage == "train":
         return training_plan(asked, key, best_setting(key, asked.run(key).setting)).lineage["key"]
     plan = training_plan(asked, key, best_setting(key, asked.run(key).setting))
@@ -83,7 +91,10 @@ def _guarded(stage: str, key: str, folder: Path, kind: str) -> Item:
 
 
 def _locked(lock: str, folder: Path, kind: str) -> Item:
-    """Return an item that is removed only if no other process holds the lock of its output or of its run log."""
+    """Return an item that is not removed while another process holds the lock of the stage's output or of the run log.
+
+    lock: the name, in work/locks, of the lock of the stage's output
+    """
 
     def remove() -> bool:
         try:
@@ -99,7 +110,7 @@ def _locked(lock: str, folder: Path, kind: str) -> Item:
 
 
 def _key_of(name: str) -> str:
-    """Return KEY of the folder KEY-HASH."""
+    """Return KEY from the name of a folder, KEY-HASH, which may end in .removed or .unfinished."""
     return name.removesuffix(TRASH).removesuffix(".unfinished")[: -HASH - 1]
 
 

@@ -1,6 +1,6 @@
-"""Facts that are written beside a result: its key, the git commit, the versions of packages, and the settings.
+"""What is written beside a result: its key, the git commit, the versions of packages, and the settings.
 
-`key` is the hash of everything that decides a result. Two trainings with the same key end with the same bits.
+The key is the hash of everything that decides a result. Two trainings with the same key end with the same bits.
 Therefore the key names the folder in which a killed training resumes, and a training's run in MLflow is found by it.
 """
 
@@ -17,7 +17,10 @@ from pipelines.runtime import paths
 
 
 def key(**facts: Any) -> str:
-    """Return the hash of the given facts, which decide a result, and of the versions of Python, torch and numpy."""
+    """Return the key of a result: the hash of `facts` and of the versions of Python, torch and numpy.
+
+    facts: everything else that decides the result, such as the hashes of its conf, data and code
+    """
     return sha256_json({**facts, "versions": versions()})
 
 
@@ -33,9 +36,9 @@ def versions() -> dict[str, str]:
 
 
 def git_commit() -> str:
-    """Return the commit of the code's folder, with "+changes" if tracked files differ from it; "none" outside git.
+    """Return the commit of the code's folder; "none" if the folder is in no git repository.
 
-    A change of dvc.lock does not count.
+    If tracked files differ from the commit, "+changes" is added. Changes of dvc.lock do not count.
     """
     try:
         commit = _git("rev-parse", "HEAD")
@@ -46,7 +49,10 @@ def git_commit() -> str:
 
 
 def params_of(conf: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings by which people compare runs: those of model, optimisers, batch and budget, by dotted key."""
+    """Return the settings of a conf by which people compare runs, {dotted key: value}.
+
+    These are the settings of model, optimisers, batch, order of play, schedule, clipping and budget.
+    """
     from pipelines.config.compose import flat
 
     kept = ("model", "optim", "batch_size", "order", "schedule", "clip_norm", "budget")

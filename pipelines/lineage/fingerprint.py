@@ -1,8 +1,8 @@
-"""The fingerprint of a result: the hash of each source file that decides it, and the versions of the libraries.
+"""The fingerprint of a result: the hash of each source file that decides it, and the versions of the libraries used.
 
 This is the only definition of the code that decides a result. The stage `code` writes fingerprints for DVC;
-`lineage.json` and the benchmarks' result files hold hashes of them; and after each stage, `unexpected` compares its
-fingerprint with the modules that it imported.
+`lineage.json` and the benchmarks' result files hold hashes of them. After each stage, `unexpected` compares the stage's
+fingerprint with the modules that the stage has really imported.
 """
 
 import sys
@@ -58,8 +58,9 @@ TEMPLATES = {"report": "pipelines/report/templates"}  # files that a stage reads
 def fingerprint(stage: str, model: str | None = None) -> dict[str, dict[str, str]]:
     """Return the fingerprint of a stage, {"files": {path: hash}, "libraries": {name: version}}.
 
-    model: the name of a file of conf/model, for sweep, train and evaluate, and only for these. Their fingerprint
-    includes the code of the classes that the file names. Raises ConfigError if it cannot be read.
+    model: the name of a file of conf/model, for the stages sweep, train and evaluate, and only for these. The
+    fingerprint of such a stage includes the code of the classes that the file names. Raises ConfigError if the file
+    cannot be read.
     """
     assert (model is not None) == (stage in OF_A_MODEL), (stage, model)
     entries = [*ENTRIES[stage], *(targets(model) if model else ())]
@@ -71,9 +72,10 @@ def fingerprint(stage: str, model: str | None = None) -> dict[str, dict[str, str
 
 
 def fingerprint_of(entries: Iterable[str], *, without: tuple[str, ...] = CARRIERS) -> dict[str, dict[str, str]]:
-    """Return the fingerprint of entry modules: of all that they import, directly or not, without the carriers.
+    """Return the fingerprint of entry modules: it covers them and all that they import, directly or through others.
 
-    without: prefixes of the names of modules that are left out
+    entries: dotted names of modules; without: modules whose names have one of these prefixes are left out; by default
+    CARRIERS
     """
     root = paths.root()
     closure = _graph(root).closure(entries, without=without)
@@ -108,7 +110,11 @@ def targets(model: str) -> list[str]:
 
 
 def unexpected(stage: str, model: str | None = None) -> list[str]:
-    """Return the project's modules that this process has imported although neither entries nor carriers import them."""
+    """Return the modules of the project that this process has imported, and that a stage's fingerprint fails to cover.
+
+    stage, model: as in `fingerprint`. The carriers (CARRIERS), which decide no result, and the modules that they import
+    are not returned.
+    """
     root = paths.root()
     entries = [*ENTRIES[stage], *(targets(model) if model else ())]
     carriers = [name for name in _graph(root).modules if name.startswith(CARRIERS)]

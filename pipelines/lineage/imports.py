@@ -16,7 +16,7 @@ OWN = ("gen_models", "pipelines", "benchmarks")
 
 @dataclass(frozen=True)
 class Closure:
-    """The code that entry modules run on.
+    """The code that entry modules run: they themselves, and all that they import, directly or through others.
 
     files: {module: file} for the project's own modules; packages: the names of the other packages that they import
     """
@@ -33,10 +33,11 @@ class ImportGraph:
         self._direct: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
 
     def closure(self, entries: Iterable[str], *, without: tuple[str, ...] = ()) -> Closure:
-        """Return the modules that the entry modules import, directly or through others, and the entry modules.
+        """Return the code that entry modules run: they themselves, and what they import, directly or through others.
 
-        A module whose name starts with one of `without` is left out and not followed. The __init__.py of a package runs
-        when a module inside it is imported, so it is part of the closure.
+        entries: dotted names. A module whose name starts with one of `without` is left out, and its imports are not
+        followed. The __init__.py of a package runs when a module inside the package is imported, so it is part of the
+        closure.
         """
         files: dict[str, Path] = {}
         packages: set[str] = set()
@@ -72,7 +73,10 @@ class ImportGraph:
         return self._direct[name]
 
     def _with_packages(self, name: str) -> list[str]:
-        """Return those of a, a.b and a.b.c that are modules, for the name a.b.c: the last part may be a function."""
+        """Return, for a dotted name a.b.c, those of a, a.b and a.b.c that are modules of the project.
+
+        The last part of the name may be a function or class.
+        """
         parts = name.split(".")
         prefixes = [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
         return [prefix for prefix in prefixes if prefix in self.modules]

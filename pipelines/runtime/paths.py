@@ -31,9 +31,10 @@ def root() -> Path:
 
 
 def source() -> Path:
-    """Return the folder that has conf/ and the code: the project folder, or the one to which its conf/ is a link.
+    """Return the folder that has conf/ and the code.
 
-    Projects that share a conf/ by links, as chapter/ does, have it in common, so what a conf says is relative to it.
+    This is the project folder, unless the project's conf/ is a link, as in chapter/: then it is the folder that has the
+    real conf/. Projects that share one conf/ thus agree on what a relative path in a conf means.
     """
     return (root() / "conf").resolve().parent
 

@@ -12,12 +12,16 @@ SECONDS_BETWEEN_LINES = 10.0
 class Progress:
     """Shows how much of `total` units of work is done: a bar on a terminal, else lines. `close` ends it.
 
-    what: the title; unit: its name in the singular, such as "trial". Callers may call `show(done, note)` as often as
-    they like: without a terminal, a line is printed at most every SECONDS_BETWEEN_LINES and at the end.
+    what: the title; unit: what one unit is called, in the singular, such as "trial". Callers may call `show(done,
+    note)` as often as they like: without a terminal, a line is printed at most every SECONDS_BETWEEN_LINES and at the
+    end.
     """
 
     def __init__(self, what: str, total: int, unit: str, *, stream: TextIO | None = None):
-        """stream: where lines go; None: standard output; give sys.stderr if that carries a command's answer"""
+        """stream: where lines go, if there is no terminal; None: standard output
+
+        Give sys.stderr if standard output carries the answer of a command.
+        """
         self._what, self._total, self._unit, self._stream = what, total, unit, stream
         self._bar: tqdm | None = None
         self._is_terminal = sys.stderr.isatty()
@@ -25,6 +29,7 @@ class Progress:
         self._shown, self._printed = -1, time.monotonic()
 
     def show(self, done: int, note: str) -> None:
+        """Show that `done` units are done, with `note` beside the number; do nothing if `done` has not changed."""
         if done == self._shown:
             return
         self._shown = done
@@ -35,7 +40,7 @@ class Progress:
             self._print(done, note)
 
     def line(self, text: str) -> None:
-        """Print a line that stays, above the bar if there is one."""
+        """Print a line of text that stays on the terminal, above the bar if there is one."""
         if self._bar is not None:
             self._bar.write(text)
         else:

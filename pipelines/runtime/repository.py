@@ -1,4 +1,4 @@
-"""Whether DVC finds the git repository that it needs; a project unpacked from a ZIP file or copied has none."""
+"""Checks that DVC has the git repository that it needs. A project that was copied, or came as a ZIP file, has none."""
 
 import configparser
 

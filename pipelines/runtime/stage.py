@@ -1,9 +1,10 @@
 """What every stage does around its work: it prints errors as one line, locks its output, and ends with its parent.
 
-- kill -9 of dvc leaves the stage that it started running. The next `dvc repro` would then start a second writer on the
-  same outputs. Therefore a stage ends when the dvc that started it ends, and holds a lock on its output.
-- DVC deletes a stage's outputs before it runs the stage's command. A lock alone would therefore not protect the output
-  of a first writer. So a stage writes into a folder below work/ and renames that folder to its output at the end.
+- If dvc is killed by kill -9, the stage that it started keeps running, and the next `dvc repro` would start a second
+  writer on the same outputs. Therefore a stage ends when the dvc that started it ends, and holds a lock on its output.
+- DVC deletes a stage's outputs before it runs the stage's command, so a lock alone would not protect an output that
+  another process is still writing. Therefore a stage writes into a folder below work/ and renames that folder to its
+  output at the end.
 """
 
 import argparse
@@ -32,9 +33,9 @@ class StageBusyError(GenModelsError):
 
 
 def run(main: Callable[[list[str]], None]) -> None:
-    """Run a stage's or tool's main on sys.argv.
+    """Run the main function of a stage or command on the arguments of the command line.
 
-    A GenModelsError is printed as one line, and the exit code is 1.
+    A GenModelsError, or a package that is not installed, is printed as one line, and the exit code is 1.
     """
     end_with_parent()
     for number in STOPS:
@@ -57,10 +58,12 @@ def run(main: Callable[[list[str]], None]) -> None:
 
 
 def parse(argv: Sequence[str], verb: str, doc: str | None, add: Callable[[ArgumentParser], None]) -> argparse.Namespace:
-    """Parse the command line of a stage or tool, and check what can be checked of its words alone.
+    """Parse the command line of a stage or command, and return its arguments.
 
-    verb: its name; doc: what --help prints, its module's docstring; add: adds its arguments, and may set as the default
-    `check` a function of the parsed words, which raises an error of one line
+    argv: the words of the command line; verb: the name of the stage or command
+    doc: what --help prints: the docstring of the module that has the stage or command
+    add: adds the arguments to the parser. It may also set a default `check`, a function of the parsed arguments that
+    raises an error of one line if they cannot be right; it is called here.
     """
     parser = ArgumentParser(
         prog=f"gen-models {verb}", description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -73,7 +76,10 @@ def parse(argv: Sequence[str], verb: str, doc: str | None, add: Callable[[Argume
 
 
 def argument(argv: Sequence[str], verb: str, name: str, doc: str | None) -> str:
-    """Parse the command line of a stage that takes one argument, and return it. name: the argument's in the help"""
+    """Parse the command line of a stage that takes one argument, and return this argument.
+
+    verb, doc: as in `parse`; name: what --help calls the argument
+    """
     return parse(argv, verb, doc, one_key(name)).key
 
 
@@ -83,7 +89,7 @@ def no_argument(argv: Sequence[str], verb: str, doc: str | None) -> None:
 
 
 def one_key(name: str) -> Callable[[ArgumentParser], None]:
-    """Return a function that adds one argument, the name of a line or data set."""
+    """Return a function that adds one argument, such as the name of a run or data set. name: what --help calls it"""
 
     def add(parser: ArgumentParser) -> None:
         parser.add_argument("key", metavar=name, help="`gen-models list` shows those there are")
@@ -92,20 +98,20 @@ def one_key(name: str) -> Callable[[ArgumentParser], None]:
 
 
 def run_keys(parser: ArgumentParser) -> None:
-    """Add the names of runs, any number."""
+    """Add an argument that takes the names of any number of runs, or none."""
     parser.add_argument("runs", nargs="*", metavar="RUN", help="all of params.yaml, if none is named")
 
 
 def nothing(parser: ArgumentParser) -> None:
-    """Add no argument."""
+    """Add no argument: for commands that take none."""
 
 
 @contextmanager
 def produce(output: Path) -> Iterator[Path]:
     """Yield an empty folder to write into, and rename it to `output` when the block ends without an error.
 
-    One process at a time holds an output. A second process waits for LOCK_WAIT_SECONDS, since the first may be about to
-    end with its parent; then StageBusyError is raised.
+    Only one process at a time can write an output. A second process waits for LOCK_WAIT_SECONDS, since the first may be
+    about to end with its parent; after that, StageBusyError is raised.
     """
     with hold(output):
         fresh = paths.work("unfinished", _slug(output))
@@ -120,9 +126,9 @@ def produce(output: Path) -> Iterator[Path]:
 
 @contextmanager
 def hold(output: Path) -> Iterator[None]:
-    """Hold the lock of an output while the block runs. The kernel frees it even if this process is killed.
+    """Hold the lock of an output while the block runs. The kernel frees the lock even if this process is killed.
 
-    Raises StageBusyError if another process still holds it after LOCK_WAIT_SECONDS.
+    Raises StageBusyError if another process still holds the lock after LOCK_WAIT_SECONDS.
     """
     try:
         with locks.held(paths.work("locks", _slug(output) + ".lock"), within_seconds=LOCK_WAIT_SECONDS):
@@ -149,7 +155,11 @@ def dvc_ancestor() -> int | None:
 
 
 def when_process_ends(pid: int, act: Callable[[], None]) -> None:
-    """Call `act` in a thread when process `pid` ends; on Linux, its pidfd then becomes readable."""
+    """Call `act` in another thread when the process `pid` ends, or at once if there is no such process.
+
+    On Linux, the thread waits for the process's pidfd to become readable. Where there are no pidfds, it looks into
+    /proc every half second.
+    """
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -171,13 +181,19 @@ def when_process_ends(pid: int, act: Callable[[], None]) -> None:
 
 
 def end_with_parent() -> None:
-    """End this process, and the processes that it started, when the dvc that started it has ended."""
+    """Make this process, and the processes that it starts, end when the dvc that started it ends.
+
+    If a person started it, nothing is done.
+    """
     if (pid := dvc_ancestor()) and hasattr(os, "pidfd_open"):
         when_process_ends(pid, _end)
 
 
 def _end() -> None:
-    """Send SIGTERM to this process, so that its run is marked as killed; exit after SECONDS_TO_END if it still runs."""
+    """Send SIGTERM to this process, so that its run in MLflow is marked as killed.
+
+    If the process still runs after SECONDS_TO_END, exit.
+    """
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(SECONDS_TO_END)
     os._exit(STOPS[signal.SIGTERM][0])

@@ -1,1 +1,1 @@
-"""Carries what a job needs, and what it leaves, between machines without a common folder, through a file system."""
+"""Carries the files of jobs between machines without a common folder, through a storage such as an S3 bucket."""

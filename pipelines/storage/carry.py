@@ -1,9 +1,15 @@
 """Carries jobs through a storage: what a job needs before it starts, and what it leaves when it ends.
 
-The driver hands out jobs whose data, and what was done of them before, are in the storage (`Carried`). A worker fetches
-both into a folder of its machine, does the job there, and stores snapshots (`training`, `evaluation`). The driver
-fetches the last one into work/, where all else finds it as if the job had been done there, and removes the job's
-snapshots. What a killed driver or worker leaves is continued from the newest snapshot.
+A job is a trial, a training or an evaluation. A storage is a place for files that all machines can reach, such as an S3
+bucket. The driver is the process that hands out jobs; workers on other machines do them.
+
+1. The driver puts two things into the storage: the data of a job, and what earlier attempts at the job left.
+2. A worker fetches both into a folder of its machine, does the job there, and stores copies of that folder, the
+   snapshots (`training`, `evaluation`).
+3. When the job has ended, the driver fetches the newest snapshot into work/, where the result lies as if the job had
+   been done there, and removes the job's snapshots (`Carrier`, `Carried`).
+
+If the driver or a worker is killed, a training continues from its newest snapshot.
 """
 
 import time
@@ -23,19 +29,23 @@ from pipelines.training.run_log import RunLog
 from pipelines.training.task import Record, Task
 
 DIVERGED = "diverged"
-TRAINED = "trained"  # below the name of an evaluation: the training that it evaluates
+TRAINED = "trained"  # the folder, below that of an evaluation, with the training that it evaluates
 SECONDS_BETWEEN_LOOKS = 5.0
 
 
 class Carrier:
-    """The driver's side: puts a job's needs into the storage, and takes what it left out of it."""
+    """Carries jobs for the driver: stores what a job needs, and fetches what the job has left in the storage."""
 
     def __init__(self, uri: str):
         self.place = Place(uri)
         self._data: dict[str, str] = {}  # {folder of prepared data: hash under which the storage has it}
 
     def give_task(self, task: Task) -> dict[str, Any]:
-        """Store the data of a task, and its run log if it is further than the storage's; return where they are."""
+        """Store the data set of a training, and the training's run log if it is ahead of the newest snapshot.
+
+        Returns {"storage": the URI, "name": the job's name in the storage, "data": the hash under which the data set is
+        stored}. This is what `training` takes as `carried`.
+        """
         log, snapshots = RunLog(Path(task.folder)), self._snapshots(task.folder)
         newest = next(iter(snapshots.newest_first()), None)
         if (step := log.saved_step()) > (newest.rank[0] if newest else 0):
@@ -43,20 +53,32 @@ class Carrier:
         return self._where(task.folder, task.data)
 
     def give_evaluation(self, folder: str, data: Path, trained: Path) -> dict[str, Any]:
-        """Store the data and the training of an evaluation; return where they are."""
+        """Store the data set of an evaluation, and the training that it evaluates, unless the storage has them.
+
+        folder: the evaluation's folder in work/; data: the folder of the prepared data set; trained: the folder of the
+        training
+
+        Returns the same keys as `give_task`. This is what the function `evaluation` takes as `carried`.
+        """
         snapshots = Snapshots(self.place, f"{_name(folder)}/{TRAINED}")
         if not snapshots.newest_first():
             snapshots.attempt().save(trained, 0)
         return self._where(folder, str(data))
 
     def take(self, folder: str) -> None:
-        """Fetch what a job left into its folder, and remove it from the storage, if the storage has anything of it."""
+        """Fetch the newest snapshot of a job into the job's folder, then remove all snapshots of the job.
+
+        If the storage has no snapshot of the job, do nothing.
+        """
         snapshots = self._snapshots(folder)
         if snapshots.fetch(Path(folder)) is not None:
             snapshots.remove()
 
     def look(self, folder: str) -> None:
-        """Fetch the history of a training that runs, so that people can see how far it is."""
+        """Fetch the history of a running training into its folder in work/, so that people can see how far it is.
+
+        If the storage has no snapshot of the training yet, do nothing.
+        """
         history = self._snapshots(folder).read("history.jsonl")
         if history is not None:
             path = RunLog(Path(folder)).history_path
@@ -65,7 +87,7 @@ class Carrier:
                 file.write(history)
 
     def watch(self, folder: str, meanwhile: Callable[[], None]) -> Callable[[], None]:
-        """Return `meanwhile`, after a look at a training every few seconds."""
+        """Return a function that calls `meanwhile` and, every few seconds, first calls `look(folder)`."""
         return _after_looks(lambda: self.look(folder), meanwhile)
 
     def _where(self, folder: str, data: str) -> dict[str, Any]:
@@ -78,7 +100,12 @@ class Carrier:
 
 
 class Carried:
-    """The jobs of a play, carried through a storage; see `pipelines.training.ray_tune.Jobs`."""
+    """The jobs of a play, with every job's files carried through a storage.
+
+    A play (`pipelines.training.in_play.Play`) says which jobs may start. This class has the methods of
+    `pipelines.training.ray_tune.Jobs`, so that `tune` can take it in the place of a play: `next_job` also stores what
+    the job needs, and `ended` also fetches what it left.
+    """
 
     def __init__(self, play: Any, carrier: Carrier):
         self._play, self._carrier = play, carrier
@@ -106,7 +133,7 @@ class Carried:
         self._play.ended(job, error)
 
     def watch(self, meanwhile: Callable[[], None]) -> Callable[[], None]:
-        """Return `meanwhile`, after a look at the trainings that run, every few seconds."""
+        """Return a function that calls `meanwhile` and, every few seconds, first fetches the histories of trainings."""
 
         def look() -> None:
             for folder in list(self._runs):
@@ -138,11 +165,13 @@ def training(
     world: int = 1,
     **place: Any,
 ) -> Iterator[Record]:
-    """Do a task in a folder of this machine, from its newest snapshot on, and store a snapshot of each checkpoint.
+    """Do a training in a folder of this machine, beginning at its newest snapshot; store each checkpoint as a snapshot.
 
-    train: `train_or_diverge`; carried: what `give_task` returned; rank, world, place: arguments of `train`
+    train: `train_or_diverge`; carried: what `Carrier.give_task` returned
+    rank, world: this worker's index, and how many workers there are; place: other arguments of `train`, such as device
 
-    Several workers continue from the snapshot that the first one finds; only the first one stores snapshots.
+    Yields the records of `train`. If there are several workers, the first one (rank 0) finds the newest snapshot, all
+    continue from it, and only the first one stores snapshots.
     """
     storage = Place(carried["storage"])
     snapshots = Snapshots(storage, carried["name"])
@@ -162,7 +191,13 @@ def training(
 
 
 def evaluation(measure: Callable[..., None], run: Any, arguments: dict[str, Any], carried: dict[str, Any]) -> None:
-    """Evaluate a run in a folder of this machine, and store what came of it. measure: that of pipelines.evaluation"""
+    """Evaluate a run in a folder of this machine, and store the result as a snapshot.
+
+    measure: the function `measure` of pipelines/evaluation/measure.py; run, arguments: what it is called with, after
+    the paths in `arguments` are replaced by those of this machine; carried: what `Carrier.give_evaluation` returned
+
+    Raises StorageError if the storage does not have the run's training.
+    """
     storage = Place(carried["storage"])
     trained = Snapshots(storage, f"{carried['name']}/{TRAINED}")
     with node.job_folder(carried["name"]) as folder:
@@ -176,7 +211,10 @@ def evaluation(measure: Callable[..., None], run: Any, arguments: dict[str, Any]
 
 
 def _after_looks(look: Callable[[], None], meanwhile: Callable[[], None]) -> Callable[[], None]:
-    """Return a function that looks every few seconds, whether the storage can be reached or not, and calls another."""
+    """Return a function that calls `meanwhile` and, every SECONDS_BETWEEN_LOOKS, first calls `look`.
+
+    A StorageError of `look` is ignored: the next look may reach the storage again.
+    """
     looked_at = time.monotonic()
 
     def act() -> None:
@@ -191,5 +229,5 @@ def _after_looks(look: Callable[[], None], meanwhile: Callable[[], None]) -> Cal
 
 
 def _name(folder: str) -> str:
-    """Return the name of a job in the storage: the place of its folder in work/."""
+    """Return the name of a job in the storage: jobs/ and the path of the job's folder below work/."""
     return "jobs/" + Path(folder).relative_to(paths.work()).as_posix()

@@ -1,4 +1,4 @@
-"""The code of the project as a folder of its own, without outputs, which Ray sends to machines that do not have it."""
+"""Copies the project's code, without outputs, to a folder, which Ray sends to machines that do not have the code."""
 
 import shutil
 from pathlib import Path
@@ -10,7 +10,10 @@ SENT = ("gen_models", "pipelines", "conf", "params.yaml")  # what a worker impor
 
 
 def code_folder() -> Path:
-    """Return a folder in work/ with a copy of the code; it is made anew when the code has changed."""
+    """Return a folder in work/ with a copy of the code.
+
+    If the code has changed since the last copy, make a new copy and remove the old one.
+    """
     root = paths.root()
     files = [path for name in SENT for path in sorted(_files(root / name))]
     digest = sha256_json({path.relative_to(root).as_posix(): path.read_bytes().hex() for path in files})

@@ -1,7 +1,7 @@
-"""What a machine keeps while it works for others: prepared data, fetched once and verified, and folders of jobs.
+"""The folder where a machine that works for others keeps prepared data sets and the folders of jobs.
 
-It lies in GEN_MODELS_NODE_FOLDER, or in a folder of the user's own below the system's temporary folder. It is safe to
-delete when nothing runs.
+A data set is fetched once and verified each time it is used. The folder is the one that GEN_MODELS_NODE_FOLDER names,
+or else one of the user's own below the system's temporary folder. It is safe to delete while nothing runs.
 """
 
 import os
@@ -17,11 +17,14 @@ from pipelines.data.store import MANIFEST, open_folder
 from pipelines.runtime import locks
 from pipelines.storage.place import Place, StorageError, each_file
 
-WAIT_SECONDS = 3600.0  # for another job of this machine that fetches the same data
+WAIT_SECONDS = 3600.0  # how long a job waits while another job of this machine fetches the same data
 
 
 def folder() -> Path:
-    """Return the machine's folder, which only its user can read. Raises StorageError if it is another user's."""
+    """Return this machine's folder for data sets and jobs. If it is missing, make it, readable by its user only.
+
+    Raises StorageError if it cannot be made, or belongs to another user.
+    """
     named = os.environ.get("GEN_MODELS_NODE_FOLDER")
     found = Path(named) if named else Path(tempfile.gettempdir()) / f"gen-models-{os.getuid()}"
     try:
@@ -34,7 +37,7 @@ def folder() -> Path:
 
 
 def store_data(place: Place, data: Path) -> str:
-    """Verify a prepared data set, store it under its hash unless it is there, and return the hash."""
+    """Verify a prepared data set, store it under its hash unless the storage has it, and return the hash."""
     digest = open_folder(data).sha256
     if place.get_bytes(f"data/{digest}/{MANIFEST}") is None:
         for name, path in sorted(each_file(data), key=lambda file: file[0] == MANIFEST):  # the manifest last
@@ -43,9 +46,10 @@ def store_data(place: Place, data: Path) -> str:
 
 
 def fetch_data(place: Place, digest: str) -> Path:
-    """Return the machine's copy of a prepared data set, which is fetched once, and verified each time it is opened.
+    """Return the folder with this machine's copy of a prepared data set; fetch the data set if there is no whole copy.
 
-    Raises StorageError if the storage does not have it whole.
+    digest: the hash of the data set. The copy is verified each time. Raises StorageError if the data set in the storage
+    is incomplete or damaged.
     """
     kept = folder() / "data" / digest
     try:
@@ -59,9 +63,9 @@ def fetch_data(place: Place, digest: str) -> Path:
 
 @contextmanager
 def job_folder(name: str) -> Iterator[Path]:
-    """Yield the path of a folder for one job, which the caller makes, and remove it at the end.
+    """Yield a path at which the caller makes the folder of one job; remove that folder when the block ends.
 
-    Folders of processes that were killed are removed too.
+    name: the job's name in the storage. Job folders that killed processes have left are removed too.
     """
     jobs = folder() / "jobs"
     jobs.mkdir(exist_ok=True)

@@ -1,8 +1,8 @@
 """A place for files, named by a URI: a bucket such as s3://bucket/folder, or a folder that all machines see.
 
 pyarrow.fs opens it. Credentials come from the environment of each process, as the file system's own tools expect them
-(AWS_ACCESS_KEY_ID, an instance's role, GOOGLE_APPLICATION_CREDENTIALS, ...), and are in no file of ours. An S3 server
-that is not Amazon's is named by AWS_ENDPOINT_URL.
+(AWS_ACCESS_KEY_ID, an instance's role, GOOGLE_APPLICATION_CREDENTIALS, ...); no file of this project holds them. An S3
+server that is not Amazon's is named by AWS_ENDPOINT_URL.
 """
 
 import os
@@ -26,18 +26,23 @@ class StorageError(GenModelsError):
 
 
 class Place:
-    """Files by name below a URI. A name is a path with /, and is written once.
+    """Reads and writes the files below a URI. The name of a file is its path below the URI, with /.
 
-    Each method raises StorageError, in one line with the URI, if the file system fails after its own retries.
+    A name is written once: no file is overwritten. Each method raises StorageError, in one line with the URI, if the
+    file system fails after its own retries.
     """
 
     def __init__(self, uri: str, *, is_patient: bool = True):
-        """Open a place. is_patient: whether requests are repeated, and may take long"""
+        """Open a place.
+
+        is_patient: whether a request to S3 may take REQUEST_SECONDS and is tried up to TRIES times. If not, it is tried
+        once and may take CONNECT_SECONDS.
+        """
         self.uri = uri.rstrip("/")
         self._files, self._root = _open(self.uri, is_patient)
 
     def put(self, source: Path, name: str) -> None:
-        """Store a file."""
+        """Copy the local file `source` into the place, under `name`."""
 
         def write() -> None:
             with source.open("rb") as file, self._to_write(name) as out:
@@ -54,7 +59,7 @@ class Place:
         self._try("write", name, write)
 
     def get(self, name: str, to: Path) -> None:
-        """Fetch a file; its bytes are on disk when this returns."""
+        """Copy the file `name` of the place to the local path `to`. Its bytes are on disk when this returns."""
 
         def read() -> None:
             to.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +72,7 @@ class Place:
         self._try("read", name, read)
 
     def get_bytes(self, name: str) -> bytes | None:
-        """Return the content of a file, or None if there is none of this name."""
+        """Return the content of the file `name`, or None if there is no such file."""
 
         def read() -> bytes | None:
             try:
@@ -94,7 +99,7 @@ class Place:
 
         def act() -> None:
             self._files.delete_dir_contents(self._at(below), missing_dir_ok=True)
-            if below and not self.uri.startswith("s3:"):  # a folder of S3 is no thing of its own
+            if below and not self.uri.startswith("s3:"):  # in S3, a folder exists only as long as it has files
                 self._files.delete_dir(self._at(below))
 
         if self.names(below):
@@ -122,7 +127,10 @@ class Place:
 
 
 def check_uri(uri: str) -> str:
-    """Return a storage's URI if it can be one. Raises StorageError for credentials in it, or a form that is unknown."""
+    """Return a storage's URI unchanged, if its form is right.
+
+    Raises StorageError for a relative path, for an S3 URI without a bucket, and for a URI with credentials or options.
+    """
     parts = urlsplit(uri)
     if not parts.scheme:
         if not Path(uri).is_absolute():
@@ -141,9 +149,9 @@ def check_uri(uri: str) -> str:
 
 
 def for_ray(uri: str) -> str:
-    """Return the URI of the folder for Ray's own state, as Ray's storage_path takes it.
+    """Return the URI of the folder for Ray's own state, below the storage `uri`, in the form of Ray's storage_path.
 
-    Ray's processes open it with pyarrow, each from its own environment.
+    Ray's processes open this folder with pyarrow, each with the credentials of its own environment.
     """
     uri = f"{uri}/{RAY}"
     if not uri.startswith("s3:") or not (endpoint := _endpoint()):
@@ -156,13 +164,16 @@ def for_ray(uri: str) -> str:
 
 
 def forget_ray(uri: str, experiment: str) -> None:
-    """Remove what Ray keeps of an experiment: nothing is resumed from it. A storage that is away keeps it."""
+    """Remove the state of an experiment that Ray has kept in a storage; nothing is resumed from it.
+
+    If the storage cannot be reached, the state stays there.
+    """
     with suppress(StorageError):
         Place(uri).remove(f"{RAY}/{experiment}")
 
 
 def _open(uri: str, is_patient: bool) -> tuple[Any, str]:
-    """Return pyarrow's file system, and the path of the URI in it."""
+    """Return (pyarrow's file system for a URI, the path that the URI has in that file system)."""
     from pyarrow import fs
 
     check_uri(uri)
@@ -197,7 +208,10 @@ def _region() -> str:
 
 
 def each_file(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield (name with /, path) of the files in a folder and its folders, except hidden ones, in the order of names."""
+    """Yield (name, path) of every file below a folder, in the order of the paths, without hidden files and folders.
+
+    name: the path below the folder, with /
+    """
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         if path.is_file() and not any(part.startswith(".") for part in name.parts):

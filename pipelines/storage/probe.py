@@ -1,4 +1,4 @@
-"""Whether a machine can read and write a storage: what preflight asks the driver and every node."""
+"""Tests whether a machine can read and write a storage. preflight runs this test on the driver and on every node."""
 
 import os
 
@@ -8,14 +8,18 @@ FOLDER = "probe"
 
 
 def offer(uri: str) -> str:
-    """Write a file for other machines to read, and return its name. Raises StorageError if it cannot be written."""
+    """Write a small file for other machines to read, and return its name. Raises StorageError if this fails."""
     name = f"{FOLDER}/{os.urandom(8).hex()}"
     Place(uri, is_patient=False).put_bytes(name.encode(), name)
     return name
 
 
 def reads_and_writes(uri: str, offered: str) -> None:
-    """Read what another machine has written, and write and remove a file. Raises StorageError if one of them fails."""
+    """Read the file that another machine wrote, then write a file of this machine's own and remove it.
+
+    offered: the name that `offer` returned on the other machine. Raises StorageError if reading, writing or removing
+    fails.
+    """
     place = Place(uri, is_patient=False)
     if place.get_bytes(offered) != offered.encode():
         raise StorageError(f"storage: {uri}: what another machine wrote is not there; give all machines the same place")
@@ -23,5 +27,5 @@ def reads_and_writes(uri: str, offered: str) -> None:
 
 
 def withdraw(uri: str, offered: str) -> None:
-    """Remove the file of `offer`."""
+    """Remove the file that `offer` wrote. offered: the name that `offer` returned"""
     Place(uri, is_patient=False).remove_file(offered)

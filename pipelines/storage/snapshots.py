@@ -1,12 +1,13 @@
-"""Snapshots of a folder in a storage: written once, file by file, each with a manifest that comes last.
+"""Snapshots of a job's folder in a storage. The files of a snapshot are stored first, and its manifest comes last.
 
-    NAME/ATTEMPT/STEP/FILE              what is new at this step
-    NAME/ATTEMPT/STEP/manifest.json     {file: its sha256, its size, and where it is}
+    NAME/ATTEMPT/STEP/FILE              a file that is new, or has changed, at this step
+    NAME/ATTEMPT/STEP/manifest.json     {file: its sha256, its size, and where it is stored}
 
-NAME is the job's, ATTEMPT that of one worker that did it. A worker writes only below its own attempt, so one that is
-thought dead and still writes cannot spoil the snapshots of the worker after it. A file that has not changed since an
-earlier snapshot is not stored again: the manifest says where it is. So a folder STEP holds what is new since the one
-before, and its manifest names all files. Readers take the newest snapshot that agrees with its manifest.
+NAME is the job's name, and ATTEMPT names one worker's attempt at the job. A worker writes only below its own attempt.
+So a worker that is thought dead, and still writes, cannot spoil the snapshots of the worker that replaced it. A file
+that has not changed since an earlier snapshot is not stored again: the manifest says where it is. So the folder STEP
+holds only the new files, and its manifest names all files. Readers take the newest snapshot whose files agree with its
+manifest.
 """
 
 import json
@@ -22,25 +23,29 @@ from pipelines.storage.place import Place, StorageError, each_file
 
 MANIFEST = "manifest.json"
 PASSING = "latest/"  # files that only the newest snapshots of an attempt need
-KEPT_SNAPSHOTS = 2  # of an attempt, with their files in latest/: the newest, and the one that a reader may be fetching
+KEPT_SNAPSHOTS = 2  # how many keep their files in latest/: the newest, and the one that a reader may be fetching
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A snapshot in the storage. at: its folder there; rank: what orders snapshots, the newest last"""
+    """A snapshot in the storage.
+
+    at: its folder there; rank: (step, whether it was stored after a divergence, attempt); the newest snapshot has the
+    largest rank
+    """
 
     at: str
     rank: tuple[int, bool, str]
 
 
 class Snapshots:
-    """The snapshots of one job's folder. name: the job's, a path with /"""
+    """The snapshots of one job. name: the job's name in the storage, a path with /"""
 
     def __init__(self, place: Place, name: str):
         self.place, self.name = place, name
 
     def newest_first(self, step: int | None = None) -> list[Snapshot]:
-        """Return the snapshots that have a manifest. step: only those of this step"""
+        """Return the snapshots that have a manifest, the newest first. step: only those of this step; None: all"""
         found = []
         for name in self.place.names(self.name):
             at, _, file = name.rpartition("/")
@@ -51,9 +56,10 @@ class Snapshots:
         return sorted(found, key=lambda snapshot: snapshot.rank, reverse=True)
 
     def fetch(self, folder: Path, step: int | None = None) -> int | None:
-        """Replace a folder by the newest snapshot that can be verified, and return its step; None if there is none.
+        """Replace a folder by the newest snapshot that agrees with its manifest, and return its step.
 
-        step: only a snapshot of this step. Raises StorageError if there are snapshots and none of them is whole.
+        step: take only a snapshot of this step; None: of any step. Returns None if there is no such snapshot. Raises
+        StorageError if there are snapshots, and none of them agrees with its manifest.
         """
         snapshots = self.newest_first(step)
         problems = []
@@ -72,14 +78,20 @@ class Snapshots:
         return None
 
     def read(self, name: str) -> bytes | None:
-        """Return one file of the newest snapshot, not verified; None if there is none."""
+        """Return the content of one file of the newest snapshot, without verifying it.
+
+        Returns None if there is no snapshot, or no such file in the newest one.
+        """
         for snapshot in self.newest_first():
             files = self._files(snapshot)
             return self.place.get_bytes(files[name]["at"]) if files and name in files else None
         return None
 
     def attempt(self) -> "Attempt":
-        """Return a new attempt, which stores snapshots. What the newest snapshot already holds is not stored again."""
+        """Return a new attempt at the job, which stores snapshots of its own.
+
+        Files that the newest snapshot already has are not stored again.
+        """
         newest = next(iter(self.newest_first()), None)
         return Attempt(self, dict(self._files(newest) or {}) if newest else {})
 
@@ -96,7 +108,10 @@ class Snapshots:
             return None
 
     def _fetch(self, snapshot: Snapshot, folder: Path) -> None:
-        """Fetch a snapshot, which then takes the place of a folder. Raises _DamagedError if it is not whole."""
+        """Fetch a snapshot, and put it in the place of a folder.
+
+        Raises _DamagedError if the manifest cannot be read, or if a file is missing or differs from the manifest.
+        """
         files = self._files(snapshot)
         if files is None:
             raise _DamagedError(f"{snapshot.at}/{MANIFEST} cannot be read")
@@ -124,16 +139,21 @@ class Snapshots:
 
 
 class Attempt:
-    """One worker's snapshots of a job."""
+    """One worker's attempt at a job, which stores snapshots of the job's folder."""
 
     def __init__(self, snapshots: Snapshots, stored: dict[str, dict[str, Any]]):
         self._snapshots, self._place = snapshots, snapshots.place
-        self._stored = stored  # {file: where its newest version is}
+        self._stored = stored  # {file: its sha256, its size, and where its newest version is}
         self._name = f"{snapshots.name}/{time.time_ns():020d}-{os.urandom(4).hex()}"
-        self._passing: list[list[str]] = []  # for each snapshot of this attempt, its own files in latest/
+        self._passing: list[list[str]] = []  # for each snapshot of this attempt, the files in latest/ that it stored
 
     def save(self, folder: Path, step: int, end: str = "") -> None:
-        """Store what is new in a folder, and the manifest after it. end: a word for a snapshot after the last step's"""
+        """Store the files of a folder that are new or have changed, then the manifest of the snapshot.
+
+        step: the step of the training at which the folder is saved, or 0 for an evaluation
+        end: "diverged" for the snapshot after a training has diverged, which may have the step of an earlier snapshot;
+        else ""
+        """
         at = f"{self._name}/step_{step:08d}" + (f".{end}" if end else "")
         files, passing = {}, []
         for name, path in each_file(folder):
@@ -151,7 +171,7 @@ class Attempt:
         self._forget({entry["at"] for entry in files.values()})
 
     def _forget(self, needed: set[str]) -> None:
-        """Remove the files in latest/ of snapshots that are neither the newest nor the one before it."""
+        """Remove the files in latest/ of all but the two newest snapshots of this attempt, except those `needed`."""
         while len(self._passing) > KEPT_SNAPSHOTS:
             for name in self._passing.pop(0):
                 if name not in needed:

@@ -4,12 +4,13 @@ The store is a SQLite file in the project folder, or the server that MLFLOW_TRAC
 it holds of a training is also in out/train/RUN, and `gen-models register` rebuilds a store that is lost or incomplete
 from there. Therefore there are two ways to write:
 
-    MlflowRun  strict and idempotent: a run is found by its tag `key`, and what is logged twice is stored once
+    MlflowRun  strict and idempotent: errors are raised, and what is logged twice is stored once. A run is found by its
+               tag `key`, the hash of all that decides the result
     Recorder   an MlflowRun for a training in progress: if the store fails, the training continues
 
 Only finite numbers are logged, since SQL cannot store inf, nor MLflow's pages show nan. A run with other numbers is
-tagged `diverged`, or `not_finite` where they are results of evaluate. A process that starts workers opens the store
-first.
+tagged `diverged`, or `not_finite` where they are results of evaluate. A process that will start workers opens the store
+before it starts them.
 """
 
 import pipelines.tracking.mlflow_settings  # noqa: F401

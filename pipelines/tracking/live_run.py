@@ -14,10 +14,13 @@ PAUSE_SECONDS = 60.0  # after a failure, before a training asks the store again
 
 
 class Recorder:
-    """Records a run while it is trained. When the store fails, its methods return False and the training continues.
+    """Records a run while it is trained. When the store fails, each method returns False and the training continues.
 
-    What the store has missed is kept, and is sent again after a pause and at the end. It is also on disk, where
-    `gen-models register` finds it. StoreError is raised only if the store cannot be opened at the start.
+    What the store has missed is kept in memory, and is sent again after a pause and at the end. It is also in the run
+    log on disk, where `gen-models register` finds it. StoreError is raised only if the store cannot be opened at the
+    start.
+
+    lineage: the content of the training's lineage.json
     """
 
     def __init__(self, lineage: Mapping[str, Any]):
@@ -48,7 +51,10 @@ class Recorder:
         return self._attempt(lambda: self.run.tag("diverged", reason))
 
     def finish(self, status: str, checkpoint: Path | None = None) -> bool:
-        """Record all that is still waiting, the checkpoint's files, and the status: FINISHED, FAILED or KILLED."""
+        """Record all that was not sent yet, the files of the checkpoint, and the status: FINISHED, FAILED or KILLED.
+
+        checkpoint: the folder of the best model, or None for none
+        """
 
         def last() -> None:
             if checkpoint is not None:

@@ -1,4 +1,8 @@
-"""What the store holds of things that were deleted: for `gen-models gc`."""
+"""Finds and deletes, for `gen-models gc`, what MLflow's store does not need any more.
+
+A logged model is MLflow's name for the files of one model that were uploaded together. A version of a registered model
+points to one logged model.
+"""
 
 import re
 from contextlib import suppress
@@ -19,7 +23,8 @@ RUN, MODEL = re.compile(r"[0-9a-f]{32}"), re.compile(r"m-[0-9a-f]{32}")
 def orphaned_folders(client: MlflowClient) -> list[Path]:
     """Return the folders of a local store's artifacts that belong to no run, version or upload.
 
-    Those of a deleted run belong to none, unless a version names it. [] for a server, whose own `mlflow gc` does this.
+    The folder of a deleted run is one of them, unless a version names this run. If the store is a server, return []:
+    its own command `mlflow gc` removes such folders.
     """
     if not is_local():
         return []
@@ -31,16 +36,20 @@ def orphaned_folders(client: MlflowClient) -> list[Path]:
 
 
 def model_ids(client: MlflowClient, model: str | None = None) -> set[str]:
-    """Return the ids of the logged models that versions are, of one registered model or of all.
+    """Return the ids of the logged models to which versions point.
 
-    MLflow keeps the id in a version's source only.
+    model: only versions of this registered model; None: of all
     """
     asked = f"name = '{model}'" if model is not None else ""
     return {model_id(v) for v in pages(lambda token: client.search_model_versions(asked, 1000, page_token=token))}
 
 
 def model_folder(client: MlflowClient, model: str, number: str) -> Path | None:
-    """Return the folder on this disk of a version's files; None if a server keeps them."""
+    """Return the folder on this disk with the files of a version; None if it is not in this project's mlartifacts/.
+
+    model: the registered model; number: the version's number. None is returned if a server keeps the files, for
+    example.
+    """
     if not is_local():
         return None
     place = urlparse(client.get_model_version_download_uri(model, number))
@@ -50,7 +59,7 @@ def model_folder(client: MlflowClient, model: str, number: str) -> Path | None:
 
 
 def delete_version(client: MlflowClient, model: str, number: str) -> None:
-    """Delete a version and the logged model that it is."""
+    """Delete a version of a registered model, and the logged model to which the version points."""
     logged = model_id(client.get_model_version(model, number))
     client.delete_model_version(model, number)
     with suppress(MlflowException):  # stores of earlier releases have deleted it already
@@ -58,9 +67,9 @@ def delete_version(client: MlflowClient, model: str, number: str) -> None:
 
 
 def unused_models(client: MlflowClient) -> dict[str, str]:
-    """Return {id: run} of the uploads of `gen-models register` that are no version.
+    """Return {id of a logged model: run} for the uploads of `gen-models register` to which no version points.
 
-    The upload was killed, or the version was deleted in MLflow.
+    Either the upload was killed, or its version was deleted in MLflow.
     """
     trainings = experiment_id(client, TRAININGS)
     uploads = pages(lambda token: client.search_logged_models([trainings], max_results=100, page_token=token))
@@ -71,14 +80,20 @@ def unused_models(client: MlflowClient) -> dict[str, str]:
 
 
 def delete_upload(client: MlflowClient, logged: str) -> Path | None:
-    """Delete a logged model by its id, and return the folder of its files on this disk, if there is one."""
+    """Delete the logged model with the id `logged` from the store. Its files stay.
+
+    Returns the folder of the files on this disk, or None if there is none.
+    """
     client.delete_logged_model(logged)
     folder = paths.root() / "mlartifacts" / TRAININGS / "models" / logged
     return folder if is_local() and folder.is_dir() else None
 
 
 def _known(client: MlflowClient) -> set[str]:
-    """Return the ids of all runs and logged models that are not deleted, and of those that a version names."""
+    """Return the ids of all runs and logged models that are not deleted.
+
+    Runs and logged models that a version names are added, deleted or not.
+    """
     ids = [experiment_id(client, name) for name in (TRAININGS, SWEEPS)]
     runs = pages(lambda token: client.search_runs(ids, "", ViewType.ACTIVE_ONLY, 5000, page_token=token))
     models = pages(lambda token: client.search_logged_models(ids, max_results=100, page_token=token))

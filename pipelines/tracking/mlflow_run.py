@@ -1,4 +1,4 @@
-"""Writes one run to the store. Errors are raised, and what is logged twice is stored once."""
+"""Writes one run to MLflow's store. Errors are raised, and what is logged twice is stored once."""
 
 import hashlib
 import json
@@ -23,10 +23,14 @@ Picture = bytes | np.ndarray  # a PNG, or (height, width[, 3]) uint8
 
 
 class MlflowRun:
-    """The MLflow run of one lineage key, which is found or made. What is logged twice is stored once.
+    """The run in MLflow that has a given key as its tag. It is made if there is none.
 
-    lineage: what train or sweep wrote to lineage.json; `key` and `run` at least
-    experiment: the experiment's name; parent: the id of the run below which it is shown, or None
+    lineage: what train or sweep wrote to lineage.json. It has at least `key`, the hash of all that decides the result,
+    and `run`, the name of the run
+    experiment: the name of the MLflow experiment; parent: the id of the run below which MLflow shows this one, or None
+    client: a client of the store; None: open the store
+
+    What is logged twice is stored once.
     """
 
     def __init__(
@@ -57,7 +61,11 @@ class MlflowRun:
         self.client.set_tag(self.run_id, name, value)
 
     def log(self, lines: Iterable[Mapping[str, Any]]) -> int:
-        """Log the lines of a history, {"step", "metrics"}, and return how many numbers the run did not hold yet."""
+        """Log the lines of a history; return how many numbers were logged because the run did not have them yet.
+
+        lines: {"step": step, "metrics": {name: value}}, and "diverged": reason in the last line of a training that
+        diverged. A value that is not finite is not logged: it tags the run `diverged`.
+        """
         now = int(time.time() * 1000)
         fresh: list[Metric] = []
         for line in lines:
@@ -74,14 +82,18 @@ class MlflowRun:
             try:
                 self.client.log_batch(self.run_id, metrics=batch)
             except BaseException:
-                self._logged, self._knows_all = {}, False  # it may be stored nevertheless: ask before the next try
+                self._logged, self._knows_all = {}, False  # it may be stored: ask before the next try
                 raise
             for metric in batch:
                 self._logged[metric.key].add(metric.step)
         return len(fresh)
 
     def log_result(self, step: int, metrics: Mapping[str, float]) -> int:
-        """Log numbers about the whole run, if they differ from the run's latest ones; return how many did."""
+        """Log numbers about the whole run, such as those of evaluate; return how many were logged.
+
+        A number is logged if it differs from the run's latest one of the same name. The names of numbers that are not
+        finite go into the tag `not_finite`.
+        """
         latest, now = self.client.get_run(self.run_id).data.metrics, int(time.time() * 1000)
         finite = {label(name): float(value) for name, value in metrics.items() if math.isfinite(value)}
         if broken := sorted(set(metrics) - {name for name in metrics if label(name) in finite}):
@@ -92,7 +104,10 @@ class MlflowRun:
         return len(fresh)
 
     def log_samples(self, step: int, picture: Picture) -> bool:
-        """Log a picture of samples for the slider over steps on MLflow's page; return False if the step has one."""
+        """Log a picture of samples, for the slider over steps on MLflow's page of the run.
+
+        Returns False, and logs nothing, if the run has a picture of this step.
+        """
         if step in self.sample_steps():
             return False
         image = Image.open(BytesIO(picture)) if isinstance(picture, bytes) else np.ascontiguousarray(picture)
@@ -106,7 +121,10 @@ class MlflowRun:
         return {int(match[1]) for file in files if (match := pattern.fullmatch(file.path))}
 
     def log_folder(self, folder: Path, name: str, digest: str) -> bool:
-        """Store a folder's files below `name`; return False if they are there already, as the tag NAME_sha256 says."""
+        """Store a folder's files below `name` in the run's artifacts, and set the tag NAME_sha256 to `digest`.
+
+        digest: the hash of the folder's files. Returns False, and stores nothing, if the run has these files already.
+        """
         if self.tags().get(f"{name}_sha256") == digest and self.holds(name):
             return False
         self.client.log_artifacts(self.run_id, str(folder), name)
@@ -114,7 +132,7 @@ class MlflowRun:
         return True
 
     def holds(self, name: str) -> bool:
-        """Return whether the run has files below `name`."""
+        """Return whether the run's artifacts have files below `name`."""
         return bool(self.client.list_artifacts(self.run_id, name))
 
     def log_file(self, path: Path, folder: str) -> None:
@@ -136,7 +154,10 @@ class MlflowRun:
         return self._logged[name]
 
     def _describe(self, lineage: Mapping[str, Any]) -> None:
-        """Log the params and the data set, unless the run has them; a process killed at the start may not have."""
+        """Log the params and the data set, unless the run has them.
+
+        A run that already existed lacks them if the process that made it was killed at once.
+        """
         run = self.client.get_run(self.run_id)
         params = {str(name): str(value)[:VALUE_LENGTH] for name, value in lineage.get("params", {}).items()}
         missing = [Param(name, value) for name, value in params.items() if name not in run.data.params]
@@ -149,7 +170,10 @@ class MlflowRun:
 
 
 def label(metric: str) -> str:
-    """Return critic/wasserstein for critic.wasserstein: MLflow's pages show the part before a slash as a section."""
+    """Return the name under which MLflow gets a metric: critic/wasserstein for critic.wasserstein.
+
+    MLflow's pages show the part before the slash as a section.
+    """
     return metric.replace(".", "/", 1)
 
 

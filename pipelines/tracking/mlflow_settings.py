@@ -1,4 +1,4 @@
-"""MLflow's settings in this project. MLflow reads them when it is imported, so this module is imported before it."""
+"""MLflow's settings in this project. MLflow reads them when it is imported, so import this module before mlflow."""
 
 import os
 

@@ -1,6 +1,6 @@
-"""All that a store says of runs, sweeps and versions, read at once.
+"""Reads all that MLflow's store says of runs, sweeps and versions, in a few requests.
 
-Where there are a thousand runs, asking for each by itself takes minutes.
+With a thousand runs, a request for each run would take minutes.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,10 +16,12 @@ from pipelines.tracking.mlflow_sweep import COMPLETE
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The store at one moment.
+    """What MLflow's store had at one moment.
 
-    runs: {id: tags} of trainings; sweeps: {key: the tag `complete`}; models: {name: (aliases, tags)}
-    versions: {(name, number): (run id, logged model id, tags)} of those that are ready
+    runs: {id in MLflow: tags} of the trainings that `gen-models register` has completed
+    sweeps: {key of a sweep, the hash of all that decides it: the sweep's tag `complete`}
+    models: {registered model: ({alias: version}, tags)}
+    versions: {(registered model, version): (id of the run, id of the logged model, tags)}, if the version is ready
     """
 
     runs: Mapping[str, Mapping[str, str]]
@@ -29,7 +31,7 @@ class Snapshot:
 
 
 def snapshot(client: MlflowClient) -> Snapshot:
-    """Read the store."""
+    """Read the store, and return what it has."""
     trainings, sweeps = (experiment_id(client, name) for name in (TRAININGS, SWEEPS))
     has_mark = "tags.{} LIKE '%'"
     runs = pages(
@@ -53,12 +55,18 @@ def snapshot(client: MlflowClient) -> Snapshot:
 
 
 def model_id(version: Any) -> str:
-    """Return the id of the logged model that a version is; MLflow keeps it in the version's source only."""
+    """Return the id of the logged model, MLflow's name for uploaded model files, to which a version points.
+
+    Where the version has no id of its own, the id is in its source.
+    """
     return version.model_id or str(version.source).removeprefix("models:/")
 
 
 def pages(ask: Callable[[str | None], Any]) -> list[Any]:
-    """Return what all pages of an answer hold. ask: a function of the page's token"""
+    """Return the items of all pages of a search in MLflow.
+
+    ask: a function that returns a page, given its token; the token of the first page is None
+    """
     found: list[Any] = []
     token: str | None = None
     while True:

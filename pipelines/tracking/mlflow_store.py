@@ -1,4 +1,4 @@
-"""Opens MLflow's store: finds it, silences MLflow's own messages, and makes its errors one line."""
+"""Opens MLflow's store: finds the store, silences MLflow's own messages, and turns MLflow's errors into one line."""
 
 import atexit
 import logging
@@ -30,7 +30,7 @@ NOTES = {
     SWEEPS: "A run per sweep, with a run per trial below it: compare the trials' params and curves.",
 }
 PROBE_SECONDS = 5.0
-_set_here: set[str] = set()  # MLflow writes what this process sets into MLFLOW_TRACKING_URI, where a person may too
+_set_here: set[str] = set()  # URIs that MLflow, not a person, has written into MLFLOW_TRACKING_URI
 
 
 class StoreError(GenModelsError):
@@ -49,7 +49,7 @@ def shown_uri() -> str:
 
 
 def open_store() -> MlflowClient:
-    """Return a client of the store, which is made if it does not exist. Call it before workers start.
+    """Return a client of the store; make the store if it does not exist. Call this before workers start.
 
     Raises StoreError within seconds if the store does not answer.
     """
@@ -72,7 +72,10 @@ def open_store() -> MlflowClient:
 
 
 def _make_store(path: Path) -> None:
-    """Make the tables of a new local store beside its place, then rename it: a kill in the middle leaves no half."""
+    """Make the tables of a new local store in a file beside `path`, then rename that file to `path`.
+
+    If the process is killed in the middle, no half-made store is left at `path`.
+    """
     fresh = path.with_name(f".{path.name}.unfinished")
     fresh.unlink(missing_ok=True)
     uri = f"sqlite:///{fresh}"
@@ -81,9 +84,10 @@ def _make_store(path: Path) -> None:
 
 
 def experiment_id(client: MlflowClient, name: str) -> str:
-    """Return the id of an experiment, which is made or restored if needed.
+    """Return the id of the experiment `name`; make the experiment if there is none, or restore it if it was deleted.
 
-    With a local store, its artifacts are in the project folder. Raises StoreError if that folder has moved.
+    A local store keeps the artifacts of the experiment in the project folder. Raises StoreError if that folder has
+    moved.
     """
     place = (paths.root() / "mlartifacts" / name).as_uri() if is_local() else None
     found = client.get_experiment_by_name(name)
@@ -101,7 +105,7 @@ def experiment_id(client: MlflowClient, name: str) -> str:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise errors of MLflow and its database as a StoreError of one line."""
+    """Turn an error of MLflow or its database that the block raises into a StoreError of one line."""
     try:
         yield
     except FAILURES as error:
@@ -112,9 +116,10 @@ def translated() -> Iterator[None]:
 
 
 def fetch(artifact_uri: str) -> Path:
-    """Return a local path of stored files.
+    """Return a path on this machine of the files at an artifact URI.
 
-    With a local store, these are the files themselves; else a copy, which is removed when this process ends.
+    With a local store, these are the stored files themselves; with a server, a copy, which is removed when this process
+    ends. Raises StoreError if the files cannot be fetched.
     """
     copy = None
     if not is_local():
@@ -125,7 +130,7 @@ def fetch(artifact_uri: str) -> Path:
 
 
 def link_model(client: MlflowClient, run_id: str, model_id: str) -> None:
-    """Make MLflow show a logged model as the output of its run."""
+    """Make MLflow show a logged model (files of a model, uploaded together) as the output of a run."""
     client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
 
 

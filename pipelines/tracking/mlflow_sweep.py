@@ -12,11 +12,14 @@ from pipelines.tracking.mlflow_store import SWEEPS, StoreError, translated
 from pipelines.tracking.sweep_page import ranking, sweep_page
 
 NOTE = "mlflow.note.content"  # the tag that MLflow shows as a run's description
-COMPLETE = "complete"  # the tag of a sweep with all its trials and pictures: the digest of its trials
+COMPLETE = "complete"  # the tag of a sweep whose trials and picture are all logged; its value is trials_digest
 
 
 def record_sweep(key: str, lineage: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> bool:
-    """Call `log_sweep` in the stage `sweep`; if the store fails, print a warning and return False."""
+    """Call `log_sweep`, and return True. If the store fails, print a warning and return False.
+
+    So the stage `sweep` goes on without the store. The arguments are those of `log_sweep`.
+    """
     try:
         log_sweep(key, lineage, trials)
     except (StoreError, StageBusyError) as error:
@@ -28,6 +31,7 @@ def record_sweep(key: str, lineage: Mapping[str, Any], trials: Sequence[Mapping[
 def log_sweep(key: str, lineage: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> bool:
     """Log a run for the sweep and, below it, one for each trial; return False if the store has them all.
 
+    key: the name of the sweep; lineage: the content of its lineage.json
     trials: rows of trials.json, with "trial", "override", "value" (None if it diverged), "diverged", "best_step",
     "metrics" (those of the best step) and, if it is known, "history"
     """
@@ -48,7 +52,10 @@ def log_sweep(key: str, lineage: Mapping[str, Any], trials: Sequence[Mapping[str
 
 
 def trials_digest(trials: Sequence[Mapping[str, Any]]) -> str:
-    """Return the hash of the rows of trials.json without their histories, by which a sweep is known to be logged."""
+    """Return the hash of the rows of trials.json without their histories.
+
+    A sweep's run in MLflow gets this hash as a tag when the sweep is logged, so that it is not logged again.
+    """
     table = [{name: value for name, value in trial.items() if name != "history"} for trial in trials]
     return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
 
@@ -58,9 +65,10 @@ def complete_sweep(
 ) -> bool:
     """Log a picture of the trials' samples in the run of a sweep that was logged, and tag the run as complete.
 
-    draw: returns the picture, or None if there is none; it is called only if the run needs it
+    key, lineage, trials: as in `log_sweep`
+    draw: returns the picture, or None if there is none; it is called only if the run has no picture
 
-    Returns False if the run was complete.
+    Returns False if the run was complete before.
     """
     with translated():
         sweep = MlflowRun({**lineage, "run": key}, experiment=SWEEPS)

@@ -1,7 +1,9 @@
-"""The course of a sweep: which trials it trains, in which rounds, up to which steps, as its run logs decide.
+"""The course of a sweep: which trials it trains, in which rounds, and up to which step in each round.
 
-The rounds are those of a searcher and a scheduler; last come the finalists, which are trained with other seeds. A
-course holds no state of its own: it is walked from the beginning each time, and rounds that have ended are only read.
+A searcher chooses the settings of the trials. A scheduler decides which trials continue after a round. If the budget
+has several seeds, the best trials, the finalists, are trained with other seeds in a last round; a grid trains all its
+settings with all seeds at once. A course keeps no state: it is walked from its beginning each time, decides everything
+from the run logs of the trials, and only reads the run logs of rounds that have ended.
 """
 
 import json
@@ -21,10 +23,14 @@ MOST_RESTARTS = 3
 
 
 class Course:
-    """The trials of a sweep, in the order of trials.json; they are known as far as `rounds` was walked.
+    """The trials of a sweep, in the order of trials.json.
 
-    conf: the sweep's; seed: that of its searcher and of its trials; drawn: the file that keeps the settings, as the
-    libraries that draw them take a second to import
+    The attribute trials has those of the rounds that `rounds` has yielded so far.
+
+    conf: the composed configuration of the sweep; place: where the trials are trained, and what decides all of them
+    seed: the seed of the searcher and of the trials; further seeds are the numbers after it
+    drawn: the file in which the settings are kept once they are drawn, since the libraries that draw them take a second
+    to import
     """
 
     def __init__(self, conf: Mapping[str, Any], place: Place, seed: int, drawn: Path):
@@ -32,7 +38,10 @@ class Course:
         self.trials: list[Trial] = []
 
     def rounds(self) -> Rounds:
-        """Yield (tasks, step) for each round: the caller trains the tasks up to the step, and asks for the next."""
+        """Yield (tasks, step) for each round.
+
+        The caller trains each task up to the step before it asks for the next round.
+        """
         sweep, budget = self.conf["sweep"], self.conf["budget"]
         if sweep["scheduler"] == "pbt":
             yield from self._population()
@@ -56,7 +65,10 @@ class Course:
             yield from self._restored([*(first.task for _, first in firsts), *more], self.place.stops[-1])
 
     def settings(self) -> list[dict[str, Any]]:
-        """Return the settings of a searcher that does not learn. They are drawn once, and then read from a file."""
+        """Return the settings of the trials, for a searcher that does not learn from results.
+
+        They are drawn once, and read from the file `drawn` afterwards.
+        """
         if (kept := self._kept()) is None:
             from pipelines.training.search import settings  # imports scipy.stats
 
@@ -65,7 +77,7 @@ class Course:
         return kept
 
     def sizes(self) -> list[int]:
-        """Return how many trials each round trains, as far as that is known before."""
+        """Return how many trials each round will train, as far as this can be known before any round."""
         sweep, budget = self.conf["sweep"], self.conf["budget"]
         first = budget["trials"] if sweep["searcher"] == "tpe" else len(self.settings())
         if sweep["scheduler"] == "pbt":
@@ -79,13 +91,13 @@ class Course:
         self.trials += [Trial(one, self.place.task(self.conf, one, self.seed)) for one in settings]
 
     def _repeat(self, firsts: Sequence[tuple[int, Trial]]) -> None:
-        """Add a trial of each setting with each further seed."""
+        """Add, for each further seed, a trial of each setting. firsts: (index, trial) of the settings' first trials"""
         for seed in range(self.seed + 1, self.seed + self.conf["budget"]["seeds"]):
             for index, first in firsts:
                 self.trials.append(Trial(first.setting, self.place.task(self.conf, first.setting, seed), of=index))
 
     def _finalists(self) -> list[tuple[int, Trial]]:
-        """Return (number, trial) of the best trials so far, the best first; none that asha has stopped."""
+        """Return (index, trial) of the best trials so far, the best first, without trials that asha has stopped."""
         values = [best_of(trial.task, self.conf["metric"], trial.granted)[0] for trial in self.trials]
         usable = [
             index
@@ -96,7 +108,11 @@ class Course:
         return [(index, self.trials[index]) for index in best]
 
     def _restored(self, tasks: Sequence[Task], until: int) -> Rounds:
-        """Yield a round, and before it the rounds of trials that must go on and whose checkpoints were removed."""
+        """Yield (tasks, step) for one round.
+
+        If checkpoints of tasks that must continue were removed, first yield rounds in which these tasks are trained
+        again.
+        """
         lost = [task for task in tasks if 0 < RunLog(Path(task.folder)).ended_step() < until]
         for task in lost:
             RunLog(Path(task.folder)).remove()
@@ -110,7 +126,10 @@ class Course:
         yield list(tasks), until
 
     def _learning(self) -> Rounds:
-        """The rounds of a searcher that learns: each has the settings that it suggests after the rounds before."""
+        """Yield the rounds of a searcher that learns from results.
+
+        The searcher suggests the settings of a round from the results of the rounds before.
+        """
         batches, steps = self._kept() or [], self.place.stops[-1]
         for number in count():
             if number == len(batches):

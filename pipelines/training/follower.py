@@ -1,4 +1,4 @@
-"""Follows a training through its run log: sends numbers and sample grids to MLflow.
+"""Follows a training through its run log: sends the numbers and the pictures of samples to MLflow.
 
 The workers write the run log and never wait for MLflow. The driver process reads the run log now and then.
 """
@@ -22,7 +22,7 @@ class Follower:
         self.is_over = False
 
     def catch_up(self) -> dict[str, Any] | None:
-        """Record the steps that are new in the run log; return the last line of it that was recorded, if any is new."""
+        """Record the steps that are new in the run log; return the last new line, or None if there is no new step."""
         fresh = None
         for line in self.plan.log.history():
             if line["step"] <= self._seen or "diverged" in line:
@@ -36,7 +36,10 @@ class Follower:
         return fresh
 
     def finish(self, status: str) -> None:
-        """Record what is left, and the status: FINISHED, FAILED or KILLED. A divergence is recorded as FAILED."""
+        """Record what is left, and how the training ended. status: FINISHED, FAILED or KILLED
+
+        If the training diverged, FAILED is recorded in the place of FINISHED.
+        """
         self.is_over = True
         if status != "FINISHED":
             self._recorder.finish(status)

@@ -1,9 +1,13 @@
-"""Sweeps, trainings and evaluations in play: which jobs may start, and what the end of a job makes ready.
+"""Says which jobs of a play may start now, and which become ready when a job ends.
 
-This is the order of work and knows nothing of Ray: whoever does the jobs asks `next_job`, and says `ended` for each. A
-round of a sweep's trials is ready when the round before it has ended. The trainings that use a sweep's best setting are
-ready when the sweep is decided, and the evaluation of a run when its training has ended. What is nearer to a result
-comes first, so that results appear early; otherwise jobs come in the order in which they became ready.
+A play is the work for some sweeps and runs. A job is one trial, training or evaluation. Nothing here knows Ray: whoever
+does the jobs gets each of them from `next_job`, and calls `ended` when the job has ended.
+
+A round of a sweep's trials is ready when the round before it has ended. The trainings that use a sweep's best setting
+are ready when the sweep is decided, and the evaluation of a run is ready when its training has ended. Of the jobs that
+are ready, evaluations come first, then trainings, then trials, so that results appear early. Jobs of one kind come in
+the order in which they became ready, but the trials of a sweep that has begun come before those of a sweep that has
+not.
 """
 
 import time
@@ -30,7 +34,9 @@ TRIAL, TRAINING, EVALUATION = "sweep", "train", "evaluate"  # kinds of jobs, and
 class Job:
     """A trial, a training or an evaluation that may start.
 
-    owner: the sweep or run that it belongs to; configuration: what a worker needs to do it, as plain data
+    kind: TRIAL, TRAINING or EVALUATION; owner: the name of the sweep or run to which the job belongs
+    folder: where in work/ the result will be; configuration: what a worker needs to do the job, as plain data
+    is_done: returns whether the job has done its work; a job that ends before that counts as failed
     """
 
     kind: str
@@ -42,7 +48,11 @@ class Job:
 
 @dataclass
 class SweepInPlay:
-    """A sweep whose trials are being trained. best: its best row when it is decided; error: why it cannot be decided"""
+    """A sweep whose trials are being trained.
+
+    rounds: those that were not walked yet; best: the row of its best trial, once the sweep is decided
+    error: why the sweep cannot be decided, or None
+    """
 
     plan: SweepPlan
     course: Course  # as far as it was walked
@@ -57,7 +67,7 @@ class SweepInPlay:
         return self.best is not None or self.error is not None
 
     def advance(self) -> list[Task]:
-        """Return the tasks of the next round that are not finished; [] if there is no further round."""
+        """Walk to the next round that has unfinished tasks, and return these tasks; [] if there is no such round."""
         for tasks, until in self.rounds:
             waiting = [replace(task, steps=until) for task in tasks if not RunLog(Path(task.folder)).is_finished(until)]
             if waiting:
@@ -69,14 +79,14 @@ class SweepInPlay:
 class Play:
     """The jobs of sweeps and runs, in the order in which they may start.
 
-    sweeps: those to play
-    runs: {run: the sweep whose best setting it uses}; each is planned when that sweep is decided
+    sweeps: the plans of the sweeps to play
+    runs: {run: the sweep whose best setting it uses}; a run's training is planned when that sweep is decided
     settings: {sweep: its best setting} for sweeps that were decided before
-    plan_training: returns the training of a run with a setting
-    plan_evaluation: returns the evaluation of a run, given the folder of its training
+    plan_training: returns the plan of a run's training, given the run and the setting
+    plan_evaluation: returns the plan of a run's evaluation, given the run and the folder of its training
 
-    Set the attribute trains_apart before the first `next_job` if trainings need more than one CPU: they then wait in
-    `apart`, and are not among the jobs.
+    If a training needs several workers, set the attribute trains_apart before the first `next_job`. Trainings are then
+    listed in `apart`, for the caller to do, and `next_job` does not return them.
     """
 
     def __init__(
@@ -90,7 +100,7 @@ class Play:
     ):
         courses = {plan.key: (plan, plan.course()) for plan in sweeps}
         self.sweeps = {key: SweepInPlay(plan, course, course.rounds()) for key, (plan, course) in courses.items()}
-        self.trainings: dict[str, TrainingPlan] = {}  # those that are not finished when they are planned
+        self.trainings: dict[str, TrainingPlan] = {}  # those that were not finished when they were planned
         self.trained_in: dict[str, Path] = {}  # {run: the folder of its training}
         self.evaluations: dict[str, EvaluationPlan] = {}
         self.errors: list[str] = []
@@ -99,7 +109,7 @@ class Play:
         self.total = sum(sum(plan.course().sizes()) for plan in sweeps) + 2 * len(runs)
         self.running: dict[str, Job] = {}  # by folder
         self.ended_jobs = 0
-        self.took: list[tuple[str, str, int, str, float]] = []  # kind, owner, round, sweep, seconds of each job's end
+        self.took: list[tuple[str, str, int, str, float]] = []  # (kind, owner, round, sweep, seconds) of each ended job
         self._began: dict[str, float] = {}
         self._rounds: dict[str, int] = {}
         self._waiting = dict(runs)
@@ -113,16 +123,16 @@ class Play:
 
     @property
     def is_over(self) -> bool:
-        """Whether no job is running or ready, so that none will ever be."""
+        """Whether no job is running, and `next_job` has none to return."""
         return not self.running and not any(self._queues())
 
     @property
     def apart(self) -> list[TrainingPlan]:
-        """The trainings that are ready and are no jobs."""
+        """The trainings that are ready to start and that `next_job` does not return; [] unless trains_apart is set."""
         return [self.trainings[job.owner] for job in self._ready[TRAINING]] if self.trains_apart else []
 
     def next_job(self) -> Job | None:
-        """Return a job that may start now and count it as running, or None if there is none."""
+        """Return a job that may start now, and count it as running; None if there is no such job now."""
         for ready in self._queues():
             while ready:
                 job = ready.popleft()
@@ -134,7 +144,10 @@ class Play:
         return None
 
     def ended(self, job: Job, error: str | None = None) -> None:
-        """Take note that a job ended. error: one line if it failed."""
+        """Take note that a job has ended, and make ready the jobs that waited for it.
+
+        error: one line that says why the job failed, or None
+        """
         del self.running[job.folder]
         self.ended_jobs += 1
         self._note(job)
@@ -149,7 +162,10 @@ class Play:
             self.trained(self.trainings[job.owner])
 
     def trained(self, plan: TrainingPlan) -> None:
-        """Take note that a training has ended: its run may be evaluated, unless it diverged."""
+        """Take note that a training has ended: the evaluation of its run becomes ready.
+
+        If the training diverged, its run counts as failed instead.
+        """
         if plan.is_collected():
             self._evaluate(plan.key, paths.out("train", plan.key))
         elif plan.log.diverged() is None:
@@ -159,7 +175,7 @@ class Play:
             self.failed.add(plan.key)
 
     def words(self) -> str:
-        """Return what runs and how many sweeps are decided, for the progress."""
+        """Return a line for the display of progress: which jobs run, and how many sweeps are decided."""
         counts: dict[tuple[str, str], int] = {}
         for job in list(self.running.values()):  # another thread may start and end jobs meanwhile
             counts[job.kind, job.owner] = counts.get((job.kind, job.owner), 0) + 1
@@ -169,7 +185,7 @@ class Play:
         return running + (f"; {decided} of {len(self.sweeps)} sweeps decided" if self.sweeps else "")
 
     def _note(self, job: Job) -> None:
-        """Keep how long a job took, for people who want to know where the time went."""
+        """Add to `took` how long a job took, for people who want to know where the time went."""
         number = self._rounds.get(job.owner, 1) - 1 if job.kind == TRIAL else 0
         sweep = job.owner if job.kind == TRIAL else self._setting_of.get(job.owner, "")
         self.took.append((job.kind, job.owner, number, sweep, round(time.monotonic() - self._began[job.folder], 3)))
@@ -217,7 +233,7 @@ class Play:
             self.failed.add(run)
 
     def _release(self, sweep: str, setting: Mapping[str, Any]) -> None:
-        """Plan the trainings that waited for a sweep; those that are not finished become ready."""
+        """Plan the trainings that waited for a sweep; those that are not finished yet become ready to start."""
         for run in [run for run, needed in self._waiting.items() if needed == sweep]:
             del self._waiting[run]
             try:
@@ -247,6 +263,9 @@ class Play:
 
 
 def training_job(kind: str, owner: str, task: Task) -> Job:
-    """Return the job that trains a task. kind: TRIAL or TRAINING; owner: the sweep or run that it belongs to"""
+    """Return the job that trains a task.
+
+    kind: TRIAL or TRAINING; owner: the name of the sweep or run to which the task belongs
+    """
     log = RunLog(Path(task.folder))
     return Job(kind, owner, task.folder, {"task": task.as_json()}, lambda: log.is_finished(task.steps))

@@ -1,4 +1,4 @@
-"""Makes a model ready for step 1: builds it from its conf with the seed, and lets it initialise from training rows."""
+"""Builds a model from its conf with a seed, and initialises it from training rows, so that it is ready for step 1."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,7 +25,10 @@ def build_training(conf: Mapping[str, Any], seed: int, device: str = "cpu") -> T
 
 
 def warm_start(model: nn.Module, dataset: Dataset, seed: int, device: str = "cpu") -> None:
-    """Initialise a model from training rows, if it is a WarmStart (ActNorm, codebooks, mixtures); else do nothing."""
+    """Initialise a model from training rows, if it is a WarmStart (it has ActNorm, a codebook or a mixture).
+
+    Else do nothing.
+    """
     if isinstance(model, WarmStart):
         with torch.no_grad():
             model.warm_start(dataset.first_rows("train", WARM_ROWS).to(device), Noise(seed))

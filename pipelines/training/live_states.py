@@ -1,4 +1,7 @@
-"""How far each run in play is, for the page that fills while they are trained."""
+"""Says how far each run has come, for the page live/index.html, which fills while runs are trained.
+
+The runs are those of a play: the work for some sweeps and runs, of which in_play.py keeps the order.
+"""
 
 from collections.abc import Sequence
 
@@ -8,7 +11,7 @@ from pipelines.training.in_play import Play
 
 
 def states(game: Play, runs: Sequence[Run]) -> list[RunState]:
-    """Return the state of each run."""
+    """Return the state of each run, in the order of `runs`. game: the play"""
     return [_state(game, run) for run in runs]
 
 

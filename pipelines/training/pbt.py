@@ -1,12 +1,15 @@
 """Synchronous population based training (Jaderberg et al., 2017): trials of one sweep learn from each other.
 
-At each rung but the last, the worst 1/eta of the trials give up. Each takes the weights, the state of the optimisers
-and the setting of one of the best 1/eta (exploit), and changes what was drawn from a range by a factor of 0.8 or 1.25,
-within that range (explore). Choices are copied and not changed, as they may decide the shape of the weights.
+The trials of a sweep form a population. They are compared at certain steps, the rungs. At each rung but the last, the
+worst 1/eta of the trials give up (eta is a setting of the sweep). Each of them takes the weights, the state of the
+optimisers and the setting of one of the best 1/eta (exploit). Then each number in this setting that was drawn from a
+range is multiplied by 0.8 or 1.25, within that range (explore). Choices are copied and not changed, as they may decide
+the shape of the weights.
 
-All is decided from the run logs after every trial has reached the rung, with a generator of the seed and the rung, so a
-population is reproducible. Who took over is trained on in a folder of its own, into which the other's checkpoint is
-copied before anyone goes on; a resume reads the same decisions from the same run logs.
+Everything is decided from the run logs after every trial has reached the rung, and the random numbers depend only on
+the seed and the rung, so a population is reproducible. A trial that gave up is trained on in a new folder, into which
+the checkpoint of the better trial is copied before any trial goes on. A resume reads the same decisions from the same
+run logs.
 """
 
 import json
@@ -31,7 +34,10 @@ FACTORS = (0.8, 1.25)
 
 @dataclass(frozen=True)
 class Takeover:
-    """What happens to a trial at a rung: whose weights it takes, and its new setting."""
+    """What happens, at a rung, to a trial that gives up.
+
+    trial: its index; source: the index of the trial whose weights it takes; setting: its new setting
+    """
 
     trial: int
     source: int
@@ -41,9 +47,13 @@ class Takeover:
 def rounds(
     conf: Mapping[str, Any], trials: Sequence[Trial], stops: Sequence[int], mark: str
 ) -> Iterator[tuple[list[Task], int]]:
-    """Yield (tasks, step) for each round of a population, as `schedulers.rounds` does.
+    """Yield (tasks, step) for each round of a population. The caller trains each task up to the step.
 
-    trials: with their first settings; they are changed as the population is. stops: the rungs; mark: names the folders
+    trials: the population, with the first settings. A trial that takes the weights of another gets a new task and
+    setting.
+    stops: the steps of the rungs; mark: what the names of the trials' folders begin with
+
+    Raises LostError if a run log that is to be copied is gone.
     """
     for index, trial in enumerate(trials):
         trial.task = _moved(trial.task, f"{mark}-{index:04d}-0")
@@ -59,7 +69,7 @@ def rounds(
                   for one in found}  # fmt: skip
         if lost := [one for one in found if not _copy(trials[one.source].task, copied[one.trial], one.setting, until)]:
             names = {trials[one.source].task.folder for one in lost}
-            _forget(Path(names.pop()).parent, mark)  # a folder was removed by hand: only the beginning is left
+            _forget(Path(names.pop()).parent, mark)  # a folder was removed by hand: begin the population again
             raise LostError
         for one in found:
             trial, source = trials[one.trial], trials[one.source]
@@ -71,11 +81,14 @@ def rounds(
 
 
 class LostError(Exception):
-    """A run log that a population needs is gone; what is left of it was removed, so that it begins again."""
+    """A run log that a population needs is gone. The population's other run logs were removed, to begin again."""
 
 
 def takeovers(conf: Mapping[str, Any], trials: Sequence[Trial], until: int, rung: int) -> list[Takeover]:
-    """Return who takes over whose weights at a rung, and with which setting."""
+    """Return which trials give up at a rung, and for each whose weights it takes and its new setting.
+
+    until: the step of the rung; rung: its index
+    """
     values = [best_of(trial.task, conf["metric"], until)[0] for trial in trials]
     order = sorted(range(len(trials)), key=lambda index: (values[index], index))
     count = min(max(1, len(trials) // conf["sweep"]["eta"]), len(trials) // 2)
@@ -90,7 +103,10 @@ def takeovers(conf: Mapping[str, Any], trials: Sequence[Trial], until: int, rung
 
 
 def explored(space: Mapping[str, Any], setting: Setting, generator: np.random.Generator) -> Setting:
-    """Return a setting with each number that is drawn from a range multiplied by one of FACTORS, within its range."""
+    """Return a setting in which each number that is drawn from a range is multiplied by one of FACTORS.
+
+    The numbers stay within their ranges. space: the sweep's space, {dotted key: {kind of draw: values}}
+    """
     changed = dict(setting)
     for key, draw in space.items():
         ((kind, values),) = draw.items()
@@ -110,7 +126,10 @@ def _moved(task: Task, name: str, conf: Mapping[str, Any] | None = None) -> Task
 
 
 def _copy(source: Task, target: Task, setting: Setting, step: int) -> bool:
-    """Copy a run log as it is at a step, unless that was done; return False if it is not at that step any more."""
+    """Copy the run log of `source` into the folder of `target`, and put the setting's rates into the copied checkpoint.
+
+    If that was done before, do nothing. Returns False if the run log's checkpoint is not at `step` any more.
+    """
     folder = Path(target.folder)
     if folder.is_dir():
         return True
@@ -127,7 +146,10 @@ def _copy(source: Task, target: Task, setting: Setting, step: int) -> bool:
 
 
 def _set_rates(folder: Path, setting: Setting) -> None:
-    """Write the optimisers' numbers in a setting, such as optim.vae.lr, into a checkpoint: it would restore others."""
+    """Write a setting's numbers for optimisers, such as optim.vae.lr, into a checkpoint.
+
+    Without this, a training that resumes from the checkpoint would get back the old numbers.
+    """
     path = folder / checkpoint_folder.RESUME
     state = json.loads(path.read_text())
     for key, value in setting.items():

@@ -27,7 +27,7 @@ from pipelines.training.training_plan import best_setting, training_plan
 
 
 class PlayError(GenModelsError):
-    """Something that was played failed."""
+    """A job of a play failed, or the data of a play could not be prepared."""
 
 
 def main(argv: list[str]) -> None:
@@ -46,9 +46,10 @@ def main(argv: list[str]) -> None:
 
 
 def prepare(stages: Sequence[str]) -> None:
-    """Let DVC run stages that prepare data sets, if they are stale. Raises PlayError if that fails.
+    """Let DVC run stages that prepare data sets, if they are stale. Raises PlayError if a stage fails.
 
-    DVC also compares the content of files that are the user's own, so their edits are noticed here.
+    stages: names of stages of dvc.yaml. DVC also compares the content of files that are the user's own, so their edits
+    are noticed here.
     """
     require_repository()
     if not stages:  # without any, DVC would run the whole graph
@@ -58,7 +59,10 @@ def prepare(stages: Sequence[str]) -> None:
 
 
 def play_runs(runs: Sequence[Run], asked: Params) -> None:
-    """Play the runs, and the sweeps whose settings they use. Raises PlayError as `play` does."""
+    """Play some runs, and before them the sweeps whose settings they use, unless out/ has their results.
+
+    asked: params.yaml. Raises PlayError as `play` does.
+    """
     plans = {key: sweep_plan(asked, key) for key in dict.fromkeys(run.setting for run in runs)}
     decided = {key: best_setting(key, key) for key, plan in plans.items() if plan.is_collected()}
     sweeps = [plan for key, plan in plans.items() if key not in decided]
@@ -74,9 +78,10 @@ def play(
 ) -> None:
     """Train the trials of sweeps, then train and evaluate the runs that use their best settings.
 
-    runs: {run: the sweep whose setting it uses}; settings: {sweep: its best setting} for those decided before
+    runs: {run: the sweep whose setting it uses}; asked: params.yaml
+    settings: {sweep: its best setting} for sweeps that were decided before
 
-    Raises PlayError with a line for each sweep and run that failed, after all others have ended.
+    Raises PlayError, with a line for each sweep and run that failed, after all others have ended.
     """
 
     def jobs_of(sweeps: Sequence[SweepPlan], runs: Mapping[str, str]) -> Play:

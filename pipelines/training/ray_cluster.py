@@ -63,7 +63,8 @@ class ClusterError(GenModelsError):
 def cluster(*, sends_code: bool = False) -> Iterator[Any]:
     """Yield the module `ray`, connected to a cluster, and disconnect at the end.
 
-    sends_code: whether a cluster elsewhere gets the code of this project, because it does not see the project folder
+    sends_code: whether a cluster that RAY_ADDRESS names gets a copy of this project's code, because its machines do not
+    see the project folder
 
     Raises ClusterError if the cluster cannot be reached within some seconds; SIGINT and SIGTERM end the wait.
     """
@@ -91,7 +92,7 @@ def cluster(*, sends_code: bool = False) -> Iterator[Any]:
 
 
 def is_elsewhere() -> bool:
-    """Return whether RAY_ADDRESS names the cluster, so that this process did not start it for itself."""
+    """Return whether RAY_ADDRESS names a cluster. If not, or if it is "local", a local cluster is used."""
     return os.environ.get("RAY_ADDRESS", LOCAL) not in ("", LOCAL)
 
 
@@ -105,7 +106,8 @@ def require_cluster() -> None:
 def _require_listener(address: str) -> None:
     """Raise ClusterError unless somebody listens at HOST:PORT within REACH_SECONDS.
 
-    Ray finds the address "auto" by itself.
+    An address without a port, such as "auto", is not checked: Ray finds it by itself. The address of a Ray Client,
+    ray://HOST:PORT, is refused, since a Ray Client cannot run sweeps.
     """
     host, separator, port = address.removeprefix("ray://").rpartition(":")
     if not separator:
@@ -124,7 +126,10 @@ def _require_listener(address: str) -> None:
 
 
 def _require_ray(address: str) -> None:
-    """Raise ClusterError if no Ray cluster answers at an address, or if it asks for another token."""
+    """Raise ClusterError unless a Ray cluster answers at an address within REACH_SECONDS.
+
+    The error says so if the cluster asks for a token that this process does not have.
+    """
     found, why = probe(address, REACH_SECONDS)
     if found is not None:
         return
@@ -146,9 +151,10 @@ def in_thread(act: Callable[[], T], meanwhile: Callable[[], None] = lambda: None
     """Call `act` in another thread, wait for it, and return its result or raise its error.
 
     meanwhile: called by the waiting thread every SECONDS_BETWEEN_LOOKS
-    within_seconds: after that, TimeoutError is raised and the thread is left behind
+    within_seconds: how long to wait; then TimeoutError is raised, and the other thread is left to itself
 
-    In the main thread, Ray's fit() would replace the handlers of SIGINT (Ctrl-C) and SIGTERM by its own.
+    Ray's fit() is called in this way, since in the main thread it would replace the handlers of SIGINT (Ctrl-C) and
+    SIGTERM.
     """
     found: list[T] = []
     errors: list[BaseException] = []
@@ -189,7 +195,11 @@ def ray_folder(kind: str) -> Iterator[Path]:
 
 
 def _init(ray: Any, address: str, code: Path | None = None) -> None:
-    """Connect. code: a folder that the workers get as their own, with the code that they run"""
+    """Connect to the cluster at an address, or start a local one.
+
+    code: a folder with the project's code, which Ray sends to the workers as their working directory; None: nothing is
+    sent
+    """
     sent = {"runtime_env": {"working_dir": str(code)}} if code else {}
     local: dict[str, Any] = {}
     if address == LOCAL:

@@ -6,10 +6,10 @@ import torch
 
 
 def device_of_job() -> str:
-    """Return "cuda" or "cpu". Ray has made only the GPU of the job visible, so its number is not needed.
+    """Return "cuda" or "cpu". Ray shows this process only the GPU of its job, so "cuda" needs no index.
 
-    A GPU may be declared to Ray on a machine whose PyTorch has no CUDA: then the CPU does the work, and a line in the
-    worker's log says so (the driver says it too, before anything is played).
+    A machine may have declared a GPU to Ray although its PyTorch has no CUDA. Then the CPU does the work, and a line in
+    the worker's log says so. The driver says it too, before any job starts.
     """
     import ray
 
@@ -22,7 +22,10 @@ def device_of_job() -> str:
 
 
 def device_of_worker() -> str:
-    """Return the device of a worker of Ray Train, of which several may see one another's GPUs: "cuda:1", or "cpu"."""
+    """Return the device of a worker of Ray Train: "cpu", or a GPU with its index, such as "cuda:1".
+
+    Several workers may see one another's GPUs, so the index says which GPU is this worker's.
+    """
     device = device_of_job()
     if device == "cpu":
         return device

@@ -1,7 +1,8 @@
 """Lets the workers of a training talk to each other at the address by which Ray knows their machine.
 
-Gloo asks what address the machine's name has. On many systems (Debian's /etc/hosts, for one) that is a loopback
-address, which workers on another machine cannot reach. So each worker names the network interface of its Ray node.
+By default gloo, which carries the workers' messages, looks up the address of the machine's name. On many systems
+(Debian's /etc/hosts, for one) that is a loopback address, which workers on another machine cannot reach. So each worker
+tells gloo and NCCL to use the network interface that has the address of its Ray node.
 """
 
 import os
@@ -15,7 +16,7 @@ VARIABLES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 
 @dataclass
 class ByNodeAddress(TorchConfig):
-    """Ray's configuration of torch.distributed, with the interface of each node named before the workers meet."""
+    """Ray's configuration of torch.distributed. Each worker calls `name_interface` before the workers connect."""
 
     @property
     def backend_cls(self) -> type:
@@ -29,7 +30,10 @@ class _Backend(_TorchBackend):
 
 
 def name_interface() -> None:
-    """Set gloo's and NCCL's variable to the interface that has this node's address, unless a person has set them."""
+    """Set the variables by which gloo and NCCL choose a network interface to the one that has this node's address.
+
+    A variable that a person has set is left as it is.
+    """
     import ray
 
     if name := interface_of(ray.util.get_node_ip_address()):
@@ -38,7 +42,7 @@ def name_interface() -> None:
 
 
 def interface_of(address: str) -> str | None:
-    """Return the name of the network interface that has an address, or None."""
+    """Return the name of the network interface that has an address, or None if no interface has it."""
     import psutil
 
     for name, entries in psutil.net_if_addrs().items():

@@ -1,4 +1,4 @@
-"""Asks every node of a cluster something by a small task on it, and what the nodes of a cluster say of themselves."""
+"""Calls a function on every node of a cluster, by a small task, and describes what a node has."""
 
 import hashlib
 import os
@@ -19,9 +19,10 @@ PACKAGES = ("gen_models", "pipelines")
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """What a machine has: versions, the hash of its code, what its token file says, and the devices of its PyTorch.
+    """What a machine has: versions, the hash of its code, whether it sees the project folder, and whether it has a GPU.
 
-    token: the content of a file that the driver wrote, None if the machine does not see it
+    token: the content of a file that the driver wrote into the project folder; None if the machine does not see the
+    file
     sees_gpu: whether PyTorch can use a GPU there; None if it was not asked
     """
 
@@ -37,8 +38,8 @@ class NodeFacts:
 def on_each_node(ray: Any, act: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
     """Call a function on every node; return {node: what it returned, or the exception that it raised there}.
 
-    A node that does not answer within NODE_SECONDS gets a TimeoutError. A node is named by its address and, as several
-    may be on one machine, the start of its number.
+    A node that does not answer within NODE_SECONDS gets a TimeoutError. The name of a node is its address and the start
+    of its id in Ray, since several nodes may be on one machine.
     """
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -67,7 +68,11 @@ def on_each_node(ray: Any, act: Callable[..., Any], *arguments: Any) -> dict[str
 
 
 def facts_here(token: str, with_gpus: Sequence[str] = ()) -> NodeFacts:
-    """Return the facts of this machine. token: the path of the driver's file; with_gpus: ids of nodes with GPUs"""
+    """Return what the machine of this process has.
+
+    token: the path of a file that the driver wrote; with_gpus: the ids of the nodes to which Ray gives GPUs. Only on
+    these is PyTorch asked whether it can use one.
+    """
     path = Path(token)
     try:
         said = path.read_text()
@@ -86,7 +91,7 @@ def facts_here(token: str, with_gpus: Sequence[str] = ()) -> NodeFacts:
 
 
 def code_here() -> str:
-    """Return the hash of the code that this process would run: the files of Python of both packages."""
+    """Return the hash of the code that this process would run: all .py files of gen_models and pipelines."""
     found = hashlib.sha256()
     root = Path(__file__).resolve().parents[2]
     for package in PACKAGES:
@@ -96,7 +101,7 @@ def code_here() -> str:
 
 
 def why(error: Exception) -> str:
-    """Return what failed on a node, as one line: Ray puts the cause at the end of a trace."""
+    """Return, as one line, why a task failed on a node. Ray puts the cause at the end of a trace."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     named = [line for line in lines if line.split(":")[0].endswith(("Error", "Exception"))]
     return one_line((named or lines or [type(error).__name__])[-1])

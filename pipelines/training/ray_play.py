@@ -1,4 +1,4 @@
-"""Plays jobs on a Ray cluster, shows what runs, and sends trainings to MLflow while they run."""
+"""Plays jobs (trials, trainings, evaluations) on a Ray cluster, shows what runs, and sends results to MLflow."""
 
 import json
 import time
@@ -35,10 +35,12 @@ SECONDS_BETWEEN_PAGES = 4.0
 
 
 def play_jobs(game: Play, asked: Params, runs: Sequence[Run]) -> None:
-    """Do all jobs of a play. asked: params.yaml; runs: those on the page
+    """Do all jobs of a play.
 
-    With more than one worker, Ray Train runs the trainings, one after the other; else a training is a job like a trial,
-    and has the same result.
+    game: the play; asked: params.yaml; runs: the runs on the page live/index.html
+
+    With several workers, Ray Train does the trainings, one after the other. With one worker, a training is a job like a
+    trial; Ray Train would give the same result.
     """
     storage = asked.storage
     check(game)
@@ -57,7 +59,10 @@ def play_jobs(game: Play, asked: Params, runs: Sequence[Run]) -> None:
 
 
 def play_training(plan: TrainingPlan, storage: str | None = None) -> None:
-    """Train one run with Ray Train, and follow it in MLflow. Raises TrainingError if it fails."""
+    """Train one run with Ray Train, and send its numbers to MLflow meanwhile. Raises TrainingError if it fails.
+
+    storage: the URI through which machines without the project folder get the training, or None
+    """
     build_training(plan.task.conf, plan.task.seed)  # refuses a conf that cannot be built before a cluster starts
     progress = Progress(f"train {plan.key}", plan.task.steps, "step")
     name = f"validation.{plan.task.conf['metric']}"
@@ -76,9 +81,9 @@ def play_training(plan: TrainingPlan, storage: str | None = None) -> None:
 
 
 def play_asha(plan: SweepPlan, game: Play, asked: Params) -> None:
-    """Train the trials of one sweep until Ray's scheduler stops them, and mark those that it stopped.
+    """Train the trials of one sweep until they end or Ray's scheduler stops them; mark those that it stopped.
 
-    Ray's scheduler compares all trials that it sees, so a sweep that uses it is played alone.
+    game: the play of this sweep alone, since Ray's scheduler compares all trials that it sees; asked: params.yaml
     """
     from ray.tune.schedulers import ASHAScheduler
 
@@ -94,14 +99,23 @@ def play_asha(plan: SweepPlan, game: Play, asked: Params) -> None:
 
 
 def check(game: Play) -> None:
-    """Raise ConfigError for a setting that cannot be built, before a cluster starts."""
+    """Raise ConfigError if the model or the optimisers of a trial in a sweep's first round cannot be built.
+
+    This is called before a cluster starts.
+    """
     for sweep in game.sweeps.values():
         for task in [] if sweep.is_over else sweep.plan.tasks:
             build_training(task.conf, task.seed)
 
 
 def ready(ray: Any, asked: Params, game: Play | None = None) -> Resources:
-    """Return what jobs get on a cluster that has passed all checks. Raises an error of one line if one fails."""
+    """Return what jobs get on a cluster, after all checks of the cluster have passed.
+
+    ray: the module, connected to the cluster; asked: params.yaml
+    game: the play, or None. Each batch of its sweeps must divide evenly among the workers of a trial.
+
+    Raises an error of one line if a check fails.
+    """
     resources = resources_for(ray, asked, note)
     preflight(ray, asked, resources)
     workers = resources.share(TRIAL).workers
@@ -116,7 +130,7 @@ def ready(ray: Any, asked: Params, game: Play | None = None) -> Resources:
 
 
 class Watch:
-    """Shows what is in play and sends it to MLflow; it is called every fraction of a second."""
+    """Shows the progress of a play and sends results to MLflow. The driver calls it every fraction of a second."""
 
     def __init__(self, game: Play, runs: Sequence[Run]):
         self._game, self._runs = game, runs
@@ -141,7 +155,10 @@ class Watch:
             self._write_page()
 
     def end(self, status: str) -> None:
-        """Record how it ended for the trainings that have not ended: KILLED or FAILED."""
+        """Record in MLflow how the trainings ended that are not over, write the page, and end the display of progress.
+
+        status: how the play ended. These trainings get KILLED if it is KILLED, else FAILED.
+        """
         for follower in self._followers.values():
             if not follower.is_over:
                 follower.finish("FAILED" if status == "FINISHED" else status)
@@ -172,7 +189,10 @@ class Watch:
 
 @contextmanager
 def watching(game: Play, runs: Sequence[Run]) -> Iterator[Watch]:
-    """Yield a watch, let it see the end, and let it record how the block ended."""
+    """Yield a watch of a play, and let it record how the block ended.
+
+    If the block ended without an error, the watch is called once more before that, so that it sees the last results.
+    """
     watch = Watch(game, runs)
     with ending(watch.end):
         yield watch
@@ -181,7 +201,10 @@ def watching(game: Play, runs: Sequence[Run]) -> Iterator[Watch]:
 
 @contextmanager
 def ending(end: Callable[[str], None]) -> Iterator[None]:
-    """Call `end` with how the block ended, as the status of a run in MLflow: FINISHED, KILLED or FAILED."""
+    """Call `end` when the block ends, with the status that MLflow gets.
+
+    The status is FINISHED, or KILLED after SystemExit or KeyboardInterrupt, or FAILED after another error.
+    """
     try:
         yield
     except BaseException as error:

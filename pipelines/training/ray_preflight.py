@@ -1,4 +1,4 @@
-"""Looks, in seconds and before anything is played, whether a cluster can do what is asked of it.
+"""Checks, in seconds and before any job starts, whether a cluster can do what params.yaml asks of it.
 
     cluster   it answers, and is Ray (pipelines/training/ray_cluster.py: `cluster` raises before this)
     nodes     every node runs the driver's versions and code, and sees the project folder or has a storage
@@ -6,8 +6,8 @@
     devices   PyTorch sees the GPUs that Ray has
     tracking  MLflow's store takes records; only the driver writes to it
 
-That jobs have room is known when resources are planned (`ray_resources.resources_for`). A check returns what it found,
-in words, or raises an error of one line. To add one, add a line to CHECKS.
+Whether jobs have room is known earlier, when resources are planned (`ray_resources.resources_for`). A check returns
+what it found, in words, or raises an error of one line. To add one, add a line to CHECKS.
 """
 
 import secrets
@@ -27,14 +27,21 @@ from pipelines.training.ray_resources import Resources
 
 
 class Check(NamedTuple):
-    """A name, and a function of (ray, params.yaml, resources) that returns what it found, or raises."""
+    """One check of a cluster.
+
+    look: a function of (ray, params.yaml, resources) that returns what it found, in words, or raises an error of one
+    line
+    """
 
     name: str
     look: Callable[[Any, Params, Resources], str]
 
 
 def preflight(ray: Any, asked: Params, resources: Resources) -> None:
-    """Do all checks on a connected cluster, and print what people should read. Raises the first error of a check."""
+    """Do all checks on a connected cluster, and print what people should read. Raises the first error of a check.
+
+    asked: params.yaml; resources: what jobs get on this cluster
+    """
     for line in resources.notes:
         note(line)
     if is_elsewhere():
@@ -44,14 +51,14 @@ def preflight(ray: Any, asked: Params, resources: Resources) -> None:
 
 
 def note(line: str) -> None:
-    """Print a line that people should read, and that stops nothing."""
+    """Print to standard error a line that people should read, but that stops nothing."""
     print(f"note: {line}", file=sys.stderr, flush=True)
 
 
 def nodes_are_alike(ray: Any, asked: Params, resources: Resources) -> str:
-    """Raise ClusterError for a node with other versions or code, or that sees no project folder without a storage.
+    """Raise ClusterError if a node has other versions or other code than the driver, or cannot exchange files with it.
 
-    A local cluster is this machine, and is not asked.
+    Without a storage, every node must see the project folder. A local cluster is this machine, and is not checked.
     """
     if not is_elsewhere():
         return "this machine"
@@ -90,7 +97,11 @@ def storage_is_open(ray: Any, asked: Params, resources: Resources) -> str:
 
 
 def devices_are_seen(ray: Any, asked: Params, resources: Resources) -> str:
-    """Note where jobs fall back to CPUs; on a cluster elsewhere, the nodes have said it."""
+    """Return which devices jobs use, in words.
+
+    Print a note if PyTorch sees no GPU on this machine although Ray has some, so that CPUs do the work. On a cluster
+    that RAY_ADDRESS names, `nodes_are_alike` has printed such a note for each node.
+    """
     if not any(share.gpus for share in resources.shares.values()):
         return "CPUs"
     if not is_elsewhere():
@@ -104,7 +115,10 @@ def devices_are_seen(ray: Any, asked: Params, resources: Resources) -> str:
 
 
 def store_answers(ray: Any, asked: Params, resources: Resources) -> str:
-    """Raise StoreError within seconds if MLflow's store cannot be opened. No worker writes to it, so a file will do."""
+    """Raise StoreError within seconds if MLflow's store cannot be opened by the driver.
+
+    Workers do not write to the store, so it may be a file that only the driver sees.
+    """
     tracking.open_store()
     return tracking.store_uri()
 

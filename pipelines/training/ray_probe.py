@@ -1,7 +1,8 @@
 """`python -m pipelines.training.ray_probe ADDRESS`: asks whether a Ray cluster answers at an address, and prints which.
 
-Ray's own connection waits for up to a minute, in code that hears no signal. So this process is asked instead, which
-can be ended at any time (`probe`). It prints HOST:PORT of the cluster, or a word of the reason in its last line.
+Ray's own connection may wait for a minute, in code that no signal interrupts. So `probe` runs this module in another
+process, which can be ended at any time. The last line that this process prints is HOST:PORT of the cluster or, if there
+is none, the reason, such as "gone".
 """
 
 import os
@@ -19,10 +20,13 @@ REFUSED = "Unauthenticated"  # what Ray's own log says when a token is missing o
 
 
 def probe(address: str, seconds: float) -> tuple[str | None, str]:
-    """Return (HOST:PORT, "") of the cluster at an address that Ray knows, or (None, why there is none).
+    """Return (HOST:PORT of the Ray cluster at an address, ""), or (None, the reason) if none answers within `seconds`.
 
-    why: NONE for no cluster on this machine, GONE if the last one has ended, NO_TOKEN, OTHER_TOKEN, SILENT if nothing
-    that is Ray answers in `seconds`, else a line of Ray's
+    address: as in RAY_ADDRESS: HOST:PORT, or "auto" for the cluster of this machine
+    The reason is one of these words, or else a line of Ray's:
+    NONE: no cluster runs on this machine; GONE: the last cluster of this machine has ended
+    NO_TOKEN: the cluster asks for a token, and this process has none; OTHER_TOKEN: the cluster has another token
+    SILENT: nothing that is Ray answers
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "pipelines.training.ray_probe", address],
@@ -57,7 +61,10 @@ def _listen(stream: IO[str], said: list[str]) -> None:
 
 
 def _token() -> str:
-    """Return how this process's token stands, as Ray looks for it."""
+    """Return the reason after a cluster has refused this process.
+
+    OTHER_TOKEN if RAY_AUTH_MODE makes Ray send a token, else NO_TOKEN.
+    """
     return OTHER_TOKEN if os.environ.get("RAY_AUTH_MODE", "").lower() == "token" else NO_TOKEN
 
 
@@ -75,7 +82,7 @@ def main(address: str) -> int:
     host, _, port = found.rpartition(":")
     try:  # Ray notes the address of the last cluster in a file, which stays when the cluster is killed
         socket.create_connection((host.strip("[]"), int(port)), timeout=LISTENER_SECONDS).close()
-    except OSError:  # of a named address, Ray asks at the machine's own address, where nobody may listen
+    except OSError:  # Ray asks at this machine's own address, where perhaps nobody listens
         print(GONE if address == "auto" else SILENT)
         return 1
     try:

@@ -1,8 +1,8 @@
 """What jobs ask a cluster for, and how many of them have room there at once.
 
-conf/cluster says what a job of each kind asks for. A job's worker needs all that it asks for on one node, and a part of
-a GPU on one GPU, so room is counted node by node. Ray would keep a job that has room nowhere waiting for ever; here it
-is refused in one line before it starts. Nothing here imports Ray.
+conf/cluster says what a job of each kind asks for. A worker needs all that it asks for on one node, and a fraction of a
+GPU on one GPU, so room is counted node by node. Ray would let a job that has room nowhere wait for ever; here such a
+job is refused, by an error of one line, before it starts. Nothing here imports Ray.
 """
 
 import sys
@@ -18,14 +18,14 @@ from pipelines.config.params import Params
 from pipelines.training.in_play import EVALUATION, TRAINING, TRIAL
 from pipelines.training.ray_cluster import ClusterError
 
-SLACK = 1e-6  # shares are floats: 3 x 0.1 has room in 0.3
+SLACK = 1e-6  # parts of CPUs and GPUs are floats: without it, 3 x 0.1 would not fit into 0.3
 SECONDS_BETWEEN_LOOKS = 1.0
 KEYS = {TRIAL: "trial", TRAINING: "training", EVALUATION: "evaluation"}  # {kind of a job: its key in conf/cluster}
 
 
 @dataclass(frozen=True)
 class Share:
-    """What each worker of a job asks for, and how many workers it has."""
+    """How many CPUs and GPUs each worker of a job asks for, and how many workers the job has."""
 
     cpus: float = 1.0
     gpus: float = 0.0
@@ -36,36 +36,36 @@ class Share:
         return each if self.workers == 1 else f"{self.workers} workers, each {each}"
 
     def as_ray(self) -> dict[str, float]:
-        """Return it in Ray's names, for one worker."""
+        """Return what one worker asks for, in Ray's names: {"CPU": 1.0, "GPU": 0.5}."""
         return {"CPU": self.cpus, **({"GPU": self.gpus} if self.gpus else {})}
 
 
 @dataclass(frozen=True)
 class Node:
-    """A machine of the cluster, and what it has for jobs."""
+    """A node of a cluster: its address, and how many CPUs and GPUs Ray has there."""
 
     name: str
     cpus: float
     gpus: float
 
     def room(self, share: Share) -> int:
-        """Return how many workers with this share have room here at once."""
+        """Return how many workers with this share have room on this node at once."""
         by_cpus = floor(self.cpus / share.cpus + SLACK)
         if not share.gpus:
             return by_cpus
-        on_one = floor(1 / share.gpus + SLACK)  # of a fraction, what is left of a GPU helps nobody
+        on_one = floor(1 / share.gpus + SLACK)  # workers on one GPU; what they leave of it stays unused
         by_gpus = floor(self.gpus) * on_one if share.gpus <= 1 else floor(self.gpus / share.gpus + SLACK)
         return min(by_cpus, by_gpus)
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What a job of each kind gets, and how many have room at once.
+    """What a job of each kind gets, and how many jobs have room at once.
 
-    shares: {kind of a job: its share}; other kinds ask for one CPU
-    at_once: {kind of a job: how many have room when no others run}
-    most: how many jobs of all kinds run at once; placement: Ray's strategy for the workers of one job
-    notes: lines that people should read, such as what falls back to CPUs
+    nodes: the nodes of the cluster; shares: {kind of a job: its share}; a job of another kind gets one CPU
+    at_once: {kind of a job: how many have room when no jobs of other kinds run}
+    most: how many jobs of all kinds run at once; placement: Ray's strategy for placing the workers of one job on nodes
+    notes: lines that people should read, such as which jobs fall back to CPUs
     """
 
     nodes: tuple[Node, ...]
@@ -87,7 +87,7 @@ class Resources:
 
 
 class Room:
-    """Keeps count of what the jobs that run have taken, so that no job is handed out that would wait for another."""
+    """Counts the CPUs and GPUs that running jobs have taken, so that only jobs that need not wait are handed out."""
 
     def __init__(self, resources: Resources):
         self.resources = resources
@@ -119,11 +119,12 @@ class Room:
 
 
 def resources_for(ray: Any, asked: Params, say: Callable[[str], None] = lambda line: None) -> Resources:
-    """Return what jobs of params.yaml get on a connected cluster, after a wait for one that still grows.
+    """Return what jobs of params.yaml get on a connected cluster. If the cluster is too small, wait for it to grow.
 
-    say: called with a line before a wait
+    ray: the module, connected to the cluster; asked: params.yaml; say: called with a line before a wait
 
-    Raises ClusterError if the cluster cannot ever do a job of some kind, and ConfigError for a fault of conf/cluster.
+    conf/cluster says how long to wait. Raises ClusterError if the cluster is still too small for a job of some kind,
+    and ConfigError for a fault of conf/cluster.
     """
     conf, deadline = cluster_conf(asked.cluster), None
     while True:
@@ -139,7 +140,7 @@ def resources_for(ray: Any, asked: Params, say: Callable[[str], None] = lambda l
 
 
 def plain(ray: Any) -> Resources:
-    """Return resources of which each job gets one CPU. Raises ClusterError if the cluster has none."""
+    """Return resources that give each job one CPU. Raises ClusterError if the cluster has no CPU for jobs."""
     nodes = nodes_of(ray)
     most = sum(node.room(Share()) for node in nodes)
     if most < 1:
@@ -160,9 +161,10 @@ def nodes_of(ray: Any) -> tuple[Node, ...]:
 def planned(nodes: Sequence[Node], conf: ClusterConf, where: str, workers: int) -> Resources:
     """Return what jobs of each kind get on these nodes.
 
-    where: the conf's file, for errors; workers: that of params.yaml
+    where: the file of `conf`, for errors; workers: how many workers a training has
 
-    With `gpu: auto`, a kind whose jobs have no room on the cluster's GPUs gets CPUs, and a note says so.
+    With `gpu: auto`, a kind of job that has no room on the cluster's GPUs gets CPUs, and a note says so. Raises
+    ClusterError for a kind of job that has no room at all.
     """
     has_gpus = any(node.gpus for node in nodes)
     if conf.gpu == "always" and not has_gpus:
@@ -191,7 +193,10 @@ def planned(nodes: Sequence[Node], conf: ClusterConf, where: str, workers: int) 
 
 
 def room(nodes: Sequence[Node], share: Share, placement: str) -> int:
-    """Return how many jobs with this share have room on the nodes at once. placement: of the workers of one job"""
+    """Return how many jobs with this share have room on the nodes at once.
+
+    placement: Ray's strategy for placing the workers of one job on nodes
+    """
     rooms = [node.room(share) for node in nodes]
     if share.workers == 1:
         return sum(rooms)
@@ -206,7 +211,7 @@ def room(nodes: Sequence[Node], share: Share, placement: str) -> int:
 
 
 def _refusal(nodes: Sequence[Node], kind: str, share: Share, where: str) -> ClusterError:
-    """Return the error that names the resource of which a job asks for more than there is."""
+    """Return the error for a job that has no room; it names the CPUs or GPUs of which the job asks for too many."""
     key = KEYS[kind]
     for name, unit in (("cpus", "CPU"), ("gpus", "GPU")):
         asked, most = getattr(share, name), max((getattr(node, name) for node in nodes), default=0.0)

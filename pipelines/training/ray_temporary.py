@@ -1,7 +1,7 @@
-"""The temporary folder of a local Ray cluster, whose sockets have paths that the system allows.
+"""Finds a temporary folder for a local Ray cluster that is short enough for the cluster's sockets.
 
-Linux takes paths of a socket up to 107 bytes. Ray adds some sixty to its temporary folder, which lies in TMPDIR; a long
-one would end in an error of Ray's.
+On Linux, the path of a socket may have 107 bytes. Ray puts its sockets into its temporary folder, usually below TMPDIR,
+and adds some sixty bytes to the path. If TMPDIR is long, Ray would therefore fail with an error of its own.
 """
 
 import os
@@ -19,9 +19,9 @@ class TemporaryFolderError(GenModelsError):
 
 
 def short_folder() -> str | None:
-    """Return a private folder for Ray's state if that of TMPDIR or RAY_TMPDIR is too long; None if it is not.
+    """Return a private folder for Ray's state if the usual one has too long a path; None if the usual one will do.
 
-    Raises TemporaryFolderError if there is no such folder.
+    The usual folder is in RAY_TMPDIR, TMPDIR or /tmp. Raises TemporaryFolderError if no private folder can be made.
     """
     usual = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or SHORT
     if len(os.fsencode(os.path.join(usual, OF_RAY))) <= LONGEST:  # noqa: PTH118  as Ray joins them
@@ -34,7 +34,7 @@ def short_folder() -> str | None:
         raise _refusal(usual, str(error)) from None
     if found.st_uid != os.getuid() or found.st_mode & 0o170777 != 0o040700:  # a folder, not a link, and nobody else's
         raise _refusal(usual, f"{folder} is not a private folder of this user")
-    return str(folder / "ray")  # which Ray opens to all: they need not get this far
+    return str(folder / "ray")  # Ray lets everybody into this folder, but the one above keeps others out
 
 
 def _refusal(usual: str, why: str) -> TemporaryFolderError:

@@ -1,4 +1,4 @@
-"""Runs a training on N workers with Ray Train, on the share of CPUs and GPUs that its resources say.
+"""Trains one task on N workers with Ray Train. Each worker gets the CPUs and GPUs that the resources say.
 
 NCCL lets workers talk only if each has a GPU of its own; workers that share one, or have none, use gloo.
 """
@@ -45,16 +45,16 @@ def fit_workers(
     resources: Resources | None = None,
     **more: Any,
 ) -> None:
-    """Train the task on a connected cluster.
+    """Train a task on a connected cluster with Ray Train.
 
     key: the run's name, for errors; workers: how many processes share each minibatch
     meanwhile: called every fraction of a second by the calling thread
     worker: the function that each worker calls with its configuration; None: train_and_report
     storage: the URI through which the task is carried, or None if all machines see the project folder
     resources: what a training gets; None: what conf/cluster says
-    more: goes into that configuration
+    more: further entries of the workers' configuration
 
-    Raises ClusterError if the cluster has no room for it, TrainingError if the training fails.
+    Raises ClusterError if the cluster has no room for the training, TrainingError if the training fails.
     """
     resources = resources or resources_for(ray, replace(params(), workers=workers))
     share = resources.share(TRAINING)
@@ -93,9 +93,12 @@ def trainer_of(
     uses_nccl: bool = False,
     **run: Any,
 ) -> Any:
-    """Return Ray's trainer of workers with a share each, which all call `worker`. run: arguments of its RunConfig
+    """Return a trainer of Ray Train, whose workers all call `worker` with the configuration.
 
-    A controller that cannot start its workers gives up after a few tries; Ray's default is to try for ever.
+    share: how many workers there are, and what each gets; placement: Ray's strategy for placing them on nodes
+    uses_nccl: whether workers talk by NCCL, else by gloo; run: arguments of Ray's RunConfig
+
+    If Ray cannot start the workers, it gives up after a few tries; by default it would try for ever.
     """
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -124,9 +127,10 @@ def trainer_of(
 
 
 def sees_cuda(ray: Any) -> bool:
-    """Return whether PyTorch can use a GPU that Ray gives to a task; a declared GPU need not be one.
+    """Return whether PyTorch can use a GPU that Ray gives to a task: some GPUs are only declared.
 
-    Where no GPU has room for the question, because others use the cluster too, the answer is no: gloo works anywhere.
+    A machine may have declared a GPU to Ray that its PyTorch cannot use. If no GPU becomes free for this test within
+    NODE_SECONDS, because others use the cluster too, the answer is False: gloo, which is used then, works anywhere.
     """
 
     def look() -> bool:
@@ -144,6 +148,9 @@ def sees_cuda(ray: Any) -> bool:
 
 def train_and_report(configuration: dict[str, Any]) -> None:
     """Train the task and report to Ray. Each worker of Ray Train calls this function.
+
+    configuration: "task": the task as plain data; "seconds_between_reports"; and "carried", if a storage carries the
+    task
 
     A checkpoint is in the run log before it is reported to Ray.
     """
@@ -174,7 +181,10 @@ def train_and_report(configuration: dict[str, Any]) -> None:
 
 
 def reason(error: Exception, what: str, log: Path) -> TrainingError:
-    """Return an error of one line that says what failed inside a worker; write the whole error to the file `log`."""
+    """Return an error of one line that says what failed inside a worker; write the whole error to the file `log`.
+
+    error: what Ray raised; what: what was being trained, such as "train vae-digits"
+    """
     text = str(error)
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(text)

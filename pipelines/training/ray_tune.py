@@ -1,12 +1,12 @@
 """Does jobs with Ray Tune: as many at once as have room in the cluster, in actors that are reused.
 
 A reused actor costs hundredths of a second for each job. The jobs are handed out one by one while Tune runs, so the end
-of one may make others ready. The run log of a training says how far it has come, and what was killed continues from its
-last checkpoint. Ray writes Tune's own state files in place, and a kill can leave them half written, so nothing is
-restored from them.
+of one may make others ready. The run log of a training says how far it has come, and a training that was killed
+continues from its last checkpoint. Ray writes Tune's own state files in place, and a kill can leave them half written,
+so nothing is restored from them.
 
-A trial of several workers is a Ray Train inside its actor, which then asks for no CPU itself: else the actors would
-take the CPUs that their own workers wait for.
+A trial with several workers starts Ray Train inside its actor. Such an actor asks for no CPU itself: otherwise the
+actors would take the CPUs that their own workers wait for.
 """
 
 from collections.abc import Callable
@@ -27,13 +27,13 @@ from pipelines.training.ray_train import reason, train_and_report, trainer_of
 from pipelines.training.task import Task
 from pipelines.training.trainer import train_or_diverge
 
-PLACE = "place"  # the key of a job's configuration that says what share of the cluster it has
-NESTED = "nested"  # below Tune's folder, that of the Ray Train of each trial
+PLACE = "place"  # the entry of a job's configuration with the CPUs, GPUs and workers that the job gets
+NESTED = "nested"  # the folder, below Tune's, for the state of Ray Train in trials with several workers
 JOB_RESTARTS = 1  # how often a job is started again after its process died; a training resumes from its run log
 
 
 class Jobs(Protocol):
-    """Where jobs come from: a Play, for example."""
+    """A source of jobs, such as a Play."""
 
     @property
     def is_over(self) -> bool: ...
@@ -53,14 +53,14 @@ def tune(
     resources: Resources | None = None,
     work: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:
-    """Do the jobs of a play on a connected cluster until it is over.
+    """Do the jobs of a play on a connected cluster until the play is over.
 
     meanwhile: called every fraction of a second by the calling thread; scheduler: one of Ray's, or None
     storage: the URI through which jobs are carried to machines that do not see the project folder, or None
     resources: what jobs of each kind get; None: one CPU each
-    work: the function that does a job, called with its configuration; None: do_job
+    work: the function that does a job, called with the job's configuration; None: do_job
 
-    Raises ClusterError if the cluster has no CPU.
+    Raises ClusterError if `resources` is None and the cluster has no CPU.
     """
     from ray import tune as ray_tune
     from ray.tune.search import Searcher
@@ -74,7 +74,7 @@ def tune(
     here = _InDriver(play, Room(resources))
 
     class Suggest(Searcher):
-        """Hands out the jobs that are ready, when Tune asks for the next trial."""
+        """Gives Tune the next ready job as a trial, when Tune asks for one and the cluster has room for the job."""
 
         def suggest(self, trial_id: str) -> Any:
             job = here.held or here.play.next_job()
@@ -132,7 +132,11 @@ def tune(
 
 
 class _InDriver:
-    """What only the driver process needs. Ray pickles searchers and callbacks for a resume that is not made here."""
+    """What only the driver process needs: the play, the room, and the jobs that were handed out.
+
+    Ray pickles searchers and callbacks in order to resume from them. Nothing resumes from them here, so this object is
+    pickled as an empty one.
+    """
 
     def __init__(self, play: Jobs, room: Room):
         self.play, self.room = play, room
@@ -151,7 +155,7 @@ class _InDriver:
 def do_job(configuration: dict[str, Any]) -> None:
     """Train a task from its last checkpoint, evaluate a run, or measure a case of a benchmark, and report to Ray Tune.
 
-    configuration: that of a Job. Tune's actors call this.
+    configuration: the configuration of a Job, with the entry PLACE. Tune's actors call this function.
     """
     from ray import tune
 
@@ -182,13 +186,16 @@ def do_job(configuration: dict[str, Any]) -> None:
 
 
 def _place(resources: Resources, job: Job, experiment: Path) -> dict[str, Any]:
-    """Return what a job's worker and Ray's request for it need to know of its share, as plain data."""
+    """Return, as plain data, what a job gets, how Ray places its workers, and a folder for Ray Train's state."""
     share = asdict(resources.share(job.kind))
     return {**share, "placement": resources.placement, "folder": str(experiment / NESTED)}
 
 
 def _request(configuration: dict[str, Any]) -> Any:
-    """Return what Ray must have free before it starts a job. A controller of workers asks for next to nothing."""
+    """Return what Ray must have free before it starts a job.
+
+    A job with several workers asks for next to nothing here: its workers ask for what they need.
+    """
     from ray.tune import PlacementGroupFactory
 
     place = configuration[PLACE]
@@ -198,13 +205,16 @@ def _request(configuration: dict[str, Any]) -> Any:
 
 
 def _train_nested(configuration: dict[str, Any]) -> None:
-    """Train the task of a trial by workers of its own, which report to Ray Tune too. Its result is in its run log."""
+    """Train the task of a trial with several workers of Ray Train, which report to Ray Tune too.
+
+    The result is in the task's run log.
+    """
     from ray.train import TrainingFailedError
     from ray.tune.integration.ray_train import TuneReportCallback
 
     task, place = Task(**configuration["task"]), configuration[PLACE]
     told = {"task": configuration["task"], "seconds_between_reports": 0.0}
-    name = f"{Path(task.folder).name}-{uuid4().hex[:8]}"  # of its own, or Ray would resume what had this name before
+    name = f"{Path(task.folder).name}-{uuid4().hex[:8]}"  # a new name, or Ray would resume an older training
     storage = None
     if "carried" in configuration:
         told["carried"] = configuration["carried"]

@@ -64,13 +64,16 @@ class RunLog:
         return json.loads((self.latest / checkpoint_folder.RESUME).read_text())["step"]
 
     def is_finished(self, steps: int) -> bool:
-        """Return whether step `steps` is saved, or the training diverged or was stopped before it."""
+        """Return whether step `steps` is saved, or the training diverged or was stopped before this step."""
         if self.diverged() is not None or self.is_stopped():
             return True
         return (self.ended_step() or self.saved_step()) >= steps
 
     def ended_step(self) -> int:
-        """Return the step to which a training had come when `prune` removed its checkpoints, or 0 if it did not."""
+        """Return the step that a training had reached when `prune` removed its checkpoints.
+
+        Returns 0 if `prune` has not removed them.
+        """
         path = self.folder / ENDED
         return int(path.read_text()) if path.is_file() else 0
 
@@ -103,7 +106,7 @@ class RunLog:
         return history[-1].get("diverged") if history else None
 
     def keep_samples(self, step: int, samples: np.ndarray) -> None:
-        """Save the model's samples at a step; step 0 is before the first one."""
+        """Save samples that the model drew at a step. Samples of step 0 were drawn before the training."""
         path = self.folder / "samples" / f"step_{step:08d}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, samples, allow_pickle=False)
@@ -134,7 +137,8 @@ class RunLog:
     def hold(self) -> Iterator[None]:
         """Be the folder's only writer while the block runs. Raises CheckpointError if another process still writes.
 
-        Without it, a worker that outlives its driver for a moment could write together with the next worker.
+        Without this, a worker that outlives its driver for a moment could write at the same time as the worker after
+        it.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         try:

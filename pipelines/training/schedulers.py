@@ -1,5 +1,7 @@
 """The schedulers, which decide which trials of a sweep continue, and for how many steps.
 
+A rung is a step at which a scheduler compares the trials that have reached it.
+
 none      every trial runs to its end
 halving   synchronous successive halving (Jamieson and Talwalkar, 2016): a rung is decided from the run logs after all
           its trials have reached it, so the sweep is reproducible
@@ -17,9 +19,11 @@ from pipelines.training.trials import best_of
 
 
 def rounds(conf: Mapping[str, Any], tasks: Sequence[Task]) -> Iterator[tuple[list[Task], int]]:
-    """Yield (tasks, step) for each round of a sweep: the caller trains the tasks up to the step, and asks for the next.
+    """Yield (tasks, step) for each round of a sweep, for every scheduler but pbt.
 
-    conf: the sweep's configuration; tasks: all its trials
+    conf: the sweep's configuration; tasks: the tasks of all its trials
+
+    The caller trains each task up to the step before it asks for the next round.
     """
     kept = list(tasks)
     place = {task.folder: index for index, task in enumerate(kept)}
@@ -29,12 +33,15 @@ def rounds(conf: Mapping[str, Any], tasks: Sequence[Task]) -> Iterator[tuple[lis
 
 
 def ranked(conf: Mapping[str, Any], tasks: Sequence[Task], rung: int, place: Mapping[str, int]) -> list[Task]:
-    """Return tasks with the best first, by their reports up to a rung; of equal ones, the first of the sweep."""
+    """Return the tasks in the order of the best value that each has reported up to a rung, the best task first.
+
+    Tasks with the same value keep the order of the sweep. place: {folder of a task: its index in the sweep}
+    """
     return sorted(tasks, key=lambda task: (best_of(task, conf["metric"], until=rung)[0], place[task.folder]))
 
 
 def stops(conf: Mapping[str, Any]) -> list[int]:
-    """Return the steps at which a sweep compares its trials, of which the last is their end."""
+    """Return the steps at which a sweep compares its trials; the last of them is where the trials end."""
     sweep, steps = conf["sweep"], conf["budget"]["trial_steps"]
     if sweep["scheduler"] == "halving":
         return rungs_of(steps, sweep["eta"], sweep["rungs"])
@@ -44,12 +51,18 @@ def stops(conf: Mapping[str, Any]) -> list[int]:
 
 
 def rungs_of(steps: int, eta: int, count: int) -> list[int]:
-    """Return the steps at which halving compares trials: steps / eta^(count - 1), ..., steps / eta, steps."""
+    """Return the steps at which halving compares trials: steps / eta^(count - 1), ..., steps / eta, steps.
+
+    Fractions are rounded up.
+    """
     return [max(1, ceil(steps / eta**k)) for k in reversed(range(count))]
 
 
 def sizes(conf: Mapping[str, Any], trials: int) -> list[int]:
-    """Return how many trials each round of a sweep trains, before its finalists are trained with other seeds."""
+    """Return how many trials each round of a sweep trains, without the later trainings of finalists with other seeds.
+
+    trials: how many the first round trains
+    """
     sweep = conf["sweep"]
     counts = [trials]
     while len(counts) < len(stops(conf)):

@@ -1,12 +1,13 @@
-"""Chooses the settings that a sweep tries, where these depend on the conf and the seed alone, not on results.
+"""Chooses the settings that a sweep tries, for the searchers that do not learn from results.
 
 sobol    points of a scrambled Sobol sequence (Owen, 1998), which cover the space more evenly than independent draws
 random   independent draws
 grid     every combination of a space of choices, in the order in which the conf names them
 
-The first trial of sobol and random has the settings of the conf, so a sweep can only improve on them. No point is tried
-twice: a space of choices that has at most budget.trials points is tried as a whole. The first n settings do not depend
-on how many follow, so a sweep that grows keeps those that it has. `tpe`, which learns from results, is in tpe.py.
+The settings depend on the conf and the seed alone. The first trial of sobol and random has the settings of the conf, so
+a sweep can only improve on them. No setting is tried twice: a space of choices that has at most budget.trials points is
+tried as a whole. The first n settings do not depend on how many follow, so a sweep that grows keeps those that it has.
+`tpe`, which learns from results, is in tpe.py.
 """
 
 import math
@@ -27,7 +28,8 @@ MOST_DRAWS = 1 << 14  # after so many draws without a new point, a search ends
 def settings(conf: Mapping[str, Any], seed: int) -> list[Setting]:
     """Return the setting of each trial: budget.trials of them, or fewer if the space has fewer points.
 
-    If the space is empty, there is one trial, which overrides nothing. Raises ConfigError for a grid of ranges.
+    A grid gives every combination. If the space is empty, there is one trial, which overrides nothing. Raises
+    ConfigError for a grid of ranges.
     """
     sweep, trials = conf["sweep"], conf["budget"]["trials"]
     space = sweep["space"]
@@ -43,7 +45,7 @@ def settings(conf: Mapping[str, Any], seed: int) -> list[Setting]:
 
 
 def as_it_stands(conf: Mapping[str, Any]) -> Setting:
-    """Return the values that a conf itself has for the keys of its space."""
+    """Return the values that a conf itself has for the keys of its search space, sweep.space."""
     known = flat({key: value for key, value in conf.items() if key != "sweep"})
     return {key: known[key] for key in conf["sweep"]["space"]}
 
@@ -58,7 +60,7 @@ def grid(space: Mapping[str, Any]) -> list[Setting]:
 
 
 def points(space: Mapping[str, Any]) -> list[Setting] | None:
-    """Return every combination of a space of choices; None if a key has a range, or the space is too large to list."""
+    """Return every combination of a space of choices; None if a key has a range, or there are over MOST_DRAWS."""
     if not all("choice" in draw for draw in space.values()):
         return None
     values = [draw["choice"] for draw in space.values()]
@@ -73,7 +75,7 @@ def distinct(found: Iterable[Setting]) -> list[Setting]:
 
 
 def known_as(setting: Setting) -> tuple[tuple[str, str], ...]:
-    """Return what tells settings apart; 1 and 1.0 are the same value."""
+    """Return a hashable form of a setting, the same for settings with equal values; 1 and 1.0 are equal."""
     return tuple((key, repr(_plain(value))) for key, value in sorted(setting.items()))
 
 
@@ -128,5 +130,5 @@ def _draw(draw: Mapping[str, Any], u: float) -> Any:
 
 
 def readable(value: float) -> float:
-    """Return a number with four significant digits."""
+    """Return a number rounded to four significant digits."""
     return float(f"{value:.4g}")

@@ -5,7 +5,7 @@
     best.json      the best setting, {dotted key: value}, which `train` uses, and its metric
     setting.json   this setting alone, on which `train` depends
     trials.json    every trial with its history; for settings with several seeds, their mean and standard deviation
-    samples/       of each trial of a model that draws samples, 64 of them from one noise
+    samples/       64 samples of each trial, if the model draws samples; the noise is the same for all trials
     lineage.json   hashes of what decides the result
 
 Trials that `gen-models play` has trained are only collected. A sweep that was killed continues with the trials that are
@@ -49,7 +49,10 @@ def main(argv: list[str]) -> None:
 
 
 def summary(plan: SweepPlan, best: Mapping[str, Any], trials: int) -> str:
-    """Return a line that says what the sweep found best. best: a row of trials.json; trials: how many these are"""
+    """Return a line that says which setting the sweep found best.
+
+    best: the row of that setting in trials.json; trials: how many trials there were
+    """
     setting = ", ".join(f"{key} {value}" for key, value in best["override"].items()) or "the conf as it is"
     value = f"{best['value']:.4g}"
     if best.get("mean") is not None:
@@ -58,7 +61,10 @@ def summary(plan: SweepPlan, best: Mapping[str, Any], trials: int) -> str:
 
 
 def replaced(plan: SweepPlan, best: Mapping[str, Any]) -> str:
-    """Return a line that says which values of conf/model the best setting replaces, and how to keep one; or ""."""
+    """Return a line that says which values of conf/model the best setting replaces, and how to keep one of them.
+
+    Returns "" for a grid, or if no value is replaced.
+    """
     if plan.conf["sweep"]["searcher"] == "grid":
         return ""
     stood = {key: value for key, value in as_it_stands(plan.conf).items() if best["override"].get(key, value) != value}
@@ -70,7 +76,10 @@ def replaced(plan: SweepPlan, best: Mapping[str, Any]) -> str:
 
 
 def keep_samples(folder: Path, trials: Sequence[Trial]) -> None:
-    """Copy the samples that the trials drew at their ends, as trial_0000.npy; as bytes where these suffice."""
+    """Copy the samples that each trial drew at its end to trial_0000.npy, trial_0001.npy and so on.
+
+    They are stored as bytes (uint8) if all values are whole numbers from 0 to 255.
+    """
     for index, trial in enumerate(trials):
         path = Path(trial.task.folder) / "samples" / f"step_{trial.granted:08d}.npy"
         if not path.is_file():
@@ -83,11 +92,13 @@ def keep_samples(folder: Path, trials: Sequence[Trial]) -> None:
 
 
 def write(folder: Path, plan: SweepPlan, rows: list[dict[str, Any]], best: dict[str, Any]) -> None:
-    """Write the stage's files into a folder.
+    """Write the files of the stage `sweep`, except the samples, into a folder.
 
-    best.json has what the line sets beside the setting that was found, for `train`; "front", the names of the metrics
-    on the axes of the report's rate-distortion picture, or null; and the seeds, mean and sd of a setting that was
-    trained with several seeds.
+    rows: those of trials.json; best: the row of the best setting
+
+    In best.json, "override" has the values that the sweep's line of params.yaml sets and the best setting, for `train`.
+    "front" has the metrics on the axes of the report's rate-distortion picture, or null. A setting that was trained
+    with several seeds also has "seeds", "mean" and "sd".
     """
     chosen: dict[str, Any] = {
         "metric": plan.conf["metric"],

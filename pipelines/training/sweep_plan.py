@@ -1,9 +1,9 @@
 """What a sweep of params.yaml consists of: its configuration, lineage and course, and its folder in work/.
 
-Each trial has a folder there, named by a hash of all that decides it. So whoever trains first, the stage `sweep` or
-`gen-models play`, leaves the trials where the other one finds them, a sweep that grows finds those that it had, and
-trials of other code, data or settings are never taken for them. Nothing here imports torch: a stage whose trials have
-ended only collects them.
+In that folder, each trial has a folder of its own, named by a hash of all that decides the trial. So the stage `sweep`
+finds the trials that `gen-models play` has trained, and the other way round; a sweep that grows finds the trials that
+it had; and a trial of other code, data or settings is never taken for one of this sweep. Nothing here imports torch: a
+stage whose trials have ended only collects them.
 """
 
 from collections.abc import Sequence
@@ -25,15 +25,17 @@ from pipelines.training.schedulers import stops
 from pipelines.training.task import Task
 from pipelines.training.trials import Place, Trial
 
-OF_SWEEPS = ("sweep.", "budget.trial", "budget.seeds")  # keys that decide no training with the best setting
-MOST_OTHERS = 256  # run logs of earlier trials that are kept for a sweep that returns to them, without checkpoints
+OF_SWEEPS = ("sweep.", "budget.trial", "budget.seeds")  # prefixes of keys that only a sweep uses
+MOST_OTHERS = 256  # how many run logs of former trials are kept, without checkpoints: the sweep may return to them
 
 
 @dataclass(frozen=True)
 class SweepPlan:
     """A sweep of params.yaml: its conf, its lineage, and the folder of its trials' run logs.
 
-    fixed: {dotted key: value} that its line sets for the training too; it is in the conf already
+    key: the name of the sweep; data: the name of the data set
+    fixed: {dotted key: value} that the sweep's line of params.yaml sets, for the training too; conf has these values
+    already
     """
 
     key: str
@@ -53,12 +55,12 @@ class SweepPlan:
             self.folder,
             decides,
             tuple(stops(self.conf)),
-            f"{mark}{name}-" if mark else "",  # these depend on the other trials, and are this sweep's alone
+            f"{mark}{name}-" if mark else "",  # such trials depend on the others of their sweep
         )
         return Course(self.conf, place, self.lineage["seed"], self.folder / f"settings-{name}.json")
 
     def without_repeats(self) -> "SweepPlan":
-        """Return the plan of the sweep before its finalists are trained with other seeds."""
+        """Return this plan without the trainings of finalists with other seeds."""
         return replace(self, conf={**self.conf, "budget": {**self.conf["budget"], "seeds": 1}})
 
     @property
@@ -77,7 +79,10 @@ class SweepPlan:
         return found
 
     def played(self) -> list[Trial] | None:
-        """Return the trials, with the steps that were granted to each; None if some have not ended."""
+        """Return the trials, each with the step up to which the sweep trains it (`granted`).
+
+        Returns None if some trials have not ended.
+        """
         course = self.course()
         for tasks, until in course.rounds():
             if not _have_ended(tasks, until):
@@ -85,7 +90,7 @@ class SweepPlan:
         return course.trials
 
     def is_played(self) -> bool:
-        """Return whether every trial has run for as many steps as the scheduler grants."""
+        """Return whether every trial has ended: by its last step, by a divergence, or stopped by the scheduler."""
         return self.played() is not None
 
     def rows(self) -> list[dict[str, Any]]:
@@ -100,7 +105,10 @@ class SweepPlan:
         return facts.key_of(paths.out("sweep", self.key)) == self.lineage["key"]
 
     def played_again(self) -> str:
-        """Return why trials of these settings that were trained before cannot be used, in a line; "" if none were."""
+        """Return a line that says why this sweep has to train settings again that it has trained before.
+
+        Returns "" if it does not have to, and for the schedulers asha and pbt.
+        """
         if self.conf["sweep"]["scheduler"] in ("asha", "pbt") or not self.folder.is_dir():
             return ""
         names = [Path(task.folder).name for task in self.tasks]
@@ -120,7 +128,10 @@ class SweepPlan:
         return f"sweep {self.key}: its trials are trained again: {why}"
 
     def prune(self, found: Sequence[Trial]) -> None:
-        """Remove the checkpoints that no growth of the sweep would use: see docs/sweeps.md."""
+        """Remove the checkpoints of trials that the sweep would not continue from if it grew: see docs/sweeps.md.
+
+        found: the trials of the sweep, all of which have ended
+        """
         budget, sweep = self.conf["budget"], self.conf["sweep"]
         if self.conf["schedule"] == "constant" and budget.get("trial_report_every"):
             keep = [trial.task.folder for trial in found]  # with more steps, all would go on
@@ -133,7 +144,10 @@ class SweepPlan:
             path.unlink()
 
     def _next_in_line(self, found: Sequence[Trial], rung: int) -> list[str]:
-        """Return the folders of the best that ended at a rung, as many as went on: twice the trials would take them."""
+        """Return the folders of the best trials that ended at a rung, as many as went on beyond the rung.
+
+        A sweep with twice the trials would let these go on too.
+        """
         ended = [trial for trial in found if trial.granted == rung]
         value = {trial.task.folder: trials.best_of(trial.task, self.conf["metric"], rung)[0] for trial in ended}
         return sorted(value, key=lambda folder: value[folder])[: sum(trial.granted > rung for trial in found)]
@@ -144,7 +158,10 @@ def _have_ended(tasks: Sequence[Task], until: int) -> bool:
 
 
 def sweep_plan(asked: Params, key: str) -> SweepPlan:
-    """Return the plan of a sweep. Raises DataError if its data are not prepared, ConfigError for a conf's fault."""
+    """Return the plan of the sweep `key`. asked: params.yaml
+
+    Raises DataError if the data set is not prepared, ConfigError for a fault of the conf.
+    """
     line = asked.sweep(key)
     conf = compose_line(line, asked.budget)
     decides: dict[str, Any] = {

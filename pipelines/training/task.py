@@ -18,8 +18,8 @@ class Task:
     steps     the number of minibatches to train for
     horizon   the step at which the schedule of the learning rates ends. It is later than `steps` if a scheduler
               grants fewer steps than were planned
-    report_every, checkpoint_every   numbers of minibatches
-    is_trial  whether it is a trial of a sweep, whose run log needs neither samples nor the best model
+    report_every, checkpoint_every   how many minibatches lie between two reports, and between two checkpoints
+    is_trial  whether it is a trial of a sweep, whose run log needs neither samples at each report nor the best model
     """
 
     conf: dict[str, Any]
@@ -40,8 +40,8 @@ class Task:
 class Record:
     """A report with its validation metrics. A training yields it after writing it to the run log.
 
-    value: the metric that the conf names, for which lower is better; is_saved: whether a checkpoint of this step is on
-    disk
+    value: the metric that the conf names, for which lower is better
+    is_saved: whether a checkpoint of this step is on disk
     """
 
     step: int
@@ -51,7 +51,11 @@ class Record:
 
 
 def task_of(conf: Mapping[str, Any], data: Path, *, seed: int, steps: int, folder: Path, is_trial: bool) -> Task:
-    """Return the task of a configuration, with reports and checkpoints spread evenly over its steps."""
+    """Return the task of a configuration. Reports and checkpoints are spread evenly over its steps.
+
+    conf: a composed configuration, which says how many reports and checkpoints there are
+    data: the folder of the prepared data set; folder: the folder of the run log
+    """
     report_every = ceil(steps / conf["budget"]["reports"])
     checkpoint_every = report_every * max(1, conf["budget"]["reports"] // conf["budget"]["checkpoints"])
     return Task(dict(conf), str(data), seed, steps, steps, report_every, checkpoint_every, str(folder), is_trial)

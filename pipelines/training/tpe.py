@@ -1,8 +1,9 @@
-"""Chooses settings by a tree-structured Parzen estimator (Bergstra et al., 2011), Optuna's, which learns from results.
+"""Chooses settings by Optuna's tree-structured Parzen estimator (Bergstra et al., 2011), which learns from results.
 
-Its history is the trials' run logs, from which it is rebuilt for each new setting with a generator of its own. So what
-is suggested depends on the conf, the seed and the results before it, and a sweep that was killed goes on as it would
-have. The trials come in batches of BATCH: all of a batch are suggested from the batches before.
+For each new setting, the estimator is made anew from the results in the trials' run logs, with a random generator of
+its own. So a suggestion depends only on the conf, the seed and the earlier results, and a sweep that was killed goes on
+as if nothing had happened. The trials come in batches of BATCH: the settings of a batch are suggested from the results
+of the batches before.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,17 +15,17 @@ from gen_models.errors import GenModelsError
 from pipelines.training.search import Setting, known_as, readable, settings
 
 BATCH = 4  # trials that may be trained at once; the first batch is that of the searcher sobol
-TRIES = 32  # suggestions that were tried before are drawn again, so often
+TRIES = 32  # how often a suggestion is drawn again, if its setting was tried before
 
 
 class MissingLibraryError(GenModelsError):
-    """A library that is an extra is not installed."""
+    """An optional library is not installed."""
 
 
 def suggest(conf: Mapping[str, Any], seed: int, told: Sequence[tuple[Setting, float]]) -> list[Setting]:
-    """Return the settings of the next batch; [] if there are enough, or no point of the space is left.
+    """Return the settings of the next batch; [] if budget.trials is reached, or no point of the space is left.
 
-    told: (setting, its value, for which lower is better) of all trials so far, which have ended
+    told: (setting, value) of all trials so far, which have ended; lower values are better
 
     Raises MissingLibraryError if Optuna is not installed.
     """
@@ -53,7 +54,11 @@ def _suggest(
     pending: Sequence[Setting],
     known: set,
 ) -> Setting | None:
-    """Return a setting that was not tried, or None if TRIES suggestions all were. number: that of the trial"""
+    """Return a setting that was not tried before, or None if TRIES suggestions were all tried before.
+
+    number: the index of the trial in the sweep; told: (setting, value) of the trials that have ended; pending: the
+    settings of the same batch so far; known: known_as of all settings that were tried or are pending
+    """
     kinds = {key: _distribution(optuna, draw) for key, draw in space.items()}
     trial = optuna.trial.create_trial
     inside = [(setting, value) for setting, value in told if _is_inside(space, setting)]
@@ -92,7 +97,10 @@ def _distribution(optuna: Any, draw: Mapping[str, Any]) -> Any:
 
 
 def _is_inside(space: Mapping[str, Any], setting: Setting) -> bool:
-    """Return whether Optuna may be told of a setting: that of the conf may lie outside of the space."""
+    """Return whether a setting lies inside the space: only then may Optuna be told of it.
+
+    The setting of the conf, which is tried first, may lie outside.
+    """
     for key, draw in space.items():
         ((kind, values),) = draw.items()
         if setting[key] not in values if kind == "choice" else not values[0] <= setting[key] <= values[1]:

@@ -62,7 +62,10 @@ def hand_over(plan: TrainingPlan, folder: Path) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Rename a run log and remove it, so that a kill in the middle leaves nothing that looks like a finished one."""
+    """Rename the folder of a run log, then remove it.
+
+    If the process is killed in the middle, nothing is left that looks like a finished training.
+    """
     doomed = folder.with_name(f".{folder.name}.removed")
     shutil.rmtree(doomed, ignore_errors=True)
     folder.rename(doomed)

@@ -42,7 +42,8 @@ SAMPLES = 64  # the number of samples in a report's grid
 class Session:
     """The state that the acts of one training share.
 
-    rank, world: this worker's number, and how many there are; best: {"value", "step"} of the best report so far, or {}
+    rank, world: this worker's index, and how many workers there are
+    best: {"value", "step"} of the best report so far, or {}
     """
 
     task: Task
@@ -65,9 +66,9 @@ class Session:
 
 
 def train(task: Task, *, rank: int = 0, world: int = 1, device: str = "cpu") -> Iterator[Record]:
-    """Resume or start the task, and yield a record of the metrics every `task.report_every` minibatches.
+    """Resume or start a task, and yield a record with the metrics every `task.report_every` minibatches.
 
-    rank, world: this worker's number, and how many workers there are; the worker of rank 0 writes the run log, the
+    rank, world: this worker's index, and how many workers there are; the worker of rank 0 writes the run log, the
     folder `task.folder`
 
     Raises DivergedError when a loss or a validation metric is not finite.
@@ -82,9 +83,9 @@ def train(task: Task, *, rank: int = 0, world: int = 1, device: str = "cpu") -> 
 
 
 def train_or_diverge(task: Task, *, rank: int = 0, **place: Any) -> Iterator[Record]:
-    """Run `train`; if it raises DivergedError, record that in the run log and yield a last record instead of raising.
+    """Run `train`; if it raises DivergedError, note that in the run log and yield a last record instead of raising.
 
-    The last record has no metrics and the value WORST.
+    The last record has no metrics and the value WORST. place: `world` and `device`, as in `train`
     """
     try:
         yield from train(task, rank=rank, **place)
@@ -140,7 +141,7 @@ def step(session: Session) -> Iterator[Report]:
 def record(session: Session, report: Report, measured: dict[str, float]) -> Record:
     """Act 4: write a report to the run log, with samples, the best model, and a checkpoint if one is due.
 
-    measured: the validation metrics. All workers return the record; only rank 0 writes.
+    measured: the validation metrics. Every worker returns the record; only the worker of rank 0 writes.
     """
     task, training, log = session.task, session.training, session.log
     moves = {f"moves.{name}": float(count) for name, count in report.moves.items()}
@@ -165,7 +166,7 @@ def record(session: Session, report: Report, measured: dict[str, float]) -> Reco
 def _resume(session: Session) -> dict[str, Any]:
     """Load the latest checkpoint, if there is one, and return {"value", "step"} of the best report so far, or {}.
 
-    Rank 0 tidies the run log and tells the others which step is saved; then they load the same checkpoint.
+    The worker of rank 0 tidies the run log and tells the others which step is saved; then all load the same checkpoint.
     """
     task, log, training = session.task, session.log, session.training
     notes = log.resume(training) if session.rank == 0 else {}

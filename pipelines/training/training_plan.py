@@ -1,7 +1,7 @@
 """What a training of params.yaml consists of: its lineage and its task, whose folder in work/ is named by a hash.
 
-The hash is of all that decides the result. So whoever trains first, the stage `train` or `gen-models play`, leaves the
-training where the other one finds it. Nothing here imports torch: a stage whose training has ended only collects it.
+The hash covers all that decides the result. So the stage `train` finds a training that `gen-models play` has done or
+begun, and the other way round. Nothing here imports torch: a stage whose training has ended only collects it.
 """
 
 import json
@@ -25,7 +25,10 @@ from pipelines.training.task import Task, task_of
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """A training of params.yaml: its lineage, its task, and the number of workers that share each minibatch."""
+    """A training of params.yaml.
+
+    key: the name of the run; lineage: the content of its lineage.json; workers: how many workers share each minibatch
+    """
 
     key: str
     lineage: dict[str, Any]
@@ -41,7 +44,10 @@ class TrainingPlan:
         return self.log.is_finished(self.task.steps)
 
     def seal(self) -> Path:
-        """Write the lineage beside the result, and return the folder, which then holds all that out/train/KEY does."""
+        """Write lineage.json into the folder of the run log, and return this folder.
+
+        It then holds all that the stage `train` will copy to out/train/KEY.
+        """
         with replacing(self.log.folder / "lineage.json") as file:
             file.write(json.dumps(self.lineage, indent=1, sort_keys=True).encode())
         return self.log.folder
@@ -52,10 +58,12 @@ class TrainingPlan:
 
 
 def training_plan(asked: Params, key: str, setting: Mapping[str, Any]) -> TrainingPlan:
-    """Return the plan of a run's training with the setting, {dotted key: value}, that a sweep found best.
+    """Return the plan of a run's training. asked: params.yaml; key: the name of the run
 
-    Its lineage says what decides the result, and facts about it. It is written beside the result, and becomes the tags
-    and params of the run in MLflow.
+    setting: {dotted key: value}, the setting that a sweep found best
+
+    The lineage of the plan says what decides the result, and describes the run. It is written to lineage.json beside
+    the result, and becomes the tags and params of the run in MLflow.
     """
     line = asked.run(key)
     conf = override(compose(line.model, line.data, asked.budget), setting)
@@ -99,7 +107,8 @@ def training_plan(asked: Params, key: str, setting: Mapping[str, Any]) -> Traini
 def best_setting(key: str, sweep: str) -> dict[str, Any]:
     """Return the best setting of a sweep, {dotted key: value}, with which a run trains.
 
-    key: the run; sweep: the sweep whose setting it uses. Raises ConfigError if that sweep has no result yet.
+    key: the name of the run; sweep: the sweep whose setting the run uses. Raises ConfigError if out/sweep/KEY does not
+    have the setting yet.
     """
     path = paths.out("sweep", key, "setting.json")
     if not path.is_file():

@@ -1,7 +1,7 @@
-"""The trials of a sweep: their tasks, their results as their run logs have them, and the choice of the best setting.
+"""The trials of a sweep: their tasks, their results as the run logs have them, and the choice of the best setting.
 
-The folder of a trial's run log is named by a hash of all that decides that trial, and of nothing else of its sweep. So
-a sweep that gets more trials, seeds or values of a grid finds those that it has trained before.
+The folder of a trial's run log is named by a hash of all that decides that trial, and of nothing else of the sweep. So
+a sweep that gets more trials, seeds or values of a grid finds the trials that it has trained before.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,9 +28,10 @@ class SweepError(GenModelsError):
 class Trial:
     """A trial as a sweep sees it.
 
-    setting: {dotted key: value}; granted: up to which step the sweep trains it; its run log may go further
-    of: the number of the trial whose setting it repeats with another seed, or None
-    lineage: the settings that it had before, with pbt: [{"until": step, "override": setting, "from": trial}]
+    setting: {dotted key: value}; granted: the step up to which the sweep trains this trial; its run log may go further
+    of: the index of the trial whose setting it repeats with another seed, or None
+    lineage: the settings that it had before, with the scheduler pbt: [{"until": step, "override": setting, "from":
+    trial}]
     """
 
     setting: dict[str, Any]
@@ -44,8 +45,10 @@ class Trial:
 class Place:
     """Where the trials of a sweep are trained, and what decides all of them besides their settings.
 
-    data, folder: of the prepared data set, and of the run logs; decides: hashes of the data and the code; stops: the
-    steps at which the sweep compares its trials, of which the last is their end; mark: put before the folders' names
+    data: the folder of the prepared data set; folder: the folder of the run logs; decides: hashes of the data and the
+    code
+    stops: the steps at which the sweep compares its trials; the last of them is where the trials end
+    mark: what the names of the run logs' folders begin with
     """
 
     data: Path
@@ -55,7 +58,7 @@ class Place:
     mark: str = ""
 
     def task(self, conf: Mapping[str, Any], setting: Mapping[str, Any], seed: int) -> Task:
-        """Return the task of a setting with a seed, up to the last of the steps."""
+        """Return the task that trains a setting with a seed up to the last of `stops`. conf: the conf of the sweep"""
         chosen, steps = override(conf, setting), self.stops[-1]
         task = task_of(chosen, self.data, seed=seed, steps=steps, folder=self.folder, is_trial=True)
         if every := conf["budget"].get("trial_report_every"):
@@ -74,7 +77,10 @@ class Place:
 
 
 def told(task: Task, until: int | None = None) -> list[dict[str, Any]]:
-    """Return the lines of a trial's history up to a step; what a longer training added is left out."""
+    """Return the lines of a trial's history up to the step `until`; None: all lines.
+
+    A run log may go further, for example because the sweep had more steps before.
+    """
     history = RunLog(Path(task.folder)).history()
     if until is None:
         return history
@@ -83,9 +89,9 @@ def told(task: Task, until: int | None = None) -> list[dict[str, Any]]:
 
 
 def best_of(task: Task, metric: str, until: int | None = None) -> tuple[float, int]:
-    """Return (the lowest value of the metric, its step) in a trial's history, or (WORST, 0) for a diverged trial.
+    """Return (the lowest value of a metric, its step) in a trial's history; (WORST, 0) if the trial diverged.
 
-    until: only reports up to this step count; None: all
+    until: only reports up to this step count; None: all reports count
     """
     history = told(task, until)
     if not history or "diverged" in history[-1]:
@@ -95,10 +101,11 @@ def best_of(task: Task, metric: str, until: int | None = None) -> tuple[float, i
 
 
 def rows(trials: Sequence[Trial], metric: str) -> list[dict[str, Any]]:
-    """Return the rows of trials.json.
+    """Return the rows of trials.json, one for each trial.
 
-    The row of a setting that was trained with several seeds has their numbers, and the mean and the standard deviation
-    of the values; the mean is None if one of them diverged.
+    If a setting was trained with several seeds, the row of its first trial also has the seeds, and the mean and the
+    standard deviation of their values. The mean and the deviation are None if the training with one of the seeds
+    diverged.
     """
     found = [row(index, trial, metric) for index, trial in enumerate(trials)]
     for first in found:
@@ -139,8 +146,10 @@ def row(index: int, trial: Trial, metric: str) -> dict[str, Any]:
 def choose(found: list[dict[str, Any]], key: str) -> dict[str, Any]:
     """Return the row with the lowest value; of rows with the same value, the first.
 
-    If settings were trained with several seeds, the lowest mean decides among these. Raises SweepError if every trial
-    diverged.
+    If settings were trained with several seeds, only these are compared, by their means. Raises SweepError if every
+    trial diverged.
+
+    found: the rows of trials.json; key: the name of the sweep
     """
     usable = [one for one in found if one["value"] is not None and "of" not in one]
     repeated = [one for one in usable if one.get("mean") is not None]
@@ -152,9 +161,11 @@ def choose(found: list[dict[str, Any]], key: str) -> dict[str, Any]:
 
 
 def prune(trials: Sequence[Trial], folder: Path, *, keep: Iterable[str], most: int) -> None:
-    """Remove the checkpoints of trials that have ended, except those in the folders `keep`.
+    """Remove checkpoints of trials that have ended, and old run logs.
 
-    Run logs that are no trial's of the sweep lose theirs too, and of these only the `most` newest are kept at all.
+    trials: the trials of the sweep. They lose their checkpoints, unless their folders are in `keep`.
+    folder: the folder of the run logs. It may have run logs of trials that the sweep does not have any more. The `most`
+    newest of these lose their checkpoints too; older ones are removed.
     """
     kept, own = set(keep), {trial.task.folder for trial in trials}
     for name in sorted(own - kept):

@@ -19,7 +19,7 @@ BANDWIDTH_ROWS = 2_000  # training rows that set the widths of mmd's kernels
 
 
 class ValidationMetrics:
-    """Measures the model of a training on the validation rows of its data, with the same noise at each report."""
+    """Measures a model in training on the validation rows of its data, with the same noise at each report."""
 
     def __init__(self, dataset: Dataset, conf: Mapping[str, Any], device: str):
         self._metric = conf["metric"]
@@ -42,7 +42,10 @@ class ValidationMetrics:
 
 
 def ruler_of(dataset: Dataset, split: str, front: Mapping[str, Any] | None, device: str = "cpu") -> Ruler:
-    """Return what the metrics need besides the model and the rows of a split; front: of the conf's sweep."""
+    """Return what the metrics need besides the model and the rows of a split.
+
+    front: `sweep.front` of the conf: the metrics of the rate-distortion picture, or None
+    """
     ruler = Ruler(levels=dataset.levels, statistics=dataset.manifest["statistics"], front=front)
     train = ruler.units(dataset.first_rows("train", BANDWIDTH_ROWS).to(device))
     factors = np.asarray(dataset.factors(split)) if dataset.manifest.get("factors") else None
