@@ -121,11 +121,13 @@ def of_kind(scores: np.ndarray, called: np.ndarray, is_kind: np.ndarray, is_norm
 
 
 def is_measured(rows: RowsOf, who: str) -> bool:
-    """Return whether anomaly scores can be measured. If the test rows have too few anomalies, print why they cannot.
+    """Return whether anomaly scores can be measured: whether classes are held out, with enough rows in the test split.
+
+    If classes are held out with too few test rows, prints a line that says so.
 
     who: the name of the run or baseline, for the printed line
 
-    Raises DataError if they could be measured but the data have no calibration split.
+    Raises DataError if there are enough test rows but the data have no calibration split.
     """
     if rows.unmeasured:
         print(f"{who}: no anomaly scores: {rows.unmeasured}")

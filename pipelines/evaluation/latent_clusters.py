@@ -4,10 +4,10 @@
                        seeds of k-means
     nmi_..., ari_...   the same for the normalised mutual information and for the adjusted Rand index
 
-The result of one clustering is a record, a dictionary with these keys and what was clustered. The centres are fitted to
-training rows, and k is the number of classes among them. n_init is 10, since k-means depends on its start. Latents are
-not standardised: a VAE's unused latents have almost no variance, and to divide by it would give their noise the same
-weight as a latent that holds information.
+The result of one clustering is a record: a dictionary with these keys and others that say what was clustered. The
+centres are fitted to training rows, and k is the number of classes among them. The best of 10 starts is taken, since
+k-means depends on its start. Latents are not standardised: a VAE's unused latents have almost no variance, and to
+divide by it would give their noise the same weight as a latent that holds information.
 
 An autoencoder with encoder E, decoder D and no prior stays the same model if an invertible matrix A changes the basis
 of its latents, D(A^-1 A E(x)), but the clusters of k-means change. Therefore such latents are clustered twice, as they

@@ -132,7 +132,8 @@ def _held_out(metrics: Mapping[str, float], name: str) -> float:
 def setting(override: Mapping[str, Any], most: int = 2) -> str:
     """Return a label for a trial's setting, such as "beta 2, sigma 0.1".
 
-    override: {key of the conf: value}; most: how many values the label names at most, beta and sigma first
+    override: {key of the conf: value} that the trial sets; most: the label names at most so many of them, and beta and
+    sigma come first
     """
     short = {key.rpartition(".")[2] if key.startswith("model.") else key.removeprefix("optim."): value
              for key, value in override.items()}  # fmt: skip

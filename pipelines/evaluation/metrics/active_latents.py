@@ -79,7 +79,7 @@ def is_watched(model: object) -> bool:
 
 
 def watched(trained: Trained, noise: Noise) -> Watched:
-    """Return the statistics over test rows of each latent that say whether it is active or collapsed.
+    """Return three statistics of each latent, over test rows, that say whether the latent is active or collapsed.
 
     The model must have one layer of Gaussian latents.
     """

@@ -62,7 +62,8 @@ def likelihood(trained: Trained, noise: Noise) -> dict[str, float]:
 def floor_log_prob(rows: RowsOf, columns: Coordinates | None = None) -> float:
     """Return the mean log-likelihood of test rows, in nats, under a model of independent pixels or columns.
 
-    columns: which numbers of a table's row are discrete; None: no number is. It is not used for data on grey levels
+    columns: for tables, which numbers of a row are discrete; None: all numbers are continuous. For data on grey levels
+    it is not used.
     """
     if rows.data.levels is not None:
         return histogram_log_prob(rows)
