@@ -71,7 +71,9 @@ def anomaly_scores(trained: Trained, scored: RowScores, seed: int) -> list[Score
 def assess(
     rows: RowsOf, who: str, name: str, scores: np.ndarray, calibration: np.ndarray, *, is_default: bool = True
 ) -> Scored:
-    """Measure one score: its AUROC on the test split, and the error rates at the threshold of the calibration split.
+    """Measure one score on the test split: its AUROC, and its false- and true-positive rates.
+
+    The rates are those at the threshold that the calibration scores give.
 
     who: the name of the run or baseline; name: the score's name
     scores: its values on the test split, (rows,)

@@ -122,7 +122,7 @@ def cluster(rows: RowsOf, who: str, space: str, vectors: Vectors, seed: int, fol
 
 
 def latents(trained: Trained) -> Vectors:
-    """Return the latents of at most TRAIN_ROWS training rows and of all test rows, each row's as a vector."""
+    """Return the latents of at most TRAIN_ROWS training rows and of all test rows, as one vector for each row."""
 
     def encode(x: Tensor) -> np.ndarray:
         with evaluating(trained.model):
@@ -134,7 +134,8 @@ def latents(trained: Trained) -> Vectors:
 def whitened(train: np.ndarray, test: np.ndarray) -> Vectors:
     """Return both sets of vectors in the coordinates in which the training vectors have the identity as covariance.
 
-    The coordinates are the principal components of the training vectors, each divided by its standard deviation.
+    The coordinates are the principal components of the training vectors, each divided by its standard deviation;
+    components with almost no variance are left out.
     """
     mean = train.mean(axis=0)
     variances, axes = np.linalg.eigh(np.atleast_2d(np.cov(train.T)))

@@ -80,7 +80,7 @@ def trials(
 def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], to: Target, *, title: str = "") -> None:
     """Draw a small panel for each metric, with its values over the steps of a training.
 
-    lines: {name of a metric, such as "likelihood.nats": (steps, values)}
+    lines: {name of a metric, such as "likelihood.nats": (steps, value at each step)}
     """
     with matplotlib.rc_context(STYLE):
         figure, panels = panels_of(len(lines), columns=min(3, len(lines)), size=(3.3, 2.4))

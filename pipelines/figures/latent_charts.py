@@ -91,7 +91,8 @@ def _decoded(
 ) -> None:
     """Draw images as a grid, row by row from the top, with names below the columns and beside the rows.
 
-    x, y: the names of columns and rows; framed: for each row, the index of the column whose image gets a frame
+    x, y: the names of columns and rows
+    framed: for each row, the index of the column whose image gets a frame; () for no frames
     """
     columns, rows = len(x), len(y)
     grid = mosaic(images, levels=levels, columns=columns)
