@@ -1,1 +1,4 @@
-"""The public tables of ADBench (Han et al., 2022): one protocol, free baselines, and the default detector."""
+"""A benchmark of anomaly detectors on the public tables of ADBench (Han et al., 2022), all by one protocol.
+
+The detectors are baselines from scikit-learn and this project's default detector of tables.
+"""

@@ -1,8 +1,11 @@
-"""The default detector of tables, and it without each of its measures; no setting depends on a table or a label.
+"""The default detector of anomalies in tables, whole and with some of its parts left out.
 
-default                the weighted mean of all measures of gen_models.analysis.table_anomalies
-default without X      the same without measure X
-without_neighbours     only the measures that keep no training rows to compare with
+Its score is a weighted mean of measures, which gen_models.analysis.table_anomalies explains. No setting depends on a
+table or a label.
+
+default                all measures
+default without X      all measures but X
+without_neighbours     only the measures that keep no training rows to compare new rows with
 """
 
 import numpy as np
@@ -17,7 +20,7 @@ KEEPS_ROWS = ("metric", "round", "local")  # measures with a kernel at each trai
 
 
 def of(measures: dict[str, float]) -> Fit:
-    """Return the detector of some measures, {name: weight}."""
+    """Return the detector whose score is the weighted mean of some measures. measures: {name: weight}"""
 
     def fit(train: np.ndarray, seed: int) -> Score:
         torch.set_num_threads(THREADS)
@@ -30,7 +33,7 @@ def of(measures: dict[str, float]) -> Fit:
 
 
 def without(*names: str) -> dict[str, float]:
-    """Return the weights of all measures but these."""
+    """Return {name: weight} of all measures but those that are named."""
     return {name: weight for name, weight in MEASURES.items() if name not in names}
 
 

@@ -1,11 +1,15 @@
-"""The detectors that are compared: free baselines of scikit-learn, and the product's default detector of tables.
+"""The detectors that are compared: baselines made with scikit-learn, and this project's default detector of tables.
 
-knn1, knn5      mean distance to the nearest training rows
-pca             error with 16 principal components, or half of the columns
-forest          isolation forest (Liu, Ting and Zhou, 2008)
-gaussian        Mahalanobis distance
-gmm             a Gaussian mixture of 1 to 32 components, full or diagonal, by the likelihood of a fifth of the rows
-default...      gen_models.analysis.table_anomalies, whole or without a measure: see pipelines.adbench.default
+A detector takes training rows (rows, columns) and a seed, and returns a function from new rows to their scores; a
+larger score is more anomalous. The scores are
+
+knn1, knn5      the distance to the nearest training row; the mean distance to the five nearest
+pca             the squared error of reconstruction from 16 principal components, or half the columns if that is less
+forest          the score of an isolation forest (Liu, Ting and Zhou, 2008)
+gaussian        the squared Mahalanobis distance to the mean of the training rows
+gmm             -log density of a Gaussian mixture. Four fifths of the training rows fit mixtures of 1 to 32 components
+                with full and with diagonal covariances, and the other fifth chooses the one of largest likelihood
+default...      the score of the default detector, whole or without some of its measures (default.py)
 """
 
 import warnings
@@ -15,7 +19,7 @@ import numpy as np
 
 from pipelines.comparison.free_detectors import Score, forest, nearest, pca
 
-Fit = Callable[[np.ndarray, int], Score]  # (training rows, seed) -> scores of rows, larger is more anomalous
+Fit = Callable[[np.ndarray, int], Score]  # a detector: (training rows, seed) -> function from new rows to scores
 
 MIXTURES = (1, 2, 4, 8, 16, 32)
 REGULARISATION = 1e-4

@@ -1,7 +1,8 @@
-"""Plays the benchmark: a job for each table, seed and detector, as many at once as the cluster has CPUs.
+"""Runs the benchmark on a Ray cluster: a job for each case, as many at once as the cluster has CPUs.
 
-The place of a result is a hash of all that decides it: the table's file, the seed, the detector and its code. So a
-benchmark that was killed continues, and an edited detector is measured anew and no other.
+A case is a detector on a table, with a seed. The file name of its result holds a hash of all that decides the result:
+the table's file, the seed, the detector and its code. So a benchmark that was killed continues where it ended, and if
+the code of a detector is edited, only the cases that use this code are measured again.
 """
 
 import json
@@ -35,7 +36,7 @@ DETECTORS = {**BASELINES, **DEFAULTS}
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured: a detector on a table, with a seed. place: the file of its result, which appears at its end"""
+    """A detector on a table, with a seed. place: the file of the result, which appears when the case is measured"""
 
     table: TableFile
     seed: int
@@ -57,7 +58,10 @@ class Case:
 
 @dataclass
 class Cases:
-    """The cases in play, handed out one by one; see `tune`."""
+    """Hands out cases one by one as jobs, for pipelines.training.ray_tune.tune to do.
+
+    waiting: cases that no job has yet; running: {path of the result: case}; failed: {name of the case: its error}
+    """
 
     waiting: deque[Case]
     running: dict[str, Case] = field(default_factory=dict)
@@ -82,7 +86,11 @@ class Cases:
 
 
 def cases_of(tables: Sequence[TableFile], seeds: Sequence[int], detectors: Sequence[str]) -> list[Case]:
-    """Return all cases, those of the slowest detectors first, so that no long one is left at the end."""
+    """Return a case for each detector, table and seed.
+
+    The cases of the default detector, which is slower than the baselines, come first, so that no long job is left for
+    the end.
+    """
     hashes = {table.name: sha256(table) for table in tables}
     code = {module: fingerprint_of([module, "pipelines.adbench.protocol"]) for module in (BASELINE_CODE, DEFAULT_CODE)}
     found = []
@@ -97,7 +105,10 @@ def cases_of(tables: Sequence[TableFile], seeds: Sequence[int], detectors: Seque
 
 
 def play(cases: Sequence[Case]) -> list[dict[str, Any]]:
-    """Measure the cases that have no result yet, and return the results of all. Raises GenModelsError if one failed."""
+    """Measure the cases that have no result yet, and return the results of all cases, in the order of `cases`.
+
+    Raises GenModelsError if one of them failed.
+    """
     paths.work("adbench").mkdir(parents=True, exist_ok=True)
     stale = [case for case in cases if not case.place.is_file()]
     if stale:
@@ -118,7 +129,12 @@ def play(cases: Sequence[Case]) -> list[dict[str, Any]]:
 
 
 def measure(path: str, number: int, seed: int, detector: str, place: str) -> None:
-    """Measure one case, and write its result. The arguments are those of `Case.configuration`."""
+    """Measure one case, and write its result as JSON to the file `place`.
+
+    path, number: the table's file, and its number in the benchmark; detector: a key of DETECTORS
+
+    A copy is a test row that equals a training row; the result has the area under the ROC curve with and without them.
+    """
     table = TableFile(Path(path), number)
     rows = split(table, seed)
     began = time.process_time()

@@ -1,8 +1,10 @@
-"""The protocol: of the normal rows a shuffled half trains; the other half and all anomalies are the test.
+"""The protocol of the benchmark: which rows of a table train a detector, and which rows test it.
 
-At most MOST_ROWS rows of each kind (training, normal test rows, anomalies), drawn by the seed. Columns are standardised
-by the training rows, a constant one by 1. Labels only measure: no detector sees them. It is the protocol of
-Livernoche et al. (2024) for one class, without their copies of small tables.
+The normal rows are shuffled by the seed. One half trains; the other half and all anomalies are the test rows. At most
+MOST_ROWS rows of each kind (training rows, normal test rows, anomalies) are used. Columns are standardised by the mean
+and standard deviation of the training rows; a column that is constant in these is only centred. Labels serve to measure
+only: no detector sees them. This is the protocol of Livernoche et al. (2024) for training on one class, but the rows of
+small tables are not repeated as they are there.
 """
 
 import hashlib
@@ -19,7 +21,11 @@ MOST_ROWS = 10_000
 
 @dataclass(frozen=True)
 class TableFile:
-    """A table of the benchmark. number: by which tables are developed on (odd) or confirmed on (even)"""
+    """A table of the benchmark.
+
+    path    its file, NUMBER_NAME.npz
+    number  an odd number says that detectors were developed on the table, an even one that it only confirms them
+    """
 
     path: Path
     number: int
@@ -31,7 +37,11 @@ class TableFile:
 
 @dataclass(frozen=True)
 class Split:
-    """Rows of a table, standardised. is_anomaly, is_copy: (test rows,); a copy is equal to a training row"""
+    """The rows of a table that train and test a detector, standardised: (rows, columns) each.
+
+    is_anomaly  whether each test row is an anomaly, (test rows,)
+    is_copy     whether each test row is equal to some training row, (test rows,)
+    """
 
     train: np.ndarray
     test: np.ndarray
@@ -40,7 +50,7 @@ class Split:
 
 
 def tables_in(folder: Path) -> list[TableFile]:
-    """Return the tables NUMBER_NAME.npz of a folder, by their numbers. Raises DataError if there are none."""
+    """Return the tables NUMBER_NAME.npz in a folder, in the order of their numbers. Raises DataError if it has none."""
     found = []
     for path in folder.glob("*.npz") if folder.is_dir() else ():
         number = path.stem.partition("_")[0]
@@ -64,7 +74,13 @@ def sha256(table: TableFile) -> str:
 
 
 def split(table: TableFile, seed: int, most_rows: int = MOST_ROWS) -> Split:
-    """Return the rows that train and test a detector. Raises DataError unless the file holds X, and y of both kinds."""
+    """Return the rows of a table that train and test a detector, drawn by the seed.
+
+    most_rows: the most rows of each kind: training rows, normal test rows, anomalies
+
+    Raises DataError unless the file holds X, finite numbers (rows, columns), and y, a label for each row, of which some
+    are 0 (normal) and some are 1 (anomaly).
+    """
     try:
         with np.load(table.path, allow_pickle=False) as stored:
             x, y = np.asarray(stored["X"], dtype=np.float64), np.asarray(stored["y"]).ravel()
@@ -78,7 +94,7 @@ def split(table: TableFile, seed: int, most_rows: int = MOST_ROWS) -> Split:
     half = len(normal) // 2
     train, held = x[normal[:half][:most_rows]], x[normal[half:][:most_rows]]
     test = np.concatenate([held, x[odd]])
-    known = {row.tobytes() for row in train + 0.0}  # -0 is 0
+    known = {row.tobytes() for row in train + 0.0}  # adding 0 turns -0 into 0, whose bytes differ
     mean, std = train.mean(axis=0), train.std(axis=0)
     std[std == 0] = 1
     return Split(

@@ -1,7 +1,8 @@
-"""Sums up a benchmark: means over tables, paired intervals, ranks with a critical difference, a line for each table.
+"""Sums up a benchmark of detectors: means over tables, intervals of paired differences, and mean ranks.
 
-An interval is the bootstrap's over tables (Efron, 1979), of the mean over seeds of each. Ranks are compared by
-Friedman's mean ranks and Nemenyi's critical difference at 5% (Demsar, 2006): means that lie nearer are not told apart.
+The result of a detector on a table is its mean over seeds. An interval is made by the bootstrap over tables (Efron,
+1979). Detectors are ranked on each table, and their mean ranks (Friedman) are compared by Nemenyi's critical difference
+at 5% (Demsar, 2006): two detectors whose mean ranks differ by less cannot be told apart.
 """
 
 from collections.abc import Sequence
@@ -13,14 +14,22 @@ from scipy.stats import rankdata, studentized_range
 DRAWS = 20_000
 LEVEL = 0.95
 MEASURES = ("auroc", "average_precision", "auroc_without_copies")
-PARTS = {"odd": (1,), "even": (0,), "all": (0, 1)}  # developed on, confirmed on, both
+PARTS = {"odd": (1,), "even": (0,), "all": (0, 1)}  # detectors were developed on odd tables, even ones confirm them
 NEIGHBOURS = ("knn1", "knn5")
 
 
 def summary(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return {part: {detectors, interval, ranks, ...}} of results.
+    """Return a summary of the tables with odd numbers, of those with even numbers, and of all.
 
-    results: {table, number, seed, detector, auroc, average_precision, auroc_without_copies, seconds} of each
+    results: of each case {"table", "number", "seed", "detector", "auroc", "average_precision", "auroc_without_copies",
+    "seconds"}, where number is the table's
+
+    Returns {"odd", "even" or "all": summary}; a part without tables is left out. A summary has
+
+        tables               how many tables there are
+        detectors            {detector: means over tables of each of MEASURES, mean rank, spread over seeds, seconds}
+        critical_difference  the difference of mean ranks below which detectors cannot be told apart
+        above_neighbours     for each detector but knn1 and knn5, how far it is above the better of these two
     """
     found = {}
     for part, keep in PARTS.items():
@@ -31,7 +40,10 @@ def summary(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def by_table(results: Sequence[dict[str, Any]], measure: str) -> tuple[list[str], list[str], np.ndarray]:
-    """Return (tables, detectors, (tables, detectors) means over seeds of a measure)."""
+    """Return (names of tables, names of detectors, array): the array has shape (tables, detectors).
+
+    An entry is the mean over seeds of a measure, one of MEASURES, for a detector on a table.
+    """
     tables = [name for _, name in sorted({(row["number"], row["table"]) for row in results})]
     detectors = list(dict.fromkeys(row["detector"] for row in results))
     values: dict[tuple[str, str], list[float]] = {}
@@ -65,7 +77,13 @@ def _of_part(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _above(detectors: Sequence[str], means: dict[str, np.ndarray]) -> dict[str, dict[str, Any]]:
-    """Return, for each other detector, how far its mean is above that of the better of one and five neighbours."""
+    """Return, for each detector but knn1 and knn5, how far it is above the better of these two, with an interval.
+
+    means: {measure: means over seeds, (tables, detectors)}. The better of the two has the larger mean over tables.
+
+    Returns {detector: {measure: {"over": knn1 or knn5, "gain": mean over tables of the difference, "low", "high"}}}, or
+    {} if one of these two is missing.
+    """
     found: dict[str, dict[str, Any]] = {}
     if not set(NEIGHBOURS) <= set(detectors):
         return found
@@ -81,14 +99,20 @@ def _above(detectors: Sequence[str], means: dict[str, np.ndarray]) -> dict[str, 
 
 
 def interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
-    """Return the bootstrap's interval of a mean over tables. values: (tables,)"""
+    """Return the bootstrap interval (low, high) of the mean of values over tables, by DRAWS draws of tables.
+
+    values: (tables,); level: the confidence
+    """
     draws = values[np.random.default_rng(0).integers(len(values), size=(DRAWS, len(values)))].mean(axis=1)
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
 def _spread(results: Sequence[dict[str, Any]], name: str) -> float:
-    """Return the range over seeds of the mean area over tables."""
+    """Return how far a detector's result depends on the seed.
+
+    It is the largest minus the smallest, over seeds, of the mean over tables of the area under the ROC curve.
+    """
     seeds = sorted({row["seed"] for row in results})
     means = [
         np.mean([row["auroc"] for row in results if row["detector"] == name and row["seed"] == seed]) for seed in seeds

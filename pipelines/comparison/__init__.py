@@ -1,1 +1,1 @@
-"""Compares all runs with each other and with baselines that need no network."""
+"""Compares all runs with each other, and with baselines that need no network."""

@@ -1,6 +1,8 @@
-"""Compares the anomaly scores of all runs and baselines: ROC curves, and images that the best one finds and misses.
+"""Compares how well the anomaly scores of all runs and baselines rank the test rows of data with held-out classes.
 
-Of each run only its default score is drawn: to take the best of its scores would be a choice by test labels.
+It draws ROC curves and, for images, what the best score finds and misses. Rows of the held-out classes are the
+anomalies. Of each run only the default score is drawn: to take the best of a run's scores would be a choice by test
+labels. Records are those of anomaly_assessment.py.
 """
 
 from dataclasses import dataclass
@@ -23,16 +25,16 @@ SHEET_IMAGES = 12
 
 @dataclass(frozen=True)
 class Case:
-    """A row of the table, and the scores (rows,) of the test split, from which its pictures are drawn."""
+    """One anomaly score of a run or baseline: its record, and its values on the test split, (rows,)."""
 
     row: Row
     scores: np.ndarray
 
 
 def compare_anomalies(params: Params, folder: Path) -> list[Row]:
-    """Return the rows of all scores, and draw roc.png and, for images, extremes-DATA.png.
+    """Return the records of all scores, and draw roc.png and, for images, extremes-DATA.png into `folder`.
 
-    Prints a line for each row, and for each data set whose test rows have too few anomalies.
+    Prints a line for each score, and for each data set whose test rows have too few anomalies.
     """
     rows = gather(params, "anomalies")
     stored = {folder: read_scores(folder) for folder in {_folder(params, row) for row in rows}}
@@ -56,9 +58,11 @@ def compare_anomalies(params: Params, folder: Path) -> list[Row]:
 
 
 def curves(cases: list[Case], is_anomaly: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return {area, who and score: its ROC curve} of the default score of each run and baseline, the best first.
+    """Return the ROC curve of the default score of each run and baseline, the one with the largest area first.
 
-    is_anomaly: (rows,) of the test split
+    is_anomaly: whether each test row is an anomaly, (rows,)
+
+    Returns {label with area, run and score: (false-positive rates, true-positive rates)}.
     """
     return {
         f"{case.row['auroc']:.3f}  {case.row['run']}, {case.row['score']}": roc_curve(is_anomaly, case.scores)[:2]
@@ -67,14 +71,15 @@ def curves(cases: list[Case], is_anomaly: np.ndarray) -> dict[str, tuple[np.ndar
 
 
 def default(cases: list[Case]) -> list[Case]:
-    """Return the cases that stand for their run or baseline."""
+    """Return the cases whose score is the default of its run or baseline."""
     return [case for case in cases if case.row["is_default"]]
 
 
 def draw_extremes(case: Case, rows: PreparedRows, folder: Path) -> None:
-    """Draw extremes-DATA.png: test images by their score.
+    """Draw extremes-DATA.png for a data set of images: test images ranked by one score. For other data, do nothing.
 
-    It shows the most and least anomalous images, the anomalies found first and last, and the first false alarms.
+    It shows the images with the largest and the smallest scores, the anomalies with the largest and the smallest
+    scores, and the normal images with the largest scores (the first false alarms).
     """
     if not figures.is_image(rows.data.event_shape):
         return
@@ -96,5 +101,5 @@ def draw_extremes(case: Case, rows: PreparedRows, folder: Path) -> None:
 
 
 def _folder(params: Params, row: Row) -> Path:
-    """Return the output that holds a row's scores: its run's, or its data set's baselines."""
+    """Return the folder that holds the scores of a record: out/evaluate/RUN or, for a baseline, out/baselines/DATA."""
     return paths.out("evaluate", row["run"]) if row["run"] in params.runs else paths.out("baselines", row["data"])

@@ -20,7 +20,10 @@ Scorer = Callable[[Tensor], np.ndarray]
 
 
 def anomaly_baselines(rows: RowsOf, seed: int) -> list[Scored]:
-    """Return each baseline's score, measured as a model's is; an empty list where a model's is not measured."""
+    """Measure each baseline's score as a run's scores are measured; return its record and its values on the test split.
+
+    Returns an empty list if no class is held out or if the test rows have too few anomalies.
+    """
     if not is_measured(rows, f"baselines of {rows.data.name}"):
         return []
     fitted = fit(rows, rows.normal("train")[:REFERENCE_ROWS], seed)
@@ -29,7 +32,10 @@ def anomaly_baselines(rows: RowsOf, seed: int) -> list[Scored]:
 
 
 def fit(rows: RowsOf, reference: Tensor, seed: int) -> dict[tuple[str, str], Scorer]:
-    """Fit the baselines to reference rows; return {(baseline, score): function from rows (not scaled) to scores}."""
+    """Fit the baselines to reference rows; return {(baseline, score): function from rows to the scores of these rows}.
+
+    The reference rows, and the rows that the functions take, are in the data's units.
+    """
 
     def flat(x: Tensor) -> np.ndarray:
         return rows.units(x).flatten(1).double().numpy()

@@ -38,7 +38,7 @@ def main(argv: list[str]) -> None:
 
 
 def _clusters(rows: PreparedRows, seed: int, sheets: Path) -> list[dict]:
-    """Cluster the rows themselves by k-means; return its row, or an empty list if there are fewer than two classes."""
+    """Cluster the rows themselves by k-means; return one record, or [] if there are fewer than two classes."""
     return [cluster(rows, "k-means", "data", flat_data(rows), seed, sheets)] if rows.classes >= 2 else []
 
 

@@ -5,15 +5,18 @@
 `evaluate` computes them for each run, `baselines` for each data set. This stage only gathers them, and draws the
 pictures that need all runs. So one more run costs only that run's evaluation.
 
-    scores/        scores.json: what each anomaly score of each run on any data says, without a label; of the default
-                   scores on tables, the most anomalous test rows with the values of their columns
+    scores/        scores.json: each anomaly score of each run, described without labels (score_facts.py); if it is the
+                   run's default score and the data are a table, with the columns of the most anomalous test rows
                    agreement.json: how far the scores on a data set agree (score_agreement.py)
-                   distributions-DATA.png: of each run's default score; most-DATA.png: the most anomalous images
-    anomalies/     scores.json, roc.png, extremes-DATA.png, of data with anomalies
+                   distributions-DATA.png: each run's default score on test rows; most-DATA.png: the most anomalous
+                   test images
+    anomalies/     for data with held-out classes: scores.json, roc.png, extremes-DATA.png
     clusters/      scores.json, clusters-RUN.png
     denoising/     scores.json, denoised-RUN.png
     compression/   scores.json, rates-DATA.png
     metrics/, curves/   the few numbers of each run that `dvc metrics` shows, and its curve for `dvc plots`
+
+Each scores.json is a list of records, one for each result of a run or baseline.
 """
 
 import json
@@ -46,7 +49,10 @@ def main(argv: list[str]) -> None:
 
 
 def compare_clusters(params: Params, folder: Path) -> list[Row]:
-    """Return the rows of k-means on each run's latents and on the data themselves, and copy their pictures."""
+    """Return the records of the clusters in each run's latents and in the data themselves, and copy their pictures.
+
+    Prints a line for each.
+    """
     rows = gather(params, "clusters")
     _copy(params, "clusters-*.png", folder)
     for row in rows:
@@ -57,7 +63,10 @@ def compare_clusters(params: Params, folder: Path) -> list[Row]:
 
 
 def compare_denoising(params: Params, folder: Path) -> list[Row]:
-    """Return the rows of each denoiser beside the best linear one, and copy their pictures."""
+    """Return the records of each denoiser beside the best linear one, and copy their pictures.
+
+    Prints a line for each.
+    """
     rows = gather(params, "denoising")
     _copy(params, "denoised-*.png", folder)
     for row in rows:
@@ -67,7 +76,10 @@ def compare_denoising(params: Params, folder: Path) -> list[Row]:
 
 
 def compare_compression(params: Params, folder: Path) -> list[Row]:
-    """Return and draw the rate and distortion of each run, with the error of PCA and JPEG in as many bytes."""
+    """Return the records of rate and distortion of all runs and baselines, and draw rates-DATA.png for each data set.
+
+    Adds to each run's record the lowest error of PCA and of JPEG in at most as many bytes. Prints a line for each.
+    """
     rows = gather(params, "compression", baselines_first=True)
     for index, row in enumerate(rows):
         if row["run"] in params.runs:

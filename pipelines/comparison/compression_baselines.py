@@ -1,9 +1,10 @@
-"""Compression without a network: PCA, and JPEG and PNG for images.
+"""Measures compression without a network: PCA, and JPEG and PNG for images. Records are those of compression_rates.py.
 
-PCA's components are written by the same codec as a model's latents, with one step for all components. Of all the
-settings that are tried, those on the rate-distortion front are kept; since the test rows themselves decide this, it
-favours PCA. JPEG and PNG save one picture of all rows. The bytes of PCA's directions are not counted: they are sent
-once, for any number of rows.
+PCA's components are rounded to a grid and written by the same codec as a model's latents. The step, the distance
+between neighbouring values of the grid, is the same for all components. Of all settings that are tried (number of
+components and step), those on the rate-distortion front are kept: no other has both a smaller file and a smaller error.
+Since the test rows themselves decide this, it favours PCA. The bytes of PCA's directions are not counted: they are sent
+once, for any number of rows. JPEG and PNG save one picture of all rows.
 """
 
 from collections.abc import Iterator
@@ -19,13 +20,13 @@ from pipelines.evaluation.data_range import Range, range_of
 from pipelines.evaluation.prepared_rows import RowsOf
 
 QUALITIES = (1, 5, 10, 15, 25, 35, 50, 65, 75, 85, 95)  # of JPEG
-# On the unit scale. They have few digits, because they are written into the file's header.
+# Steps on the unit scale. They have few digits, because they are written into the file's header.
 PCA_STEPS = (0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 1.6)
 COMPONENTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 
 
 def compression_baselines(data: RowsOf) -> list[Row]:
-    """Return rows of the same table as a model's: PCA's front, the smallest file first, then JPEG and PNG."""
+    """Return the records of PCA's rate-distortion front, the smallest file first, then those of JPEG and PNG."""
     x, limits, levels = test_rows(data), range_of(data), data.data.levels
     rows = front_of(list(pca(data, limits)))
     if levels is not None and png_and_jpeg.can_be_pictured(data.data.event_shape, levels):
@@ -37,7 +38,7 @@ def compression_baselines(data: RowsOf) -> list[Row]:
 
 
 def pca(data: RowsOf, limits: Range) -> Iterator[Row]:
-    """Yield a row for each number of components and each step."""
+    """Yield a record of PCA for each number of components and each step. limits: the range to which rows are clipped"""
     train, x = data.normal("train")[:TRAIN_ROWS], test_rows(data)
     whole = principal.fit(train, unit_of(data))
     most = len(whole.directions)
@@ -51,7 +52,10 @@ def pca(data: RowsOf, limits: Range) -> Iterator[Row]:
 
 
 def unit_of(data: RowsOf) -> Tensor:
-    """Return, for each number, how much 1 on the unit scale is before scaling: levels - 1, or a standard deviation."""
+    """Return, for each number of a row, the difference in the data's units that is 1 on the unit scale.
+
+    It is q - 1 for q grey levels, else the standard deviation of the number over training rows (1 if that is 0).
+    """
     shape, levels = data.data.event_shape, data.data.levels
     if levels is not None:
         return torch.full(shape, levels - 1.0)
@@ -60,7 +64,11 @@ def unit_of(data: RowsOf) -> Tensor:
 
 
 def front_of(rows: list[Row]) -> list[Row]:
-    """Return the rows that no other row beats in both size and error, the smallest file first."""
+    """Return the records on the rate-distortion front, the smallest file first.
+
+    A record is on the front if every other record whose file is at most as large has a larger error. Of records that
+    are equal in both, one is kept.
+    """
     kept: list[Row] = []
     for row in sorted(rows, key=lambda row: (row["bytes"], row["mse"])):
         if not kept or row["mse"] < kept[-1]["mse"]:
@@ -69,7 +77,10 @@ def front_of(rows: list[Row]) -> list[Row]:
 
 
 def reached(beside: list[Row], size: int) -> dict[str, float | None]:
-    """Return the lowest error of PCA and of JPEG in at most `size` bytes; None if no file is so small."""
+    """Return {"mse_pca", "mse_jpeg"}: the lowest error of PCA and of JPEG in files of at most `size` bytes.
+
+    beside: records of the same data set, those of the baselines among them. A value is None if no file is so small.
+    """
     return {
         f"mse_{who}": min((row["mse"] for row in beside if row["run"] == who and row["bytes"] <= size), default=None)
         for who in ("pca", "jpeg")

@@ -1,7 +1,8 @@
-"""Writes what `dvc metrics`, `dvc plots` and `dvc exp show` read: small files of each run.
+"""Writes what `dvc metrics`, `dvc plots` and `dvc exp show` read: two small files for each run.
 
-metrics/RUN.json   at most the numbers of NUMBERS, flat
-curves/RUN.csv     step,validation: the metric by which the run was chosen, on validation rows; lower is better
+metrics/RUN.json   {name: number}: those of NUMBERS that the run has, and auroc if anomalies were measured
+curves/RUN.csv     the columns step and validation: the metric by which the run's setting was chosen, on validation
+                   rows, at each report of the training; lower is better
 """
 
 import csv
@@ -15,7 +16,7 @@ from pipelines.comparison.gather import gather
 from pipelines.config.params import Params
 from pipelines.runtime import paths
 
-NUMBERS = {  # the number: the names that it has in metrics.json, the lowest counts
+NUMBERS = {  # {a name in metrics/RUN.json: names in the evaluation's metrics.json, of whose values the lowest is taken}
     "criterion": ("criterion",),
     "nats": ("nats", "nats_iw50", "binary_nats", "binary_nats_iw50"),
     "mse": ("mse",),
@@ -25,9 +26,10 @@ NUMBERS = {  # the number: the names that it has in metrics.json, the lowest cou
 
 
 def write_metrics(params: Params, folder: Path) -> None:
-    """Write a file for each run; `auroc` is that of its default anomaly score. A number that is not finite is left out.
+    """Write RUN.json for each run into a new folder. A number that is not finite is left out.
 
-    Raises DataError if an output of evaluate is not there.
+    `auroc` is the area under the ROC curve of the run's default anomaly score. Raises DataError if a run has not been
+    evaluated.
     """
     folder.mkdir()
     areas = {row["run"]: row["auroc"] for row in gather(params, "anomalies") if row["is_default"]}
@@ -40,7 +42,10 @@ def write_metrics(params: Params, folder: Path) -> None:
 
 
 def write_curves(params: Params, folder: Path) -> None:
-    """Write a file for each run, of the reports of its training. Raises DataError if the training is not there."""
+    """Write RUN.csv for each run into a new folder, with a line for each report of its training.
+
+    Raises DataError if a run has not been trained.
+    """
     folder.mkdir()
     for key in params.runs:
         trained = paths.out("train", key)

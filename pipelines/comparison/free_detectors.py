@@ -1,6 +1,7 @@
-"""Detectors of anomalies that need no network, fitted to rows of numbers: neighbours, principal components, a forest.
+"""Detectors of anomalies that need no network: nearest neighbours, principal components, an isolation forest.
 
-Each takes training rows (rows, numbers) and returns a function from rows to scores; larger is more anomalous.
+Each takes training rows (rows, numbers) and returns its score: a function that takes new rows (n, numbers) and returns
+a value for each, (n,). A larger value is more anomalous.
 """
 
 from collections.abc import Callable
@@ -17,18 +18,18 @@ Score = Callable[[np.ndarray], np.ndarray]
 
 
 def nearest(train: np.ndarray, neighbours: int) -> Score:
-    """Return the mean distance to the nearest training rows."""
+    """Return the score of nearest neighbours: a row's mean distance to its `neighbours` nearest training rows."""
     found = NearestNeighbors(n_neighbors=min(neighbours, len(train))).fit(train)
     return lambda x: found.kneighbors(x)[0].mean(axis=1)
 
 
 def components_of(train: np.ndarray) -> int:
-    """Return how many components `pca` has."""
+    """Return how many components `pca` takes for these training rows."""
     return min(COMPONENTS, max(1, train.shape[1] // 2), len(train))
 
 
 def pca(train: np.ndarray) -> Score:
-    """Return the squared error of a row that is rebuilt from its principal components."""
+    """Return the score of PCA: a row's squared error after reconstruction from its principal components."""
     found = PCA(components_of(train), svd_solver="full").fit(train)
     return lambda x: np.square(found.inverse_transform(found.transform(x)) - x).sum(axis=1)
 

@@ -1,4 +1,7 @@
-"""Reads the rows and pictures that `evaluate` wrote for each run, and `baselines` for each data set."""
+"""Reads the records and pictures that `evaluate` wrote for each run, and `baselines` for each data set.
+
+A record is a dictionary of results; a part is a list of records in one file (see pipelines/evaluation/result_files.py).
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,11 +16,14 @@ Row = dict[str, Any]
 
 
 def gather(params: Params, part: str, *, baselines_first: bool = False, with_baselines: bool = True) -> list[Row]:
-    """Return the rows of one part, in the order of params.yaml.
+    """Return the records of one part, of all runs in the order of params.yaml and of the baselines of their data.
 
-    The baselines of a data set come after the rows of its first run that has any, or before them with baselines_first.
-    with_baselines: False for a part that baselines do not have.
-    Raises DataError if an output is not there.
+    The baselines of a data set follow the first run on it that has records of this part; with baselines_first they come
+    before that run. If no run on a data set has records, its baselines are left out.
+
+    part: the part's name, such as "clusters"; with_baselines: False for a part that baselines do not write
+
+    Raises DataError if the file of a run or baseline cannot be read.
     """
     rows: list[Row] = []
     told: set[str] = set()
@@ -32,7 +38,7 @@ def gather(params: Params, part: str, *, baselines_first: bool = False, with_bas
 
 
 def sheets(params: Params, pattern: str) -> Iterable[Path]:
-    """Yield the pictures of all runs and baselines whose names match a pattern."""
+    """Yield the paths of the pictures of all runs and baselines whose file names match a pattern."""
     folders = [paths.out("evaluate", key) for key in params.runs]
     folders += [paths.out("baselines", name) for name in params.data_sets]
     for folder in folders:

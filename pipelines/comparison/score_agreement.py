@@ -1,11 +1,13 @@
-"""How far the anomaly scores on a data set agree on the order of its test rows: Spearman's rank correlation.
+"""Measures how far anomaly scores agree on the order of a data set's test rows: Spearman's rank correlation.
 
-A row of the file is of one data set:
+The file agreement.json has a record for each data set:
 
-    data, rows   its name, and how many test rows every run on it has scored
-    runs, scores the runs that have a score, and the default score of each
-    spearman     the rank correlation of each pair of runs, by their default scores; null if a score is constant
-    own          {run: {"scores", "spearman"}}: the same between the scores of one run
+    data, rows   its name, and the number of test rows that are compared: those that every run on it has scored
+    runs         the runs that have an anomaly score
+    scores       the name of the default score of each of these runs
+    spearman     a matrix with the rank correlation of the default scores of each two of these runs; null if one of the
+                 two scores is constant
+    own          {run: {"scores": names of all its scores, "spearman": the matrix of their rank correlations}}
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +21,12 @@ Scores = Mapping[tuple[str, str], np.ndarray]  # {(run, score): (test rows,)}
 
 
 def agreement(data: str, facts: Sequence[Row], scores: Scores) -> Row:
-    """Return the row of a data set. facts: the rows of scores.json of all runs on it, in their order"""
+    """Return the record of a data set.
+
+    data: its name
+    facts: the records in scores.json of all runs on it (score_facts.py)
+    scores: {(run, score): values on the test split (rows,)} of all runs on it
+    """
     rows = min(len(scores[row["run"], row["score"]]) for row in facts)
     defaults = [(row["run"], row["score"]) for row in facts if row["is_default"]]
     own = {}
@@ -37,9 +44,9 @@ def agreement(data: str, facts: Sequence[Row], scores: Scores) -> Row:
 
 
 def spearman(columns: Sequence[np.ndarray]) -> list[list[float | None]]:
-    """Return the matrix of rank correlations, symmetric with ones on its diagonal; None where a column is constant.
+    """Return the matrix of the rank correlations of each two columns, with ones on its diagonal.
 
-    columns: (rows,) numbers each, none of them NaN
+    columns: arrays (rows,) without NaN. An entry is None if one of its two columns is constant.
     """
     ranks = [rankdata(column) for column in columns]
     centred = [rank - rank.mean() for rank in ranks]

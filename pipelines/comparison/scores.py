@@ -1,4 +1,7 @@
-"""Compares the anomaly scores of all runs without any label: their distributions, and which rows they call first."""
+"""Compares the anomaly scores of all runs without labels: their distributions, and which rows each finds anomalous.
+
+A record describes one anomaly score of one run, as score_facts.py explains.
+"""
 
 import json
 from collections.abc import Sequence
@@ -18,14 +21,15 @@ from pipelines.data.store import Dataset, open_data
 from pipelines.evaluation.result_files import read_scores
 from pipelines.runtime import paths
 
-MOST_COLUMNS = 40  # of a row of numbers that are shown
+MOST_COLUMNS = 40  # how many columns of a table's row are shown
 
 
 def compare_scores(params: Params, folder: Path) -> list[Row]:
-    """Return the facts of every score of every run, and write what compares them.
+    """Return the records of every score of every run; write agreement.json and the pictures into `folder`.
 
-    Of the default score of a run on a table, the most anomalous rows get `values`: {column: its value, in the words of
-    the table}. Prints a line for each data set. Raises DataError if the scores of an evaluation are not there.
+    For data that are tables, the most anomalous rows in the record of a run's default score get `values`: {column: its
+    value, as the user's table has it}. Prints a line for each data set. Raises DataError if a run's scores of the test
+    rows are not there.
     """
     rows = gather(params, "scores", with_baselines=False)
     agreements = []
@@ -46,7 +50,11 @@ def compare_scores(params: Params, folder: Path) -> list[Row]:
 
 
 def draw_distributions(data: str, defaults: Sequence[Row], scores: Scores, folder: Path) -> None:
-    """Draw distributions-DATA.png: the default score of each run, of test rows beside calibration rows."""
+    """Draw distributions-DATA.png: for each run, its default score on test rows and on calibration rows.
+
+    data: the data set's name; defaults: the records of the default scores of all runs on it
+    scores: {(run, score): values on the test split (rows,)}
+    """
     panels: dict[str, tuple[np.ndarray, np.ndarray | None]] = {}
     for row in defaults:
         path = paths.out("evaluate", row["run"], FILE)
@@ -56,7 +64,10 @@ def draw_distributions(data: str, defaults: Sequence[Row], scores: Scores, folde
 
 
 def draw_most(data: Dataset, defaults: Sequence[Row], folder: Path) -> None:
-    """Draw most-DATA.png: the test images that each run's default score calls the most anomalous, the first first."""
+    """Draw most-DATA.png: a row for each run with the test images of largest default score, the largest first.
+
+    defaults: the records of the default scores of all runs on the data set
+    """
     images = data.x("test")
     strips = {row["run"]: np.asarray(images[[one["row"] for one in row["most"]]]) for row in defaults}
     title = f"{data.name}: the most anomalous test images of each run"
@@ -77,7 +88,7 @@ def _scores(facts: Sequence[Row]) -> Scores:
 
 
 def _tell_values(row: Row, data: Dataset) -> None:
-    """Add to the most anomalous rows the values of their columns, in the words of the table."""
+    """Add to each of the most anomalous rows in a record the values of its columns, as the user's table has them."""
     x = np.asarray(data.x("test")[[one["row"] for one in row["most"]]])
     values: dict[str, list[Any]]
     if data.schema is not None:
@@ -92,7 +103,10 @@ def _tell_values(row: Row, data: Dataset) -> None:
 
 
 def _in_words(row: Row, defaults: Sequence[Row]) -> str:
-    """Return how far the runs on a data set agree, in a line."""
+    """Return a line that says how far the runs on a data set agree.
+
+    row: the data set's record of agreement (score_agreement.py); defaults: the records of the runs' default scores
+    """
     pairs = [
         (value, row["runs"][i], row["runs"][j])
         for i, line in enumerate(row["spearman"])

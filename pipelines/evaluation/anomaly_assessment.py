@@ -1,20 +1,26 @@
-"""Anomaly scores of a run whose data hold out classes: how well each score ranks the test rows.
+"""Measures how well each anomaly score of a run ranks the test rows, for data that hold out classes as anomalies.
 
-    is_default          whether it is the score that is used where none is named: the one that stands for its run, so
-                        that no test label chooses among the scores of a run; a baseline has one score
+Rows of a class that is held out are the anomalies; they are in the test split only. The result for one score is a
+record, a dictionary with these keys and the names of run, data and score:
+
+    is_default          whether this is the run's default score, which stands for the run where runs are compared; the
+                        model's capabilities choose it, so no test label does. A baseline has one score, its default
     auroc, low, high    area under the ROC curve on the test split, with its 95% interval
     fpr_target          the false-positive rate that was asked for
-    fpr, tpr            false-positive and true-positive rate on the test split, at the threshold from the calibration
-                        split: a row is called anomalous if its conformal p-value is at most fpr_target
-    average_precision   on the test split; by chance it would be anomaly_share
-    anomaly_share       the share of anomalies among the test rows
-    pixel_auroc         of images with masks of their defects, pixel_low, pixel_high: the area over pixels, of the map
-                        of errors that the score sums up
-    kinds               kind, rows, auroc, low, high, tpr of each kind of anomaly against the same normal rows; [] if
-                        one class is held out
+    fpr, tpr            false-positive and true-positive rate on the test split, where a row is called anomalous if its
+                        conformal p-value, computed with the scores of calibration rows, is at most fpr_target
+    average_precision   average precision on the test split; a random ranking would have anomaly_share
+    anomaly_share       the fraction of the test rows that are anomalies
+    pixel_auroc, pixel_low, pixel_high
+                        only for images with masks of their defects: the area under the ROC curve over pixels, which are
+                        ranked by the map of errors that the score sums up, with its interval
+    kinds               a list with one entry for each class held out (a kind of anomaly): its name as `kind`, its
+                        number of test rows, and auroc, low, high and tpr of this class against all normal test rows;
+                        [] if only one class is held out
 
-Labels of anomalies are used only to count. A game has no likelihood and no encoder; its score `inversion` searches, for
-each row, for the nearest sample of the generator. If that would take long, it is left out, and a line says so.
+Labels of anomalies are used only to measure. An adversarial model (a generator against a critic) has no likelihood and
+no encoder; its score `inversion` searches, for each row, for the nearest sample that the generator can make. If the
+search would take long, this score is left out, and a printed line says so.
 """
 
 import math
@@ -38,13 +44,14 @@ FALSE_POSITIVE_RATE = 0.05
 SEARCH = {"starts": 4, "steps": 100}  # the search of an inversion; 300 steps make the area on digits 0.004 larger
 MOST_NUMBERS = 2_000_000  # an inversion searches for rows with at most this many numbers: minutes on two cores
 
-Scored = tuple[dict[str, Any], np.ndarray]  # a row of numbers, and the scores (rows,) of the test split
+Scored = tuple[dict[str, Any], np.ndarray]  # the record of a score, and its values (rows,) on the test split
 
 
 def anomaly_scores(trained: Trained, scored: RowScores, seed: int) -> list[Scored]:
-    """Return the result of each score of the run.
+    """Return, for each anomaly score of the run, its record and its values on the test split.
 
-    Returns an empty list if no class is held out or, with a printed line, if the test rows have too few anomalies.
+    Returns an empty list if no class is held out. If the test rows have too few anomalies, prints a line that says so
+    and returns an empty list as well.
     """
     key = trained.run.key
     if not is_measured(trained, key):
@@ -64,12 +71,16 @@ def anomaly_scores(trained: Trained, scored: RowScores, seed: int) -> list[Score
 def assess(
     rows: RowsOf, who: str, name: str, scores: np.ndarray, calibration: np.ndarray, *, is_default: bool = True
 ) -> Scored:
-    """Measure one score: its AUROC on the test split, and the error rates at the threshold of the calibration split.
+    """Measure one score on the test split: its AUROC, and its false- and true-positive rates.
 
-    who: the run or baseline; name: the score's name; scores (rows,) of the test split; calibration (rows,) of the
-    normal rows of the calibration split; is_default: whether the score stands for its run.
+    The rates are those at the threshold that the calibration scores give.
 
-    Returns (a row of numbers, the scores of the test split).
+    who: the name of the run or baseline; name: the score's name
+    scores: its values on the test split, (rows,)
+    calibration: its values on the normal rows of the calibration split, (calibration rows,)
+    is_default: whether it is the default score of its run or baseline
+
+    Returns (the record that the module docstring describes, `scores`).
     """
     is_anomaly = rows.is_anomaly("test")
     called = conformal_p(calibration, scores) <= FALSE_POSITIVE_RATE
@@ -95,9 +106,10 @@ def assess(
 
 
 def of_kind(scores: np.ndarray, called: np.ndarray, is_kind: np.ndarray, is_normal: np.ndarray) -> dict[str, float]:
-    """Measure a score on one kind of anomaly against the normal rows; all arguments are (rows,) of the test split.
+    """Measure a score on one kind of anomaly (one class) against the normal rows, of the test split.
 
-    called: whether a row is called anomalous
+    All arguments have shape (test rows,): the scores, which rows are called anomalous, which rows belong to the kind,
+    and which rows are normal.
     """
     chosen = is_kind | is_normal
     low, high = auroc_interval(scores[chosen], is_kind[chosen])
@@ -111,9 +123,13 @@ def of_kind(scores: np.ndarray, called: np.ndarray, is_kind: np.ndarray, is_norm
 
 
 def is_measured(rows: RowsOf, who: str) -> bool:
-    """Return whether anomaly scores are measured; print a line if classes are held out and they are not.
+    """Return whether anomaly scores can be measured: whether classes are held out, with enough rows in the test split.
 
-    who: the run or baseline; raises DataError if the data have no calibration split
+    If classes are held out with too few test rows, prints a line that says so.
+
+    who: the name of the run or baseline, for the printed line
+
+    Raises DataError if there are enough test rows but the data have no calibration split.
     """
     if rows.unmeasured:
         print(f"{who}: no anomaly scores: {rows.unmeasured}")
@@ -124,7 +140,7 @@ def is_measured(rows: RowsOf, who: str) -> bool:
 
 
 def require_calibration(rows: RowsOf) -> None:
-    """Raise DataError if the data have no calibration split, from which the threshold is taken."""
+    """Raise DataError if the data have no calibration split, whose scores give the threshold."""
     if "calibration" not in rows.data.splits:
         name = rows.data.name
         raise DataError(
@@ -134,7 +150,10 @@ def require_calibration(rows: RowsOf) -> None:
 
 
 def _searched(trained: Trained, seed: int, *, is_default: bool) -> list[Scored]:
-    """Return the score `inversion` of a game; print how long it took, or why it is left out."""
+    """Return the record and the test scores of `inversion` for an adversarial model; [] for any other model.
+
+    Prints how long the search took, or why it is left out.
+    """
     if not isinstance(trained.model, Game):
         return []
     rows = len(trained.data.x("test")) + len(trained.normal("calibration"))

@@ -1,17 +1,21 @@
-"""Rate and distortion of a run that can compress, on test rows.
+"""Measures the rate and the distortion of a run's model on test rows, if the model can compress.
 
-    bytes, bytes_a_row   size of the compressed file of all rows, with its tables, header and hash
-    bits_per_dim         8 times the bytes, divided by how many numbers the rows have
-    mse                  mean squared error of the decoded rows, for each number, on the unit scale; decoded rows are
-                         clipped to the data's range
-    mse_pca, mse_jpeg    lowest mse that PCA, or JPEG, reaches with at most as many bytes; null if not measured
-    net, elbo            for bits back only, in bits for each dimension: the rate without the initial bits, and the
-                         model's -ELBO, which that rate should reach
+The result for one method and one of its settings is a record, a dictionary with these keys:
+
+    bytes, bytes_a_row   size of one compressed file of all test rows, with its tables, header and hash; the same
+                         divided by the number of rows
+    bits_per_dim         8 times the bytes, divided by how many numbers all rows together hold
+    mse                  mean over rows and their numbers of the squared error of the decoded rows, which are first
+                         clipped to the data's range; on the unit scale: x/(q - 1) for q grey levels, else x
+                         standardised by the training rows
+    mse_pca, mse_jpeg    the lowest mse that PCA, or JPEG, reaches with at most as many bytes; null if not measured
+    net, elbo            for bits back only, in bits for each number of a row: the rate without the initial bits (the
+                         noise with which the coder starts), and the model's -ELBO, which that rate should reach
 
 The methods:
 
-    codes       the codes of a VQ-VAE, with each of its tables
-    latents     the latents of any other bottleneck, rounded to a grid that is chosen with training rows
+    codes       the codes of a VQ-VAE (indices into its codebook), once with each table of probabilities
+    latents     the latents of any other bottleneck, rounded to a grid that is fitted to training rows
     bits_back   lossless coding with a VAE, for data on grey levels
 
 The bytes of the model are not counted: it is sent once, for any number of rows.
@@ -31,20 +35,20 @@ from pipelines.evaluation.prepared_rows import RowsOf
 from pipelines.evaluation.trained_run import Trained
 
 STEPS = (0.25, 0.5, 1.0)  # the widths of a latent's grid cells, in its standard deviations
-TEST_ROWS = 2_000  # no more, since bits back codes one row at a time
+TEST_ROWS = 2_000  # at most so many are measured, since bits back codes one row at a time
 TRAIN_ROWS = 20_000  # rows to which grids and PCA are fitted
-ELBO_ROWS = 16  # rows at a time: each needs memory for a number of each level of each dimension
+ELBO_ROWS = 16  # rows at a time: each needs memory for one number per dimension and grey level
 
 Row = dict[str, Any]
 
 
 def compression_rates(trained: Trained, seed: int) -> list[Row]:
-    """Return a row for each method that the model allows and each of its settings; [] if it cannot compress."""
+    """Return a record for each setting of each method that the model allows; [] if the model cannot compress."""
     return [row for method in methods_of(trained.model) for row in rates(trained, method, seed)]
 
 
 def rates(trained: Trained, method: str, seed: int) -> Iterator[Row]:
-    """Yield a row for each setting of a method."""
+    """Compress the test rows with each setting of a method, and yield the record of each."""
     model, x, limits = trained.model, test_rows(trained), range_of(trained)
     if method == codes.METHOD:
         for table in codes.TABLES:
@@ -61,7 +65,10 @@ def rates(trained: Trained, method: str, seed: int) -> Iterator[Row]:
 
 
 def promised(trained: Trained, seed: int) -> float:
-    """Return -ELBO of the discretised model, summed over the measured test rows, in bits."""
+    """Return the bits that bits back should need for the measured test rows, without the initial bits.
+
+    It is the sum over rows of -ELBO, for the model with a probability for each grey level (bits_back.expected_bits).
+    """
     parts = test_rows(trained).split(ELBO_ROWS)
     return sum(
         bits_back.expected_bits(trained.model, part, Noise(seed + k)).sum().item() for k, part in enumerate(parts)
@@ -69,21 +76,22 @@ def promised(trained: Trained, seed: int) -> float:
 
 
 def measured(trained: Trained, limits: Range, setting: str, compressed: Compressed) -> Row:
-    """Decode a compressed file, and return its row of the table."""
+    """Decode a compressed file of the test rows, and return its record. setting: the setting's name in the record"""
     method = compressed.header["method"]
     back = DECOMPRESS[method](trained.model, compressed)
     return row_of(trained, limits, (trained.run.key, method, setting), len(compressed.as_bytes()), back)
 
 
 def test_rows(rows: RowsOf) -> Tensor:
-    """Return the rows of the test split that are measured, not scaled; rows of a held-out class are left out."""
+    """Return the test rows that are measured, in the data's units: at most TEST_ROWS, without held-out classes."""
     return rows.normal("test")[:TEST_ROWS]
 
 
 def row_of(rows: RowsOf, limits: Range, what: tuple[str, str, str], size: int, back: Tensor) -> Row:
-    """Return one row of the table.
+    """Return the record of one compressed file.
 
-    what: (run or baseline, method, setting); size: bytes of the compressed file; back: the decoded test rows
+    what: (name of the run or baseline, method, setting)
+    size: bytes of the compressed file; back: the decoded test rows, in the data's units
     """
     x = test_rows(rows)
     who, method, setting = what

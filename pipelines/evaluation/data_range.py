@@ -1,7 +1,7 @@
-"""The range of the data, to which every answer of a model or baseline is clipped before its error is measured.
+"""The range of the data, to which rows from a model or baseline are clipped before their error is measured.
 
-A number outside the range is known to be wrong without the true row, so anybody could clip it. Therefore it does not
-count as an error of the method.
+A decoded or denoised number outside the range is known to be wrong even without the true row, so anybody could clip it.
+Therefore the part of an error that clipping removes does not count against a method.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,10 @@ from pipelines.evaluation.prepared_rows import RowsOf
 
 @dataclass(frozen=True)
 class Range:
-    """The lowest and highest value of each number, not scaled: 0 and q - 1 on q levels, else those of training rows."""
+    """The lowest and highest value that each number of a row may take, in the data's units.
+
+    They are 0 and q - 1 for data on q grey levels, else the lowest and highest value of that number in training rows.
+    """
 
     low: Float[Tensor, "*event"]
     high: Float[Tensor, "*event"]
@@ -35,9 +38,10 @@ def range_of(rows: RowsOf) -> Range:
 def squared_errors(
     rows: RowsOf, limits: Range, found: Float[Tensor, "rows *event"], truth: Float[Tensor, "rows *event"]
 ) -> Float[Tensor, " rows"]:
-    """Return, for each row, the mean over its numbers of (found - truth)^2, on the unit scale, as float64.
+    """Return, for each row, the mean over its numbers of (found - truth)^2, as float64.
 
-    `found` is clipped to the range first. Both arguments are rows that are not scaled.
+    `found` and `truth` are in the data's units. `found` is first clipped to `limits`; then both are brought to the unit
+    scale (x/(q - 1) for q grey levels, else x standardised by the training rows), on which the error is measured.
     """
     difference = rows.units(limits.clip(found)) - rows.units(truth)
     return difference.flatten(1).double().square().mean(dim=1)

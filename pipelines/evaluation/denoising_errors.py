@@ -1,14 +1,18 @@
-"""Errors of a denoiser on corrupted test rows, beside the best linear denoiser, and a sheet of images.
+"""Measures a denoiser on corrupted test rows, beside the best linear denoiser, and draws a sheet of images.
 
-    factor, level      level of the corruption: as a multiple of the trained level, and as the conf has it
-    noisy              mean squared error of the corrupted rows, for each number, on the unit scale
-    denoised, wiener   the same of the model's answers, and of the linear denoiser's
-    gain, gain_error   mean over rows of wiener - denoised, with the standard error of the paired differences: both
-                       denoisers get the same corrupted rows
+A level says how strong the corruption is: a standard deviation, or the fraction of a row's numbers that are corrupted.
+The result for one level is a record, a dictionary with these keys:
 
-All answers are clipped to the data's range. The linear denoiser is fitted to training rows in closed form, once for
-each level. The model was trained at one level, and is not told that the others differ. Rows of a held-out class are
-left out.
+    factor, level      the level as a multiple of the level of training, and in the unit of the model's conf
+    noisy              mean squared error of the corrupted rows, over rows and their numbers, on the unit scale:
+                       x/(q - 1) for q grey levels, else x standardised by the training rows
+    denoised, wiener   the same error of the rows that the model returns, and of those that the linear denoiser returns
+    gain, gain_error   mean over rows of wiener - denoised, and its standard error; both denoisers get the same
+                       corrupted rows, so the differences are paired
+
+Corrupted and denoised rows are clipped to the data's range before their error is measured. The linear denoiser is
+fitted to training rows in closed form, once for each level. The model was trained at one level, and does not know at
+which level the test rows are corrupted. Rows of a held-out class are left out.
 """
 
 import math
@@ -32,9 +36,9 @@ SHEET_IMAGES = 12
 
 
 def denoising_errors(trained: Trained, seed: int, folder: Path) -> list[dict[str, Any]]:
-    """Return a row of numbers for each level of corruption; an empty list if the model was not trained to denoise.
+    """Return a record for each level of corruption; an empty list if the model was not trained to denoise.
 
-    For images, the sheet denoised-RUN.png is written to `folder`.
+    For images, the sheet denoised-RUN.png, at the level of training, is written to `folder`.
     """
     if not is_denoiser(trained.model):
         return []
@@ -43,7 +47,7 @@ def denoising_errors(trained: Trained, seed: int, folder: Path) -> list[dict[str
     for factor in FACTORS:
         model = at_level(trained.model, factor)
         with evaluating(trained.model):
-            seen = model.corrupt(test, Noise(seed).at(linear_denoiser.DRAWS))  # a step that the fit does not draw
+            seen = model.corrupt(test, Noise(seed).at(linear_denoiser.DRAWS))  # the fit draws at the steps before
             linear = linear_denoiser.fit(model, train, Noise(seed))
             answers = {"noisy": seen, "denoised": by_rows(model.denoise, seen), "wiener": linear.denoise(seen)}
         errors = {name: squared_errors(trained, limits, answer, test) for name, answer in answers.items()}
@@ -66,7 +70,12 @@ def denoising_errors(trained: Trained, seed: int, folder: Path) -> list[dict[str
 
 
 def draw_sheet(trained: Trained, answers: dict[str, Tensor], row: dict[str, Any], folder: Path) -> None:
-    """Draw denoised-RUN.png: the first test images, the corrupted ones, the model's answers, the linear denoiser's."""
+    """Draw denoised-RUN.png, with four rows of pictures of the first test images.
+
+    They are the clean images, the corrupted ones, those that the model denoised and those that the linear denoiser did.
+
+    answers: {"noisy", "denoised", "wiener": images (rows, channels, height, width)}; row: the record of this level
+    """
     rows = {
         "clean": trained.normal("test"),
         f"seen: {row['noisy']:.4f}": answers["noisy"],

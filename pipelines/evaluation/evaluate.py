@@ -2,13 +2,13 @@
 
     gen-models evaluate vae-digits
 
-    metrics.json      the numbers of metrics/, the metric by which the model was chosen as `criterion`, rows, dims and
-                      the hashes of data and checkpoint
+    metrics.json      the numbers that the files of metrics/ explain; as `criterion` the metric by which the model was
+                      chosen; how many rows and dimensions were measured; the hashes of data and checkpoint
     latents.json      which latents or codes are in use, if the model has any
-    NAME.png, .gif    the pictures of plots/, and scores.png of the default anomaly score
+    NAME.png, .gif    the pictures that the files of plots/ draw, and scores.png of the default anomaly score
     anomalies.json, clusters.json, denoising.json, compression.json and more: see result_files.py
 
-Pictures and numbers that `gen-models play` has made are only collected.
+If `gen-models play` has already evaluated the run, its pictures and numbers are only copied.
 """
 
 import json

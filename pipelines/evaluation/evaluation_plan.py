@@ -1,6 +1,7 @@
-"""What decides an evaluation, and its folder in work/, whose name holds a hash of that.
+"""Plans the evaluation of a run: what decides its result, and the folder in work/ in which it is made.
 
-Nothing here imports torch: a stage whose evaluation has ended only collects it.
+The folder's name holds a hash of all that decides the result (training, data, code and seed). If the folder is there,
+the evaluation has ended, and the stage only copies it to its output; therefore nothing here imports torch.
 """
 
 import json
@@ -17,7 +18,13 @@ from pipelines.runtime import paths
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """An evaluation of a run. trained: the folder of its training; folder: where the evaluation is made"""
+    """The plan of an evaluation.
+
+    run, seed   the run, and the seed of params.yaml
+    lineage     the hashes that decide the result, and the key that is made from them
+    trained     the folder of the run's training
+    folder      the folder in work/ in which the evaluation is made
+    """
 
     run: Run
     seed: int
@@ -27,26 +34,29 @@ class EvaluationPlan:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The arguments of `measure`, apart from the run."""
+        """The arguments of `measure` (measure.py), apart from the run."""
         data = paths.out("data", self.run.data)
         return {"trained": self.trained, "data": data, "seed": self.seed, "to": self.folder}
 
     @property
     def collected(self) -> Path:
-        """The stage's output, which may be that of another plan."""
+        """The output folder of the stage, out/evaluate/KEY; it may still hold the result of another plan."""
         return paths.out("evaluate", self.run.key)
 
     def is_played(self) -> bool:
-        """Return whether the evaluation has ended; its folder appears only then."""
+        """Return whether the evaluation has ended: its folder appears only when all files in it are written."""
         return self.folder.is_dir()
 
     def is_collected(self) -> bool:
-        """Return whether out/evaluate/KEY has the result of this plan."""
+        """Return whether out/evaluate/KEY already holds the result of this plan."""
         return facts.key_of(self.collected) == self.lineage["key"]
 
 
 def evaluation_plan(asked: Params, key: str, trained: Path) -> EvaluationPlan:
-    """Return the evaluation of a run. trained: the folder of its training, which has its lineage
+    """Return the plan of a run's evaluation.
+
+    asked: the content of params.yaml; key: the run's name there
+    trained: the folder of the run's training; it holds lineage.json once the training has ended
 
     Raises ConfigError if the training has not ended.
     """

@@ -1,14 +1,17 @@
 """Clusters of a run's latents, found by k-means without labels, and compared with the classes.
 
-    acc, nmi, ari   accuracy, normalised mutual information and adjusted Rand index of the test rows' clusters against
-                    their classes: mean and standard deviation over seeds of k-means
+    acc_mean, acc_sd   accuracy of the test rows' clusters against their classes: mean and standard deviation over
+                       seeds of k-means
+    nmi_..., ari_...   the same for the normalised mutual information and for the adjusted Rand index
 
-The centres are fitted to training rows, and k is the number of classes among them. n_init is 10, since k-means depends
-on its start. Latents are not standardised: a VAE's unused latents have almost no variance, and to divide by it would
-give their noise the same weight as a latent that holds information.
+The result of one clustering is a record: a dictionary with these keys and others that say what was clustered. The
+centres are fitted to training rows, and k is the number of classes among them. The best of 10 starts is taken, since
+k-means depends on its start. Latents are not standardised: a VAE's unused latents have almost no variance, and to
+divide by it would give their noise the same weight as a latent that holds information.
 
-An autoencoder without a prior is the same model in any basis of its latents, D(A^-1 A E(x)), but k-means depends on the
-basis. Therefore its latents are clustered twice, as they are and whitened. Which is better depends on the data.
+An autoencoder with encoder E, decoder D and no prior stays the same model if an invertible matrix A changes the basis
+of its latents, D(A^-1 A E(x)), but the clusters of k-means change. Therefore such latents are clustered twice, as they
+are and whitened (uncorrelated, each with variance 1). Which is better depends on the data.
 
 A mixture has its own clusters: a row belongs to the component k with the largest p(k|x), and no k-means is run.
 """
@@ -33,17 +36,18 @@ from pipelines.evaluation.trained_run import Trained
 SEEDS = 5
 STARTS = 10
 TRAIN_ROWS = 20_000  # more rows do not improve k-means
-WHITENED = "whitened"  # a value of a row's "space"; the others are "latent" and "data"
-LEAST_SHARE = 1e-6  # a direction with less than this share of the largest variance is rounding error, and is left out
+WHITENED = "whitened"  # a value of a record's "space"; the others are "latent" and "data"
+LEAST_SHARE = 1e-6  # a direction with less than this fraction of the largest variance is rounding error: left out
 MEASURES = {"acc": cluster_accuracy, "nmi": normalised_mutual_information, "ari": adjusted_rand}
 
-Vectors = tuple[np.ndarray, np.ndarray]  # (those of training rows, those of test rows)
+Vectors = tuple[np.ndarray, np.ndarray]  # (vectors of training rows, vectors of test rows), (rows, dim) each
 
 
 def latent_clusters(trained: Trained, seed: int, folder: Path) -> list[dict[str, Any]]:
-    """Return a row for the latents as they are, and one for whitened latents if the model has no prior.
+    """Cluster the latents of a run; return a record, and a second one for whitened latents if the model has no prior.
 
-    Returns an empty list if the data have fewer than two classes, or the model no encoder.
+    For images, draws a sheet of each clustering into `folder`. Returns an empty list if the training rows have fewer
+    than two classes or if the model has no encoder.
     """
     if trained.classes < 2:
         return []
@@ -60,9 +64,12 @@ def latent_clusters(trained: Trained, seed: int, folder: Path) -> list[dict[str,
 
 
 def by_component(trained: Trained, responsibilities: np.ndarray, folder: Path) -> dict[str, Any]:
-    """Return one row of the table, with the component of largest p(k|x) as the cluster of a test row.
+    """Take the mixture component of largest p(k|x) as the cluster of each test row; return the record.
 
-    Responsibilities lie at the corners of a simplex, all equally far apart, where k-means finds nothing.
+    responsibilities: p(k|x) of test rows, (rows, components)
+
+    k-means is of no use here: most responsibilities are close to a corner of the simplex, and all corners are equally
+    far apart.
     """
     guess = responsibilities.argmax(axis=1)
     row = {
@@ -81,14 +88,18 @@ def by_component(trained: Trained, responsibilities: np.ndarray, folder: Path) -
 
 
 def k_means(rows: RowsOf, vectors: np.ndarray, seed: int) -> list[KMeans]:
-    """Fit k-means with SEEDS seeds, each the best of STARTS starts, with as many clusters as there are classes."""
+    """Fit k-means with each of SEEDS seeds, as the best of STARTS starts, and with as many clusters as classes.
+
+    vectors: those of training rows, (rows, dim)
+    """
     return [KMeans(rows.classes, n_init=STARTS, random_state=seed + offset).fit(vectors) for offset in range(SEEDS)]
 
 
 def cluster(rows: RowsOf, who: str, space: str, vectors: Vectors, seed: int, folder: Path) -> dict[str, Any]:
-    """Cluster vectors with SEEDS seeds, and return one row of the table; draw the first seed's clusters of images.
+    """Cluster vectors by k-means with SEEDS seeds, and return the record; for images, draw the first seed's clusters.
 
-    who: the run or baseline; space: "latent", "whitened" or "data"
+    who: the name of the run or baseline; space: what the vectors are, "latent", "whitened" or "data"
+    vectors: (those of training rows, to which the centres are fitted, those of test rows, which are measured)
     """
     train, test = vectors
     truth = rows.labels("test")
@@ -111,7 +122,7 @@ def cluster(rows: RowsOf, who: str, space: str, vectors: Vectors, seed: int, fol
 
 
 def latents(trained: Trained) -> Vectors:
-    """Return the latents of training and test rows."""
+    """Return the latents of at most TRAIN_ROWS training rows and of all test rows, as one vector for each row."""
 
     def encode(x: Tensor) -> np.ndarray:
         with evaluating(trained.model):
@@ -121,7 +132,11 @@ def latents(trained: Trained) -> Vectors:
 
 
 def whitened(train: np.ndarray, test: np.ndarray) -> Vectors:
-    """Project both on the principal axes of the training vectors, scaled so that their covariance is the identity."""
+    """Return both sets of vectors in the coordinates in which the training vectors have the identity as covariance.
+
+    The coordinates are the principal components of the training vectors, each divided by its standard deviation;
+    components with almost no variance are left out.
+    """
     mean = train.mean(axis=0)
     variances, axes = np.linalg.eigh(np.atleast_2d(np.cov(train.T)))
     kept = variances > LEAST_SHARE * variances.max()
@@ -130,13 +145,16 @@ def whitened(train: np.ndarray, test: np.ndarray) -> Vectors:
 
 
 def flat_data(rows: RowsOf) -> Vectors:
-    """Return training and test rows on the unit scale, each row as a vector."""
+    """Return training and test rows on the unit scale (RowsOf.units), each row as a vector."""
     train, test = rows.normal("train")[:TRAIN_ROWS], rows.normal("test")
     return rows.units(train).flatten(1).double().numpy(), rows.units(test).flatten(1).double().numpy()
 
 
 def draw_sheet(rows: RowsOf, distances: np.ndarray, row: dict[str, Any], folder: Path) -> None:
-    """Draw the sheet `sheet_name(row)`: a line for each cluster, with the test images nearest its centre first."""
+    """Draw a line of test images for each cluster, those nearest its centre first, to the file `sheet_name(row)`.
+
+    distances: of each test row to each centre, (rows, clusters); row: the record of this clustering
+    """
     images, nearest = rows.normal("test").numpy(), distances.argmin(axis=1)
     lines = {}
     for k in range(distances.shape[1]):
@@ -148,6 +166,9 @@ def draw_sheet(rows: RowsOf, distances: np.ndarray, row: dict[str, Any], folder:
 
 
 def sheet_name(row: dict[str, Any]) -> str:
-    """Return the sheet's file name: clusters-RUN.png, clusters-RUN-whitened.png or clusters-k-means-DATA.png."""
+    """Return the file name of the sheet of the clustering that a record describes.
+
+    It is clusters-RUN.png, clusters-RUN-whitened.png or, for the rows themselves, clusters-k-means-DATA.png.
+    """
     suffix = {"latent": "", WHITENED: f"-{WHITENED}", "data": f"-{row['data']}"}[row["space"]]
     return f"clusters-{re.sub(r'[^A-Za-z0-9_.-]', '_', row['run'] + suffix)}.png"

@@ -1,7 +1,8 @@
-"""Measures a trained run on the test split, and draws pictures of it, into a folder.
+"""Measures a trained run on the test split, draws pictures of it, and writes both into a folder.
 
-What is measured depends on what the model can do. Rows of classes that are held out as anomalies count only in the
-anomaly scores. All noise comes from the seed of params.yaml, so a second evaluation writes the same bytes.
+What is measured depends on what the model can do. Rows of classes that are held out as anomalies are used for the
+anomaly scores and for nothing else. All noise comes from the seed of params.yaml, so a second evaluation writes the
+same bytes.
 """
 
 import json
@@ -31,9 +32,10 @@ from pipelines.training.validation_metrics import ruler_of
 
 
 def measure(run: Run, *, trained: Path, data: Path, seed: int, to: Path) -> None:
-    """Evaluate a run into the folder `to`, which appears when all its files are written.
+    """Evaluate a run, and write the results into the folder `to`, which appears when all its files are written.
 
-    trained: what the training left, with checkpoint/, lineage.json and samples/; data: the prepared data set
+    trained: the folder that the training wrote, with checkpoint/, lineage.json and samples/
+    data: the folder of the prepared data set; seed: of params.yaml
     """
     folder = to.with_name(f".{to.name}.unfinished")
     shutil.rmtree(folder, ignore_errors=True)
@@ -71,7 +73,10 @@ def measure(run: Run, *, trained: Path, data: Path, seed: int, to: Path) -> None
 
 
 def criterion(trained: Trained) -> dict[str, float]:
-    """Return {"criterion": the metric by which the model was chosen, on test rows}, by which versions are compared."""
+    """Return {"criterion": value}: the metric by which the sweep chose the model's setting, measured on test rows.
+
+    Registered versions of a model are compared by it.
+    """
     lineage = json.loads((trained.folder / "lineage.json").read_text())
     is_normal = ~trained.is_anomaly("test")
     ruler = ruler_of(trained.data, "test", lineage["front"])
@@ -82,7 +87,7 @@ def criterion(trained: Trained) -> dict[str, float]:
 
 
 def origin(trained: Trained) -> dict[str, int | str]:
-    """Return what the numbers were measured on: how many rows and dimensions, and the hashes of data and checkpoint."""
+    """Return what was measured: how many test rows of how many dimensions, and the hashes of data and checkpoint."""
     x = trained.normal("test")
     return {
         "rows": len(x),

@@ -1,4 +1,7 @@
-"""How well the maps of a run's errors find the masked pixels of defects, where images came with masks."""
+"""Measures how well a run's maps of errors find defects, for images that come with masks of their defects.
+
+A map holds, for each pixel of an image, the squared error of the model's reconstruction.
+"""
 
 import numpy as np
 
@@ -13,9 +16,11 @@ MOST_IMAGES = 500
 
 
 def pixel_scores(trained: Trained, scored: RowScores, seed: int) -> dict[str, dict[str, float]]:
-    """Return {score: {pixel_auroc, pixel_low, pixel_high}} on the first test images, normal ones among them.
+    """Return {score: {pixel_auroc, pixel_low, pixel_high}} for each score that sums up a map of errors.
 
-    {} without masks, or if no pixel of these images is masked. An anomaly without a mask is left out.
+    pixel_auroc is the area under the ROC curve over the pixels of the first MOST_IMAGES test images, normal and
+    anomalous; the other two are its interval. An anomaly whose mask is empty is left out. Returns {} if the images have
+    no masks, or if no pixel of these images is masked.
     """
     masks = trained.data.masks("test")
     names = [name for name in MAPS if name in scored.fitted.names]

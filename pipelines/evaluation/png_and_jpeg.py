@@ -1,7 +1,7 @@
-"""Saves all rows as one PNG or JPEG picture, as baselines of compression.
+"""Saves all images of a data set as one PNG or JPEG picture, as baselines of compression.
 
-The picture is a nearly square grid with a tile for each row: a file for each row would be mostly header. JPEG works in
-blocks of 8 x 8 pixels; tiles of another size cross the blocks, so their edges cost JPEG some bits.
+The picture is a nearly square grid with a tile for each image: a file for each image would be mostly header. JPEG works
+in blocks of 8 x 8 pixels; tiles of another size cross the blocks, so their edges cost JPEG some bits.
 """
 
 import io
@@ -17,21 +17,27 @@ WHITE = 255
 
 
 def can_be_pictured(event_shape: tuple[int, ...], levels: int | None) -> bool:
-    """Return whether rows can be saved as a picture: grey or RGB images on at most 256 levels."""
+    """Return whether rows can be saved as a picture: grey or RGB images with at most 256 grey levels.
+
+    event_shape: the shape of a row; levels: the number of grey levels, or None for continuous data
+    """
     return levels is not None and levels <= WHITE + 1 and len(event_shape) == 3 and event_shape[0] in (1, 3)
 
 
 def png(x: Float[Tensor, "rows channels height width"]) -> bytes:
-    """Return rows as a PNG file, without loss. Its pixels are the levels, not spread over 0 .. 255."""
+    """Return all images as one PNG file, without loss. A pixel of the file is the grey level itself, unscaled.
+
+    x: grey levels, whole numbers from 0 to at most 255
+    """
     return _saved(mosaic(x.numpy().astype(np.uint8)), "png", optimize=True)
 
 
 def jpeg(x: Float[Tensor, "rows channels height width"], levels: int, quality: int) -> tuple[bytes, Tensor]:
-    """Return (file, decoded): all rows as one JPEG picture, and the rows read back from it, of the shape of x.
+    """Return (file, decoded): all images as one JPEG file, and the images that are read back from it.
 
-    x        whole numbers 0 .. levels - 1, which are spread over 0 .. 255
-    quality  Pillow's, from 0 to 95
-    decoded  on the scale of x, but not whole numbers
+    x        grey levels, whole numbers 0 .. levels - 1, which are spread over 0 .. 255 before they are saved
+    quality  Pillow's setting of JPEG's quality, from 0 to 95
+    decoded  has the shape and the scale of x, but its numbers are not whole
     """
     tiles = (x.numpy() * (WHITE / (levels - 1))).round().astype(np.uint8)
     data = _saved(mosaic(tiles), "jpeg", quality=quality, optimize=True)
@@ -41,7 +47,10 @@ def jpeg(x: Float[Tensor, "rows channels height width"], levels: int, quality: i
 
 
 def mosaic(tiles: UInt8[np.ndarray, "rows channels height width"]) -> np.ndarray:
-    """Put tiles side by side into one picture, (height, width) or (height, width, 3). Places without a tile are 0."""
+    """Put tiles into a nearly square grid; return the picture, (height, width) if it is grey, else (height, width, 3).
+
+    Cells of the grid that are left without a tile are 0.
+    """
     n, channels, height, width = tiles.shape
     columns = _columns(n)
     lines = -(-n // columns)
@@ -53,7 +62,10 @@ def mosaic(tiles: UInt8[np.ndarray, "rows channels height width"]) -> np.ndarray
 
 
 def tiles_of(picture: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Cut a picture into tiles again: the inverse of `mosaic`. shape: (rows, channels, height, width) of the tiles"""
+    """Cut a picture into its tiles, which is the inverse of `mosaic`; return an array of the given shape.
+
+    shape: (number of tiles, channels, height of a tile, width of a tile)
+    """
     n, channels, height, width = shape
     columns = _columns(n)
     grid = picture.reshape(-1, height, columns, width, channels).transpose(0, 2, 4, 1, 3)

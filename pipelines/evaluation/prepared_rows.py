@@ -1,4 +1,8 @@
-"""The rows of a prepared data set as evaluation uses them: without the anomalous classes, and on the unit scale."""
+"""The rows of a prepared data set as evaluation uses them: without the classes held out as anomalies, and scaled.
+
+Errors and distances are measured on the unit scale: x/(q - 1) for q grey levels, else x standardised by the training
+rows. A split is "train", "validation", "calibration" or "test"; a manifest describes a prepared data set.
+"""
 
 from dataclasses import dataclass
 
@@ -15,23 +19,23 @@ THREADS = 1  # the same on every machine, because the last digits of sums depend
 
 
 class RowsOf:
-    """The questions of evaluation that need no model; `data` is the prepared data set."""
+    """What evaluation asks of a prepared data set, `data`, without a model; a base class."""
 
     data: Dataset
 
     @property
     def anomaly(self) -> list[int]:
-        """The classes that are held out, as indices into the manifest's classes; [] if there are none."""
+        """The classes that are held out as anomalies, as indices into the manifest's list `classes`; [] if none is."""
         return self.data.manifest["anomaly"] or []
 
     @property
     def anomaly_name(self) -> str:
-        """The classes that are held out, in words, or ""."""
+        """The classes that are held out, in words for a heading, such as "bent, scratch"; "" if none is."""
         return anomalies.held_out(self.data.manifest)
 
     @property
     def unmeasured(self) -> str:
-        """Why no anomaly score can be measured although classes are held out, or ""."""
+        """A sentence that says why no anomaly score can be measured although classes are held out; else ""."""
         return anomalies.unmeasured(self.data.manifest)
 
     @property
@@ -40,34 +44,38 @@ class RowsOf:
         return len(np.unique(np.asarray(self.data.y("train"))))
 
     def is_anomaly(self, split: str) -> np.ndarray:
-        """Return (rows,) booleans: whether a row is of a class that is held out."""
+        """Return booleans (rows,): whether each row of a split belongs to a class that is held out."""
         return np.isin(np.asarray(self.data.y(split)), self.anomaly)
 
     def kinds(self) -> dict[str, np.ndarray]:
-        """Return {name: (test rows,) booleans} of the kinds of anomaly that are measured apart; {} if there is one."""
+        """Return {class held out: booleans (test rows,)}: which test rows belong to the class.
+
+        A class with too few test rows is left out. Returns {} if only one class is held out, as its rows are then all
+        the anomalies.
+        """
         y, classes = np.asarray(self.data.y("test")), self.data.manifest["classes"]
         return {name: y == classes.index(name) for name in anomalies.kinds(self.data.manifest)}
 
     def normal(self, split: str) -> Float[Tensor, "rows *event"]:
-        """Return the rows of a split, not scaled, without those of the classes held out."""
+        """Return the rows of a split that belong to no class held out, in the data's units."""
         return self.data.rows(split)[torch.from_numpy(~self.is_anomaly(split))]
 
     def labels(self, split: str) -> np.ndarray:
-        """Return the classes (rows,) of the rows that `normal` returns."""
+        """Return the class (an index, (rows,)) of each row that `normal` returns for this split."""
         return np.asarray(self.data.y(split))[~self.is_anomaly(split)]
 
     def units(self, x: Float[Tensor, "rows *event"]) -> Float[Tensor, "rows *event"]:
-        """Return rows on the unit scale, on which errors and distances are measured."""
+        """Return rows x, given in the data's units, on the unit scale."""
         return unit_scale(x, levels=self.data.levels, statistics=self.data.manifest["statistics"])
 
 
 @dataclass(frozen=True)
 class PreparedRows(RowsOf):
-    """A prepared data set without a model, which the baselines use."""
+    """A prepared data set without a model, for the baselines."""
 
     data: Dataset
 
 
 def fix_threads() -> None:
-    """Use the same number of threads on every machine."""
+    """Let torch use THREADS threads, on every machine."""
     torch.set_num_threads(THREADS)

@@ -1,11 +1,15 @@
-"""The files that `evaluate` and `baselines` write for `compare`, which puts runs and baselines side by side.
+"""The files that the stages `evaluate` and `baselines` write for `compare`, which puts runs and baselines side by side.
 
-anomalies.json, clusters.json, denoising.json, compression.json   rows of numbers; [] if nothing applies
-scores.json                                                        facts of each anomaly score that need no label
-anomaly_scores.npz                                                 {run|score: (test rows,)}, of runs on any data
-calibration.safetensors                                            what new rows are compared with (row_scores.py)
-sheets/                                                            pictures that the comparison shows
-messages.txt                                                       what `evaluate` prints of the run
+anomalies.json, clusters.json, denoising.json, compression.json
+                           lists of records (dictionaries of results); [] if the run cannot be measured so
+scores.json                a record for each anomaly score of a run, without the use of labels (score_facts.py)
+anomaly_scores.npz         {"RUN|SCORE": (test rows,)}: the value of each anomaly score on each test row
+calibration.safetensors    what new rows are compared with (row_scores.py)
+sheets/                    pictures that the comparison shows
+messages.txt               what `evaluate` prints about the run
+
+`baselines` writes neither scores.json, calibration.safetensors nor messages.txt. A part is a list of records, named as
+its file without .json.
 """
 
 import json
@@ -16,7 +20,7 @@ from typing import Any
 import numpy as np
 
 SHEETS = "sheets"
-MESSAGES = "messages.txt"  # what the evaluation has to say, a line each
+MESSAGES = "messages.txt"  # what the evaluation prints, line by line
 SCORES = "anomaly_scores.npz"
 
 Row = dict[str, Any]
@@ -31,10 +35,11 @@ def write_parts(
     denoising: Sequence[Row] = (),
     compression: Sequence[Row] = (),
 ) -> None:
-    """Write the parts into a folder, and remove its folder of sheets if it is empty.
+    """Write the parts and anomaly_scores.npz into a folder, and remove its folder sheets/ if that is empty.
 
-    scored: (row of numbers, scores (rows,) of the test split) for each anomaly score that labels measure
-    scores: {(run, score): (rows,) of the test split} of scores without such a row
+    scored: for each anomaly score that was measured with labels, (its record, its values (rows,) on the test split)
+    scores: {(run, score): values (rows,) on the test split}, also of scores that were not measured with labels
+    clusters, denoising, compression: the records of these parts
     """
     rows = {
         "anomalies": [row for row, _ in scored],
@@ -54,17 +59,17 @@ def write_parts(
 
 
 def write_part(folder: Path, name: str, rows: Sequence[Row]) -> None:
-    """Write the rows of one part."""
+    """Write the records of one part to NAME.json."""
     (folder / f"{name}.json").write_text(json.dumps(rows, indent=1) + "\n")
 
 
 def read_part(folder: Path, name: str) -> list[Row]:
-    """Return the rows of one part. name: anomalies, scores, clusters, denoising or compression"""
+    """Return the records of one part. name: anomalies, scores, clusters, denoising or compression"""
     return json.loads((folder / f"{name}.json").read_text())
 
 
 def read_scores(folder: Path) -> dict[tuple[str, str], np.ndarray]:
-    """Return {(run or baseline, score): scores (rows,) of the test split}; {} if there are none."""
+    """Return {(run or baseline, score): values (rows,) on the test split}; {} if the folder has no scores."""
     path = folder / SCORES
     if not path.is_file():
         return {}

@@ -1,7 +1,9 @@
-"""Computes every anomaly score of a run on its test and calibration rows, once, for all that is made of them.
+"""Computes every anomaly score of a run on its test rows and on its calibration rows.
 
-The calibration scores, the fitted states of the scores, and usual values of a table's columns are kept in one file,
-calibration.safetensors, which travels with the registered model: new rows are compared with it.
+This is done once; metrics, pictures and comparisons all use the result. Calibration rows are normal rows that the
+training has not seen. Their scores, what each score was fitted to (its state), and usual values of a table's columns
+are kept in one file, calibration.safetensors. It travels with the registered model, so that new rows can be compared
+with the calibration rows.
 """
 
 from dataclasses import dataclass
@@ -23,16 +25,18 @@ from pipelines.evaluation.trained_run import Trained
 
 REFERENCE_ROWS = 20_000  # training rows that a score or a baseline is fitted on
 MOST_ROWS = 10_000  # test rows that are scored if no labels make them count
-MAP_ROWS, MAP_QUANTILE = 500, 0.999  # calibration rows, and the share of their pixels' errors, that fix a map's colours
+MAP_ROWS, MAP_QUANTILE = 500, 0.999  # the quantile of the errors of the pixels of so many calibration images
 
 
 @dataclass(frozen=True)
 class RowScores:
-    """The scores of a run.
+    """The anomaly scores of a run.
 
-    test, calibration: {score: (rows,) float64}, of all test rows, anomalies among them, and of normal calibration rows;
-    no score is in `calibration` if the data have no calibration split; left_out: scores that are nan for some row,
-    as of a training that diverged
+    fitted       the scores, fitted to training rows
+    test         {score: its values on the test rows, anomalies among them, (rows,) float64}
+    calibration  {score: its values on the normal calibration rows, (rows,) float64}; {} without a calibration split
+    left_out     names of scores that are NaN for some row, for example because the training diverged; they are in none
+                 of the above
     """
 
     fitted: FittedScores
@@ -42,7 +46,11 @@ class RowScores:
 
 
 def score_rows(trained: Trained, seed: int) -> RowScores:
-    """Fit every score that the run's model offers to training rows, and apply it to test and calibration rows."""
+    """Fit every score that the run's model offers to training rows, and apply it to test and calibration rows.
+
+    All test rows are scored if the data hold out classes as anomalies, else at most MOST_ROWS. A score that is NaN for
+    some row is left out.
+    """
     data = trained.data
     setting = Setting(data.levels, data.manifest["statistics"], Noise(seed))
     fitted = fit_scores(trained.model, trained.normal("train")[:REFERENCE_ROWS], setting)
@@ -57,9 +65,9 @@ def score_rows(trained: Trained, seed: int) -> RowScores:
 
 
 def write_calibration(trained: Trained, scored: RowScores, folder: Path) -> Calibration | None:
-    """Write calibration.safetensors, and return its content.
+    """Write calibration.safetensors to `folder`, and return its content.
 
-    Does nothing and returns None if the data have no calibration split or the model has no score.
+    Writes nothing and returns None if the data have no calibration split or the model offers no score.
     """
     if not scored.calibration:
         return None
@@ -79,12 +87,12 @@ def write_calibration(trained: Trained, scored: RowScores, folder: Path) -> Cali
 
 
 def as_numpy(scores: dict[str, Tensor]) -> dict[str, np.ndarray]:
-    """Return {score: (rows,) float64}."""
+    """Return the same scores, {name: (rows,)}, as float64 arrays of numpy."""
     return {name: values.double().numpy() for name, values in scores.items()}
 
 
 def _map_scale(trained: Trained, scored: RowScores) -> float:
-    """Return the error that one of a thousand pixels of calibration images exceeds: where a map's colours end."""
+    """Return the error that one in a thousand pixels of calibration images exceeds. It scales the colours of maps."""
     with evaluating(trained.model):
         maps = error_maps(trained.model, trained.normal("calibration")[:MAP_ROWS], scored.fitted.setting)
     return float(np.quantile(maps.numpy(), MAP_QUANTILE))

@@ -1,16 +1,18 @@
-"""What can be said of a run's anomaly scores without any label, for every data set.
+"""Describes a run's anomaly scores without labels, which is possible for every data set.
+
+The result for one score is a record, a dictionary with these keys and the names of run, data and score:
 
 rows, calibration_rows   how many test rows (of all classes) and calibration rows were scored
-is_default               whether `gen-models score` uses this score where none is named
-test, calibration        the quantiles of the scores named in QUANTILES
-shift_p                  the p-value of a test (Kolmogorov and Smirnov) that calibration rows and the test's normal
-                         rows have equal distributions; small if the split is no random one
-resembles                Spearman's rank correlation of the test scores with a ranking that needs no training: the
-                         distance to the mean of training rows, the error of principal components, and the same
-                         score of the same network before its training
-lamp                     a sentence if one of these is above TWIN: then the training added next to nothing to this
-                         score; else ""
-most                     the most anomalous test rows, the first first: row, score, p
+is_default               whether `gen-models score` uses this score if the user names none
+test, calibration        quantiles of the score on test rows and on calibration rows, at the levels in QUANTILES
+shift_p                  the p-value of the two-sample Kolmogorov-Smirnov test that the score has the same distribution
+                         on calibration rows as on normal test rows; it is small if these were not split at random
+resembles                {ranking: Spearman's rank correlation of the score on test rows with that ranking} for three
+                         rankings that need no training: by the distance to the mean of the training rows, by the error
+                         of principal components, and by the same score of the same network before its training
+lamp                     a warning: a sentence if one of these correlations is at least TWIN, as the training then added
+                         next to nothing to this score; else ""
+most                     the most anomalous test rows, the most anomalous first: index of the row, score and p-value
 """
 
 from typing import Any
@@ -31,8 +33,8 @@ from pipelines.evaluation.row_scores import RowScores
 from pipelines.evaluation.trained_run import Trained
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-TWIN = 0.97  # a rank correlation above which two scores call nearly the same rows
-COMPONENTS = 16  # as the baseline PCA has, or half of the dimensions
+TWIN = 0.97  # two scores with at least this rank correlation find nearly the same rows anomalous
+COMPONENTS = 16  # at most half of the dimensions; as many as the baseline PCA has (free_detectors.py)
 COMPARED_ROWS = 1_000  # test rows on which rankings are compared
 FITTED_ROWS = 5_000  # training rows for the mean and the components
 MOST = 12
@@ -44,7 +46,7 @@ WORDS = {
 
 
 def score_facts(trained: Trained, scored: RowScores) -> list[dict[str, Any]]:
-    """Return a row of facts for each score of a run."""
+    """Return the record of each score of a run."""
     if not scored.fitted.names:
         return []
     plain = _untrained_rankings(trained, scored.fitted.setting)
@@ -85,7 +87,10 @@ def _lamp(resembles: dict[str, float | None]) -> str:
 
 
 def _untrained_rankings(trained: Trained, setting: Setting) -> dict[str, Any]:
-    """Return {ranking: scores (rows,) of the first test rows}; of `untrained`, {score: such}."""
+    """Return the rankings that need no training: {name: a value (rows,) for each of the first test rows}.
+
+    Under `untrained` there is {score: values} in place of values: one ranking for each score of the untrained network.
+    """
     train, test = trained.normal("train")[:FITTED_ROWS], trained.data.rows("test")[:COMPARED_ROWS]
     near, flat = trained.units(train).flatten(1).double(), trained.units(test).flatten(1).double()
     components = min(COMPONENTS, max(1, flat.shape[1] // 2))
@@ -98,9 +103,10 @@ def _untrained_rankings(trained: Trained, setting: Setting) -> dict[str, Any]:
 
 
 def _untrained_scores(trained: Trained, test: Tensor, setting: Setting) -> dict[str, np.ndarray]:
-    """Return the scores that need no training rows of the network as it was built, on the scales of the trained one.
+    """Return {score: values (rows,)} of the network before its training, for the scores that need no training rows.
 
-    {} if the network gives no numbers before its training.
+    The network is built anew and gets the buffers of the trained model, such as the scale of the data. Returns {} if it
+    gives no finite numbers.
     """
     spec = yaml.safe_load((trained.folder / "checkpoint" / "model.yaml").read_text())
     model = build_model(spec, setting.noise.seed + 1)

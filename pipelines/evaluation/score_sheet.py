@@ -1,6 +1,8 @@
-"""Draws scored rows: of images a contact sheet with maps of their errors, of other rows a histogram of their scores.
+"""Draws scored rows: for images a contact sheet with maps of their errors, for other rows a histogram of their scores.
 
-`evaluate` draws a run's test rows, and `gen-models score` the rows of a file.
+`evaluate` uses it for a run's test rows, and `gen-models score` for the rows of a file. A map holds, for each pixel of
+an image, the squared error of the model's reconstruction. Calibration rows are normal rows that the training has not
+seen. A row is called, which means marked as anomalous, if its score is above the edge.
 """
 
 import math
@@ -22,14 +24,14 @@ from pipelines.evaluation.trained_run import Trained
 from pipelines.figures.style import Target
 
 SHEET_IMAGES = 12  # of each kind
-USUAL_RATE = 0.05  # of false positives where no rate is stated: such rows are explained, those near it are borderline
-KINDS = ("most anomalous", "borderline", "most normal")  # the strips of a sheet
+USUAL_RATE = 0.05  # the false-positive rate that sets the edge, and which rows get a reason, if the user states no rate
+KINDS = ("most anomalous", "borderline", "most normal")  # the strips of a sheet, from top to bottom
 
 
 def draw_scored(trained: Trained, scored: RowScores, known: Calibration | None, to: Path) -> None:
-    """Draw the test rows of a run by its default score to a file; draw nothing of a run without a score.
+    """Draw the test rows of a run, by its default score, to the file `to`. If the run has no score, draw nothing.
 
-    known: what `write_calibration` returned
+    known: what `write_calibration` (row_scores.py) returned
     """
     if not scored.fitted.names:
         return
@@ -48,7 +50,12 @@ def draw_scored(trained: Trained, scored: RowScores, known: Calibration | None, 
 
 
 def strips(scores: np.ndarray, edge: float) -> dict[str, np.ndarray]:
-    """Return {one of KINDS: the places of its rows, the foremost first}. scores: (rows,); edge: NaN or inf for none"""
+    """Return {kind: indices of the rows in this strip}, for each of KINDS; the row that fits the kind best comes first.
+
+    Borderline rows are those whose scores are nearest to the edge; without an edge they are left out.
+
+    scores: (rows,); edge: a score, or NaN or inf for no edge
+    """
     keys = dict(zip(KINDS, (-scores, np.abs(scores - edge), scores), strict=True))
     if not np.isfinite(edge):
         del keys["borderline"]
@@ -67,10 +74,14 @@ def draw(
     map_scale: float | None,
     title: str,
 ) -> None:
-    """Draw images in strips, below each strip the maps of their errors if the model rebuilds images; else a histogram.
+    """Draw images in strips or, if `rows` is empty, a histogram of the scores.
 
-    scores: (all rows,); calibration: (n,) or None; edge: the score above which rows are called, or NaN
-    rows: {one of KINDS: images (n, c, h, w)}, {} where the rows are no images
+    Below each strip of images are the maps of their errors, if the model can reconstruct images.
+
+    scores: of all rows, (rows,); calibration: scores of calibration rows, (n,), or None
+    edge: the score above which rows are called, or NaN for none
+    rows: {one of KINDS: images (n, channels, height, width)}; {} if the rows are not images
+    fitted: the scores of the model, which computes the maps
     levels, map_scale: as `figures.score_sheet` takes them
     """
     if not rows:
@@ -83,6 +94,9 @@ def draw(
 
 
 def maps_of(fitted: FittedScores, images: np.ndarray) -> np.ndarray:
-    """Return the error of each pixel, (rows, height, width). images: (rows, channels, height, width)"""
+    """Return the map of errors of each image, (rows, height, width).
+
+    fitted: the scores of the model that reconstructs the images; images: (rows, channels, height, width)
+    """
     with evaluating(fitted.model):
         return error_maps(fitted.model, torch.from_numpy(images), fitted.setting).numpy()

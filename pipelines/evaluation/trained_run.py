@@ -1,4 +1,4 @@
-"""Opens a run's trained model and the data that it was trained on, which evaluation starts from."""
+"""Opens a run's trained model and the data on which it was trained: evaluation starts from these two."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,10 @@ from pipelines.runtime import paths
 class Trained(RowsOf):
     """A trained run.
 
-    run: its line of params.yaml; model: in evaluation mode; the protocols of gen_models.contracts say what it can do;
-    data: the prepared data set; folder: what the training left, out/train/KEY or the run log in work/
+    run     its line of params.yaml
+    model   the trained model in evaluation mode; the protocols of gen_models.contracts say what it can do
+    data    the prepared data set
+    folder  the folder that the training wrote: out/train/KEY, or the run log in work/
     """
 
     run: Run
@@ -26,11 +28,11 @@ class Trained(RowsOf):
 
 
 def open_trained(run: Run) -> Trained:
-    """Open the checkpoint in out/train/KEY and the data of the run, and verify both."""
+    """Open the checkpoint in out/train/KEY and the data in out/data/NAME of a run, and verify the hashes of both."""
     return open_folders(run, paths.out("train", run.key), paths.out("data", run.data))
 
 
 def open_folders(run: Run, trained: Path, data: Path) -> Trained:
-    """Open the checkpoint in a training's folder and the prepared data in another, and verify both."""
+    """Open the checkpoint in the folder `trained` and the prepared data in the folder `data`; verify both hashes."""
     fix_threads()
     return Trained(run, load_model(trained / "checkpoint"), open_folder(data), trained)

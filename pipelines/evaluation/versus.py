@@ -1,4 +1,7 @@
-"""Asks two models on the same test rows of the same prepared data, and says which is better and how surely."""
+"""Measures two models on the same test rows of the same prepared data, and says which is better and how surely.
+
+The metrics are those by which a sweep chooses (gen_models.measures.sweep_metrics); for all of them lower is better.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +22,14 @@ UNITS = {"nats": " nats a row", "nats_iw50": " nats a row", "mse": ", squared er
 
 @dataclass(frozen=True)
 class Contender:
-    """A model to compare. title: its name; metric: by which it was chosen; data, hashes: what it was evaluated on."""
+    """A model to compare.
+
+    title   its name for readers
+    model   the model, which was trained
+    metric  the metric by which its setting was chosen
+    data    the name of the data on which it was evaluated
+    hashes  the hashes of these data, when the model was trained and when it was evaluated
+    """
 
     title: str
     model: Any
@@ -30,7 +40,13 @@ class Contender:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a comparison. values: the metric of each; left_out: rows for which one gave no finite number."""
+    """The result of a comparison of models a and b.
+
+    metric      the name of the metric
+    values      (its value for a, its value for b), over the rows that were compared
+    difference  a's value minus b's, with its interval
+    left_out    how many test rows were left out, because a or b gave no finite number for them
+    """
 
     metric: str
     values: tuple[float, float]
@@ -39,10 +55,11 @@ class Verdict:
 
 
 def compare(a: Contender, b: Contender, metric: str | None = None) -> Verdict:
-    """Compare two models by a metric, by default the one that both were chosen by.
+    """Compare two models by a metric; the default is the metric by which both were chosen.
 
-    Raises DataError, in one line, if they were evaluated on other data than each other or than those that are prepared
-    now, or if the metric cannot be asked of both.
+    Raises DataError if the two were evaluated on different data, if out/data now holds other data than those, if one of
+    the models does not offer the metric, if there is no row for which both give a finite number, or if, for the metric
+    mmd, one draws binary rows and the other grey ones.
     """
     rows = PreparedRows(_same_data(a, b))
     metric = _metric(a, b, metric)
@@ -64,7 +81,7 @@ def compare(a: Contender, b: Contender, metric: str | None = None) -> Verdict:
 
 
 def sentence(a: Contender, b: Contender, verdict: Verdict) -> str:
-    """Return what a comparison means, in a sentence."""
+    """Return a sentence that says which model is better and by how much, or that they cannot be told apart."""
     d, unit = verdict.difference, UNITS[verdict.metric]
     if d.low == d.high == 0:
         return f"The two are equal: the same {verdict.metric} on each of {d.rows} test rows."
@@ -97,7 +114,10 @@ def _named(one: Contender) -> str:
 
 
 def _metric(a: Contender, b: Contender, asked: str | None) -> str:
-    """Return the metric to compare by. Raises DataError, with those that both offer, if it cannot be asked of both."""
+    """Return the metric by which to compare: `asked` or, if that is None, the one by which both were chosen.
+
+    Raises DataError, which names the metrics that both models offer, if there is no such metric.
+    """
     both = [name for name in (*PER_ROW, "mmd") if all(_offers(one.model, name) for one in (a, b))]
     if asked is not None and asked not in both:
         raise DataError(f"--metric: {unknown(f'metric of both {a.title} and {b.title}', asked, both)}")
@@ -115,6 +135,10 @@ def _offers(model: Any, metric: str) -> bool:
 
 
 def contender(title: str, model: Any, facts: Mapping[str, Any]) -> Contender:
-    """Return a contender. facts: its metric, data, data_sha256 and, of a version, evaluated_sha256"""
+    """Return a contender.
+
+    facts: the strings `metric`, `data`, `data_sha256` (of the data of its training) and, for a registered version,
+    `evaluated_sha256` (of the data of its evaluation)
+    """
     hashes = {facts.get("data_sha256"), facts.get("evaluated_sha256")} - {None, ""}
     return Contender(title, model, str(facts.get("metric")), str(facts.get("data")), frozenset(map(str, hashes)))

@@ -1,7 +1,11 @@
-"""Draws pictures. Only this package imports matplotlib.
+"""Draws pictures from arrays. Only this package imports matplotlib.
 
-Each function takes arrays and writes a PNG (an animation: a GIF) to a path or an open binary file. The same arrays give
-the same bytes: no window system or global state is used, and the file has no date or version in it.
+Most functions take arrays and an argument `to`, a path or an open binary file, and write a PNG there (`animation`
+writes a GIF). The same arrays give the same bytes: no window system or global state is used, and the file holds no date
+and no version.
+
+`levels` is the number of grey levels of images, whose pixels are then whole numbers 0 .. levels - 1; it is None for
+images with continuous pixels.
 """
 
 from pipelines.figures.animation import animation

@@ -18,8 +18,10 @@ CAPTION_PIXELS = 16
 def animation(frames: Mapping[str, np.ndarray], to: Path) -> None:
     """Write an animation that repeats for ever.
 
-    frames: {caption: (height, width, 3) uint8}. The file has fewer colours and frames if it would exceed MOST_BYTES;
-    the first and the last frame are always kept. All frames share one palette.
+    frames: {caption: picture (height, width, 3) uint8}, in order, all of one size
+
+    All frames share one palette. Frames and colours are dropped until the file has at most MOST_BYTES, or until the
+    last entry of TRIES is reached; the first and the last frame are always kept.
     """
     captioned = [_captioned(name, frame) for name, frame in frames.items()]
     content = b""

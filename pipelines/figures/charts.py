@@ -16,7 +16,7 @@ TENFOLD = 10.0  # if the largest metric of the trials is this many times the sma
 def roc(panels: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], to: Target) -> None:
     """Draw ROC curves, with a panel for each data set.
 
-    panels: {data: {curve: (false-positive rates, true-positive rates)}}
+    panels: {title of the panel: {label of a curve: (false-positive rates, true-positive rates)}}
     """
     with matplotlib.rc_context(STYLE):
         figure, drawn = panels_of(len(panels), columns=1, size=(7.4, 3.9))
@@ -37,11 +37,14 @@ def roc(panels: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], to: T
 def trials(
     rows: Sequence[Mapping[str, Any]], metric: str, best: int, to: Target, *, front: Mapping[str, str] | None = None
 ) -> None:
-    """Draw the metric of each trial against each swept key, with the best trial in colour.
+    """Draw the trials of a sweep: a panel for each key of the conf that was varied, with the metric against its value.
 
-    rows: {trial, override: {key: value}, value, metrics: {name: number}}; trials without a finite value are left out
-    best: the number of the best trial
-    front: {rate: name, distortion: name} of the metrics in a last panel, the rate-distortion front; or None
+    rows: for each trial {"trial": its number, "override": {key: value}, "value": its metric, or None,
+    "metrics": {name: number}}; trials without a finite value are left out
+    metric: the name of the metric, measured on validation rows; lower is better
+    best: the number of the best trial, which is drawn in colour
+    front: {"rate": name, "distortion": name}, two names in `metrics`; a last panel draws these against each other and
+    joins the trials that no other trial beats in both. None: no such panel
     """
     kept = [row for row in rows if row["value"] is not None and np.isfinite(row["value"])]
     values = np.array([row["value"] for row in kept], dtype=float)
@@ -75,7 +78,10 @@ def trials(
 
 
 def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], to: Target, *, title: str = "") -> None:
-    """Draw a small panel for each metric. lines: {"likelihood.nats": (steps, values), ...}"""
+    """Draw a small panel for each metric, with its values over the steps of a training.
+
+    lines: {name of a metric, such as "likelihood.nats": (steps, value at each step)}
+    """
     with matplotlib.rc_context(STYLE):
         figure, panels = panels_of(len(lines), columns=min(3, len(lines)), size=(3.3, 2.4))
         for axes, (name, (steps, values)) in zip(panels, lines.items(), strict=True):
@@ -108,7 +114,10 @@ def _draw_front(axes: Axes, points: np.ndarray, labels: Sequence[str], axis_labe
 
 
 def _draw_means(axes: Axes, places: np.ndarray, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Draw the mean of each setting that was trained with several seeds, and its standard deviation up and down."""
+    """Draw the mean metric of each setting that was trained with several seeds, with its standard deviation as a bar.
+
+    rows: of the trials, as `trials` takes them; such a setting has also "mean" and "sd", its standard deviation
+    """
     found = [(x, row["mean"], row["sd"]) for x, row in zip(places, rows, strict=True) if row.get("mean") is not None]
     if found:
         x, middle, spread = zip(*found, strict=True)
@@ -116,12 +125,16 @@ def _draw_means(axes: Axes, places: np.ndarray, rows: Sequence[Mapping[str, Any]
 
 
 def _held_out(metrics: Mapping[str, float], name: str) -> float:
-    """Return a metric on validation data if it was measured there, else in training, else NaN."""
+    """Return a metric of a trial: its value on validation rows, or else its value in training, or else NaN."""
     return metrics.get(f"validation.{name}", metrics.get(name, float("nan")))
 
 
 def setting(override: Mapping[str, Any], most: int = 2) -> str:
-    """Return a setting as a label: "beta 2, sigma 0.1"; beta and sigma come first, and `most` values are named."""
+    """Return a label for a trial's setting, such as "beta 2, sigma 0.1".
+
+    override: {key of the conf: value} that the trial sets; most: the label names at most so many of them, and beta and
+    sigma come first
+    """
     short = {key.rpartition(".")[2] if key.startswith("model.") else key.removeprefix("optim."): value
              for key, value in override.items()}  # fmt: skip
     names = sorted(short, key=lambda name: ("beta", "sigma", name).index(name))[:most]
@@ -133,9 +146,10 @@ def _short(value: Any) -> str:
 
 
 def _places(axes: Axes, raw: Sequence[object]) -> np.ndarray:
-    """Return the places of a swept key's values on the x axis.
+    """Return the positions on the x axis of the values that a key of the conf takes in the trials.
 
-    The axis has numbers, on a log scale if the largest is at least 5 times the smallest, or names.
+    Numbers are their own positions; the axis becomes logarithmic if all are positive and the largest is at least 5
+    times the smallest. Other values are placed side by side, with their names as ticks.
     """
     if raw and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in raw):
         numbers = np.array(raw, dtype=float)

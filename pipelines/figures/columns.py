@@ -14,10 +14,10 @@ LONGEST = 24  # letters of a word or a title
 
 
 def columns(charts: Mapping[str, np.ndarray | Mapping[str, int]], to: Target, *, used: set[str]) -> None:
-    """Draw a histogram of each column's numbers, or bars of how often it has each word.
+    """Draw, for each column of a table, a histogram of its numbers or bars for how often each word occurs.
 
-    charts: {title: (rows,) finite numbers, or {word: how often}}; used: titles of the columns that are features, in
-    colour; the others are grey
+    charts: {title of a column: finite numbers (rows,), or {word: how often it occurs}}
+    used: titles of the columns that the model gets as input; they are drawn in colour, the others in grey
     """
     with matplotlib.rc_context(STYLE):
         figure, places = panels_of(len(charts), columns=min(4, len(charts)), size=(2.9, 2.1))

@@ -1,4 +1,4 @@
-"""Pictures of one-dimensional data: histograms, and flows on the line."""
+"""Pictures of one-dimensional data: histograms, and flows (invertible maps of the data to latents) on the line."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +26,10 @@ from pipelines.figures.style import (
 
 
 def histogram(layers: Points, to: Target, *, x_label: str = "x", title: str = "") -> None:
-    """Draw histograms as outlines with shared bins. layers: {name: numbers (n,)}"""
+    """Draw the histograms of several sets of numbers in one panel, as outlines with the same bins.
+
+    layers: {name of a set: numbers (n,)}
+    """
     everything = np.concatenate([values[np.isfinite(values)] for values in layers.values()])
     bins = np.histogram_bin_edges(everything, bins=60)
     with matplotlib.rc_context(STYLE):
@@ -49,7 +52,12 @@ def histogram(layers: Points, to: Target, *, x_label: str = "x", title: str = ""
 
 @dataclass(frozen=True)
 class LineFlow:
-    """A flow on the line: x, p(x), z = f(x) and p(z) at the points of a grid, and the latents z of rows of data."""
+    """A flow z = f(x) of one-dimensional data, evaluated on a grid of points x.
+
+    x, density    the grid (points,), and the model's density p(x) at each of its points
+    z, z_density  the latent z = f(x) of each point of the grid, and the density p(z) there
+    latents       the latents f(x) of rows of data, (rows,)
+    """
 
     x: np.ndarray
     density: np.ndarray
@@ -61,10 +69,13 @@ class LineFlow:
 def line_flows(
     stages: Mapping[str, LineFlow], data: np.ndarray, to: Target, *, truth: np.ndarray | None, title: str
 ) -> None:
-    """Draw three panels for each stage of a flow: p(x), the map x -> z, and the latents of data with p(z).
+    """Draw three panels for each stage of a flow: p(x), the map x -> z, and p(z) with a histogram of data's latents.
 
-    stages: {"before training": flow, ...}; data: (rows,), whose latents are shown; truth: (grid,), the density of the
-    data if it is known. The panels of a column have the same axes, so that the stages can be compared.
+    stages: {name, such as "before training": the flow at this stage}
+    data: the rows of data, (rows,), whose latents each stage holds
+    truth: the true density of the data at the grid's points, (points,), or None if it is unknown
+
+    Panels of one kind have the same axes at all stages, so that the stages can be compared.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(10.6, 2.9 * len(stages) + 0.3), dpi=DPI, layout="constrained")
@@ -97,6 +108,6 @@ def line_flows(
 
 
 def _filled(axes: Axes, values: np.ndarray, name: str) -> None:
-    """Draw a grey histogram, as a density with which lines are compared."""
+    """Draw a grey histogram of values, normalised to a density, as a background for the lines of a panel."""
     kept = values[np.isfinite(values)]
     axes.hist(kept, bins=60, density=True, color=GREY, alpha=0.45, label=name)

@@ -1,4 +1,7 @@
-"""Pictures of games of two numbers: where each order of play leads, and how far from the equilibrium it is."""
+"""Pictures of toy games in which each of two players (like a GAN's generator and critic) changes one number, x or y.
+
+An order of play says whether the players step at the same time or in turn. The equilibrium is at (0, 0).
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,9 +16,12 @@ WINDOW = 2.6  # the plane is shown from -WINDOW to WINDOW in x and y
 
 
 def orders_of_play(plays: Mapping[str, np.ndarray], to: Target, *, title: str) -> None:
-    """Draw a panel of the plane for each order of play, and one panel with the distances of all on a log scale.
+    """Draw, for each order of play, the points (x, y) that it visits, and below its distances to the equilibrium.
 
-    plays: {order: points (steps + 1, 2)}. Points outside the plane's window are seen in the panel of distances only.
+    plays: {name of an order of play: points (steps + 1, 2), the start first}
+
+    The distances of all orders share one panel with a log scale. Points farther than WINDOW from 0 in x or y are seen
+    only there.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(11.0, 6.0), dpi=DPI, layout="constrained")

@@ -1,4 +1,8 @@
-"""Pictures of images: grids, sheets of rows, pairs. All images in a picture have the same grey scale."""
+"""Pictures that show many images: grids, sheets of named rows, pairs. All images of a picture have the same grey scale.
+
+`levels` is the number of grey levels: black is 0 and white is levels - 1. If it is None, black and white are the lowest
+and the highest number in all images of the picture. Shapes: n images, c channels, height h, width w.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,15 +16,15 @@ from pipelines.figures.style import DPI, PLAIN, STYLE, TILE_PIXELS, Target, pane
 
 
 def image_grid(images: np.ndarray, to: Target, *, levels: int | None, columns: int = 10) -> None:
-    """Draw images (n, c, h, w) or (n, h, w) row by row.
-
-    levels: black is 0 and white is levels - 1; None: black and white are the lowest and highest of all numbers
-    """
+    """Draw images (n, c, h, w) or (n, h, w) as a grid, row by row from the top, with so many columns."""
     image.imsave(to, mosaic(images, levels=levels, columns=columns), format="png", metadata=PLAIN)
 
 
 def mosaic(images: np.ndarray, *, levels: int | None, columns: int = 10, tile_pixels: int = TILE_PIXELS) -> np.ndarray:
-    """Return the picture of `image_grid`, (height, width, 3) uint8; small images are enlarged to about tile_pixels."""
+    """Return the picture that `image_grid` draws, as an array (height, width, 3) uint8.
+
+    images: (n, c, h, w) or (n, h, w); tile_pixels: small images are enlarged until their longer side is about that long
+    """
     tiles = tiles_of(images, levels)
     n, height, width, channels = tiles.shape
     columns = max(1, min(columns, n))
@@ -36,7 +40,10 @@ def mosaic(images: np.ndarray, *, levels: int | None, columns: int = 10, tile_pi
 
 
 def overview(panels: Mapping[str, np.ndarray | Path], to: Target, *, columns: int = 4) -> None:
-    """Draw pictures side by side under their names. panels: {name: (height, width, 3) array or the path of a PNG}"""
+    """Draw pictures side by side, each under its name.
+
+    panels: {name: a picture, as an array (height, width, 3) or as the path of a PNG}
+    """
     with matplotlib.rc_context(STYLE):
         figure, places = panels_of(len(panels), columns=columns, size=(2.6, 2.75))
         for axes, (name, picture) in zip(places, panels.items(), strict=True):
@@ -47,14 +54,18 @@ def overview(panels: Mapping[str, np.ndarray | Path], to: Target, *, columns: in
 
 
 def is_image(event_shape: Sequence[int]) -> bool:
-    """Return whether rows of this shape are images, (channels, height, width)."""
+    """Return whether rows of this shape are images: whether it has the three axes channels, height and width."""
     return len(event_shape) == 3
 
 
 def reconstructions(
     originals: np.ndarray, reconstructed: np.ndarray, to: Target, *, levels: int | None, columns: int = 12
 ) -> None:
-    """Draw pairs of rows: originals, and below each its reconstruction."""
+    """Draw images as a grid, with each image's reconstruction below it.
+
+    originals, reconstructed: (n, c, h, w) each; an incomplete last row of the grid is left out, unless it is the only
+    one
+    """
     count = len(originals) - len(originals) % columns or len(originals)
     columns = min(columns, count)
     shape = (count // columns, columns, *originals.shape[1:])
@@ -63,9 +74,10 @@ def reconstructions(
 
 
 def sheet(rows: Mapping[str, np.ndarray], to: Target, *, levels: int | None, title: str, limit: int = 12) -> None:
-    """Draw named rows of images, all on one grey scale.
+    """Draw rows of images, each with its name beside it.
 
-    rows: {"cluster 0": images (n, c, h, w), ...}, of which at most `limit` are drawn; empty rows are left out
+    rows: {name of a row, such as "cluster 0": images (n, c, h, w)}; rows without images are left out
+    limit: at most so many images of each row are drawn, the first ones
     """
     rows = {name: images[:limit] for name, images in rows.items() if len(images)}
     columns = max(len(images) for images in rows.values())
@@ -85,7 +97,10 @@ def sheet(rows: Mapping[str, np.ndarray], to: Target, *, levels: int | None, tit
 
 
 def tiles_of(images: np.ndarray, levels: int | None) -> np.ndarray:
-    """Return images as (n, h, w, channels) in [0, 1]; of images with neither 1 nor 3 channels, the first channel."""
+    """Return images (n, c, h, w) or (n, h, w) as an array (n, h, w, channels) with values from 0, black, to 1, white.
+
+    Images with neither 1 nor 3 channels are shown by their first channel.
+    """
     images = np.asarray(images, dtype=np.float64)
     images = images[:, None] if images.ndim == 3 else images
     if levels is None:
@@ -99,7 +114,10 @@ def tiles_of(images: np.ndarray, levels: int | None) -> np.ndarray:
 
 
 def padded_row(tiles: np.ndarray, columns: int) -> np.ndarray:
-    """Put tiles side by side on white: (h + 1, columns (w + 1), channels)."""
+    """Put tiles (n, h, w, channels) side by side into one row of a sheet, with a white line after each.
+
+    Returns an array (h + 1, columns * (w + 1), channels); columns: at least n, the rest of the row is white
+    """
     n, height, width, channels = tiles.shape
     row = np.ones((columns, height + 1, width + 1, channels))
     row[:n, :height, :width] = tiles

@@ -1,4 +1,8 @@
-"""Pictures of latents: rows of decoded images, a map of them over two latents, and a chart of each latent's KL."""
+"""Pictures of latents: rows of decoded images, a map of decoded images over two latents, a chart of each latent's KL.
+
+The KL of a latent z is KL(q(z|x) || p(z)) in nats, averaged over rows x. Images are decoded rows, (n, c, h, w): c
+channels, height h, width w. `levels` is their number of grey levels, or None for continuous pixels.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +14,7 @@ from matplotlib.patches import Rectangle
 from pipelines.figures.image_grids import mosaic
 from pipelines.figures.style import COLOURS, DPI, GREY, STYLE, Target, heading, save
 
-INCHES = 0.52  # the side of an image
+INCHES = 0.52  # the width of an image
 USES = {"active": COLOURS[0], "not active": GREY, "collapsed to the prior": COLOURS[3]}
 
 
@@ -24,9 +28,10 @@ def traversal(
     title: str,
     x_label: str,
 ) -> None:
-    """Draw a named row of images for each latent, with a column for each of its values, all on one grey scale.
+    """Draw a row of images for each latent, with a column for each value that the latent takes, all on one grey scale.
 
-    rows: {name: images (columns, c, h, w)}; columns: their names; own: for each row, the column that is framed
+    rows: {name of a row: images (columns, c, h, w)}; columns: the names of the columns
+    own: for each row, the index of the column whose image gets a frame: the latent has its own value there
     """
     images = np.concatenate(list(rows.values()))
     _decoded(images, to, levels=levels, title=title, x=columns, y=list(rows), x_label=x_label, framed=own)
@@ -43,15 +48,19 @@ def latent_map(
     x_label: str,
     y_label: str,
 ) -> None:
-    """Draw images (rows * columns, c, h, w), the top row first, over the values of two latents, on one grey scale.
+    """Draw a grid of decoded images over the values of two latents, all on one grey scale.
 
-    x, y: the names of the columns and of the rows
+    images: (rows * columns, c, h, w), row by row, the top row first
+    x: the names of the columns, from the left; y: the names of the rows, from the top
     """
     _decoded(images, to, levels=levels, title=title, x=x, y=y, x_label=x_label, y_label=y_label)
 
 
 def latent_kl(names: Sequence[str], kl_nats: np.ndarray, uses: Sequence[str], to: Target, *, title: str) -> None:
-    """Draw a bar for each latent, in the given order, in the colour of its use, one of the keys of USES."""
+    """Draw a bar for the KL of each latent, in the given order.
+
+    names: of the latents; kl_nats: (latents,); uses: for each latent one of the keys of USES, which gives its colour
+    """
     with matplotlib.rc_context(STYLE | {"axes.grid": False}):
         figure = Figure(figsize=(min(9.0, max(4.2, 1.6 + 0.27 * len(names))), 3.0), dpi=DPI, layout="constrained")
         axes = figure.subplots()
@@ -80,7 +89,11 @@ def _decoded(
     y_label: str = "",
     framed: Sequence[int] = (),
 ) -> None:
-    """Draw images row by row, with names below the columns and beside the rows, and a frame in each row."""
+    """Draw images as a grid, row by row from the top, with names below the columns and beside the rows.
+
+    x, y: the names of columns and rows
+    framed: for each row, the index of the column whose image gets a frame; () for no frames
+    """
     columns, rows = len(x), len(y)
     grid = mosaic(images, levels=levels, columns=columns)
     left = 0.3 + 0.075 * max(len(name) for name in y) + (0.2 if y_label else 0.0)

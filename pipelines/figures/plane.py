@@ -10,7 +10,10 @@ from pipelines.figures.style import AROUND, COLOURS, MARKERS, STYLE, Points, Tar
 
 
 def scatter(layers: Points, to: Target, *, x_label: str = "x1", y_label: str = "x2", title: str = "") -> None:
-    """Draw a panel of points for each layer, all with the same axes. layers: {"test data": points (n, 2), ...}"""
+    """Draw a panel for each set of points, all with the same axes.
+
+    layers: {title of a panel, such as "test data": points (n, 2)}
+    """
     everything = np.concatenate([points[np.isfinite(points).all(axis=1)] for points in layers.values()])
     low, high = extent(everything)
     with matplotlib.rc_context(STYLE):
@@ -24,7 +27,7 @@ def scatter(layers: Points, to: Target, *, x_label: str = "x1", y_label: str = "
 
 
 def classes(points: np.ndarray, labels: np.ndarray, to: Target, *, x_label: str, y_label: str, title: str) -> None:
-    """Draw points (n, 2), coloured by class."""
+    """Draw points (n, 2), coloured by class; labels: the class of each point, (n,)."""
     with matplotlib.rc_context(STYLE):
         figure, (axes,) = panels_of(1, size=(4.8, 4.0))
         _classes(axes, points, labels, size=16)
@@ -34,9 +37,9 @@ def classes(points: np.ndarray, labels: np.ndarray, to: Target, *, x_label: str,
 
 
 def flow_of_the_plane(x: np.ndarray, z: np.ndarray, to: Target, *, labels: np.ndarray | None, title: str) -> None:
-    """Draw points x (n, 2), and the points z (n, 2) to which a flow maps them, in the same colours.
+    """Draw points x (n, 2) and, in a second panel, the points z (n, 2) to which a flow maps them, in the same colours.
 
-    labels: the classes (n,), which give the colours; None: colours by the angle of x around the mean
+    labels: the class of each point, (n,), which gives its colour; None: the colour is the angle of x around the mean
     """
     with matplotlib.rc_context(STYLE):
         figure, panels = panels_of(2, columns=2, size=(4.3, 3.9))
@@ -62,9 +65,10 @@ def flow_of_the_plane(x: np.ndarray, z: np.ndarray, to: Target, *, labels: np.nd
 def density(
     grid: np.ndarray, extent: tuple[float, float, float, float], points: np.ndarray, to: Target, *, title: str
 ) -> None:
-    """Draw a log density as an image, with points (n, 2) on top.
+    """Draw a log density in the plane as colours, with points (n, 2) on top.
 
-    grid: log p(x) in nats, rows along x2 and columns along x1; extent: (x1 low, x1 high, x2 low, x2 high)
+    grid: log p(x) in nats on a grid; a row of the array has one value of x2, the lowest first, a column one of x1
+    extent: (lowest x1, highest x1, lowest x2, highest x2) of the grid
     """
     top = float(np.max(grid[np.isfinite(grid)], initial=-np.inf))
     with matplotlib.rc_context(STYLE | {"axes.grid": False}):

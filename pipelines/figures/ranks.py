@@ -1,4 +1,7 @@
-"""Mean ranks of methods over data sets, with the difference below which they are not told apart (Demsar, 2006)."""
+"""A picture of the mean ranks of methods over data sets, with Nemenyi's critical difference (Demsar, 2006).
+
+If the mean ranks of two methods differ by less than the critical difference, the difference may be due to chance.
+"""
 
 from collections.abc import Mapping
 
@@ -8,9 +11,11 @@ from pipelines.figures.style import COLOURS, GREY, STYLE, Target, heading, panel
 
 
 def mean_ranks(ranks: Mapping[str, float], critical: float, to: Target, *, title: str) -> None:
-    """Draw a point for each method at its mean rank, 1 is best, with a bar of the critical difference.
+    """Draw a point for each method at its mean rank, with a bar from there to a rank better by `critical`.
 
-    Methods whose bars hold the best one's point are not told apart from it, and are grey.
+    ranks: {method: mean rank}, where 1 is the best; critical: the critical difference
+
+    A method is grey if its bar reaches the rank of the best method: the two cannot be told apart.
     """
     ordered = sorted(ranks.items(), key=lambda entry: entry[1])
     best = ordered[0][1]

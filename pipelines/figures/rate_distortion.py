@@ -1,4 +1,4 @@
-"""Draws the rate and distortion of codecs."""
+"""Draws rate-distortion curves of compression methods: the size of a file against the error of the decoded rows."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,9 +16,9 @@ BESIDE: dict[str, dict[str, Any]] = {  # the baselines, in greys
 
 
 def rate_distortion(rows: Sequence[Mapping[str, Any]], to: Target, *, title: str) -> None:
-    """Draw squared error against bytes for each row, with a line for each run and method.
+    """Draw the squared error against the bytes per row of data, with a line for each method of each run.
 
-    rows: {run, method, bytes_a_row, mse}; runs named pca, jpeg and png are the baselines
+    rows: the points, each {"run", "method", "bytes_a_row", "mse"}; the baselines have "pca", "jpeg" or "png" as run
     """
     lines: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for row in rows:

@@ -1,4 +1,8 @@
-"""Pictures of anomaly scores: new rows beside calibration rows, and images with maps of their errors."""
+"""Pictures of anomaly scores: new rows beside calibration rows, and images with maps of their errors.
+
+Calibration rows are normal rows that the training has not seen. A map holds, for each pixel of an image, the squared
+error of the model's reconstruction. A larger score is more anomalous.
+"""
 
 from collections.abc import Mapping
 
@@ -11,15 +15,17 @@ from pipelines.figures.image_grids import padded_row, tiles_of
 from pipelines.figures.style import COLOURS, DPI, GREY, STYLE, Target, heading, panels_of, save
 
 BINS = 60
-WIDE = 12.0  # spreads of the calibration scores beyond which new scores are drawn at the edge; of small panels 3
+WIDE = 12.0  # a score so many spreads from the middle of calibration scores is drawn at the edge; in small panels 3
 MAP = "inferno"
-BRIGHTEST = 50.0  # times map_scale: an error of that size has the brightest colour, by a logarithm below it
+BRIGHTEST = 50.0  # an error of so many times map_scale has the brightest colour; below, colours are logarithmic
 
 
 def score_histogram(scores: np.ndarray, calibration: np.ndarray | None, edge: float, to: Target, *, title: str) -> None:
-    """Draw the distribution of scores, beside that of calibration rows and the score at which rows are called.
+    """Draw the distribution of the scores of new rows, beside that of the scores of calibration rows.
 
-    scores: (rows,), NaN is left out; calibration: (n,) or None; edge: NaN for none
+    scores: of new rows, (rows,); those that are not finite are left out
+    calibration: of calibration rows, (n,), or None
+    edge: the score above which rows are called anomalous, drawn as a line; NaN or inf for none
     """
     with matplotlib.rc_context(STYLE):
         figure, (axes,) = panels_of(1, size=(6.4, 3.2))
@@ -33,9 +39,9 @@ def score_histogram(scores: np.ndarray, calibration: np.ndarray | None, edge: fl
 
 
 def score_distributions(panels: Mapping[str, tuple[np.ndarray, np.ndarray | None]], to: Target, *, title: str) -> None:
-    """Draw a panel for each score: its distribution on test rows beside that on calibration rows.
+    """Draw a panel for each anomaly score, with its distribution on test rows and its distribution on calibration rows.
 
-    panels: {run and score: (scores (rows,), those of calibration rows (n,) or None)}
+    panels: {title of a panel: (the score of test rows (rows,), the score of calibration rows (n,) or None)}
     """
     with matplotlib.rc_context(STYLE):
         figure, drawn = panels_of(len(panels), columns=min(3, len(panels)), size=(3.7 if len(panels) > 1 else 6.4, 2.5))
@@ -58,10 +64,13 @@ def score_sheet(
     map_scale: float | None,
     title: str,
 ) -> None:
-    """Draw named rows of images, below each the maps of their errors in one scale of colours.
+    """Draw rows of images, each with its name, and below each row the maps of errors of its images.
 
-    rows: {"most anomalous": images (n, c, h, w), ...}; maps: {the same names: (n, h, w)}, or {}
-    map_scale: the error that few pixels of normal images exceed, dark in the maps; None: the largest of all
+    rows: {name of a row, such as "most anomalous": images (n, channels, height, width)}
+    maps: {name of a row: maps (n, height, width)}, or {} for no maps
+    levels: the number of grey levels of the images, or None for continuous pixels
+    map_scale: the error that few pixels of normal images exceed; it fixes the colours of all maps, and is dark in them.
+    None: the largest error in the maps takes its place
     """
     rows = {name: images for name, images in rows.items() if len(images)}
     top = map_scale or max((float(of.max()) for of in maps.values()), default=1.0)
@@ -94,9 +103,12 @@ def score_sheet(
 def score_bands(
     labels: list[str], bands: np.ndarray, usual: np.ndarray, p: np.ndarray, to: Target, *, title: str
 ) -> None:
-    """Draw quantiles of the scores of each file as a box with whiskers, over bands of those of calibration rows.
+    """Draw the scores of each file of rows as a box with whiskers, over grey bands for the scores of calibration rows.
 
-    bands: (files, 5) quantiles at 5%, 25%, 50%, 75%, 95%; usual: (5,) the same of calibration rows; p: (files,)
+    labels: a name for each file
+    bands: the quantiles at 5%, 25%, 50%, 75% and 95% of each file's scores, (files, 5)
+    usual: the same quantiles of the scores of calibration rows, (5,)
+    p: for each file the p-value of the test that it scores as the calibration rows do; below 0.01 the box is red
     """
     with matplotlib.rc_context(STYLE):
         figure, (axes,) = panels_of(1, size=(max(6.6, 1.6 + 0.9 * len(labels)), 3.6))
@@ -117,7 +129,13 @@ def score_bands(
 def _histogram(
     axes: Axes, scores: np.ndarray, calibration: np.ndarray | None, count: int, wide: float, label: str
 ) -> None:
-    """Draw the shares of finite scores in bins that fit the calibration rows; what lies beyond is drawn at the edge."""
+    """Draw histograms of the finite scores and of the calibration scores, as fractions of rows, in the same bins.
+
+    The bins reach at most `wide` spreads (from the 1% to the 99% quantile of the calibration scores) from the median of
+    the calibration scores; scores beyond are drawn in the last bin. Without calibration scores the scores set the bins.
+
+    count: the number of bins
+    """
     finite = scores[np.isfinite(scores)]
     has_known = calibration is not None and len(calibration) > 0
     known = calibration[np.isfinite(calibration)] if calibration is not None and has_known else finite

@@ -17,9 +17,12 @@ STEP_ROWS = 1000  # rows of data that are drawn behind the samples of a step
 
 
 def draws(samples: np.ndarray, data: np.ndarray, to: Target, *, levels: int | None) -> None:
-    """Draw samples: images as a grid, numbers and pairs beside data.
+    """Draw samples, in a way that depends on the shape of a row: images as a grid, all other rows beside data.
 
-    Rows of more than two numbers are drawn beside data along the two directions in which the data vary most.
+    Rows of one number are drawn as histograms and rows of two numbers as points. Rows of more numbers are projected on
+    the two directions in which the data vary most, and then drawn as points.
+
+    samples: (n, *event); data: rows of data, (rows, *event); levels: number of grey levels, None for continuous data
     """
     if is_image(samples.shape[1:]):
         image_grid(samples[:100], to, levels=levels)
@@ -39,10 +42,12 @@ def draws(samples: np.ndarray, data: np.ndarray, to: Target, *, levels: int | No
 
 
 def step_picture(folder: Path, step: int, dataset: Any, *, tile_pixels: int = TILE_PIXELS) -> np.ndarray | None:
-    """Return the samples at a step of a training as a picture, (height, width, 3) uint8, or None if there are none.
+    """Return a picture (height, width, 3) uint8 of the samples that a training kept at a step; None if it kept none.
 
-    Images are drawn as a grid. Other rows are drawn above validation rows in grey, in the same window at every step;
-    rows of more than two numbers are drawn along the data's two widest directions.
+    Images are drawn as a grid. Other rows are drawn in colour over validation rows in grey, in a window that is the
+    same at every step; rows of more than two numbers are projected on the two directions in which the data vary most.
+
+    folder: of the training, with samples/; dataset: the prepared data set; tile_pixels: the size of an image in a grid
     """
     path = folder / "samples" / f"step_{step:08d}.npy"
     if not path.is_file():
@@ -74,7 +79,10 @@ def step_picture(folder: Path, step: int, dataset: Any, *, tile_pixels: int = TI
 
 
 def _along_widest(data: np.ndarray, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Project both on the two directions in which the standardised data vary most; return (rows, 2) for each."""
+    """Return data and samples, (rows, 2) each, projected on the two directions in which the data vary most.
+
+    Both are first standardised by the mean and the standard deviation of the data.
+    """
     centre, scale = data.mean(axis=0), np.where(data.std(axis=0) > 0, data.std(axis=0), 1.0)
     axes = np.linalg.svd((data - centre) / scale, full_matrices=False)[2][:2]
     return (data - centre) / scale @ axes.T, (samples - centre) / scale @ axes.T

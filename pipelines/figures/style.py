@@ -1,4 +1,4 @@
-"""What all pictures share: colours, fonts and panels, and a way to save them with the same bytes for the same arrays.
+"""What all pictures share: colours, fonts, panels, and `save`, which writes the same bytes for the same figure.
 
 The colours are based on Okabe and Ito's (2008), which colour-blind readers can tell apart; heat maps are viridis.
 """

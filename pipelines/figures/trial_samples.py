@@ -1,4 +1,4 @@
-"""Draws the samples of a sweep's trials side by side, each under its setting."""
+"""Draws the samples of a sweep's trials side by side. A sweep trains a model with several settings, the trials."""
 
 from collections.abc import Mapping
 
@@ -8,15 +8,17 @@ import numpy as np
 from pipelines.figures.image_grids import is_image, mosaic
 from pipelines.figures.style import COLOURS, STYLE, Target, extent, panels_of, save
 
-IMAGES = 36  # of a trial, in a square
+IMAGES = 36  # images of each trial, in a square
 
 
 def trial_samples(samples: Mapping[str, np.ndarray], to: Target, *, levels: int | None, columns: int = 4) -> None:
-    """Draw a panel for each trial, all in the same window and grey scale.
+    """Draw a panel of samples for each trial, all with the same axes.
 
-    samples: {label: (n, *event)}; images as a grid, numbers as a histogram, other rows by their first two columns
+    samples: {label of a trial, such as its setting: its samples (n, *event)}
+    levels: the number of grey levels of images, or None for continuous pixels
 
-    Rows of more than two numbers have no picture that says how good they are; their marginals are on other pages.
+    Images are drawn as a grid, rows of one number as a histogram, and other rows as points, by their first two numbers.
+    Of rows with more than two numbers such a picture shows little.
     """
     first = next(iter(samples.values()))
     with matplotlib.rc_context(STYLE):

@@ -1,1 +1,1 @@
-"""Scores of new rows, and what to do about them: p-values, decisions, reasons, pictures, drift."""
+"""Scores new rows, and says what the scores mean: p-values, decisions, reasons, pictures, drift."""

@@ -1,7 +1,11 @@
-"""Decides which rows are called anomalous, at an error rate that the user states; no share of anomalies is guessed.
+"""Decides which rows are called (marked as anomalous), at an error rate that the user states.
 
-fpr   false-positive rate: of the normal rows, on average at most this share is called. A row is called if p <= fpr
-fdr   false-discovery rate: of the called rows, on average at most this share is normal. A row is called if q <= fdr
+Nobody has to guess how many of the rows are anomalies. p is a row's conformal p-value against the scores of calibration
+rows (normal rows that the training has not seen). q is its q-value, the smallest false-discovery rate at which the row
+would be called.
+
+fpr   false-positive rate: of the normal rows, on average at most this fraction is called. A row is called if p <= fpr
+fdr   false-discovery rate: of the called rows, on average at most this fraction is normal. A row is called if q <= fdr
 """
 
 from dataclasses import dataclass
@@ -19,7 +23,7 @@ KINDS = {"fpr": "false-positive rate", "fdr": "false-discovery rate"}
 
 @dataclass(frozen=True)
 class Rule:
-    """A rate at which rows are called. kind: fpr or fdr; rate: between 0 and 1"""
+    """The error rate at which rows are called. kind: "fpr" or "fdr"; rate: between 0 and 1"""
 
     kind: str
     rate: float
@@ -31,10 +35,11 @@ class Rule:
 
 @dataclass(frozen=True)
 class Decisions:
-    """What is said of each row, all (rows,): NaN or "" for a row without a score.
+    """The decisions on rows; each array has shape (rows,).
 
-    p, q: NaN without calibration rows; rank: 1 is the most anomalous, equal scores share a rank
-    is_called: whether the row is called anomalous, or None without a rule
+    p, q       p-value and q-value; NaN for a row without a score, and for all rows if there are no calibration rows
+    rank       1 is the most anomalous row, and equal scores share a rank; NaN for a row without a score
+    is_called  whether each row is called anomalous; None without a rule
     """
 
     p: np.ndarray
@@ -44,7 +49,7 @@ class Decisions:
 
     @property
     def words(self) -> np.ndarray:
-        """The decision of each row: anomaly, normal, or "" for a row that has none."""
+        """The decision on each row: "anomaly", "normal", or "" for a row without a score and for all without a rule."""
         if self.is_called is None:
             return np.full(len(self.p), "", dtype=object)
         found = np.where(self.is_called, ANOMALY, NORMAL).astype(object)
@@ -53,10 +58,12 @@ class Decisions:
 
 
 def rule_of(fpr: float | None, fdr: float | None, calibration: np.ndarray | None) -> Rule | None:
-    """Return the rule that was asked for, or None.
+    """Return the rule that the user stated, or None if no rate was stated.
 
-    fpr, fdr: at most one of them; calibration: (n,) scores of calibration rows, or None. Raises DataError if there are
-    too few calibration rows for the rate.
+    fpr, fdr: the stated rate; at least one of them is None; calibration: scores of calibration rows (n,), or None
+
+    Raises DataError if a rate was stated but is not between 0 and 1, or if there are no or too few calibration rows for
+    it.
     """
     if fpr is None and fdr is None:
         return None
@@ -68,9 +75,10 @@ def rule_of(fpr: float | None, fdr: float | None, calibration: np.ndarray | None
 
 
 def decide(scores: np.ndarray, calibration: np.ndarray | None, rule: Rule | None) -> Decisions:
-    """Return p-values, q-values, ranks and decisions of rows.
+    """Return p-values, q-values, ranks and decisions for rows.
 
-    scores: (rows,), NaN for a row without one; calibration: (n,) scores of calibration rows, or None
+    scores: (rows,), NaN for a row without a score; calibration: scores of calibration rows (n,), or None
+    rule: the rate at which rows are called; None: no decisions
     """
     rank = np.full(len(scores), np.nan)
     is_known = ~np.isnan(scores)

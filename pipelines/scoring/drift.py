@@ -1,7 +1,10 @@
-"""Compares the scores of new rows with those of calibration rows, and keeps a history of such comparisons.
+"""Compares the scores of new rows with the scores of calibration rows, and keeps a history of such comparisons.
 
-The test is Kolmogorov and Smirnov's of two samples: if the new rows are of the same kind as the calibration rows, its
-p-value is below 0.01 in at most 1% of files. Rows that are merely as unusual as before in another way are not seen.
+Calibration rows are normal rows that the training has not seen. The test is the two-sample Kolmogorov-Smirnov test: if
+the rows of a file come from the distribution of the calibration rows, the p-value is below 0.01 for at most 1% of such
+files. The test sees only scores: rows that have changed, but have the same scores as before, go unnoticed.
+
+The history is a CSV with a line for each comparison.
 """
 
 import csv
@@ -20,17 +23,22 @@ from gen_models.errors import DataError
 from gen_models.files import replacing
 
 LEAST_ROWS = 8  # with fewer, no difference could be seen
-USUAL_RATE = 0.05  # of calibration rows that have a p-value of at most this
+USUAL_RATE = 0.05  # a row is unusual if its p-value is at most this; so are 5% of calibration rows
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison, a line of the history.
+    """One comparison, which is a line of the history.
 
-    time: in ISO form, UTC; rows: that were scored; problems: that were not; distance: the largest difference of the two
-    distribution functions; p: of the test; unusual: the share of rows whose own p-value is at most USUAL_RATE
-    q05 .. q95: quantiles of the scores
+    time, input    when it was made (ISO form, UTC), and the name of the file of new rows
+    model, score   the model, and the name of its anomaly score
+    rows           how many of the new rows have a score
+    problems       how many of them have none
+    distance, p    statistic of the Kolmogorov-Smirnov test (the largest difference of the two distribution functions of
+                   the scores), and its p-value
+    unusual        the fraction of the new rows whose conformal p-value is at most USUAL_RATE
+    q05 .. q95     quantiles of the scores of the new rows
     """
 
     time: str
@@ -50,9 +58,12 @@ class Check:
 
 
 def compare(scores: np.ndarray, calibration: np.ndarray, *, name: str, model: str, score: str) -> Check:
-    """Compare the scores (rows,) of new rows, NaN where there is none, with calibration scores (n,).
+    """Compare the scores of new rows with the scores of calibration rows.
 
-    Raises DataError if there are fewer than LEAST_ROWS of either.
+    scores: of new rows, (rows,), NaN for a row without a score; calibration: of calibration rows, (n,)
+    name, model, score: the names of the file, of the model and of its anomaly score, for the history
+
+    Raises DataError if fewer than LEAST_ROWS new rows have a score, or if there are fewer calibration rows than that.
     """
     finite = scores[np.isfinite(scores)]
     for what, count in (("rows with a score", len(finite)), ("calibration rows", len(calibration))):
@@ -74,7 +85,10 @@ def compare(scores: np.ndarray, calibration: np.ndarray, *, name: str, model: st
 
 
 def read_history(path: Path) -> list[Check]:
-    """Read a history, [] if there is none. Raises DataError, with the line, if it is no history."""
+    """Return the comparisons in the file of a history, oldest first; [] if there is no file.
+
+    Raises DataError, which names the line, if the file is not a history.
+    """
     if not path.is_file():
         return []
     found = []
@@ -93,7 +107,10 @@ def read_history(path: Path) -> list[Check]:
 
 
 def append(path: Path, check: Check) -> list[Check]:
-    """Add a line to a history, which is replaced as a whole; return all of its lines."""
+    """Add a comparison to the file of a history, and return all its comparisons, oldest first.
+
+    The file is written anew and replaced as a whole. Raises DataError if it is not a history or cannot be written.
+    """
     checks = [*read_history(path), check]
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(Check)], lineterminator="\n")
@@ -109,7 +126,7 @@ def append(path: Path, check: Check) -> list[Check]:
 
 
 def bands(checks: Sequence[Check]) -> np.ndarray:
-    """Return the quantiles of each check, (checks, len(QUANTILES))."""
+    """Return the quantiles of the scores of each comparison, (comparisons, len(QUANTILES))."""
     return np.array([[one.q05, one.q25, one.q50, one.q75, one.q95] for one in checks])
 
 

@@ -1,4 +1,8 @@
-"""Scores a file, compares it with the model's calibration rows, and adds a line to a history and its picture."""
+"""Scores the rows of a file, compares their scores with those of the model's calibration rows, and notes the result.
+
+The result is a line of a history, whose picture is drawn anew. Calibration rows are normal rows that the training has
+not seen.
+"""
 
 from pathlib import Path
 
@@ -15,9 +19,14 @@ UNLIKELY = 0.01  # a p-value below which rows are said to differ
 
 
 def drift_file(model: str, path: Path, *, score: str | None, calibration: Path | None, history: Path) -> None:
-    """Compare the rows at `path` with a model's calibration rows; add a line to `history`, and draw it beside.
+    """Compare the rows at `path` with a model's calibration rows; add a line to `history`, and draw the history.
 
-    Raises DataError if the model has no calibration rows, or the file too few rows.
+    model: the name of a registered model, or a checkpoint's folder
+    score: the name of an anomaly score; None: the model's default
+    calibration: the file of calibration scores, for a checkpoint's folder; None for a registered model, which has one
+    history: the CSV to which the line is added; its picture gets the same name with .png
+
+    Prints the result. Raises DataError if the model has no calibration rows or if the file has too few rows.
     """
     scorer = open_scorer(model, score, calibration)
     if scorer.calibration is None:

@@ -1,12 +1,12 @@
-"""Keeps some rows of a file that is read in blocks: those with the smallest values of a key."""
+"""Keeps some rows of a file that is read in blocks: those with the smallest keys (a key is a number for each row)."""
 
 import numpy as np
 
 
 class KeptRows:
-    """At most `most` rows, with their places in the file, in the order of their keys.
+    """At most `most` rows of a file, those with the smallest keys, in the order of their keys.
 
-    places: (n,) numbers of rows; x: (n, *event), or None before any row
+    places: the index in the file of each kept row, (n,); x: the kept rows (n, *event), or None before any is kept
     """
 
     def __init__(self, most: int):
@@ -16,7 +16,11 @@ class KeptRows:
         self.x: np.ndarray | None = None
 
     def add(self, keys: np.ndarray, places: np.ndarray, x: np.ndarray) -> None:
-        """Consider rows. keys: (rows,), NaN for a row that is not kept; places: (rows,); x: (rows, *event)"""
+        """Take in the next rows of the file, and keep those whose keys are small enough.
+
+        keys: (rows,), NaN for a row that must not be kept; places: indices of the rows in the file, (rows,)
+        x: the rows, (rows, *event)
+        """
         if len(self.places) == self._most:
             is_near = keys < (self._keys[-1] if self._most else -np.inf)
         else:

@@ -1,8 +1,12 @@
 """Says why a row is anomalous: for a table, which columns add most to its score; for an image, where its error lies.
 
-A table's columns stand with their names, in words and units as they were, beside the values that are usual:
+The reason for a row of a table names these columns, their values in the row as the user's table has them, and their
+usual values:
 
     amount 9400 (usually 3.1 to 220); shop web (usually north, south)
+
+How much a column adds to a score is how far the score would fall if this column alone had a usual value
+(gen_models.anomalies.contributions).
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,23 +23,29 @@ from gen_models.contracts import Reconstructor
 from gen_models.table import from_json, groups_of
 from pipelines.evaluation.score_sheet import maps_of
 
-MOST_COLUMNS = 3  # that a reason names
-LEAST_SHARE = 0.1  # of the largest contribution; smaller ones are not named
-MOST_WORDS = 4  # usual values of a category that a reason names
+MOST_COLUMNS = 3  # a reason names at most so many columns
+LEAST_SHARE = 0.1  # a column that adds less than this fraction of what the first column adds is not named
+MOST_WORDS = 4  # a reason names at most so many usual values of a category
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Why one row is anomalous. text: in words; parts: what each column adds, the largest first, [] for images"""
+    """Why one row is anomalous.
+
+    text   the reason in words, for readers
+    parts  for a table {"column", "value", "adds", "usual"} for each column, the one that adds most first; () for images
+    """
 
     text: str
     parts: Sequence[Mapping[str, Any]] = ()
 
 
 class Reasons:
-    """Explains the scores of rows by one score of a model.
+    """Explains why rows have large values of one anomaly score of a model.
 
-    usual: what `marginals` returned for the training rows, or None; facts: those of `serving.answer`
+    fitted  the model's anomaly scores; name: which of them is explained
+    usual   usual values of each column, as gen_models.anomalies.contributions.marginals returns them, or None
+    facts   event_shape, levels, statistics and, for a table, its columns, as `pipelines.registry.serving.answer` takes
     """
 
     def __init__(self, fitted: FittedScores, name: str, usual: Tensor | None, facts: Mapping[str, Any]):
@@ -47,14 +57,17 @@ class Reasons:
 
     @property
     def why_none(self) -> str:
-        """Why there are no reasons, or "" if there are."""
+        """Why this model's scores cannot be explained; "" if they can."""
         if self._is_image:
             has_maps = isinstance(self._fitted.model, Reconstructor)
             return "" if has_maps else f"{type(self._fitted.model).__name__} does not rebuild images"
         return "" if self._usual is not None else "the model has no calibration rows, nor usual values of its columns"
 
     def of(self, x: np.ndarray) -> list[Reason]:
-        """Return the reason of each row. x: (rows, *event) as the model takes them"""
+        """Return the reason for each row; a reason is empty if scores cannot be explained.
+
+        x: (rows, *event), in the data's units
+        """
         if self.why_none or not len(x):
             return [Reason("")] * len(x)
         return self._of_images(x) if self._is_image else self._of_table(x)
@@ -87,7 +100,7 @@ class Reasons:
         return Reason(text or "no single column stands out", parts)
 
     def _words(self, x: np.ndarray) -> dict[str, list[Any]]:
-        """Return {column: its values} of rows, in the table's own words."""
+        """Return {column: its value in each row} for rows x, as the user's table has them."""
         if "table" in self._facts:
             return from_json(self._facts["table"]["columns"]).decode(x)
         return {name: [float(value) for value in x[:, first]] for name, (first, _) in self._groups.items()}
@@ -106,7 +119,7 @@ class Reasons:
 
 
 def _around(place: int, size: int) -> slice:
-    """Return the eighth of an axis around a place."""
+    """Return the slice of about an eighth of an axis around an index; size: the length of the axis."""
     reach = max(1, size // 16)
     return slice(max(0, place - reach), place + reach + 1)
 

@@ -1,4 +1,7 @@
-"""Scores the rows of a file or folder, decides, and writes the answer, explanations and a picture."""
+"""Scores the rows of a file or folder, decides which are anomalous, and writes the answer, reasons and a picture.
+
+A row is called if it is marked as anomalous. Calibration rows are normal rows that the training has not seen.
+"""
 
 import math
 import sys
@@ -19,7 +22,7 @@ from pipelines.scoring.score_picture import draw
 from pipelines.scoring.scored_rows import Scorer, open_scorer, score_rows
 
 DIGITS = 8  # of p-values and q-values
-UNLIKELY = 0.001  # a p-value of the test on the distribution of scores below which it is said
+UNLIKELY = 0.001  # a line says that the scores differ from calibration scores if the test's p-value is below this
 
 
 def score_file(
@@ -35,12 +38,19 @@ def score_file(
     reasons: int = 0,
     strict: bool = False,
 ) -> None:
-    """Score the rows at `path`, and write what `gen-models score --help` says.
+    """Score the rows at `path`, and write an answer with the columns that `gen-models score --help` explains.
 
-    fpr, fdr: the rate at which rows are called, or neither; score: None for the model's default; calibration: of a
-    checkpoint's folder; reasons: how many rows are explained; strict: stop at the first row with a problem
+    model        the name of a registered model, or a checkpoint's folder
+    fpr, fdr     the false-positive or the false-discovery rate at which rows are called; at most one of them
+    score        the name of an anomaly score; None: the model's default
+    calibration  the file of calibration scores, for a checkpoint's folder; None for a registered model, which has one
+    out          the file of the answer, beside which a picture is drawn; None: the answer is printed as CSV
+    explain      a file for what each column adds to the scores of explained rows, or None
+    reasons      how many rows are explained at most, those with the largest scores
+    strict       whether to stop at the first row that cannot be scored
 
-    Raises DataError if the model has no such score, or too few calibration rows for the rate.
+    Raises DataError if the model has no such score, if it has too few calibration rows for the rate, or if no row can
+    be scored (with strict, if any row cannot).
     """
     scorer = open_scorer(model, score, calibration)
     known, stored = scorer.calibration, scorer.stored
@@ -82,7 +92,11 @@ def score_file(
 
 
 def _explained(kept: KeptRows, explainer: Reasons, decisions: Decisions) -> dict[int, Reason]:
-    """Return {place: reason} of the kept rows that are called or, without a rule, would be at USUAL_RATE."""
+    """Return {index of a row in the file: its reason} for the kept rows that are called.
+
+    If the user stated no rate, the rows that count as called are those with p <= USUAL_RATE or, without calibration
+    rows, all kept rows.
+    """
     if kept.x is None:
         return {}
     chosen = decisions.is_called
@@ -93,7 +107,10 @@ def _explained(kept: KeptRows, explainer: Reasons, decisions: Decisions) -> dict
 
 
 def _write_parts(path: Path, columns: Mapping[str, np.ndarray], told: Mapping[int, Reason]) -> None:
-    """Write a line for each explained row and column: what the column adds to the score."""
+    """Write a file with a line for each explained row and each column: how much the column adds to the row's score.
+
+    columns: {name: value for each row} of the columns that identify rows; told: {index of a row: its reason}
+    """
     lines = [(place, part) for place, reason in told.items() for part in reason.parts]
     places = [place for place, _ in lines]
     with answering(path) as answer:
@@ -109,7 +126,10 @@ def _write_parts(path: Path, columns: Mapping[str, np.ndarray], told: Mapping[in
 
 
 def _called(scores: np.ndarray, decisions: Decisions, rule: Rule | None, known: np.ndarray | None) -> str:
-    """Return how many rows are called, in words."""
+    """Return a sentence that says how many rows are called; without a rule, how many were scored.
+
+    known: scores of calibration rows, or None
+    """
     rows = int(np.isfinite(scores).sum())
     if rule is None or decisions.is_called is None:
         return f"{rows:,} rows scored; state --fpr 0.01 or --fdr 0.1 for decisions" if known is not None else ""
@@ -124,7 +144,7 @@ def _called(scores: np.ndarray, decisions: Decisions, rule: Rule | None, known: 
 
 
 def _shift(scores: np.ndarray, known: np.ndarray | None) -> str:
-    """Return a line if the scores are distributed otherwise than those of calibration rows; else ""."""
+    """Return a warning if the scores are distributed otherwise than `known`, the calibration scores; else ""."""
     finite = scores[np.isfinite(scores)]
     if known is None or not len(finite):
         return ""

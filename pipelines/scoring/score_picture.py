@@ -1,4 +1,4 @@
-"""Draws what was scored into a file that is whole or not there."""
+"""Draws the rows of a file with their scores. The picture's file appears only when it is complete."""
 
 from pathlib import Path
 
@@ -10,7 +10,10 @@ from pipelines.scoring.scored_rows import ScoredRows, Scorer
 
 
 def draw(path: Path, scored: ScoredRows, scorer: Scorer, edge: float) -> None:
-    """Draw the picture to a file. edge: the score above which rows are called, or NaN"""
+    """Draw the picture to the file `path`: for images a sheet with maps of errors, else a histogram of the scores.
+
+    edge: the score above which rows are called anomalous, or NaN for none
+    """
     stored, known = scorer.stored, scorer.stored.calibration
     rows: dict[str, np.ndarray] = {}
     if scorer.is_of_images:

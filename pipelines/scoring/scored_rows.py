@@ -1,4 +1,7 @@
-"""Scores the rows of a file or folder in blocks; only their scores and names stay in memory, and rows to be shown."""
+"""Scores the rows of a file or folder, which are read in blocks.
+
+Only scores, names, and the few rows that will be explained or drawn stay in memory.
+"""
 
 import sys
 from contextlib import closing
@@ -23,7 +26,12 @@ from pipelines.scoring.kept_rows import KeptRows
 
 @dataclass(frozen=True)
 class Scorer:
-    """One score of a stored model. calibration: (n,) its scores of calibration rows, or None if it has none"""
+    """One anomaly score of a stored model.
+
+    stored       the model, opened from the registry or from a checkpoint's folder
+    fitted       all anomaly scores of the model; name: which of them this is
+    calibration  its values on calibration rows (normal rows that the training has not seen), (n,); None without these
+    """
 
     stored: StoredModel
     fitted: FittedScores
@@ -37,11 +45,14 @@ class Scorer:
 
 @dataclass
 class ScoredRows:
-    """The rows of a file.
+    """The scores of all rows of a file, and some of the rows.
 
-    scores: (rows,) float64, NaN for one with a problem; columns: {name: (rows,)} of what identifies them
-    problems: {row: why it has no score}
-    anomalous, borderline, normal: rows that were kept to be explained or drawn
+    anomalous   the rows with the largest scores, which were kept to be explained or drawn
+    borderline  the rows with scores nearest to a given score, which were kept to be drawn
+    normal      the rows with the smallest scores, which were kept to be drawn
+    scores      (rows,) float64, NaN for a row that could not be scored
+    columns     {name: a value for each row} of the columns that identify rows
+    problems    {index of a row: why it could not be scored}
     """
 
     anomalous: KeptRows
@@ -53,11 +64,13 @@ class ScoredRows:
 
 
 def open_scorer(model: str, score: str | None = None, calibration: Path | None = None) -> Scorer:
-    """Open a model as `open_stored` does, and one of its scores; None for the score it uses where none is named.
+    """Open a model, and return one of its anomaly scores.
 
-    calibration: its file, for a checkpoint's folder; a registered version has its own
+    model: the name of a registered model, or a checkpoint's folder, as `open_stored` takes it
+    score: the name of the score; None: the model's default
+    calibration: the file of calibration scores, for a checkpoint's folder; a registered version brings its own
 
-    Raises DataError if the model has no such score, or if the calibration is of another model.
+    Raises DataError if the model has no such score, or if the file of calibration scores belongs to another model.
     """
     stored = open_stored(model)
     known = _calibration(calibration, Path(model)) if calibration else stored.calibration
@@ -71,12 +84,14 @@ def open_scorer(model: str, score: str | None = None, calibration: Path | None =
 def score_rows(
     scorer: Scorer, path: Path, *, most_anomalous: int = 0, shown: int = 0, edge: float = 0.0, strict: bool = False
 ) -> ScoredRows:
-    """Score all rows of a file or folder.
+    """Score all rows of a file or folder, and keep some of the rows.
 
-    most_anomalous: how many of the rows with the largest scores are kept; shown: how many are kept of the rows nearest
-    to the score `edge`, and as many of the most normal
+    most_anomalous: how many rows with the largest scores are kept, to be explained
+    shown: how many rows are kept to be drawn, of each of three kinds: with the largest scores, with the smallest, and
+    with scores nearest to `edge`
+    strict: whether to stop at the first row that cannot be scored
 
-    Raises DataError if no row can be scored and, with strict, at the first that cannot.
+    Raises DataError if no row can be scored. With strict, raises it for the first row that cannot be scored.
     """
     found = ScoredRows(KeptRows(max(most_anomalous, shown)), KeptRows(shown), KeptRows(shown))
     scores: list[np.ndarray] = []
@@ -108,7 +123,10 @@ def score_rows(
 
 
 def _calibration(path: Path, folder: Path) -> Calibration:
-    """Read a file of calibration scores. Raises DataError if they are not those of the checkpoint in the folder."""
+    """Read a file of calibration scores for the checkpoint in a folder.
+
+    Raises DataError if the scores were computed with another checkpoint, or if the folder holds no checkpoint.
+    """
     if not (folder / MANIFEST).is_file():
         raise DataError(f"--calibration: {folder} is a registered model, which has its own; leave the option out")
     found = load_calibration(path)
@@ -118,7 +136,10 @@ def _calibration(path: Path, folder: Path) -> Calibration:
 
 
 def _of_block(scorer: Scorer, block: Rows) -> np.ndarray:
-    """Return the score of each row, float64, NaN for a row with a problem; a score that is no number is a problem."""
+    """Return the score of each row of a block, float64; NaN for a row with a problem.
+
+    If the model's score of a row is NaN, the row gets a problem that says so.
+    """
     if not len(block.x):
         return np.zeros(0)
     x = torch.from_numpy(np.ascontiguousarray(block.x))
@@ -130,7 +151,10 @@ def _of_block(scorer: Scorer, block: Rows) -> np.ndarray:
 
 
 def _identity(block: Rows) -> dict[str, Any]:
-    """Return the columns that identify rows: those of the table, the path of an image, or the row's number from 0."""
+    """Return {name: a value for each row} of what identifies the rows of a block.
+
+    These are the table's columns of identifiers, the paths of images or, without either, the rows' indices in the file.
+    """
     if block.ids:
         return dict(block.ids)
     if isinstance(block.names, range):

@@ -1,18 +1,23 @@
 """Measures which latents or codes a model uses.
 
+A VAE has layers of Gaussian latents z with encoder q(z|x) and prior p(z). A VQ-VAE has one or two grids of codes (here
+a code is an index into a codebook of K code vectors): with two, the coarse grid is the level "top", the fine one
+"bottom".
+
 latents, active_latents, collapsed_latents
               for one layer of Gaussian latents: how many there are; how many have Var E[z_j|x] > 0.01; how many have a
               KL below 0.01 nats for 99% of the rows (gen_models.analysis.latent_usage)
-rate_nats     mean over test rows of KL(q(z|x) || p(z)); for several layers, it is estimated by draws from
-              E_q log q(z|x) - log p(z)
+rate_nats     mean over test rows of KL(q(z|x) || p(z)); for several layers, it is estimated by draws of z from q, as
+              the mean of log q(z|x) - log p(z)
 codes         K, the size of a codebook
-perplexity    exp of the entropy of the test rows' codes: K if all codes are used equally, 1 if one code has all
-              positions; for two codebooks perplexity_top and perplexity_bottom
+perplexity    exp of the entropy of the codes of all test rows: K if all codes are used equally often, 1 if only one
+              code is used; for two codebooks perplexity_top and perplexity_bottom
 worth_top, worth_bottom
-              for two codebooks: squared error with a level's codes taken from the next row, divided by the error with
-              the row's own codes; 1 if the level has no effect, even if its codes are in use
+              for two codebooks: the squared error of reconstructions if each row takes the codes of one level from the
+              next row, divided by the error with its own codes; it is 1 if the level has no effect on the
+              reconstruction, even if many of its codes are in use
 
-latents.json has a sentence that sums this up, and the numbers of each latent.
+latents.json has a sentence that sums this up and, for one layer of Gaussian latents, the numbers of each latent.
 """
 
 import math
@@ -32,8 +37,8 @@ from pipelines.evaluation.trained_run import Trained
 RATE_SAMPLES = 16  # draws of all layers for each row
 RATE_ROWS = 256  # rows at once
 LEAST_RATE = 0.1  # nats for each row, in all layers together; below it, the posterior has collapsed
-LEAST_PERPLEXITY = 1.5  # below it, nearly all positions have the same code
-LEAST_SHARE = 0.1  # a codebook whose perplexity is a smaller share of its size has collapsed
+LEAST_PERPLEXITY = 1.5  # below it, nearly all positions of the grids have the same code
+LEAST_SHARE = 0.1  # a codebook whose perplexity is a smaller fraction of its size has collapsed
 LEAST_WORTH = 1.01  # below it, a level has no effect
 LEVELS = {1: ("",), 2: ("top", "bottom")}  # {number of codebooks: their names, the coarsest first}
 
@@ -42,10 +47,10 @@ LEVELS = {1: ("",), 2: ("top", "bottom")}  # {number of codebooks: their names, 
 class Latents:
     """How a model uses its latents.
 
-    numbers       the metrics above, for metrics.json
-    sentence      a summary for people
-    is_collapsed  whether the latents or codes, or a level of them, are hardly used
-    each          {name: a number for each latent} for one layer of Gaussian latents, else {}
+    numbers       the metrics that the module docstring describes, for metrics.json
+    sentence      a summary for readers
+    is_collapsed  whether the latents or the codes are hardly used; for two codebooks, whether those of one level are
+    each          for one layer of Gaussian latents {name of a statistic: a number for each latent}, else {}
     """
 
     numbers: dict[str, float]
@@ -69,17 +74,20 @@ def latents(trained: Trained, noise: Noise) -> Latents | None:
 
 
 def is_watched(model: object) -> bool:
-    """Return whether the latents are one Gaussian vector with the prior N(0, I), so that each has its own KL."""
+    """Return whether the model has one layer of Gaussian latents with the prior N(0, I), so each latent has its KL."""
     return isinstance(model, LatentVariableModel) and len(model.latents) == 1
 
 
 def watched(trained: Trained, noise: Noise) -> Watched:
-    """Return, for each latent, its KL, whether it is active and whether it is collapsed, over test rows."""
+    """Return three statistics of each latent, over test rows, that say whether the latent is active or collapsed.
+
+    The model must have one layer of Gaussian latents.
+    """
     return watch(trained.model, trained.normal("test"), noise)
 
 
 def codebooks(model: object) -> list[Quantiser]:
-    """Return the codebooks of a model, the coarsest first."""
+    """Return the codebooks of a model, that of the coarsest grid first; [] if it has none."""
     modules = model.modules() if isinstance(model, torch.nn.Module) else ()
     return [module for module in modules if isinstance(module, Quantiser)]
 
@@ -87,7 +95,12 @@ def codebooks(model: object) -> list[Quantiser]:
 def rate_by_draws(
     model: LatentVariableModel, x: Float[Tensor, "batch *event"], noise: Noise, samples: int = RATE_SAMPLES
 ) -> Float[Tensor, " batch"]:
-    """Return, for each row, the mean over draws z ~ q(z|y) of log q(z|y) - log p(z), in nats; z has all layers."""
+    """Return, for each row x, the mean over draws z ~ q(z|y) of log q(z|y) - log p(z), in nats.
+
+    y is the row scaled as the networks take it, and z holds the latents of all layers.
+
+    x: in the data's units; samples: how many draws each row gets
+    """
     y = model.data_scale(x, noise).flatten(1)
     z, moments = model.infer(y, model.draws(y, noise, samples))
     log_prior = model.log_joint(y, z) - model.log_likelihood(y, z[0])
@@ -141,9 +154,10 @@ def _of_codes(trained: Trained) -> Latents:
 
 
 def worths(trained: Trained) -> list[float]:
-    """Return the worth of each level.
+    """Return the worth of each level of codes: how much larger the error is if rows exchange their codes.
 
-    It is the squared error of test rows with the level's codes of the next row, divided by that with their own codes.
+    The worth is a ratio of squared errors of the reconstructed test rows. In the numerator each row takes the codes of
+    this level from the next row, and in the denominator it keeps all its own codes.
     """
     own, exchanged = 0.0, [0.0 for _ in codebooks(trained.model)]
     for rows in trained.normal("test").split(RATE_ROWS):

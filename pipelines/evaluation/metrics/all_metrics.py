@@ -1,4 +1,4 @@
-"""Collects the metrics that evaluate measures on the test split. Which ones apply depends on what the model can do."""
+"""Collects the metrics that `evaluate` measures on the test split: those that the model's capabilities allow."""
 
 from gen_models.contracts import Sampler
 from gen_models.noise import Noise
@@ -14,7 +14,7 @@ from pipelines.evaluation.trained_run import Trained
 
 
 def numbers(trained: Trained, noise: Noise) -> dict[str, float]:
-    """Return {metric: value} for all metrics that apply; the files of this package explain them."""
+    """Return {metric: value} for all metrics that apply to the model; the other files of this folder explain them."""
     drawn = sides(trained, noise) if isinstance(trained.model, Sampler) else None  # once: some models draw slowly
     seen = latents(trained, noise)
     return {

@@ -1,20 +1,22 @@
-"""Estimates log p by annealed importance sampling, which does not use the encoder, beside the bounds on the same rows.
+"""Estimates a VAE's log p(x) by annealed importance sampling, which needs no encoder, beside bounds on the same rows.
 
-nats_ais, nats_ais_error       -mean of log p(x) by annealing (Neal, 2001; Wu et al., 2017), and its standard error over
-                               the rows
-nats_ais_elbo, nats_ais_iw50   -mean of the ELBO and of the bound with K = 50, for the same rows
-nats_prior                     the same by importance sampling with 2000 draws of the prior, which finds p in few
-                               dimensions only
-amortisation_gap, approximation_gap
-                               nats that the encoder's q loses against the best diagonal q of each row, found by Adam,
-                               and that this one loses against the posterior (Cremer, Li and Duvenaud, 2018)
-ais_rows, ais_accepted         how many rows were used; the share of moves that were accepted. If it is near 0, the
-                               chains do not move
-binary_nats_ais...             the same for a model of binary pixels
+nats_ais, nats_ais_error       minus the mean over rows of log p(x) by annealing (Neal, 2001; Wu et al., 2017), and its
+                               standard error over the rows
+nats_ais_elbo, nats_ais_iw50   minus the mean over the same rows of the ELBO, and of the importance-weighted bound with
+                               K = 50 draws from the encoder's q(z|x)
+nats_prior                     minus the mean over the same rows of log p(x) by importance sampling with 2000 draws from
+                               the prior; it is close to the truth only if there are few latents
+amortisation_gap               the ELBO of the best diagonal Gaussian q of each row, which Adam finds, minus the ELBO of
+                               the encoder's q, in nats
+approximation_gap              log p(x) by annealing minus the ELBO of that best q: what a diagonal Gaussian loses
+                               against the true posterior, in nats (Cremer, Li and Duvenaud, 2018)
+ais_rows, ais_accepted         how many rows were used; the fraction of moves that were accepted. If it is near 0, the
+                               chains of annealing do not move
+binary_nats_ais...             the names of the metrics nats_..., if the model is one of binary pixels
 
-In expectation, all three are at least -log p, so the lowest is nearest to it. If annealing is far below the bounds, the
-bounds are loose because of the encoder, not the decoder. Measured for models with one layer of latents whose decoder is
-small enough.
+Each of the four estimates (nats_ais, nats_ais_elbo, nats_ais_iw50, nats_prior) is in expectation at least -log p, so
+the lowest is nearest to it. If annealing is far below the bounds, the bounds are loose because of the encoder, not the
+decoder. These metrics are measured for models with one layer of latents whose decoder is small enough.
 """
 
 import math
@@ -33,15 +35,16 @@ from pipelines.evaluation.trained_run import Trained
 ROWS = 64
 LEAST_ROWS = 16  # a mean over fewer rows says little
 SETTING = {"temperatures": 400, "chains": 4, "leapfrogs": 2}
-FLOPS = 7e6  # the most for decoding one latent of each row, which annealing does some 8000 times: seconds on one core
+FLOPS = 7e6  # for decoding one latent vector of each row, at most; annealing does it 8000 times: seconds on one core
 BOUND_SAMPLES = 50
 PRIOR_SAMPLES = 2000
 
 
 def annealed(trained: Trained, noise: Noise) -> dict[str, float]:
-    """Return the metrics of a model with one layer of latents; {} for other models, or if decoding needs too long.
+    """Return the metrics that the module docstring describes; {} for a model without just one layer of latents.
 
-    As many rows are used as fit into FLOPS, at most ROWS. If fewer than LEAST_ROWS fit, nothing is measured.
+    Of the test rows, as many are used as can be decoded within FLOPS, at most ROWS. If these are fewer than LEAST_ROWS,
+    nothing is measured and the answer is {} as well.
     """
     model, x = trained.model, trained.normal("test")
     if not is_watched(model):
@@ -68,7 +71,10 @@ def annealed(trained: Trained, noise: Noise) -> dict[str, float]:
 
 
 def decoding_flops(model: LatentVariableModel) -> int:
-    """Return the floating-point operations of the decoder's products and convolutions for one latent vector."""
+    """Return how many floating-point operations the decoder needs for one latent vector; at least 1.
+
+    Only matrix products and convolutions count.
+    """
     z = torch.zeros(1, model.latents[0]).to(model.data_scale.scale)
     with FlopCounterMode(display=False) as counted:
         model.decoder(z)

@@ -1,18 +1,21 @@
-"""Recognises a collapsed sampler by its metrics, and says so in a sentence.
+"""Recognises by its metrics a sampler that has collapsed, and says so in a sentence.
 
-The losses of a game that has collapsed are still finite: the generator makes some of the data well and the rest not at
-all.
+A generator has collapsed if it makes some of the data well and the rest not at all. Its losses do not show that: they
+stay finite.
 """
 
 import math
 from collections.abc import Mapping
 
-LEAST_SHARE = 0.5  # of the value that training rows reach against test rows; at half of it, half the modes are missing
+LEAST_SHARE = 0.5  # of the value that training rows have in place of samples; at half of it, half the modes are missing
 LEAST_MEMORISATION = 0.5  # below it, test rows are more than twice as far from the training rows as samples are
 
 
 def collapse(numbers: Mapping[str, float]) -> list[str]:
-    """Return a sentence for each sign of collapse in the metrics of a run; an empty list if there is none."""
+    """Return a sentence for each sign of collapse; an empty list if there is none.
+
+    numbers: {metric: value} of a run; metrics that the run does not have are not looked at
+    """
     found = []
     modes, known = numbers.get("modes", math.nan), numbers.get("modes_known", math.nan)
     if modes < known:

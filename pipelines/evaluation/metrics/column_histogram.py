@@ -1,9 +1,12 @@
 """The likelihood of a model without a network, in which the columns of a table are independent: a floor for densities.
 
-Each number has a histogram of equal bins, whose width is chosen by the likelihood of validation rows. Where a column is
-on a grid, a bin holds whole cells, and P(x) counts as the density P(x)/step, as it does for the models. Flags and
-categories have the shares of their values. One row more than there are is spread over the line, by a Cauchy
-distribution, or over the values, so that no row has probability 0.
+- A column of numbers has a histogram of equal bins, whose width is chosen by the likelihood of validation rows. If its
+  numbers are multiples of a step (such as 0.01 for a price), a bin holds a whole number of steps, and a value of
+  probability P(x) has the density P(x)/step, as it has in the models.
+- A flag (0 or 1) or a category has, for each of its values, the fraction of the training rows with that value.
+
+So that no row has probability 0, each column counts one training row more than there are. In a column of numbers this
+row is spread over the line by a Cauchy distribution, in a flag or category evenly over the values.
 """
 
 import math
@@ -14,8 +17,8 @@ from torch import Tensor
 
 from gen_models.layers.levels import Coordinates
 
-HALVINGS = 10  # of the range of a continuous number: at most 1024 bins
-LEAST_RANGE = 1e-6  # of a number that is constant in training
+HALVINGS = 10  # how often the range of a continuous column is halved for the narrowest bins, which are then 1024
+LEAST_RANGE = 1e-6  # the range of a column that is constant in the training rows
 
 
 def independent_columns_log_prob(
@@ -24,7 +27,10 @@ def independent_columns_log_prob(
     test: Float[Tensor, "test dim"],
     columns: Coordinates,
 ) -> Float[Tensor, " test"]:
-    """Return log p of each test row, in nats, in the data's units."""
+    """Return the log density of each test row, in nats, in the data's units.
+
+    columns: which numbers of a row are flags, categories or on a grid
+    """
     train, validation, test = train.double(), validation.double(), test.double()
     total = torch.zeros(len(test), dtype=torch.float64)
     for first, end in columns.groups:
@@ -42,7 +48,10 @@ def _of_values(train: Tensor, test: Tensor, values: int) -> Tensor:
 
 
 def _of_numbers(train: Tensor, validation: Tensor, test: Tensor, step: float) -> Tensor:
-    """Return the log density under the histogram whose width gives the validation rows the most."""
+    """Return the log density of a column's test values, with the bin width under which validation rows are likeliest.
+
+    step: the distance between neighbouring values of the column; 0 if it is continuous
+    """
     low, span = train.min().item(), max((train.max() - train.min()).item() + step, LEAST_RANGE)
     halvings = math.ceil(math.log2(span / step)) if step else HALVINGS
     widths = [step * 2**k if step else span / 2**k for k in range(halvings + 1)]

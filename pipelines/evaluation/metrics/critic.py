@@ -1,18 +1,19 @@
-"""How well the critic of a game tells test rows from samples.
+"""Measures how well the critic of an adversarial model (a generator against a critic) tells test rows from samples.
 
-critic_wasserstein[_floor]   for a Wasserstein game: E T(test rows) - E T(samples), in the units of the networks' input;
-                             at most W1 if T is 1-Lipschitz. The floor has training rows in place of samples
-critic_divergence            for an f-GAN: its bound on D_f between test rows and samples
-critic_value                 for a GAN: L, which is 2 JS - log 4 for the best critic (in expectation, with lambda = 1)
-                             and -log 4 = -1.386 for a critic that always answers 1/2
-critic_accuracy              for a critic that classifies: the mean of the shares of test rows and of samples that it
-                             classifies correctly
-critic_accuracy_real, critic_accuracy_fake, critic_accuracy_train   the shares of test rows, samples and training rows
-                             that it classifies correctly. If the last is far above the first, the critic has memorised
-                             its training rows
+critic_wasserstein[_floor]   for a Wasserstein GAN: the mean of the critic's output T over test rows minus its mean over
+                             samples, in the units of the networks' input; if T is 1-Lipschitz, this is at most the
+                             Wasserstein distance W1. The floor is the same with training rows in place of samples
+critic_divergence            for an f-GAN: its lower bound on the f-divergence of test rows and samples
+critic_value                 for a GAN: L = E log D(test row) + lambda E log(1 - D(sample)), where lambda is the weight
+                             of the fakes. For lambda = 1, L is -log 4 = -1.386 if the critic D always answers 1/2, and
+                             for the best critic it is in expectation 2 JS - log 4 (JS: Jensen-Shannon divergence)
+critic_accuracy              for a critic that classifies: the mean of critic_accuracy_real and critic_accuracy_fake
+critic_accuracy_real, critic_accuracy_fake, critic_accuracy_train
+                             the fractions of the test rows, of the samples and of the training rows that it classifies
+                             correctly. If the last is far above the first, the critic has memorised training rows
 
-Both sides are in the form in which data are stored, so that grey levels alone do not tell them apart. Each model has
-its own critic, so these numbers cannot be compared between models.
+Test rows and samples are both in the data's units (images on whole grey levels), so that the critic cannot tell them
+apart by rounding alone. Each model has its own critic, so these numbers cannot be compared between models.
 """
 
 from gen_models.adversarial.game import Game
@@ -24,7 +25,7 @@ CRITIC_ROWS = 2000
 
 
 def games(trained: Trained, noise: Noise) -> dict[str, float]:
-    """Return the terms of the critic's loss on test rows and samples; {} for a model that is not a game."""
+    """Return the metrics that the module docstring describes; {} for a model that is not adversarial."""
     model = trained.model
     if not isinstance(model, Game):
         return {}

@@ -1,15 +1,19 @@
-"""Measures whether samples look like data, and whether samples cover all of the data.
+"""Measures whether samples look like data, and whether they cover all of the data.
 
-Each floor is the same number for training rows in place of samples.
+A metric whose name ends in _floor is the metric of the name before, with training rows in place of samples.
 
-precision, recall, density, coverage[_floor]   by balls around nearest neighbours (measures/manifold.py), on the unit
-                         scale, of samples against test rows
+precision, recall, density, coverage[_floor]
+                         how well samples and test rows cover each other, by balls around rows that reach to the fifth
+                         nearest neighbour in the row's own set (gen_models/measures/manifold.py); on the unit scale:
+                         x/(q - 1) for q grey levels, else x standardised by the training rows
 frechet[_floor]          for images: the Frechet distance between features of samples and of test rows. The features are
-                         those of a small classifier that is fitted to the training rows, or their principal components
-                         if there are no classes. Each data set has its own scale, so compare with the floor
+                         the hidden units of a small classifier that is fitted to the training rows or, if there are no
+                         classes, the principal components of the training rows. Data sets have different features, so
+                         the distance means something only beside its floor
 feature_accuracy         accuracy of that classifier on test rows; below 0.5, its features say little
-modes, modes_known       how many modes of a known mixture samples reach, and how many it has (measures/modes.py)
-high_quality[_floor]     share of samples within 3 standard deviations of a mode
+modes, modes_known       for data drawn from a known mixture of round Gaussians of equal width: how many of its modes
+                         the samples reach, and how many it has (gen_models/measures/modes.py)
+high_quality[_floor]     for the same data: the fraction of samples within 3 standard deviations of a mode
 """
 
 import warnings
@@ -42,7 +46,7 @@ Features = Callable[[Tensor], Tensor]
 def fidelity(trained: Trained, noise: Noise, drawn: Sides | None = None) -> dict[str, float]:
     """Return the metrics of a Sampler that apply to its data; {} for other models.
 
-    drawn: the model's samples and rows to compare, if the caller has them already
+    drawn: the samples, training rows and test rows that `sides` returned; None: `sides` is called here
     """
     if not isinstance(trained.model, Sampler):
         return {}
@@ -71,9 +75,10 @@ def _frechet(trained: Trained, drawn: Sides, seed: int) -> dict[str, float]:
 
 
 def features_of(trained: Trained, train: Tensor, seed: int) -> tuple[Features, float | None]:
-    """Return (function from rows on the unit scale to float64 features, the classifier's accuracy on test rows).
+    """Return (a function from rows on the unit scale to float64 features, the classifier's accuracy on test rows).
 
-    train: all normal training rows in the order of the data, on the unit scale, in the space of the samples
+    train: all normal training rows in the order of the data, on the unit scale; for a model of binary pixels they are
+    binarised, as its samples are
 
     The classifier is a perceptron with one hidden layer of rectifiers, fitted for a fixed number of epochs. Without
     classes, the features are principal components, and the accuracy is None.
@@ -114,6 +119,9 @@ def _modes(trained: Trained, noise: Noise) -> dict[str, float]:
 
 
 def common_std(mixture: Mixture) -> float | None:
-    """Return the standard deviation if all components share it in all directions, else None."""
+    """Return the standard deviation of a mixture's components if it is the same for all and in all directions.
+
+    Returns None if components or directions differ.
+    """
     std = float(mixture.factors[0, 0, 0])
     return std if (mixture.factors == std * np.eye(mixture.means.shape[1])).all() else None

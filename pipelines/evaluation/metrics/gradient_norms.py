@@ -1,9 +1,11 @@
-"""The norm of each player's gradient in a game, at the end of training: whether the players still learn.
+"""Measures whether the two players of an adversarial model, generator and critic, still learn at the end of training.
 
-gradient_norm_PLAYER   |d loss / d own parameters| on the first training rows, in evaluation mode, with fixed noise
+gradient_norm_PLAYER   the norm of the gradient of the player's loss by its own parameters, on the first training rows,
+                       in evaluation mode and with fixed noise
 
-A generator whose norm is far below its critic's no longer learns: the critic recognises all samples, and is flat around
-them. Norms depend on a network's parametrisation, so they cannot be compared between models.
+If the generator's norm is far below the critic's, the generator no longer learns: the critic recognises all samples,
+and its output is flat around them. Norms depend on a network's parametrisation, so they cannot be compared between
+models.
 """
 
 import torch
@@ -18,7 +20,7 @@ GRADIENT_ROWS = 500
 
 
 def gradient_norms(trained: Trained, noise: Noise) -> dict[str, float]:
-    """Return the norm of each player's gradient; {} for a model that is not a game."""
+    """Return {"gradient_norm_PLAYER": norm} for both players; {} for a model that is not adversarial."""
     if not isinstance(trained.model, Game):
         return {}
     x = trained.normal("train")[:GRADIENT_ROWS]
@@ -26,9 +28,9 @@ def gradient_norms(trained: Trained, noise: Noise) -> dict[str, float]:
 
 
 def _norm(objective: Objective, x: Tensor, noise: Noise) -> float:
-    """Return the norm of one player's gradient.
+    """Return the norm of one player's gradient on the rows x.
 
-    Parameters that do not require a gradient, such as those of a loaded checkpoint, require it during the call.
+    A loaded checkpoint's parameters do not require gradients, so they are made to during this call.
     """
     parameters = list(objective.module.parameters())
     were = [parameter.requires_grad for parameter in parameters]

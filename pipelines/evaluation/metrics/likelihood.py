@@ -1,17 +1,21 @@
-"""The negative log-likelihood, or bounds on it, beside reference values.
+"""Measures the negative log-likelihood of test rows, or an upper bound on it, beside reference values.
 
-nats, nats_error         -mean log p(x) (Density) or -mean ELBO(x) at beta = 1 (Bound), and its standard error; each row
-                         has draws of its own, so the error holds what they add
-nats_iw50                -mean of the importance-weighted bound with K = 50 (Burda et al., 2016); in expectation, at
-                         most nats
-nats_histogram           the same for independent pixels or columns, each with its own histogram: a model should be
-                         below it
+nats                     minus the mean over test rows of log p(x) for a Density, of the ELBO (with weight 1 of the KL
+                         term) for a Bound
+nats_error               the standard error of nats over rows. Each row has random draws of its own, so it includes the
+                         error of the draws
+nats_iw50                for a Bound: minus the mean of the importance-weighted bound with 50 draws (Burda et al.,
+                         2016); in expectation, at most nats
+nats_histogram           minus the mean of log p(x) for a model in which pixels or columns are independent, each with
+                         its own histogram: a trained model should be below it
 bits_per_dim[_iw50, _histogram]
-                         the same in bits for each dimension, for data on grey levels
-truth_nats, gap_nats     for data whose density is known: -mean log p*(x) on the same rows, and nats minus it
+                         for data on grey levels: nats, nats_iw50 and nats_histogram in bits, per number of a row
+truth_nats, gap_nats     for data whose density p* is known: minus the mean of log p*(x) on the same rows, and nats
+                         minus truth_nats
 binary_nats[_error, _iw50], binary_nats_pixels
-                         for a model of binary pixels, in place of all above: y ~ Bernoulli(x/(levels - 1)) is drawn for
-                         each row; _pixels is the same for independent pixels. Such a model has no density of the grey
+                         for a model of binary pixels, in place of all above. A row x on the grey levels 0 .. q - 1
+                         becomes the binary row y ~ Bernoulli(x/(q - 1)), whose likelihood is measured as above;
+                         _pixels is that of a model with independent pixels. Such a model has no density of the grey
                          levels, so there are no bits_per_dim
 """
 
@@ -56,9 +60,10 @@ def likelihood(trained: Trained, noise: Noise) -> dict[str, float]:
 
 
 def floor_log_prob(rows: RowsOf, columns: Coordinates | None = None) -> float:
-    """Return the mean log-likelihood of test rows, in nats, if pixels or columns were independent.
+    """Return the mean log-likelihood of test rows, in nats, under a model of independent pixels or columns.
 
-    columns: what is discrete in a row of a table; None: nothing
+    columns: for tables, which numbers of a row are discrete; None: all numbers are continuous. For data on grey levels
+    it is not used.
     """
     if rows.data.levels is not None:
         return histogram_log_prob(rows)

@@ -1,8 +1,9 @@
-"""What the numbers that matter of a model mean, in plain words, and which five of them matter for one model.
+"""Explains the most important metrics in plain words, and chooses at most five of them for a model.
 
-A reader who opens a model wants to know first how good it is at what it offers. The table asks one question a group, in
-the order in which the answers matter; a model's evaluation holds only the numbers that its capabilities allow, so the
-first five groups that have a number are those of the model.
+A reader who opens a model wants to know first how good it is at what it offers. The table MEANINGS lists metrics in the
+order of importance. They form groups, and the metrics of a group answer the same question. A model's evaluation holds
+only the metrics that its capabilities allow; of each of the first five groups in which it has a metric, the first such
+metric is chosen.
 """
 
 import math
@@ -14,15 +15,16 @@ MOST = 5
 
 @dataclass(frozen=True)
 class Meaning:
-    """A number of an evaluation, in plain words.
+    """A metric of an evaluation, explained in plain words.
 
-    name      its key in metrics.json, or one that `pipelines.registry.model_page` adds
-    group     the question that it answers; of each group the first number that there is counts
-    title     its name for readers
-    better    lower, higher, or what a perfect model has
-    words     what it means
-    baseline  the metric that says what something simple reaches, or ""
-    beside    what that is; where it is not simple but the best there can be, `is_ceiling`
+    name        its key in metrics.json, or among the numbers that `pipelines.registry.model_page` adds
+    group       the question that it answers; of each group, the first metric that a model has is shown
+    title       its name for readers
+    better      "lower", "higher", or the value that a perfect model has
+    words       what it means
+    baseline    the name of a second metric, with which the first is compared; "" for none
+    beside      what the value of `baseline` belongs to, such as "the best linear filter"
+    is_ceiling  whether the value of `baseline` is the best that can be reached, not what a simple method reaches
     """
 
     name: str
@@ -35,7 +37,10 @@ class Meaning:
     is_ceiling: bool = False
 
     def verdict(self, value: float, baseline: float) -> str:
-        """Return whether the value is better or worse than the baseline's: "better than", "worse than" or "as"."""
+        """Return how a value compares with the baseline's value: "better than", "worse than" or "as".
+
+        "as" is for equal values, and for metrics of which neither lower nor higher is better.
+        """
         if self.better not in ("lower", "higher") or value == baseline:
             return "as"
         return "better than" if (value < baseline) == (self.better == "lower") else "worse than"
@@ -117,7 +122,10 @@ MEANINGS = (
 
 
 def that_matter(numbers: Mapping[str, float]) -> list[Meaning]:
-    """Return the meanings of the at most five numbers that matter; all of them are in `numbers`, and finite."""
+    """Return the explanations of the most important metrics of a model, at most five, the most important first.
+
+    numbers: {metric: value} of the model; a value that is not finite counts as missing
+    """
     chosen: dict[str, Meaning] = {}
     for meaning in MEANINGS:
         if math.isfinite(numbers.get(meaning.name, math.nan)):

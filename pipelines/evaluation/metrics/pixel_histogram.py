@@ -1,4 +1,4 @@
-"""Likelihoods of models without a network, in which pixels are independent: for grey levels and for binary pixels."""
+"""Likelihoods of two models without a network, in which pixels are independent: one for grey levels, one for binary."""
 
 import torch
 
@@ -8,9 +8,9 @@ ROWS_AT_ONCE = 4096
 
 
 def histogram_log_prob(prepared: RowsOf) -> float:
-    """Return the mean log-likelihood of test rows, in nats, with a histogram of the training rows for each pixel.
+    """Return the mean log-likelihood of test rows, in nats, under a histogram of the training rows for each pixel.
 
-    1 is added to each count, so that no level has probability 0.
+    The data are on grey levels. 1 is added to the count of each, so that no grey level has probability 0.
     """
     levels = prepared.data.levels or 1
     train, test = (prepared.normal(split).flatten(1).long() for split in ("train", "test"))
@@ -24,10 +24,13 @@ def histogram_log_prob(prepared: RowsOf) -> float:
 
 
 def bernoulli_log_prob(prepared: RowsOf) -> float:
-    """Return the mean over test rows of E_y log p(y), in nats, with y_i ~ Bernoulli(x_i/(levels - 1)).
+    """Return the mean over test rows x of E_y log p(y), in nats, for the binary row y ~ Bernoulli(x/(q - 1)).
 
-    The pixels of p are independent: p_i = (sum of x_i/(levels - 1) + 1/2)/(rows + 1) over the training rows. The 1/2
-    keeps the log finite for a pixel that never has ink.
+    The data are on the grey levels 0 .. q - 1. Under p, pixel i is 1 with probability
+
+        p_i = (1/2 + sum over training rows of x_i/(q - 1)) / (number of training rows + 1),
+
+    independently of the others. The 1/2 keeps the log finite for a pixel that is 0 in all training rows.
     """
     top = (prepared.data.levels or 2) - 1
     train, test = (prepared.normal(split).flatten(1).double() / top for split in ("train", "test"))

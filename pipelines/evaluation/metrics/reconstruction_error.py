@@ -1,7 +1,8 @@
-"""The error of reconstructions.
+"""Measures the error of reconstructions of test rows.
 
-mse, mse_pca   mean squared error for each dimension, on the unit scale, of the model and of PCA with as many components
-               as the model has latents
+mse       the squared error of the model's reconstructions, averaged over rows and their numbers, on the unit scale:
+          x/(q - 1) for q grey levels, else x standardised by the training rows
+mse_pca   the same error of PCA with as many components as the model has latents, fitted to the training rows
 """
 
 import numpy as np
@@ -13,9 +14,10 @@ from pipelines.evaluation.trained_run import Trained
 
 
 def reconstruction(trained: Trained) -> dict[str, float]:
-    """Return the model's reconstruction error and, if it has fewer latents than the rows have numbers, PCA's.
+    """Return mse and, if the model has fewer latents than a row has numbers, mse_pca.
 
-    Returns {} for a model that is not a Reconstructor.
+    Returns {} for a model that is not a Reconstructor. There is no mse_pca if there are too few training rows for so
+    many components.
     """
     model, x = trained.model, trained.normal("test")
     if not isinstance(model, Reconstructor):

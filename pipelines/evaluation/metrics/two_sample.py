@@ -1,11 +1,15 @@
 """Measures how far samples are from data.
 
-mmd2, mmd2_floor         unbiased MMD^2 between samples and test rows, and between training rows and test rows
+All are measured on the unit scale: x/(q - 1) for q grey levels, else x standardised by the training rows.
+
+mmd2, mmd2_floor         unbiased MMD^2 (squared maximum mean discrepancy) between samples and test rows, and between
+                         training rows and test rows
 c2st_accuracy[_error]    accuracy of a classifier that tells samples from test rows, and its standard error (Lopez-Paz
                          and Oquab, 2017); 0.5 for a perfect sampler
-c2st_accuracy_floor      the same for training rows in place of samples
-sample_distance, test_distance, memorisation   median distance of samples and of test rows to the nearest training row,
-                         and their ratio; far below 1, the sampler repeats its training rows
+c2st_accuracy_floor      the same accuracy with training rows in place of samples
+sample_distance          the median over samples of the distance to the nearest training row
+test_distance            the median over test rows of the distance to the nearest training row
+memorisation             sample_distance/test_distance; if it is far below 1, the sampler repeats its training rows
 """
 
 import math
@@ -23,15 +27,18 @@ from gen_models.measures.samples import bandwidths, mmd2, nearest_distances
 from gen_models.noise import Noise
 from pipelines.evaluation.trained_run import Trained
 
-TWO_SAMPLE_ROWS = 1000  # rows on each side; the standard error of an accuracy is then 0.011
+TWO_SAMPLE_ROWS = 1000  # rows in each of the sets that are compared; an accuracy then has a standard error of 0.011
 FOREST = {"n_estimators": 200, "min_samples_leaf": 3, "n_jobs": 1}
 FOLDS = 5
 
 
 class Sides(NamedTuple):
-    """Three sets of equal size, of samples, training rows and test rows, and all training rows; on the unit scale.
+    """The sets of rows that are compared, all on the unit scale.
 
-    The rows of data are in the space of the samples: with a model of binary pixels, they are binarised.
+    fake, train, test   samples, training rows and test rows, equally many of each
+    all_train           all training rows
+
+    For a model of binary pixels the rows of data are binarised, as the samples are binary.
     """
 
     fake: Tensor
@@ -41,9 +48,11 @@ class Sides(NamedTuple):
 
 
 def samples(trained: Trained, noise: Noise, drawn: Sides | None = None) -> dict[str, float]:
-    """Compare samples with test rows, and, as a floor that no sampler should beat, training rows with test rows.
+    """Return the metrics that the module docstring describes; {} for a model that is not a Sampler.
 
-    drawn: the rows to compare, if the caller has them already. Returns {} for a model that is not a Sampler.
+    The floors compare training rows with test rows, and no sampler should beat them.
+
+    drawn: the sets of rows that `sides` returned; None: `sides` is called here
     """
     model = trained.model
     if not isinstance(model, Sampler):
@@ -66,9 +75,10 @@ def samples(trained: Trained, noise: Noise, drawn: Sides | None = None) -> dict[
 
 
 def sides(trained: Trained, noise: Noise) -> Sides:
-    """Draw samples and choose rows, TWO_SAMPLE_ROWS of each, or fewer if a split has fewer.
+    """Draw samples, and choose training rows and test rows at random; return them as the sets to compare.
 
-    All metrics that compare samples with data use the same ones.
+    Each set has TWO_SAMPLE_ROWS rows, or as many as the smaller split has. All metrics that compare samples with data
+    use the same sets.
     """
     train, test = (
         trained.units(as_sampled(trained.model, trained.normal(split), noise.at(step)))
@@ -82,7 +92,7 @@ def sides(trained: Trained, noise: Noise) -> Sides:
 
 
 def two_sample_accuracy(a: Tensor, b: Tensor, seed: int) -> float:
-    """Return the cross-validated accuracy of a random forest that tells rows of a from rows of b."""
+    """Return the cross-validated accuracy of a random forest that is trained to tell rows of a from rows of b."""
     rows = torch.cat([a, b]).flatten(1).numpy()
     labels = np.repeat([0, 1], [len(a), len(b)])
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)

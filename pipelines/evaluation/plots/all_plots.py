@@ -1,18 +1,20 @@
-"""The pictures that evaluate draws of a model, as far as its capabilities and the shape of its data allow them.
+"""The pictures that `evaluate` draws of a model, as far as its capabilities and the shape of a row allow them.
 
-    samples          samples; for data that are not images, beside test rows                Sampler
+The columns are the name of a picture's file without .png, what it shows, and what the model must be or have.
+
+    samples          samples, beside test rows if rows are not images                       Sampler
     temperatures     images drawn with the same noise at rising temperatures                TemperedSampler
     reconstructions  test images, and below each its reconstruction                         Reconstructor
     interpolation    images between two test images, in latent space                        Encoder, Decoder
     traversal        a test image while one latent at a time changes                        a bottleneck of numbers
     latent_map       images over two latents, at quantiles of the prior                     Gaussian latents, one layer
     latent_kl        how much each latent says about a row                                  Gaussian latents, one layer
-    density          log p, or its bound, over the plane                                    Density or Bound
-    flow             on the line: density, map and latents, before and after training       a bijection
-    latent_flow      in the plane: test rows, and the latents to which the flow maps them   a bijection
+    density          log p(x), or a bound on it, for rows of two numbers                    Density or Bound
+    flow             density, map and latents before and after training, one number a row   a bijection
+    latent_flow      test rows of two numbers, and the latents to which the flow maps them  a bijection
     latent           test rows in latent space, by class                                    Encoder
 
-The names are those of the files; pipelines/report/gallery.py has the captions of the report.
+pipelines/report/gallery.py has the captions of these pictures in the report.
 """
 
 import math
@@ -30,7 +32,7 @@ from pipelines.evaluation.trained_run import Trained
 
 
 def pictures(trained: Trained, noise: Noise, folder: Path) -> None:
-    """Write NAME.png into a folder for each name above that applies."""
+    """Draw each picture of the table above that applies, and write it to NAME.png in `folder`."""
     model, data, x = trained.model, trained.data, trained.normal("test")
     is_image = figures.is_image(data.event_shape)
     if isinstance(model, Sampler):
@@ -60,9 +62,9 @@ def pictures(trained: Trained, noise: Noise, folder: Path) -> None:
 
 
 def is_bijection(trained: Trained) -> bool:
-    """Return whether the model is a bijection of continuous data.
+    """Return whether the model is a bijection between continuous data and latents.
 
-    It is one if it has a density and as many latents as a row has numbers.
+    A model counts as a bijection if it has a density, an encoder, a decoder, and as many latents as a row has numbers.
     """
     model, data = trained.model, trained.data
     if data.levels is not None or not all(isinstance(model, kind) for kind in (Density, Encoder, Decoder)):

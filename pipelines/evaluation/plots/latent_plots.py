@@ -1,8 +1,10 @@
-"""Pictures of latents: images while one latent changes or two, and how many nats each latent tells about a row.
+"""Pictures of latents: decoded images while one or two latents change, and how many nats each latent tells about a row.
 
-The prior of a VAE with one layer of latents says how far to change a latent: z_j from -3 to 3, since its standard
-deviation is 1. An autoencoder has no prior, and the lower of two layers has no fixed one. Their latents are changed
-over the range of the training rows' latents.
+In a VAE with one layer of latents each latent z_j has the prior N(0, 1), so it is changed from -3 to 3. An autoencoder
+has no prior, and the lower of two layers of latents has none that is fixed (it depends on the layer above). In these
+models a latent is changed over the range that it has on training rows.
+
+The KL of latent j is KL(q(z_j|x) || p(z_j)) in nats, averaged over test rows; the sum over all latents is the rate.
 """
 
 from pathlib import Path
@@ -22,22 +24,22 @@ from pipelines import figures
 from pipelines.evaluation.metrics.active_latents import codebooks, is_watched, watched
 from pipelines.evaluation.trained_run import Trained
 
-MOST_LATENTS = 10  # rows of the picture
-WALK = np.linspace(-3, 3, 11)  # holds all but 0.3% of a standard normal
-RANGE = (0.01, 0.99)  # quantiles of the training rows' latents
+MOST_LATENTS = 10  # how many latents a traversal shows, one in each row of images
+WALK = np.linspace(-3, 3, 11)  # from end to end, it holds all but 0.3% of a standard normal
+RANGE = (0.01, 0.99)  # between these quantiles of its values on training rows, a latent without a prior is changed
 TRAINING_ROWS = 2000  # rows from which these quantiles are taken
 SIDE = 15  # images on each side of the map
-MASS = (np.arange(SIDE) + 0.5) / SIDE  # quantiles of the prior, in steps of equal mass
+MASS = (np.arange(SIDE) + 0.5) / SIDE  # probabilities, evenly spaced; the map has a latent at these quantiles
 
 
 class Walk(NamedTuple):
     """The images that a decoder makes while one latent changes.
 
-    latent  its number
-    values  (steps,) the values that it takes
-    images  (steps, *event), decoded at these values, not scaled
+    latent  the index of that latent
+    values  the values that the latent takes, one at each step
+    images  the image that is decoded at each step, in the data's units
     change  the variance of the images over the steps, averaged over pixels
-    own     the step whose value is nearest to the test image's own latent
+    own     the index of the step whose value is nearest to the value that the encoder gives to the test image
     """
 
     latent: int
@@ -48,19 +50,20 @@ class Walk(NamedTuple):
 
 
 def has_walks(model: object) -> bool:
-    """Return whether the model has a bottleneck of numbers, so that one latent by itself may have a meaning.
+    """Return whether the model has a bottleneck of continuous latents, so that one latent by itself may have a meaning.
 
-    A bijection has a latent for each pixel and is not a Reconstructor. The codes of a VQ-VAE are not numbers that can
-    be changed gradually.
+    A bijection (a flow) does not count: it has a latent for each pixel and is not a Reconstructor. A VQ-VAE does not
+    either: its codes are not numbers that can be changed gradually.
     """
     offers = all(isinstance(model, kind) for kind in (Encoder, Decoder, Reconstructor))
     return offers and not codebooks(model)
 
 
 def traversal(trained: Trained, noise: Noise, to: Path) -> None:
-    """Draw one test image while one latent at a time changes and the others keep their values.
+    """Draw the first test image while one latent at a time changes and the others keep their values.
 
-    There is a row for each latent, the most informative first: by their KL, or by how much they change the image.
+    There is a row of images for each of at most MOST_LATENTS latents. In a VAE with one layer of latents, those with
+    the largest KL come first, in any other model those that change the image most.
     """
     model = trained.model
     z = model.encode(trained.normal("test")[:1])
@@ -87,7 +90,10 @@ def traversal(trained: Trained, noise: Noise, to: Path) -> None:
 
 
 def walk(model: Any, z: Float[Tensor, "1 latent"], latent: int, values: Float[Tensor, " steps"]) -> Walk:
-    """Decode z with the given latent set to each of the values."""
+    """Decode z once for each of `values`, with latent number `latent` (an index from 0) set to that value.
+
+    z: the latents that the encoder gives to the test image
+    """
     path = z.repeat(len(values), 1)
     path[:, latent] = values
     images = model.decode(path)
@@ -101,9 +107,10 @@ def by_kl(kl_nats: Float[Tensor, " latent"]) -> list[int]:
 
 
 def latent_map(trained: Trained, noise: Noise, to: Path) -> None:
-    """Draw the decoder's means over two latents, at quantiles of the prior (Kingma and Welling, 2014, figure 4).
+    """Draw a map of decoded images over two latents, at quantiles of the prior (Kingma and Welling, 2014, figure 4).
 
-    If there are more than two, the two with the largest KL vary, and the others are those of the mean test image.
+    If there are more than two latents, the two with the largest KL vary, and the others keep the values that the
+    encoder gives to the mean of the test images.
     """
     model, x = trained.model, trained.normal("test")
     kl = watched(trained, noise).kl_nats
@@ -119,9 +126,10 @@ def latent_map(trained: Trained, noise: Noise, to: Path) -> None:
 
 
 def grid(centre: Float[Tensor, "1 latent"], first: int, second: int) -> Float[Tensor, "points latent"]:
-    """Return SIDE^2 latents, row by row from the top.
+    """Return the latent vectors of a map of SIDE x SIDE images, row by row from the top.
 
-    z_first rises to the right and z_second upwards, in steps of equal mass of the prior; the rest is `centre`.
+    The latent with the index `first` rises to the right and the one with the index `second` upwards, in steps of equal
+    prior probability; all other latents are those of `centre`.
     """
     values = torch.from_numpy(ndtri(MASS)).to(centre)
     z = centre.repeat(SIDE * SIDE, 1)
@@ -131,7 +139,7 @@ def grid(centre: Float[Tensor, "1 latent"], first: int, second: int) -> Float[Te
 
 
 def latent_kl(trained: Trained, noise: Noise, to: Path) -> None:
-    """Draw a bar for the KL of each latent, the largest first. Their sum is the rate."""
+    """Draw a bar for the KL of each latent, the largest first."""
     found = watched(trained, noise)
     order = by_kl(found.kl_nats)
     uses = uses_of(found)
@@ -142,7 +150,10 @@ def latent_kl(trained: Trained, noise: Noise, to: Path) -> None:
 
 
 def uses_of(found: Watched) -> list[str]:
-    """Return, for each latent, one of the keys of USES in pipelines/figures/latent_charts.py."""
+    """Return the use of each latent: "active", "not active" or "collapsed to the prior".
+
+    They are the keys of USES in pipelines/figures/latent_charts.py. found: what `watched` returned
+    """
     pairs = zip(found.is_collapsed().tolist(), found.is_active().tolist(), strict=True)
     return ["collapsed to the prior" if gone else "active" if active else "not active" for gone, active in pairs]
 

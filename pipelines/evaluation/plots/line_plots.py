@@ -1,7 +1,7 @@
-"""Pictures of a flow on the line, before and after training: the density of x, the map x -> z, the latents of data.
+"""Pictures of a flow of one-dimensional data, before and after training: density of x, map x -> z, latents of data.
 
-The model before training is built from the checkpoint's own spec with the seed of the training, and makes its warm
-start on the same training rows.
+The model before training is made as the training made it: it is built from the spec in the checkpoint with the seed of
+the training, and then initialised from the same training rows (its warm start).
 """
 
 from pathlib import Path
@@ -21,11 +21,11 @@ from pipelines.evaluation.trained_run import Trained
 from pipelines.training.initial_model import warm_start
 
 GRID = 800  # points along the line
-MARGIN = 0.1  # share of the data's range that is added on both sides
+MARGIN = 0.1  # the fraction of the data's range that is added on either side
 
 
 def flow(trained: Trained, noise: Noise, to: Path) -> None:
-    """Draw a row of panels before and one after training, with the true density if it is known."""
+    """Draw a row of panels for the flow before training and one for the flow after, with the true density if known."""
     x = trained.normal("test")
     low, high = float(x.min()), float(x.max())
     margin = MARGIN * (high - low)
@@ -52,9 +52,11 @@ def untrained(trained: Trained, seed: int) -> Any:
 
 
 def seen(model: Any, grid: Tensor, x: Tensor) -> figures.LineFlow:
-    """Return the flow at the points of a grid, and the latents of the rows x.
+    """Return what a picture shows of a flow: p(x), z and p(z) at the points of a grid, and the latents z of the rows x.
 
-    The density of z comes from that of x, p(z) = p(x) / |dz/dx|, so this works for any base distribution.
+    p(z) is computed from the model's density of x as p(x) / |dz/dx|, so this works for any base distribution.
+
+    grid: (points, 1) values of x; x: (rows, 1)
     """
     with evaluating(model):
         log_p = by_rows(model.log_prob, grid)

@@ -1,4 +1,4 @@
-"""Pictures in the plane: a density on a grid, and latents as points."""
+"""Pictures in the plane: the density of rows of two numbers on a grid, and rows and latents as points."""
 
 from pathlib import Path
 
@@ -18,7 +18,10 @@ GRID_SAMPLES = 10  # importance samples for each point: a picture needs fewer th
 
 
 def density(trained: Trained, noise: Noise, to: Path) -> None:
-    """Draw log p, or its importance-weighted bound, on a grid over the range of the data."""
+    """Draw log p(x) on a grid over the range of the data; for a model that has only a bound, draw the bound instead.
+
+    The bound is the importance-weighted bound with GRID_SAMPLES samples.
+    """
     model, x = trained.model, trained.normal("test")
     low, high = x.amin(dim=0), x.amax(dim=0)
     low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
@@ -36,9 +39,9 @@ def density(trained: Trained, noise: Noise, to: Path) -> None:
 
 
 def flow(trained: Trained, x: Tensor, labels: np.ndarray, to: Path) -> None:
-    """Draw test rows, and the latents to which the flow maps them.
+    """Draw test rows x of two numbers, and the latents to which the flow maps them, in the same colours.
 
-    The colours are the classes, or the angle if there are no two classes.
+    The colours show the classes or, if there are fewer than two, the angle of x around the mean.
     """
     names = np.asarray(trained.data.manifest["classes"])[labels] if len(np.unique(labels)) > 1 else None
     z = by_rows(trained.model.encode, x)
@@ -47,7 +50,10 @@ def flow(trained: Trained, x: Tensor, labels: np.ndarray, to: Path) -> None:
 
 
 def latents(trained: Trained, x: Tensor, labels: np.ndarray, to: Path) -> None:
-    """Draw test rows in latent space, by class; if it has more than two dimensions, along two principal components."""
+    """Draw the latents of test rows x, coloured by class. A model with one latent has no such picture.
+
+    If there are more than two latents, the axes are the first two principal components of the latents.
+    """
     z = by_rows(trained.model.encode, x).flatten(1).numpy()
     names = np.asarray(trained.data.manifest["classes"])[labels]
     axes = ("z1", "z2")

@@ -1,4 +1,8 @@
-"""An animation of a model's samples over its training. The samples of all reports are drawn with the same noise."""
+"""An animation of a model's samples over its training.
+
+A training reports from time to time, and keeps samples at each report. All are drawn with the same noise, so that only
+the model changes from frame to frame.
+"""
 
 from pathlib import Path
 
@@ -9,7 +13,7 @@ TILE_PIXELS = 28  # the size of an image in a frame: a grid of 64 images is then
 
 
 def animation(trained: Trained, to: Path) -> None:
-    """Draw a frame for each step whose samples `train` has kept; do nothing for a model without samples."""
+    """Draw a frame for each step of the training whose samples were kept; do nothing if there are none."""
     frames = {}
     for path in sorted(trained.folder.glob("samples/step_*.npy")):
         step = int(path.stem.removeprefix("step_"))
