@@ -17,9 +17,7 @@ PLACEMENTS = ("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD")  # Ray's own nam
 
 
 def _gpus(share: float) -> float:
-    """Return a number of GPUs that Ray can give: a fraction of one GPU, or a whole number. Raises ConfigError if it is
-    not.
-    """
+    """Return a number of GPUs if Ray can give it: a fraction of one, or a whole number. Raises ConfigError if not."""
     if share < 0 or (share > 1 and share != int(share)):
         raise ConfigError(f"{share:g} GPUs cannot be given; write 0, a fraction such as 0.25, or a whole number")
     return share

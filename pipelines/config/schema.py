@@ -118,7 +118,7 @@ class SweepLine(Line):
 
 
 class ReuseLine(Line):
-    """A line under `reuses:` of params.yaml. setting: the key of the sweep whose best setting the model is trained with"""
+    """A line under `reuses:` of params.yaml. setting: the key of the sweep whose best setting is trained"""
 
     setting: str
 
@@ -228,7 +228,7 @@ class Sweep(Strict):
 
 
 class Optimiser(Strict):
-    """The constructor call of an optimiser: its class, its learning rate, and arguments that gen_models.build checks."""
+    """The constructor call of an optimiser: its class, its learning rate, and more that gen_models.build checks."""
 
     model_config = ConfigDict(extra="allow")
 

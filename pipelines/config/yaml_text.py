@@ -106,7 +106,7 @@ def remove(text: str, key: str, name: str) -> str:
 
 
 def line(name: str, value: object) -> str:
-    """Return the entry `name: value` as one line of YAML; text that a reader of YAML would not take for text is quoted."""
+    """Return the entry `name: value` as one line of YAML; text that a YAML reader would not take for text is quoted."""
     return yaml_file.dump({name: value})[1:-1]
 
 
