@@ -57,9 +57,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def told(items: Sequence[Item]) -> list[str]:
-    """Return lines that say what would be removed: for each kind of item the count, the size, and the first SHOWN
-    names.
-    """
+    """Return lines that say what would be removed: for each kind of item its count, size and first SHOWN names."""
     lines = []
     for kind in dict.fromkeys(item.kind for item in items):
         found = [item for item in items if item.kind == kind]

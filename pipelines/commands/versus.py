@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def opened(name: str) -> Contender:
-    """Open the registered version or the trained run that `name` names. Raises an error of one line if there is none."""
+    """Open the registered version, or the trained run, called `name`. Raises an error of one line if there is none."""
     if name.startswith(SCHEME) or "@" in name:
         stored = open_stored(name)
         return contender(stored.title, stored.model, stored.lineage)
