@@ -26,7 +26,7 @@ class Comparison:
 
 
 def detection(found: Results, data: str) -> Comparison:
-    """Compare every anomaly score on a data set with PCA's, and each run by its default score."""
+    """Compare every anomaly score on a data set with the default score of PCA. A run is judged by its default score."""
     rows: list[Named] = []
     for row in found.scores_on(data):
         run = found.runs.get(row["run"])
@@ -54,7 +54,7 @@ def compared(
 ) -> Comparison:
     """Compare rows with a baseline's row by the number `by`, the largest first.
 
-    spread: returns the interval (low, high) of a row
+    baseline: its row, or None if there is none to compare with; spread: returns the interval (low, high) of a row
     """
     found = Comparison([], [], [], [])
     told = set()
