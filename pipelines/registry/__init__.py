@@ -1,1 +1,1 @@
-"""MLflow's model registry: uploads and verifies versions of models, chooses each model's champion, and serves versions."""
+"""MLflow's model registry: uploads and verifies versions of models, chooses each model's champion, serves versions."""
