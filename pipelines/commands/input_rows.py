@@ -166,7 +166,7 @@ def _of_schema(path: Path, known: Mapping[str, Any]) -> Iterator[Rows]:
 
 
 def _reading(known: Mapping[str, Any]) -> Reading:
-    """Return how to read a text: as the training file was read, except that the separator is found anew."""
+    """Return how to read a text file: as the training file was read, except that the separator is found anew."""
     reading = known.get("reading", {})
     return Reading(**{**reading, "missing": tuple(reading.get("missing", ())), "delimiter": None})
 

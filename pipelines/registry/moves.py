@@ -7,9 +7,9 @@ the list begins anew. A row is
     {"time", "alias", "from": version or null, "to": version or null,
      "who", "how", "reason", "newest": number, "checkpoint_sha256"}
 
-how is `register` (moved by that command), `promote` or `rollback` (by a person, with that command), `outside` (by a
-person, in MLflow) or `deleted` (the version to which the alias pointed was deleted). newest is the number of the newest
-version at that time.
+how is `register` (by that command, whose gate in promotion.py decides on champion), `promote` or `rollback` (by a
+person, with that command), `outside` (by a person, in MLflow) or `deleted` (the version to which the alias pointed was
+deleted). newest is the number of the newest version at that time.
 
 Before gen-models moves an alias, it writes the row to the tag `alias_move_begun`; after the move, it adds the row to
 the list and deletes that tag. If the process is killed in between, `settle` finds the tag. So it can tell this move

@@ -256,7 +256,7 @@ def _made(client: Any, version: Version) -> int:
 
 
 def _key(folder: Path) -> str | None:
-    """Return the key of a stage's output; None if there is none that can be read."""
+    """Return the key in the lineage.json of a stage's output; None if there is none that can be read."""
     try:
         return facts.key_of(folder)
     except (ValueError, KeyError, TypeError):

@@ -36,7 +36,7 @@ class Version:
 
 
 def models(client: Any) -> dict[str, dict[str, str]]:
-    """Return {registered model: {alias: version}}."""
+    """Return the aliases of all registered models, {model: {alias: version}}."""
     found: dict[str, dict[str, str]] = {}
     token = None
     while True:

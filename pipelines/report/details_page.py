@@ -52,7 +52,7 @@ def details_page(found: Results) -> str:
 
 
 def summary(found: Results) -> dict[str, Any]:
-    """Return the words and numbers of the first paragraph, which says what was run."""
+    """Return the words and numbers of the page's first paragraph, which says what was run."""
     lineages = [run.lineage for run in found.runs.values()]
     steps = [lineage["steps"] for lineage in lineages]
     versions = sorted({", ".join(f"{k} {v}" for k, v in sorted(lineage["versions"].items())) for lineage in lineages})

@@ -75,7 +75,7 @@ def picture(
 
 
 def gallery(found: Results, data: str) -> list[tuple[str, str, list[Picture]]]:
-    """Return (heading, caption, pictures) for each kind of picture on a data set: evaluate's, and last the training's."""
+    """Return (heading, caption, pictures) for each kind of picture that evaluate made, and last for the training."""
     runs = found.runs_on(data)
     names = [*KINDS, *sorted({name for run in runs for name in run.pictures} - set(KINDS))]
     groups = []

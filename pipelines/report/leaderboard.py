@@ -80,7 +80,10 @@ def table(results: Results, data: str) -> Table:
 
 
 def best_of(values: Mapping[str, float], better: Better) -> list[str]:
-    """Return the runs with the best value, all of them if several tie; an empty list for fewer than two values."""
+    """Return the runs with the best value, all of them if several tie; an empty list for fewer than two values.
+
+    values: {run: its value}; better: "lower", "higher", or the value of a perfect model
+    """
     if len(values) < 2:
         return []
     sign = {"lower": 1.0, "higher": -1.0}

@@ -44,7 +44,7 @@ def card(found: Results, run: RunResult) -> Card:
 
 
 def _notes(found: Results, run: RunResult) -> list[str]:
-    """Return warnings for a run's card: the numbers that are not finite, and that its anomaly score adds nothing new."""
+    """Return warnings for a run's card: which numbers are not finite, and if its anomaly score adds nothing new."""
     notes = [f"Not finite: {', '.join(run.not_finite)}."] if run.not_finite else []
     scored, lamp = default_score(found, run.line.key, run.line.data), found.lamp(run.line.key)
     return notes + ([f"Its anomaly score {scored['score']} {lamp}."] if scored and lamp else [])

@@ -1,8 +1,8 @@
 """Reads the outputs of the stages for every run and sweep in params.yaml, and checks that they belong together.
 
-A page that mixes two states of the graph would be worse than no page. Therefore a file that is missing, incomplete, or
-made from another checkpoint, data set or seed is an error, which names the file and the stage to run. Folders of runs
-that params.yaml no longer lists are ignored.
+The stages form a graph, dvc.yaml. A page that mixes outputs of two states of the graph would be worse than no page.
+Therefore a file that is missing, incomplete, or made from another checkpoint, data set or seed is an error, which names
+the file and the stage to run. Folders of runs that params.yaml no longer lists are ignored.
 """
 
 import json
@@ -54,7 +54,7 @@ COMPRESSED = (
 )
 CODECS = ("pca", "jpeg", "png")  # the baselines of compression
 COMPARE = "compare"  # the stage that gathers the outputs of evaluate and baselines
-MOVES = "moves."  # in a history, `moves.OBJECTIVE` counts the steps of an objective's optimiser
+MOVES = "moves."  # in a history, `moves.OBJECTIVE` says how often the player of an objective has moved
 
 Pictures = dict[str, bytes]
 Row = dict[str, Any]
@@ -70,7 +70,7 @@ class RunResult:
 
     metrics      the finite numbers of evaluate; not_finite: the names of its numbers that are not finite
     history      (step, validation metric) pairs
-    moves        {objective: how many steps its optimiser made}; a GAN has two, of the critic and of the generator
+    moves        {objective: how often its player has moved}; a GAN has two players, the critic and the generator
     pictures     {name: PNG}; animations: {name: GIF}
     latents      the content of evaluate's latents.json, or None if there is none
     diverged     why the training diverged, or None if it did not
