@@ -56,7 +56,7 @@ def read_blocks(path: Path, facts: Mapping[str, Any], *, on_grid: bool = True) -
     """Yield the rows of a file or folder in blocks; if it has no rows, yield one block without rows.
 
     facts: what the model knows of its training data, see the module
-    on_grid: if it is True and the model's data have grey levels, a row with another number than these has a problem
+    on_grid: for a model of grey levels, whether a row with a number that is no whole grey level gets a problem
 
     Raises DataError for a file that cannot be read at all.
     """

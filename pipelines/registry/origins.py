@@ -28,9 +28,9 @@ OUTPUTS = ("train", "evaluate")
 
 
 def recorded(lineage: Mapping[str, Any]) -> dict[str, str]:
-    """Return all of these tags but `outputs` for a training; what is not known or too long for a tag is left out.
+    """Return the tags of this module, except `outputs`, for a training in out/train.
 
-    lineage: the content of out/train/RUN/lineage.json
+    What is not known, or too long for a tag, is left out. lineage: the content of out/train/RUN/lineage.json
     """
     found: dict[str, Any] = {
         "code_sha256": lineage.get("code_sha256"),

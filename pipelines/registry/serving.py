@@ -94,8 +94,7 @@ def answer_table(
 ) -> Any:
     """Return the answer to a data frame with a table's columns, also as a data frame.
 
-    score, encode         a column for each number, and `problem`: why a row has no answer, or ""; for the task score
-    also
+    score, encode         a column for each number, and `problem`: why a row has no answer, or ""; score also gives
                           `p_value`, if the model has calibration rows
     reconstruct, sample   the columns of the table, with its words and units
 

@@ -16,7 +16,8 @@ class Column:
 
     better: "lower", "higher", or the value of a perfect model; about: its meaning, for readers
     decimals: at most this many are shown; None: three significant digits; scale: the number is shown times this
-    error: the name of the metric that is its standard error (or spread); interval: of the two that are its 95% interval
+    error: the name of the metric that is its standard error (or spread), or ""
+    interval: the names of the metrics that are the lower and the upper end of its 95% interval, or ""
     references: for each metric with which the number is compared, that metric's name and a title for it
     is_likelihood: whether the number may be an upper bound of -log p
     coarser: the name of another column's error, which limits the digits if this metric has no error

@@ -1,7 +1,7 @@
 """The numbers that matter most for a model, at most three, each with a few words on its meaning and direction.
 
-The table is in the order of choice: of a model that was trained for anomalies, its anomaly score comes first; of one
-with a density, its likelihood; of one that only samples, the tests of its samples.
+A card shows the first of MEASURES that its run has. So the anomaly score comes first for a model that was trained for
+anomalies, the likelihood for one with a density, and the tests of samples for one that only samples.
 """
 
 from collections.abc import Mapping

@@ -8,7 +8,7 @@ from pipelines.report.read import BASELINES, Results, Row
 
 
 class Who(NamedTuple):
-    """The head of a column: a run or baseline, and its score."""
+    """The head of a column: a run or baseline, and the name of its score."""
 
     name: str
     score: str

@@ -38,7 +38,7 @@ def likelihood(data: Data) -> list[Comparison]:
 
 
 def realism(data: Data) -> list[Comparison]:
-    """Compare how often a classifier tells samples from test rows correctly: the nearer to 0.5, guessing, the better."""
+    """Compare how often a classifier tells samples from test rows correctly. The best is nearest to 0.5, guessing."""
     tables = []
     for caption, pairs in _by_pixels(data.having("c2st_accuracy")):
         entries = []

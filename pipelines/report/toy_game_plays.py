@@ -46,10 +46,10 @@ class Play:
 
     @property
     def measured(self) -> float:
-        """The factor of a step, measured from the largest distance in the first half to the largest in the second.
+        """The factor by which a step changes the distance, measured between two points of the play.
 
-        The distance also varies within a turn of the orbit. The largest distance is always where the orbit is widest,
-        so this variation cancels.
+        The points are those with the largest distance in the first half and in the second. The distance also varies
+        within a turn of the orbit. The largest distance is always where the orbit is widest, so this variation cancels.
         """
         half = len(self.points) // 2
         first, second = self.distances[:half].argmax(), half + self.distances[half:].argmax()
