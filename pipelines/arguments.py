@@ -1,9 +1,10 @@
-"""What each tool takes: its options, and what can be said of them before a model or a file is opened.
+"""The arguments of each tool, and those checks of them that need no model and no file of data.
 
-`cli.py` parses with these functions before it imports the module that does the work; so --help and an error of a word
-come at once. Therefore this file imports nothing slow. Each function adds a command's arguments to its parser; one
-whose words need more than argparse's checks also sets `check`, a function of the parsed words that raises DataError.
-The text and the example above the options are the docstring of the module that does the work.
+`cli.py` calls these functions before it imports the module that does the work, so that --help, and the error for a
+wrong argument, appear at once. Therefore this file imports nothing slow. Each public function has the name of a command
+and adds that command's arguments to a parser. If argparse's own checks are not enough, the function also sets the
+parser's default `check`: a function of the parsed arguments that raises DataError. The text and the examples that
+--help prints above the options are the docstring of the module that does the work.
 """
 
 import shlex
@@ -13,12 +14,12 @@ from pathlib import Path
 from gen_models.errors import DataError, unknown
 from gen_models.names import TASKS
 
-OUTPUTS = (".npy", ".csv", ".parquet")  # what an answer is written as
+OUTPUTS = (".npy", ".csv", ".parquet")  # the endings of files that answers can be written to
 METHODS = ("bits_back", "codes", "latents")  # of compression; a test compares them with gen_models/codecs
 TABLES = ("empirical", "prior")
 MOST_REASONS = 1_000  # the most anomalous rows, which get a reason
 ROW_METRICS = ("nats", "nats_iw50", "mse", "mmd")  # of `versus`; a test compares them with gen_models/measures
-KEPT_VERSIONS = 5  # by `gc`, of each registered model, beside those that have an alias
+KEPT_VERSIONS = 5  # the newest versions of a registered model that `gc` keeps, beside those with an alias
 MOST_REASON = 500  # characters; longer ones would not fit into MLflow's tags
 PORT = 5000
 HOST = "127.0.0.1"
@@ -149,7 +150,7 @@ def server(parser: ArgumentParser) -> None:
 
 
 def inspect(parser: ArgumentParser) -> None:
-    """Add the path, and the options by which a file is read and its columns are understood."""
+    """Add the path of the data, and the options that say how to read the file and what its columns hold."""
     parser.add_argument("path", metavar="PATH", type=Path, help="a file or folder of data")
     parser.add_argument("--label", metavar="COLUMN", help="the column that holds the labels; none: no column")
     parser.add_argument(

@@ -1,7 +1,8 @@
-"""The command `gen-models`: a table of its stages and tools, and the function that dispatches to them.
+"""The command `gen-models`: tables of its stages and tools, and the function that runs one of them.
 
-A verb's words are parsed before the module that does its work is imported: that may take seconds, which --help and a
-wrong word need not wait for. The module parses them again, since `python -m` starts it too.
+In `gen-models VERB ARGUMENTS`, the verb names a stage or a tool. The arguments are parsed before the module that does
+the verb's work is imported. That import may take seconds; so --help, and the error for a wrong argument, appear without
+waiting for it. The imported module parses the arguments again, because `python -m MODULE` starts it without this one.
 """
 
 import argparse
@@ -19,8 +20,9 @@ from pipelines.runtime.stage import nothing, one_key, parse, run, run_keys
 class Command(NamedTuple):
     """A stage or a tool of the command line.
 
-    module: the dotted name of the module that works: its function `main(argv)`; its docstring is the verb's help
-    about: one line of help; add: adds the verb's arguments to a parser
+    module: the dotted name of the module that does the work; its function `main(argv)` is called, and its docstring is
+    what `gen-models VERB --help` prints
+    about: a line about the verb for `gen-models --help`; add: a function that adds the verb's arguments to a parser
     """
 
     module: str

@@ -1,1 +1,1 @@
-"""The commands for people: use a registered model, and ask about the project."""
+"""The commands that people run by hand, to use a registered model and to ask about the project."""

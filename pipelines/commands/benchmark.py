@@ -3,8 +3,9 @@
     gen-models benchmark adbench ADBench/adbench/datasets/Classical
     gen-models benchmark adbench tables --tables odd --detectors default,knn5
 
-FOLDER holds tables such as 4_breastw.npz with X and y. A shuffled half of the normal rows trains; labels only measure.
-Results go to adbench/results.json, adbench/tables.csv and adbench/ranks.png. A benchmark that was killed continues.
+FOLDER holds tables such as 4_breastw.npz, with rows X and labels y (1 for an anomaly). Detectors are trained on a
+shuffled half of the normal rows, without labels; labels only serve to measure them on the other rows. Results go to
+adbench/results.json, adbench/tables.csv and adbench/ranks.png. A benchmark that was killed continues.
 """
 
 import csv
@@ -25,7 +26,7 @@ from pipelines.runtime.stage import parse, run
 
 
 def main(argv: Sequence[str]) -> None:
-    """Measure detectors on the tables of a folder; argv: the words after `benchmark`."""
+    """Measure detectors on the tables of a folder; argv: the arguments after `benchmark`."""
     asked = parse(argv, "benchmark", __doc__, arguments.benchmark)
     chosen = asked.detectors.split(",") if asked.detectors else [*BASELINES, "default"]
     for name in chosen:
@@ -51,7 +52,10 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _lines(results: Sequence[dict[str, Any]]) -> str:
-    """Return a CSV with a line for each table: its size, copies, and the mean area of each detector over seeds."""
+    """Return a CSV with a line for each table: its rows and columns, and each detector's AUROC, the mean over seeds.
+
+    The column `copies` counts test rows that are equal to a training row.
+    """
     tables, detectors, areas = by_table(results, "auroc")
     first = {row["table"]: row for row in results}
     text = io.StringIO()

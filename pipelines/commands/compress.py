@@ -4,7 +4,7 @@
     gen-models decompress vae-digits@champion rows.gmc --output rows.npy
 
     bits_back   without loss, with a VAE of data on grey levels
-    codes       the codes of a VQ-VAE; decompress returns its reconstructions
+    codes       a VQ-VAE's discrete latents (codes); decompress returns its reconstructions
     latents     latents rounded to a uniform grid, with any model that encodes and decodes; decompress returns what the
                 rounded latents decode to
 
@@ -31,7 +31,7 @@ from pipelines.runtime.stage import parse
 
 
 def main(argv: Sequence[str]) -> None:
-    """Compress the rows of a file with a model; argv: the words after `compress`."""
+    """Compress the rows of a file with a model; argv: the arguments after `compress`."""
     asked = parse(argv, "compress", __doc__, arguments.compress)
     model, facts = open_model(asked.model)
     x = read_events(asked.input, facts)
@@ -53,19 +53,22 @@ def main(argv: Sequence[str]) -> None:
 
 
 def png_bytes(x: Tensor, levels: int | None) -> int | None:
-    """Return the bytes of one PNG of all rows, as `baselines` measures it, or None if they cannot be saved as one."""
+    """Return the size in bytes of one PNG of all rows, made as `baselines` makes it; None if rows are no pictures.
+
+    levels: the number of grey levels of the data, or None for data that have none
+    """
     if levels is None or not len(x) or not png_and_jpeg.can_be_pictured(tuple(x.shape[1:]), levels):
         return None
     return len(png_and_jpeg.png(x.round().clamp(0, levels - 1)))
 
 
 def _first_method(model: nn.Module) -> str:
-    """Return the first method that the model allows; if there is none, latents, whose codec then says why not."""
+    """Return the first method that the model allows; if it allows none, `latents`, whose codec then says why."""
     return (*methods_of(model), latents.METHOD)[0]
 
 
 def _beside(model: nn.Module, x: Tensor, compressed: Compressed, facts: Mapping[str, Any]) -> list[str]:
-    """Return lines that say how much the file loses, and how large a PNG of the same pictures is."""
+    """Return the lines that say how far the file's rows are from the originals, and how large a PNG of them is."""
     method, lines, levels = compressed.header["method"], [], facts["levels"]
     back = x if method == LOSSLESS else DECOMPRESS[method](model, compressed)
     if method != LOSSLESS and len(x):

@@ -2,7 +2,7 @@
 
     gen-models decompress vae-digits@champion rows.gmc --output rows.npy
 
-The model is the one that compressed them. docs/codec.md says on which machines the file can be read.
+The model must be the one that compressed the rows. docs/codec.md says on which machines the file can be read.
 """
 
 import math
@@ -22,7 +22,7 @@ from pipelines.runtime.stage import parse
 
 
 def main(argv: Sequence[str]) -> None:
-    """Write the rows that a compressed file holds; argv: the words after `decompress`."""
+    """Write the rows that a compressed file holds; argv: the arguments after `decompress`."""
     asked = parse(argv, "decompress", __doc__, arguments.decompress)
     compressed = container.read(asked.input)
     method = str(compressed.header.get("method"))[:40]
@@ -36,7 +36,10 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _as_array(x: Tensor, stored: Any) -> np.ndarray:
-    """Return rows in the type and shape that the header names. Raises DataError if they do not fit the rows."""
+    """Return rows in the type and shape that the file's header names, or as they are if it names none.
+
+    stored: what the header says of the array. Raises DataError if the rows do not fit it.
+    """
     rows = x.numpy()
     if stored is None:
         return rows

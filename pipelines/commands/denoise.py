@@ -3,8 +3,8 @@
     gen-models denoise denoising_ae-digits@champion out/data/digits/test.x.npy --output clean.npy
 
 Rows are not scaled, neither in the input nor in the output: pixels on q grey levels are numbers from 0 to q - 1.
-Corrupted pixels may lie between the levels and beyond them. A .npy file gets images in the shape of the input's.
-docs/denoising.md says on what a denoiser is trained.
+Corrupted pixels may lie between the grey levels and beyond them. If the output is a .npy file, its images have the
+shape of the input's images. docs/denoising.md says on what a denoiser is trained.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from pipelines.runtime.stage import parse
 
 
 def main(argv: Sequence[str]) -> None:
-    """Remove the noise from the rows of a file, and write them; argv: the words after `denoise`."""
+    """Remove the noise from the rows of a file, and write them; argv: the arguments after `denoise`."""
     asked = parse(argv, "denoise", __doc__, arguments.denoise)
     model, facts = open_model(asked.model)
     if not is_denoiser(model):

@@ -1,11 +1,13 @@
-"""drift: compares the scores of new rows with those of calibration rows, and keeps and draws the history.
+"""drift: compares the anomaly scores of new rows with those of calibration rows, and adds a line to a history.
 
     gen-models drift vae-digits out/data/digits/test.x.npy
     gen-models drift gmm-clients clients_of_may.csv
     gen-models drift gmm-clients clients_of_june.csv    # the second line of drift/gmm-clients.csv
 
-Each line of the history has the p-value of a test that the new rows score as the calibration rows do, the share of rows
-that would be called at a false-positive rate of 5%, and quantiles of the scores. The picture beside it shows all lines.
+Calibration rows were kept out of the training. Each line of the history has the p-value of a test that the scores of
+the new rows and of the calibration rows have the same distribution, the fraction of new rows that would be called
+anomalous at a false-positive rate of 5%, and quantiles of the scores. A picture next to the history shows all its
+lines.
 """
 
 from collections.abc import Sequence
@@ -17,7 +19,7 @@ from pipelines.scoring.drift_file import drift_file
 
 
 def main(argv: Sequence[str]) -> None:
-    """Compare the scores of a file with the calibration scores; argv: the words after `drift`."""
+    """Compare the scores of a file's rows with the calibration scores; argv: the arguments after `drift`."""
     asked = parse(argv, "drift", __doc__, arguments.drift)
     name = asked.model.partition("@")[0].replace("/", "_")
     history = asked.history or paths.root() / "drift" / f"{name}.csv"

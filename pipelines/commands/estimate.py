@@ -2,9 +2,10 @@
 
     gen-models estimate
 
-A line is timed on one thread of this machine for about a second, with the settings of its conf and with random rows,
-which take as long as the data's. A sweep's trials run side by side, one on each core. What reports, evaluation and the
-starts of processes take is not counted; nor are GPUs, nor what a scheduler saves.
+Each line of params.yaml is timed on one thread of this machine for about a second, with the settings of its conf. The
+rows are random; they take as long as rows of the data. A sweep's trials run side by side, one on each core. The
+estimate counts no reports, no evaluation and no starts of processes. It assumes that no GPU is used, and that a
+scheduler ends no trial early.
 """
 
 import os
@@ -47,7 +48,10 @@ def main(argv: list[str]) -> None:
 
 
 def trials_of(conf: dict[str, Any], seed: int) -> int:
-    """Return how many trials a sweep trains at most, with those of its finalists with other seeds."""
+    """Return how many trials a sweep trains at most, counting the repeats of its finalists with other seeds.
+
+    conf: a composed configuration
+    """
     sweep, budget = conf["sweep"], conf["budget"]
     firsts = budget["trials"] if sweep["searcher"] == "tpe" else len(settings(conf, seed))
     if sweep["scheduler"] == "pbt":
@@ -57,7 +61,7 @@ def trials_of(conf: dict[str, Any], seed: int) -> int:
 
 
 def seconds_per_step(conf: dict[str, Any], seed: int) -> float:
-    """Return the CPU time of a step of a composed configuration's training, the mean over about SECONDS."""
+    """Return the CPU time in seconds of one training step of a composed configuration, the mean over about SECONDS."""
     batches, taken, spent = Batches(rows_of(conf), conf["batch_size"], seed), 0, 0.0
     for _ in fit(
         build_training(conf, seed),
@@ -85,7 +89,11 @@ def duration(seconds: float) -> str:
 
 
 def rows_of(conf: dict[str, Any]) -> Tensor:
-    """Return random rows of the data's shape and levels; for a table, zeros and ones, which every kind takes."""
+    """Return random rows, enough for four batches, with the data's shape.
+
+    conf: a composed configuration. Images have whole grey levels 0 .. levels - 1, rows of a table zeros and ones, which
+    columns of every kind take, and other data normal numbers.
+    """
     shape, levels = (conf["batch_size"] * 4, *conf["data"]["event_shape"]), conf["data"]["levels"]
     generator = torch.Generator().manual_seed(0)
     if isinstance(levels, list):

@@ -4,7 +4,8 @@
 
     bilinear.png, quadratic.png   trajectories in the plane, and the distance to the equilibrium by step
 
-It also prints the factor by which a step changes the distance, predicted and measured. The same pictures are in
+In such a game one player changes a number x to make L(x, y) small, and the other changes y to make it large. The
+command also prints the factor by which a step changes the distance, predicted and measured. The same pictures are in
 reports/games.html and in docs/games.md. They have the same bytes each time.
 """
 

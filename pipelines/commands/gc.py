@@ -4,12 +4,14 @@
     gen-models gc
     gen-models gc --yes --keep 3 --dvc
 
-work/    run logs and sweeps that out/ has, or of other settings than those of params.yaml; what killed processes left
-MLflow   versions without alias, but for the newest and the last champions of each model (--keep of each); artifacts of
+work/    run logs whose results are in out/; run logs and trials of lines that params.yaml no longer has, or of other
+         settings, data or code than now; what killed processes left
+MLflow   versions without alias, but for the N newest and the N last champions of each model (--keep N); artifacts of
          deleted runs and models
-DVC      with --dvc, what its cache holds of no workspace, commit or experiment
+DVC      with --dvc, what is in its cache and belongs to no workspace, commit or experiment
 
-Never removed: a version that has an alias or its files, the run of a version, an output in out/, a download.
+Never removed: a version that has an alias, that version's files, the MLflow run of any version, an output in out/, a
+download.
 """
 
 import sys
@@ -27,7 +29,7 @@ SHOWN = 5
 
 
 def main(argv: Sequence[str]) -> None:
-    """gc [--dry-run] [--yes] [--keep N] [--dvc]"""
+    """Remove what nothing needs any more; argv: the arguments after `gc`."""
     asked = parse(argv, "gc", __doc__, arguments.gc)
     items = list(work_folder.leftovers(params()))
     with tracking.translated():
@@ -55,7 +57,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def told(items: Sequence[Item]) -> list[str]:
-    """Return what would be removed: a line for each kind, with its number and size, and its first names below it."""
+    """Return lines that say what would be removed: for each kind of item its count, size and first SHOWN names."""
     lines = []
     for kind in dict.fromkeys(item.kind for item in items):
         found = [item for item in items if item.kind == kind]

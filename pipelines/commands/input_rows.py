@@ -4,8 +4,11 @@
     images       a folder, one image, or an array (rows, channels, height, width) in .npy, .npz or IDX, or channels last
     other rows   .npy, .npz, CSV or Parquet, (rows, D)
 
-Rows come in blocks, so a file may be larger than memory. A row that cannot be used has a problem in words, and takes no
-other row with it.
+Rows are read in blocks, so a file may be larger than memory. A row that cannot be used gets a problem, a text that says
+why; the other rows are read all the same.
+
+The argument `facts` is what a model knows of its training data, as registry.serving.facts_of returns it: event_shape
+(the shape of a row), levels (the number of grey levels, or None), the columns of a table, and more.
 """
 
 import itertools
@@ -37,8 +40,9 @@ BYTES_AT_ONCE = 64 << 20
 class Rows:
     """A block of rows.
 
-    names     of the rows: paths of images, or numbers from 0; x: (rows, *event), those with a problem hold zeros
-    problems  {place in the block: why the row cannot be used}
+    names     what each row is called: the path of its image, or its index in the file, from 0
+    x         (rows, *event); a row that has a problem holds zeros
+    problems  {index of a row in the block: why it cannot be used}
     ids       {column: words} of the columns that identify a table's rows
     """
 
@@ -49,9 +53,10 @@ class Rows:
 
 
 def read_blocks(path: Path, facts: Mapping[str, Any], *, on_grid: bool = True) -> Iterator[Rows]:
-    """Yield the rows of a file or folder in blocks, one of no rows if there are none.
+    """Yield the rows of a file or folder in blocks; if it has no rows, yield one block without rows.
 
-    facts: those of `serving.answer`, on the model's data; on_grid: whether numbers must be grey levels, if data are
+    facts: what the model knows of its training data, see the module
+    on_grid: for a model of grey levels, whether a row with a number that is no whole grey level gets a problem
 
     Raises DataError for a file that cannot be read at all.
     """
@@ -77,7 +82,10 @@ def read_blocks(path: Path, facts: Mapping[str, Any], *, on_grid: bool = True) -
 
 
 def read_events(path: Path, facts: Mapping[str, Any], *, on_grid: bool = True) -> Float[Tensor, "rows *event"]:
-    """Read all rows into memory, in the shape that a model takes. Raises DataError for the first that has a problem."""
+    """Read all rows of a file or folder into memory. Raises DataError for the first row that has a problem.
+
+    facts, on_grid: as for `read_blocks`
+    """
     found = []
     for block in read_blocks(path, facts, on_grid=on_grid):
         for place in sorted(block.problems)[:1]:
@@ -87,13 +95,16 @@ def read_events(path: Path, facts: Mapping[str, Any], *, on_grid: bool = True) -
 
 
 def given_shape(path: Path) -> tuple[int, ...] | None:
-    """Return the shape of a row in a file of arrays, or None for a file or folder that is no array."""
+    """Return the shape of a row in a file of arrays, or None for a folder or any other file."""
     is_array = path.is_file() and path.suffix.lower() not in image_endings() and kind_of(path) not in ("csv", "parquet")
     return _open_array(path).shape[1:] if is_array else None
 
 
 def place_of(path: Path, name: Any, facts: Mapping[str, Any]) -> str:
-    """Return where a row stands, for people: the file, and the line of a text, the number of a row, or the image."""
+    """Return where a row stands, for people: the file, and the line of a CSV file, the index of the row, or the image.
+
+    name: the row's entry in `Rows.names`; facts: see the module
+    """
     if not isinstance(name, int):
         return f"{shown(path)}: {shown(name)}"
     if kind_of(path) != "csv":
@@ -102,7 +113,11 @@ def place_of(path: Path, name: Any, facts: Mapping[str, Any]) -> str:
 
 
 def count_rows(path: Path) -> int:
-    """Return how many rows a file or folder has, for a bar of progress: about, if cells of a text hold line ends."""
+    """Return how many rows a file or folder has, for a bar of progress; 1 for an array.
+
+    For a CSV file this is the number of its lines, which differs from that of its rows if there is a header or if a
+    cell holds a line end.
+    """
     require_there(path)
     if path.is_dir():
         from pipelines.data.sources.image_rows import count_images
@@ -116,7 +131,7 @@ def count_rows(path: Path) -> int:
 
 
 def read_latents(path: Path) -> np.ndarray:
-    """Read rows of numbers (rows, columns) float32, such as latent vectors, from .npy, .npz, CSV or Parquet.
+    """Read an array of numbers, (rows, columns) float32, such as latent vectors, from .npy, .npz, CSV or Parquet.
 
     Raises DataError for the first cell that is no number.
     """
@@ -140,7 +155,10 @@ def image_endings() -> tuple[str, ...]:
 
 
 def _of_schema(path: Path, known: Mapping[str, Any]) -> Iterator[Rows]:
-    """Yield the rows of a raw table as numbers of the schema; its separator may differ from the training file's."""
+    """Yield the rows of a table, encoded as numbers by the schema of the training table.
+
+    known: facts["table"]. The file's separator may differ from that of the training file.
+    """
     schema, table = from_json(known["columns"]), open_table(path, _reading(known))
     ids = [name for name in known.get("ids", ()) if name in table.names]
     for block in encoded(table, schema, others=ids):
@@ -148,7 +166,7 @@ def _of_schema(path: Path, known: Mapping[str, Any]) -> Iterator[Rows]:
 
 
 def _reading(known: Mapping[str, Any]) -> Reading:
-    """Return how text is read: as the training file, but its separator is found anew."""
+    """Return how to read a text file: as the training file was read, except that the separator is found anew."""
     reading = known.get("reading", {})
     return Reading(**{**reading, "missing": tuple(reading.get("missing", ())), "delimiter": None})
 
@@ -236,7 +254,11 @@ def _array(x: np.ndarray, path: Path, event: tuple[int, ...]) -> Iterator[Rows]:
 
 
 def _checked(blocks: Iterator[Rows], facts: Mapping[str, Any], levels: int | None) -> Iterator[Rows]:
-    """Add a problem to rows with a number that is not finite, or off the grey levels; empty all rows with one."""
+    """Yield the blocks; add a problem to each row with a number that is not finite, or is no whole grey level.
+
+    Each row that has a problem is filled with zeros. levels: the number of grey levels; None: any finite number is
+    allowed
+    """
     for block in blocks:
         flat = block.x.reshape(len(block.x), -1)
         bad = ~np.isfinite(flat).all(axis=1)

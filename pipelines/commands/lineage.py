@@ -1,12 +1,12 @@
-"""lineage: says where a registered version comes from, and checks each part again where it is at hand.
+"""lineage: says where a registered version comes from, and checks again each part that is still on this machine.
 
     gen-models lineage models:/vae-digits@champion
     gen-models lineage vae-digits@3
 
-Checked are the files that the registry and its run in MLflow store, the outputs of train and evaluate, the run log, the
-prepared data, the files that these were prepared from, and the code as it is now. Each is `equal`, `differs since` (the
-code has moved on, which is no error), `not here`, or BROKEN: it is here and does not agree with what was recorded. Then
-the file is named, and the exit code is 1.
+It checks the files that the registry and the version's run in MLflow store, the outputs of train and evaluate, the run
+log, the prepared data, the files that these were prepared from, and the code and libraries as they are now. Each is
+`equal`, `differs since` (for example, the code was edited, which is no error), `not here`, or BROKEN: it is here and
+does not agree with what was recorded. Then the file is named, and the exit code is 1.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from pipelines.runtime.stage import parse
 
 
 def main(argv: Sequence[str]) -> None:
-    """lineage VERSION"""
+    """Print the lineage of a version and the results of the checks; argv: the arguments after `lineage`."""
     asked = parse(argv, "lineage", __doc__, arguments.lineage)
     with tracking.translated():
         client = tracking.open_store()

@@ -2,7 +2,8 @@
 
     gen-models list
 
-A model's capabilities are its class's methods. So nothing is composed or built, which would take most of the time.
+The methods of a model's class say what the model can do. So the command composes no configuration and builds no model,
+which would take most of the time.
 """
 
 import importlib

@@ -20,7 +20,10 @@ class PortError(GenModelsError):
 
 
 def start(store: str, artifacts: str, port: int, log: Path) -> None:
-    """Replace this process by MLflow's server. store: the database's URI; artifacts: where files are kept"""
+    """Replace this process by MLflow's server.
+
+    store: the URI of the database; artifacts: the folder or URI for files; log: the file for the server's messages
+    """
     os.environ |= SETTINGS
     command = ["mlflow", "server", "--backend-store-uri", store, "--host", HOST, "--port", str(port), "--workers", "1"]
     command += ["--artifacts-destination", artifacts, "--uvicorn-opts", "--log-level warning"]
@@ -31,7 +34,7 @@ def start(store: str, artifacts: str, port: int, log: Path) -> None:
 
 
 def check_port(port: int, verb: str) -> None:
-    """Raise PortError unless a server can listen on the port. verb: the command that would"""
+    """Raise PortError unless a server can listen on the port. verb: the command that asks, for the error"""
     if not 0 < port < 65536:
         raise PortError(f"--port {port}: expected 1 to 65535")
     with socket.socket() as tried:

@@ -1,4 +1,7 @@
-"""Writes the answer of a command, block by block: CSV to the terminal, or a file, which is complete or absent."""
+"""Writes the answer of a command, block by block: as CSV to the terminal, or to a file.
+
+The file appears only when it is complete.
+"""
 
 import csv
 import io
@@ -21,10 +24,13 @@ Form = Callable[[np.ndarray], np.ndarray]
 
 
 class Answer:
-    """An open answer; `write` adds rows. A .npy file gets the columns of numbers only, with NaN for a missing one.
+    """An answer that is being written: `write` adds rows, and `finish` completes it.
 
-    CSV is written as it comes; the answers for .npy and .parquet, whose types need all rows, stay in memory until
-    `finish`.
+    CSV is written as it comes. The rows for .npy and .parquet stay in memory until `finish`, because the types in these
+    files depend on all rows. A .npy file gets only the columns of numbers, with NaN for a missing number.
+
+    output: the file's path, or None for the terminal; file: where bytes go, or None for the terminal
+    form: a function that gives the rows of a .npy file their shape
     """
 
     def __init__(self, output: Path | None, file: BinaryIO | None, form: Form | None = None):
@@ -34,7 +40,7 @@ class Answer:
         self._tables: list[pa.Table] = []
 
     def write(self, columns: Columns) -> None:
-        """Add rows: {name: a value for each}."""
+        """Add rows. columns: {name of a column: a value for each row}"""
         table = pa.table({name: _array(values) for name, values in columns.items()})
         is_first, self.columns = not self.columns, tuple(columns)
         self.rows += len(table)
@@ -46,7 +52,7 @@ class Answer:
             self._tables.append(table)
 
     def finish(self) -> None:
-        """Write what is left to write."""
+        """Write the rows that are still in memory."""
         if not self._tables or self._file is None or self.output is None:
             return
         table = pa.concat_tables(self._tables, promote_options="permissive")
@@ -66,7 +72,7 @@ def answering(output: Path | None, form: Form | None = None) -> Iterator[Answer]
 
     form: gives the rows of a .npy file their shape
 
-    Raises DataError if it cannot be written.
+    Raises DataError if the file cannot be written.
     """
     if output is None:
         answer = Answer(None, None)
@@ -84,9 +90,12 @@ def answering(output: Path | None, form: Form | None = None) -> Iterator[Answer]
 
 
 def as_rows(values: np.ndarray, facts: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return rows of data (rows, numbers) as the columns of the table on which the model was trained, in its words.
+    """Return rows (rows, numbers) that a model made as {column: values}.
 
-    name: of the columns of other data, x0, x1, ... for "x"
+    For a model of a table, these are the table's columns, with its words and units. Else they are facts["columns"] or,
+    if that is empty, `name` with the numbers 0, 1, ... after it, such as x0, x1, ... for "x".
+
+    facts: what the model knows of its training data, from registry.serving.facts_of
     """
     if "table" in facts:
         return from_json(facts["table"]["columns"]).decode(values)
@@ -96,9 +105,10 @@ def as_rows(values: np.ndarray, facts: Mapping[str, Any], name: str) -> dict[str
 
 
 def form_of(facts: Mapping[str, Any], given: tuple[int, ...] | None = None) -> Form | None:
-    """Return the function that makes images of flat rows, in the shape in which rows were given; None for other data.
+    """Return a function that makes images of flat rows (rows, numbers); None if the model's data are not images.
 
-    given: the shape of a row in the file that was asked about, such as (height, width, channels); None: the model's own
+    facts: as for `as_rows`; given: the shape that images have in the command's input, such as (height, width,
+    channels), and then get in its output; None: the model's own, (channels, height, width)
     """
     event = tuple(facts["event_shape"])
     if len(event) != 3:

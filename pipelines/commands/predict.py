@@ -1,12 +1,12 @@
-"""predict: asks a registered model, or one in a checkpoint's folder, about rows of data.
+"""predict: lets a registered model, or one in a checkpoint's folder, score, encode, decode or reconstruct rows.
 
     gen-models predict vae-digits@champion out/data/digits/test.x.npy --output scores.csv
     gen-models predict vae-photos new_photos/ --task encode --output latents.npy
     gen-models predict gmm-clients clients_of_may.csv --output scores.parquet
 
 The file is read as the training data were: a table with its words, dates and missing cells, or a folder of images. Each
-row of the answer has the row's name (a path, or its identifier in the table) and, where it cannot be answered, the
-reason in the column `problem`.
+row of the answer has the row's name (a path, or its identifier in the table). If the model cannot answer for a row, the
+column `problem` says why.
 """
 
 import math
@@ -29,7 +29,7 @@ from pipelines.runtime.stage import parse, run
 
 
 def main(argv: Sequence[str]) -> None:
-    """Write what a model answers about the rows of a file; argv: the words after `predict`."""
+    """Write a model's answers for the rows of a file; argv: the arguments after `predict`."""
     asked = parse(argv, "predict", __doc__, arguments.predict)
     stored = open_stored(asked.model)
     if asked.task == "decode":
@@ -71,7 +71,7 @@ def _decode(stored: StoredModel, asked: Namespace) -> None:
 
 
 def _columns(model: Any, found: np.ndarray, block: Any, facts: Mapping[str, Any], task: str) -> dict[str, Any]:
-    """Return the columns of an answer: what identifies a row, the answer, and the problem if a row has one."""
+    """Return the columns of an answer: what identifies a row, the answer, and the row's problem ("" for none)."""
     columns: dict[str, Any] = dict(block.ids)
     if not columns and not isinstance(block.names, range):
         columns["path"] = np.array(block.names, dtype=object)

@@ -1,8 +1,8 @@
-"""preflight: looks whether the cluster can do what params.yaml asks of it, and prints each check with ok, or why not.
+"""preflight: checks whether the cluster can do what params.yaml asks of it, and prints for each check ok, or why not.
 
     gen-models preflight
 
-    cluster    it answers within seconds, and is Ray; without RAY_ADDRESS, a local one is started to look at
+    cluster    it answers within seconds, and is Ray; without RAY_ADDRESS, a local one is started for the checks
     resources  jobs of each kind have room, as conf/cluster shares CPUs and GPUs out
     nodes      every node runs the same versions and code, and sees the project folder or has a storage
     devices    PyTorch sees the GPUs that Ray has

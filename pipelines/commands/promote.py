@@ -1,10 +1,10 @@
-"""promote: makes a version of a registered model its champion, by hand.
+"""promote: makes a version of a registered model its champion by hand, the version that commands use by default.
 
     gen-models promote vae-digits 4 --reason "the new split is the one to use"
     gen-models promote vae-digits candidate --reason "looked at its samples"
 
-The version's stored files are verified, and the move is recorded with who made it and why. The next
-`gen-models register` keeps the choice, unless a model that is new since then is better on the same data.
+The version's stored files are verified, and the move is recorded with who made it and why. The next `gen-models
+register` keeps the choice, unless it registers a model that is new since then and better on the same data.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from pipelines.runtime.stage import parse
 
 
 def main(argv: Sequence[str]) -> None:
-    """promote NAME VERSION --reason TEXT"""
+    """Make a version champion; argv: the arguments after `promote`."""
     asked = parse(argv, "promote", __doc__, arguments.promote)
     with tracking.translated():
         for line in promote(tracking.open_store(), asked.name, asked.version, asked.reason):

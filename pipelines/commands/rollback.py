@@ -15,7 +15,7 @@ from pipelines.runtime.stage import parse
 
 
 def main(argv: Sequence[str]) -> None:
-    """rollback NAME --reason TEXT [--to VERSION]"""
+    """Make an earlier champion champion again; argv: the arguments after `rollback`."""
     asked = parse(argv, "rollback", __doc__, arguments.rollback)
     with tracking.translated():
         for line in rollback(tracking.open_store(), asked.name, asked.reason, asked.to):

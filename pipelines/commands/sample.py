@@ -3,7 +3,8 @@
     gen-models sample vae-digits --n 64 --output digits.npy
     gen-models sample glow-digits --n 64 --temperature 0.7
 
-The same seed gives the same rows, each as the data are stored. A .npy file gets images as (n, channels, height, width).
+The same seed gives the same rows. They are in the units of the training data, such as grey levels from 0 to 16. A .npy
+file gets images as (n, channels, height, width).
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from pipelines.runtime.stage import parse
 
 
 def main(argv: Sequence[str]) -> None:
-    """Draw rows from a model and write them; argv: the words after `sample`."""
+    """Draw rows from a model and write them; argv: the arguments after `sample`."""
     asked = parse(argv, "sample", __doc__, arguments.sample)
     model, facts = open_model(asked.model)
     draws = {"n": asked.n, "seed": asked.seed, "temperature": asked.temperature}

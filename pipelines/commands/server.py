@@ -3,9 +3,10 @@
     gen-models server
     gen-models server --port 5001 --store postgresql://me@127.0.0.1/mlflow
 
-A project uses it where MLFLOW_TRACKING_URI is its address. The server alone reads and writes the database and the
-files; a project sends both by HTTP. The database is server/mlflow.db and the files server/artifacts of the project
-folder, if nothing else is asked for. `gen-models ui` needs no server: it serves a project's own store.
+A project uses the server if MLFLOW_TRACKING_URI is the server's address there. The server alone reads and writes the
+database and the files; a project sends both by HTTP. Without --store and --artifacts, the database is server/mlflow.db
+and the files are in server/artifacts, in the project folder. `gen-models ui` needs no server: it serves a project's own
+store.
 """
 
 import importlib.util
@@ -42,7 +43,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def check_store(uri: str) -> None:
-    """Raise ServedStoreError unless the URI is of a database whose driver is installed."""
+    """Raise ServedStoreError unless the URI names an SQLite database, or another one whose driver is installed."""
     kind, _, named = urlsplit(uri).scheme.partition("+")
     if kind == "sqlite":
         return

@@ -1,7 +1,7 @@
 """Opens a registered model, or one in a checkpoint's folder, without a server.
 
-The files of a registered version are verified by sha256. Only its checkpoint and its facts are read: no stored code
-runs.
+The files of a registered version are verified by sha256. Of these files, only the checkpoint, the calibration scores
+and the facts (what the model knows of its training data) are read. The code that is stored with a version does not run.
 """
 
 import os
@@ -22,10 +22,12 @@ from pipelines.registry import names, serving, versions
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A model that can be asked.
+    """A model that was opened, with what commands need to use it.
 
-    title: NAME@VERSION, or the checkpoint's folder; facts: for `serving.answer`; calibration: the scores of its
-    calibration rows, or None; lineage: the tags of its version, {} for a checkpoint's folder
+    title: NAME@VERSION, or the checkpoint's folder; facts: the event_shape, levels and so on of its data
+    (serving.facts_of)
+    calibration: the scores of its calibration rows, or None; lineage: the tags of its version, {} for a checkpoint's
+    folder
     """
 
     title: str
@@ -45,7 +47,9 @@ def open_model(name: str) -> tuple[Any, dict[str, Any]]:
 
 
 def open_stored(name: str) -> StoredModel:
-    """Open and verify NAME[@ALIAS], NAME@VERSION, models:/... or a checkpoint's folder; a version has its calibration.
+    """Open and verify a model: NAME[@ALIAS], NAME@VERSION, models:/... or a checkpoint's folder.
+
+    A registered version comes with its calibration, if it has one; a checkpoint's folder has none.
 
     Raises RegistryError, with the nearest match and what exists, if there is no such model.
     """

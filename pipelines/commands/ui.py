@@ -3,8 +3,8 @@
     gen-models ui
     gen-models ui --port 5001
 
-It serves the store that MLFLOW_TRACKING_URI names, else mlflow.db in the project folder. If that is a server already,
-its pages are told and nothing is started.
+It serves the store that MLFLOW_TRACKING_URI names, else mlflow.db in the project folder. If MLFLOW_TRACKING_URI is the
+address of a running server, the command prints the addresses of that server's pages and starts nothing.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def first_look(base: str, trainings: str, sweeps: str) -> str:
-    """Return the lines that say what to look at. trainings, sweeps: ids of the experiments"""
+    """Return the lines that say what to look at. base: the server's address; trainings, sweeps: ids of experiments"""
     return (
         f"models, with what each reaches        {base}/#/models?{VIEW}\n"
         f"trainings: curves, samples, settings  {base}/#/experiments/{trainings}/runs?{VIEW}\n"

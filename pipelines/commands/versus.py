@@ -1,12 +1,12 @@
-"""versus: asks two versions, or two trained runs, on the same test rows, and says which is better and how surely.
+"""versus: compares two versions, or two trained runs, on the same test rows: which is better, and how surely.
 
     gen-models versus models:/vae-digits@champion models:/vae-digits/3
     gen-models versus vae-digits gmm-digits
     gen-models versus models:/vae-digits@champion vae-digits --metric mse
 
-Each test row is asked of both models, and the interval is that of the mean difference, which is much narrower than
-those of the two means. Models that were evaluated on other data, or on rows that are not prepared now, are refused.
-(The stage `compare` puts all runs side by side; `versus` compares two.)
+Both models are measured on each test row. The interval that is printed is that of the mean difference, which is much
+narrower than the intervals of the two means. Models that were evaluated on other data than each other, or than the data
+that are prepared now, are refused. (The stage `compare` puts all runs side by side; `versus` compares two.)
 """
 
 import json
@@ -23,7 +23,7 @@ from pipelines.runtime.stage import parse
 
 
 def main(argv: Sequence[str]) -> None:
-    """versus A B [--metric NAME]"""
+    """Compare two models and print which is better; argv: the arguments after `versus`."""
     asked = parse(argv, "versus", __doc__, arguments.versus)
     a, b = opened(asked.a), opened(asked.b)
     found = compare(a, b, asked.metric)
@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def opened(name: str) -> Contender:
-    """Open a version, or the trained run of this key. Raises an error of one line if there is neither."""
+    """Open the registered version, or the trained run, called `name`. Raises an error of one line if there is none."""
     if name.startswith(SCHEME) or "@" in name:
         stored = open_stored(name)
         return contender(stored.title, stored.model, stored.lineage)

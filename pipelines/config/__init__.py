@@ -1,4 +1,4 @@
-"""Reads and checks params.yaml and the files of conf/.
+"""Reads and checks params.yaml and the files of the folder conf/.
 
 yaml_file    reads a YAML file, and refuses what DVC, PyYAML and OmegaConf would read differently
 conf_files   lists the files of conf's folders and finds them by name
@@ -7,5 +7,7 @@ schema       which keys and values params.yaml and a composed configuration may 
 params       params.yaml as typed objects
 params_edit  adds a data set to params.yaml and removes one, and keeps the rest of its text
 data_files   compares the paths under `files:` of params.yaml, which DVC watches, with those that conf/data reads
-compose      a run's configuration, composed by Hydra
+columns      reads the key `columns` of a file of conf/data: the columns of a table
+cluster_conf reads a file of conf/cluster: what jobs ask a cluster for
+compose      a run's configuration, composed by Hydra from several files of conf/
 """

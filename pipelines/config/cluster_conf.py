@@ -1,6 +1,6 @@
 """Reads a file of conf/cluster: what a job of each kind asks a cluster for, and how many jobs run at once.
 
-What it says decides no result, so no hash has it and no stage depends on it.
+These settings change how fast jobs run, but no result. Therefore the file enters no hash, and no stage depends on it.
 """
 
 from typing import Annotated
@@ -17,7 +17,7 @@ PLACEMENTS = ("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD")  # Ray's own nam
 
 
 def _gpus(share: float) -> float:
-    """Check what Ray can give: a part of one GPU, or whole ones."""
+    """Return a number of GPUs if Ray can give it: a fraction of one, or a whole number. Raises ConfigError if not."""
     if share < 0 or (share > 1 and share != int(share)):
         raise ConfigError(f"{share:g} GPUs cannot be given; write 0, a fraction such as 0.25, or a whole number")
     return share
@@ -27,7 +27,10 @@ Gpus = Annotated[float, AfterValidator(_gpus)]
 
 
 class TrialShare(Strict):
-    """What each worker of a trial asks for, and how many workers share a trial's minibatches."""
+    """What a trial asks a cluster for.
+
+    workers: how many processes train the trial; they share each minibatch; cpus, gpus: what each of them gets
+    """
 
     workers: Count
     cpus: Positive
@@ -35,20 +38,20 @@ class TrialShare(Strict):
 
 
 class TrainingShare(Strict):
-    """What each worker of a training asks for; params.yaml says how many there are."""
+    """The CPUs and GPUs that each worker of a training gets; params.yaml says how many workers there are."""
 
     cpus: Positive
     gpus: Gpus
 
 
 class EvaluationShare(Strict):
-    """What an evaluation asks for."""
+    """The CPUs that an evaluation gets."""
 
     cpus: Positive
 
 
 class ClusterConf(Strict):
-    """A file of conf/cluster; conf/cluster/local.yaml explains the keys. name: that of the file"""
+    """The content of a file of conf/cluster; the comments in conf/cluster/local.yaml explain the keys."""
 
     gpu: Annotated[str, one_of(GPU)]
     trial: TrialShare
@@ -60,7 +63,7 @@ class ClusterConf(Strict):
 
 
 def cluster_conf(name: str) -> ClusterConf:
-    """Return what conf/cluster/NAME.yaml says. Raises ConfigError for a key or value that cannot be used."""
+    """Return the content of conf/cluster/NAME.yaml. Raises ConfigError for a key or value that cannot be used."""
     path = file_of("cluster", name)
     try:
         return ClusterConf.model_validate(yaml_file.read(path))

@@ -1,4 +1,9 @@
-"""The key `columns` of conf/data/NAME.yaml: the role and the kind of each column of a table, checked, as a schema."""
+"""Reads and checks the key `columns` of conf/data/NAME.yaml: the role and the kind of each column of a table.
+
+The role is feature, label, id or ignore; a feature also has a kind, such as number or category. A column whose cells
+are lists of n values may be written as one entry x with `length: n`. That entry stands for n columns: x[0], x[1] and so
+on.
+"""
 
 import json
 import re
@@ -23,9 +28,10 @@ MISSING = {
 
 @dataclass(frozen=True)
 class Roles:
-    """What conf says of a table.
+    """What the key `columns` says of a table.
 
-    schema: of the features; label: the column of labels, or None; ids: columns of identifiers; known: all columns
+    schema: the features, with their kinds; label: the name of the column of labels, or None
+    ids: the names of the columns that identify rows; known: the names of all columns that have an entry
     """
 
     schema: Schema
@@ -35,7 +41,10 @@ class Roles:
 
 
 def roles_of(columns: Any, where: str) -> Roles:
-    """Return what the key `columns` says. Raises ConfigError, with the file and the column, for what cannot be used."""
+    """Return what the key `columns` says. Raises ConfigError, with the file and the column, for an unusable entry.
+
+    columns: the value of the key, as it was read from YAML; where: the name of the file, for the error
+    """
     if not isinstance(columns, Mapping) or not columns:
         raise ConfigError(
             f"{where}: columns: expected a mapping such as {{amount: {{kind: number}}}}, found {columns!r}"
@@ -68,7 +77,11 @@ def roles_of(columns: Any, where: str) -> Roles:
 
 
 def collapsed(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns with those of a list, x[0], x[1], ..., as one, x with its length, where all are alike."""
+    """Return `columns` with x[0], x[1], ..., the columns of a list, replaced by one entry x that has their `length`.
+
+    They are replaced only if there are two or more, numbered from 0 in this order, if their entries are equal, and if
+    no column is called x.
+    """
     groups: dict[str, list[str]] = {}
     for name in columns:
         if (match := PLACE.fullmatch(name)) is not None:
@@ -92,7 +105,7 @@ def collapsed(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _each(columns: Mapping[str, Any], where: str) -> Iterator[tuple[Any, Any]]:
-    """Yield each column and its mapping; a column of lists becomes one for each place."""
+    """Yield each column's name and entry; an entry x with `length: n` yields n columns: x[0], x[1] and so on."""
     for name, entry in columns.items():
         if not isinstance(entry, Mapping) or "length" not in entry:
             yield name, entry
@@ -153,6 +166,6 @@ def _values(values: Any, kind: str, missing: str, at: str) -> tuple[str, ...]:
 
 
 def _quoted(values: Sequence[Any]) -> str:
-    """Return a list of words with each in quotes, as YAML takes it."""
+    """Return a list of values as YAML text, each value in quotes."""
     words = [("true" if value else "false") if isinstance(value, bool) else str(value) for value in values]
     return f"[{', '.join(json.dumps(word, ensure_ascii=False) for word in words)}]"

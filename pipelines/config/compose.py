@@ -24,19 +24,21 @@ from pipelines.config.params import Run
 from pipelines.config.schema import Conf, refusal
 from pipelines.runtime import paths
 
-SOURCE_WITH_FACTORS = "factors"  # the only one that knows from which factors its rows were made
+SOURCE_WITH_FACTORS = "factors"  # the only source of data that knows the factors from which it made each row
 
 
 def compose(model: str, data: str, budget: str) -> dict[str, Any]:
-    """Return the configuration of a model on a data set with a budget, with all references resolved, and checked.
+    """Return the checked configuration of a model on a data set with a budget; references to other keys are resolved.
 
-    Hydra reads conf/config.yaml and then the files of budget, data and model; a later file overrides an earlier one.
+    model, data, budget: names of files of conf/model, conf/data and conf/budget. Hydra reads conf/config.yaml and then
+    the files of budget, data and model; a later file overrides an earlier one.
+
     Raises ConfigError for a file, key or value that cannot be used.
     """
     said = {path: yaml_file.read(path, dotted_keys=True) for path in files(model, data, budget)}
     conf = copy.deepcopy(_composed(paths.root() / "conf", model, data, budget, repr(said)))
     _check(conf, lambda keys: _last_to_say(said, keys))
-    conf["batch_size"] = conf["data"].get("batch_size", conf["batch_size"])  # data with few rows name their own
+    conf["batch_size"] = conf["data"].get("batch_size", conf["batch_size"])  # of data with few rows
     elsewhere = conf.pop("metric_without_factors", None)
     if elsewhere and conf["data"]["source"] != SOURCE_WITH_FACTORS:
         conf["metric"] = elsewhere
@@ -47,9 +49,11 @@ def compose(model: str, data: str, budget: str) -> dict[str, Any]:
 
 
 def compose_line(line: Run, budget: str) -> dict[str, Any]:
-    """Return the configuration of a line of params.yaml: `compose`, changed by the line's `set`, `grid` and `seeds`.
+    """Return the configuration of a line of params.yaml: what `compose` returns, changed by `set`, `grid` and `seeds`.
 
-    What is set is not searched. A grid replaces the space, and its settings are all trained to the end.
+    A key under `set` gets its value, and the sweep does not search it. A `grid` replaces the search space of the conf,
+    and each of its settings is trained to the end. `seeds` replaces the budget's number of seeds.
+
     Raises ConfigError for a key or value that cannot be used.
     """
     conf = compose(line.model, line.data, budget)
@@ -79,7 +83,11 @@ def compose_line(line: Run, budget: str) -> dict[str, Any]:
 
 @lru_cache(maxsize=64)
 def _composed(folder: Path, model: str, data: str, budget: str, content: str) -> dict[str, Any]:
-    """Return what Hydra composes, which takes a tenth of a second. content: that of the files; an edit changes it"""
+    """Return the configuration that Hydra composes, which takes a tenth of a second and is therefore cached.
+
+    content: what the files hold, as text. It is used only as a part of the cache's key: after an edit, Hydra composes
+    again
+    """
     try:
         with initialize_config_dir(str(folder), version_base="1.3"):
             # The quotes keep a name such as 2024_01 a text; Hydra would read 202401
@@ -95,7 +103,7 @@ def _composed(folder: Path, model: str, data: str, budget: str, content: str) ->
 
 
 def files(model: str, data: str, budget: str) -> list[Path]:
-    """Return the files of a configuration; a file comes before those that override it."""
+    """Return the files from which a configuration is composed; each comes before the files that override it."""
     return [
         paths.root() / "conf" / "config.yaml",
         file_of("budget", budget),
@@ -143,7 +151,8 @@ def family_of(conf: Mapping[str, Any]) -> str:
 def _check(conf: dict[str, Any], where: Callable[[tuple[Any, ...]], str]) -> None:
     """Raise ConfigError for the first key that the schema refuses.
 
-    where: called with the path of keys; returns the name of the file that has them, for the error's line
+    where: a function that takes the path of that key, such as ("sweep", "eta"), and returns the name of the file that
+    has it, for the error
     """
     try:
         Conf.model_validate(conf)
@@ -152,7 +161,10 @@ def _check(conf: dict[str, Any], where: Callable[[tuple[Any, ...]], str]) -> Non
 
 
 def _last_to_say(said: Mapping[Path, dict[str, Any]], keys: tuple[Any, ...]) -> str:
-    """Return the name of the file that decides a value: the last one that has its keys, or the model's if none has."""
+    """Return the name of the file that decides the value at a path of keys: the last one that has a value there.
+
+    If none has, return the name of the model's file. said: {file: its content}, in the order in which Hydra reads them
+    """
     found = list(said)[-1]
     for path, text in said.items():
         is_group = path.parent.name in ("budget", "data")  # Hydra puts their keys under the folder's name

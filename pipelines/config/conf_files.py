@@ -27,15 +27,17 @@ def file_of(group: str, name: str) -> Path:
 
 
 def data_conf(name: str) -> dict[str, Any]:
-    """Return what conf/data/NAME.yaml holds; for a table, with the event_shape and levels of its columns."""
+    """Return the content of conf/data/NAME.yaml; of a table also the event_shape and levels that its columns imply."""
     conf = yaml_file.read(file_of("data", name), dotted_keys=True)
     return {**conf, **of_columns(conf, f"conf/data/{name}.yaml")}
 
 
 def of_columns(conf: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return what the columns of a table say of its rows, {"event_shape", "levels"}; {} for other data.
+    """Return {"event_shape", "levels"} of a table's rows, as its columns imply them; {} for a conf without `columns`.
 
-    Raises ConfigError for columns that cannot be used. where: the file, for its line
+    conf: the content of a file of conf/data; where: the name of the file, for the error
+
+    Raises ConfigError for columns that cannot be used.
     """
     if not isinstance(conf, Mapping) or "columns" not in conf:
         return {}
@@ -46,7 +48,7 @@ def of_columns(conf: Mapping[str, Any], where: str) -> dict[str, Any]:
 def slug(name: str, where: str) -> str:
     """Return `name` if it can name a folder, a registered model and a stage; raise ConfigError if not.
 
-    where: the place that has the name, for the error's line
+    where: the file or folder in which the name was found, for the error
     """
     if not isinstance(name, str) or not SLUG.fullmatch(name):
         raise ConfigError(

@@ -1,7 +1,7 @@
-"""The files that DVC watches: paths under `files:` of params.yaml, compared with what conf/data reads.
+"""Compares the paths under `files:` of params.yaml, which DVC watches, with the files that conf/data reads.
 
-DVC notices when a file changes whose path stands in params.yaml; `prepare` reads the path in conf/data/NAME.yaml. If
-the two led to different places, a change would go unnoticed.
+DVC notices a change of a file only if the file's path is in params.yaml, but `prepare` reads the path in
+conf/data/NAME.yaml. If these were different files, a change of the data would go unnoticed.
 """
 
 import os
@@ -18,16 +18,17 @@ OPTIONS = ("path", "labels")  # the options of conf/data whose values may be pat
 
 
 def check_files(graph: Params) -> None:
-    """Raise ConfigError for the first data set under `files:` whose path cannot be what DVC watches for it."""
+    """Raise ConfigError for the first data set under `files:` that `check_file` refuses or whose path is missing."""
     for name in graph.files:
         check_file(graph, name, data_conf(name))
         require_there(name, graph.files[name])
 
 
 def check_file(graph: Params, name: str, conf: Mapping[str, Any]) -> None:
-    """Raise ConfigError if an edit of what conf/data/NAME.yaml reads would not be an edit of `files.NAME`.
+    """Raise ConfigError unless the path `files.NAME` of params.yaml holds every file that conf/data/NAME.yaml reads.
 
-    A data set that is not under `files:` passes.
+    Only then does DVC notice each edit of these files. The path must also be apart from out/, where the stages write. A
+    data set that is not under `files:` passes. conf: the content of conf/data/NAME.yaml
     """
     if name not in graph.files:
         return
@@ -46,7 +47,10 @@ def check_file(graph: Params, name: str, conf: Mapping[str, Any]) -> None:
 
 
 def require_there(name: str, written: str) -> None:
-    """Raise ConfigError if the path of a data set does not exist, with DVC's command if DVC can bring it."""
+    """Raise ConfigError if the path of a data set does not exist; if DVC tracks the path, the error names `dvc pull`.
+
+    written: the path as params.yaml has it
+    """
     path = paths.root() / written
     if path.exists():
         return
@@ -56,10 +60,11 @@ def require_there(name: str, written: str) -> None:
 
 
 def watched(options: Mapping[str, Any]) -> str:
-    """Return what to write under `files:` for the options of a data conf.
+    """Return the path to write under `files:` of params.yaml for a data set.
 
-    It is their path, or the folder that holds it and the file of labels. Raises ConfigError if that folder has other
-    things than data in it, or if there is no path.
+    options: those of the data set's file in conf/data. The path is `options.path` or, if `options.labels` is a file
+    too, the folder that holds both. Raises ConfigError if there is no path, or if DVC would have to watch a folder that
+    also holds out/ or the home folder.
     """
     if not (read := files_of(options)):
         raise ConfigError("options.path is missing; give that of a file or folder")
@@ -74,7 +79,7 @@ def watched(options: Mapping[str, Any]) -> str:
 
 
 def files_of(options: Any) -> list[Path]:
-    """Return the absolute paths that `options` of conf/data/NAME.yaml names; [] if it names none."""
+    """Return the absolute paths that `options` of conf/data/NAME.yaml names; [] if it has no `path`."""
     if not isinstance(options, Mapping) or not isinstance(options.get("path"), str):
         return []
     named = [options[key] for key in OPTIONS if isinstance(options.get(key), str)]
@@ -82,7 +87,7 @@ def files_of(options: Any) -> list[Path]:
 
 
 def watch(read: Sequence[Path]) -> str:
-    """Return the one path that holds all given ones, as params.yaml has it.
+    """Return the deepest path that is or holds each of the given paths, as params.yaml has it.
 
     It is relative to the project folder if it lies in the repository, and absolute if it does not.
     """
@@ -93,5 +98,5 @@ def watch(read: Sequence[Path]) -> str:
 
 
 def _holds(folder: Path, path: Path) -> bool:
-    """Return whether `path` is `folder` or lies in it, by their names or by where links lead."""
+    """Return whether `path` is `folder` or lies in it, either as they are written or after following links in both."""
     return any(Path(real(path)).is_relative_to(real(folder)) for real in (os.path.normpath, os.path.realpath))

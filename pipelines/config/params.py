@@ -1,4 +1,4 @@
-"""Reads params.yaml into typed objects: the data sets, sweeps and runs of the graph."""
+"""Reads params.yaml into typed objects: the data sets, sweeps and runs for which DVC runs stages."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,10 +16,12 @@ RUNS = "runs: {<<: [*sweeps, *reuses]}"
 
 @dataclass(frozen=True)
 class Run:
-    """A model on a data set, trained with the best setting of a sweep; `setting` is the key of that sweep.
+    """A line of params.yaml: a model on a data set, trained with the best setting that a sweep found.
 
-    fixed: {dotted key of the conf: its value}, `set` of the line; grid: {dotted key: values} that the sweep tries, or
-    None: the conf's space; seeds: how many seeds its settings are trained with, or None: the budget's number
+    key: the name of the line; setting: the key of that sweep, which is `key` itself for a line under `sweeps`
+    fixed: {dotted key of the conf: its value}, from `set` of the line
+    grid: {dotted key: values} that the sweep tries, or None: it searches the conf's space
+    seeds: with how many seeds the sweep trains each setting of the grid or each finalist, or None: the budget's number
     """
 
     key: str
@@ -35,7 +37,8 @@ class Run:
 class Params:
     """The content of params.yaml.
 
-    cluster: the name of a file of conf/cluster, which says what jobs ask a cluster for; it decides no result
+    budget, cluster: the names of files of conf/budget and conf/cluster; no result depends on the latter
+    workers: how many processes share each minibatch of a training
     storage: the URI through which jobs reach machines that do not see the project folder, or None
     data: the built-in data sets to prepare; files: {data set of the user's own: the path of its file or folder}
     runs: first a run for each sweep, which trains with that sweep's own best setting, then the runs under `reuses`
@@ -57,7 +60,7 @@ class Params:
         return (*self.data, *self.files)
 
     def stage(self, verb: str, data: str) -> str:
-        """Return the name in dvc.yaml of the stage `prepare` or `baselines` of a data set."""
+        """Return the name that a data set's stage has in dvc.yaml. verb: prepare or baselines"""
         return f"{verb}_files@{data}" if data in self.files else f"{verb}@{data}"
 
     def run(self, key: str) -> Run:

@@ -4,8 +4,8 @@
     edit.write()
     print(edit.diff())
 
-Nothing is written before `write`, and what would be written is read back first: it must hold what the file held and the
-new lines, and nothing else.
+Nothing is written before `write`. `adding` and `removing` parse the new text first, and refuse the edit if it does not
+hold exactly the old entries with the new ones, or without the removed ones.
 """
 
 import copy
@@ -63,8 +63,8 @@ class Edit:
 def adding(name: str, path: str, models: Sequence[str]) -> Edit:
     """Return the edit that adds a data set, and a sweep of each model on it.
 
-    If the data set is there already, its path is replaced; sweeps are added only if no line uses the data set, so that
-    a line that its owner removed stays away.
+    If the data set is there already, its path is replaced. Sweeps are added only if no line uses the data set; a sweep
+    that the user has removed therefore does not come back.
 
     path: as `data_files.watched` returns it; models: names of files of conf/model
 
@@ -97,9 +97,9 @@ def adding(name: str, path: str, models: Sequence[str]) -> Edit:
 
 
 def removing(name: str) -> Edit:
-    """Return the edit that removes a data set of `files:`, and the lines on it that `adding` wrote.
+    """Return the edit that removes a data set of `files:`, and the sweeps on it that `adding` wrote.
 
-    Raises ConfigError if params.yaml cannot be read, has no such data set, or if another line uses it.
+    Raises ConfigError if params.yaml cannot be read or has no such data set, or if any other line uses the data set.
     """
     text, held = _text(), _held()
     if name not in held["files"]:
@@ -124,7 +124,7 @@ def removing(name: str) -> Edit:
 
 
 def data_name(name: str) -> str:
-    """Return a name for a data set of the user's own. Raises ConfigError, with a name like it, if it cannot be one.
+    """Return `name` if it can name a data set of the user's own; else raise ConfigError, which proposes another name.
 
     DVC reads a.b as the key b inside a, so a name has no dot.
     """

@@ -2,7 +2,7 @@
 
 "Strict" means: True is not a whole number, "1" is not a number, and a key that no field has is refused. The arguments
 of a model's constructor are not repeated here: gen_models.build checks them against the constructor's signature.
-`refusal` makes one line of pydantic's errors.
+`refusal` turns pydantic's errors into a ConfigError of one line.
 """
 
 import re
@@ -56,7 +56,7 @@ class Strict(BaseModel):
 
 
 def one_of(known: Collection[str]) -> AfterValidator:
-    """Return a check that text is one of the known names."""
+    """Return a validator for a pydantic field: it refuses text that is not one of the known names."""
 
     def check(name: str) -> str:
         if name not in known:
@@ -67,7 +67,7 @@ def one_of(known: Collection[str]) -> AfterValidator:
 
 
 def _in_conf(group: str) -> AfterValidator:
-    """Return a check that text is the name of a file in conf/GROUP."""
+    """Return a validator for a pydantic field: it refuses text that is not the name of a file in conf/GROUP."""
 
     def check(name: str) -> str:
         file_of(group, name)
@@ -98,7 +98,7 @@ ClusterName = Annotated[str, _in_conf("cluster")]
 
 
 class Line(Strict):
-    """What all lines of params.yaml have."""
+    """The keys that each line under `sweeps:` and `reuses:` of params.yaml has."""
 
     model: ModelName
     data: DataName
@@ -107,8 +107,9 @@ class Line(Strict):
 class SweepLine(Line):
     """A line under `sweeps:` of params.yaml; compose.py checks the keys of `set` and `grid` against the conf.
 
-    set: {dotted key of the conf: its value}, which is not searched; grid: {dotted key: the values}, tried in place of
-    the conf's space; seeds: how many seeds each setting of the grid, or each of the sweep's finalists, is trained with
+    set: {dotted key of the conf: its value}; the sweep does not search these keys
+    grid: {dotted key of the conf: values}; the sweep tries every combination of them, and nothing of the conf's space
+    seeds: with how many seeds the sweep trains each setting of the grid or, without a grid, each of its finalists
     """
 
     set: dict[str, Any] = {}
@@ -117,13 +118,13 @@ class SweepLine(Line):
 
 
 class ReuseLine(Line):
-    """A line under `reuses:` of params.yaml."""
+    """A line under `reuses:` of params.yaml. setting: the key of the sweep whose best setting is trained"""
 
     setting: str
 
 
 def _path(text: str) -> str:
-    """Check what both DVC and the readers of data take as a path of this machine."""
+    """Return a path on this machine if DVC and the readers of data take it alike. Raises ConfigError if they do not."""
     if not text or "://" in text or any(category(letter) in ("Cc", "Cs") for letter in text):
         raise ConfigError(f"{text!r} is not a path of a file or folder; write one such as data/photos")
     if text.startswith("~"):
@@ -135,7 +136,7 @@ FilePath = Annotated[str, AfterValidator(_path)]
 
 
 class ParamsFile(Strict):
-    """params.yaml; params.py checks that its lines agree with each other."""
+    """The content of params.yaml; params.py checks that its lines agree with each other."""
 
     seed: Annotated[int, Field(ge=0)]
     budget: BudgetName
@@ -150,7 +151,7 @@ class ParamsFile(Strict):
 
 
 class OwnBudget(Strict):
-    """The numbers of a budget that a model's conf may replace."""
+    """The numbers of a budget that a model's conf may replace; `Budget` explains them."""
 
     steps: Count = LEFT_OUT
     trial_steps: Count = LEFT_OUT
@@ -162,10 +163,14 @@ class OwnBudget(Strict):
 
 
 class Budget(Strict):
-    """A file of conf/budget; `note` warns readers of the numbers that the budget gives.
+    """A file of conf/budget: how much is trained and how often. Steps are counted in minibatches.
 
-    seeds: how many seeds a sweep's finalists are trained with; trial_report_every: minibatches between the reports of a
-    trial, whatever its length, in place of `reports`
+    note: a warning for readers of the results, such as that the budget is too short to judge a model
+    steps, trial_steps: the steps of a training, and of a trial; trials: how many settings a sweep tries
+    reports: how often a training or trial reports metrics and samples
+    checkpoints: how often a training or trial saves a checkpoint from which it can resume
+    seeds: with how many seeds a sweep's finalists are trained
+    trial_report_every: steps between the reports of a trial, in place of `reports`; null: `reports` decides
     """
 
     name: str
@@ -197,7 +202,10 @@ class Draw(Strict):
 
 
 class Front(Strict):
-    """The terms on the axes of a sweep's rate-distortion picture; rate_at_most, in nats, is of distortion_at_rate."""
+    """The loss terms on the axes of a sweep's rate-distortion picture, such as vae.rate_nats and vae.distortion_mse.
+
+    rate_at_most: for the metric distortion_at_rate, the rate in nats above which a setting is penalised
+    """
 
     rate: str
     distortion: str
@@ -205,7 +213,10 @@ class Front(Strict):
 
 
 class Sweep(Strict):
-    """How a model's settings are searched."""
+    """How a model's settings are searched; the comments in conf/config.yaml explain the keys.
+
+    space: {dotted key of the conf: how its value is drawn}
+    """
 
     searcher: Annotated[str, one_of(("sobol", "random", "grid", "tpe"))]
     scheduler: Annotated[str, one_of(("none", "halving", "asha", "pbt"))]
@@ -217,7 +228,7 @@ class Sweep(Strict):
 
 
 class Optimiser(Strict):
-    """The constructor call of an optimiser; gen_models.build checks its other arguments."""
+    """The constructor call of an optimiser: its class, its learning rate, and more that gen_models.build checks."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -226,7 +237,7 @@ class Optimiser(Strict):
 
 
 class Data(Strict):
-    """A file of conf/data; pipelines.data.checks checks its other keys."""
+    """A file of conf/data; pipelines.data.checks checks the keys that are no fields here."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -234,7 +245,7 @@ class Data(Strict):
 
 
 class Conf(Strict):
-    """A composed configuration; gen_models.build checks `model` when it builds it."""
+    """A composed configuration; gen_models.build checks the content of `model` when it builds the model."""
 
     batch_size: Count
     order: Annotated[str, one_of(ORDERS)]
@@ -255,7 +266,8 @@ class Conf(Strict):
 def refusal(error: ValidationError, file_of_key: Callable[[tuple[Any, ...]], str]) -> ConfigError:
     """Return pydantic's first error as a ConfigError of one line.
 
-    file_of_key: called with a path of keys; returns the name of the file that has them
+    file_of_key: a function that takes the path of the refused key, such as ("sweep", "eta"), and returns the name of
+    the file that has it
     """
     first = error.errors(include_url=False)[0]
     path = tuple(part for part in first["loc"] if part != "[key]")

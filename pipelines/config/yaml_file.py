@@ -28,7 +28,7 @@ READ_ALIKE = re.compile(  # plain scalars that are not text: null, booleans, and
 )
 TAG = "tag:yaml.org,2002:"
 OF_VERSION_1_2 = VersionedResolver()
-DOTTED = ("set", "grid")  # their keys are those of a conf, and DVC compares the mapping as one value
+DOTTED = ("set", "grid")  # mappings with dotted keys of a conf, which DVC compares as one value
 
 
 def read(path: Path, *, dotted_keys: bool = False) -> dict[str, Any]:
@@ -50,7 +50,10 @@ def read(path: Path, *, dotted_keys: bool = False) -> dict[str, Any]:
 
 
 def parse(text: str, name: str, *, dotted_keys: bool = False) -> dict[str, Any]:
-    """Return the mapping that the text of a file holds; name: that of the file, for errors. As `read` in the rest."""
+    """Return the mapping that a YAML text holds.
+
+    name: the name of the text's file, for errors; dotted_keys: as for `read`, which raises the same errors
+    """
     try:
         document = yaml.compose(text, Loader=yaml.SafeLoader)
         if not isinstance(document, MappingNode):
@@ -75,13 +78,17 @@ def dump(value: Any) -> str:
 
 
 def needs_quotes_of_pyyaml_only(text: str) -> bool:
-    """Return whether DVC's writer leaves quotes away that PyYAML needs to read text: no, on, yes and the like."""
+    """Return whether PyYAML needs quotes to read `text` as text, but DVC's writer leaves them out: no, on, yes, ..."""
     resolved = str(OF_VERSION_1_2.resolve(ScalarNodeOfRuamel, text, (True, False)))
     return resolved == f"{TAG}str" != _tag_1_1(text)
 
 
 def _check_dvc_agrees(name: str, text: str, found: dict[str, Any]) -> None:
-    """What the walk has no rule for: punctuation that DVC's parser splits otherwise, as in {a: b:}."""
+    """Raise ConfigError if DVC's parser reads a text otherwise than PyYAML, which read `found`.
+
+    `_Walk` finds most differences. This finds those for which it has no rule, such as {a: b:}, which the parsers split
+    at different places.
+    """
     try:
         of_dvc = YAML(typ="safe").load(text)
     except MarkedYAMLErrorOfRuamel as error:
@@ -102,7 +109,7 @@ class _Walk:
         self.seen: set[int] = set()
 
     def visit(self, node: Node, above: tuple[Node, ...], key: str = "") -> None:
-        """Check a node and what it holds. above: the nodes that hold it; key: the key whose value it is, or is in."""
+        """Check a node and the nodes inside it. above: the nodes that hold it; key: the innermost key that holds it"""
         if any(node is other for other in above):
             raise self.refusal(node, "an alias inside what it names has no end: write the value out")
         if id(node) in self.seen:

@@ -17,9 +17,11 @@ from pipelines.config import yaml_file
 
 @dataclass
 class Entry:
-    """An entry of a mapping: where its key begins and its value ends, in characters of the text.
+    """An entry of a mapping, with its place in the text.
 
-    value: the first event of the value; entries: those of the value, if it is a mapping
+    start, end: where the entry's key begins and its value ends, in characters from the start of the text
+    column: where the key begins in its line; value: the parser's first event of the value
+    entries: the entries of the value if that is a mapping, else {}
     """
 
     start: int
@@ -46,7 +48,8 @@ def entries(text: str) -> dict[str, Entry]:
 def insert(text: str, key: str, added: Mapping[str, object], after: str = "") -> str:
     """Return a YAML text with entries added at the end of the mapping under `key`.
 
-    The mapping may be empty, in braces or in lines, or missing: it is then put after the entry `after`.
+    The mapping may be empty, in braces or in lines. If it is missing, it is put after the entry `after` or, if that is
+    missing too, at the end of the last entry.
     """
     if not added:
         return text
@@ -103,14 +106,14 @@ def remove(text: str, key: str, name: str) -> str:
 
 
 def line(name: str, value: object) -> str:
-    """Return an entry as one line of YAML, with quotes where a reader of YAML would see no text."""
+    """Return the entry `name: value` as one line of YAML; text that a YAML reader would not take for text is quoted."""
     return yaml_file.dump({name: value})[1:-1]
 
 
 def _read(events: Iterator[Any], parent: Entry) -> Entry:
-    """Read the rest of a mapping, whose start was read, into its entry."""
+    """Read the events of a mapping after its first one into `parent`, the mapping's own entry, and return `parent`."""
     for key in events:
-        if not isinstance(key, ScalarEvent):  # the end; the end of one in lines is where the next line begins
+        if not isinstance(key, ScalarEvent):  # a mapping in lines has its end event where the next line begins
             parent.end = key.end_mark.index if parent.is_flow else parent.end
             return parent
         value = next(events)
@@ -126,7 +129,10 @@ def _read(events: Iterator[Any], parent: Entry) -> Entry:
 
 
 def _end_of_list(events: Iterator[Any], entry: Entry) -> int:
-    """Read the rest of a list; return where its last item ends: the end of a list in lines is where the next line is"""
+    """Read the events of a list after its first one; return where the list ends.
+
+    For a list in lines, that is the end of its last item: the list's own end event is where the next line begins.
+    """
     end, are_flow = entry.end, [entry.is_flow]
     for event in events:
         if isinstance(event, CollectionStartEvent):
@@ -139,7 +145,10 @@ def _end_of_list(events: Iterator[Any], entry: Entry) -> int:
 
 
 def _line_end(text: str, place: int) -> int:
-    """Return where the line of a place ends, before its newline. A block of text, as after |, ends with its newline."""
+    """Return where the line that holds the position `place` ends, before its newline.
+
+    A block of text, as after |, ends with a newline. If `place` follows a newline, the line before it is meant.
+    """
     if place and text[place - 1] == "\n":
         place -= 1
     found = text.find("\n", place)

@@ -1,1 +1,1 @@
-"""MLflow's model registry: uploads versions and verifies their files, chooses the champion, and serves them."""
+"""MLflow's model registry: uploads and verifies versions of models, chooses each model's champion, serves versions."""

@@ -1,6 +1,7 @@
-"""Moves champion by hand, by the gate's door: the version's files are verified, and the move is recorded.
+"""Moves the alias `champion` as a person asks: verifies the version's files, moves the alias, and records the move.
 
-A choice made here stands until a person changes it, or until a model that is new since then is better (promotion.py).
+Without a person, the gate in promotion.py decides which version is champion. A choice made here stands until a person
+changes it, or until a model that is new since then is better (promotion.py).
 """
 
 from typing import Any
@@ -16,7 +17,7 @@ from pipelines.runtime.stage import hold
 
 
 def promote(client: Any, model: str, which: str, reason: str) -> list[str]:
-    """Make a version champion; return lines that say what was done and what the gate would have said.
+    """Make a version champion; return lines that say what was done, and what speaks against the version.
 
     which: an alias or a number. Raises RegistryError if there is no such version or its stored files have changed.
     """
@@ -27,10 +28,10 @@ def promote(client: Any, model: str, which: str, reason: str) -> list[str]:
 
 
 def rollback(client: Any, model: str, reason: str, to: str | None = None) -> list[str]:
-    """Make the champion before, or the version `to`, champion; return lines that say what was done.
+    """Make the previous champion, or the version `to`, champion again; return lines that say what was done.
 
-    A champion whose version was deleted or whose stored files have changed is passed over. Raises RegistryError if
-    there is none to go back to.
+    If the version of a previous champion was deleted, or its stored files have changed, the champion before it is
+    taken. Raises RegistryError if there is none to go back to.
     """
     if not versions.exists(client, model):
         raise RegistryError(unknown("registered model", model, versions.models(client)))
@@ -47,7 +48,7 @@ def rollback(client: Any, model: str, reason: str, to: str | None = None) -> lis
 
 
 def _before(client: Any, model: str, now: str | None) -> tuple[Version, list[str]]:
-    """Return the champion before the present one, and what is said of those that were passed over."""
+    """Return the champion before version `now`, and a line for each earlier champion that was passed over."""
     held = {version.number: version for version in versions.versions(client, model)}
     way = moves.champions(moves.moves_of(client, model))
     if now is not None and way and way[-1] == now:

@@ -1,7 +1,8 @@
 """Writes the pages of a registered model and of its versions in MLflow, as Markdown.
 
-A version's page opens with what is wrong with the model, if anything is, then the five numbers that matter with what
-they mean, then where to look, how to use it and to decide on new rows; all other numbers and the lineage stand below.
+A version's page has, in this order: what is wrong with the model, if anything is; the at most five numbers that matter,
+with what they mean; a link to the training; how to use the version and decide on new rows; all other numbers; the
+lineage.
 """
 
 import json
@@ -27,7 +28,8 @@ def version_page(
 ) -> str:
     """Return the page of a version.
 
-    lineage: of the training; evaluation: the numbers of out/evaluate/RUN/metrics.json
+    model, number: the registered model and the version's number; lineage: the content of its training's lineage.json
+    evaluation: the numbers of out/evaluate/RUN/metrics.json
     trained_by: the ids of the experiment and of the run in MLflow
     """
     extra, latents = more_numbers(model), _read(model, "latents.json", {})
@@ -57,7 +59,7 @@ def version_page(
 
 
 def describe_model(client: Any, model: str) -> None:
-    """Write the page of a registered model in MLflow, with its champion and the last moves of it."""
+    """Write the page of a registered model in MLflow, with its champion and the last moves of the alias `champion`."""
     number = versions.aliases(client, model).get(CHAMPION)
     held = versions.versions(client, model)
     champion = next((version for version in held if version.number == number), None)
@@ -75,7 +77,8 @@ def model_page(
 ) -> str:
     """Return the page of a registered model.
 
-    champion, standing: the number and the metric of the champion, or None; moved: all moves of its aliases
+    lineage: the tags of one of its versions; champion: the number of its champion, or None
+    standing: what the gate compares of the champion, or None; moved: all moves of the model's aliases, the newest last
     """
     served = (
         "No version is champion: none has a finite metric on test rows and is not collapsed, or someone took it away."
@@ -104,7 +107,10 @@ def _moves_table(moved: Sequence[Mapping[str, Any]]) -> str:
 
 
 def warnings(evaluation: Mapping[str, float], latents: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with a model, a line each: it diverged, or its samples or its latents collapsed."""
+    """Return what is wrong with a model, a line each: it diverged, or its samples or its latents collapsed.
+
+    evaluation: the numbers of metrics.json; latents: the content of latents.json, or {}
+    """
     broken = sorted(name for name, value in evaluation.items() if not math.isfinite(value))
     found = [f"Diverged: not a finite number on test rows: {', '.join(broken)}."] if broken else []
     finite = {name: value for name, value in evaluation.items() if math.isfinite(value)}
@@ -155,7 +161,11 @@ def _row(meaning: Meaning, numbers: Mapping[str, float], *, is_praised: bool) ->
 
 
 def _use(model: str, number: str, evaluation: Mapping[str, float]) -> str:
-    """Return how to load a version and ask it, in Python and in the shell: for scores, or for samples of a sampler."""
+    """Return Markdown on how to load a version and use it, in Python and in the shell.
+
+    The example computes scores or, if the model's evaluation has neither a likelihood nor a reconstruction error,
+    samples.
+    """
     dims = int(evaluation.get("dims", 1))
     if {"nats", "binary_nats", "mse"} & set(evaluation):
         call, verb = "rows", f"predict {model}@{number} rows.npy --task score"
@@ -174,9 +184,9 @@ def _use(model: str, number: str, evaluation: Mapping[str, float]) -> str:
 
 
 def _score(model: str, number: str, score: Mapping[str, Any]) -> str:
-    """Return how to decide on new rows, at which rates that is possible, and what the score is like.
+    """Return Markdown on how to find unusual rows with a version, and at which false-positive rates that is possible.
 
-    score: the facts of the run's default anomaly score
+    It warns if the training added next to nothing to the score. score: the row of scores.json for the default score
     """
     rows, name = score["calibration_rows"], score["score"]
     rate = "0.01" if rows >= least_rows(0.01) else rounded_up(1 / (rows + 1)) if rows else ""

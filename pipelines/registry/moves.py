@@ -1,16 +1,19 @@
-"""The record of where aliases were: every move, with who made it, how, and why.
+"""Keeps the record of the moves of aliases such as `champion`: who made each move, how, and why.
 
-MLflow does not record where an alias was. So the registered model's tag `alias_moves` holds a table of moves, the
-newest last; full pages of it are the tags `alias_moves.0001` and so on. A row is
+MLflow does not record where an alias was. So the registered model's tag `alias_moves` holds a list of moves, the newest
+last. When the list becomes too long for a tag, its rows go to the tag `alias_moves.0001` (later 0002 and so on), and
+the list begins anew. A row is
 
     {"time", "alias", "from": version or null, "to": version or null,
      "who", "how", "reason", "newest": number, "checkpoint_sha256"}
 
-how is `register` (the gate, or the graph's outputs), `promote` or `rollback` (a person, with that command), `outside`
-(a person, in MLflow) or `deleted` (the version was). newest is the newest version at that time.
+how is `register` (by that command, whose gate in promotion.py decides on champion), `promote` or `rollback` (by a
+person, with that command), `outside` (by a person, in MLflow) or `deleted` (the version to which the alias pointed was
+deleted). newest is the number of the newest version at that time.
 
-Before an alias moves, the row is written as the tag `alias_move_begun`; after it, into the table. So `settle` can tell
-a move of ours after which the process was killed from one that a person made in MLflow, and records both.
+Before gen-models moves an alias, it writes the row to the tag `alias_move_begun`; after the move, it adds the row to
+the list and deletes that tag. If the process is killed in between, `settle` finds the tag. So it can tell this move
+from one that a person made in MLflow; it records both.
 """
 
 import getpass
@@ -30,12 +33,12 @@ PAGE_LENGTH = 4_900  # of a tag; databases other than SQLite hold 5,000 characte
 REASON_LENGTH = 500
 REGISTER, PROMOTE, ROLLBACK, OUTSIDE, DELETED = "register", "promote", "rollback", "outside", "deleted"
 BY_PERSONS = (PROMOTE, ROLLBACK, OUTSIDE)
-GATE = "gen-models"  # who moves an alias when `register` does
+GATE = "gen-models"  # the "who" of a move that `register` makes
 Row = dict[str, Any]
 
 
 def user() -> str:
-    """Return the name of the person at this machine, as the record has it."""
+    """Return the name of the person at this machine, for the record; "unknown" if the system has none."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a container's user may have no name
@@ -70,7 +73,7 @@ def move(client: Any, alias: str, version: Version, *, how: str, who: str, reaso
 
 
 def withdraw(client: Any, model: str, alias: str, *, how: str, who: str, reason: str) -> Row:
-    """Take an alias away, record that, and return its row."""
+    """Take an alias away from a model, record this as a move to no version, and return its row."""
     row = _row(client, model, alias, None, how=how, who=who, reason=reason, held=None)
     client.set_registered_model_tag(model, BEGUN, json.dumps(row))
     client.delete_registered_model_alias(model, alias)
@@ -79,9 +82,10 @@ def withdraw(client: Any, model: str, alias: str, *, how: str, who: str, reason:
 
 
 def settle(client: Any, model: str) -> list[Row]:
-    """Bring the record up to where the aliases are, and return the rows of moves that were made outside gen-models.
+    """Add the moves to the record that it lacks, and return the rows of those that were made outside gen-models.
 
-    A move of ours that a kill interrupted is recorded if the alias has moved, and forgotten if it has not.
+    The record is compared with where the aliases are now. If a kill interrupted a move of gen-models, the move is
+    recorded if the alias has moved, and forgotten if it has not.
     """
     stored = client.get_registered_model(model)
     aliases = {alias: str(number) for alias, number in stored.aliases.items()}
@@ -112,21 +116,24 @@ def settle(client: Any, model: str) -> list[Row]:
 
 
 def choice(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """Return the row by which a person chose the present champion, or that there be none; None if the gate decides."""
+    """Return the last move of champion if a person made it, else None: then the gate decides.
+
+    The person may have taken the alias away: then the row's "to" is null. Moves that were recorded because a version
+    was deleted do not count.
+    """
     of_champion = [row for row in rows if row["alias"] == CHAMPION and row.get("how") != DELETED]
     return of_champion[-1] if of_champion and is_by_person(of_champion[-1]) else None
 
 
 def is_by_person(row: Mapping[str, Any]) -> bool:
-    """Return whether a person made a move; rows of earlier releases say it in their reason."""
+    """Return whether a person made a move; rows of earlier releases have no "how", and say it in their reason."""
     return row["how"] in BY_PERSONS if "how" in row else row["reason"] == "set by hand"
 
 
 def champions(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the chain of champions that leads to the present one, the oldest first.
+    """Return the numbers of the versions that were champion, the oldest first, without those that a rollback left.
 
-    A rollback returns to the version before and takes the one that it leaves off the chain, so a second rollback goes
-    one further back.
+    A rollback removes all versions after the one to which it returns. So a second rollback goes one further back.
     """
     way: list[str] = []
     for row in rows:
@@ -181,14 +188,14 @@ def _row(
 
 
 def _end(client: Any, model: str, row: Row) -> None:
-    """Write a row that was begun into the table, and forget that it was begun."""
+    """Add a row that was written to `alias_move_begun` to the record, unless it is there, and delete that tag."""
     if (rows := moves_of(client, model)) == [] or rows[-1] != row:
         _append(client, model, row)
     client.delete_registered_model_tag(model, BEGUN)
 
 
 def _append(client: Any, model: str, row: Row) -> None:
-    """Add a row to the table; a page that would be too long is put beside it first."""
+    """Add a row to the tag `alias_moves`; if that would become too long, move its old rows to a tag of their own."""
     tags = client.get_registered_model(model).tags
     page = json.loads(tags.get(MOVES, "[]"))
     if page and len(json.dumps([*page, row])) > PAGE_LENGTH:

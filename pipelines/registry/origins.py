@@ -1,10 +1,14 @@
-"""What a version keeps of where it comes from, beside the tags of its lineage: enough to check each part again later.
+"""Makes the tags that say where a version comes from, with which each part can be checked again later.
+
+They are added to the tags of the version's lineage (register.py):
 
 code_sha256, code_files     the hash of the code that trained it, and that of each of its files
 versions                    of Python, torch and numpy
 params                      the settings by which people compare runs
+workers, steps              of the training
 sweep, sweep_key, trial     the sweep whose best setting it has, and which of its trials that was
 source                      {"sha256", "files", "bytes"} of the files that the data were prepared from, if there are any
+data_seed                   the seed of the prepared data, which decides the split
 outputs                     {file of out/train/RUN and out/evaluate/RUN: sha256}, as they were registered last
 """
 
@@ -24,9 +28,9 @@ OUTPUTS = ("train", "evaluate")
 
 
 def recorded(lineage: Mapping[str, Any]) -> dict[str, str]:
-    """Return the tags that say where a training of out/train comes from; what is not known is left out.
+    """Return the tags of this module, except `outputs`, for a training in out/train.
 
-    lineage: the content of out/train/RUN/lineage.json
+    What is not known, or too long for a tag, is left out. lineage: the content of out/train/RUN/lineage.json
     """
     found: dict[str, Any] = {
         "code_sha256": lineage.get("code_sha256"),
@@ -64,13 +68,13 @@ def _text(value: Any) -> str:
 
 
 def _code(lineage: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the fingerprint that the stage `code` wrote, if it is the one of the training."""
+    """Return the hashes of the files of code that the stage `code` wrote; None if the training used other code."""
     found = _json(paths.out("code", "train", f"{lineage['model']}.json"))
     return found if found is not None and sha256_json(found) == lineage.get("code_sha256") else None
 
 
 def _manifest(lineage: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the manifest of the prepared data, if they are still those of the training; else {}."""
+    """Return the manifest of the prepared data; {} if the data are missing or not those of the training."""
     try:
         manifest = manifest_of(lineage["data"])
     except GenModelsError:
@@ -79,7 +83,7 @@ def _manifest(lineage: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sweep(lineage: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sweep and the trial of a run, if the sweep's best setting is still the one it was trained with."""
+    """Return the tags on a run's sweep; {} if the run was not trained with the sweep's present best setting."""
     sweep = run = lineage["run"]
     if not paths.out("sweep", run, "lineage.json").is_file():  # a line under reuses
         try:

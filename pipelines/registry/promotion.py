@@ -1,13 +1,14 @@
 """Decides which version is the candidate and which the champion, and says why.
 
-    candidate   always the version that the graph's outputs describe now
+    candidate   always the version that was made from what out/ holds now
     champion    the first version of a name; then the candidate takes over if the gate allows it: its metric on the
                 test data must be finite, its samples and latents not collapsed, and it must not be worse than the
                 champion on the same test data. Two versions that cannot be compared, because of other data or another
                 metric, do not change places; the reason then has the command that does it by hand
 
 A person's choice, made with `gen-models promote`, `gen-models rollback` or in MLflow, stands until a person changes it,
-or until a model that is new since then is better on the same data than what was chosen and than what that replaced.
+or until a model that is new since then is better, on the same data, than both the chosen version and the one that the
+choice replaced.
 
 moves.py keeps the record of all moves.
 """
@@ -27,7 +28,11 @@ NOT_COLLAPSED = "no"
 
 @dataclass(frozen=True)
 class Standing:
-    """What the gate compares: a metric, its value on the test data, the hash of these, and signs of collapse or ""."""
+    """What the gate compares of a version.
+
+    metric, value: a metric's name and its value on the test data, lower is better; data_sha256: the hash of these data
+    collapsed: in what way samples or latents collapsed, or ""
+    """
 
     metric: str
     value: float
@@ -45,7 +50,8 @@ class Standing:
 def move_aliases(client: Any, version: Version, standing: Standing) -> str:
     """Move the alias candidate to `version`, and champion too if the gate allows it; return the gate's reason.
 
-    Call `moves.settle` before the version is uploaded: a choice made in MLflow is then known, with what it chose from.
+    Call `moves.settle` before the version is uploaded. It records a choice that a person made in MLflow, and with it
+    which versions there were to choose from.
     """
     aliases = versions.aliases(client, version.model)
     if aliases.get(CANDIDATE) != version.number:
@@ -54,7 +60,10 @@ def move_aliases(client: Any, version: Version, standing: Standing) -> str:
 
 
 def gate(candidate: Standing, champion: Standing | None, number: str) -> tuple[bool, str]:
-    """Return (whether the candidate may become champion, the reason). number: the version of the present champion"""
+    """Return (whether the candidate may become champion, the reason).
+
+    champion: the standing of the present champion, or None; number: its version
+    """
     ours = f"{candidate.metric} {candidate.value:.6g}"
     if candidate.fault:
         return False, f"{candidate.fault}, so it cannot be champion"
@@ -91,12 +100,12 @@ def standing_of(tags: Mapping[str, str]) -> Standing:
 
 
 def command(model: str, number: str, reason: str = "a reason") -> str:
-    """Return the command that makes a version champion by hand, as it is typed."""
+    """Return the shell command that makes a version champion by hand."""
     return f"gen-models promote {shlex.quote(model)} {number} --reason {shlex.quote(reason)}"
 
 
 def noticed(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return what `moves.settle` found of champion, a sentence each."""
+    """Return a sentence for each move of champion among the rows that `moves.settle` returned."""
     found = []
     for row in rows:
         if row["alias"] == CHAMPION and row["how"] == moves.DELETED:
@@ -144,7 +153,14 @@ def _beside_a_choice(
     chosen: Mapping[str, Any],
     damage: str,
 ) -> str:
-    """Move champion to a version only if that is no undoing of what a person chose; return the reason."""
+    """Decide on champion where a person's choice stands; return the reason.
+
+    `version` becomes champion if it is new since the choice and better than the chosen version and the one that the
+    choice replaced, or if it is the same model as the champion, whose stored files are damaged.
+
+    standing: that of `version`; present: the champion, or None; chosen: the row of the person's move
+    damage: what is wrong with the champion's stored files, or ""
+    """
     held = versions.versions(client, version.model)
     ours = version.tags.get("checkpoint_sha256")
     if damage and present is not None and present.tags.get("checkpoint_sha256") == ours:

@@ -1,4 +1,4 @@
-"""register [RUN ...]: logs in MLflow what it lacks of the graph's outputs, and registers the trained models.
+"""register [RUN ...]: logs in MLflow what it lacks of the results in out/, and registers the trained models.
 
     gen-models register
 
@@ -55,7 +55,10 @@ def main(argv: list[str]) -> None:
 
 
 def register_sweep(sweep: str, store: Store | None = None) -> str:
-    """Log a sweep and its trials; return what was done, in words. store: what is known of it already"""
+    """Log a sweep and its trials; return what was done, in words.
+
+    store: the content of a local store, which shows if there is nothing to do; None: MLflow is asked
+    """
     if not paths.out("sweep", sweep).is_dir():
         return "not swept yet"
     if not paths.out("sweep", sweep, "lineage.json").is_file():
@@ -67,7 +70,7 @@ def register_sweep(sweep: str, store: Store | None = None) -> str:
 
 
 def register_run(run: str, store: Store | None = None) -> str:
-    """Log a run and register its model; return what was done, in words. store: what is known of it already"""
+    """Log a run and register its model; return what was done, in words. store: as for `register_sweep`"""
     if not paths.out("train", run).is_dir():
         return "not trained yet"
     if not paths.out("evaluate", run).is_dir():
@@ -172,9 +175,10 @@ def _sha256(path: Path | None) -> str:
 def _describe(
     client: Any, version: Version, tags: Mapping[str, str], lineage: Mapping[str, Any], metrics: Mapping[str, float]
 ) -> None:
-    """Write the version's page in MLflow: its metrics may have changed since the last time.
+    """Write the version's metrics and page in MLflow, since they may have changed since the last time.
 
-    Of another training that ended with the same bytes, the tag `same_bytes` tells; the lineage stays that of the first.
+    If another training than the version's ended with the same bytes, the tag `same_bytes` gets that training; the
+    version keeps the lineage of the first.
     """
     _set(client, version, {name: tags[name] for name in ("metric", "value", "evaluated_sha256", "collapsed")})
     if version.tags.get("key") == tags["key"] and "code_sha256" not in version.tags:  # stored by an earlier release
@@ -190,7 +194,7 @@ def _describe(
 
 
 def _set(client: Any, version: Version, tags: Mapping[str, str]) -> None:
-    """Set the tags of a version that differ from what it has."""
+    """Set those of the tags whose value the version does not have yet."""
     for name, value in tags.items():
         if version.tags.get(name) != value:
             client.set_model_version_tag(version.model, version.number, name, value)

@@ -8,12 +8,12 @@ packages that its `requirements.txt` lists.
     curl localhost:5000/invocations -H 'Content-Type: application/json' \\
          -d '{"inputs": [[0, 3, ...]], "params": {"task": "score"}}'
 
-Rows are vectors: (rows, D) numbers that are not scaled, or (rows, latent) for `decode`. The answers are:
+Rows are vectors: (rows, D) numbers in the units of the training data, or (rows, latent) for `decode`. The answers are:
 
     score        (rows, 1)       the first of nll, neg_elbo, reconstruction and critic that the model offers
                                  (gen_models/anomalies); larger is more anomalous
-    p_value      (rows, 1)       the share of normal rows with at least this score, by calibration rows that the
-                                 version keeps; a row with p <= 0.01 is called with 1% false alarms
+    p_value      (rows, 1)       the fraction of normal rows with at least this score, by calibration rows whose scores
+                                 the version keeps; if rows with p <= 0.01 are called anomalies, 1% of normal rows are
     encode       (rows, latent)
     decode       (rows, D)
     reconstruct  (rows, D)
@@ -70,7 +70,7 @@ REQUIREMENTS = (
 
 
 class Served(PythonModel):
-    """The model of one version, which MLflow loads and asks."""
+    """The model of one version. MLflow calls `load_context` once, and `predict` for each request."""
 
     def load_context(self, context: PythonModelContext) -> None:
         self.model = load_model(Path(context.artifacts["checkpoint"]))
@@ -92,13 +92,14 @@ def answer_table(
     task: str = "score",
     **how: Any,
 ) -> Any:
-    """Return the answer to a data frame of raw columns, as a data frame.
+    """Return the answer to a data frame with a table's columns, also as a data frame.
 
-    score, encode         a column for each number, and `problem`: why a row has no answer, or ""; to the task score
-                          also `p_value`, if the model has calibration rows
-    reconstruct, sample   the columns of the table, in words and units as they were
+    score, encode         a column for each number, and `problem`: why a row has no answer, or ""; score also gives
+                          `p_value`, if the model has calibration rows
+    reconstruct, sample   the columns of the table, with its words and units
 
-    Raises DataError for a column that is missing, by its name, and for the task decode, whose rows are no table.
+    The other arguments are those of `answer`. Raises DataError for a column that is missing, by its name, and for the
+    task decode, whose rows are no table.
     """
     import pandas as pd
 
@@ -143,10 +144,12 @@ def answer(
     seed: int = 0,
     temperature: float = 1.0,
 ) -> np.ndarray:
-    """Return the answer to one request, (rows, columns) float32.
+    """Return the answer to one request, (rows, columns) float32; float64 if the model computes in it.
 
-    facts: {"event_shape", "levels", "statistics"} of the data on which the model was trained
+    rows: as the module says for the task; ignored by sample, except for their number if n is 0
+    facts: {"event_shape", "levels", "statistics"} of the data on which the model was trained, from `facts_of`
     calibration: the scores of its calibration rows, which the task p_value needs
+    n, seed, temperature: of the task sample
 
     Raises DataError for a task that the model does not offer and for rows that do not fit.
     """
@@ -185,17 +188,19 @@ def score_name(model: nn.Module, facts: Mapping[str, Any]) -> str:
 
 
 def row_scores(model: nn.Module, facts: Mapping[str, Any], calibration: Calibration | None = None) -> FittedScores:
-    """Return the scores of a model; without a calibration, those that keep nothing of the training rows."""
+    """Return the anomaly scores that a model offers; without a calibration, only those that need no training rows."""
     known = calibration or Calibration({})
     setting = Setting(facts["levels"], facts["statistics"], Noise(int(known.facts.get("seed", 0))))
     return known.fitted(model, setting)
 
 
 def facts_of(checkpoint: Path) -> dict[str, Any]:
-    """Return the facts that `answer` and readers of rows need, from the checkpoint's spec and what it says of its data.
+    """Return what `answer` and the readers of rows need to know of a model's data, from the files of its checkpoint.
 
-    columns: the names of a table's numbers; table: its schema and how its text is read, if it has one; options: how
-    images are read
+    event_shape, levels: the shape of a row, and the number of grey levels or None
+    latent: the length of a latent vector, or None; statistics: of the training rows
+    columns: the names of a table's numbers; options: how images are read
+    table: the table's schema and how its text is read; only for tables with a schema
     """
     spec, data = yaml.safe_load((checkpoint / "model.yaml").read_text()), about_data(checkpoint)
     levels = spec.get("levels")

@@ -1,8 +1,9 @@
-"""Which runs and sweeps have nothing to register, found without asking MLflow for each by itself.
+"""Finds the runs and sweeps that have nothing to register, without asking MLflow about each of them.
 
-When `register` has done a run, its version's tag `registered` gets a hash of all that it looked at: the outputs, the
-aliases and their moves, its own code. If the hash is the same the next time, and the stored files agree with theirs,
-there is nothing to do. Only a local store is read so; a server is asked run by run.
+When `register` has finished with a run, it computes a hash of all that it looked at: the outputs, the aliases and their
+moves, its own code. The tag `registered` of the run's version keeps this hash. If the hash is the same the next time,
+and the stored files still have the hashes that the version recorded, there is nothing to do. This works only for a
+local store; a server is asked run by run.
 """
 
 import json
@@ -21,19 +22,22 @@ MARK = "registered"
 
 
 def mark(run: str, aliases: Any, tags: Any) -> str:
-    """Return the hash of all that `register` looks at. aliases, tags: of the registered model"""
+    """Return the hash of all that `register` looks at for a run. aliases, tags: those of the registered model"""
     kept = {name: value for name, value in tags.items() if name.startswith(moves.MOVES)}
     return sha256_json([upload.fingerprint(run), dict(aliases), kept, _code()])
 
 
 class Store:
-    """A local store as it was when this was made."""
+    """The content of a local store at the time when this object was made."""
 
     def __init__(self, client: Any):
         self._held = tracking.snapshot(client)
 
     def has_sweep(self, key: str, trials: Any) -> bool:
-        """Return whether the store has a sweep. key: of its lineage; trials: the content of its trials.json"""
+        """Return whether the store has a sweep with all its trials.
+
+        key: the key in the sweep's lineage.json; trials: the content of its trials.json
+        """
         return self._held.sweeps.get(key) == tracking.trials_digest(trials)
 
     def settled(self, run: str) -> str | None:

@@ -1,7 +1,8 @@
-"""Logs in the MLflow store what it lacks of the graph's outputs on disk.
+"""Logs in the MLflow store what it lacks of the results in out/.
 
-out/train/RUN is the record, and the store is a copy of it. So if the store failed during a training, or was lost, it is
-completed from files. If nothing is missing, two reads of the store are enough to find out.
+The folder out/train/RUN is the record of a training, and the store has a copy. So if the store failed during a
+training, or was lost, it is completed from these files. If nothing is missing, two reads of the store are enough to
+find out.
 """
 
 import hashlib
@@ -30,7 +31,7 @@ class MissingOutputError(GenModelsError):
 
 @dataclass(frozen=True)
 class Replayed:
-    """A run in the store, and how many numbers and pictures had to be logged to complete it."""
+    """A run in the store, and how many numbers and pictures were logged to complete it. is_new: whether it was made"""
 
     run_id: str
     experiment_id: str
@@ -40,7 +41,7 @@ class Replayed:
 
 
 def replay(run: str) -> Replayed:
-    """Log what the store's run lacks of out/train/RUN and, if it is there, of out/evaluate/RUN.
+    """Log what the store lacks of a run: of out/train/RUN and, if it is there, of out/evaluate/RUN.
 
     Raises MissingOutputError if the training has not ended, CheckpointError for a damaged checkpoint.
     """
@@ -62,7 +63,7 @@ def replay(run: str) -> Replayed:
 
 
 def replay_sweep(sweep: str) -> bool:
-    """Log what the store's sweep lacks of out/sweep/SWEEP; return False if nothing was missing."""
+    """Log what the store lacks of out/sweep/SWEEP; return False if nothing was missing."""
     lineage, rows = sweep_of(sweep)
     folder = paths.out("sweep", sweep)
     is_new = tracking.log_sweep(sweep, lineage, rows)
@@ -98,7 +99,7 @@ def latents_of(run: str) -> dict[str, Any]:
 
 
 def numbers_in(evaluation: dict[str, Any]) -> dict[str, float]:
-    """Return the metrics of an evaluation, without the hashes beside them."""
+    """Return the metrics of an evaluation, without the hashes that metrics.json also has."""
     return {
         name: float(value)
         for name, value in evaluation.items()
@@ -107,10 +108,10 @@ def numbers_in(evaluation: dict[str, Any]) -> dict[str, float]:
 
 
 def anomaly_numbers(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Return the areas and average precisions of anomaly scores by the names that MLflow takes.
+    """Return {name in MLflow: value} for the AUROCs and average precisions of anomaly scores.
 
-    They are auroc.SCORE, average_precision.SCORE, for each kind of anomaly auroc.SCORE.KIND and, of images with masks
-    of their defects, pixel_auroc.SCORE.
+    The names are auroc.SCORE, average_precision.SCORE, for each kind of anomaly auroc.SCORE.KIND and, for images with
+    masks of their defects, pixel_auroc.SCORE. rows: the content of anomalies.json
     """
     found: dict[str, float] = {}
     for row in rows:
@@ -123,7 +124,7 @@ def anomaly_numbers(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def kind_slugs(kinds: Sequence[str]) -> dict[str, str]:
-    """Return {kind: its name of letters, digits, _ and -}; of names that would be equal, the later are numbered."""
+    """Return {kind: its name of letters, digits, _ and -}; a number is added to a name that an earlier kind has."""
     found: dict[str, str] = {}
     for kind in kinds:
         slug = wanted = re.sub(r"[^A-Za-z0-9_-]+", "_", kind)[:SLUG_LENGTH]

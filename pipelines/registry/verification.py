@@ -1,7 +1,8 @@
-"""Checks again, where it is at hand, each thing that a version came from: files by their hashes, the code as it is now.
+"""Checks again each thing that a version came from, if it is still here: files by their hashes, the code as it is now.
 
-A thing is equal, has moved on (the code: a fact, not an error), is not here (it was removed, or its place holds another
-one now), or is broken: it is here, says that it is the version's, and does not agree with what was recorded.
+A thing is `equal`; or `differs since`, such as code that was edited, which is no error; or `not here`: it was removed,
+or another one has taken its place; or BROKEN: it is here, says that it is the version's, and does not agree with what
+was recorded.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +31,7 @@ MOST_NAMED = 20
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of a check. thing: what was checked; state: one of the above; words: where, and what differs"""
+    """The result of a check. thing: what was checked; state: EQUAL, MOVED, ABSENT or BROKEN; words: what was found"""
 
     thing: str
     state: str
@@ -38,7 +39,7 @@ class Finding:
 
 
 def findings(client: Any, version: Version) -> Iterator[Finding]:
-    """Yield what came of each check of a version."""
+    """Yield the result of each check of a version."""
     checks: tuple[tuple[str, Callable[[Any, Version], Finding | tuple[str, str]]], ...] = (
         ("registry files", _stored),
         ("run in MLflow", _run),
@@ -122,7 +123,10 @@ def _evaluated(client: Any, version: Version) -> tuple[str, str]:
 
 
 def _outputs(version: Version, stage: str, folder: Path) -> tuple[str, str]:
-    """Compare a stage's files with those registered last; a stage that ran again since then has another key."""
+    """Compare a stage's files in out/ with the hashes of the last registration. stage: train or evaluate
+
+    If the evaluation ran again since then, its lineage.json differs, and the state is MOVED.
+    """
     below = f"{_shown(folder)}/"
     expected = {name: digest for name, digest in told(version, "outputs", {}).items() if name.startswith(below)}
     found = {name: digest for name, digest in origins.hashes_of(version.model).items() if name.startswith(below)}
@@ -252,7 +256,7 @@ def _made(client: Any, version: Version) -> int:
 
 
 def _key(folder: Path) -> str | None:
-    """Return the key of a stage's output; None if there is none that can be read."""
+    """Return the key in the lineage.json of a stage's output; None if there is none that can be read."""
     try:
         return facts.key_of(folder)
     except (ValueError, KeyError, TypeError):

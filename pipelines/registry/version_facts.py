@@ -1,4 +1,4 @@
-"""What a version says of itself: its lineage, as lines for people."""
+"""Writes what a version's tags say of it, its lineage above all, as lines for people."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ def told(version: Version, name: str, otherwise: Any = None) -> Any:
 def lines(version: Version, aliases: Sequence[str], rows: Sequence[moves.Row]) -> Iterator[str]:
     """Yield the lines that say what a version is and where it comes from.
 
-    aliases: those that point to it; rows: all moves of the model's aliases
+    aliases: those that point to the version; rows: all moves of the model's aliases, the newest last
     """
     tags, unknown = version.tags, "not recorded"
     standing = standing_of(tags)

@@ -1,8 +1,8 @@
 """Finds, verifies and uploads versions of registered models.
 
-A version's tag `files` holds the sha256 of each of its files. The stored files are compared with it before an alias
-moves to the version and before a command uses it. So the project's own commands never use a file that was exchanged or
-damaged.
+A version's tag `files` holds the sha256 of each of its files. Before an alias moves to the version, and before a
+command uses it, the stored files are compared with these hashes. So the project's own commands never use a file that
+was exchanged or damaged.
 """
 
 import hashlib
@@ -23,7 +23,10 @@ WRITTEN_BY_LOADING = ("__pycache__", "registered_model_meta")
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a registered model."""
+    """One version of a registered model.
+
+    run_id: the run in MLflow that trained it; is_ready: whether MLflow says that its files are complete
+    """
 
     model: str
     number: str
@@ -33,7 +36,7 @@ class Version:
 
 
 def models(client: Any) -> dict[str, dict[str, str]]:
-    """Return {registered model: {alias: version}}."""
+    """Return the aliases of all registered models, {model: {alias: version}}."""
     found: dict[str, dict[str, str]] = {}
     token = None
     while True:
@@ -127,7 +130,8 @@ def upload(
 ) -> Version:
     """Store a checkpoint as a new version of a model. The version appears, with its tags, after its files are stored.
 
-    facts, calibration: for `serving.answer`; run_id, experiment_id: the run in MLflow that trained it
+    facts: what `serving.answer` needs to know of the model's data; calibration: the file of its calibration, or None
+    run_id, experiment_id: the run in MLflow that trained it
     """
     _forget_unfinished(client, model, experiment_id)
     identity = {"run": model, "key": tags["key"]}

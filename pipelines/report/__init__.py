@@ -1,1 +1,1 @@
-"""Makes the report: reads and checks the results, and makes the cards, tables, pictures and pages of them."""
+"""Makes the report: reads and checks the results of all runs, and makes cards, tables, pictures and pages from them."""

@@ -11,7 +11,7 @@ MLFLOW = "http://127.0.0.1:5000"  # where `make ui` serves it
 
 
 def decimal(value: float, decimals: int | None) -> str:
-    """Return a number as text with `decimals` decimals; None: three significant digits.
+    """Return a number as text with `decimals` decimals or, if `decimals` is None, with three significant digits.
 
     The minus sign is the typographic one, and zero has none.
     """
@@ -37,7 +37,7 @@ def short(sha256: str) -> str:
 
 
 def commit(name: str) -> str:
-    """Return a commit, as lineage.json has it, in words."""
+    """Return a git commit as text for people. name: as lineage.json has it, "none" outside git"""
     if name == "none":
         return "outside git"
     digits, plus, changes = name.partition("+")

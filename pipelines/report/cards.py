@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pipelines.report.key_numbers import KeyNumber
 from pipelines.report.thumbnails import Thumbnail
 
-SHOWN = {  # {a picture of evaluate: words before the run's name}, the first that a run has is on its card
+SHOWN = {  # {name of a picture in out/evaluate/RUN: how its description begins}; a card has the first that exists
     "samples": "Samples",
     "density": "Density",
     "reconstructions": "Reconstructions, below each row what came back,",
@@ -21,8 +21,10 @@ LARGEST = 60_000  # of one picture
 class Card:
     """A run on the first page.
 
-    state: a word on a run that is not finished; about: what the model is; picture: None if there is none yet
-    failures: how it failed, a sentence each; note: another warning; curve: the points of a line of its training
+    about: what the model is, in a sentence; picture: None if there is none yet; numbers: its key numbers
+    failures: how it failed, a sentence each; note: another warning
+    state: how far the run is, in a few words, or "" if it is finished
+    curve: the validation metric during the training, as the points of an SVG polyline, or ""
     """
 
     key: str
@@ -55,5 +57,5 @@ def grouped(cards: Sequence[Card], about: Mapping[str, str]) -> list[Group]:
 
 
 def most_bytes(pictures: int) -> int:
-    """Return how many bytes one of so many pictures may have."""
+    """Return how many bytes each picture may have if a page has `pictures` of them."""
     return min(LARGEST, PICTURES_BYTES // max(1, pictures))

@@ -16,10 +16,11 @@ class Column:
 
     better: "lower", "higher", or the value of a perfect model; about: its meaning, for readers
     decimals: at most this many are shown; None: three significant digits; scale: the number is shown times this
-    error: the metric that is its standard error (or spread); interval: the two metrics that are its 95% interval
-    references: (a metric with which the number is compared, its title) of each
+    error: the name of the metric that is its standard error (or spread), or ""
+    interval: the names of the metrics that are the lower and the upper end of its 95% interval, or ""
+    references: for each metric with which the number is compared, that metric's name and a title for it
     is_likelihood: whether the number may be an upper bound of -log p
-    coarser: the error of another column, which limits the digits if the metric has no error of its own
+    coarser: the name of another column's error, which limits the digits if this metric has no error
     is_ranked: whether the numbers of two models can be compared
     """
 
@@ -39,18 +40,18 @@ class Column:
 
     @property
     def digits_of(self) -> str:
-        """The metric whose size limits the digits, an error; "" if there is none."""
+        """The name of the error whose size limits how many digits are shown; "" if there is none."""
         return self.error or self.coarser
 
     @property
     def direction(self) -> str:
-        """The direction in words."""
+        """Which values are better, in words."""
         words = {"lower": "lower is better", "higher": "higher is better"}
         return words[self.better] if isinstance(self.better, str) else f"best at {self.better:g}"
 
     @property
     def arrow(self) -> str:
-        """The direction as a sign."""
+        """Which values are better, as a sign."""
         return {"lower": "↓", "higher": "↑"}[self.better] if isinstance(self.better, str) else f"→ {self.better:g}"
 
 

@@ -1,7 +1,7 @@
 """A table that compares the runs on a data set, and methods without a network, by one or two numbers.
 
-Rows are sorted from best to worst, baselines among them, so that a run below a baseline is seen to be. Only the best
-run is marked, and only if it did not fail and is better than every baseline.
+Rows are sorted from best to worst, with the baselines among the runs, so that a reader sees which runs are worse than a
+baseline. Only the best run is marked, and only if it did not fail and is better than every baseline.
 """
 
 from dataclasses import dataclass, replace
@@ -18,10 +18,11 @@ Pair = tuple[RunResult, dict[str, float]]  # a run and its numbers
 class Entry:
     """A row of a table.
 
-    cells: the texts of its numbers; value: the number by which rows are sorted
+    cells: the texts of its numbers; value: the number by which rows are sorted, the lowest first
     kind: "run", "baseline" (a method without a network, to be beaten) or "limit" (what a perfect model would reach)
-    is_beaten: whether a baseline of its own is better or as good; has_failed: whether it is never the best
-    note: a few words below its name
+    key: the key of a run, "" for other kinds; note: a few words below the name
+    is_beaten: whether the run is not better than its own baseline, such as PCA with as many components
+    has_failed: whether the run diverged or collapsed; it is then never marked as the best
     """
 
     name: str
@@ -51,7 +52,10 @@ class Comparison:
 
 
 class Data:
-    """The runs on a data set, with their numbers, for the questions."""
+    """The runs on a data set with their numbers, for the tables that answer a question.
+
+    on_levels: whether the data are whole grey levels; models: the model of each run
+    """
 
     def __init__(self, found: Results, name: str):
         self.found, self.name = found, name
@@ -69,7 +73,7 @@ class Data:
         return Entry(self.title(run), cells, value, key=key, is_beaten=is_beaten, has_failed=has_failed, note=note)
 
     def having(self, *names: str) -> list[Pair]:
-        """Return the runs that have all these numbers, with them."""
+        """Return (run, its numbers) for each run that has all the numbers called `names`."""
         pairs = [(run, self.numbers[run.line.key]) for run in self.runs]
         return [(run, numbers) for run, numbers in pairs if all(name in numbers for name in names)]
 
@@ -77,7 +81,10 @@ class Data:
 def table(
     data: Data, heads: tuple[str, ...], entries: list[Entry], beside: list[Entry] | None = None, *, caption: str = ""
 ) -> list[Comparison]:
-    """Return a list with the table, sorted by value; or an empty one without runs."""
+    """Return a list with one table, sorted by value, failed runs last; or an empty list if `entries` is empty.
+
+    heads: the titles of the columns; entries: the runs; beside: baselines and limits
+    """
     if not entries:
         return []
     rows = sorted([*entries, *(beside or [])], key=lambda row: (row.has_failed, row.value))
@@ -86,7 +93,11 @@ def table(
 
 
 def _best(rows: list[Entry]) -> list[Entry]:
-    """Return the best runs: those that did not fail, if they are better than every baseline by the digits shown."""
+    """Return the runs with the lowest value that did not fail; [] if there are fewer than two runs to compare.
+
+    A run is left out if it does not beat its own baseline, if another baseline is as good or better, or if a baseline
+    has the same number to the digits shown.
+    """
     sound = [row for row in rows if row.kind == "run" and not row.has_failed]
     if len(sound) < 2:
         return []
@@ -96,7 +107,10 @@ def _best(rows: list[Entry]) -> list[Entry]:
 
 
 def references(pairs: list[Pair], names: list[tuple[str, str, str]], decimals: int) -> list[Entry]:
-    """Return baselines and limits from the numbers of the first run that has them: (metric, its words, its kind)."""
+    """Return an entry for each baseline or limit, with its number from the first run that has it.
+
+    names: (metric, title of the entry, its kind) of each baseline or limit
+    """
     found = []
     for name, words, kind in names:
         value = next((numbers[name] for _, numbers in pairs if name in numbers), None)

@@ -13,8 +13,9 @@ BESIDE = {"jpeg": "JPEG of one picture", "png": "PNG of one picture"}  # PCA is 
 class Denoising:
     """The denoising section of a data set.
 
-    rows: (row of numbers, its run); above, unclear, below: the runs that are better than the linear denoiser, not
-    clearly apart from it, or worse, at the trained level
+    rows: (row of numbers, its run)
+    above, unclear, below: the runs that are better than the linear denoiser, not clearly different from it, or worse,
+    at the noise level of their training
     """
 
     rows: list[tuple[Row, RunResult]]
@@ -29,8 +30,8 @@ class Compression:
     """The compression section of a data set.
 
     rows: (row of numbers, its name, its run or None for a baseline), the smallest file first
-    above: the runs that, at one setting or more, have a lower error than PCA with as many bytes; below: those that do
-    not at any
+    above: the runs that, at one setting or more, have a lower error than PCA with as many bytes
+    below: the other runs that lose something and can be compared with PCA
     """
 
     rows: list[tuple[Row, str, RunResult | None]]

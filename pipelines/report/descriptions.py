@@ -1,4 +1,4 @@
-"""What a model or a data set is, in one sentence: the first one of the comment on top of its file in conf/."""
+"""Says what a model or a data set is in one sentence: the first of the comment on top of its file in conf/."""
 
 import re
 

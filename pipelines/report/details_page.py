@@ -20,7 +20,7 @@ from pipelines.report.read import Results, Row, RunResult, SweepResult
 
 
 def details_page(found: Results) -> str:
-    """Return the HTML of the page."""
+    """Return the HTML of reports/details.html."""
     tables = {data: leaderboard.table(found, data) for data in found.data if found.runs_on(data)}
     clusters = {
         data: versus_baselines.clustering(found, data) for data in tables if leaderboard.clusters_of(found, data, None)
@@ -52,7 +52,7 @@ def details_page(found: Results) -> str:
 
 
 def summary(found: Results) -> dict[str, Any]:
-    """Return the words and numbers of the first paragraph, which says what was run."""
+    """Return the words and numbers of the page's first paragraph, which says what was run."""
     lineages = [run.lineage for run in found.runs.values()]
     steps = [lineage["steps"] for lineage in lineages]
     versions = sorted({", ".join(f"{k} {v}" for k, v in sorted(lineage["versions"].items())) for lineage in lineages})
@@ -77,7 +77,7 @@ def held_out(manifest: Row) -> str:
 
 
 def sweep(found: Results, result: SweepResult) -> dict[str, Any]:
-    """Return the part of the page on a sweep: its picture, its cost, the chosen setting and its trials, best first."""
+    """Return what the page shows of a sweep: its picture, its cost, the best setting and its trials, the best first."""
     finished = [row for row in result.trials if row["value"] is not None]
     first = next((row for row in finished if row["trial"] == 0), None)
     runs = [run for run in found.runs.values() if run.line.setting == result.line.key]
@@ -115,7 +115,7 @@ def sample_picture(found: Results, result: SweepResult, runs: list[RunResult]) -
 
 
 def drawn_trials(result: SweepResult) -> bytes:
-    """Return the PNG of a sweep: its metric against each swept key, and a rate-distortion front if the conf asks."""
+    """Return the PNG of a sweep: its metric against each swept key and, if the conf asks, the rate-distortion front."""
     from pipelines import figures  # matplotlib takes a third of a second to import
 
     file = BytesIO()

@@ -18,7 +18,7 @@ def failures(
 ) -> list[str]:
     """Return a sentence for each way in which a run failed; an empty list if it did not.
 
-    numbers: the finite numbers of metrics.json; not_finite: the names of the others
+    numbers: the finite numbers of metrics.json; not_finite: the names of its numbers that are not finite
     latents: the content of latents.json, if there is one; diverged: the reason in the last line of the history
     """
     found = []

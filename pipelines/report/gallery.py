@@ -1,4 +1,4 @@
-"""The pictures of the page, each with its caption, its runs and its data."""
+"""Makes the pictures of the report's pages, each with its caption, its runs and its data."""
 
 from base64 import b64encode
 from collections.abc import Iterable
@@ -36,10 +36,10 @@ KINDS = {  # {a picture of evaluate: (heading, caption)}, in the order of the pa
 
 @dataclass(frozen=True)
 class Picture:
-    """An image in the page.
+    """An image in a page.
 
-    uri: the image itself as a data: URI; alt, text: what it shows; runs, data: to which runs and data sets it belongs;
-    size: (width, height) in pixels
+    uri: the image itself as a data: URI; alt, text: what it shows; runs, data: the runs and data sets that it is about
+    is_wide: whether it needs the whole width of the page; size: (width, height) in pixels
     """
 
     uri: str
@@ -52,7 +52,7 @@ class Picture:
 
     @property
     def shape(self) -> str:
-        """The class of style.css that says how much of the page's width it needs."""
+        """The class of style.css that says how much of the page's width the picture needs."""
         return "wide" if self.is_wide else "broad" if self.size[0] > 1.1 * self.size[1] else "square"
 
 
@@ -75,7 +75,7 @@ def picture(
 
 
 def gallery(found: Results, data: str) -> list[tuple[str, str, list[Picture]]]:
-    """Return (heading, caption, pictures) for each kind of evaluate's pictures on a data set, and last for training."""
+    """Return (heading, caption, pictures) for each kind of picture that evaluate made, and last for the training."""
     runs = found.runs_on(data)
     names = [*KINDS, *sorted({name for run in runs for name in run.pictures} - set(KINDS))]
     groups = []
@@ -96,7 +96,7 @@ def gallery(found: Results, data: str) -> list[tuple[str, str, list[Picture]]]:
 
 
 def training_curves(runs: list[RunResult], data: str) -> Picture | None:
-    """Return a picture with the validation metric of each run by step, or None without runs."""
+    """Return a picture with the validation metric of each run by step; None if no run has a history."""
     drawn = [run for run in runs if run.history]
     if not drawn:
         return None
@@ -121,7 +121,7 @@ def training_samples(runs: list[RunResult], data: str) -> list[Picture]:
 
 
 def detection_pictures(found: Results) -> list[Picture]:
-    """Return the ROC curves of all data sets, and for each the images that the best default score finds and misses."""
+    """Return the ROC curves of all data sets and, for each, the images that the best default score finds and misses."""
     scored = [data for data in found.data if found.scores_on(data)]
     shown = []
     if "roc" in found.detection.pictures:
@@ -139,7 +139,7 @@ def detection_pictures(found: Results) -> list[Picture]:
 
 
 def clustering_pictures(found: Results, data: str, comparison: Comparison) -> list[Picture]:
-    """Return the sheets of clustered images, in the order of the table."""
+    """Return the sheets of clustered images on a data set, in the order of `comparison`, the table of clusters."""
     sheets = []
     for row, name, who, _ in comparison.rows:
         suffix = {"data": f"-{data}", "whitened": "-whitened"}.get(row["space"], "")

@@ -1,4 +1,7 @@
-"""The page of toy games, reports/games.html: what each order of play does, in pictures, sentences and numbers."""
+"""The page reports/games.html: what each order of play does in games of two numbers.
+
+It shows pictures, sentences and numbers. toy_game_plays.py says what these games are.
+"""
 
 from functools import cache
 from io import BytesIO
@@ -12,7 +15,7 @@ from pipelines.report.toy_game_plays import CURVATURE, N_DIS, RATE, STEPS, Play,
 
 VERBS = ("converges", "circles", "diverges")
 ALPHA = "\N{GREEK SMALL LETTER ALPHA}"
-CLOSED = {  # the closed form of the factor in the bilinear game
+CLOSED = {  # {order of play: by which factor a step changes the distance in the bilinear game}
     "simultaneous": f"√(1 + {ALPHA}²)",
     "alternating": "1",
     "multi-ascent": "1",
@@ -37,7 +40,7 @@ def games_page() -> str:
 
 
 def told(toy: Toy) -> str:
-    """Return a text that says which orders of play converge, circle and diverge."""
+    """Return a text that says which orders of play converge, circle and diverge in a game."""
     parts = []
     for verb in VERBS:
         orders = [play.order for play in toy.plays if play.outcome == verb]
@@ -59,7 +62,7 @@ def _simultaneous(toy: Toy, play: Play) -> str:
 
 
 def drawn(toy: Toy) -> bytes:
-    """Return the PNG of a game."""
+    """Return the PNG of a game: the path of each order of play."""
     file = BytesIO()
     plays: dict[str, Any] = {play.order: play.points for play in toy.plays}
     title = f"{toy.title}, L(x, y) = {toy.equation}: rate {RATE:g}, from (1, 0.5)"

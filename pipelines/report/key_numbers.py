@@ -1,7 +1,7 @@
 """The numbers that matter most for a model, at most three, each with a few words on its meaning and direction.
 
-The table is in the order of choice: of a model that was trained for anomalies, its anomaly score comes first; of one
-with a density, its likelihood; of one that only samples, the tests of its samples.
+A card shows the first of MEASURES that its run has. So the anomaly score comes first for a model that was trained for
+anomalies, the likelihood for one with a density, and the tests of samples for one that only samples.
 """
 
 from collections.abc import Mapping
@@ -14,10 +14,11 @@ COUNT = 3
 
 @dataclass(frozen=True)
 class Measure:
-    """A number of a card.
+    """A kind of number for cards.
 
     name: the metric; unit: what the number counts; meaning: its meaning and direction, in a few words
-    beside: (the metric with which it is compared, words with {} for its number); decimals: None is three digits
+    beside: the metric with which it is compared, and a text in which {} stands for that metric's number
+    decimals: None shows three significant digits
     """
 
     name: str
@@ -29,7 +30,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class KeyNumber:
-    """A number of a card as text, with its unit and its meaning; is_bound: the true value is at most this."""
+    """A number of a card as text, with its unit and its meaning; is_bound: whether it is only an upper bound."""
 
     text: str
     unit: str
@@ -70,7 +71,7 @@ MEASURES = (
 def key_numbers(numbers: Mapping[str, float], *, is_bound: bool) -> list[KeyNumber]:
     """Return the numbers of a card, at most COUNT.
 
-    numbers: the finite numbers of a run; is_bound: whether its likelihood is only bounded
+    numbers: the finite numbers of a run; is_bound: whether its -log p is only known to be at most the number
     """
     numbers = derived(numbers)
     found = []
@@ -89,7 +90,7 @@ def key_numbers(numbers: Mapping[str, float], *, is_bound: bool) -> list[KeyNumb
 
 
 def derived(numbers: Mapping[str, float]) -> dict[str, float]:
-    """Add what follows from other numbers: the lower of two bounds on -log p."""
+    """Return the numbers with least_nats and least_binary_nats: the lower of the bounds on -log p that the run has."""
     found = dict(numbers)
     for name in ("nats", "binary_nats"):
         bounds = [numbers[key] for key in (name, f"{name}_iw50") if key in numbers]
@@ -99,5 +100,8 @@ def derived(numbers: Mapping[str, float]) -> dict[str, float]:
 
 
 def histogram_of(on_levels: bool) -> str:
-    """Return the name of the density that a model should beat: every pixel or column by itself."""
+    """Return the name of the density that a model should beat: a histogram of each pixel or column by itself.
+
+    on_levels: whether the data are whole grey levels
+    """
     return "a histogram of each pixel" if on_levels else "a histogram of each column"

@@ -8,7 +8,7 @@ from pipelines.report.read import BASELINES, Results, Row
 
 
 class Who(NamedTuple):
-    """The head of a column: a run or baseline, and its score."""
+    """The head of a column: a run or baseline, and the name of its score."""
 
     name: str
     score: str
@@ -16,8 +16,9 @@ class Who(NamedTuple):
 
 @dataclass(frozen=True)
 class KindTable:
-    """scores: the default scores of the best run and of the best baseline.
+    """How well the best run and the best baseline find each kind of anomaly.
 
+    scores: the default score of each of the two
     rows: (kind, its test rows, the numbers of each score); too_few: the kinds with too few test rows to be measured
     """
 

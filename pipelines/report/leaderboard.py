@@ -1,9 +1,9 @@
 """The leaderboards: a table of numbers for each data set, and the best run of each column.
 
 The best number of a column is the lowest, the highest, or the one nearest to the value of a perfect model. Only runs on
-the same data are compared. If only one run has a number, it is not marked as best. A number that is not finite is never
-best, and neither is a number of a run that diverged or collapsed, nor the area of an anomaly score that ranks rows as
-something simpler does. The area is that of the run's default score, which no label chose.
+the same data are compared. If only one run has a number, it is not marked as best. Never best are a number that is not
+finite, a number of a run that diverged or collapsed, and the AUROC of an anomaly score that ranks rows as something
+simpler does. A run's AUROC is that of its default score, which was chosen without labels.
 """
 
 import math
@@ -35,7 +35,8 @@ class Table:
     """The leaderboard of a data set.
 
     columns: those for which any run has a number; rows: {run: {column: Cell or None}}
-    best: {column: the best runs}; beside: {column: the numbers it is compared with} if all runs share them
+    best: {column: the best runs}; beside: {column: the numbers it is compared with}, only if these are equal for all
+    runs
     """
 
     columns: list[Column]
@@ -79,7 +80,10 @@ def table(results: Results, data: str) -> Table:
 
 
 def best_of(values: Mapping[str, float], better: Better) -> list[str]:
-    """Return the runs with the best value, all of them if several tie; an empty list for fewer than two values."""
+    """Return the runs with the best value, all of them if several tie; an empty list for fewer than two values.
+
+    values: {run: its value}; better: "lower", "higher", or the value of a perfect model
+    """
     if len(values) < 2:
         return []
     sign = {"lower": 1.0, "higher": -1.0}
@@ -117,7 +121,10 @@ def clusters_of(results: Results, data: str, who: str | None) -> Row | None:
 
 
 def is_bound(run: RunResult, on_levels: bool) -> bool:
-    """Return whether -log p of a run is only an upper bound: by an ELBO, or by dequantisation of data on levels."""
+    """Return whether -log p of a run is only an upper bound: an ELBO, or one by dequantisation.
+
+    on_levels: whether the data are whole grey levels, which are dequantised
+    """
     return on_levels or "nats_iw50" in run.metrics
 
 

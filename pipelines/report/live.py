@@ -1,7 +1,8 @@
 """Writes a page of runs that are still being trained: a card for each, which fills as samples and numbers come.
 
-A driver calls `write` as often as it likes; the browser reads the page again every few seconds until all runs have
-ended. The module imports no torch and no matplotlib, and a picture is drawn once for each file of samples.
+The process that trains the runs calls `write` as often as it likes; the browser reads the page again every few seconds
+until all runs have ended. The module imports no torch and no matplotlib, and a picture is drawn once for each file of
+samples.
 """
 
 import json
@@ -38,7 +39,7 @@ class RunState:
 
     word: its state in a few words, such as "waiting", "searching 3 of 8 trials", "training 40%" or "evaluated"
     is_finished: whether nothing more will come; training: a folder with history.jsonl and samples/, if it exists
-    evaluation: a folder with what `evaluate` writes, if it exists
+    evaluation: a folder with the files that `evaluate` writes, if it exists
     """
 
     key: str
@@ -69,7 +70,7 @@ def write(folder: Path, states: Sequence[RunState]) -> None:
 
 
 def card(state: RunState, runs: int = 1) -> Card:
-    """Return the card of a run in its present state; runs: how many share the page."""
+    """Return the card of a run in its present state; runs: how many runs the page has."""
     history = _history(state.training)
     diverged = history[-1].get("diverged") if history else None
     told = _told(state.evaluation)
@@ -133,7 +134,7 @@ def _values(history: Sequence[Mapping[str, Any]]) -> tuple[str, list[tuple[int, 
 
 
 def _curve(values: Sequence[float]) -> str:
-    """Return values as the points of a line, from left to right, the largest on top."""
+    """Return values as the points of an SVG polyline, from left to right, the largest value on top."""
     if len(values) < 2:
         return ""
     low, high = min(values), max(values)

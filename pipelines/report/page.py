@@ -14,7 +14,7 @@ from pipelines.report.thumbnails import Thumbnail, thumbnail
 
 
 def page(found: Results) -> str:
-    """Return the HTML of the page."""
+    """Return the HTML of reports/index.html."""
     cards = [card(found, run) for run in found.runs.values()]
     return environment().get_template("index.html").render(
         groups=grouped(cards, {name: description("data", name) for name in found.data}),
@@ -44,14 +44,14 @@ def card(found: Results, run: RunResult) -> Card:
 
 
 def _notes(found: Results, run: RunResult) -> list[str]:
-    """Return what a reader of the numbers of a card must know beside them."""
+    """Return warnings for a run's card: which numbers are not finite, and if its anomaly score adds nothing new."""
     notes = [f"Not finite: {', '.join(run.not_finite)}."] if run.not_finite else []
     scored, lamp = default_score(found, run.line.key, run.line.data), found.lamp(run.line.key)
     return notes + ([f"Its anomaly score {scored['score']} {lamp}."] if scored and lamp else [])
 
 
 def _uses(found: Results, key: str) -> dict[str, float]:
-    """Return what compare measured of a run as a denoiser and as a compressor."""
+    """Return the numbers of a run as a denoiser and as a compressor, which the stage `compare` gathered."""
     used: dict[str, float] = {}
     for row in found.denoising.rows:
         if row["run"] == key and row["factor"] == 1.0:

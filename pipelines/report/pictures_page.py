@@ -6,11 +6,11 @@ from pipelines.report.read import Results
 
 
 def pictures_page(found: Results, data: str) -> str:
-    """Return the HTML of the page of a data set."""
+    """Return the HTML of reports/pictures-DATA.html for a data set."""
     template = environment().get_template("pictures.html")
     return template.render(found=found, data=data, groups=gallery(found, data))
 
 
 def name_of(data: str) -> str:
-    """Return the name of the file of a data set's page."""
+    """Return the name of the file that holds a data set's page."""
     return f"pictures-{data}.html"

@@ -1,4 +1,8 @@
-"""The tables that answer each question of the first page, of the runs that it makes sense for."""
+"""Makes the tables that answer the questions of the first page.
+
+Each function answers one question for the runs on a data set. It leaves out runs for which the question makes no sense,
+and returns [] if none is left.
+"""
 
 import math
 from dataclasses import replace
@@ -14,7 +18,7 @@ BINARY = "Of binary pixels, each black or white."
 
 
 def likelihood(data: Data) -> list[Comparison]:
-    """Compare -log p of a test row, or the tighter bound on it, and apart from it that of binary pixels."""
+    """Compare -log p of a test row, or the tighter bound on it. Models of binary pixels have a table of their own."""
     tables = []
     for name, caption in (("nats", ""), ("binary_nats", BINARY)):
         entries = []
@@ -34,7 +38,7 @@ def likelihood(data: Data) -> list[Comparison]:
 
 
 def realism(data: Data) -> list[Comparison]:
-    """Compare how far a classifier is from guessing which rows are samples."""
+    """Compare how often a classifier tells samples from test rows correctly. The best is nearest to 0.5, guessing."""
     tables = []
     for caption, pairs in _by_pixels(data.having("c2st_accuracy")):
         entries = []
@@ -48,7 +52,7 @@ def realism(data: Data) -> list[Comparison]:
 
 
 def variety(data: Data) -> list[Comparison]:
-    """Compare the known modes that samples reach, and the share of the data that they cover."""
+    """Compare the fraction of the data that samples cover and, if modes are known, how many of the modes they reach."""
     modal = [
         data.entry(
             run, -n["modes"] - n["coverage"], f"{n['modes']:.0f} of {n['modes_known']:.0f}", decimal(n["coverage"], 3)
@@ -66,7 +70,7 @@ def variety(data: Data) -> list[Comparison]:
 
 
 def rebuilding(data: Data) -> list[Comparison]:
-    """Compare the errors of reconstructions, each beside that of PCA."""
+    """Compare the errors of reconstructions, each beside the error of PCA."""
     entries = [
         data.entry(
             run,
@@ -81,7 +85,10 @@ def rebuilding(data: Data) -> list[Comparison]:
 
 
 def anomalies(data: Data) -> list[Comparison]:
-    """Compare the default anomaly score of each run and baseline; one that ranks as something simpler is not best."""
+    """Compare the AUROC of each run and baseline, by its default anomaly score.
+
+    A run whose score ranks rows as something simpler does is not marked as the best.
+    """
     entries, beside = [], []
     for row in data.found.scores_on(data.name):
         if not row["is_default"]:
@@ -97,7 +104,7 @@ def anomalies(data: Data) -> list[Comparison]:
 
 
 def unusual(data: Data) -> list[Comparison]:
-    """Show what is known of each run's default score where no anomaly is known; none of them is the best."""
+    """List what is known of each run's default anomaly score on data without known anomalies; mark none as the best."""
     told = [(run, row) for run in data.runs if (row := data.found.default_score(run.line.key))]
     if not told or data.found.scores_on(data.name):
         return []
@@ -126,7 +133,7 @@ def clusters(data: Data) -> list[Comparison]:
 
 
 def denoising(data: Data) -> list[Comparison]:
-    """Compare the errors of denoised rows at the level of the training, each beside the linear filter's."""
+    """Compare the errors of denoised rows at the noise level of the training, each beside that of the linear filter."""
     entries = [
         data.entry(
             run,
@@ -144,7 +151,7 @@ def denoising(data: Data) -> list[Comparison]:
 
 
 def compression(data: Data) -> list[Comparison]:
-    """Compare the bytes of a row, first where nothing is lost."""
+    """Compare the bytes of a compressed row: in one table where nothing is lost, in another where something is."""
     rows = [row for row in data.found.compression.rows if row["data"] == data.name]
     exact = [row for row in rows if row["mse"] == 0]
     entries = [
@@ -176,7 +183,7 @@ def compression(data: Data) -> list[Comparison]:
 
 
 def _by_pixels(pairs: list[Pair]) -> list[tuple[str, list[Pair]]]:
-    """Return (caption, runs) for those of grey levels, and apart for those of binary pixels: their test rows differ."""
+    """Return (caption, runs) for the models of binary pixels and for the others, since their test rows differ."""
     binary = [pair for pair in pairs if "binary_nats" in pair[1]]
     return [("", [pair for pair in pairs if pair not in binary]), (BINARY, binary)]
 

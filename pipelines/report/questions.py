@@ -1,6 +1,6 @@
 """The questions of the first page, which compare the runs on each data set.
 
-A question is asked of the runs that it makes sense for: a table has no run without a number.
+A question is answered for the runs for which it makes sense: no table has a run without a number.
 """
 
 from collections.abc import Callable
@@ -13,9 +13,10 @@ from pipelines.report.read import Results
 
 @dataclass(frozen=True)
 class Question:
-    """A question.
+    """A question of the first page.
 
-    name: its anchor on the page; about: what the numbers mean; tables: asks it of the runs on a data set
+    name: the question's anchor on the page; title: its text; about: what the numbers mean
+    tables: a function that takes the runs on a data set and returns the tables that answer the question
     """
 
     name: str
@@ -96,7 +97,7 @@ QUESTIONS = (
 
 
 def asked(found: Results) -> list[tuple[Question, list[Comparison]]]:
-    """Return the questions that make sense for at least one run, each with a table or more for each data set."""
+    """Return the questions that can be answered for at least one run, each with its tables on all data sets."""
     data = [Data(found, name) for name in found.data if found.runs_on(name)]
     pairs = [(question, [table for one in data for table in question.tables(one)]) for question in QUESTIONS]
     return [(question, tables) for question, tables in pairs if tables]

@@ -1,8 +1,8 @@
 """Reads the outputs of the stages for every run and sweep in params.yaml, and checks that they belong together.
 
-A page that mixes two states of the graph would be worse than no page. Therefore a file that is missing, incomplete, or
-made from another checkpoint, data set or seed is an error, which names the file and the stage to run. Folders of runs
-that params.yaml no longer lists are ignored.
+The stages form a graph, dvc.yaml. A page that mixes outputs of two states of the graph would be worse than no page.
+Therefore a file that is missing, incomplete, or made from another checkpoint, data set or seed is an error, which names
+the file and the stage to run. Folders of runs that params.yaml no longer lists are ignored.
 """
 
 import json
@@ -54,7 +54,7 @@ COMPRESSED = (
 )
 CODECS = ("pca", "jpeg", "png")  # the baselines of compression
 COMPARE = "compare"  # the stage that gathers the outputs of evaluate and baselines
-MOVES = "moves."  # the prefix, in a history, of how often each player has moved
+MOVES = "moves."  # in a history, `moves.OBJECTIVE` says how often the player of an objective has moved
 
 Pictures = dict[str, bytes]
 Row = dict[str, Any]
@@ -68,9 +68,9 @@ class ResultError(GenModelsError):
 class RunResult:
     """The outputs of a run.
 
-    metrics      the finite numbers of evaluate; not_finite: the names of the others
+    metrics      the finite numbers of evaluate; not_finite: the names of its numbers that are not finite
     history      (step, validation metric) pairs
-    moves        {objective: how often it moved}; for a game, there is one for the critic and one for the generator
+    moves        {objective: how often its player has moved}; a GAN has two players, the critic and the generator
     pictures     {name: PNG}; animations: {name: GIF}
     latents      the content of evaluate's latents.json, or None if there is none
     diverged     why the training diverged, or None if it did not
@@ -107,7 +107,7 @@ class SweepResult:
 
 @dataclass(frozen=True)
 class Scores:
-    """A part of compare's output: the rows of scores.json, and {name: PNG}."""
+    """A folder of the output of `compare`: the rows of its scores.json, and {name: PNG}."""
 
     rows: list[Row]
     pictures: Pictures
@@ -118,7 +118,8 @@ class Results:
     """All outputs that the report shows.
 
     data: {name: manifest} for the data sets that runs or sweeps use; sweeps, runs: by their keys
-    detection: of data with anomalies; scored, agreements: what needs no label, of every data set
+    detection, clustering, denoising, compression: what compare gathered on each
+    scored: what is known of each anomaly score without labels; agreements: {data: how far the runs' scores agree}
     """
 
     params: Params
@@ -134,7 +135,7 @@ class Results:
 
     @property
     def budget_note(self) -> str | None:
-        """What the budget says of itself, such as that it is too short to judge a model."""
+        """The warning of the budget, such as that it is too short to judge a model, or None."""
         return next((note for run in self.runs.values() if (note := run.lineage["params"].get("budget.note"))), None)
 
     def runs_on(self, data: str) -> list[RunResult]:
@@ -142,11 +143,11 @@ class Results:
         return [run for run in self.runs.values() if run.line.data == data]
 
     def scores_on(self, data: str) -> list[Row]:
-        """Return the rows of anomaly scores on a data set."""
+        """Return the rows that say how well anomaly scores find the anomalies of a data set."""
         return [row for row in self.detection.rows if row["data"] == data]
 
     def default_score(self, key: str) -> Row | None:
-        """Return the facts of the anomaly score that stands for a run, or None if the run has none."""
+        """Return what is known of a run's default anomaly score without labels, or None if the run has none."""
         return next((row for row in self.scored.rows if row["run"] == key and row["is_default"]), None)
 
     def lamp(self, key: str) -> str:
@@ -185,7 +186,7 @@ def _sweep(line: Run, manifest: Row, params: Params) -> SweepResult:
 
 
 def trial_samples(folder: Path) -> dict[int, np.ndarray]:
-    """Return {trial: its samples} of a sweep's output; {} if its model draws none."""
+    """Return {trial: its samples} of a sweep; {} if its model draws none. folder: out/sweep/SWEEP"""
     found: dict[int, np.ndarray] = {}
     for path in sorted((folder / "samples").glob("trial_*.npy")):
         try:
@@ -258,7 +259,7 @@ def _clustering(params: Params, data: Mapping[str, Row]) -> Scores:
 def _used(
     params: Params, data: Mapping[str, Row], part: str, keys: tuple[str, ...], beside: tuple[str, ...] = ()
 ) -> Scores:
-    """Read the part `denoising` or `compression` of compare. beside: the baselines that its rows may name"""
+    """Read the part `denoising` or `compression` of compare. beside: the names of baselines that its rows may have"""
     path = paths.out("compare", part, "scores.json")
     rows = _rows(path, COMPARE, keys)
     _known(path, COMPARE, rows, {*params.runs, *beside}, data)

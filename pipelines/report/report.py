@@ -8,8 +8,8 @@
     games.html           a page on games of two numbers under each order of play
     leaderboard.json     the numbers for programs
 
-Each page needs no other file: pictures are inside it, it has no scripts, and the only addresses are the other pages and
-MLflow's on this machine. No file holds a time, so the same outputs of the graph give the same bytes.
+Each page needs no other file: pictures are inside it, it has no scripts, and it links only to the other pages and to
+MLflow's. No file holds a time, so the same outputs of the graph give the same bytes.
 """
 
 import json

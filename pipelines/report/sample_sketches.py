@@ -1,7 +1,7 @@
-"""Draws the samples of a step quickly, without matplotlib: images as a grid, pairs as points, numbers as a histogram.
+"""Draws the samples of a training step quickly, without matplotlib, as small pictures.
 
-The pictures of `pipelines/figures` have axes and stand beside data. These are for a page that is written every few
-seconds.
+Images become a grid, pairs of numbers points, single numbers a histogram. The pictures of `pipelines/figures` have axes
+and show the data too; these are for a page that is written every few seconds.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ BLUE = (0, 114, 178)  # the first colour of pipelines/figures/style.py
 
 
 def sketch(path: Path, alt: str) -> Thumbnail:
-    """Draw an array of samples (n, channels, height, width) or (n, columns).
+    """Return a picture of the samples in a .npy file: an array (n, channels, height, width) or (n, columns).
 
     Raises OSError, ValueError or EOFError if the file is not a whole array.
     """

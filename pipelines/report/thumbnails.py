@@ -44,5 +44,5 @@ def png(picture: Image.Image) -> bytes:
 
 
 def embedded(content: bytes, size: tuple[int, int], alt: str) -> Thumbnail:
-    """Return a PNG as it is."""
+    """Return a PNG, unchanged, as a Thumbnail. size: (width, height) in pixels; alt: what it shows"""
     return Thumbnail(f"data:image/png;base64,{b64encode(content).decode()}", size, alt)

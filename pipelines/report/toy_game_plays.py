@@ -2,9 +2,9 @@
 
     minimise over x, maximise over y:  a/2 x^2 + c x y - b/2 y^2,   equilibrium (0, 0)
 
-Each order plays the same game from the same start, with one rate alpha for both players. A step is a linear map. After
-many steps, each step multiplies the distance to the equilibrium by the map's spectral radius
-(gen_models/analysis/toy_games.py).
+One player moves the number x, the other the number y; a, b and c are constants. Each order of play plays the same game
+from the same start, with one learning rate alpha for both players. A step is a linear map. After many steps, each step
+multiplies the distance to the equilibrium by the map's spectral radius (gen_models/analysis/toy_games.py).
 """
 
 from collections.abc import Callable
@@ -29,7 +29,11 @@ CIRCLES = 1e-9  # a spectral radius this near to 1 counts as 1
 
 @dataclass(frozen=True)
 class Play:
-    """The points (steps + 1, 2) of an order of play; predicted: the factor by which a step changes the distance."""
+    """A game played in one order.
+
+    points: (x, y) before the first step and after each step, (steps + 1, 2)
+    predicted: the factor by which a step changes the distance to the equilibrium, from linear algebra
+    """
 
     order: str
     points: np.ndarray
@@ -42,10 +46,10 @@ class Play:
 
     @property
     def measured(self) -> float:
-        """The factor of a step, measured from the largest distance in the first half to the largest in the second.
+        """The factor by which a step changes the distance, measured between two points of the play.
 
-        The distance also varies within a turn of the orbit. The largest distance is always where the orbit is widest,
-        so this variation cancels.
+        The points are those with the largest distance in the first half and in the second. The distance also varies
+        within a turn of the orbit. The largest distance is always where the orbit is widest, so this variation cancels.
         """
         half = len(self.points) // 2
         first, second = self.distances[:half].argmax(), half + self.distances[half:].argmax()
@@ -61,7 +65,10 @@ class Play:
 
 @dataclass(frozen=True)
 class Toy:
-    """A game with a play of each order; name: the name of its picture's file, without the ending."""
+    """A game, played in each order.
+
+    name: the name of its picture's file, without the ending; equation: what x minimises and y maximises
+    """
 
     name: str
     title: str
@@ -84,7 +91,7 @@ def play(game: Callable[..., QuadraticGame], order: str) -> Play:
 
 @cache
 def toys() -> tuple[Toy, ...]:
-    """Return the games of the page."""
+    """Return the two games of the page, played in each order."""
 
     def quadratic(n_dis: int = 1) -> QuadraticGame:
         return QuadraticGame(a=CURVATURE, b=CURVATURE, n_dis=n_dis)

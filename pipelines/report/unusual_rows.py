@@ -1,4 +1,7 @@
-"""The report's section on anomaly scores that needs no label: what they rank like, where they agree, what they find."""
+"""Makes the report's section on anomaly scores that needs no label.
+
+It says which simpler ranking each score resembles, how far the runs agree, and which test rows are the most anomalous.
+"""
 
 from dataclasses import dataclass
 
@@ -16,8 +19,9 @@ PLAIN = {  # {a ranking that needs no training: its name for readers}
 class ScoreLine:
     """A score of a run.
 
-    row: its facts; nearest: the ranking of PLAIN of which its lamp tells, or ""
-    with_default: its rank correlation with the default score of its run, or None
+    row: the score's row in scores.json; its `lamp` is a warning if the score ranks rows as a simpler ranking does
+    nearest: the ranking of PLAIN that the score resembles most if it has that warning, else ""
+    with_default: its rank correlation with the default score of the run, or None for the default score itself
     """
 
     row: Row
@@ -31,8 +35,9 @@ class Unusual:
     """The section of a data set.
 
     is_labelled: whether AUROCs are known, too; lines: every score of every run
-    columns: the rankings of PLAIN that any line is compared with
-    agreement: what compare says of the runs' agreement; spread: its lowest and highest rank correlation, or None
+    columns: {ranking of PLAIN: its name} for those that any line is compared with
+    agreement: how far the runs on the data agree, from compare's agreement.json
+    spread: the lowest and the highest rank correlation of two runs, or None
     tables: (run, score, has p-values, columns, rows) of the most anomalous rows of a table
     """
 

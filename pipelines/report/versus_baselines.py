@@ -15,8 +15,11 @@ class Comparison:
     """The anomaly scores or clusters on a data set compared with a baseline, the best first.
 
     rows: (row, its name, its run or None for a baseline, its difference from the baseline as text)
-    above, unclear, below: the runs. A run is unclear if the 95% interval of its default score, or the spread of its
-    best clusters, overlaps with the baseline's
+    above, unclear, below: the keys of the runs that are better than the baseline, not clearly different from it, or
+    worse
+
+    A run is judged by its default score or its best clusters. It is unclear if the 95% interval of that score, or the
+    spread of these clusters over seeds, overlaps with the baseline's.
     """
 
     rows: list[tuple[Row, str, RunResult | None, str]]
@@ -26,7 +29,7 @@ class Comparison:
 
 
 def detection(found: Results, data: str) -> Comparison:
-    """Compare every anomaly score on a data set with PCA's, and each run by its default score."""
+    """Compare every anomaly score on a data set with the default score of PCA. A run is judged by its default score."""
     rows: list[Named] = []
     for row in found.scores_on(data):
         run = found.runs.get(row["run"])
@@ -54,7 +57,7 @@ def compared(
 ) -> Comparison:
     """Compare rows with a baseline's row by the number `by`, the largest first.
 
-    spread: returns the interval (low, high) of a row
+    baseline: its row, or None if there is none to compare with; spread: returns the interval (low, high) of a row
     """
     found = Comparison([], [], [], [])
     told = set()
