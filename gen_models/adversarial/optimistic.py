@@ -5,9 +5,9 @@
 
 Source: Daskalakis, Ilyas, Syrgkanis and Zeng (2018), equation 3 and algorithm 1. w_k are a player's parameters at step
 k, g_k is the gradient of its loss there, eta the learning rate, and m_k and v_k are Adam's moments. The forecast
-assumes that the gradient changes again as it last changed. On the game L(x, y) = x y, plain simultaneous play spirals out and
-optimistic play spirals in. It costs one gradient a step, where extragradient takes two. The first step has no previous
-gradient and is a plain step.
+assumes that the gradient changes again as it last changed. On the game L(x, y) = x y, plain simultaneous play spirals
+out and optimistic play spirals in. It costs one gradient a step, where extragradient takes two. The first step has no
+previous gradient and is a plain step.
 
 Optimistic play is a kind of optimiser here, not an order of play of the engine, because the previous gradient or
 direction belongs to one player: it is kept in the state of that player's optimiser and saved with a checkpoint. Under
