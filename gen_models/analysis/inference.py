@@ -3,7 +3,8 @@
     p(y) = E_{z ~ q} w(z),   w = p(y|z) p(z) / q(z),   for any q that covers p(z|y)
 
 y is a row in network units, z its latents. The variance of w says how good q is. With the prior as q it grows
-exponentially with the dimension; with the posterior it is 0. KL(q || p(z|y)) = log p(y) - ELBO(q), so the ELBO of a row is highest at the q nearest to its posterior, and
+exponentially with the dimension; with the posterior it is 0. KL(q || p(z|y)) = log p(y) - ELBO(q), so the ELBO of a row
+is highest at the q nearest to its posterior, and
 
     log p(y) - ELBO(encoder's q)  =  [log p(y) - ELBO(best q)]  +  [ELBO(best q) - ELBO(encoder's q)]
                                      approximation gap             amortisation gap

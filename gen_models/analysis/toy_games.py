@@ -4,8 +4,8 @@
 
 The game is bilinear at a = b = 0 and strongly convex-concave at a, b > 0; the solution is (0, 0). In every order of
 play (gen_models/engine.py) a step is a linear map, so in the long run each step multiplies the distance from the
-solution by the spectral radius of this map, which `contraction` computes. For the bilinear game with c = 1, with learning rate
-alpha for both players, the spectral radius is:
+solution by the spectral radius of this map, which `contraction` computes. For the bilinear game with c = 1, with
+learning rate alpha for both players, the spectral radius is:
 
     simultaneous    sqrt(1 + alpha^2) > 1: spirals out
     alternating     1: conserves x^2 + y^2 + alpha x y where y moves first (a closed orbit while alpha < 2)
