@@ -10,7 +10,7 @@ real row and x_1, x_2, x_3 are its corruptions:
 
 At the minimum f(x) = log(q(x)/p(x)) + constant, with p the density of real rows and q the mean of the densities of the
 corruptions. Exchanged rows keep the distribution of every column, so they can be told only by relations among columns;
-spread rows lie far from real rows, and disturbed rows near them.
+spread rows mostly lie far from real rows, and disturbed rows near them.
 
 The rows are split into folds. For each fold a network is trained on the other folds, and scores this one, so that
 training rows have scores like those of new rows. A new row gets the mean over networks.

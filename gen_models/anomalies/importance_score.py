@@ -2,9 +2,9 @@
 
 It needs a Bound. w_k = p(x, z_k) / q(z_k|x), so the score is minus the importance-weighted bound of Burda, Grosse and
 Salakhutdinov (2016). This bound is nearer to log p(x) than the ELBO, most of all for rows whose posterior the encoder
-misses; so the score does not call a row anomalous only because the encoder fails on it. It misses what the likelihood
-misses: rows that are simpler than the data. It costs twice as much as `neg_elbo`, which averages over 8 draws, so it is
-left out if training rows x 16 draws x numbers of a row exceed 10^8.
+misses; so it helps to tell rows on which the encoder fails from rows that the model finds unlikely. It misses what the
+likelihood misses: rows that are simpler than the data. It costs twice as much as `neg_elbo`, which averages over 8
+draws, so it is left out if training rows x 16 draws x numbers of a row exceed 10^8.
 """
 
 from gen_models.anomalies.score import Asked, Score, State

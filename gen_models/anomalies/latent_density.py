@@ -62,7 +62,7 @@ def mixture_of(y: Float[Tensor, "rows dim"]) -> State | None:
 
 
 def load_mixture(state: State, like: Float[Tensor, "rows dim"]) -> GaussianMixture:
-    """Return the mixture with these parameters, on the device and with the dtype of `like`."""
+    """Return the mixture that has the parameters `state`, on the device and with the dtype of `like`."""
     mixture = _mixture(len(state["means"]), like)
     mixture.load_state_dict(dict(state))
     return mixture

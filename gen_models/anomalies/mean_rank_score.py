@@ -24,7 +24,7 @@ def rank(reference: Float[Tensor, " rows"], values: Float[Tensor, " batch"]) -> 
 
 
 def mean_rank(others: Sequence[Score]) -> Score:
-    """Return the score that averages the ranks of these scores."""
+    """Return the score `mean_rank`: the mean of the row's ranks in the scores `others` that the model offers."""
 
     def sorted_scores(asked: Asked) -> State | None:
         if len(asked.found) < 2:

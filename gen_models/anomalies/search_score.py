@@ -19,9 +19,9 @@ SEARCH_ROWS = 256  # rows whose searches go through a generator at once, each wi
 
 
 def inversion(model: Game, *, noise: Noise = NOISE, starts: int = 4, steps: int = 100) -> Callable[[Tensor], Tensor]:
-    """Return the score, a function of rows in the data's units.
+    """Return the score as a function from rows, in the data's units, to a number for each row.
 
-    For each row, `starts` searches of `steps` steps look for the nearest sample.
+    For each row it searches the nearest sample of the model, from `starts` starts with `steps` steps each.
     """
 
     def distance(x: Tensor) -> Tensor:

@@ -83,7 +83,7 @@ class IWAE(LatentVariableModel):
         return (Objective("iwae", self, self.loss),)
 
     def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """Return -L_K in nats, a mean over the batch, as a bound of -log p(x) in the data's units, with these terms.
+        """Return -L_K in nats for x in the data's units, a mean over the batch, with these terms.
 
         nats               -L_K
         elbo_nats          -ELBO, from the same K draws

@@ -149,7 +149,7 @@ class LatentVariableModel(Rebuildable, nn.Module, ABC):
 
     @question
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
-        """Return the mean of q(z_1|y)."""
+        """Return the mean of q(z_1|y) for each row x, where y is x in network units, without noise."""
         mu, _ = self.posterior(self.data_scale.centre(x).flatten(1))
         return mu
 
@@ -173,7 +173,7 @@ class LatentVariableModel(Rebuildable, nn.Module, ABC):
     # The pieces of the bound. y, in network units, has the shape (batch, dim); each z_l has (batch, samples, latent_l)
 
     def posterior(self, y: Float[Tensor, "batch dim"]) -> Moments:
-        """Return (mu, log_var) of q(z_1|y)."""
+        """Return (mu, log_var) of q(z_1|y), (batch, latent_1) each, for rows y in network units."""
         return mean_and_log_var(self.encoder(y))
 
     def draws(self, y: Float[Tensor, "batch dim"], noise: Noise, samples: int) -> list[Tensor]:

@@ -51,7 +51,7 @@ class MixedLikelihood(Likelihood):
             self.shift[first:end] = (counts / (rows + PSEUDO_ROWS)).log()
 
     def std(self) -> Tensor | float:
-        """Return the sigma of numbers, in network units."""
+        """Return sigma, the standard deviation of columns that are numbers, in network units."""
         return self.gaussian.std()
 
     def log_prob(self, y, f):

@@ -86,7 +86,7 @@ class LatentChannel:
         return interval_mass(edges[..., :-1], edges[..., 1:])
 
     def masses_at(self, z: Float[Tensor, "batch latents"], x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-        """Return P(x_j|z) of the grey levels x: as `level_masses`, without computing the other grey levels."""
+        """Return P(x_j|z) for the grey level x_j of each number, without the probabilities of its other grey levels."""
         scale = self.model.data_scale
         f = self.model.decoder(z.to(scale.scale.dtype))
         if not hasattr(self.model, "sigma"):
@@ -107,7 +107,7 @@ def interval_mass(lower: Float[Tensor, "*shape"], upper: Float[Tensor, "*shape"]
 
 
 def _below(x: Tensor) -> Tensor:
-    """Return Phi(x) = erfc(-x/sqrt 2)/2; torch.special.ndtr takes (1 + erf)/2, which rounds to 0 where Phi is not 0."""
+    """Return Phi(x) = erfc(-x/sqrt 2)/2. Not torch.special.ndtr: its (1 + erf)/2 rounds small values of Phi to 0."""
     return 0.5 * torch.special.erfc(-x / math.sqrt(2))
 
 

@@ -115,7 +115,7 @@ def fit(
 
 @torch.no_grad()
 def start(model: nn.Module, rows: Tensor, seed: int) -> None:
-    """Run the model's warm start, if it has one, on the rows; if there are more than WARM_ROWS, on so many random ones."""
+    """Run the model's warm start, if it has one, on the rows, or on WARM_ROWS random ones if there are more."""
     if not isinstance(model, WarmStart):
         return
     if len(rows) > WARM_ROWS:  # they may be sorted

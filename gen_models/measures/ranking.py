@@ -61,7 +61,7 @@ def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
 
 
 def _by_theta(scores: ArrayLike, labels: ArrayLike, confidence: float) -> tuple[float, float]:
-    """Return Newcombe's interval."""
+    """Return Newcombe's interval, the first of the two in the module docstring."""
     area = auroc(scores, labels)
     positives, negatives = _counts(np.asarray(labels, dtype=bool))
     z = norm.ppf((1 + confidence) / 2)

@@ -86,7 +86,8 @@ class GaussianMixture(LikelihoodModel):
     def start_at(self, means: Float[Tensor, "components dim"], y: Float[Tensor, "batch *event"]) -> None:
         """Set equal weights, the given means, and one variance for all components and dimensions.
 
-        It is the mean squared distance of rows y, in network units, to their nearest mean, divided by the dimensions.
+        The variance is the mean squared distance of rows y, in network units, to their nearest mean, divided by the
+        number of dimensions.
         """
         squares = torch.cdist(y.flatten(1), means).amin(dim=1).square()
         variance = (squares.mean() / means.shape[1]).clamp_min(MIN_VARIANCE)
