@@ -1,4 +1,4 @@
-"""The deep convolutional GAN (Radford, Metz and Chintala, 2016): the losses of gan.py, with convolutional networks."""
+"""The deep convolutional GAN (Radford, Metz and Chintala, 2016): the losses of GAN, with convolutional networks."""
 
 from collections.abc import Sequence
 

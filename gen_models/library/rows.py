@@ -31,9 +31,9 @@ def checked(model: nn.Module, x: Any, name: str = "x") -> Tensor:
     x     an array, a data frame of numbers or a tensor
     name  what error messages call x
 
-    Raises DataError if x holds anything but finite real numbers, if a row has not the shape of the model's rows, if a
-    value is none of those that the model's `levels` allow, or if float32, where the model computes in it, cannot hold
-    the differences between rows.
+    Raises DataError if x is empty or holds anything but finite real numbers, if its rows have another shape than the
+    model takes, if a value is none of those that the model's `levels` allow, or if float32, where the model computes in
+    it, cannot hold the differences between rows.
     """
     x = numbers(x, name)
     _check_shape(x, event_shape_of(model), name)
