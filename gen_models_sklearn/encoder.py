@@ -1,4 +1,4 @@
-"""The transformer: rows become latents, and latents rows."""
+"""The scikit-learn transformer: it maps rows to a model's latents, and latents back to rows."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from gen_models_sklearn.estimator import LEAST_ROWS, GenerativeEstimator, offers
 
 
 class GenerativeEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, GenerativeEstimator):
-    """A transformer of rows into a model's latents; `inverse_transform` is there if the model has a decoder.
+    """A transformer of rows into a model's latents; it has `inverse_transform` if the model has a decoder.
 
     model, arguments, levels, steps, batch, seed, device   see GenerativeEstimator
     """
@@ -28,12 +28,12 @@ class GenerativeEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Gener
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """Return the latents, (rows, latent)."""
+        """Return the latents of the rows of X, (rows, latent)."""
         check_is_fitted(self)
         return gen_models.encode(self.model_, self._rows(X)).astype(np.float64)
 
     @offers(Decoder)
     def inverse_transform(self, Z: Any) -> np.ndarray:
-        """Return the rows that latents stand for."""
+        """Return the rows that the model decodes from latents Z, (rows, latent)."""
         check_is_fitted(self)
         return gen_models.decode(self.model_, check_array(Z)).astype(np.float64)

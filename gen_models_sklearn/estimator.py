@@ -1,7 +1,8 @@
-"""What all estimators share: they train a model, and keep it as bytes, so that they can be pickled, cloned and copied.
+"""The base class of the estimators: it trains a model and keeps it as bytes, so estimators can be pickled and copied.
 
-The bytes are those of safetensors, and the model is built again from its spec when it is first asked. Questions about
-rows of a table are answered in float64, so that an answer does not depend on the other rows, not even in its last bits.
+The bytes are in the safetensors format. When the model is used first, it is built again from its class, its arguments
+and these bytes. For rows of a table it computes in float64, so that the result for a row does not depend on the other
+rows, not even in its last bits.
 """
 
 import json
@@ -24,13 +25,16 @@ from gen_models.layers.arguments import require_whole
 from gen_models.rebuildable import spec_of
 from gen_models_sklearn.recipe import recipe
 
-KEPT_MODELS = 8  # built models that are kept for the next question
+KEPT_MODELS = 8  # built models that are kept for the next call
 TABLE_AXES = 2
 LEAST_ROWS = 2
 
 
 def offers(capability: type) -> Any:
-    """Return a decorator: the method is there only if the fitted model has a capability of gen_models.contracts."""
+    """Return a decorator for methods: a fitted estimator has the method only if its model has the capability.
+
+    capability  a protocol of gen_models.contracts, such as Sampler
+    """
     return available_if(
         lambda estimator: not hasattr(estimator, "weights_") or isinstance(estimator.model_, capability)
     )
@@ -40,12 +44,12 @@ class GenerativeEstimator(BaseEstimator):
     """A model of gen_models, trained on X: (rows, columns), or images (rows, channels, height, width).
 
     model      NAME of a file conf/model/NAME.yaml, its content as a mapping, or {"_target_": CLASS, argument: value}
-    arguments  of the model's constructor, in place of those of `model`: {"components": 5}
-    levels     of the numbers of a row (gen_models.layers.levels); None: real numbers
-    steps      of training; None: those of conf/model for minutes of work, and 0 for a mixture, whose warm start is EM
+    arguments  {name: value} for the model's constructor, which replace those that `model` gives: {"components": 5}
+    levels     what the numbers of a row are (gen_models.layers.levels); None: real numbers
+    steps      of training; None: a number for minutes of work, from conf/model; 0 for a mixture, whose warm start is EM
     batch      rows of a minibatch
-    seed       of the weights before training and of all draws
-    device     on which the model is trained and asked
+    seed       of the weights before training, and of all random numbers in training
+    device     on which the model is trained and used
 
     After `fit`: spec_, the model's class and arguments; weights_, the bytes of its parameters; n_features_in_.
     """
@@ -61,17 +65,21 @@ class GenerativeEstimator(BaseEstimator):
 
     @property
     def model_(self) -> nn.Module:
-        """The fitted model, in evaluation mode; it takes tensors."""
+        """The fitted PyTorch model, in evaluation mode."""
         check_is_fitted(self, "weights_")
         return _built(json.dumps(self.spec_), self.weights_, str(self.device), len(self.spec_["event_shape"]) == 1)
 
     @offers(Sampler)
     def sample(self, n_samples: int = 1, *, seed: int = 0) -> np.ndarray:
-        """Draw rows from the fitted model, as those of X were; the same seed draws the same rows."""
+        """Draw rows from the fitted model, in the units of X; the same seed draws the same rows."""
         return gen_models.sample(self.model_, int(n_samples), seed=seed)
 
     def _rows(self, X: Any, *, reset: bool = False, least: int = 1) -> np.ndarray:
-        """Return X, checked as scikit-learn does, and with the shape of a row that `fit` saw."""
+        """Return X as an array, after scikit-learn's checks; rows must have as many columns, or channels, as in `fit`.
+
+        reset  true in `fit`, which sets this number
+        least  the fewest rows that are allowed
+        """
         return validate_data(
             self,
             X,
@@ -82,7 +90,7 @@ class GenerativeEstimator(BaseEstimator):
         )
 
     def _train(self, X: np.ndarray) -> None:
-        """Train the model on rows, and keep it."""
+        """Train the model on the rows X, and keep its spec and weights."""
         require_whole("seed", seed := _plain(self.seed), least=0)
         table = [None] * X.shape[1] if X.ndim == TABLE_AXES and self.levels is None else None
         how = recipe(self.model, self.arguments, X.shape[1:], table or _plain(self.levels))
@@ -114,5 +122,5 @@ def _built(spec: str, weights: bytes, device: str, is_exact: bool) -> nn.Module:
 
 
 def _plain(value: Any) -> Any:
-    """Return a number of numpy, which a grid of settings may hold, as Python's."""
+    """Return a Python number for a numpy number, which a parameter grid may hold; anything else as it is."""
     return value.item() if isinstance(value, np.generic) else value

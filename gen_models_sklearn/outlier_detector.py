@@ -1,4 +1,4 @@
-"""The outlier detector: any score of any model, with a threshold and p-values from rows that it was not trained on."""
+"""An outlier detector with any model and score; threshold and p-values come from rows that it was not trained on."""
 
 import warnings
 from typing import Any
@@ -13,7 +13,7 @@ from gen_models.anomalies.scores import DEFAULTS
 from gen_models.errors import ConfigError
 from gen_models_sklearn.estimator import GenerativeEstimator
 
-KEPT_ROWS = 1000  # training rows that are kept for a score that compares with them
+KEPT_ROWS = 1000  # training rows that are kept, if the score needs training rows
 
 
 class GenerativeOutlierDetector(OutlierMixin, GenerativeEstimator):
@@ -23,13 +23,13 @@ class GenerativeOutlierDetector(OutlierMixin, GenerativeEstimator):
     and `predict` returns 1 for normal rows, -1 for outliers. For PyOD's, see PyODDetector.
 
     anomaly_score   nll, neg_elbo, reconstruction, critic, ...; None: the first of these four that the model offers
-    calibration     the share of the rows of X on which the model is not trained: they set threshold and p-values
-    fpr             the false-positive rate of `predict`: the share of normal rows that it may call outliers
+    calibration     the fraction of the rows of X on which the model is not trained: they set threshold and p-values
+    fpr             the false-positive rate of `predict`: the fraction of normal rows that it may call outliers
     model, arguments, levels, steps, batch, seed, device   see GenerativeEstimator
 
-    After `fit`: calibration_scores_, those of score_samples on the calibration rows; offset_, below which score_samples
-    means an outlier. With n calibration rows, `predict` calls a normal row with a probability of at most fpr if it is
-    exchangeable with them, whatever the model is worth; that needs n >= 1/fpr - 1, and fewer call none.
+    After `fit`: calibration_scores_, score_samples of the calibration rows; offset_, below which score_samples means an
+    outlier. If a normal row is exchangeable with the n calibration rows, `predict` calls it an outlier with a
+    probability of at most fpr, however bad the model is. If n < 1/fpr - 1, `predict` calls no row an outlier.
     """
 
     def __init__(
@@ -81,21 +81,23 @@ class GenerativeOutlierDetector(OutlierMixin, GenerativeEstimator):
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return 1 for rows that are called normal, -1 for outliers."""
+        """Return 1 for each row that is called normal, -1 for each outlier."""
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def pvalues(self, X: Any) -> np.ndarray:
-        """Return p = (1 + #{calibration rows that are no more normal}) / (n + 1) for each row, which is never 0.
+        """Return the p-value of each row, p = (1 + #{calibration rows that are at most as normal}) / (n + 1).
 
-        If a row is exchangeable with the calibration rows, P(p <= t) <= t (Vovk, Gammerman and Shafer, 2005).
+        n is the number of calibration rows, so p is never 0. If a row is exchangeable with the calibration rows,
+        P(p <= t) <= t for every t (Vovk, Gammerman and Shafer, 2005).
         """
         return conformal_p(-self.calibration_scores_, -self.score_samples(X))
 
     def select(self, X: Any, *, alpha: float = 0.1) -> np.ndarray:
-        """Return which rows are called outliers so that, on average, at most a share alpha of the called are normal.
+        """Return which rows are called outliers, for a false-discovery rate of alpha.
 
-        By Benjamini and Hochberg (1995) on `pvalues`, which holds for conformal p-values (Bates et al., 2023). No
-        p-value lies below 1/(n + 1), so to call k of m rows takes n + 1 >= m/(k alpha) calibration rows.
+        On average, at most a fraction alpha of the rows that are called outliers is normal. This is the procedure of
+        Benjamini and Hochberg (1995) on `pvalues`, which is valid for conformal p-values (Bates et al., 2023). With n
+        calibration rows no p-value lies below 1/(n + 1), so to call k of m rows outliers takes n + 1 >= m/(k alpha).
         """
         _require_share("alpha", alpha)
         return q_values(self.pvalues(X)) <= alpha

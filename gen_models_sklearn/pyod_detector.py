@@ -1,4 +1,7 @@
-"""A detector with the attributes and methods of PyOD's, so that its tools take it; PyOD need not be installed."""
+"""A detector with the attributes and methods of PyOD's detectors, so that PyOD's tools take it.
+
+PyOD need not be installed.
+"""
 
 from typing import Any
 
@@ -17,12 +20,13 @@ PROBABILITIES = ("linear", "unify")
 class PyODDetector(GenerativeEstimator):
     """A detector with PyOD's polarity: scores are larger for rows that are more anomalous, and `predict` says 1 or 0.
 
-    contamination   the share of X that is called anomalous: the threshold is a quantile of the training rows' scores.
-                    For a threshold from rows that were not trained on, see GenerativeOutlierDetector
+    contamination   the fraction of X that is called anomalous: the threshold is a quantile of the training rows'
+                    scores. For a threshold from rows that were not trained on, see GenerativeOutlierDetector
     anomaly_score   nll, neg_elbo, reconstruction, critic, ...; None: the first of these four that the model offers
     model, arguments, levels, steps, batch, seed, device   see GenerativeEstimator
 
-    After `fit`: decision_scores_ of the training rows, threshold_, and labels_, 1 for those above it.
+    After `fit`: decision_scores_, the scores of the training rows; threshold_; labels_, 1 for training rows with a
+    score above the threshold, else 0.
     """
 
     def __init__(
@@ -64,14 +68,16 @@ class PyODDetector(GenerativeEstimator):
         return self._labels(self.decision_function(X))
 
     def fit_predict(self, X: Any, y: Any = None) -> np.ndarray:
-        """Return the labels of the training rows."""
+        """Train on the rows of X and return their labels: 1 for anomalies, 0 for normal rows."""
         return self.fit(X).labels_
 
     def predict_proba(self, X: Any, method: str = "linear") -> np.ndarray:
-        """Return (rows, 2): how normal and how anomalous each row is, between 0 and 1.
+        """Return (rows, 2): how normal and how anomalous each row is, two numbers in [0, 1] with sum 1.
 
-        linear  the score's place between the least and the largest of the training rows
-        unify   max(0, erf(z/sqrt 2)), z the standardised score (Kriegel et al., 2011)
+        The second number is made from the row's score by `method`:
+
+        linear  (score - least)/(largest - least), with the least and the largest score of the training rows; clipped
+        unify   max(0, erf(z/sqrt 2)), where z is the score standardised by the training rows (Kriegel et al., 2011)
         """
         if method not in PROBABILITIES:
             raise ConfigError(unknown("method", method, PROBABILITIES))

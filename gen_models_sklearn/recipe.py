@@ -1,4 +1,4 @@
-"""How a model is made and trained, by the name of a file of conf/model or as a mapping of the same keys."""
+"""How to construct and train a model, read from a file of conf/model or from a mapping with the same keys."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,16 +11,19 @@ from gen_models.errors import ConfigError, unknown
 from gen_models.layers.levels import Levels
 
 CONF = Path(__file__).resolve().parent.parent / "conf" / "model"
-STEPS = 1500  # those of conf/budget/quick.yaml
+STEPS = 1500  # as in conf/budget/quick.yaml
 OF_TRAINING = ("order", "schedule", "clip_norm")
-OF_A_MIXTURE = "gen_models.mixtures."  # whose warm start, EM, is the fit
+OF_A_MIXTURE = "gen_models.mixtures."  # a mixture is fitted by its warm start, EM
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The spec of a model, the specs of its optimisers ({}: Adam), and the engine's settings.
+    """How to construct and train a model.
 
-    steps  if the estimator names none
+    spec      {"_target_": the model's class, argument: value}
+    optim     {objective: the spec of its optimiser}; {}: Adam
+    settings  order, schedule and clip_norm of the engine, where given
+    steps     of training, if the estimator gives none
     """
 
     spec: dict[str, Any]
@@ -35,12 +38,13 @@ def recipe(
     event_shape: Sequence[int],
     levels: Levels,
 ) -> Recipe:
-    """Return the recipe of a model for rows of a shape.
+    """Return the recipe of a model for rows of the shape event_shape.
 
-    model      NAME of conf/model/NAME.yaml; its content as a mapping; or only the spec, with the key _target_
-    arguments  of the constructor, in place of those that the model has
+    model      NAME of a file conf/model/NAME.yaml; its content as a mapping; or only the spec, with the key _target_
+    arguments  {name: value} for the constructor, which replace those that `model` gives
+    levels     what the numbers of a row are (gen_models.layers.levels)
 
-    Raises ConfigError for a name or mapping that is none of these.
+    Raises ConfigError if `model` is none of these.
     """
     conf = _read(model) if isinstance(model, str) else model
     if not isinstance(conf, Mapping):

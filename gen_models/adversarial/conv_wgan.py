@@ -1,6 +1,6 @@
 """The Wasserstein GAN of images: the generator of DCGAN against a convolutional critic that is kept 1-Lipschitz.
 
-Arjovsky, Chintala and Bottou (2017); the critic's layers are those of layers/lipschitz_conv.py.
+Source: Arjovsky, Chintala and Bottou (2017). The critic's network is that of layers/lipschitz_conv.py.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,10 @@ from gen_models.layers.lipschitz_conv import LipschitzConv
 class ConvWGAN(Game):
     """A Wasserstein GAN for images: a convolutional critic and DCGAN's generator.
 
-    channels         of the generator's layer next to the image, doubled each time the image is halved
-    critic_channels  the critic's channels; the generator's if not given
-    The other arguments are those of WGAN. Norms are those of the convolutions as linear operators.
+    channels         channels of the generator's layer next to the image, doubled each time the image is halved
+    critic_channels  the critic's channels; if not given, as many as the generator's
+
+    The other arguments are those of WGAN. A constraint on norms bounds the norm of a convolution as a linear operator.
     """
 
     def __init__(

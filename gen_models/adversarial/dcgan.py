@@ -1,4 +1,4 @@
-"""The deep convolutional GAN (Radford, Metz and Chintala, 2016): the game of `GAN`, with convolutional networks."""
+"""The deep convolutional GAN (Radford, Metz and Chintala, 2016): the losses of GAN, with convolutional networks."""
 
 from collections.abc import Sequence
 
@@ -9,12 +9,17 @@ from gen_models.layers.levels import Levels, grey_levels
 
 
 class DCGAN(Game):
-    """A GAN for images: E log D(Y) + lambda E log(1 - D(G(Z))), where D = sigmoid(critic).
+    """A GAN for images: the critic ascends E log D(Y) + lambda E log(1 - D(G(Z))), where D = sigmoid(critic).
 
-    channels        of the layers next to the image; doubled each time the image is halved. The paper has 128
-    kernel          odd; the paper has 5
+    Y is a real row and G(Z) a fake, the generator's output for Z ~ N(0, I).
+
+    latent          how many numbers Z has
+    channels        channels of the layers next to the image, doubled each time the image is halved. The paper has 128
+    kernel          side of the convolutions' kernels, odd; the paper has 5
+    n_dis           ascent steps of the critic, each on a fresh batch, for each step of the generator
     weight          lambda
-    generator_loss  non_saturating, which the paper trains with, or zero_sum
+    generator_loss  zero_sum: the generator descends what the critic ascends; non_saturating, which the paper trains
+                    with: see GANLosses
     """
 
     def __init__(

@@ -1,14 +1,14 @@
 """f-divergences and their convex conjugates (Nowozin, Cseke and Tomioka, 2016, table 2).
 
     D_f(p||q) = E_q f(p/q),  f convex, f(1) = 0, f(u) = inf for u < 0
-    f*(t) = sup_u {t u - f(u)},   f'(p/q) = the T that attains D_f = sup_T {E_p T - E_q f*(T)}
+    f*(t) = sup_u {t u - f(u)},   D_f = sup_T {E_p T - E_q f*(T)}, attained by T = f'(p/q)
 
-Each divergence comes with its output activation rho, which maps a network's output r onto the t where f* is finite.
-It also comes with f*(rho(r)), written in the form that the loss uses: this form neither overflows nor cancels, where
-computing rho first and f* after it would. f* is inf outside its domain.
+Each divergence comes with its output activation rho, which maps a network's output r onto the t where f* is finite;
+elsewhere f* is inf. It also comes with f*(rho(r)) as one function, which the loss uses: computing rho first and then f*
+could overflow or cancel.
 
-Constant factors differ between papers. Here the Jensen-Shannon entry is 2 JS, so that the standard game is recovered
-up to log 4, and total variation is half the L1 distance.
+Constant factors differ between papers. Here the Jensen-Shannon entry is 2 JS, so that its bound minus log 4 is the loss
+of the original GAN (gan_losses.py), and total variation is half the L1 distance.
 """
 
 import math
@@ -25,10 +25,15 @@ Function = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Divergence:
-    """The functions f, f', f*, rho and f*(rho(.)) of one divergence, each from tensors to tensors.
+    """The functions of one divergence, each from tensors to tensors, and two numbers.
 
-    at_one     f'(1). T > f'(1) says that p is larger than q there. For total variation: the middle of its subgradients
-    direction  the sign of rho's slope
+    f                 f
+    slope             f'
+    conjugate         f*
+    rho               the output activation rho
+    conjugate_of_rho  f*(rho(.))
+    at_one            f'(1), or the middle of the subgradients at 1. T(y) > f'(1) says that p(y) > q(y)
+    direction         1 if rho increases, -1 if it decreases
     """
 
     f: Function
@@ -89,7 +94,7 @@ DIVERGENCES = {
         conjugate_of_rho=lambda r: softplus(r) - LOG_4,
         at_one=-math.log(2),
     ),
-    "pearson": Divergence(  # integral (p - q)^2/q; not in the chapter
+    "pearson": Divergence(  # integral (p - q)^2/q; not in docs/chapter.md
         f=lambda u: inside(u >= 0, (u - 1).square()),
         slope=lambda u: 2 * (u - 1),
         conjugate=_conjugate_pearson,
@@ -97,7 +102,7 @@ DIVERGENCES = {
         conjugate_of_rho=_conjugate_pearson,
         at_one=0.0,
     ),
-    "total_variation": Divergence(  # 1/2 integral |p - q|; not in the chapter
+    "total_variation": Divergence(  # 1/2 integral |p - q|; not in docs/chapter.md
         f=lambda u: inside(u >= 0, (u - 1).abs() / 2),
         slope=lambda u: (u - 1).sign() / 2,
         conjugate=lambda t: inside(t <= 0.5, t.clamp_min(-0.5)),

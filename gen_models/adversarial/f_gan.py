@@ -2,9 +2,9 @@
 
     D_f(p||q) >= E_p T - E_q f*(T),   T = rho(critic),   equality at T* = f'(p/q)
 
-In the forward direction p is the data and q = p_G. In the reverse direction they swap roles: E_q T - E_p f*(T) is a
-lower bound on D_f(q||p). KL in the reverse direction is reverse KL. Jensen-Shannon is the standard game: the game's L
-is this bound minus log 4.
+p_data is the density of the data, p_G that of the generator's samples. In the forward direction p = p_data and q = p_G;
+in the reverse direction p = p_G and q = p_data. KL in the reverse direction is reverse KL. With Jensen-Shannon, the
+bound minus log 4 is the loss of the original GAN (gan_losses.py).
 """
 
 from collections.abc import Sequence
@@ -27,11 +27,13 @@ DIRECTIONS = ("forward", "reverse")
 
 @dataclass(frozen=True)
 class VariationalLosses:
-    """The losses of both players, from the variational bound; r denotes the critic's output before rho.
+    """The losses of critic and generator, computed from the critic's outputs r, where T = rho(r).
 
-    generator_loss  zero_sum: theta descends the bound. non_saturating: theta ascends the term that the critic applies
-                    to real rows, in the forward direction -E T(G(Z)) (the paper's section 3.2). Both losses fall as
-                    fakes look more real
+    divergence      a key of DIVERGENCES
+    direction       forward: D_f(p_data||p_G); reverse: D_f(p_G||p_data)
+    generator_loss  zero_sum: the generator descends the bound. non_saturating: the generator ascends, on its fakes, the
+                    term that the bound applies to real rows; in the forward direction its loss is -E T(G(Z)) (the
+                    paper's section 3.2). Both losses fall as fakes look more real
     """
 
     divergence: str = "kl"
@@ -47,16 +49,17 @@ class VariationalLosses:
     def sign(self) -> int:
         """Return 1 if a larger r means that a row looks more real, else -1.
 
-        The sign flips where rho decreases, and in the reverse direction, where T* = f'(q/p) falls as a row looks more
-        real. It is the product of the two signs.
+        It is the product of two signs: -1 if rho decreases, and -1 in the reverse direction, where the best T is
+        f'(p_G/p_data), which falls as a row looks more real.
         """
         return DIVERGENCES[self.divergence].direction * (1 if self.direction == "forward" else -1)
 
     def critic(self, real: Float[Tensor, " reals"], fake: Float[Tensor, " fakes"]) -> Loss:
-        """Return the loss -(E_p T - E_q f*(T)) and these terms.
+        """Return the critic's loss -(E_p T - E_q f*(T)), from its outputs r on real rows and fakes, with these terms.
 
         divergence                      the bound E_p T - E_q f*(T): a lower bound on D_f, up to the batch's noise
-        accuracy_real, accuracy_fake    share of rows on the right side of T = f'(1), the value of T* where p = q
+        accuracy_real, accuracy_fake    fraction of the real rows, or of the fakes, for which T lies on the right side
+                                        of f'(1), the value of the best T where p = q
         """
         d = DIVERGENCES[self.divergence]
         first, second = (real, fake) if self.direction == "forward" else (fake, real)
@@ -66,7 +69,10 @@ class VariationalLosses:
         return Loss(-bound, {"divergence": bound, **shares})
 
     def generator(self, fake: Float[Tensor, " fakes"]) -> Loss:
-        """Return the part of the bound that depends on theta, or the non-saturating loss in its place."""
+        """Return the generator's loss, from the critic's outputs r on fakes: zero-sum or non-saturating.
+
+        The zero-sum loss is the part of the bound that depends on the generator.
+        """
         d = DIVERGENCES[self.divergence]
         if (self.direction == "forward") == (self.generator_loss == "zero_sum"):
             value = d.conjugate_of_rho(fake).mean()
@@ -78,15 +84,16 @@ class VariationalLosses:
 
 
 class FGAN(Game):
-    """A generator trained to minimise D_f between data and samples, both vectors.
+    """A GAN of vectors whose generator is trained to minimise D_f between data and samples.
 
     divergence      kl, reverse_kl, squared_hellinger, js, pearson or total_variation
     direction       forward: D_f(p_data||p_G); reverse: D_f(p_G||p_data)
+    latent          how many numbers the generator takes
     hidden          the widths of the generator's hidden layers
-    critic_hidden   the critic's widths; the generator's if not given
+    critic_hidden   the widths of the critic's hidden layers; if not given, those of the generator
     activation      of both networks: silu is smooth, relu makes sharper edges
     n_dis           ascent steps of the critic, each on a fresh batch, for each step of the generator
-    generator_loss  zero_sum or non_saturating
+    generator_loss  zero_sum or non_saturating, see VariationalLosses
     """
 
     def __init__(

@@ -1,15 +1,15 @@
-"""The game of a generator and a critic, shared by every adversarial model.
+"""The game of two players, shared by every GAN: a generator G against a critic T.
 
-    theta descends its loss of T(G(z)),  phi descends its loss of T(y) and T(G(z)),   z ~ N(0, I_k)
+    G descends a loss of T(G(z)),   T descends a loss of T(y) and T(G(z)),   z ~ N(0, I)
 
-A game consists of two networks and the losses of both players, which are functions of the critic's outputs. A named
-model is a constructor that passes these pieces to `Game`. The critic is the chapter's discriminator (Goodfellow et
-al., 2014); where it is a classifier, its output is a logit. Each player draws its own fakes, so in alternating play
-the generator answers the critic's step with fresh ones.
+y is a real row in network units, G(z) a fake row. A game consists of the two networks and both losses, which are
+functions of the critic's outputs. Each GAN is a constructor that passes these pieces to `Game`. The critic is also
+called discriminator (Goodfellow et al., 2014); where it is a classifier of real and fake rows, its output is a logit.
+Each loss draws its own fakes, so in alternating play the generator answers the critic's step with fresh fakes.
 
-A player's step leaves the other player bit-identical, including its running statistics and power iterations. Real and
-fake rows go through the critic as separate batches: in a mixed batch, batch norm would let the critic tell them apart.
-Sampling runs in evaluation mode, so a draw does not depend on its neighbours.
+A step of one player leaves the other player bit-identical, including running statistics of batch norm and the vectors
+of spectral norm. Real and fake rows go through the critic as separate batches: in a mixed batch, batch norm would let
+the critic tell them apart. Sampling runs in evaluation mode, so a sample does not depend on others of its batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ from gen_models.rebuildable import Rebuildable
 
 @runtime_checkable
 class Losses(Protocol):
-    """The losses of both players: means over rows of functions of the critic's outputs."""
+    """The losses of critic and generator: means over rows of functions of the critic's outputs."""
 
     @property
     def sign(self) -> int:
@@ -46,14 +46,16 @@ Penalty = Callable[[nn.Module, Tensor, Tensor, Noise], Loss]
 
 
 class Game(Rebuildable, nn.Module):
-    """A sampler and a critic, built from two networks and the losses of both players.
+    """A GAN, which is a Sampler and a Critic, built from two networks and the losses of both.
 
-    generator   (batch, latent) -> (batch, *y_shape)
-    critic      (batch, *y_shape) -> (batch,)
-    y_shape     the shape of a row as the networks see it: event_shape, or [D] where they take vectors
-    penalty     a function of (critic, y, fakes, noise), added to the critic's loss
-    constrain   called after each step of the critic
-    n_dis       ascent steps of the critic, each on a fresh batch, for each step of the generator
+    latent      how many numbers z has
+    generator   network (batch, latent) -> (batch, *y_shape)
+    critic      network (batch, *y_shape) -> (batch,)
+    losses      the losses of critic and generator
+    y_shape     the shape of a row as the networks see it: event_shape, or [D] where they take vectors of D numbers
+    n_dis       steps of the critic, each on a fresh batch, for each step of the generator
+    penalty     a function of (critic, y, fakes, noise) whose value is added to the critic's loss; None: no penalty
+    constrain   called after each step of the critic, such as a projection of its weights
     """
 
     def __init__(
@@ -97,7 +99,7 @@ class Game(Rebuildable, nn.Module):
         self.data_scale.fit(x)
 
     def critic_loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """Return the critic's loss, with its penalty if it has one, on the rows x and as many fakes drawn by `noise`.
+        """Return the critic's loss plus the penalty, if there is one, on the rows x and on as many new fakes.
 
         No gradient reaches the generator.
         """
@@ -111,19 +113,19 @@ class Game(Rebuildable, nn.Module):
         return Loss(loss.value + extra.value, {**loss.terms, **extra.terms})
 
     def generator_loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """Return the generator's loss on its own fakes, as many as x has rows."""
+        """Return the generator's loss on new fakes, as many as x has rows; their values do not depend on x."""
         fakes = self.generator(noise.normal("generator.z", (len(x), self.latent), like=self.data_scale.scale))
         with still(self.critic):
             return self.losses.generator(self.critic(fakes))
 
     @question
     def criticise(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, " batch"]:
-        """Return the critic's output, with its sign chosen so that larger means more real."""
+        """Return the critic's output for each row x, with its sign chosen so that larger means more real."""
         y = self.data_scale.centre(x).reshape(len(x), *self.y_shape)
         return self.losses.sign * self.critic(y)
 
     @question
     def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
-        """Draw z ~ N(0, I) and return G(z), in the data's units."""
+        """Draw n times z ~ N(0, I) and return the rows G(z), in the data's units."""
         y = self.generator(noise.normal("prior", (n, self.latent), like=self.data_scale.scale))
         return self.data_scale.quantise(y.reshape(n, *self.data_scale.event_shape))

@@ -11,14 +11,17 @@ from gen_models.layers.levels import Levels
 
 
 class GAN(Game):
-    """The game E log D(Y) + lambda E log(1 - D(G(Z))), where D = sigmoid(critic).
+    """A GAN of vectors: the critic ascends E log D(Y) + lambda E log(1 - D(G(Z))), where D = sigmoid(critic).
 
+    Y is a real row and G(Z) a fake, the generator's output for Z ~ N(0, I).
+
+    latent          how many numbers Z has
     hidden          the widths of the generator's hidden layers
-    critic_hidden   the critic's widths; the generator's if not given
+    critic_hidden   the widths of the critic's hidden layers; if not given, those of the generator
     activation      of both networks: silu is smooth, relu makes sharper edges
     n_dis           ascent steps of the critic, each on a fresh batch, for each step of the generator
     weight          lambda
-    generator_loss  zero_sum or non_saturating
+    generator_loss  zero_sum: the generator descends what the critic ascends; non_saturating: see GANLosses
     penalty         weight of the penalty on the critic's squared gradients, see zero_penalty.py; null: no penalty
     """
 

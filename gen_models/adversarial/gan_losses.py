@@ -1,11 +1,12 @@
-"""The losses of the generative adversarial network (Goodfellow et al., 2014), computed from logits r, D = sigmoid(r).
+"""The losses of the generative adversarial network (Goodfellow et al., 2014), computed from the critic's logits r.
 
-    L = E log D(Y) + lambda E log(1 - D(G(Z)))                (equation 1 at lambda = 1)
+    L = E log D(Y) + lambda E log(1 - D(G(Z))),   D = sigmoid(r)                (equation 1 at lambda = 1)
     log D = -softplus(-r),   log(1 - D) = -softplus(r)
 
-In this form nothing rounds to log 0, however sure D is. The best D for p and q is p/(p + lambda q), which has
-r = log(p/(lambda q)); at lambda = 1 its L is 2 JS(p, q) - log 4 (theorem 1). lambda weighs the error of calling a fake
-real (type II) against the error of calling a real row fake (type I).
+Y is a real row and G(Z) a fake. With softplus nothing rounds to log 0, however sure D is. If p and q are the densities
+of real rows and fakes, the best D is p/(p + lambda q), with logit r = log(p/(lambda q)); at lambda = 1 its L is
+2 JS(p, q) - log 4 (theorem 1). lambda weighs the error of calling a fake real (type II) against the error of calling a
+real row fake (type I).
 """
 
 from dataclasses import dataclass
@@ -23,11 +24,12 @@ GENERATOR_LOSSES = ("zero_sum", "non_saturating")
 
 @dataclass(frozen=True)
 class GANLosses:
-    """The losses of both players of the game L.
+    """The losses of critic and generator: the critic ascends L, the generator descends it or a loss in its place.
 
     weight          lambda
-    generator_loss  zero_sum: theta descends L itself. non_saturating: theta descends -lambda E log D(G(Z)) (section 3),
-                    which has the same slope where D = 1/2, and whose slope does not vanish where D is sure of the fakes
+    generator_loss  zero_sum: the generator descends L itself. non_saturating: it descends -lambda E log D(G(Z)) (the
+                    paper's section 3), whose slope in r is the same where D = 1/2, and does not vanish where D is sure
+                    that fakes are fake
     """
 
     weight: float = 1.0
@@ -39,16 +41,20 @@ class GANLosses:
         require_choice("generator_loss", self.generator_loss, GENERATOR_LOSSES)
 
     def critic(self, real: Float[Tensor, " reals"], fake: Float[Tensor, " fakes"]) -> Loss:
-        """Return the loss -L and these terms.
+        """Return the critic's loss, -L, from its logits r on real rows and on fakes, with these terms.
 
-        value                           L; above -log 4 at lambda = 1, D tells data and fakes apart
-        accuracy_real, accuracy_fake    share of rows on the right side of D = 1/2
+        value                           L; at lambda = 1, D tells data and fakes apart if L is above -log 4
+        accuracy_real                   fraction of the real rows with D > 1/2
+        accuracy_fake                   fraction of the fakes with D < 1/2
         """
         value = -softplus(-real).mean() - self.weight * softplus(fake).mean()
         return Loss(-value, {"value": value, **accuracies(real, fake)})
 
     def generator(self, fake: Float[Tensor, " fakes"]) -> Loss:
-        """Return the part of L that depends on theta, or the non-saturating loss in its place."""
+        """Return the generator's loss, from the critic's logits r on fakes: zero-sum or non-saturating.
+
+        The zero-sum loss is the part of L that depends on the generator.
+        """
         if self.generator_loss == "zero_sum":
             value = -self.weight * softplus(fake).mean()
         else:
@@ -57,5 +63,8 @@ class GANLosses:
 
 
 def accuracies(real: Float[Tensor, " reals"], fake: Float[Tensor, " fakes"]) -> dict[str, Tensor]:
-    """Return the share of real rows with an output above 0 and of fakes with one below 0; an output of 0 is wrong."""
+    """Return the fraction of real rows with an output above 0, and of fakes with an output below 0.
+
+    real, fake  outputs of a critic that should be above 0 for real rows and below 0 for fakes; 0 itself counts as wrong
+    """
     return {"accuracy_real": (real > 0).to(real).mean(), "accuracy_fake": (fake < 0).to(fake).mean()}

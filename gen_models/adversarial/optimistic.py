@@ -3,14 +3,15 @@
     w_{k+1} = w_k - eta (2 g_k - g_{k-1})                                   (OptimisticSGD)
     w_{k+1} = w_k - eta (2 d_k - d_{k-1}),   d_k = m_k/(sqrt(v_k) + eps)    (OptimisticAdam)
 
-Source: Daskalakis, Ilyas, Syrgkanis and Zeng (2018), equation 3 and algorithm 1. The forecast assumes that the
-gradient changes again as it last changed. On the bilinear game, plain simultaneous play spirals out and optimistic
-play spirals in. It costs one gradient a step, where extragradient takes two. The first step has no previous gradient
-and is a plain one.
+Source: Daskalakis, Ilyas, Syrgkanis and Zeng (2018), equation 3 and algorithm 1. w_k are a player's parameters at step
+k, g_k is the gradient of its loss there, eta the learning rate, and m_k and v_k are Adam's moments. The forecast
+assumes that the gradient changes again as it last changed. On the game L(x, y) = x y, plain simultaneous play spirals
+out and optimistic play spirals in. It costs one gradient a step, where extragradient takes two. The first step has no
+previous gradient and is a plain step.
 
-This is a class of optimiser and not an order of play, because the previous gradient or direction belongs to one
-player: it is kept in the optimiser's state and is saved with a checkpoint. Under simultaneous play the result is the
-paper's algorithm.
+Optimistic play is a kind of optimiser here, not an order of play of the engine, because the previous gradient or
+direction belongs to one player: it is kept in the state of that player's optimiser and saved with a checkpoint. Under
+simultaneous play the result is the paper's algorithm.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -25,14 +26,17 @@ from gen_models.layers.arguments import require_positive
 
 
 class _Optimistic(Optimizer):
-    """The step w <- w - lr (2 d_k - d_{k-1}), where the subclass defines the direction d_k."""
+    """An optimiser with the step w <- w - lr (2 d_k - d_{k-1}); a subclass defines the direction d_k."""
 
     def __init__(self, params: Iterable[nn.Parameter], defaults: dict[str, Any]):
         require_positive("lr", defaults["lr"])
         super().__init__(params, defaults)
 
     def direction(self, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
-        """Return d_k as a new tensor."""
+        """Return the direction d_k for one parameter, given its gradient g_k, as a new tensor.
+
+        state  what the optimiser keeps for the parameter; group: the settings of its parameter group
+        """
         raise NotImplementedError
 
     @torch.no_grad()
@@ -55,7 +59,7 @@ class _Optimistic(Optimizer):
 
 
 class OptimisticSGD(_Optimistic):
-    """The direction is the gradient, d_k = g_k."""
+    """Optimistic gradient descent: the direction is the gradient, d_k = g_k."""
 
     def __init__(self, params: Iterable[nn.Parameter], lr: float = 1e-3):
         super().__init__(params, {"lr": lr})
@@ -65,7 +69,7 @@ class OptimisticSGD(_Optimistic):
 
 
 class OptimisticAdam(_Optimistic):
-    """The direction is Adam's, d_k = m_k/(sqrt(v_k) + eps), with moments corrected for their start at 0."""
+    """Optimistic Adam: the direction is d_k = m_k/(sqrt(v_k) + eps), with moments corrected for their start at 0."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The perceptrons used by games whose rows are vectors."""
+"""The networks of GANs whose rows are vectors: perceptrons."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from gen_models.layers.mlp import ACTIVATIONS, mlp
 def vector_generator(
     latent: int, hidden: Sequence[int], outputs: int, levels: Levels, activation: str = "silu"
 ) -> nn.Sequential:
-    """Build a network (batch, latent) -> (batch, outputs).
+    """Build a generator, a network (batch, latent) -> (batch, outputs).
 
     For data on grey levels the outputs lie within [0, 1], the interval that dequantised data fill.
     """
@@ -26,7 +26,7 @@ def vector_generator(
 
 
 def vector_critic(inputs: int, hidden: Sequence[int], activation: str = "silu") -> nn.Sequential:
-    """Build a network (batch, inputs) -> (batch,) that returns a logit: any number, with any slope."""
+    """Build a critic, a network (batch, inputs) -> (batch,). Neither its output nor its slope is bounded."""
     require_widths("critic_hidden", hidden)
     require_choice("activation", activation, ACTIVATIONS)
     return mlp(inputs, hidden, 1, activation=ACTIVATIONS[activation]).append(nn.Flatten(0))

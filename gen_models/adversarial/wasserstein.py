@@ -1,15 +1,19 @@
-"""The Wasserstein game: its losses, and four ways to keep the critic near the 1-Lipschitz functions.
+"""The losses of a Wasserstein GAN, and four ways to keep its critic near the 1-Lipschitz functions.
 
     minimise over G, maximise over T:  E T(Y) - E T(G(Z))   subject to  T 1-Lipschitz
 
-By the Kantorovich-Rubinstein duality the maximum is W1(p, p_G) (Arjovsky, Chintala and Bottou, 2017). The constraint
-can be kept in four ways:
+G is the generator, T the critic, Y a real row and G(Z) a fake. By the Kantorovich-Rubinstein duality the maximum is
+W1(p, p_G), the Wasserstein distance between the data and the samples (Arjovsky, Chintala and Bottou, 2017). The
+constraint can be kept in four ways:
 
-    projection     sigma_max(A_l) <= 1 after each ascent step: T is 1-Lipschitz and its value never exceeds W1
-    normalisation  W/sigma_max(W) in the forward pass (Miyato et al., 2018): the same, up to the power method's error
-    penalty        weight E(|dT/dy| - 1)^2 on lines between reals and fakes (Gulrajani et al., 2017): gives no bound
-    clipping       every weight within [-c, c] (Arjovsky et al., 2017): the Lipschitz constant is finite but unknown,
-                   so the value is W1 in an unknown unit
+    projection     after each ascent step, the weights A of each layer are changed so that sigma_max(A) <= 1: T is
+                   1-Lipschitz, and the critic's value never exceeds W1
+    normalisation  the forward pass uses A/sigma_max(A) (Miyato et al., 2018): as projection, up to the error of the
+                   power method, which finds sigma_max
+    penalty        weight E(|dT/dy| - 1)^2, on lines between real rows and fakes, is added to the critic's loss
+                   (Gulrajani et al., 2017): T need not be 1-Lipschitz, and its value may exceed W1
+    clipping       every weight is clipped to [-c, c] (Arjovsky et al., 2017): the Lipschitz constant is finite but
+                   unknown, so the value is W1 in an unknown unit
 """
 
 from collections.abc import Callable, Mapping
@@ -35,28 +39,29 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"maxmin": MaxMin, "relu": nn.
 
 @dataclass(frozen=True)
 class WassersteinLosses:
-    """The losses of both players: means of the critic's outputs. T is defined up to a constant."""
+    """The losses of critic and generator: means of the critic's outputs T. A constant added to T changes nothing."""
 
     sign: ClassVar[int] = 1
 
     def critic(self, real: Float[Tensor, " reals"], fake: Float[Tensor, " fakes"]) -> Loss:
-        """Return -W, where W = 1/B sum_i T(y_i) - 1/B sum_i T(G(z_i)) is also the term "wasserstein"."""
+        """Return -W, where W = 1/B sum_i T(y_i) - 1/B sum_i T(G(z_i)) over a batch; W is the term "wasserstein"."""
         wasserstein = real.mean() - fake.mean()
         return Loss(-wasserstein, {"wasserstein": wasserstein})
 
     def generator(self, fake: Float[Tensor, " fakes"]) -> Loss:
-        """Return the loss -1/B sum_i T(G(z_i))."""
+        """Return the loss -1/B sum_i T(G(z_i)) over a batch of B fakes."""
         value = -fake.mean()
         return Loss(value, {"generator": value})
 
 
 @dataclass(frozen=True)
 class GradientPenalty:
-    """weight/B sum_i (|dT/dy (y'_i)| - 1)^2, y'_i = e_i y_i + (1 - e_i) G(z_i), e_i uniform (Gulrajani et al., 2017).
+    """The penalty weight/B sum_i (|dT/dy (y'_i)| - 1)^2 on the critic's loss (Gulrajani et al., 2017).
 
-    The gradient of this penalty needs a second derivative of the critic. The term "slope" is the mean of |dT/dy|. For
-    two points at distance W the best critic has slope 1 + W/(2 weight), so its value exceeds W; a slope of -1 costs
-    nothing either.
+    y'_i = e_i y_i + (1 - e_i) G(z_i) lies between a real row and a fake, e_i uniform on [0, 1). The gradient of this
+    penalty needs a second derivative of the critic. The term "slope" is the mean of |dT/dy|. If the real rows are one
+    point and the fakes another, at distance W, the best critic has slope 1 + W/(2 weight) between them, so its value
+    exceeds W. The penalty sees only the size of a slope: a slope of -1 costs nothing either.
     """
 
     weight: float = 10.0
@@ -84,15 +89,18 @@ def clip_weights(network: nn.Module, limit: float) -> None:
 
 
 def kept_by(constraint: str) -> str:
-    """Return the `kept_by` argument of the critic's layers (layers/lipschitz.py) for a constraint of the game."""
+    """Return the argument `kept_by` of the critic's network (layers/lipschitz.py) for a constraint of CONSTRAINTS."""
     require_choice("constraint", constraint, CONSTRAINTS)
     return constraint if constraint in ("projection", "normalisation") else "nothing"
 
 
 def pieces(constraint: str, critic: Any, *, penalty: float, clip: float) -> tuple[Penalty | None, Callable[[], None]]:
-    """Return (penalty on the critic's loss or None, function to call after its step) for a constraint of the game.
+    """Return what a constraint adds to a game: (penalty on the critic's loss or None, function to call after its step).
 
-    critic  a Lipschitz network: LipschitzMLP or LipschitzConv
+    constraint  one of CONSTRAINTS
+    critic      a LipschitzMLP or LipschitzConv
+    penalty     weight of the gradient penalty, for the constraint "penalty"
+    clip        the largest absolute weight, for the constraint "clipping"
     """
     require_positive("penalty", penalty)
     require_positive("clip", clip)
@@ -108,8 +116,9 @@ def pieces(constraint: str, critic: Any, *, penalty: float, clip: float) -> tupl
 def critic_activation(name: str, widths: Mapping[str, int]) -> Callable[[], nn.Module]:
     """Return the activation called `name`, maxmin or relu.
 
-    widths  {configuration key: width}. Raises ConfigError, naming the key, for an odd width with maxmin, which sorts
-            pairs
+    widths  {configuration key: width} of the critic's layers
+
+    maxmin sorts pairs of units, so it raises ConfigError, with the key, if a width is odd. Another name raises it too.
     """
     require_choice("activation", name, ACTIVATIONS)
     for key, width in widths.items():

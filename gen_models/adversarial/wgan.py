@@ -1,7 +1,7 @@
 """The Wasserstein GAN (Arjovsky, Chintala and Bottou, 2017) with a choice of constraint; see wasserstein.py.
 
-The critic measures the distance between data and samples in network units. It is an MLP, without batch norm.
-conv_wgan.py is the same for images.
+The critic measures the distance between data and samples in network units. It is a perceptron without batch norm.
+conv_wgan.py has the Wasserstein GAN of images.
 """
 
 import importlib
@@ -19,11 +19,12 @@ from gen_models.layers.lipschitz import LipschitzMLP
 class WGAN(Game):
     """A Wasserstein GAN for vectors: critic and generator are perceptrons.
 
+    latent         how many numbers the generator takes
     hidden         the widths of the generator's hidden layers
-    critic_hidden  the critic's widths; the generator's if not given
+    critic_hidden  the widths of the critic's hidden layers; if not given, those of the generator
     n_dis          ascent steps of the critic, each on a fresh batch, for each step of the generator
     activation     of the critic: maxmin preserves gradient norms, relu is what the first papers used
-    constraint     projection, normalisation, penalty or clipping
+    constraint     what keeps the critic near 1-Lipschitz: projection, normalisation, penalty or clipping
     penalty        the weight of the gradient penalty; used only if the constraint is penalty
     clip           the largest absolute weight of the critic; used only if the constraint is clipping
     """
@@ -63,7 +64,7 @@ class WGAN(Game):
 
 
 def __getattr__(name: str) -> type:
-    """Find ConvWGAN, which stood here, for checkpoints that were saved then."""
+    """Return ConvWGAN, which this module once defined: checkpoints saved then look for it here."""
     if name == "ConvWGAN":
         return importlib.import_module("gen_models.adversarial.conv_wgan").ConvWGAN
     raise AttributeError(name)

@@ -1,10 +1,11 @@
 """A penalty that holds the gradients of a classifier near 0 on real rows and fakes.
 
-    weight/2 (E |dr/dy (Y)|^2 + E |dr/dy (G(Z))|^2),   r the logit
+    weight/2 (E |dr/dy (Y)|^2 + E |dr/dy (G(Z))|^2)
 
-The two terms are R1 and R2 of Mescheder, Geiger and Nowozin (2018, equations 9 and 10). With them alternating descent
-converges near equilibria that it circles without them. They also help with lone modes: a classifier that is held flat
-on the rows, and is steep elsewhere, cannot be sure of a lone mode, so its gradient reaches fakes far from all rows.
+r is the classifier's logit, Y a real row and G(Z) a fake. The two terms are R1 and R2 of Mescheder, Geiger and Nowozin
+(2018, equations 9 and 10). With them, alternating gradient steps converge near equilibria around which they circle
+without them. The penalty also helps where a mode of the data stands alone: a classifier that is held flat on all rows,
+and is steep elsewhere, cannot become sure at such a mode, so its gradient reaches fakes that are far from all rows.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from gen_models.noise import Noise
 
 @dataclass(frozen=True)
 class ZeroPenalty:
-    """The penalty as a function of (critic, y, fakes, noise).
+    """The penalty as a function of (critic, y, fakes, noise), where y are real rows.
 
     Its gradient needs a second derivative of the critic. The term "squared_slope" is the mean of |dr/dy|^2 over all
     rows, real and fake.

@@ -1,12 +1,13 @@
 """Annealed importance sampling of log p(y) (Neal, 2001): it evaluates decoders without an encoder (Wu et al., 2017).
 
-Chains walk from the prior to the posterior over f_t(z) = p(z) p(y|z)^b_t, 0 = b_0 < ... < b_T = 1, and accumulate
+y is a row in network units. For each row, several chains of latents z_0, ..., z_T walk from the prior to the posterior.
+On the way lie T distributions f_t(z) = p(z) p(y|z)^b_t, with 0 = b_0 < ... < b_T = 1, and a chain gets the weight
 
     log w = sum_t (b_t - b_{t-1}) log p(y|z_{t-1}),   z_t ~ a transition that leaves f_t invariant,   E w = p(y)
 
-The log of the mean of w is therefore a lower bound on log p(y) in expectation, like the importance-weighted bound.
-Transitions are Hamiltonian Monte Carlo (Neal, 2011, section 2). A pilot run finds the step sizes, which are then fixed:
-a step size that adapts to the chain that it moves would leave no distribution invariant.
+So the log of the mean of w over chains is, in expectation, a lower bound on log p(y), like the importance-weighted
+bound. Transitions are Hamiltonian Monte Carlo (Neal, 2011, section 2). A pilot run finds the step sizes, which are then
+fixed: a step size that adapts to the chain that it moves would leave no distribution invariant.
 """
 
 from collections.abc import Callable
@@ -31,9 +32,10 @@ Target = Callable[[Tensor], tuple[Tensor, Tensor]]  # z -> (log p(z), log p(y|z)
 
 
 class Annealed(NamedTuple):
-    """The estimate of log p(x) in the data's units, and the share of accepted moves over temperatures and chains.
+    """The result for each row.
 
-    With a share near 0 the chains stand still.
+    log_p     the estimate of log p(x) in nats, for x in the data's units
+    accepted  the fraction of accepted moves, over temperatures and chains; near 0, the chains stand still
     """
 
     log_p: Float[Tensor, " batch"]
@@ -49,11 +51,11 @@ def annealed_evidence(
     chains: int = 16,
     leapfrogs: int = 10,
 ) -> Annealed:
-    """Estimate log p(x) of each row.
+    """Estimate log p(x) of each row, for a model with one layer of latents.
 
+    temperatures  T, the number of moves of each chain
     chains        how many chains are averaged for each row
-    temperatures  steps of each chain
-    leapfrogs     gradients in each step
+    leapfrogs     leapfrog steps in each move
     """
     for key, value in {"temperatures": temperatures, "chains": chains, "leapfrogs": leapfrogs}.items():
         require_whole(key, value)
@@ -71,7 +73,7 @@ def annealed_evidence(
 
 
 def sigmoid_path(temperatures: int) -> Float[Tensor, " points"]:
-    """Return b_0 = 0, ..., b_T = 1, spaced by a sigmoid."""
+    """Return b_0 = 0, ..., b_T = 1, spaced by a sigmoid; T is `temperatures`."""
     t = torch.sigmoid(STEEPNESS * torch.linspace(-1, 1, temperatures + 1, dtype=torch.float64))
     return (t - t[0]) / (t[-1] - t[0])
 
@@ -84,9 +86,14 @@ def hamiltonian_step(
     uniform: Float[Tensor, "batch chains"],
     leapfrogs: int,
 ) -> tuple[Tensor, Tensor]:
-    """Make one move that leaves exp log_density invariant; return (z, whether it was accepted).
+    """Make one Hamiltonian move of each chain, which leaves exp log_density invariant.
 
-    A move that overflows is not accepted.
+    sizes      the leapfrog step size for each row
+    momentum   standard normal draws
+    uniform    draws from [0, 1) that decide which moves are accepted
+    leapfrogs  leapfrog steps in the move
+
+    Return (the new z, whether each chain's move was accepted). A move that overflows is not accepted.
     """
     step = sizes[:, None, None]
     start, slope = _with_slope(log_density, z)
@@ -113,7 +120,10 @@ def _walk(
     *,
     is_pilot: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Move chains from the prior to the posterior; return (step sizes, log w, share of accepted moves)."""
+    """Move chains from the prior to the posterior; return (step sizes, log w, fraction of accepted moves).
+
+    In a pilot run the step sizes adapt, from sizes[0] on; else each move t uses sizes[t - 1].
+    """
     z = noise.normal(f"{name}.prior", shape, like=like)
     log_weights, accepted, log_size = like.new_zeros(shape[:2]), like.new_zeros(shape[0]), sizes[0].log()
     used = []

@@ -1,16 +1,19 @@
-"""Rows told from corrupted rows: a network's log odds that a row is corrupted, after Gutmann and Hyvarinen (2010).
+"""A network f that tells corrupted rows of a table from real ones, after Gutmann and Hyvarinen (2010).
 
-The network minimises E softplus(f(x)) over real rows + sum_j E softplus(-f(x_j)) over three corruptions of them:
+f(x) is the log odds that x is corrupted. Training minimises E softplus(f(x)) + sum_j E softplus(-f(x_j)), where x is a
+real row and x_1, x_2, x_3 are its corruptions:
 
-    exchanged   a random share of the columns is replaced by those columns of other rows, each of its own row
-    spread      a draw of the normal distribution with the rows' mean and covariance, widened by 1 to 3
-    disturbed   a random share of the columns gets normal noise of standard deviation .05 to 3
+    exchanged   a random fraction of the columns is replaced; each replaced column takes the value that it has in
+                another row, drawn for this column alone
+    spread      a draw of the normal distribution with the rows' mean and covariance, widened by a factor of 1 to 3
+    disturbed   a random fraction of the columns gets normal noise of standard deviation .05 to 3
 
-f is then log(q(x)/p(x)) + constant, q the mean of the three. The first corruption keeps every column's distribution, so
-it asks for relations among columns; the others ask for what is too far and what is too near.
+At the minimum f(x) = log(q(x)/p(x)) + constant, with p the density of real rows and q the mean of the densities of the
+corruptions. Exchanged rows keep the distribution of every column, so they can be told only by relations among columns;
+spread rows mostly lie far from real rows, and disturbed rows near them.
 
-The rows are split into folds. One network trains without each fold, and it scores that fold, so that training rows
-have scores as new rows have them; a new row has the mean over networks.
+The rows are split into folds. For each fold a network is trained on the other folds, and scores this one, so that
+training rows have scores like those of new rows. A new row gets the mean over networks.
 """
 
 import torch
@@ -22,17 +25,19 @@ from gen_models.layers.arguments import require_whole
 from gen_models.layers.mlp import mlp
 from gen_models.noise import Noise
 
-LEAST_VARIANCE = 0.02  # of the spread, in a direction where rows have less
-WIDEST_LOG = 1.1
-NARROWEST_LOG, LOG_RANGE = -3.0, 4.1  # of the standard deviation of a disturbance
+LEAST_VARIANCE = 0.02  # added to the rows' variance in every direction of the spread
+WIDEST_LOG = 1.1  # log of the largest factor that widens the spread
+NARROWEST_LOG, LOG_RANGE = -3.0, 4.1  # least log of the standard deviation of a disturbance, and the range of the log
 RATE, DECAY, WARM_STEPS = 2e-3, 1e-2, 50
 
 
 class Contrast(nn.Module):
-    """The mean of `folds` networks; standardised rows go in through asinh.
+    """A mean of `folds` networks, one for each fold. They take standardised rows, of which they see the asinh.
 
-    hidden        widths of each network
-    steps, batch  minibatches that each network trains on, and their rows
+    dim     how many columns a row has
+    hidden  widths of each network's hidden layers
+    steps   minibatches that each network trains on
+    batch   real rows of a minibatch
     """
 
     def __init__(
@@ -56,7 +61,7 @@ class Contrast(nn.Module):
 
     @torch.no_grad()
     def log_odds(self, y: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
-        """Return f(y), larger for rows that look corrupted."""
+        """Return the mean of f(y) over the networks, larger for rows that look corrupted."""
         return torch.stack([_odds(network, y) for network in self.networks]).mean(dim=0)
 
     def _train(self, network: nn.Module, y: Float[Tensor, "rows dim"], noise: Noise, stream: str) -> None:
@@ -79,7 +84,7 @@ class Contrast(nn.Module):
 
 
 class Corruptions:
-    """The three corruptions, fitted to rows y."""
+    """The three corruptions, with other rows, mean and covariance taken from the rows y."""
 
     def __init__(self, y: Float[Tensor, "rows dim"]):
         self.y = y
@@ -89,7 +94,10 @@ class Corruptions:
         self.root = (directions * (variances.clamp_min(0) + LEAST_VARIANCE).sqrt()).T.to(y.dtype)
 
     def __call__(self, x: Float[Tensor, "batch dim"], noise: Noise, stream: str) -> list[Float[Tensor, "batch dim"]]:
-        """Return x exchanged, a spread draw and x disturbed, for each row of x."""
+        """Return three corruptions of the rows x, of the shape of x each: exchanged, spread and disturbed.
+
+        stream  prefix of the names of the noise's streams
+        """
 
         def uniform(name: str, columns: int) -> Tensor:
             return noise.uniform(f"{stream}.{name}", (len(x), columns), like=x)

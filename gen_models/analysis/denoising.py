@@ -12,15 +12,15 @@ from torch import Tensor
 from gen_models.noise import Noise
 
 NONE = "none"
-SHARES = ("masking", "salt_and_pepper")  # for these the level is the share of numbers that are corrupted, at most 1
+SHARES = ("masking", "salt_and_pepper")  # their level is the probability with which a number is corrupted, at most 1
 
 
 @runtime_checkable
 class Denoiser(Protocol):
     """A model that corrupts and denoises rows, both in the data's units.
 
-    corruption        what training undoes; "none" for nothing
-    corruption_level  how strong the corruption is
+    corruption        the kind of corruption that training undoes; "none" if it undoes none
+    corruption_level  how strong the corruption is, see autoencoders/corruption.py
     """
 
     corruption: str
@@ -37,9 +37,9 @@ def is_denoiser(model: object) -> bool:
 
 
 def at_level(model: Any, factor: float) -> Denoiser:
-    """Return the same denoiser, sharing its weights, with `factor` times the corruption level of training.
+    """Return a copy of a denoiser that shares its weights and has `factor` times its corruption level.
 
-    A level that is a share stays at most 1.
+    A level that is a probability stays at most 1.
     """
     other = copy.copy(model)
     level = factor * model.corruption_level

@@ -2,15 +2,16 @@
 
     p(y) = E_{z ~ q} w(z),   w = p(y|z) p(z) / q(z),   for any q that covers p(z|y)
 
-The variance of w says how good q is. With the prior as q it grows exponentially with the dimension; with the posterior
-it is 0. KL(q || p(z|y)) = log p(y) - ELBO(q), so the ELBO of a row is highest at the q nearest to its posterior, and
+y is a row in network units, z its latents. The variance of w says how good q is. With the prior as q it grows
+exponentially with the dimension; with the posterior it is 0. KL(q || p(z|y)) = log p(y) - ELBO(q), so the ELBO of a row
+is highest at the q nearest to its posterior, and
 
     log p(y) - ELBO(encoder's q)  =  [log p(y) - ELBO(best q)]  +  [ELBO(best q) - ELBO(encoder's q)]
                                      approximation gap             amortisation gap
 
-(Cremer, Li and Duvenaud, 2018). Adam finds the best diagonal q of each row; a batch is a set of independent problems.
-All functions here need a model with one layer of latents. y is what the model explains. It is drawn from x by the
-noise, so the same noise gives the same y.
+(Cremer, Li and Duvenaud, 2018). Adam finds the best diagonal Gaussian q for each row; a batch is a set of independent
+problems. All functions here need a model with one layer of latents. Where data are dequantised or binarised, y is drawn
+at random from the row x with the argument `noise`, so the same noise gives the same y.
 """
 
 import math
@@ -32,7 +33,7 @@ from gen_models.errors import ConfigError
 from gen_models.noise import Noise
 
 # From N(0, I) the first gradients are huge, and Adam's usual average over 1000 steps would remember them: with 64
-# dimensions, 16 latents and sigma = 0.1 the fit then ends 2500 nats below the best q, with these numbers 0.1.
+# dimensions, 16 latents and sigma = 0.1 the fit then ends 2500 nats below the best q; with these settings, 0.1 nats.
 STEPS, RATE, BETAS = 800, 0.1, (0.9, 0.95)
 CHECK_DRAWS = 64
 
@@ -40,8 +41,8 @@ CHECK_DRAWS = 64
 class Evidence(NamedTuple):
     """An estimate from K weights of log p(x) for each row, in the data's units.
 
-    log_p              log 1/K sum_k w_k
-    relative_variance  of one weight, Var w / (E w)^2; the estimate of p has a K-th of it; nan for K = 1
+    log_p              log 1/K sum_k w_k, with w_k converted to the data's units
+    relative_variance  Var w / (E w)^2 of one weight; that of the estimate of p(x) is a K-th of it; nan for K = 1
     """
 
     log_p: Float[Tensor, " batch"]
@@ -49,7 +50,11 @@ class Evidence(NamedTuple):
 
 
 class Gaps(NamedTuple):
-    """The two gaps of each row, in nats."""
+    """The two gaps of each row, in nats.
+
+    amortisation   ELBO(best q) - ELBO(encoder's q)
+    approximation  log p(x) - ELBO(best q)
+    """
 
     amortisation: Float[Tensor, " batch"]
     approximation: Float[Tensor, " batch"]
@@ -77,9 +82,9 @@ def evidence(
 
 
 def observed(model: LatentVariableModel, x: Float[Tensor, "batch *event"], noise: Noise) -> Float[Tensor, "batch dim"]:
-    """Return y, the rows x scaled as the network takes them; `noise` fills the cells of data on levels.
+    """Return y, the rows x in network units, flattened; `noise` dequantises or binarises data on grey levels.
 
-    Raises ConfigError for a model whose latents are not one Gaussian vector.
+    Raises ConfigError for a model with more than one layer of latents.
     """
     if len(model.latents) != 1:
         raise ConfigError(f"latents = {list(model.latents)}: inference for single rows is for one layer of latents")
@@ -88,14 +93,14 @@ def observed(model: LatentVariableModel, x: Float[Tensor, "batch *event"], noise
 
 @torch.no_grad()
 def prior_q(model: LatentVariableModel, x: Float[Tensor, "batch *event"]) -> Moments:
-    """Return the prior N(0, I), for each row."""
+    """Return (mu, log_var) of the prior N(0, I), once for each row."""
     zeros = x.new_zeros(len(x), model.latents[0])
     return zeros, zeros.clone()
 
 
 @torch.no_grad()
 def encoder_q(model: LatentVariableModel, x: Float[Tensor, "batch *event"], noise: Noise) -> Moments:
-    """Return the encoder's q(z|y)."""
+    """Return (mu, log_var) of the encoder's q(z|y) for each row."""
     return model.posterior(observed(model, x, noise))
 
 
@@ -109,12 +114,15 @@ def fit_q(
     rate: float = RATE,
     samples: int = 8,
 ) -> Moments:
-    """Return argmax_q ELBO(q) for each row, by Adam on (mu, log_var) with a rate that falls to 0 as a cosine.
+    """Return (mu, log_var) of the Gaussian q with the highest ELBO for each row.
 
-    Adam moves each number by its own gradients, so a row's result does not depend on its neighbours, nor, with shared
-    noise, on its position. A row whose fit is no better than its start, on the same CHECK_DRAWS draws, keeps the start.
+    Adam moves (mu, log_var), with a rate that falls to 0 as a cosine. It moves each number by its own gradients, so a
+    row's result does not depend on its neighbours, nor, with shared noise, on its position. If the ELBO of a row, on
+    CHECK_DRAWS draws of z, is not higher after the fit than at the start, the row keeps its start.
 
-    start  `encoder_q`, or `prior_q` to start from scratch
+    start        (mu, log_var) from `encoder_q`, or from `prior_q` to start from scratch
+    steps, rate  steps of Adam, and its first rate
+    samples      draws of z for each row and step
     """
     y = observed(model, x, noise)
     mu, log_var = (moment.detach().clone().requires_grad_() for moment in start)
@@ -137,7 +145,10 @@ def fit_q(
 def elbo_of(
     model: LatentVariableModel, x: Float[Tensor, "batch *event"], q: Moments, noise: Noise, *, samples: int = 256
 ) -> Float[Tensor, " batch"]:
-    """Return E_q log p(x|z) - KL(q || p(z)), in the data's units: a mean over `samples` draws, with an exact KL."""
+    """Return E_q log p(x|z) - KL(q || p(z)) of each row in nats, for x in the data's units.
+
+    E_q is a mean over `samples` draws of z; the KL is exact.
+    """
     y = observed(model, x, noise)
     epsilon = noise.normal("elbo_of", (len(y), samples, model.latents[0]), like=y)
     return _elbo(model, y, q, epsilon) + model.data_scale.log_det()
@@ -153,11 +164,13 @@ def gaps(
     rate: float = RATE,
     samples: int = 256,
 ) -> Gaps:
-    """Return the two parts of log p - ELBO(encoder's q).
+    """Return the two parts of log p(x) - ELBO(encoder's q) for each row.
 
-    log_p is an estimate with the same noise, by `evidence` or annealing. The fit starts at the encoder's q. If it ends
-    no better (measured on the same draws), the start is kept, and the amortisation gap is 0, never less. If log_p is a
-    lower bound, the approximation gap is too low by as much.
+    log_p  estimates of log p(x), made with the same noise by `evidence` or `ais.annealed_evidence`
+
+    The other arguments are those of `fit_q` and `elbo_of`. The fit starts at the encoder's q. If it ends with a lower
+    ELBO on the same draws, the encoder's q counts as the best, so the amortisation gap is never below 0. If log_p is
+    too low, as a lower bound is, the approximation gap is too low by the same amount.
     """
     start = encoder_q(model, x, noise)
     before = elbo_of(model, x, start, noise, samples=samples)

@@ -2,9 +2,10 @@
 
     z(y) = argmin_z |G(z) - y|^2,   by gradient descent from several starts z ~ N(0, I)
 
-A generator has no encoder; this search serves as one. The distance that remains says how far a row lies from everything
-that the generator can make (Schlegl et al., 2017, without their second term). All rows share the starts and each row
-has its own search, so a row's result does not depend on its neighbours.
+G is the generator of a GAN and y a row in network units. A generator has no encoder; this search serves as one. The
+distance that remains says how far a row lies from everything that the generator can make (Schlegl et al., 2017, without
+their second term). All rows share the starts and each row has its own search, so a row's result does not depend on its
+neighbours.
 """
 
 from typing import NamedTuple
@@ -23,7 +24,7 @@ BETAS = (0.9, 0.99)
 
 
 class Inversion(NamedTuple):
-    """The result for each row: z (batch, latent), and |G(z) - y| in network units."""
+    """The result for each row: the best latent vector z, and its distance |G(z) - y| in network units."""
 
     z: Float[Tensor, "batch latent"]
     distance: Float[Tensor, " batch"]
@@ -32,9 +33,10 @@ class Inversion(NamedTuple):
 def invert(
     model: Game, x: Float[Tensor, "batch *event"], noise: Noise, *, starts: int = 4, steps: int = 300, rate: float = 0.1
 ) -> Inversion:
-    """Return the best of `starts` searches for each row, in evaluation mode.
+    """Search for the latent vector whose sample is nearest to each row; of `starts` searches for a row return the best.
 
-    A search takes `steps` steps of Adam, with a rate that falls by a cosine.
+    A search takes `steps` steps of Adam with a rate that falls from `rate` by a cosine. The model runs in evaluation
+    mode.
     """
     require_whole("starts", starts)
     require_whole("steps", steps)

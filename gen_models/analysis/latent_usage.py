@@ -1,4 +1,4 @@
-"""The usage of latents: which of them a model uses. Check this before looking at the model's samples.
+"""Which of its latents z_j a VAE uses. Check this before looking at the model's samples.
 
     active     Var_x(E[z_j|x]) > 0.01                          (Burda, Grosse and Salakhutdinov, 2016, section 5)
     collapsed  KL(q(z_j|x) || p(z_j)) < 0.01 nats for 99% of the rows   (Lucas et al., 2019, definition 1)
@@ -28,9 +28,9 @@ ROWS_AT_ONCE = 1024
 class Watched(NamedTuple):
     """Three statistics of each latent over the rows that `watch` was given.
 
-    kl_nats      the mean of KL(q(z_j|x) || p(z_j)); the sum over latents is the rate
-    activity     the variance of E[z_j|x]
-    quiet_share  the share of rows whose KL is below QUIET_NATS
+    kl_nats      the mean over rows of KL(q(z_j|x) || p(z_j)); its sum over latents is the rate of the VAE
+    activity     the variance over rows of E[z_j|x]
+    quiet_share  the fraction of rows for which the KL of the latent is below QUIET_NATS
     """
 
     kl_nats: Float[Tensor, " latent"]
@@ -38,11 +38,11 @@ class Watched(NamedTuple):
     quiet_share: Float[Tensor, " latent"]
 
     def is_active(self) -> Bool[Tensor, " latent"]:
-        """Return which latents are active."""
+        """Return which latents are active: those with activity above ACTIVE."""
         return self.activity > ACTIVE
 
     def is_collapsed(self) -> Bool[Tensor, " latent"]:
-        """Return which latents have collapsed to the prior."""
+        """Return which latents have collapsed to the prior: those that are quiet in QUIET_SHARE of the rows or more."""
         return self.quiet_share >= QUIET_SHARE
 
     def sentence(self) -> str:
@@ -59,7 +59,10 @@ class Watched(NamedTuple):
 
 @torch.no_grad()
 def watch(model: LatentVariableModel, x: Float[Tensor, "batch *event"], noise: Noise) -> Watched:
-    """Return what q says of these rows, for models with one layer of latents, in the model's current mode."""
+    """Return the statistics of each latent over the rows x, for a model with one layer of latents.
+
+    The model is not switched to evaluation mode: it runs in the mode that it is in.
+    """
     chunks = x.split(ROWS_AT_ONCE)
     moments = [model.posterior(observed(model, rows, noise.at(k))) for k, rows in enumerate(chunks)]
     mu, log_var = (torch.cat(parts) for parts in zip(*moments, strict=True))

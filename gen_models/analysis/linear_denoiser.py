@@ -2,9 +2,10 @@
 
     min over A, b of sum_i |x_i - A c_i - b|^2:   A = S_xc S_cc^+,   b = mean(x) - A mean(c)
 
-c_i is a corrupted draw of the row x_i, S are sums of centred products over all draws, and + is the pseudo-inverse. A
-number that is the same in all draws carries no information and gets no weight. With c = x + s e, e ~ N(0, 1), A tends
-to C (C + s^2 I)^-1 as draws are added, where C is the covariance of x.
+c_i is a random corruption of the row x_i. S_xc and S_cc are sums over all draws of the products of centred x and c, and
+of centred c with itself; + is the pseudo-inverse. A number that is the same in all draws carries no information and
+gets no weight. With c = x + s e, e ~ N(0, I), A tends to C (C + s^2 I)^-1 as draws are added, where C is the covariance
+of x.
 """
 
 from dataclasses import dataclass
@@ -18,24 +19,27 @@ from gen_models.errors import DataError
 from gen_models.evaluating import CHUNK_ROWS
 from gen_models.noise import Noise
 
-DRAWS = 16  # corruptions of each row; with a single one the fit would include its accidents
+DRAWS = 16  # corruptions of each row; with a single one the fit would follow the accidents of that draw
 
 
 @dataclass(frozen=True)
 class Wiener:
-    """The linear denoiser x' = c A^T + b, in float64."""
+    """The linear denoiser x' = A c + b, in float64: `matrix` is A, `offset` is b."""
 
     matrix: Float[Tensor, "dim dim"]
     offset: Float[Tensor, " dim"]
 
     def denoise(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """Return x' of corrupted rows, both in the data's units."""
+        """Return the denoised rows x' of the corrupted rows x, both in the data's units."""
         flat = x.flatten(1).double() @ self.matrix.T + self.offset
         return flat.to(x.dtype).view_as(x)
 
 
 def fit(model: Denoiser, x: Float[Tensor, "rows *event"], noise: Noise, *, draws: int = DRAWS) -> Wiener:
-    """Fit to clean rows and `draws` corruptions of each by `model.corrupt`. Raises DataError if there are no rows."""
+    """Fit A and b to the clean rows x and to `draws` corruptions of each, which `model.corrupt` draws.
+
+    Raises DataError if there are no rows.
+    """
     if not len(x):
         raise DataError("no rows to fit a linear denoiser on: give at least one")
     clean = x.flatten(1).double()

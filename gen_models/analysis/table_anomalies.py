@@ -1,12 +1,14 @@
-"""The anomaly score of a row of a table: the mean of four measures, each standardised by rows that it has not seen.
+"""The anomaly score of a row of a table: a weighted mean of four measures.
 
     metric     -log p(x) of a kernel density with a full covariance learned by likelihood
     round      -log p(x) of a kernel density with a learned bandwidth, the same in every direction
-    local      remoteness in local standard deviations, on columns drawn in by asinh
-    contrast   log odds that x is a corrupted row
+    local      the squared distance from x to the nearest kernel, in units of the kernel's variance, which is large
+               where rows are sparse (mixtures/local_kernels.py); asinh first draws in heavy tails of the columns
+    contrast   the log odds that x is a corrupted row (contrast.py)
 
-Each is centred and scaled by its mean and standard deviation over training rows, each row scored by what was fitted
-without it, so measures of different units can be added; no label is used. A larger score is more anomalous.
+So that measures of different units can be added, each is centred and scaled by its mean and standard deviation over
+training rows. For this, each training row is scored without its own kernel, and by a network that was not trained on
+it. No label is used. A larger score is more anomalous.
 """
 
 from collections.abc import Mapping
@@ -22,14 +24,14 @@ from gen_models.mixtures.kernel_density import KernelDensity
 from gen_models.mixtures.local_kernels import LocalKernels
 from gen_models.noise import Noise
 
-MEASURES = {"metric": 1.0, "round": 1.0, "local": 1.0, "contrast": 0.5}  # weights in the mean; the last is the noisiest
+MEASURES = {"metric": 1.0, "round": 1.0, "local": 1.0, "contrast": 0.5}  # weights in the mean; contrast is the noisiest
 CALIBRATION = 2000  # training rows that give a measure's mean and standard deviation
 LEAST_ROWS = 4
 LEAST_STD = 1e-9
 
 
 class TableAnomalies(nn.Module):
-    """The four measures of rows of `dim` columns."""
+    """The four measures of rows of `dim` columns, and their mean with the given weights, {measure: weight}."""
 
     mean: Tensor
     std: Tensor
@@ -69,7 +71,7 @@ class TableAnomalies(nn.Module):
 
     @torch.no_grad()
     def measures(self, x: Float[Tensor, "batch dim"]) -> dict[str, Float[Tensor, " batch"]]:
-        """Return each measure of rows in the data's units, standardised."""
+        """Return {measure: its standardised value for each row}; the rows x are in the data's units."""
         y = self._standardised(x)
         found = torch.stack(
             [
@@ -82,7 +84,7 @@ class TableAnomalies(nn.Module):
         return dict(zip(MEASURES, (found - self.centre[:, None]) / self.spread[:, None], strict=True))
 
     def score(self, x: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
-        """Return the weighted mean of the measures."""
+        """Return the weighted mean of the standardised measures for each row; larger is more anomalous."""
         found = self.measures(x)
         total = torch.stack([w * found[name] for name, w in self.weights.items()]).sum(dim=0)
         return total / sum(self.weights.values())

@@ -1,8 +1,8 @@
-"""Draws at a temperature T: less varied and sharper below 1, more varied above 1, and equal to `sample` at 1.
+"""Samples at a temperature T: less varied and sharper for T below 1, more varied above 1, equal to `sample` at 1.
 
-The latents of a draw are T times as far from the middle of their distribution, with the same noise (Kingma and
-Dhariwal, 2018, section 6.3, after Parmar et al., 2018). Likelihoods do not depend on T: they are those of the model
-at 1.
+With the same noise, the latents of a sample lie T times as far from the middle of their distribution as at T = 1
+(Kingma and Dhariwal, 2018, section 6.3, after Parmar et al., 2018). T changes samples only; likelihoods are always
+those of the model at T = 1.
 """
 
 import math
@@ -29,10 +29,10 @@ class Tempered:
 
 
 def at_temperature(model: Sampler, temperature: float) -> Sampler:
-    """Return the model itself at 1, which every sampler allows, else the model as `Tempered`.
+    """Return a sampler that draws from the model at this temperature; at 1 it is the model itself.
 
-    Raises DataError for a temperature that is not a finite number above 0, and for one other than 1 if the model can
-    draw at 1 only.
+    Raises DataError if the temperature is not a finite number above 0. Also raises it if the temperature is not 1 and
+    the model is no TemperedSampler, which can draw at 1 only.
     """
     if not (math.isfinite(temperature) and temperature > 0):
         raise DataError(f"temperature {temperature:g}: give a finite number above 0; 1 is the model itself")

@@ -1,18 +1,19 @@
-"""Games of two numbers with known behaviour under each order of play: which converge, rotate or diverge.
+"""Games between two numbers x and y, for which it is known which orders of play converge, rotate or diverge.
 
     minimise over x, maximise over y:  L(x, y) = a/2 x^2 + c x y - b/2 y^2
 
-The game is bilinear at a = b = 0 and strongly convex-concave at a, b > 0; the solution is (0, 0). A step of any order
-of play is a linear map of the state, so in the long run each step shrinks the error by the map's spectral radius.
-`contraction` computes it from the maps written out. For the bilinear game with c = 1, at rate alpha for both players:
+The game is bilinear at a = b = 0 and strongly convex-concave at a, b > 0; the solution is (0, 0). In every order of
+play (gen_models/engine.py) a step is a linear map, so in the long run each step multiplies the distance from the
+solution by the spectral radius of this map, which `contraction` computes. For the bilinear game with c = 1, with
+learning rate alpha for both players, the spectral radius is:
 
     simultaneous    sqrt(1 + alpha^2) > 1: spirals out
     alternating     1: conserves x^2 + y^2 + alpha x y where y moves first (a closed orbit while alpha < 2)
     extragradient   sqrt(1 - alpha^2 + alpha^4) < 1 for alpha < 1 (Korpelevich, 1976)
-    optimistic      < 1 for alpha < 1/sqrt(3), the largest root of z^2 - (1 - 2 i alpha) z - i alpha (Daskalakis
-                    et al., 2018)
+    optimistic      the largest absolute value of a root of z^2 - (1 - 2 i alpha) z - i alpha: below 1 for
+                    alpha < 1/sqrt(3) (Daskalakis et al., 2018)
 
-At a = b = mu the simultaneous radius is sqrt((1 - alpha mu)^2 + (alpha c)^2), which is below 1 while
+If a = b = mu, simultaneous play has the spectral radius sqrt((1 - alpha mu)^2 + (alpha c)^2), which is below 1 for
 alpha < 2 mu/(mu^2 + c^2).
 """
 
@@ -29,7 +30,7 @@ ORDERS = ("simultaneous", "alternating", "extragradient", "optimistic")
 
 
 class Player(nn.Module):
-    """One number, moved by its own objective."""
+    """A player of the game: one number, which is its only parameter."""
 
     def __init__(self, value: float):
         super().__init__()
@@ -39,7 +40,7 @@ class Player(nn.Module):
 class QuadraticGame(nn.Module):
     """The game with curvatures a, b >= 0 and coupling c, started at `start` = (x, y), in float64.
 
-    noise_std  of the normal noise that is added to each gradient: the chapter's stochastic play, E g = grad L
+    noise_std  standard deviation of normal noise that is added to each gradient g, so that E g = grad L
     n_dis      ascents of y for each descent of x
     """
 
@@ -66,7 +67,7 @@ class QuadraticGame(nn.Module):
         self.x, self.y = Player(start[0]), Player(start[1])
 
     def objectives(self) -> tuple[Objective, ...]:
-        """Return the ascent, then the descent, in the chapter's order."""
+        """Return the objective of y, which ascends L, then the objective of x, which descends L."""
         return (
             Objective("ascent", self.y, lambda batch, noise: self._loss("ascent", noise)),
             Objective("descent", self.x, lambda batch, noise: self._loss("descent", noise), every=self.n_dis),
@@ -82,10 +83,7 @@ class QuadraticGame(nn.Module):
         return self.x.value.item(), self.y.value.item()
 
     def _loss(self, player: str, noise: Noise) -> Loss:
-        """Return +-L plus a linear term whose slope is the gradient's noise.
-
-        The minibatch is not used: there are no data.
-        """
+        """Return L for the descent or -L for the ascent, plus a linear term whose slope is the gradient's noise."""
         own, sign = (self.y.value, -1) if player == "ascent" else (self.x.value, 1)
         value = self.value()
         slope = self.noise_std * noise.normal(f"{player}.gradient", (1,), like=own).mean()
@@ -111,10 +109,10 @@ class BilinearGame(QuadraticGame):
 
 
 def contraction(game: QuadraticGame, order: str, rate: float) -> float:
-    """Return the spectral radius of one step of the noiseless game; both players use `rate`.
+    """Return the spectral radius of one step of the game without noise; both players use the learning rate `rate`.
 
-    One step is `game.n_dis` ascents, then one descent. Below 1 play converges, at 1 it circles, above 1 it diverges.
-    Raises ConfigError for an unknown order, and for n_dis > 1 with any order but alternating.
+    Play converges if the radius is below 1, circles at 1 and diverges above 1. One step is `game.n_dis` ascents, then
+    one descent. Raises ConfigError for an unknown order, or if n_dis > 1 in an order other than alternating.
     """
     require_choice("order", order, ORDERS)
     require_positive("rate", rate)
@@ -124,7 +122,10 @@ def contraction(game: QuadraticGame, order: str, rate: float) -> float:
 
 
 def step_of(game: QuadraticGame, order: str, rate: float) -> Float[Tensor, "memory memory"]:
-    """Return the matrix of one step of (x, y); for optimistic play, of (x, y) now and before."""
+    """Return the matrix M of one step of the game without noise: a step maps the state s to M s.
+
+    The state is (x, y). In optimistic play it is (x, y) followed by the (x, y) of one step before, and M is 4 by 4.
+    """
     identity = torch.eye(2, dtype=torch.float64)
     F = torch.tensor([[game.a, game.c], [-game.c, game.b]], dtype=torch.float64)  # w <- w - rate F w
     if order == "simultaneous":

@@ -1,1 +1,1 @@
-"""Anomaly scores, a file for each kind, and what makes decisions of them: p-values, contributions, calibration."""
+"""Anomaly scores, a file for each kind, and p-values, contributions and calibration, which turn them into decisions."""

@@ -1,7 +1,8 @@
-"""What travels with a model so that it can tell how unusual a score is: one file of safetensors, nothing pickled.
+"""The calibration of a model's anomaly scores: one safetensors file, stored with the model, without pickled data.
 
-It holds the scores of calibration rows, which neither the training nor the choice of the model has seen; the fitted
-states of the scores; and usual values of each column of a table, for explanations. No training row is in it.
+With it, a new row's score can be compared with those of normal rows. The file holds the scores of calibration rows,
+which neither the training nor the choice of the model has seen; what each score keeps of the training rows; and usual
+values of each column of a table, for explanations. No training row is in it.
 """
 
 import json
@@ -25,12 +26,13 @@ FILE = "calibration.safetensors"
 
 @dataclass(frozen=True)
 class Calibration:
-    """The scores of a model's calibration rows.
+    """The contents of a calibration file.
 
-    scores   {score: sorted values (n,) float64 of calibration rows}
-    states   {score: its state}; usual: (k, numbers) usual values of each column, or None where rows are no table's
-    facts    data_sha256 of the data, checkpoint_sha256 of the model; map_scale: for images, the error of a pixel that
-             one in a thousand pixels of calibration rows exceeds
+    scores   {name of a score: its values for the calibration rows, (n,), float64, sorted}
+    states   {name of a score: its state, which is what it keeps of the training rows}
+    usual    (k, numbers): k usual values of each column of a table; None if the rows are not of a table
+    facts    data_sha256, of the data; checkpoint_sha256, of the model; map_scale, for images: the blurred
+             squared error of a pixel that one in a thousand pixels of the calibration rows exceeds
     """
 
     scores: Mapping[str, np.ndarray]
@@ -43,7 +45,7 @@ class Calibration:
         return max((len(values) for values in self.scores.values()), default=0)
 
     def fitted(self, model: Any, setting: Setting) -> FittedScores:
-        """Return the scores of the model, as they were fitted to its training rows."""
+        """Return the scores of this calibration's model, in the states in which they were fitted to training rows."""
         return FittedScores(model, self.states, setting)
 
 

@@ -1,8 +1,9 @@
-"""The score `code_prior`, -log p(codes of x) under the model's own prior, nats. Capability: codes with a prior.
+"""The score `code_prior`: -log p(codes of x) under the model's own prior, in nats.
 
-For a VQ-VAE (Marimont and Tarroni, 2021, "Anomaly detection through latent space restoration using vector-quantized
-variational autoencoders"): ln 2 times the bits that its codes cost. It misses anomalies that the codebook cannot say,
-which become the codes of a usual row; these have a large `reconstruction`.
+It needs a model with codes and a prior over them, such as a VQ-VAE (Marimont and Tarroni, 2021, "Anomaly detection
+through latent space restoration using vector-quantized variational autoencoders"). It is ln 2 times the bits that the
+codes of x cost. It misses anomalies that the codebook cannot represent, because they get the codes of a usual row; the
+score `reconstruction` is large for them.
 """
 
 import torch

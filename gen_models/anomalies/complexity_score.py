@@ -1,12 +1,14 @@
-"""The score `complexity`, nll(x) - L(x), nats: L the length of the image in a lossless compression without a model.
+"""The score `complexity`: nll(x) - L(x) in nats, where L is the length of the image x in a lossless compression.
 
-A likelihood is large for simple images whatever they show, and so is a compressor's: their ratio is what the model has
-learned beyond (Serra et al., 2020, "Input complexity and out-of-distribution detection with likelihood-based generative
-models"). Of a model without a density, the same of neg_elbo. It misses anomalies that are complex where the data are
-simple: noise that no compressor shortens has a large L. Capability: Density or Bound, of images of grey levels.
+The score needs a Density or a Bound of images on grey levels; for a model without a density, -ELBO(x) takes the place
+of nll(x) = -log p(x). A likelihood is large for simple images whatever they show. A general compressor shortens simple
+images too, so the difference keeps what the model has learned beyond simplicity (Serra et al., 2020, "Input complexity
+and out-of-distribution detection with likelihood-based generative models"). The score misses anomalies that are more
+complex than the data: noise that no compressor shortens has a large L.
 
-The compression is PNG's (ISO/IEC 15948): each line is predicted by one of five filters, the one that leaves the
-smallest absolute values, and the differences are deflated; or the lines are deflated as they are, if that is shorter.
+The compression is PNG's (ISO/IEC 15948). Each line of the image is predicted by one of five filters, the one that
+leaves the smallest absolute differences, and the differences are deflated; or the lines are deflated as they are, if
+that is shorter.
 """
 
 import math
@@ -24,12 +26,12 @@ from gen_models.evaluating import as_sampled, by_rows
 from gen_models.layers.levels import grey_levels
 
 EFFORT = 6  # of zlib; 9 takes twice as long and shortens images of 28x28 by less than 1%
-NUMBERS = 2**20  # filtered at once, which needs some 50 bytes for each
+NUMBERS = 2**20  # pixels that are filtered at once, which takes some 50 bytes for each
 NATS_PER_BYTE = 8 * math.log(2)
 
 
 def length_nats(x: Float[Tensor, "batch channel height width"], levels: int) -> Float[Tensor, " batch"]:
-    """Return the length of each image, 8 ln 2 nats for each byte; pixels are rounded to the levels 0 .. levels - 1."""
+    """Return the length L of each image, 8 ln 2 nats for each byte; pixels are rounded to levels 0 .. levels - 1."""
     whole = x.nan_to_num().round().clamp(0, levels - 1).cpu().numpy().astype(">u2")
     planes = [whole & 255] if levels <= 256 else [whole >> 8, whole & 255]
     lines = np.concatenate(planes, axis=1).astype(np.uint8)  # high bytes, then low bytes
@@ -40,7 +42,10 @@ def length_nats(x: Float[Tensor, "batch channel height width"], levels: int) -> 
 
 
 def filtered(lines: np.ndarray) -> np.ndarray:
-    """Return lines (batch, planes, height, width + 1) of bytes: the number of the filter, then what it leaves."""
+    """Return what PNG's filters leave of lines of bytes (batch, planes, height, width).
+
+    The result is (batch, planes, height, width + 1): for each line the index of its filter, then the differences.
+    """
     x = np.pad(lines.astype(np.int16), ((0, 0), (0, 0), (1, 0), (1, 0)))
     here, left, up, corner = x[..., 1:, 1:], x[..., 1:, :-1], x[..., :-1, 1:], x[..., :-1, :-1]
     by_left, by_up, by_corner = np.abs(up - corner), np.abs(left - corner), np.abs(left + up - 2 * corner)
@@ -58,7 +63,11 @@ def _deflated(content: np.ndarray) -> int:
 
 
 def _complexity(asked: Asked):
-    """Compress what the model gives a likelihood: of binary pixels, a draw of black and white that all rows share."""
+    """Return the score of each row.
+
+    Images are compressed in the form to which the model gives a likelihood: for binary pixels that is a random draw of
+    black and white, with the same random numbers for all rows.
+    """
     levels = grey_levels(asked.setting.levels) or 2
     noise = asked.setting.noise.shared()
     rows = max(1, NUMBERS // math.prod(asked.x.shape[1:]))

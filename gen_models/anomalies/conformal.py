@@ -1,8 +1,9 @@
 """Conformal p-values: they turn any score into a test of known level (Vovk, Gammerman and Shafer, 2005).
 
-Decisions on many rows control the share of false alarms among all normal rows (`fpr`) or among all alarms (`fdr`).
-Conformal p-values of one calibration set depend on each other positively, so the procedure of Benjamini and Hochberg
-(1995) keeps the false-discovery rate (Bates et al., 2023, "Testing for outliers with conformal p-values").
+Decisions on many rows control the fraction of normal rows that are called anomalous (`fpr`), or the fraction of normal
+rows among those called anomalous (`fdr`). Conformal p-values from one calibration set depend on each other positively,
+so the procedure of Benjamini and Hochberg (1995) keeps the false-discovery rate (Bates et al., 2023, "Testing for
+outliers with conformal p-values").
 """
 
 import math
@@ -30,7 +31,7 @@ def conformal_p(calibration: ArrayLike, scores: ArrayLike) -> np.ndarray:
 def threshold(calibration: ArrayLike, rate: float) -> float:
     """Return the score above which rows have p <= rate; inf if the calibration rows are too few for the rate.
 
-    Of n calibration scores, at most rate (n + 1) - 1 may be as large.
+    Of n calibration scores, at most rate (n + 1) - 1 may be as large as the score of such a row, or larger.
     """
     ordered = np.sort(np.asarray(calibration, dtype=np.float64))
     allowed = math.floor(rate * (len(ordered) + 1) + 1e-9) - 1
@@ -40,9 +41,10 @@ def threshold(calibration: ArrayLike, rate: float) -> float:
 
 
 def q_values(p: ArrayLike) -> np.ndarray:
-    """Return the smallest false-discovery rate at which each row (rows,) would be called; NaN where p is NaN.
+    """Return, for p-values p (rows,), the smallest false-discovery rate at which each row would be called anomalous.
 
-    Rows with q <= a are those that Benjamini and Hochberg's procedure calls at the false-discovery rate a.
+    The result is called q. Benjamini and Hochberg's procedure at the false-discovery rate a calls the rows with q <= a.
+    q is NaN where p is NaN.
     """
     p = np.asarray(p, dtype=np.float64)
     q, is_known = np.full(len(p), np.nan), ~np.isnan(p)
@@ -52,12 +54,15 @@ def q_values(p: ArrayLike) -> np.ndarray:
 
 
 def least_rows(rate: float) -> int:
-    """Return the fewest calibration rows with which a row can be called at a rate: then the smallest p is <= rate."""
+    """Return the fewest calibration rows n with which a row can be called anomalous at a rate: 1/(n + 1) <= rate.
+
+    1/(n + 1) is the smallest p-value that a row can have.
+    """
     return math.ceil(1 / rate - 1e-9) - 1
 
 
 def require_rows(calibration_rows: int, rate: float) -> None:
-    """Raise DataError if a rate is no rate, or is smaller than the smallest p-value of so many calibration rows."""
+    """Raise DataError unless 0 < rate < 1 and the smallest p-value, 1/(calibration_rows + 1), is at most the rate."""
     if not 0 < rate < 1:
         raise DataError(f"a rate of {rate:g}: give a number between 0 and 1, such as 0.01")
     if calibration_rows < least_rows(rate):
@@ -69,6 +74,6 @@ def require_rows(calibration_rows: int, rate: float) -> None:
 
 
 def rounded_up(rate: float) -> str:
-    """Return the rate in words of two digits, rounded up so that it is still enough."""
+    """Return a rate as text with two significant digits, rounded up, such as "0.013" for 0.0123."""
     digits = max(0, 1 - math.floor(math.log10(rate)))
     return f"{math.ceil(rate * 10**digits - 1e-12) / 10**digits:.{digits}f}"

@@ -2,10 +2,11 @@
 
     c_j(x) = s(x) - min_k s(x with column j replaced by its k-th usual value)
 
-It is how far the score would fall if only column j held another, usual value, and asks nothing of the score but its
-values. For a sum of scores of single columns, c_j is column j's own score less its smallest over usual values. Where
-two columns are usual each and unusual together, either could be put right, and both have a large contribution. It is a
-counterfactual in the sense of Wachter, Mittelstadt and Russell (2018), one column at a time.
+s is the score of the row x. c_j is how far the score would fall if only column j held another, usual value; to compute
+it, only values of s are needed. If s is a sum of scores of single columns, c_j is the score of column j minus the
+smallest score of its usual values. If two columns are usual each but unusual together, a change of either would make
+the row usual, and both have a large contribution. c_j is a counterfactual in the sense of Wachter, Mittelstadt and
+Russell (2018), one column at a time.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,17 +16,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 QUANTILES = 16  # usual values of each column, by which it is replaced
-TURN = 5  # quantiles by which each column is turned against the one before
+TURN = 5  # by so many places each column's quantiles are rotated against those of the column before
 Groups = Sequence[tuple[int, int]]  # (first, last + 1) of the numbers of each column
 
 
 def marginals(
     x: Float[Tensor, "rows numbers"], groups: Groups, quantiles: int = QUANTILES
 ) -> Float[Tensor, "k numbers"]:
-    """Return evenly spaced quantiles of each column by itself, so that a row of the answer is no row of the data.
+    """Return usual values of each column: evenly spaced quantiles of the column by itself, over the rows x.
 
-    A column of several numbers, such as a category, takes each of its values as often as it occurs.
-    Each column begins at another of its quantiles, so that what stands in one row does not belong together.
+    A column of several numbers, such as a category, gets each of its values about as often as it occurs. The list of
+    each column's quantiles is rotated by another number of places, so that the values in one row of the result come
+    from different quantiles, and the row is no row of the data.
+
+    groups     (first, last + 1) of the numbers of each column
+    quantiles  k, how many values of each column
     """
     places = ((torch.arange(quantiles) + 0.5) / quantiles * len(x)).long().clamp(max=len(x) - 1)
     found = torch.empty(quantiles, x.shape[1], dtype=x.dtype)
@@ -44,7 +49,9 @@ def contributions(
 ) -> Float[Tensor, "rows columns"]:
     """Return how much each column adds to each row's score, c_j(x), in the score's unit.
 
-    score: function of rows; usual: what `marginals` returned; groups: the numbers of each column
+    score   a function from rows to a score for each row
+    usual   the usual values that `marginals` returned
+    groups  (first, last + 1) of the numbers of each column
     """
     whole, found = score(x).double(), []
     for first, end in groups:

@@ -1,6 +1,7 @@
-"""The score `critic`, -critic(x): what the critic of a game takes for unlike the data. Capability: Critic.
+"""The score `critic`: -critic(x), large for rows that the critic of a GAN takes for fakes. It needs a Critic.
 
-A critic at its optimum knows the ratio of data and samples only where either lies: far from both it may say anything.
+At its optimum the critic of a GAN knows the ratio of the densities of data and samples, but only where data or samples
+lie. Far from both its output may be anything.
 """
 
 from gen_models.anomalies.score import Asked, Score

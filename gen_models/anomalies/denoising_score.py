@@ -1,8 +1,9 @@
-"""The score `denoising`, |x - D(c(x))|^2 on the unit scale, a mean over 4 corruptions c that all rows share.
+"""The score `denoising`: |x - D(c(x))|^2 on the unit scale (measures/units.py), a mean over 4 draws of a corruption c.
 
-For models trained to undo the corruption c (Sakurada and Yairi, 2014): D pulls a corrupted row towards rows like those
-of the training, by sigma^2 times the gradient of their log density where c adds a little Gaussian noise (Alain and
-Bengio, 2014), and an anomaly is not where it pulls to. It misses anomalies smaller than the corruption hides.
+All rows share the draws. The score needs a model D trained to undo the corruption c (Sakurada and Yairi, 2014). D moves
+a corrupted row towards rows like those of the training; if c adds a little Gaussian noise of variance sigma^2, the move
+is sigma^2 times the gradient of their log density (Alain and Bengio, 2014). So an anomaly does not come back to where
+it was. The score misses anomalies that are smaller than what the corruption hides.
 """
 
 import torch

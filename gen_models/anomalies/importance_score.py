@@ -1,9 +1,10 @@
-"""The score `importance`, -log (1/K) sum_k w_k with K = 16 draws that all rows share, nats. Capability: Bound.
+"""The score `importance`: -log (1/K) sum_k w_k in nats, with K = 16 draws of latents z_k that all rows share.
 
-The importance-weighted bound of Burda, Grosse and Salakhutdinov (2016) is nearer to log p(x) than the ELBO, most for
-rows whose posterior the encoder misses, so that an anomaly of the encoder is told from one of the model. It misses what
-the likelihood misses: rows that are simpler than the data. A bound of 16 draws costs as much as two passes of
-`neg_elbo`, which averages 8, so it is left out where training rows x draws x numbers of a row exceed 10^8.
+It needs a Bound. w_k = p(x, z_k) / q(z_k|x), so the score is minus the importance-weighted bound of Burda, Grosse and
+Salakhutdinov (2016). This bound is nearer to log p(x) than the ELBO, most of all for rows whose posterior the encoder
+misses; so it helps to tell rows on which the encoder fails from rows that the model finds unlikely. It misses what the
+likelihood misses: rows that are simpler than the data. It costs twice as much as `neg_elbo`, which averages over 8
+draws, so it is left out if training rows x 16 draws x numbers of a row exceed 10^8.
 """
 
 from gen_models.anomalies.score import Asked, Score, State

@@ -1,7 +1,8 @@
-"""Centres and a mixture of Gaussians that stand for many vectors: what the scores of latents keep of training rows.
+"""Summaries of many vectors, which the scores of latents keep of the training rows: centres, or a mixture of Gaussians.
 
-Neither holds a vector itself: a centre is the mean of at least 4 of them, and a component of the mixture owns more rows
-than it has dimensions. Both are a function of the vectors alone.
+Neither contains a vector itself: a centre is the mean of at least 4 vectors (or of all, if there are too few), and each
+component of the mixture is responsible for more vectors than they have dimensions. The same vectors always give the
+same summaries.
 """
 
 import math
@@ -15,16 +16,19 @@ from gen_models.mixtures.gaussian_mixture import GaussianMixture
 from gen_models.mixtures.kmeans import kmeans_plus_plus
 
 MOST_CENTRES = 200
-ROWS_OF_A_CENTRE = 8  # on average
-LEAST_ROWS = 4  # of a centre that is kept
+ROWS_OF_A_CENTRE = 8  # vectors for each centre, on average
+LEAST_ROWS = 4  # a centre of fewer vectors is left out
 STEPS = 10  # of k-means
 COMPONENTS = (1, 2, 4, 8)
-ROWS_OF_A_DIMENSION = 10  # the least rows of a component for each of its dimensions, on average
+ROWS_OF_A_DIMENSION = 10  # k components of D dimensions need at least k (D + 1) times as many vectors, if k > 1
 EM_STEPS = 30
 
 
 def centres_of(y: Float[Tensor, "rows dim"]) -> Float[Tensor, "centres dim"]:
-    """Return at most MOST_CENTRES centres by k-means; those of few vectors are left out."""
+    """Return at most MOST_CENTRES centres of the vectors y, found by k-means.
+
+    A centre of fewer than LEAST_ROWS vectors is left out. If none is left, return the mean of all vectors.
+    """
     centres = kmeans_plus_plus(y, min(MOST_CENTRES, max(1, len(y) // ROWS_OF_A_CENTRE)), NOISE, tries=1)
     counts = y.new_zeros(len(centres))
     for _ in range(STEPS):
@@ -37,9 +41,10 @@ def centres_of(y: Float[Tensor, "rows dim"]) -> Float[Tensor, "centres dim"]:
 
 
 def mixture_of(y: Float[Tensor, "rows dim"]) -> State | None:
-    """Return the parameters of the mixture of 1, 2, 4 or 8 components with the least BIC; None if rows are too few.
+    """Return the parameters of the Gaussian mixture of 1, 2, 4 or 8 components with the smallest BIC.
 
-    BIC = -2 log p(y) + (number of parameters) x log(number of rows) (Schwarz, 1978); it needs no labels.
+    BIC = -2 log p(y) + (number of parameters) x log(number of vectors) (Schwarz, 1978). Return None if there are too
+    few vectors for any of these mixtures.
     """
     rows, D = y.shape
     best, least = None, math.inf
@@ -57,7 +62,7 @@ def mixture_of(y: Float[Tensor, "rows dim"]) -> State | None:
 
 
 def load_mixture(state: State, like: Float[Tensor, "rows dim"]) -> GaussianMixture:
-    """Return the mixture with these parameters, on the device and with the dtype of `like`."""
+    """Return the mixture that has the parameters `state`, on the device and with the dtype of `like`."""
     mixture = _mixture(len(state["means"]), like)
     mixture.load_state_dict(dict(state))
     return mixture

@@ -1,15 +1,17 @@
-"""Scores by where a row's latents lie among those of the training rows. Capability: Encoder.
+"""Scores by where the latents z of a row lie among the latents of the training rows. They need an Encoder.
 
-    latent_mahalanobis   (z - m)' C^+ (z - m), m and C of the training rows' latents (Lee et al., 2018, with one class)
-    latent_neighbours    the mean distance to the 5 nearest centres of the training rows' latents, whitened (after
-                         Ramaswamy, Rastogi and Shim, 2000, who take the rows themselves)
-    latent_mixture       -log density of a mixture of Gaussians fitted to them, whitened, nats (Zong et al., 2018,
-                         whose mixture is trained with the encoder)
+    latent_mahalanobis   (z - m)' C^+ (z - m), where m and C are the mean and the covariance of the training rows'
+                         latents, and + is the pseudo-inverse (Lee et al., 2018, with one class)
+    latent_neighbours    the mean distance from whitened z to the 5 nearest centres of the training rows' whitened
+                         latents (after Ramaswamy, Rastogi and Shim, 2000, who take the latents of rows as centres)
+    latent_mixture       -log density of whitened z, in nats, under a mixture of Gaussians fitted to the training rows'
+                         whitened latents (Zong et al., 2018, who train the mixture together with the encoder)
 
-The last two see several groups of latents, and gaps between them; only the 16 directions of largest variance count, as
-in more all distances are alike. They miss what lies in directions of small variance, and all three what the encoder has
-not learned to see. A model whose latents are the responsibilities of a mixture has no such score: they lie at corners
-of a simplex, where a distance says only how rare the component is.
+The last two see several groups of latents, and gaps between the groups. They use only the 16 directions in which the
+training rows' latents vary most, because with more directions all distances become alike; so they miss what lies in
+directions of small variance. All three miss what the encoder has not learned to see. They are not offered for a model
+whose latents are the responsibilities of a mixture: these lie at corners of a simplex, where a distance says only how
+rare a component is.
 """
 
 import torch
@@ -21,29 +23,29 @@ from gen_models.anomalies.score import Asked, Score, State
 from gen_models.contracts import Encoder
 from gen_models.evaluating import by_rows
 
-RELATIVE_VARIANCE = 1e-6  # latent directions with a smaller share of the largest variance are left out
-DIRECTIONS = 16  # of the largest variance, in which neighbours and mixture are sought
+RELATIVE_VARIANCE = 1e-6  # directions whose variance is smaller than this fraction of the largest are left out
+DIRECTIONS = 16  # directions of largest variance that latent_neighbours and latent_mixture use
 FITTED_ROWS = 2_000  # training rows to which centres and mixture are fitted
 NEIGHBOURS = 5
 
 
 def are_probabilities(z: Float[Tensor, "rows latent"]) -> bool:
-    """Return whether z are responsibilities of a mixture."""
+    """Return whether every z looks like responsibilities of a mixture: no number below 0, and a sum of 1."""
     return bool((z >= 0).all() and torch.allclose(z.sum(dim=1), z.new_ones(len(z)), atol=1e-4))
 
 
 def latents(asked: Asked) -> Float[Tensor, "rows latent"]:
-    """Return the latents of the rows, which are computed once for all scores."""
+    """Return the latents of the rows `asked.x`, which are computed once for all scores."""
     if "latents" not in asked.passes:
         asked.passes["latents"] = by_rows(asked.model.encode, asked.x)
     return asked.passes["latents"]
 
 
 def _whitening(asked: Asked) -> State | None:
-    """Return the centre and the whitening of the training latents' span, the directions in order of their variance.
+    """Return the mean of the training rows' latents and a matrix that whitens them, largest variance last.
 
-    The covariance is singular where a model has switched a latent off: such directions carry no information and are
-    left out, not blown up.
+    If a model has switched a latent off, the covariance is singular. Such directions carry no information and are left
+    out; whitening would blow them up. Return None if the latents are probabilities or not finite.
     """
     z = latents(asked).double()
     if are_probabilities(z) or not z.isfinite().all():
@@ -66,7 +68,10 @@ def _mahalanobis(asked: Asked):
 
 
 def _near(asked: Asked) -> tuple[State, Float[Tensor, "rows direction"]] | None:
-    """Return (whitening, some training latents) in at most DIRECTIONS directions; None if there is nothing to see."""
+    """Return (the state of the whitening, at most FITTED_ROWS whitened latents), both in at most DIRECTIONS directions.
+
+    Return None if there is no whitening, or no direction in which the latents vary.
+    """
     state = _whitening(asked)
     if state is None or not state["whitening"].shape[1]:
         return None
@@ -83,7 +88,7 @@ def _fitted_centres(asked: Asked) -> State | None:
 
 def _neighbours(asked: Asked):
     y, centres = _whitened(asked, asked.state), asked.state["centres"].to(asked.x.device)
-    # without a matrix product, so that a distance does not depend on how many rows are asked for
+    # without a matrix product, so that a distance does not depend on the number of rows
     distances = torch.cdist(y, centres, compute_mode="donot_use_mm_for_euclid_dist")
     nearest = distances.topk(min(NEIGHBOURS, len(centres)), dim=1, largest=False).values
     return nearest.mean(dim=1).to(latents(asked).dtype)
@@ -96,7 +101,7 @@ def _fitted_mixture(asked: Asked) -> State | None:
 
 
 def _mixture(asked: Asked):
-    """Return -log p of the whitened latents: a change of their unit adds the same to all rows."""
+    """Return -log p of the whitened latents. In another unit all rows would differ by the same constant."""
     y = _whitened(asked, asked.state)
     stored = {key.removeprefix("mixture."): value for key, value in asked.state.items() if key.startswith("mixture.")}
     return -by_rows(load_mixture(stored, y).log_prob, y).to(latents(asked).dtype)

@@ -1,16 +1,20 @@
-"""The score `likelihood_ratio`, nll(x) + log p_0(x), nats: p_0 a background in which all numbers are independent.
+"""The score `likelihood_ratio`: nll(x) + log p_0(x) in nats, where p_0 is a simple background density.
 
-What makes a row likely whatever it shows, such as pixels that are black in all images, is as likely under the
-background, and cancels (Ren et al., 2019, "Likelihood ratios for out-of-distribution detection"). Their background is a
-second model trained on noisy rows; this one is counted, in seconds. Of a model without a density, the same of neg_elbo.
-It misses rows that are unusual in single numbers, which the background calls unusual as well; it finds those whose
-numbers do not belong together. Capability: Density or Bound.
+It needs a Density or a Bound; for a model without a density, -ELBO(x) takes the place of nll(x) = -log p(x). Under the
+background all numbers of a row are independent. What makes a row likely whatever it shows, such as pixels that are
+black in all images, is likely under the background too, and cancels (Ren et al., 2019, "Likelihood ratios for
+out-of-distribution detection"). Ren et al. train a second model on noisy rows as the background; here p_0 is counted
+from the training rows, which takes seconds. The score finds rows whose numbers do not belong together. It misses rows
+that are unusual in single numbers, because the background calls them unusual as well.
+
+p_0 of a number depends on its kind:
 
     grey levels    a histogram of each pixel: black, white, and at most 30 bins between
-    binary pixels  the share of ink of each pixel, and E log p_0 over the draws of ink
-    labels         the share of each category or flag
-    other numbers  a logistic density with the column's mean and variance: a Gaussian would fall faster than most models
-                   do, and call a row the more normal the farther it lies outside
+    binary pixels  each pixel is 1 with its mean in the training rows; log p_0 is its expectation over the random draw
+                   of the binary pixels
+    labels         the frequency of each category or flag
+    other numbers  a logistic density with the column's mean and variance. A Gaussian would fall faster than the density
+                   of most models, and so make a row more normal the farther it lies outside the data
 """
 
 import math
@@ -26,12 +30,12 @@ from gen_models.evaluating import CHUNK_ROWS, as_sampled, by_rows
 from gen_models.layers.levels import FLAG, Levels, coordinates, grey_levels, is_table
 
 BINS = 30  # between black and white
-EVEN = 0.5  # rows that each bin or label has before the first, half a row: none is impossible
+EVEN = 0.5  # rows added to the count of each bin or label, so that none is impossible
 LOGISTIC = math.sqrt(3) / math.pi  # scale of a logistic density with standard deviation 1
 
 
 def fit_background(x: Float[Tensor, "rows *event"], levels: Levels) -> State:
-    """Return what the background keeps of training rows: counts, means and standard deviations of single numbers."""
+    """Return the background of training rows x: counts, or means, standard deviations and frequencies of numbers."""
     flat = x.flatten(1)
     if (q := grey_levels(levels)) is not None:
         return {"counts": torch.stack([_counts(part, q) for part in flat.split(CHUNK_ROWS)]).sum(dim=0)}
@@ -42,7 +46,7 @@ def fit_background(x: Float[Tensor, "rows *event"], levels: Levels) -> State:
 
 
 def log_background(state: State, x: Float[Tensor, "rows *event"], levels: Levels) -> Float[Tensor, " rows"]:
-    """Return log p_0(x) in nats, in the data's units."""
+    """Return log p_0(x) of each row in nats, in the data's units; `state` is what `fit_background` returned."""
     flat = x.flatten(1)
     if (q := grey_levels(levels)) is not None:
         counts = state["counts"].to(flat.device).double() + EVEN
@@ -63,19 +67,19 @@ def log_background(state: State, x: Float[Tensor, "rows *event"], levels: Levels
 
 
 def _widths(q: int) -> Float[Tensor, " bins"]:
-    """Return how many of q levels each bin has."""
+    """Return how many of the q grey levels lie in each bin."""
     return torch.bincount(_bins(torch.arange(float(q)), q)).double()
 
 
 def _bins(x: Tensor, q: int) -> Tensor:
-    """Return the bin of each number."""
+    """Return the index of the bin of each number, on q grey levels."""
     level = x.nan_to_num().round().clamp(0, q - 1).long()
     width = max(1, -(-(q - 2) // BINS))
     return torch.where(level < q - 1, (level + width - 1) // width, 1 + -(-(q - 2) // width))
 
 
 def _counts(flat: Float[Tensor, "rows dim"], q: int) -> Float[Tensor, "dim bins"]:
-    """Return how many rows each bin has, for each number."""
+    """Return how many rows have a number in each bin, for each number of a row."""
     bins = len(_widths(q))
     places = _bins(flat, q) + bins * torch.arange(flat.shape[1], device=flat.device)
     return torch.bincount(places.flatten(), minlength=bins * flat.shape[1]).view(-1, bins).double()
@@ -87,7 +91,10 @@ def _steps(levels: Levels, flat: Float[Tensor, "rows dim"]) -> Float[Tensor, " d
 
 
 def _seen(asked: Asked) -> tuple[Tensor, Levels]:
-    """Return rows and levels as the likelihood sees them: pixels of a binary model are shares of ink, each a flag."""
+    """Return the rows, and what their numbers are, as the model's likelihood sees them.
+
+    For a model of binary pixels, grey levels become probabilities in [0, 1], and each pixel counts as a flag.
+    """
     q, few = grey_levels(asked.setting.levels), asked.x[:1]
     if q is None or as_sampled(asked.model, few, NOISE) is few:
         return asked.x, asked.setting.levels

@@ -1,12 +1,13 @@
 """Scores by the likelihood of a row.
 
-    nll         -log p(x), nats                                             Density
-    neg_elbo    -ELBO(x), nats, with draws that all rows share              Bound
-    typicality  |nll(x) - H|, H the mean over the training rows; of a model without a density, the same of neg_elbo
+    nll         -log p(x) in nats                                                   needs a Density
+    neg_elbo    -ELBO(x) in nats, with the same random draws for all rows           needs a Bound
+    typicality  |nll(x) - H|, where H is the mean of nll over the training rows     needs a Density or a Bound
 
-A likelihood prefers simple rows: a model of MNIST's digits gives a blank image a larger density than any digit. The
-typicality (Nalisnick et al., 2019, "Detecting out-of-distribution inputs using typicality") calls rows anomalous that
-are too likely as well. It misses an anomaly that is just as likely as a training row.
+For a model without a density, typicality takes neg_elbo in place of nll. A likelihood prefers simple rows: a model of
+MNIST's digits gives a blank image a larger density than any digit. Therefore typicality (Nalisnick et al., 2019,
+"Detecting out-of-distribution inputs using typicality") is also large for rows that are too likely. It misses an
+anomaly that is just as likely as a training row.
 """
 
 from jaxtyping import Float
@@ -16,7 +17,7 @@ from gen_models.anomalies.score import Asked, Score, State
 from gen_models.contracts import Bound, Density
 from gen_models.evaluating import by_rows, elbo
 
-LIKELIHOODS = ("nll", "neg_elbo")  # the scores of which `likelihood` returns one
+LIKELIHOODS = ("nll", "neg_elbo")  # `likelihood` returns the first of these that the model offers
 
 
 def _nll(asked: Asked):
@@ -28,7 +29,7 @@ def _neg_elbo(asked: Asked):
 
 
 def likelihood(asked: Asked) -> Float[Tensor, " batch"]:
-    """Return the found `nll` of the rows or, of a model without a density, their `neg_elbo`."""
+    """Return the `nll` of the rows, found before, or the `neg_elbo` of a model without a density."""
     return asked.found["nll"] if "nll" in asked.found else asked.found["neg_elbo"]
 
 

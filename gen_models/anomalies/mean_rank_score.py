@@ -1,10 +1,10 @@
 """The score `mean_rank`: the mean, over all other scores of the model, of the row's rank among training rows' scores.
 
-A rank is the share of training rows that score less, with half of those that score the same; no label and no unit says
-what a score weighs (Aggarwal and Sathe, 2015, "Theoretical foundations and algorithms for outlier ensembles", average
-standardised scores). It misses anomalies that only one of many scores finds, which the others average away, and it does
-not tell rows apart that all scores place beyond every training row: all have rank 1. A model with a single score has
-no such mean.
+The rank of a score is the fraction of training rows that have a smaller score, plus half the fraction with the same
+score. All scores have the same weight, which needs neither labels nor a common unit (Aggarwal and Sathe, 2015,
+"Theoretical foundations and algorithms for outlier ensembles", average standardised scores instead). `mean_rank` misses
+anomalies that only one of many scores finds, because the mean hides them. It does not tell rows apart whose scores are
+all larger than those of every training row: they all have the rank 1. A model with a single score has no `mean_rank`.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def rank(reference: Float[Tensor, " rows"], values: Float[Tensor, " batch"]) -> 
 
 
 def mean_rank(others: Sequence[Score]) -> Score:
-    """Return the score that averages the ranks of these scores."""
+    """Return the score `mean_rank`: the mean of the row's ranks in the scores `others` that the model offers."""
 
     def sorted_scores(asked: Asked) -> State | None:
         if len(asked.found) < 2:

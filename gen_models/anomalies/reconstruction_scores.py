@@ -1,10 +1,12 @@
-"""Scores by what a model cannot rebuild, on the unit scale.
+"""Scores by what a model cannot rebuild. They need a Reconstructor.
 
-    reconstruction   s(X) = |X - D(E(X))|^2, summed over dimensions (Sakurada and Yairi, 2014)      Reconstructor
-    blurred          |g * (X - D(E(X)))|^2, g a Gaussian of 1 pixel: for images of grey levels      Reconstructor
+    reconstruction   |X - D(E(X))|^2, summed over dimensions (Sakurada and Yairi, 2014)
+    blurred          |g * (X - D(E(X)))|^2, for images on grey levels; * is a convolution, and g is a Gaussian with a
+                     standard deviation of 1 pixel
 
-An edge that is reconstructed half a pixel aside costs as much as a missing stroke; under the blur the excess on one
-side of the edge cancels the lack on the other.
+X is a row on the unit scale (measures/units.py), D(E(X)) its reconstruction by the model. An edge that is reconstructed
+half a pixel aside costs as much in `reconstruction` as a missing stroke. In `blurred` the error on one side of the edge
+cancels the opposite error on the other side.
 """
 
 import torch
@@ -19,8 +21,8 @@ from gen_models.measures.units import unit_scale
 
 IMAGE_AXES = 4  # rows, channels, height, width
 BLUR = 1.0  # standard deviation of the Gaussian, in pixels
-BLUR_REACH = 3  # pixels to each side: what lies beyond has a weight below 1%
-MAPS = ("reconstruction", "blurred")  # the scores that are sums over pixels
+BLUR_REACH = 3  # pixels to each side; beyond them, the Gaussian has less than 1% of its weight
+MAPS = ("reconstruction", "blurred")  # the scores that are sums over pixels, which `error_maps` returns
 
 
 def error_maps(
@@ -30,9 +32,9 @@ def error_maps(
     *,
     is_blurred: bool = True,
 ) -> Float[Tensor, "batch height width"]:
-    """Return the squared error of each pixel, summed over channels, on the unit scale: what the scores sum up.
+    """Return the squared error of each pixel, summed over channels, on the unit scale; a score is the sum over pixels.
 
-    is_blurred: of the score `blurred`, else of `reconstruction`
+    is_blurred  whether the errors are those of the score `blurred`; else they are those of `reconstruction`
     """
 
     def squares(rows: Tensor) -> Tensor:
@@ -65,12 +67,12 @@ def of_images(asked: Asked) -> State | None:
 
 
 def squared(residual: Float[Tensor, "batch *event"]) -> Float[Tensor, " batch"]:
-    """Return the sum of squares of each row."""
+    """Return the sum of squares over each row."""
     return residual.square().flatten(1).sum(dim=1)
 
 
 def _blurred(x: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch channel height width"]:
-    """Return g * x, channel by channel, with 0 beyond the edges."""
+    """Return x blurred by the Gaussian g, channel by channel, with 0 beyond the edges."""
     offsets = torch.arange(-BLUR_REACH, BLUR_REACH + 1, dtype=x.dtype, device=x.device)
     weights = (-0.5 * (offsets / BLUR).square()).exp()
     weights = weights / weights.sum()

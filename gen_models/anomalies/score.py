@@ -1,7 +1,7 @@
-"""What an anomaly score is: a function of a row, of what the model offers and, for some, of the training rows.
+"""What an anomaly score is: a function of a model and a row; some scores are also fitted to training rows.
 
-A larger score always means more anomalous. The score of a row is a function of that row alone, not of its neighbours in
-the batch or of the batch's size.
+A larger score always means more anomalous. The score of a row does not depend on the other rows of the batch, nor on
+the batch's size.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,15 +14,16 @@ from torch import Tensor
 from gen_models.layers.levels import Levels
 from gen_models.noise import Noise
 
-State = Mapping[str, Tensor]  # what a score keeps of the training rows
+State = Mapping[str, Tensor]  # what a score keeps of the training rows, such as a mean; {} if nothing
 NOISE = Noise(seed=0)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What scores need besides the model.
+    """What scores need besides model and rows.
 
-    levels, statistics: from the data's manifest, they define the unit scale; noise: all rows share its draws
+    levels, statistics  from the data's manifest; they define the unit scale (measures/units.py)
+    noise               random numbers; all rows share the same draws
     """
 
     levels: Levels = None
@@ -31,9 +32,12 @@ class Setting:
 
 
 class Asked(NamedTuple):
-    """The arguments of a score: rows x in the data's units, the scores `found` before that it needs, its fitted state.
+    """The arguments of a score.
 
-    passes: what the model has answered for these rows and several scores use, such as latents; a score adds to it
+    x        rows in the data's units
+    found    {name: values} of the scores of these rows that were computed before
+    state    what the score keeps of the training rows
+    passes   results of the model for these rows that several scores use, such as latents; scores add to it
     """
 
     model: Any
@@ -48,11 +52,11 @@ class Asked(NamedTuple):
 class Score:
     """An anomaly score.
 
-    offered  whether a model's capabilities allow it
-    values   the score of each row, (batch,)
-    fit      (arguments with the training rows as x) -> its state, or None where the score does not apply to such data;
-             a score without `fit` needs no training rows
-    needs    names of scores that are found before it; those that the model does not offer are left out
+    offered  function of a model: whether its capabilities allow the score
+    values   function of the arguments: the score of each row, (batch,)
+    fit      function of the arguments with the training rows as x: the score's state, or None if the score does not
+             apply to such data; a score without `fit` needs no training rows
+    needs    names of scores that must be computed before this one; those that the model does not offer are left out
     """
 
     name: str

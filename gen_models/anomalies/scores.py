@@ -25,7 +25,7 @@ from gen_models.evaluating import evaluating
 from gen_models.layers.levels import Levels
 from gen_models.noise import Noise
 
-SINGLE: tuple[Score, ...] = (  # a score comes after those that it needs
+SINGLE: tuple[Score, ...] = (  # a score comes after the scores that it needs
     NLL,
     NEG_ELBO,
     IMPORTANCE,
@@ -42,15 +42,16 @@ SINGLE: tuple[Score, ...] = (  # a score comes after those that it needs
     LIKELIHOOD_RATIO,
 )
 SCORES: tuple[Score, ...] = (*SINGLE, mean_rank(SINGLE))
-# The score that is used where none is asked for: the first that the model offers, its own likelihood before all.
+# If no score is named, the first of these that the model offers is used: its own likelihood before all others.
 DEFAULTS = ("nll", "neg_elbo", "reconstruction", "critic")
-SHARED_ROWS = 1_000  # training rows whose scores other scores are fitted to
+SHARED_ROWS = 1_000  # scores that are fitted to other scores use those of so many training rows
 
 
 class FittedScores:
-    """The scores of one model, with what each keeps of the training rows.
+    """The scores of one model, with what each score keeps of the training rows.
 
-    states: {score: its state}; a score that needs a state and has none is left out
+    states   {name of a score: its state}; a score that is fitted to training rows and has no state here is left out
+    setting  what scores need besides model and rows
     """
 
     def __init__(self, model: Any, states: Mapping[str, State], setting: Setting):
@@ -63,7 +64,7 @@ class FittedScores:
 
     @property
     def default(self) -> str:
-        """The name of the score that is used where none is asked for. Raises DataError if the model offers none."""
+        """The name of the score that is used if none is named. Raises DataError if the model offers no score."""
         for name in (*DEFAULTS, *self.names):
             if name in self.names:
                 return name
@@ -72,23 +73,24 @@ class FittedScores:
     def __call__(
         self, name: str, x: Float[Tensor, "batch *event"], *, is_checked: bool = True
     ) -> Float[Tensor, " batch"]:
-        """Return one score of each row.
+        """Return the score called `name` of each row of x, in the data's units.
 
-        Raises DataError for a score that is not there and, unless is_checked is False, for a row whose score is nan.
+        Raises DataError if there is no such score. Also raises it if the score of a row is nan, unless is_checked is
+        False.
         """
         if name not in self.names:
             raise DataError(unknown("score", name, self.names))
         return self._found(x, _with_needs(name), is_checked)[name]
 
     def all(self, x: Float[Tensor, "batch *event"], *, is_checked: bool = True) -> dict[str, Float[Tensor, " batch"]]:
-        """Return {score: of each row}, passing rows through the model once for scores that share a pass.
+        """Return {name of a score: its value for each row of x}; scores share results of the model, such as latents.
 
-        Unless is_checked is False, raises DataError for a row whose score is nan.
+        Raises DataError if a score of a row is nan, unless is_checked is False.
         """
         return self._found(x, set(self.names), is_checked)
 
     def without(self, names: Collection[str]) -> "FittedScores":
-        """Return the same scores without some of them."""
+        """Return the same scores without those named here."""
         fewer = FittedScores(self.model, self.states, self.setting)
         fewer._scores = [score for score in self._scores if score.name not in names]
         return fewer
@@ -106,7 +108,10 @@ class FittedScores:
 
 
 def fit_scores(model: Any, reference: Float[Tensor, "rows *event"] | None, setting: Setting) -> FittedScores:
-    """Fit all scores that the model offers to training rows; without them, those that need none."""
+    """Return all scores that the model offers, fitted to the training rows `reference`.
+
+    Without training rows, return only the scores that need none.
+    """
     if reference is None:
         return FittedScores(model, {}, setting)
     states: dict[str, State] = {}
@@ -135,10 +140,11 @@ def scorers(
     levels: Levels = None,
     statistics: Mapping[str, Any] | None = None,
 ) -> dict[str, Callable[[Tensor], Tensor]]:
-    """Return {score: function of rows in the data's units}. The functions are fitted once, for any rows.
+    """Return {name of a score: function from rows, in the data's units, to their scores}, fitted once for any rows.
 
     reference           training rows, for scores that compare with them or need to know whether rows are images;
                         without it these scores are left out
+    noise               random numbers; all rows share the same draws
     levels, statistics  from the data's manifest; they define the unit scale
     """
     fitted = fit_scores(model, reference, Setting(levels, statistics, noise))
@@ -154,12 +160,15 @@ def scores(
     levels: Levels = None,
     statistics: Mapping[str, Any] | None = None,
 ) -> dict[str, Float[Tensor, " batch"]]:
-    """Return {score: a number for each row of x}, with every score that the model's capabilities allow."""
+    """Return {name: score of each row of x} for all scores that the model's capabilities allow.
+
+    The arguments are those of `scorers`.
+    """
     return fit_scores(model, reference, Setting(levels, statistics, noise)).all(x)
 
 
 def checked(name: str, values: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
-    """Return the values of a score. Raises DataError for nan, as such a row cannot be ranked."""
+    """Return the values of the score `name`. Raises DataError if one is nan, as such a row cannot be ranked."""
     if values.isnan().any():
         row = int(values.isnan().nonzero()[0])
         raise DataError(f"score {name!r} of row {row} is nan: check that the row is finite, or leave this score out")

@@ -1,6 +1,7 @@
-"""The score `inversion` of a game, which has neither likelihood nor encoder: min_z |G(z) - y|, network units.
+"""The score `inversion` of a GAN, which has neither likelihood nor encoder: min_z |G(z) - y|, in network units.
 
-A search for each row (analysis/inversion.py), so it is computed apart, where rows are few.
+G is the generator and y the row. Each row needs a search for z (analysis/inversion.py), so this score is not among
+those of scores.py, and is computed for few rows only.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,10 @@ SEARCH_ROWS = 256  # rows whose searches go through a generator at once, each wi
 
 
 def inversion(model: Game, *, noise: Noise = NOISE, starts: int = 4, steps: int = 100) -> Callable[[Tensor], Tensor]:
-    """Return the score, a function of rows in the data's units, found by a bounded search for each row."""
+    """Return the score as a function from rows, in the data's units, to a number for each row.
+
+    For each row it searches the nearest sample of the model, from `starts` starts with `steps` steps each.
+    """
 
     def distance(x: Tensor) -> Tensor:
         with evaluating(model):

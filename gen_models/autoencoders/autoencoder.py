@@ -1,11 +1,15 @@
 """The autoencoder: a deep non-linear generalisation of principal component analysis (Hinton and Salakhutdinov, 2006).
 
-L = sum_i |y_i - D(E(y_i))|^2, E: R^n -> R^r, D: R^r -> R^n, r < n. With hidden = [] both maps are linear, and the
-optimum spans the first r principal components.
+An encoder E maps a row y of n numbers, in network units (grey levels scaled to [0, 1], other numbers standardised), to
+r < n latents; a decoder D maps latents back to a row. The loss over rows y_i is
 
-The denoising autoencoder (Vincent et al., 2010) receives a corrupted row and must return the clean one:
-L = sum_i |y_i - D(E(c(y_i)))|^2, with c drawn anew at each step. The identity does not minimise this loss, so r >= n
-is allowed.
+    L = sum_i |y_i - D(E(y_i))|^2,   E: R^n -> R^r,   D: R^r -> R^n
+
+With hidden = [] both maps are linear, and at the optimum they span the first r principal components.
+
+The denoising autoencoder (Vincent et al., 2010) receives a corrupted row c(y_i) and must return the clean row y_i:
+L = sum_i |y_i - D(E(c(y_i)))|^2, with a new draw of the corruption c at each step. The identity does not minimise this
+loss, so r >= n is allowed.
 """
 
 from collections.abc import Sequence
@@ -27,14 +31,15 @@ from gen_models.rebuildable import Rebuildable
 
 
 class Autoencoder(Rebuildable, nn.Module):
-    """An autoencoder with latent = r; n is how many numbers a row has.
+    """An autoencoder of rows of n numbers, with r = `latent` latents.
 
-    hidden            the encoder's widths; the decoder has them reversed
-    channels          of convolutions before the widths, each of which halves the image; empty: a perceptron
-    corruption        what training undoes: none, gaussian, masking or salt_and_pepper
-    corruption_level  the noise's standard deviation in network units, or the share of numbers that are corrupted
+    hidden            widths of the encoder's hidden layers; the decoder has them in reverse order
+    channels          channels of the encoder's convolutions, which come first and halve the image each; empty: none
+    corruption        the corruption that training undoes: none, gaussian, masking or salt_and_pepper
+    corruption_level  for gaussian the noise's standard deviation in network units, else the probability with which a
+                      number is corrupted
 
-    Raises ConfigError for r >= n without a corruption.
+    Raises ConfigError if r >= n and the corruption is none.
     """
 
     def __init__(
@@ -69,9 +74,9 @@ class Autoencoder(Rebuildable, nn.Module):
         self.data_scale.fit(x)
 
     def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """Return 1/B sum_i |y_i - D(E(c(y_i)))|^2: a sum over dimensions, a mean over the batch.
+        """Return 1/B sum_i |y_i - D(E(c(y_i)))|^2 over the B rows of x: a sum over dimensions, a mean over the batch.
 
-        The term "mse" is the mean over dimensions, in network units.
+        The term "mse" is the mean over dimensions and batch, in network units.
         """
         y = self.data_scale.centre(x).flatten(1)
         seen = self.data_scale.centre(self.corrupt(x, noise)).flatten(1)
@@ -79,29 +84,29 @@ class Autoencoder(Rebuildable, nn.Module):
         return Loss(squares.sum(dim=1).mean(), {"mse": squares.mean()})
 
     def corrupt(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Float[Tensor, "batch *event"]:
-        """Return a draw of c(x), in the data's units, with the corruption that training undoes."""
+        """Return a random corruption c(x) of the rows x, both in the data's units, as training corrupts them."""
         return corrupted(x, self.corruption, self.corruption_level, self.data_scale, noise)
 
     @question
     def denoise(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """Return D(E(x)) for a corrupted x, both in the data's units: pixels of q levels lie on 0 .. q - 1, not [0, 1].
+        """Return D(E(x)), the clean rows that the model makes of corrupted rows x, both in the data's units.
 
-        x may lie between and beyond the levels. The output lies between them; it is not clipped, so it can lie beyond
-        them too if the network's output does.
+        Pixels of q grey levels are 0 .. q - 1, not [0, 1]. The numbers in x need not be whole and may lie outside this
+        range. The output is neither rounded nor clipped, so it too can lie outside the range.
         """
         return self.reconstruct(x)
 
     @question
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
-        """Return E(y)."""
+        """Return the latents E(y) of the rows x."""
         return self.encoder(self.data_scale.centre(x).flatten(1))
 
     @question
     def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]:
-        """Return D(z) in the data's units. For data on levels the values lie between the levels."""
+        """Return D(z) in the data's units; grey levels are not rounded to whole numbers."""
         return self.data_scale.uncentre(self.decoder(z).unflatten(1, self.data_scale.event_shape))
 
     @question
     def reconstruct(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """Return D(E(x)) in the data's units."""
+        """Return D(E(x)), without a corruption, in the data's units."""
         return self.decode(self.encode(x))

@@ -2,14 +2,16 @@
 
 Source: Vincent, Larochelle, Lajoie, Bengio and Manzagol, 2010, section 4.1.
 
-    gaussian         x + level * unit * epsilon, epsilon ~ N(0, 1). The unit is the network's: the range of all q
-                     levels, or the standard deviation of the dimension
-    masking          a share `level` of the numbers is erased: set to 0 on levels, else to the dimension's mean
-    salt_and_pepper  a share `level` is set, by a fair coin, to 0 or q - 1, the darkest or brightest level
-    none             x
+    none             the row x unchanged
+    gaussian         x + level * unit * epsilon, epsilon ~ N(0, 1). The unit is q for data on q grey levels, else the
+                     standard deviation of the dimension
+    masking          each number is erased with probability `level`: grey levels become 0, other numbers the mean of
+                     their dimension
+    salt_and_pepper  each pixel is hit with probability `level`; a fair coin sets it to 0 or to q - 1, the darkest or
+                     the brightest grey level
 
-Rows go in and come out in the data's units. Gaussian noise is not rounded to the levels: values can lie between
-them and beyond them.
+Rows go in and come out in the data's units. Gaussian noise is not rounded to whole grey levels, and it can take values
+outside 0 .. q - 1.
 """
 
 import torch
@@ -26,7 +28,12 @@ CORRUPTIONS = ("none", "gaussian", "masking", "salt_and_pepper")
 
 
 def require_corruption(kind: str, level: float, levels: Levels) -> None:
-    """Raise ConfigError if the kind is unknown or impossible for these data, or if the level is out of range."""
+    """Raise ConfigError if a corruption is unknown, impossible for the data, or of a level that is out of range.
+
+    kind    none, gaussian, masking or salt_and_pepper
+    level   how strong the corruption is, as the module docstring defines it for each kind
+    levels  what the numbers of a row are (layers/levels.py); salt_and_pepper needs grey levels
+    """
     require_choice("corruption", kind, CORRUPTIONS)
     if kind == "none":
         return
@@ -42,7 +49,10 @@ def require_corruption(kind: str, level: float, levels: Levels) -> None:
 def corrupted(
     x: Float[Tensor, "batch *event"], kind: str, level: float, scale: DataScale, noise: Noise
 ) -> Float[Tensor, "batch *event"]:
-    """Return a random corruption of x, drawn from the streams "corruption" and "corruption.coin"."""
+    """Return x, in the data's units, after a random corruption of the given kind and level.
+
+    The random numbers are those of the streams "corruption" and "corruption.coin" of `noise`.
+    """
     if kind == "none":
         return x
     if kind == "gaussian":

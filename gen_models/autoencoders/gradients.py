@@ -1,8 +1,12 @@
-"""The score function gradient of an expectation over q(z|y), and what every such estimator shares.
+"""The score function gradient of an expectation over q(z|y), and control variates b that reduce its variance.
 
-The score function (log-derivative) estimator of grad_phi E_q l(z) is 1/K sum_k grad log q(z_k|y) (l(z_k) - b).
+Let phi be the parameters of q, l a function of the latents z, and z_1 .. z_K draws of q(z|y). The score function
+(log-derivative) estimator of grad_phi E_q l(z) is
+
+    1/K sum_k grad_phi log q(z_k|y) (l(z_k) - b)
+
 It does not differentiate l with respect to z. Any b that does not depend on z_k leaves the mean unchanged, because
-E_q grad log q = 0; a good b removes most of the variance (Mnih and Gregor, 2014, section 2.3).
+E_q grad_phi log q = 0; a good b removes most of the variance (Mnih and Gregor, 2014, section 2.3).
 """
 
 import torch
@@ -16,20 +20,26 @@ MOMENTUM = 0.1  # weight of the new value; the first 10 values have equal weight
 
 
 def with_gradient_of(value: Float[Tensor, ""], surrogate: Float[Tensor, ""]) -> Float[Tensor, ""]:
-    """Return `value` with the surrogate's gradient, so that checks for divergence see the objective itself."""
+    """Return a scalar with the value of `value` and the gradient of `surrogate`.
+
+    Checks for divergence then see the value of the objective, not that of the surrogate.
+    """
     return value.detach() + (surrogate - surrogate.detach())
 
 
 def leave_one_out(values: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch samples"]:
-    """Return, for each sample, the mean of the row's other samples: its b (Mnih and Rezende, 2016, section 2.2)."""
+    """Return b for each sample: the mean of `values` over the other samples of the row, of which it needs at least one.
+
+    Source: Mnih and Rezende, 2016, section 2.2.
+    """
     samples = values.shape[1]
     return (values.sum(dim=1, keepdim=True) - values) / (samples - 1)
 
 
 class RunningMean(nn.Module):
-    """A running mean of the batches' means, averaged over workers; 0 before the first batch.
+    """The control variate b as a running mean: of the mean of l over each batch, averaged over workers.
 
-    It is the plain mean of the first 10 batches; from then on the newest batch has the weight 0.1.
+    It is 0 before the first batch and the plain mean of the first 10; from then on the newest batch has weight 0.1.
     """
 
     mean: Tensor
@@ -42,7 +52,7 @@ class RunningMean(nn.Module):
 
     @torch.no_grad()
     def add(self, values: Tensor) -> None:
-        """Include a batch; to be called after its gradient was formed with the mean of the batches before it."""
+        """Include the values l of a batch; call it after this batch's b was read, which is made of earlier batches."""
         new = values.mean()
         average_over_workers([new])
         self.steps += 1

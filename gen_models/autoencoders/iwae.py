@@ -2,14 +2,17 @@
 
     L_K(y) = E log 1/K sum_k w_k,   w_k = p(y, z_k) / q(z_k|y),   z_k ~ q(.|y);   ELBO = L_1 <= L_K <= log p(y)
 
-The signal-to-noise ratio of L_K's gradient with respect to q's parameters falls as 1/sqrt(K) (Rainforth et al., 2018).
-One term of this gradient is the derivative of log q with respect to its own parameters, weighted by
-wbar_k = w_k / sum_j w_j. At K = 1 this term is noise of mean 0. Reparameterising it once more gives the doubly
-reparameterised gradient (Tucker, Lawson, Gu and Maddison, 2019, equation 8):
+y is a row in network units, z_1 .. z_K are K draws of its latents, theta the parameters of p, phi those of q.
+
+The signal-to-noise ratio of L_K's gradient with respect to phi falls as 1/sqrt(K) (Rainforth et al., 2018). One term of
+this gradient is the derivative of log q(z_k|y) with respect to phi at fixed z_k, weighted by wbar_k = w_k / sum_j w_j.
+At K = 1 this term is noise of mean 0. Reparameterising it once more gives the doubly reparameterised gradient (Tucker,
+Lawson, Gu and Maddison, 2019, equation 8):
 
     grad_phi L_K = E sum_k wbar_k^2 (d log w_k / d z_k) (d z_k / d phi)
 
-Here log q depends on phi through z_k only. The gradient for p is E sum_k wbar_k grad_theta log p(y, z_k) in both cases.
+Here log q depends on phi through z_k only. With either gradient for phi, that for theta is
+E sum_k wbar_k grad_theta log p(y, z_k).
 """
 
 from collections.abc import Sequence
@@ -31,12 +34,12 @@ GRADIENTS = ("plain", "doubly_reparameterised")
 
 
 class IWAE(LatentVariableModel):
-    """An IWAE with latents = [r_1, ..., r_L] and, in `hidden`, a list of widths for each layer.
+    """A latent-variable model trained on the importance-weighted bound.
 
-    latents = [50], hidden = [[200, 200]] is the paper's first model.
-
+    latents   the number of latents in each layer, from the data up
+    hidden    a list of hidden widths for each layer; latents = [50], hidden = [[200, 200]] is the paper's first model
     samples   K of the bound in training; `elbo` takes any K
-    gradient  plain or doubly_reparameterised
+    gradient  for phi: plain or doubly_reparameterised
     channels, activation, likelihood, sigma, variance   see LatentVariableModel
     """
 
@@ -80,10 +83,10 @@ class IWAE(LatentVariableModel):
         return (Objective("iwae", self, self.loss),)
 
     def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """Return -L_K, in nats, in the data's units, with these terms.
+        """Return -L_K in nats for x in the data's units, a mean over the batch, with these terms.
 
         nats               -L_K
-        elbo_nats          -ELBO, from the same draws
+        elbo_nats          -ELBO, from the same K draws
         effective_samples  1 / sum_k wbar_k^2, at most K; near 1, one draw carries nearly all the weight
         """
         y = self.data_scale(x, noise).flatten(1)
@@ -103,10 +106,11 @@ class IWAE(LatentVariableModel):
         return Loss(nats if surrogate is None else with_gradient_of(nats, surrogate), terms)
 
     def _doubly_reparameterised(self, y: Float[Tensor, "batch dim"], draws: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Return log w, and a scalar whose gradient is that of -L_K for p's parameters and the estimator above for q's.
+        """Return log w, and a scalar whose gradient estimates the gradient of -L_K.
 
-        The latents of all layers are treated as one vector. log w is differentiated with respect to detached copies of
-        them, each layer by itself; that gradient is then carried to phi through the reparameterised draws.
+        For theta the gradient is the plain one, for phi the doubly reparameterised one. The latents of all layers are
+        treated as one vector. log w is differentiated with respect to detached copies of the latents, each layer by
+        itself; that gradient is then carried to phi through the reparameterised draws.
         """
         latents, moments = self.infer(y, draws)
         copies = [z.detach().requires_grad_() for z in latents]

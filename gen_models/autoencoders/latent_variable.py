@@ -1,5 +1,7 @@
 """The base class of models with Gaussian latents: the bound, and all uses of q(z|y), p(z) and p(y|z).
 
+y is a row in network units. Its latents z = (z_1, ..., z_L) have L layers, of which z_1 is next to the data:
+
     p(y, z) = p(y|z_1) p(z_1|z_2) ... p(z_L),   q(z|y) = q(z_1|y) q(z_2|z_1) ...,   p(z_L) = N(0, I)
 
 All factors except p(y|z_1) are diagonal Gaussians whose moments are computed by networks. L = 1 is the ordinary VAE,
@@ -45,13 +47,16 @@ Moments = tuple[Tensor, Tensor]  # (mu, log_var)
 
 
 class LatentVariableModel(Rebuildable, nn.Module, ABC):
-    """A model that is Bound, Encoder, Decoder, Reconstructor and Sampler; a subclass defines its training by `loss`.
+    """A model that is a Bound, Encoder, Decoder, Reconstructor and Sampler; a subclass defines its training by `loss`.
 
-    latents          r_1, ..., r_L
-    hidden           for each layer, the widths of its encoder network; the decoder networks have them reversed
-    channels         of the convolutions next to the data
-    likelihood       gaussian; discretised, the probability of grey levels; bernoulli for binary pixels, each drawn
-                     with its grey value as probability; or mixed for a table, see MixedLikelihood
+    latents          the number of latents in each layer, from the data up
+    hidden           for each layer, the hidden widths of its encoder network; its decoder network has them reversed
+    channels         channels of the convolutions next to the data; empty: none
+    likelihood       p(y|z_1), one of
+                         gaussian     for numbers
+                         discretised  for grey levels, each with a probability of its own
+                         bernoulli    for binary pixels, each drawn with its grey value as the probability of 1
+                         mixed        for a table, see MixedLikelihood
     sigma, variance  of the gaussian, mixed or discretised likelihood: see GaussianLikelihood and DiscretisedLikelihood
     """
 
@@ -106,15 +111,14 @@ class LatentVariableModel(Rebuildable, nn.Module, ABC):
     def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
         """Return the loss that training descends.
 
-        Among the terms that it reports, "nats" is the negative bound of log p(x), for x on its own scale, not the
-        network's.
+        Its term "nats" must be the negative of the bound on log p(x), for x in the data's units.
         """
 
     @abstractmethod
     def objectives(self) -> tuple[Objective, ...]: ...
 
     def warm_start(self, x: Float[Tensor, "batch *event"], noise: Noise) -> None:
-        """Set the standardisation of continuous data; start probabilities at the shares in the rows x."""
+        """Set the standardisation of continuous data, and start probabilities at their frequencies in the rows x."""
         self.data_scale.fit(x)
         mean = self.data_scale.centre(x.mean(dim=0, keepdim=True))
         self.likelihood.start(mean.flatten(), len(x))
@@ -135,9 +139,9 @@ class LatentVariableModel(Rebuildable, nn.Module, ABC):
     def elbo(self, x: Float[Tensor, "batch *event"], noise: Noise, samples: int = 1) -> Float[Tensor, " batch"]:
         """Return log 1/K sum_k w_k, w_k = p(y, z_k) / q(z_k|y), z_k ~ q (Burda, Grosse and Salakhutdinov, 2016).
 
-        K = `samples`. At K = 1 its expectation over the noise is the ELBO. The log-ratio is sampled there too, instead
-        of the KL in closed form: one formula then serves all K, and where q is the posterior every single draw equals
-        log p.
+        K = `samples`. The result is in nats, for x in the data's units. At K = 1 its expectation over the noise is the
+        ELBO. Even at K = 1 log w is sampled, and no KL in closed form is used: one formula then serves all K, and if q
+        is the posterior, every single draw equals log p(x).
         """
         y = self.data_scale(x, noise).flatten(1)
         log_weights = self.log_weights(y, self.draws(y, noise, samples))
@@ -145,13 +149,13 @@ class LatentVariableModel(Rebuildable, nn.Module, ABC):
 
     @question
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
-        """Return the mean of q(z_1|y)."""
+        """Return the mean of q(z_1|y) for each row x, where y is x in network units, without noise."""
         mu, _ = self.posterior(self.data_scale.centre(x).flatten(1))
         return mu
 
     @question
     def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]:
-        """Return the mean of p(x|z_1), in the data's units. For data on levels the values lie between the levels."""
+        """Return the mean of p(x|z_1), in the data's units; grey levels are not rounded to whole numbers."""
         y = self.likelihood.mean(self.decoder(z))
         return self.data_scale.uncentre(y.unflatten(1, self.data_scale.event_shape))
 
@@ -162,28 +166,28 @@ class LatentVariableModel(Rebuildable, nn.Module, ABC):
 
     @question
     def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
-        """Draw z ~ p(z), then x ~ p(x|z), which includes the likelihood's noise (of size sigma if Gaussian)."""
+        """Draw z ~ p(z), then x ~ p(x|z), n times; so x contains the likelihood's noise (of size sigma if Gaussian)."""
         y = self.likelihood.draw(self.decoder(self.prior(n, noise)), noise)
         return self.data_scale.quantise(y.unflatten(1, self.data_scale.event_shape))
 
-    # The pieces of the bound. y has the shape (batch, dim) and network units; each z_l has (batch, samples, latent)
+    # The pieces of the bound. y, in network units, has the shape (batch, dim); each z_l has (batch, samples, latent_l)
 
     def posterior(self, y: Float[Tensor, "batch dim"]) -> Moments:
-        """Return (mu, log_var) of q(z_1|y)."""
+        """Return (mu, log_var) of q(z_1|y), (batch, latent_1) each, for rows y in network units."""
         return mean_and_log_var(self.encoder(y))
 
     def draws(self, y: Float[Tensor, "batch dim"], noise: Noise, samples: int) -> list[Tensor]:
-        """Return the standard normal draws for the z of each layer."""
+        """Return standard normal draws for z_1, ..., z_L: for layer l of the shape (batch, samples, latent_l)."""
         return [
             noise.normal(_stream("posterior", layer), (len(y), samples, latent), like=y)
             for layer, latent in enumerate(self.latents)
         ]
 
     def infer(self, y: Float[Tensor, "batch dim"], draws: Sequence[Tensor]) -> tuple[list[Tensor], list[Moments]]:
-        """Return (latents, moments), lists from the bottom layer up.
+        """Return (latents, moments), two lists with an entry for each layer l, z_1 first.
 
-        latents: z_l = mu_l + exp(log_var_l / 2) draws[l], of the shape (batch, samples, latent_l), as draws[l] has
-        moments: (mu_l, log_var_l) of q; in the bottom layer they are the same for all samples, (batch, 1, latent_1)
+        latents: z_l = mu_l + exp(log_var_l / 2) epsilon_l, with epsilon_l from `draws`; (batch, samples, latent_l)
+        moments: (mu_l, log_var_l) of q, of the same shape; those of z_1 are equal for all samples: (batch, 1, latent_1)
         """
         mu, log_var = self.posterior(y)
         moments = [(mu[:, None], log_var[:, None])]
@@ -202,7 +206,7 @@ class LatentVariableModel(Rebuildable, nn.Module, ABC):
         return joined(pieces)
 
     def log_joint(self, y: Float[Tensor, "batch dim"], latents: Sequence[Tensor]) -> Float[Tensor, "batch samples"]:
-        """Return log p(y|z_1) + log p(z_1|z_2) + ... + log p(z_L)."""
+        """Return log p(y, z) = log p(y|z_1) + log p(z_1|z_2) + ... + log p(z_L)."""
         log_p = self.log_likelihood(y, latents[0])
         for network, (below, above) in zip(self.upper_decoders, pairwise(latents), strict=True):
             log_p = log_p + gaussian_log_density(below, *mean_and_log_var(network(above)))
@@ -211,11 +215,11 @@ class LatentVariableModel(Rebuildable, nn.Module, ABC):
     def log_likelihood(
         self, y: Float[Tensor, "batch dim"], z: Float[Tensor, "batch samples latent"]
     ) -> Float[Tensor, "batch samples"]:
-        """Return log p(y|z_1)."""
+        """Return log p(y|z_1) for each sample z of z_1."""
         return self.likelihood.log_prob(y[:, None], by_vectors(self.decoder, z))
 
     def prior(self, n: int, noise: Noise) -> Float[Tensor, "batch latent"]:
-        """Draw z ~ p(z) from the top layer down and return its z_1."""
+        """Draw n times z ~ p(z), from the top layer z_L down, and return z_1."""
         top = len(self.latents) - 1
         like = self.data_scale.scale
         z = noise.normal(_stream("prior", top), (n, self.latents[top]), like=like)
@@ -226,12 +230,12 @@ class LatentVariableModel(Rebuildable, nn.Module, ABC):
 
 
 def importance_bound(log_weights: Float[Tensor, "batch samples"]) -> Float[Tensor, " batch"]:
-    """Return log 1/K sum_k w_k."""
+    """Return log 1/K sum_k w_k of each row, given log w_k of its K samples."""
     return torch.logsumexp(log_weights, dim=1) - math.log(log_weights.shape[1])
 
 
 def log_q(latents: Sequence[Tensor], moments: Sequence[Moments]) -> Float[Tensor, "batch samples"]:
-    """Return log q(z_1|y) + log q(z_2|z_1) + ..."""
+    """Return log q(z|y) = log q(z_1|y) + log q(z_2|z_1) + ..., with both lists from `infer`."""
     layers = [gaussian_log_density(z, mu, log_var) for z, (mu, log_var) in zip(latents, moments, strict=True)]
     return torch.stack(layers).sum(dim=0)
 
@@ -243,21 +247,21 @@ def reparameterised(moments: Moments, epsilon: Tensor) -> Tensor:
 
 
 def in_pieces(z: Float[Tensor, "batch samples latent"]) -> Sequence[Float[Tensor, "batch _ latent"]]:
-    """Return the samples of each row in pieces that are processed one after the other, to bound memory.
+    """Split the samples of each row into pieces, which are processed one after the other to bound memory.
 
-    With gradients enabled it is one piece: the graph of every piece is kept, so splitting would save no memory.
+    With gradients enabled there is one piece: the graph of every piece is kept, so splitting would save no memory.
     """
     at_once = max(1, POINTS_AT_ONCE // max(1, len(z)))
     return (z,) if torch.is_grad_enabled() or z.shape[1] <= at_once else z.split(at_once, dim=1)
 
 
 def joined(pieces: Sequence[Float[Tensor, "batch _"]]) -> Float[Tensor, "batch samples"]:
-    """Return pieces of samples side by side; a single piece is returned as it is."""
+    """Join the results for the pieces of `in_pieces` along the samples' axis; a single piece is returned as it is."""
     return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces), dim=1)
 
 
 def require_layers(latents: Sequence[int], hidden: Sequence[Sequence[int]]) -> None:
-    """Raise ConfigError unless `hidden` has a list of widths for each layer of latents."""
+    """Raise ConfigError unless `latents` has at least one layer, and `hidden` a list of widths for each layer."""
     for i, latent in enumerate(latents):
         require_whole(f"latents[{i}]", latent)
     if not latents or len(hidden) != len(latents):

@@ -1,11 +1,14 @@
 """The likelihood p(y|z) as a function of the decoder's output f(z): Gaussian for numbers, Bernoulli for binary pixels.
 
     gaussian     y|z ~ N(f, sigma^2 I): log p = -|y - f|^2/(2 sigma^2) - n/2 log(2 pi sigma^2)
-    discretised  P(level|z) = Phi((b - f)/sigma) - Phi((a - f)/sigma), [a, b) the level's cell; the lowest and the
-                 highest level have the tails too (Salimans, Karpathy, Chen and Kingma, 2017, with logistics)
-    bernoulli    y|z ~ Bernoulli(sigmoid(f)): log p = sum_i y_i f_i - softplus(f_i), f shifted by the data's log-odds
+    discretised  P(grey level|z) = Phi((b - f)/sigma) - Phi((a - f)/sigma), where [a, b) is the cell of the grey level
+                 in [0, 1], and the cells of the lowest and the highest level extend to infinity (Salimans, Karpathy,
+                 Chen and Kingma, 2017, who use logistic distributions)
+    bernoulli    y|z ~ Bernoulli(sigmoid(f)): log p = sum_i y_i f_i - softplus(f_i), after the data's log-odds are
+                 added to f
 
-Sums run over dimensions and every constant is kept: dropping one would change what beta means.
+Sums run over the n dimensions of a row. Every constant is kept: dropping one would change what beta, the weight of a
+VAE's KL term, means.
 """
 
 import math
@@ -25,9 +28,9 @@ from gen_models.workers import sum_over_workers
 
 VARIANCES = ("fixed", "learned", "optimal")
 CELL_VARIANCES = ("fixed", "learned", "per_pixel")
-FAR = 1e4  # sigmas; beyond an end of the levels, where the tail belongs to the last cell
-LEAST_RATIO = 1e-6  # of the logarithms of two tails: a cell much narrower than sigma keeps a finite gradient
-MIN_SIGMA = 1e-3  # a quarter of one of 256 levels; without a floor the likelihood of an exact fit is unbounded
+FAR = 1e4  # in units of sigma: stands for infinity as the outer edge of the lowest and the highest cell
+LEAST_RATIO = 1e-6  # least log ratio of a cell's two tails: a cell much narrower than sigma keeps a finite gradient
+MIN_SIGMA = 1e-3  # a quarter of the width of one of 256 cells; without a floor an exact fit has an unbounded likelihood
 MOMENTUM = 0.1  # weight of the new value in the running variance, as in batch norm
 PSEUDO_ROWS = 1.0  # rows of value 1/2 added to the mean: a pixel that is 0 in all rows keeps finite log-odds
 
@@ -41,29 +44,29 @@ class Likelihood(nn.Module, ABC):
 
     @abstractmethod
     def mean(self, f: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
-        """Return E y."""
+        """Return E(y|f)."""
 
     def location(self, f: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
-        """Return the middle of the distribution, which costs less than the mean where that is a sum; by default E y."""
+        """Return a cheap stand-in for the mean, for reported errors; by default the mean itself."""
         return self.mean(f)
 
     @abstractmethod
     def draw(self, f: Float[Tensor, "batch dim"], noise: Noise) -> Float[Tensor, "batch dim"]:
-        """Draw y, from the stream "likelihood"."""
+        """Draw y ~ p(y|f), with random numbers of the stream "likelihood"."""
 
     def start(self, mean: Float[Tensor, " dim"], rows: int) -> None:
-        """Set the start from the mean of `rows` rows of y; by default do nothing."""
+        """Initialise the likelihood from `mean`, the mean of y over `rows` rows; by default do nothing."""
 
 
 class GaussianLikelihood(Likelihood):
     """A Gaussian whose sigma, in network units, is set by `variance`:
 
-    fixed    sigma
-    learned  a parameter that starts at sigma; a softplus keeps log sigma^2 above a floor of MIN_SIGMA
-    optimal  in training, the mean squared error per dimension over the batch of all workers, which maximises the
-             likelihood at this f (Rybkin, Daniilidis and Levine, 2021); in evaluation, its running mean, which starts
-             at sigma^2. At the maximiser the derivative with respect to sigma^2 is 0, so the gradient treats it as
-             constant
+    fixed    the argument sigma
+    learned  a parameter that starts at the argument sigma; a softplus keeps it above MIN_SIGMA
+    optimal  in training, sigma^2 is the mean squared error per dimension over the batches of all workers, which
+             maximises the likelihood at this f (Rybkin, Daniilidis and Levine, 2021). In evaluation, sigma^2 is the
+             running mean of these errors, which starts at the square of the argument. The gradient treats sigma^2 as
+             constant, because at the maximiser the derivative with respect to it is 0
     """
 
     def __init__(self, sigma: float, variance: str):
@@ -81,7 +84,7 @@ class GaussianLikelihood(Likelihood):
             self.running = nn.Buffer(torch.tensor(float(sigma**2)))
 
     def log_var(self) -> Tensor | float:
-        """Return log sigma^2; with variance = optimal, that of the running mean."""
+        """Return log sigma^2; with variance = optimal, the log of the running mean."""
         if self.variance == "learned":
             floor = 2 * math.log(MIN_SIGMA)
             return floor + softplus(self.raw - floor)
@@ -113,10 +116,12 @@ class GaussianLikelihood(Likelihood):
 
 
 class DiscretisedLikelihood(Likelihood):
-    """The mass that a Gaussian gives the cell of each grey level; y is the middle of a cell, f and sigma are of [0, 1].
+    """The probability that N(f, sigma^2) gives to the cell of a grey level; y is the middle of the cell, in [0, 1].
 
-    dim, levels  numbers in a row, and their levels
-    variance     fixed; learned, one sigma for all pixels; or per_pixel, learned for each
+    dim       how many pixels a row has
+    levels    how many grey levels there are
+    sigma     on the scale [0, 1]; the start where it is learned
+    variance  fixed; learned: one sigma for all pixels; or per_pixel: a learned sigma for each pixel
     """
 
     def __init__(self, dim: int, levels: int, *, sigma: float, variance: str):
@@ -128,21 +133,21 @@ class DiscretisedLikelihood(Likelihood):
         self.log_sigma = nn.Buffer(log_sigma) if variance == "fixed" else nn.Parameter(log_sigma)
 
     def std(self) -> Float[Tensor, " sigmas"]:
-        """Return sigma, (1,) or (dim,), at least MIN_SIGMA."""
+        """Return sigma, at least MIN_SIGMA, of the shape (1,), or (dim,) if each pixel has its own."""
         return self.log_sigma.exp().clamp_min(MIN_SIGMA)
 
     def log_prob(self, y, f):
         half, sigma = 0.5 / self.levels, self.std()
         lower = torch.where(y < 2 * half, -FAR, (y - half - f) / sigma)
         upper = torch.where(y > 1 - 2 * half, FAR, (y + half - f) / sigma)
-        is_right = lower + upper > 0  # the smaller tail loses no digits
+        is_right = lower + upper > 0  # above the middle use the upper tails: the smaller tail loses no digits
         below, above = torch.where(is_right, -upper, lower), torch.where(is_right, -lower, upper)
         log_above = log_ndtr(above)
         ratio = (log_ndtr(below) - log_above).clamp_max(-LEAST_RATIO)
         return (log_above + torch.log(-torch.expm1(ratio))).sum(dim=-1)
 
     def mean(self, f):
-        """Return E y: half a cell, and a cell for each level that is reached, with the probability that it is."""
+        """Return E(y|f) = (1/2 + sum_k P(grey level >= k)) / levels, over k = 1 .. levels - 1."""
         sigma, total = self.std(), torch.full_like(f, 0.5)
         for level in range(1, self.levels):
             total = total + ndtr((f - level / self.levels) / sigma)
@@ -158,7 +163,7 @@ class DiscretisedLikelihood(Likelihood):
 class BernoulliLikelihood(Likelihood):
     """A likelihood of n pixels y in {0, 1}.
 
-    f(z) is added to the log-odds of the data, so training starts at the data's mean.
+    The logit of a pixel is f plus its log-odds in the data, which `start` sets, so training starts at the data's mean.
     """
 
     log_odds: Tensor

@@ -2,10 +2,12 @@
 
     numbers     continuous, or dequantised from a grid: y ~ N(f, sigma^2), with one sigma for all, in network units
     flags       y ~ Bernoulli(sigmoid f)
-    categories  the k numbers of y are 0 but one, which is 1: number i with probability softmax(f)_i
+    categories  one of k categories is k numbers of y, of which one is 1 and the others are 0. The i-th of them is 1
+                with probability softmax(f)_i
 
-f of flags and categories is shifted by the data's log-odds and log-shares. Flags and categories have probabilities and
-no unit, so the sum of all terms is in nats, in the data's units once those of the numbers are taken into account.
+Before this, the log-odds of the data are added to f for flags, and the log frequencies of the data for categories.
+log p is the sum over columns, in nats. Flags and categories have probabilities, which do not depend on a unit. Numbers
+have a density in network units, so the caller adds the log-determinant of their scaling to get the data's units.
 """
 
 import torch
@@ -17,10 +19,10 @@ from gen_models.layers.levels import Coordinates
 
 
 class MixedLikelihood(Likelihood):
-    """A likelihood of rows y of a table in which flags and categories are left as they are, 0 and 1.
+    """A likelihood of rows y of a table in which flags and categories are 0 and 1, not scaled.
 
-    columns          which numbers of a row are of which kind
-    sigma, variance  of the numbers, see GaussianLikelihood; without numbers there is none to learn
+    columns          the kind of each number of a row
+    sigma, variance  of the numbers, see GaussianLikelihood; in a table without numbers nothing is learned
     """
 
     shift: Tensor
@@ -38,7 +40,10 @@ class MixedLikelihood(Likelihood):
         self.shift = nn.Buffer(torch.zeros(dim))
 
     def start(self, mean, rows):
-        """Set the shift of flags to the log-odds, and that of categories to the log-shares, of `rows` rows."""
+        """Set what is added to f: the log-odds of flags and the log frequencies of categories.
+
+        mean  the mean of y over `rows` rows
+        """
         flags = mean[self.flags]
         self.shift[self.flags] = torch.logit((rows * flags + 0.5 * PSEUDO_ROWS) / (rows + PSEUDO_ROWS))
         for first, end in self.groups:
@@ -46,7 +51,7 @@ class MixedLikelihood(Likelihood):
             self.shift[first:end] = (counts / (rows + PSEUDO_ROWS)).log()
 
     def std(self) -> Tensor | float:
-        """Return sigma of the numbers, in network units."""
+        """Return sigma, the standard deviation of columns that are numbers, in network units."""
         return self.gaussian.std()
 
     def log_prob(self, y, f):
@@ -59,7 +64,7 @@ class MixedLikelihood(Likelihood):
         return log_p
 
     def mean(self, f):
-        """Return E y: the probabilities of flags and categories."""
+        """Return E(y|f): f itself for numbers, probabilities for flags and categories."""
         logits = f + self.shift
         y = logits.clone()
         y[..., self.flags] = torch.sigmoid(logits[..., self.flags])

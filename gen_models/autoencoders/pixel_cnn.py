@@ -1,10 +1,13 @@
 """The gated PixelCNN (van den Oord et al., 2016): an autoregressive density of grids of codes.
 
-    log p(k) = sum_ij log p(k_ij | k_i'j' before ij, context), a categorical each, in raster order
+A grid k of h by w codes has a whole number k_ij, a code, at row i and column j. In raster order
 
-The probabilities of all grids sum to 1 by construction. One pass computes the likelihoods of all positions. Sampling
-needs, for each row, one pass of the vertical stack and, for each position of the row, one pass of the horizontal stack
-on that row alone.
+    log p(k) = sum_ij log p(k_ij | codes before ij, context),   each factor a categorical distribution
+
+The probabilities of all grids sum to 1 by construction. A vertical stack of layers reads the rows above a position, a
+horizontal stack reads the codes to its left in the same row and what the vertical stack passes on. One pass of both
+computes the likelihoods of all positions. Sampling needs, for each row of the grid, one pass of the vertical stack and,
+for each position of the row, one pass of the horizontal stack on that row alone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,10 +23,11 @@ from gen_models.noise import Noise
 
 
 class PixelCNN(nn.Module):
-    """A density of grids of `codes` symbols.
+    """A density of grids whose entries, the codes, are whole numbers from 0 to `codes` - 1.
 
-    reach    how far each layer's kernel reaches, see GatedLayer
-    context  channels of the conditioning grid, which is as high and wide as the codes; 0: none
+    channels, layers  width and depth of both stacks
+    reach             how many positions each layer's kernel reaches to a side, see VerticalConv
+    context           channels of a conditioning grid, which is as high and wide as the grid of codes; 0: none
     """
 
     def __init__(self, codes: int, *, channels: int, layers: int, reach: int = 1, context: int = 0):
@@ -39,7 +43,7 @@ class PixelCNN(nn.Module):
     def log_prob(
         self, codes: Int[Tensor, "batch h w"], context: Float[Tensor, "batch seen h w"] | None = None
     ) -> Float[Tensor, " batch"]:
-        """Return log p(codes | context) in nats."""
+        """Return log p(codes | context) of each grid, in nats."""
         logits = self.logits(self.embed(codes), context)
         return -F.cross_entropy(logits, codes, reduction="none").flatten(1).sum(dim=1)
 
@@ -61,7 +65,10 @@ class PixelCNN(nn.Module):
         stream: str,
         context: Float[Tensor, "batch seen h w"] | None = None,
     ) -> Int[Tensor, "batch h w"]:
-        """Draw codes of the given shape (n, h, w), each from its categorical, by the Gumbel-max trick."""
+        """Draw n grids of the given shape (n, h, w), code after code, each by the Gumbel-max trick.
+
+        stream  prefix of the names of the noise's streams
+        """
         codes = torch.zeros(tuple(shape), dtype=torch.long, device=self.embedding.weight.device)
         tiny = torch.finfo(self.embedding.weight.dtype).tiny
         for i in range(codes.shape[1]):
@@ -73,14 +80,21 @@ class PixelCNN(nn.Module):
         return codes
 
     def told(self, codes: Int[Tensor, "batch h w"], row: int, context: Tensor | None) -> list[Tensor]:
-        """Return what the vertical stack passes to each layer for one row; it reads only the rows above it."""
+        """Return what each layer of the vertical stack passes to the horizontal stack at one row of the grids.
+
+        row  index of the row; only the rows of `codes` above it are read
+        """
         above = None if context is None else context[:, :, : row + 1]
         return [told[:, :, row:] for told in self._down(self.embed(codes[:, : row + 1]), above)]
 
     def row_logits(
         self, codes: Int[Tensor, "batch h w"], row: int, told: list[Tensor]
     ) -> Float[Tensor, "batch codes w"]:
-        """Return the logits along a row; those of column j depend on columns before j only."""
+        """Return the logits of the codes along one row; those at column j depend on the row's codes before j only.
+
+        row   index of the row
+        told  what `told` returned for this row
+        """
         return self._right(self.embed(codes[:, row : row + 1]), told)[:, :, 0]
 
     def _gated(self) -> Iterator[GatedLayer]:

@@ -3,12 +3,13 @@
     z ~ N(0, I_r),  y|z ~ N(f(z), sigma^2 I_n) or Bernoulli(sigmoid f(z)),  q(z|y) = N(mu(y), diag exp log_var(y))
     log p(y) >= ELBO(y) = E_q log p(y|z) - KL(q(z|y) || p(z))
 
-Sums run over dimensions, means over the batch. sigma is a parameter: at sigma = 1 on data in [0, 1] the KL term
+y is a row of n numbers in network units, z its r latents; mu and log_var are the encoder's outputs, f the decoder's.
+Sums run over dimensions, means over the batch. sigma is an argument: at sigma = 1 on data in [0, 1] the KL term
 dominates and the posterior collapses. beta (Higgins et al., 2017) weighs the KL in training only. It has the same
 effect as a change of sigma: beta-ELBO(beta, sigma) = beta ELBO(1, sigma sqrt(beta)) + constant.
 
-The encoder's gradient is either that of the reparameterised draws z = mu + exp(log_var/2) epsilon, or the score
-function estimator.
+The encoder's gradient is either that of the reparameterised draws z = mu + exp(log_var/2) epsilon, epsilon ~ N(0, I),
+or the score function estimator of gradients.py.
 """
 
 from collections.abc import Sequence
@@ -31,10 +32,11 @@ GRADIENTS = ("reparameterised", "score_function")
 
 
 class VAE(LatentVariableModel):
-    """A variational autoencoder with latent = r.
+    """A variational autoencoder with r = `latent` latents.
 
-    hidden           the encoder's widths; the decoder has them reversed
-    sigma            in network units
+    hidden           widths of the encoder's hidden layers; the decoder has them in reverse order
+    sigma            standard deviation of y|z, in network units
+    beta             weight of the KL term in training
     samples          draws of z for each row and step
     gradient         reparameterised or score_function
     control_variate  for the score function: none, leave_one_out (needs samples >= 2) or running_mean
@@ -88,7 +90,9 @@ class VAE(LatentVariableModel):
         return (Objective("vae", self, self.loss),)
 
     def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """Return distortion + beta rate, in nats, in the data's units: `samples` draws of z, the KL in closed form.
+        """Return -E_q log p(x|z) + beta KL(q(z|y) || p(z)) in nats, for x in the data's units, with the terms below.
+
+        E_q is a mean over `samples` draws of z; the KL is computed in closed form.
 
         nats            -ELBO: the bound at beta = 1, whatever beta is used in training
         rate_nats       KL(q(z|y) || p(z))
@@ -111,7 +115,7 @@ class VAE(LatentVariableModel):
         return Loss(value, terms)
 
     def _per_sample(self, tensor: Float[Tensor, "batch n"]) -> Float[Tensor, "batch *samples n"]:
-        """Return a tensor with an axis for the samples; a single one has none, as each view costs a step some time."""
+        """Insert an axis for the samples, unless there is a single sample: each view costs a step some time."""
         return tensor if self.samples == 1 else tensor[:, None]
 
     def _decoded(
@@ -126,7 +130,7 @@ class VAE(LatentVariableModel):
         return joined(log_likelihoods), sum(weighted[1:], start=weighted[0]) / self.samples
 
     def _compared(self, y: Tensor, z: Tensor) -> tuple[Tensor, Float[Tensor, ""]]:
-        """Return log p(y|z), and the mean squared error of E(y|z), which is reported and no part of the loss."""
+        """Return log p(y|z), and the mean squared error of E(y|z), which is only reported."""
         f = by_vectors(self.decoder, z)
         with torch.no_grad():
             error = (y - self.likelihood.location(f)).square().mean()
@@ -135,8 +139,9 @@ class VAE(LatentVariableModel):
     def _score_surrogate(self, z: Tensor, moments: Moments, log_likelihood: Tensor) -> Float[Tensor, ""]:
         """Return a scalar with the score function's gradient, averaged over the batch.
 
-        The gradient is -1/K sum_k [grad_theta log p(y|z_k) + grad_phi log q(z_k|y) (l_k - b)], where
-        l = log p(y|z) + beta (log p(z) - log q(z|y)), which at beta = 1 is the chapter's log-ratio.
+        The gradient is -1/K sum_k [grad_theta log p(y|z_k) + grad_phi log q(z_k|y) (l_k - b)], where theta and phi are
+        the decoder's and the encoder's parameters, b is the control variate, and
+        l_k = log p(y|z_k) + beta (log p(z_k) - log q(z_k|y)). At beta = 1, l_k is log p(y, z_k)/q(z_k|y).
         """
         log_q = gaussian_log_density(z, *moments)
         values = (log_likelihood + self.beta * (gaussian_log_density(z, 0.0, 0.0) - log_q)).detach()

@@ -1,11 +1,12 @@
 """The vector-quantised autoencoder with a learned prior (van den Oord, Vinyals and Kavukcuoglu, 2017).
 
-    z = E(u) on a grid, k = indices (codes) of the nearest code vectors, e = codebook[k], u' = D(e)
+    z = E(u) on a grid, k = codes (indices) of the nearest code vectors, e = codebook[k], u' = D(e)
     L = |u - u'|^2 + |sg(z) - e|^2 + beta |z - sg(e)|^2        equation 3, each a mean over its numbers
     log p(k) by a gated PixelCNN
 
-u is the image scaled to variance 1, so that the weights of the three terms do not depend on the data's unit. If the
-code vectors are moving averages, the middle term trains nothing and is left out (section 3.2 and appendix A.1).
+E and D are the encoder and the decoder, and sg stops the gradient. u is the image scaled to variance 1, so that the
+weights of the three terms do not depend on the data's unit. If the code vectors are moving averages, the middle term
+trains nothing and is left out (section 3.2 and appendix A.1).
 
 Training has two objectives: "vq_vae" moves encoder, code vectors and decoder; "prior" moves the PixelCNN, and its
 gradient stops at the codes. The paper trains the prior after the autoencoder. Here both train together, so that one
@@ -30,19 +31,18 @@ from gen_models.layers.unit_images import UnitImages
 from gen_models.noise import Noise
 from gen_models.rebuildable import Rebuildable
 
-START_ROWS = 2048  # rows used to start the encoder and its codes; more rows change neither
+START_ROWS = 2048  # rows used to start the encoder and the code vectors; more rows change neither
 
 
 class VQVAE(Rebuildable, nn.Module):
-    """A VQ-VAE with K = `codes` code vectors of `dim` numbers, on a grid 2^scales times coarser than the image.
+    """A VQ-VAE with K = `codes` code vectors of `dim` numbers.
 
-    The codes of a row take at most h w log2 K bits on a grid of h by w.
+    Its grid of h by w positions is 2^scales times coarser than the image, so the codes of an image take at most
+    h w log2 K bits. The latents of `encode` and `decode` are the vectors of all positions, flattened: dim h w numbers.
 
-    `encode` and `decode` take and return z flattened: dim h w numbers a row.
-
-    channels, blocks               of encoder and decoder
-    beta                           weight of the commitment loss
-    decay                          of the moving averages that update the codes; null: codes are trained by gradient
+    channels, blocks               width and number of residual blocks of encoder and decoder
+    beta                           weight of the commitment loss |z - sg(e)|^2
+    decay                          of the moving averages that update the code vectors; null: they follow a gradient
     prior_channels, prior_layers   of the PixelCNN
     """
 
@@ -82,17 +82,22 @@ class VQVAE(Rebuildable, nn.Module):
         )
 
     def warm_start(self, x: Float[Tensor, "batch *event"], noise: Noise) -> None:
-        """Set the images' mean and variance, then start the encoder at output variance 1 and the codes by k-means."""
+        """Set the images' mean and variance, scale the encoder's output to variance 1, and run k-means on it.
+
+        The means that k-means finds are the first code vectors.
+        """
         self.images.fit(x)
         z = start_at_unit_variance(self.encoder, self.images.centre(x[:START_ROWS]))
         self.quantiser.start(z, noise)
 
     def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """Return |u - u'|^2 + [if codes are trained by gradient] |sg(z) - e|^2 + beta |z - sg(e)|^2, with these terms.
+        """Return |u - u'|^2 + beta |z - sg(e)|^2, each a mean over its numbers, with the terms below.
 
-        distortion   |u - u'|^2 / n: the share of the variance that is lost
-        commitment   |z - e|^2 / d
-        perplexity   of the codebook's use in training; at most K
+        If the code vectors follow a gradient, |sg(z) - e|^2 is added.
+
+        distortion   the mean of (u - u')^2: the fraction of the images' variance that is lost
+        commitment   the mean of (z - e)^2
+        perplexity   exp of the entropy of the codes in recent training batches: K if all are equally frequent
         """
         u = self.images.centre(x)
         found = self.quantiser(self.encoder(u), noise)
@@ -117,23 +122,23 @@ class VQVAE(Rebuildable, nn.Module):
 
     @question
     def decode_codes(self, codes: tuple[Int[Tensor, "batch h w"]]) -> Float[Tensor, "batch *event"]:
-        """Return D(codebook[k]) in the data's units. For data on levels the values lie between the levels."""
+        """Return D(codebook[k]) in the data's units; grey levels are not rounded to whole numbers."""
         (indices,) = codes
         return self.images.uncentre(self.decoder(self.quantiser.lookup(indices)))
 
     def prior_of(self, level: int, above: tuple[Tensor, ...]) -> tuple[PixelCNN, Tensor | None]:
-        """Return (the density of the only grid, its context); the context is None, as the grid has no condition."""
+        """Return (the PixelCNN of the only grid, None): the grid has no context. Both arguments are unused."""
         return self.prior, None
 
     @question
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
-        """Return the chosen code vectors of all positions, flattened to d h w numbers."""
+        """Return the nearest code vectors of all positions, flattened to dim h w numbers."""
         (indices,) = self.codes(x)
         return self.quantiser.lookup(indices).flatten(1)
 
     @question
     def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]:
-        """Return D(z) in the data's units. z need not be code vectors."""
+        """Return D(z) in the data's units. z has the layout of `encode`, but need not consist of code vectors."""
         return self.images.uncentre(self.decoder(z.unflatten(1, (self.dim, *self.grid))))
 
     @question

@@ -1,19 +1,27 @@
-"""The VQ-VAE with two levels (Razavi, van den Oord and Vinyals, 2019, section 3 and algorithm 1).
+"""The VQ-VAE with two grids of codes: a coarse one, the top, and a fine one, the bottom.
 
-    h = E_b(u);  e_t = codes of E_t(h);  e_b = codes of Q_b(h, D_t(e_t));  u' = D(e_b, up(e_t))
-    L = |u - u'|^2 + beta (|z_t - sg(e_t)|^2 + |z_b - sg(e_b)|^2) [+ the codebook losses, if codes follow a gradient]
+Source: Razavi, van den Oord and Vinyals, 2019, section 3 and algorithm 1.
+
+    h = E_b(u);  z_t = E_t(h);  z_b = Q_b(h, D_t(e_t));  u' = D(e_b, up(e_t))
+    L = |u - u'|^2 + beta (|z_t - sg(e_t)|^2 + |z_b - sg(e_b)|^2)
     log p(k_t, k_b) = log p(k_t) + log p(k_b | k_t), two gated PixelCNNs
 
-The top level encodes what the picture is, the bottom level its detail. A level whose perplexity falls to 1 has
-collapsed, and a prior loss of 0 on it is no success: both numbers are reported for each level.
+u is the image scaled to variance 1; E_b, E_t, Q_b are encoders and D_t, D, up decoders; sg stops the gradient.
+k_t and k_b are grids of codes: the indices of the code vectors e_t and e_b that lie nearest to z_t and z_b; each grid
+has its own codebook. If the code vectors follow a gradient, |sg(z_t) - e_t|^2 + |sg(z_b) - e_b|^2 is added to L.
 
-A top level can also be in use and carry no information. Where the bottom's grid is fine enough to draw the picture
-alone, no gradient asks for more, and the top's codes come to tell positions apart instead of pictures. Therefore a
-share of the training rows, `bottom_dropout`, is decoded from the top alone, with the bottom's vectors set to 0 (as for
-the later codebooks of Zeghidour et al., 2021, section III.C).
+The top encodes what the picture is, the bottom its detail. If the perplexity of a grid's codes falls to 1, only one
+code is in use: the grid has collapsed, and a prior loss of 0 for it is no success. Therefore perplexity and prior loss
+are reported for each grid.
 
-The objectives are those of `vq_vae`: the coder first, then the priors, on codes without gradient. The paper's top
-prior also has attention, which is left out here; the bottom prior is conditioned through a decoder of the top codes.
+The top can also use many codes that carry no information. If the bottom grid is fine enough to draw the picture alone,
+no gradient asks the top for more, and its codes come to tell positions apart instead of pictures. Therefore a fraction
+of the training rows, `bottom_dropout`, is decoded from the top alone, with the bottom's vectors set to 0 (as for the
+later codebooks of Zeghidour et al., 2021, section III.C).
+
+There are two objectives, as in vq_vae.py: "vq_vae" trains encoders, code vectors and decoders; "prior" trains both
+PixelCNNs, and its gradient stops at the codes. The paper's top prior also has attention, which is left out here; the
+bottom prior is conditioned through a decoder of the top codes.
 """
 
 from collections.abc import Sequence
@@ -34,20 +42,20 @@ from gen_models.layers.unit_images import UnitImages
 from gen_models.noise import Noise
 from gen_models.rebuildable import Rebuildable
 
-START_ROWS = 2048  # rows used to start the encoders and their codes
+START_ROWS = 2048  # rows used to start the encoders and the code vectors
 
 Codes = tuple[Int[Tensor, "batch top_h top_w"], Int[Tensor, "batch h w"]]
 
 
 class VQVAE2(Rebuildable, nn.Module):
-    """A VQ-VAE with two levels, each with K = `codes` code vectors of `dim` numbers.
+    """A VQ-VAE with two grids of codes, each with its own K = `codes` code vectors of `dim` numbers.
 
-    The bottom's grid is 2^scales times coarser than the image, the top's 2^(scales + 1) times.
+    The bottom grid is 2^scales times coarser than the image, the top grid 2^(scales + 1) times.
 
-    channels, blocks               of encoders and decoders
-    beta                           weight of the commitment loss
-    decay                          of the moving averages that update the codes; null: codes are trained by gradient
-    bottom_dropout                 share of training rows that are decoded from the top alone; 0 in the paper
+    channels, blocks               width and number of residual blocks of encoders and decoders
+    beta                           weight of the commitment losses |z - sg(e)|^2
+    decay                          of the moving averages that update the code vectors; null: they follow a gradient
+    bottom_dropout                 fraction of training rows that are decoded from the top alone; 0 in the paper
     prior_channels, prior_layers   of each PixelCNN
     """
 
@@ -111,12 +119,15 @@ class VQVAE2(Rebuildable, nn.Module):
         )
 
     def update(self) -> None:
-        """Update both codebooks; called after the parameters moved."""
+        """Update both codebooks. The engine calls this after each step of the objective "vq_vae"."""
         self.top_quantiser.update()
         self.bottom_quantiser.update()
 
     def warm_start(self, x: Float[Tensor, "batch *event"], noise: Noise) -> None:
-        """Set the images' mean and variance, then start each level: encoder at output variance 1, codes by k-means."""
+        """Set the images' mean and variance, then start the top and the bottom.
+
+        For each, the encoder's output is scaled to variance 1, and the code vectors start by k-means on it.
+        """
         self.images.fit(x)
         h = self.encoder(self.images.centre(x[:START_ROWS]))
         z = start_at_unit_variance(self.top_encoder, h)
@@ -125,12 +136,13 @@ class VQVAE2(Rebuildable, nn.Module):
         self.bottom_quantiser.start(start_at_unit_variance(self.bottom_encoder, torch.cat([h, told], dim=1)), noise)
 
     def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """Return |u - u'|^2 + sum over levels of beta |z - sg(e)|^2 [+ |sg(z) - e|^2], with these terms.
+        """Return the loss L of the module docstring, each of its squares a mean over its numbers, with these terms.
 
-        distortion          |u - u'|^2 / n: the share of the variance that is lost, over all rows, also those without
-                            bottom
-        commitment_LEVEL    |z - e|^2 / d
-        perplexity_LEVEL    of the codebook's use in training; at most K
+        distortion                            the mean of (u - u')^2: the fraction of the images' variance that is
+                                              lost, over all rows, also those decoded without the bottom
+        commitment_top, commitment_bottom     the mean of (z - e)^2 on each grid
+        perplexity_top, perplexity_bottom     exp of the entropy of the codes in recent training batches: K if all are
+                                              equally frequent
         """
         u = self.images.centre(x)
         h = self.encoder(u)
@@ -151,7 +163,10 @@ class VQVAE2(Rebuildable, nn.Module):
         return Loss(value, terms)
 
     def prior_loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
-        """Return the mean of -log p(k_t) - log p(k_b | k_t) in nats a row; the terms report the sum and each part."""
+        """Return the mean over rows of -log p(k_t) - log p(k_b | k_t), in nats.
+
+        The terms are this sum, "nats", and its two parts, "nats_top" and "nats_bottom".
+        """
         with torch.no_grad():
             top, bottom = self.codes(x)
         nats_top = -self.prior.log_prob(top).mean()
@@ -168,24 +183,27 @@ class VQVAE2(Rebuildable, nn.Module):
 
     @question
     def decode_codes(self, codes: Codes) -> Float[Tensor, "batch *event"]:
-        """Return D(e_b, up(e_t)) in the data's units. For data on levels the values lie between the levels."""
+        """Return D(e_b, up(e_t)) in the data's units; grey levels are not rounded to whole numbers."""
         return self.images.uncentre(self._decode(*self._lookup(codes)))
 
     def prior_of(self, level: int, above: tuple[Tensor, ...]) -> tuple[PixelCNN, Tensor | None]:
-        """Return (density, context) of the top's grid at level 0, else of the bottom's grid given the top's codes."""
+        """Return (PixelCNN, its context) of one grid: of the top for level = 0, of the bottom for level = 1.
+
+        above  the grids of codes before this one: empty for the top, the top's codes for the bottom
+        """
         if level == 0:
             return self.prior, None
         return self.bottom_prior.density, self.bottom_prior.context(above[0])
 
     @question
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
-        """Return the chosen code vectors of all positions, flattened, the top's first."""
+        """Return the nearest code vectors of all positions, flattened: those of the top, then those of the bottom."""
         top, bottom = self._lookup(self.codes(x))
         return torch.cat([top.flatten(1), bottom.flatten(1)], dim=1)
 
     @question
     def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]:
-        """Return D(z) in the data's units. z need not be code vectors."""
+        """Return the decoded z in the data's units. z has the layout of `encode`, but need not be code vectors."""
         (h, w), (height, width) = self.top_grid, self.grid
         top, bottom = z.split([self.dim * h * w, self.dim * height * width], dim=1)
         e_top, e_bottom = top.unflatten(1, (self.dim, h, w)), bottom.unflatten(1, (self.dim, height, width))
@@ -219,7 +237,10 @@ class VQVAE2(Rebuildable, nn.Module):
 
 
 class ConditionalPixelCNN(nn.Module):
-    """A density p(grid | a grid of codes half as fine), which sees features decoded from the condition's codes."""
+    """A density of grids of codes, given another grid of codes with half as many rows and columns.
+
+    A small decoder turns the given codes into features, which are the context of a PixelCNN.
+    """
 
     def __init__(self, codes: int, *, channels: int, layers: int):
         super().__init__()
@@ -240,5 +261,5 @@ class ConditionalPixelCNN(nn.Module):
         return self.density.sample(shape, noise, stream, self.context(given))
 
     def context(self, given: Int[Tensor, "batch top_h top_w"]) -> Float[Tensor, "batch seen h w"]:
-        """Return the features of `given`, at twice its resolution."""
+        """Return the features decoded from the codes `given`, at twice the resolution of that grid."""
         return self.condition(self.embedding(given).movedim(-1, 1))

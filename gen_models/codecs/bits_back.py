@@ -1,19 +1,20 @@
 """Lossless compression by a VAE: bits back with asymmetric numeral systems (Townsend, Bird and Barber, 2019).
 
-For each row x, on one stack:
+The latents z are rounded to 2^b bins each (latent_channel.py). For each row x, on one stack of symbols (entropy.py):
 
     pop z ~ q(z|x)    removes -log q(z|x) bits: bits of earlier rows choose z
     push x ~ P(x|z)   adds -log P(x|z)
     push z ~ p(z)     adds -log p(z)
 
-A row therefore costs, in expectation over z, -ELBO of the discretised model. Decoding undoes the steps in reverse; its
-last step returns the bits that chose z. The first row has no earlier bits to choose its z, so the stack starts with
-some bits of noise. They stay in the file and do not grow with the number of rows.
+A row therefore costs, in expectation over z, -ELBO of the model with rounded latents. Decoding undoes the steps in
+reverse; its last step returns the bits that chose z. The first row has no earlier bits to choose its z, so the stack
+starts with some bits of noise. They stay in the file and do not grow with the number of rows.
 
-The bits that choose a row's z are those that the z of the row before left on top. Where q is wide, they would choose
-the same z again, and the mean over rows would be no expectation. Therefore each bin is pushed with a pseudo-random
-shift from `noise`, modulo 2^b. This costs nothing under an even prior, and makes the bits below it fresh. (With 1000
-binary digits and an untrained VAE, the cost without the shift is 1.8% above the bound.)
+The bits that choose a row's z are those that pushing the z of the row before left on top of the stack. If q is wide,
+they would choose the same z again, and the mean cost over rows would not be the expectation. Therefore a pseudo-random
+shift from `noise` is added to each bin, modulo 2^b, before it is pushed. This costs nothing, as all bins are equally
+likely under the prior, and the next row's z is chosen by fresh bits. (With 1000 images of binary digits and an
+untrained VAE, the cost without the shift is 1.8% above the bound.)
 
 Promised: every byte comes back on the same machine with the same libraries. Not promised: another machine or version
 of torch, where networks round differently and decoding fails. A failure is detected, because the stack must end as
@@ -38,7 +39,7 @@ from gen_models.evaluating import evaluating
 from gen_models.noise import Noise
 
 METHOD = "bits_back"
-LATENT_BITS = 12  # for each latent: cells are then narrow compared with a posterior's standard deviation of 0.01
+LATENT_BITS = 12  # for each latent: bins are then narrow compared with a posterior's standard deviation of 0.01
 MOST_LATENT_BITS = 16
 BITS_A_SYMBOL = 24  # the most that a pop may take: the entropy coder's precision
 
@@ -47,10 +48,11 @@ BITS_A_SYMBOL = 24  # the most that a pop may take: the entropy coder's precisio
 class Rate:
     """The size of n compressed rows, in bits.
 
-    net       what is on the stack, minus the initial bits
-    initial   bits of noise, once a file
-    ideal     sum over rows of log q(z|x) - log P(x|z) - log p(z) at the z that were used: what net would be if coding
-              were free of overhead
+    rows      n
+    net       bits on the stack after the last row, minus the initial bits
+    initial   bits of noise with which the stack starts, once a file
+    ideal     sum over rows of log2 q(z|x) - log2 P(x|z) - log2 p(z) at the z that were used: what net would be if
+              coding were free of overhead
     """
 
     rows: int
@@ -62,9 +64,12 @@ class Rate:
 def compress(
     model: nn.Module, x: Float[Tensor, "batch *event"], noise: Noise, *, latent_bits: int = LATENT_BITS
 ) -> tuple[Compressed, Rate]:
-    """Compress rows on levels, in the data's units, without loss; return the file's contents and its rate.
+    """Compress rows of grey levels, in the data's units, without loss; return the file's contents and their size.
 
-    Raises DataError for a row that is not on the levels, or latent_bits out of range.
+    noise        the initial bits and the shifts; its seed is stored in the header
+    latent_bits  b, where each latent is rounded to 2^b bins
+
+    Raises DataError if a number is none of the model's grey levels, or latent_bits is out of range.
     """
     if not 1 <= latent_bits <= MOST_LATENT_BITS:
         raise DataError(f"latent_bits = {latent_bits} cannot be used: give 1 to {MOST_LATENT_BITS}")
@@ -88,7 +93,10 @@ def compress(
 
 
 def decompress(model: nn.Module, compressed: Compressed) -> Float[Tensor, "batch *event"]:
-    """Return the rows. Raises CheckpointError for a file of another model, and if decoding failed."""
+    """Return the rows that `compress` compressed.
+
+    Raises CheckpointError if another model compressed them, or if decoding failed.
+    """
     header = require_header(compressed, METHOD, model, {"latent_bits": int, "seed": int, "dtype": str})
     bits = header["latent_bits"]
     if not 1 <= bits <= MOST_LATENT_BITS or header["dtype"] not in ("float32", "float64"):
@@ -114,10 +122,11 @@ def decompress(model: nn.Module, compressed: Compressed) -> Float[Tensor, "batch
 def expected_bits(
     model: nn.Module, x: Float[Tensor, "batch *event"], noise: Noise, *, draws: int = 16
 ) -> Float[Tensor, " batch"]:
-    """Return the expected cost of each row in bits: -ELBO of the discretised model.
+    """Return the expected cost of each row in bits, E_q[-log2 P(x|z)] + KL(q(z|x) || p(z))/ln 2.
 
-    This is E_q[-log2 P(x|z)] + KL(q(z|x) || p(z))/ln 2. It is below the -ELBO that the model reports for dequantised
-    data, because a level has the whole mass of its cell, and the lowest and the highest level include the tails.
+    E_q is a mean over `draws` draws of z. The cost is below the -ELBO that the model reports for dequantised data,
+    because P gives a grey level the whole mass of its cell, and the cells of the lowest and the highest level include
+    the tails.
     """
     channel = LatentChannel(model, 2)
     with evaluating(model):
@@ -162,12 +171,12 @@ def _initial_words(latents: int, noise: Noise) -> UInt32[np.ndarray, " words"]:
 
 
 def _shifts(noise: Noise, bins: Int[np.ndarray, " latents"], bits: int) -> Int[np.ndarray, " latents"]:
-    """Return the shift of each bin of one row; the module docstring says why."""
+    """Return the shifts that are added to the bins of one row, for the reason in the module docstring."""
     u = noise.uniform("bits back/shift", (len(bins),), like=torch.zeros((), dtype=torch.float64))
     return (u * 2**bits).numpy().astype(np.int64)
 
 
 def _bits(probabilities: Float[np.ndarray, "symbols size"], symbols: np.ndarray) -> float:
-    """Return the sum of log2 p over the symbols, with no p below the least that the coder gives."""
+    """Return the sum of log2 p over the symbols, with p at least 2^-24, the least probability of the coder."""
     p = probabilities[np.arange(len(symbols)), symbols]
     return float(np.log2(np.maximum(p, 2.0**-BITS_A_SYMBOL)).sum())

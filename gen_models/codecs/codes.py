@@ -1,13 +1,15 @@
 """Lossy compression by a model of discrete codes, such as a VQ-VAE: the codes are entropy-coded.
 
-The probabilities of the codes come from one of two tables:
+A code is the index of a code vector. The model turns a row into one or more grids k of codes, coarsest first. Their
+probabilities come from one of two tables:
 
-    empirical   how often each code occurs in these rows: one table for each grid, stored in the header
-    prior       the model's own p(k_ij | codes before), evaluated position by position as in sampling; the header
-                stores no table
+    empirical   how often each code occurs in the rows to compress: one table for each grid, stored in the header
+    prior       the model's own p(k_ij | codes before position ij), evaluated position by position as in sampling; the
+                header stores no table
 
-Under the prior a row costs -log2 p(codes) bits. Encoder and decoder evaluate it in the same order and for the same
-rows at a time, so that the networks round alike. This holds on one machine; `bits_back` says what is not promised.
+With the prior a row costs -log2 p(codes) bits. `compress` and `decompress` evaluate the prior in the same order, on the
+same groups of rows, so that the networks round alike. This holds on one machine; bits_back.py says what is not
+promised.
 """
 
 from typing import Any, Protocol, runtime_checkable
@@ -25,7 +27,7 @@ from gen_models.evaluating import CHUNK_ROWS, evaluating
 
 METHOD = "codes"
 TABLES = ("empirical", "prior")
-ROWS_AT_ONCE = 256  # rows whose tables under the prior are in memory at once
+ROWS_AT_ONCE = 256  # rows whose probabilities under the prior are in memory at once
 
 Grids = tuple[Int[Tensor, "batch _h _w"], ...]
 
@@ -42,7 +44,12 @@ class Coded(Protocol):
 
 
 def compress(model: nn.Module, x: Float[Tensor, "batch *event"], *, table: str = "empirical") -> Compressed:
-    """Compress rows, in the data's units. What the codebook discards is lost. Raises DataError for an unknown table."""
+    """Compress rows, in the data's units. What the codebook discards is lost.
+
+    table  empirical or prior
+
+    Raises DataError for another table, or for a model without codes.
+    """
     coded = _coded(model)
     grids = codes_of(model, x)
     header = common_header(METHOD, model, len(x), tuple(x.shape[1:]))
@@ -83,14 +90,14 @@ def decompress(model: nn.Module, compressed: Compressed) -> Float[Tensor, "batch
 
 
 def codes_of(model: nn.Module, x: Float[Tensor, "batch *event"]) -> Grids:
-    """Return the codes of all rows, computed for CHUNK_ROWS rows at a time."""
+    """Return the model's grids of codes for all rows, computed for CHUNK_ROWS rows at a time."""
     with evaluating(model):
         parts = [_coded(model).codes(chunk) for chunk in x.split(CHUNK_ROWS)]
     return tuple(torch.cat(level) for level in zip(*parts, strict=True))
 
 
 def _decoded(model: nn.Module, grids: Grids) -> Float[Tensor, "batch *event"]:
-    """Return the rows that codes stand for, computed for as many at a time as `by_rows` takes."""
+    """Return the rows that codes stand for, computed for CHUNK_ROWS rows at a time."""
     with evaluating(model):
         chunks = zip(*(grid.split(CHUNK_ROWS) for grid in grids), strict=True)
         try:
@@ -100,10 +107,10 @@ def _decoded(model: nn.Module, grids: Grids) -> Float[Tensor, "batch *event"]:
 
 
 def _push(stack: Stack, coded: Coded, grids: Grids) -> None:
-    """Push the codes of some rows.
+    """Push the codes of some rows on the stack, with their probabilities under the prior.
 
-    First all tables are computed, in the decoder's order. Then the codes are pushed in reverse order, as the code that
-    is pushed last is popped first.
+    First all probabilities are computed, in the order of `_pop`. Then the codes are pushed in reverse order, as the
+    code that is pushed last is popped first.
     """
     pushes = []
     for level, grid in enumerate(grids):

@@ -1,15 +1,15 @@
 """The file format of compressed rows, as docs/codec.md defines it.
 
-    8 bytes   magic, 89 47 4D 43 0D 0A 1A 0A: as in PNG, a transfer that changes line ends damages these first bytes
+    8 bytes   89 47 4D 43 0D 0A 1A 0A, which mark the format: as in PNG, a transfer that changes line ends damages them
     2         version, 2; version 1 drew other random numbers
     4         length of the header
     8         length of the payload
     header    JSON in UTF-8, an object
     payload   words of 32 bits: the entropy coder's stack
-    32        sha256 of all before
+    32        sha256 of all bytes before
 
-Numbers are little-endian. A file that is cut, changed, foreign or of another model raises an error of one line; it
-never decodes to other rows.
+Numbers are little-endian. A file that is cut, changed, of another format or of another model raises an error of one
+line; it never decodes to other rows.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from gen_models.files import replacing
 
 MAGIC = b"\x89GMC\r\n\x1a\n"
 VERSION = 2
-SETTINGS = (bool, int, float, str)  # types of a module's settings, which it has beside its tensors
+SETTINGS = (bool, int, float, str)  # attributes of these types are a module's settings
 MOST_ROWS = 1 << 31  # no file written here has more
 _FRONT = struct.Struct("<8sHIQ")
 _DIGEST_BYTES = 32
@@ -37,9 +37,10 @@ _DIGEST_BYTES = 32
 
 @dataclass(frozen=True)
 class Compressed:
-    """The result of a codec: the words, and the header that says how to read them.
+    """Compressed rows, in memory.
 
-    header   method, model (its digest), rows, event_shape, and what the method needs
+    header   method (its name), model (the model's digest), rows (how many), event_shape, and what the method needs
+    words    the payload: the entropy coder's stack, in words of 32 bits
     """
 
     header: dict[str, Any]
@@ -67,7 +68,7 @@ def write(path: Path, compressed: Compressed) -> int:
 
 
 def read(path: Path) -> Compressed:
-    """Return the verified contents of a file. Raises DataError if it is missing, foreign, cut or changed."""
+    """Return the contents of a file. Raises DataError if it is missing, of another format, cut or changed."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -76,7 +77,7 @@ def read(path: Path) -> Compressed:
 
 
 def parse(data: bytes, name: str) -> Compressed:
-    """Return the verified contents of the bytes of a file; error messages call the bytes `name`."""
+    """Return the contents of a file, given its bytes. Raises DataError like `read`; its message begins with `name`."""
     if data[: len(MAGIC)] != MAGIC[: len(data)] or not data:
         raise DataError(f"{name}: not a file of `gen-models compress`: it begins with {data[:8]!r}")
     if len(data) < _FRONT.size:
@@ -104,14 +105,17 @@ def parse(data: bytes, name: str) -> Compressed:
 
 
 def common_header(method: str, model: nn.Module, rows: int, event_shape: tuple[int, ...]) -> dict[str, Any]:
-    """Return the entries with which every method's header begins."""
+    """Return the header's entries that all methods have: method, model, rows and event_shape."""
     return {"method": method, "model": model_digest(model), "rows": rows, "event_shape": list(event_shape)}
 
 
 def require_header(compressed: Compressed, method: str, model: nn.Module, keys: Mapping[str, type]) -> dict[str, Any]:
-    """Return the header, after checking that it is of this method and model and has these keys.
+    """Return the header, after checking that it is of this method and model and has the keys that it must have.
 
-    Raises CheckpointError for a file of another model, and DataError if a key is missing or has an unusable value.
+    keys  {key: type} of the entries that this method adds to the common ones
+
+    Raises CheckpointError if another model compressed the rows, DataError if another method did, or if a key is missing
+    or has an unusable value.
     """
     header = compressed.header
     for key, kind in {"method": str, "model": str, "rows": int, "event_shape": list, **keys}.items():

@@ -1,8 +1,8 @@
 """A stack of symbols that takes nearly as few bits as their probabilities allow.
 
-It uses asymmetric numeral systems (Duda, 2013). The stack is last in, first out. A `pop` under the probabilities of a
-`push` returns its symbols and restores the stack as it was before. A pop under other probabilities draws symbols from
-them, with the bits on the stack as randomness; bits back needs this.
+It uses asymmetric numeral systems (Duda, 2013). The stack is last in, first out. A `pop` with the probabilities of the
+last `push` returns the symbols of that push and restores the stack as it was before it. A pop with other probabilities
+draws symbols from these probabilities, with the bits on the stack as randomness; bits_back.py needs this.
 
 Probabilities are rounded to 24 bits, and none is rounded to 0: a symbol costs at most 24 bits.
 """
@@ -18,7 +18,10 @@ _model = constriction.stream.model
 
 
 class Stack:
-    """Symbols stored on `words` of 32 bits, of which the last is not 0. Without words the stack is empty."""
+    """A stack of symbols, stored in words of 32 bits.
+
+    words  the contents with which the stack starts; the last word must not be 0. None: the stack starts empty
+    """
 
     def __init__(self, words: UInt32[np.ndarray, " words"] | None = None):
         try:
@@ -33,9 +36,9 @@ class Stack:
         symbols: Int[np.ndarray, " symbols"],
         probabilities: Float[np.ndarray, "symbols size"] | Float[np.ndarray, " size"],
     ) -> None:
-        """Add symbols.
+        """Put symbols, whole numbers from 0 to size - 1, on the stack.
 
-        probabilities  one row for each symbol, or one row for all; rows need not sum to 1
+        probabilities  one row for each symbol, or one row for all; a row need not sum to 1
         """
         if len(symbols) and probabilities.shape[-1] > 1:  # if there is only one possible symbol, it costs nothing
             self._coder.encode_reverse(_symbols(symbols), *_categorical(probabilities))
@@ -43,7 +46,11 @@ class Stack:
     def pop(
         self, probabilities: Float[np.ndarray, "symbols size"] | Float[np.ndarray, " size"], count: int | None = None
     ) -> Int[np.ndarray, " symbols"]:
-        """Remove symbols and return them; give `count` where all share one row of probabilities."""
+        """Remove symbols and return them.
+
+        probabilities  as `push` takes them
+        count          how many symbols, if all share one row of probabilities
+        """
         count = len(probabilities) if count is None else count
         if not count or probabilities.shape[-1] == 1:
             return np.zeros(count, dtype=np.int32)
@@ -51,15 +58,15 @@ class Stack:
         return self._coder.decode(family, *(rows or [count]))
 
     def push_even(self, symbols: Int[np.ndarray, " symbols"], size: int) -> None:
-        """Add symbols, each one of `size` equally likely ones."""
+        """Put symbols from 0 to size - 1, all equally likely, on the stack."""
         self._coder.encode_reverse(_symbols(symbols), _model.Uniform(size))
 
     def pop_even(self, count: int, size: int) -> Int[np.ndarray, " symbols"]:
-        """Remove `count` symbols, each one of `size` equally likely ones, and return them."""
+        """Remove `count` symbols from 0 to size - 1, all equally likely, and return them."""
         return self._coder.decode(_model.Uniform(size), count)
 
     def words(self) -> UInt32[np.ndarray, " words"]:
-        """Return the contents of the stack."""
+        """Return the contents of the stack, in words of 32 bits."""
         return self._coder.get_compressed()
 
     def bits(self) -> int:

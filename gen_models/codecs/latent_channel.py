@@ -1,12 +1,14 @@
-"""A VAE as probabilities of finitely many symbols: everything that bits back asks of a model.
+"""The probabilities of a VAE for finitely many symbols, which bits back (bits_back.py) needs.
 
-    latents   z in 2^b bins of equal mass under N(0, 1): the prior is even, and q(bin|x) is a difference of two Phi
-    levels    of a Gaussian decoder P(x = k|z) = Phi((e_{k+1} - f(z))/sigma) - Phi((e_k - f(z))/sigma), e_k the edge
-              between two levels; the lowest and the highest level include the tails
-              of a Bernoulli decoder and binary pixels, P(x = 1|z) = E(y|z)
+    latents       each latent lies in one of 2^b bins, which have equal mass under N(0, 1). So all bins are equally
+                  likely under the prior; q(bin|x) is a difference of two values of Phi, the normal CDF
+    grey levels   with a Gaussian decoder, P(x = k|z) = Phi((e_{k+1} - f(z))/sigma) - Phi((e_k - f(z))/sigma), where f
+                  is the decoder's output and e_k the lower edge of level k's cell; the cells of the lowest and the
+                  highest level extend to infinity
+    binary pixels with a Bernoulli decoder, P(x = 1|z) is its mean
 
-All is computed in float64 and for one row at a time. A batch of another size would round its matrix products
-differently, and encoder and decoder must get the same bits.
+Probabilities are computed in float64. To code, they are computed for one row at a time: a batch of another size would
+round its matrix products differently, and compression and decompression must get the same bits.
 """
 
 import math
@@ -26,7 +28,8 @@ NEEDED = ("data_scale", "encoder", "decoder", "posterior", "likelihood", "latent
 class LatentChannel:
     """The probabilities of a model, with `bins` bins (2^b) for each latent.
 
-    Raises DataError for a model that does not have such latents, such a decoder or levels.
+    Raises DataError for a model that is no VAE, has several layers of latents, or has data that are not on grey levels.
+    A model with a Bernoulli decoder needs data on 2 grey levels.
     """
 
     def __init__(self, model: Any, bins: int):
@@ -48,7 +51,10 @@ class LatentChannel:
         self._middles = torch.special.ndtri((torch.arange(bins, dtype=torch.float64) + 0.5) / bins)
 
     def moments(self, x: Float[Tensor, "batch *event"]) -> tuple[Tensor, Tensor]:
-        """Return (mu, std) of q(z|x), each (batch, latents); x, in the data's units, is read at its levels' middles."""
+        """Return (mu, std) of q(z|x), each (batch, latents), for rows x in the data's units.
+
+        The encoder sees the middle of each grey level's cell.
+        """
         mu, log_var = self.model.posterior(self.model.data_scale.centre(x).flatten(1))
         return mu.double(), (0.5 * log_var.double()).exp()
 
@@ -59,11 +65,14 @@ class LatentChannel:
         return interval_mass(edges[:, :-1], edges[:, 1:]).numpy()
 
     def level_probabilities(self, bins: Int[np.ndarray, " latents"]) -> Float[np.ndarray, "dim levels"]:
-        """Return P(x_j = k|z) for each number of a row, where z are the middles of the bins."""
+        """Return P(x_j = k|z) for each number j of a row and grey level k, where z are the middles of the bins.
+
+        bins  the index of the bin of each latent
+        """
         return self.level_masses(self._middles[torch.from_numpy(bins.astype(np.int64))][None])[0].numpy()
 
     def level_masses(self, z: Float[Tensor, "batch latents"]) -> Float[Tensor, "batch dim levels"]:
-        """Return P(x_j = k|z)."""
+        """Return P(x_j = k|z) for each latent vector z, number j of a row and grey level k."""
         scale = self.model.data_scale
         f = self.model.decoder(z.to(scale.scale.dtype))
         if not hasattr(self.model, "sigma"):
@@ -77,7 +86,7 @@ class LatentChannel:
         return interval_mass(edges[..., :-1], edges[..., 1:])
 
     def masses_at(self, z: Float[Tensor, "batch latents"], x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-        """Return P(x_j|z) of the given levels x: what `level_masses` gives for them, without computing the others."""
+        """Return P(x_j|z) for the grey level x_j of each number, without the probabilities of its other grey levels."""
         scale = self.model.data_scale
         f = self.model.decoder(z.to(scale.scale.dtype))
         if not hasattr(self.model, "sigma"):
@@ -93,12 +102,12 @@ class LatentChannel:
 
 
 def interval_mass(lower: Float[Tensor, "*shape"], upper: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Return Phi(upper) - Phi(lower), computed from the smaller tail, where no digit is lost."""
+    """Return Phi(upper) - Phi(lower), computed in the smaller tail of the normal distribution, to lose no digits."""
     return torch.where(lower > 0, _below(-lower) - _below(-upper), _below(upper) - _below(lower))
 
 
 def _below(x: Tensor) -> Tensor:
-    """Return Phi(x) = erfc(-x/sqrt 2)/2; torch.special.ndtr takes (1 + erf)/2, which rounds to 0 where Phi is not 0."""
+    """Return Phi(x) = erfc(-x/sqrt 2)/2. Not torch.special.ndtr: its (1 + erf)/2 rounds small values of Phi to 0."""
     return 0.5 * torch.special.erfc(-x / math.sqrt(2))
 
 

@@ -2,10 +2,11 @@
 
     k_j = round((z_j - m_j)/(step s_j)),  z'_j = m_j + k_j step s_j,  x' = D(z')
 
-m_j and s_j are the mean and standard deviation of a latent over reference rows (training rows if given, else the rows
-themselves). `step` is therefore in standard deviations, and rounding has an error of step/sqrt(12) of them. Each
-latent has its own table of how often each k_j occurs in these rows. The tables are stored in the header, where their
-bytes are counted.
+z_j is the j-th latent of a row x, k_j the index of its cell of the grid, and D the decoder. m_j and s_j are the mean
+and standard deviation of the latent over reference rows (training rows if given, else the rows themselves). `step` is
+therefore in standard deviations, and rounding has a root mean square error of step/sqrt(12) standard deviations. For
+each latent, a table counts how often each k_j occurs in the rows to compress. The tables are stored in the header, so
+their bytes are part of the file's size.
 """
 
 from typing import Any, NamedTuple
@@ -27,25 +28,25 @@ MOST_CELLS = 1 << 16  # in the table of one latent
 
 
 class Grid(NamedTuple):
-    """A uniform grid for each latent: the middle of its cell 0, and the distance between cells."""
+    """A uniform grid for each latent: the middle of the cell with index 0, and the distance between cells."""
 
     middle: Float[Tensor, " latent"]
     step: Float[Tensor, " latent"]
 
     def cells(self, z: Float[Tensor, "batch latent"]) -> Int[Tensor, "batch latent"]:
-        """Return the number of the cell of each latent."""
+        """Return the index of the cell in which each latent lies."""
         return ((z.double() - self.middle) / self.step).round().long()
 
     def middles(self, cells: Int[Tensor, "batch latent"]) -> Float[Tensor, "batch latent"]:
-        """Return the middle of each cell."""
+        """Return the middles of the cells with these indices."""
         return self.middle + cells * self.step
 
 
 def grid_of(model: nn.Module, reference: Float[Tensor, "rows *event"], step: float) -> Grid:
-    """Return a grid of `step` standard deviations of the reference rows' latents.
+    """Return the grid whose cells are `step` standard deviations of the reference rows' latents wide.
 
-    A latent that never changes gets a cell of width `step`. Raises DataError without rows, or if a latent is not
-    finite.
+    A latent that is the same in all rows gets cells of width `step`. Raises DataError if there are no rows, or if a
+    latent is not finite.
     """
     require_positive("step", step)
     if not len(reference):
@@ -75,7 +76,7 @@ def compress(model: nn.Module, x: Float[Tensor, "batch *event"], grid: Grid) -> 
 
 
 def decompress(model: nn.Module, compressed: Compressed) -> Float[Tensor, "batch *event"]:
-    """Return x' of each row: what `quantised` returns for the rows that were compressed."""
+    """Return x' of each compressed row x: what `quantised` returns for these rows."""
     header = require_header(compressed, METHOD, model, {"middle": list, "step": list, "tables": list})
     grid, tables = _grid(header), header["tables"]
     stack, columns = Stack(compressed.words), []
@@ -89,7 +90,7 @@ def decompress(model: nn.Module, compressed: Compressed) -> Float[Tensor, "batch
 
 
 def quantised(model: nn.Module, x: Float[Tensor, "batch *event"], grid: Grid) -> Float[Tensor, "batch *event"]:
-    """Return x' of each row without running the entropy coder."""
+    """Return x' of each row x: the decoded middles of its latents' cells, without running the entropy coder."""
     with evaluating(model):
         cells = grid.cells(by_rows(_encoder(model).encode, x))
     return _decoded(model, grid, cells)

@@ -1,8 +1,8 @@
-"""The methods of compression by their names, and which of them a model can do.
+"""The methods of compression by their names, and which of them a model offers.
 
-codes       a VQ-VAE's codes; decompression gives its reconstruction
-bits_back   without loss, by a VAE of data on levels
-latents     latents on a uniform grid, by any encoder with a decoder
+codes       stores the codes of a VQ-VAE; decompression gives the reconstruction
+bits_back   stores rows without loss, by a VAE of data on grey levels
+latents     stores latents rounded to a uniform grid, by any model with an encoder and a decoder
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ LOSSLESS = bits_back.METHOD
 
 
 def methods_of(model: object) -> tuple[str, ...]:
-    """The methods that a model can do, the one that suits it best first; () for a model that cannot compress."""
+    """Return the names of the methods that a model offers, the best for it first; () if it cannot compress."""
     if isinstance(model, codes.Coded):
         return (codes.METHOD,)
     if not (isinstance(model, Encoder) and isinstance(model, Decoder) and isinstance(model, Reconstructor)):

@@ -1,4 +1,4 @@
-"""What a script or a notebook needs: fit, save, load, score, sample, encode, on arrays; `gen_models` exports it.
+"""Functions for scripts and notebooks, on arrays: fit, save, load, score, sample, encode; `gen_models` exports them.
 
-No pipeline imports this package, so it is not among the code that trainings run on.
+No pipeline imports this package, so it is not part of the code that the pipeline's trainings run on.
 """

@@ -1,6 +1,6 @@
-"""`fit(model, x)`: the model's warm start on the rows, optimisers, and the engine, in one call.
+"""`fit(model, x)` trains a model on rows: it runs the model's warm start, makes optimisers, and calls the engine.
 
-It trains as the pipeline does: the same weights, rows, seed and settings give the same numbers.
+It trains as the pipeline does: the same initial weights, rows, seed and settings give the same numbers.
 """
 
 import hashlib
@@ -26,12 +26,15 @@ from gen_models.noise import Noise
 from gen_models.rebuildable import spec_of
 
 WARM_ROWS = 10_000  # rows that a warm start sees
-RESIDENT_BYTES = 1 << 30  # rows are kept on the device if they take at most this as float32, else where they are
-REPORTS = 20  # in a training, unless report_every says otherwise
+RESIDENT_BYTES = 1 << 30  # rows of at most so many bytes in float32 are moved to the model's device before training
+REPORTS = 20  # how many reports a training gives, unless report_every is given
 
 
 class Fitted(NamedTuple):
-    """A trained model, and its reports: `history[-1].terms["vae.nats"]` is the mean since the report before."""
+    """A trained model, and the reports of its training, oldest first.
+
+    `history[-1].terms["vae.nats"]` is the mean of this loss term over the steps since the report before.
+    """
 
     model: nn.Module
     history: list[Report]
@@ -57,17 +60,21 @@ def fit(
     """Train a model on the rows x, in place and on its own device, and return it with its history.
 
     x             (rows, *event): an array, a data frame of numbers, a memory-mapped array or a tensor
-    steps, batch  minibatches (0: only the warm start, such as EM), and rows in each; fewer where x has fewer
-    lr            of Adam; or {objective: lr}, for a game of several
-    optimisers    {objective: optimiser} in place of Adam
-    warm_start    whether the model first starts from the data; None: unless it was fitted or loaded before
+    steps         how many minibatches to train on; 0: only the warm start, such as EM
+    batch         rows of a minibatch; all rows of x, if x has fewer
+    lr            learning rate of Adam; or {objective: learning rate}, for a model with several, such as a GAN
+    optimisers    {objective: optimiser}, to use in place of Adam
+    seed          of all random numbers in the training
+    warm_start    whether to run the model's warm start on x first; None: only if the model was not fitted or loaded
+                  before
     order, schedule, clip_norm   see gen_models.engine
-    report_every  steps; None: a twentieth of them
-    folder        a checkpoint at each report; a fit that finds one there goes on from it, bit for bit
-    show          print each report
+    report_every  steps from one report to the next; None: a twentieth of `steps`
+    folder        where to save a checkpoint at each report; if it holds one, the training continues from there, with
+                  the same result, bit for bit, as without the stop
+    show          whether to print each report
 
-    Raises DataError for rows that the model cannot take, ConfigError for an argument, CheckpointError for a folder
-    of another training, DivergedError for a loss that is not finite.
+    Raises DataError if the model cannot take the rows, ConfigError if an argument cannot be used, CheckpointError if
+    the folder holds another training or other files, and DivergedError if a loss is not finite.
     """
     require_model(model)
     steps, batch = _whole("steps", steps, least=0), _whole("batch", batch)
@@ -108,7 +115,7 @@ def fit(
 
 @torch.no_grad()
 def start(model: nn.Module, rows: Tensor, seed: int) -> None:
-    """Give a model its warm start on at most WARM_ROWS of the rows, if it has one."""
+    """Run the model's warm start, if it has one, on the rows, or on WARM_ROWS random ones if there are more."""
     if not isinstance(model, WarmStart):
         return
     if len(rows) > WARM_ROWS:  # they may be sorted
@@ -142,7 +149,10 @@ def _optimisers(
 
 
 def _resume(folder: Path, training: Training, settings: Mapping[str, Any], steps: int) -> list[Report]:
-    """Load the checkpoint of a folder, if there is one, and return the history so far."""
+    """Load the checkpoint of a folder into the training, if there is one, and return the history so far.
+
+    Raises CheckpointError if it is of a training with other settings, or is past `steps`.
+    """
     require_place(folder)
     spec = spec_of(training.model)
     checkpoint.recover(folder)

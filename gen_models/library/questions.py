@@ -1,4 +1,4 @@
-"""What a trained model is asked, on arrays: scores, samples, latents, reconstructions."""
+"""The use of a trained model, with arrays as arguments and results: scores, samples, latents, reconstructions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,11 +28,11 @@ from gen_models.noise import Noise
 def score(model: nn.Module, x: Any, name: str | None = None, *, reference: Any = None) -> np.ndarray:
     """Return an anomaly score for each row, (rows,); larger is more anomalous.
 
-    name       nll (-log p(x), nats), neg_elbo (its bound), reconstruction, critic, ...; None: the first of these four
-               that the model offers. docs/anomalies.md has them all
-    reference  training rows, for scores that compare with them, such as latent_mahalanobis
+    name       nll (-log p(x) in nats), neg_elbo (an upper bound of nll), reconstruction, critic, ...; None: the first
+               of these four that the model offers. docs/anomalies.md lists all scores
+    reference  training rows, which some scores need, such as latent_mahalanobis
 
-    Raises ConfigError for a score that the model does not offer.
+    Raises ConfigError if the model does not offer the score, or if the score needs a reference and none is given.
     """
     require_model(model)
     offered = scorers(
@@ -50,9 +50,11 @@ def score(model: nn.Module, x: Any, name: str | None = None, *, reference: Any =
 
 
 def sample(model: nn.Module, n: int, *, seed: int = 0, temperature: float = 1.0) -> np.ndarray:
-    """Draw n rows, (n, *event), as the training rows were; the same seed draws the same rows.
+    """Draw n rows from the model, (n, *event), in the units of the training rows; the same seed draws the same rows.
 
-    temperature  of models that offer it: below 1 samples vary less
+    temperature  1, or any number above 0 if the model offers it; below 1 samples vary less
+
+    Raises ConfigError if the model cannot sample, or has no temperature and one other than 1 is given.
     """
     require_model(model)
     require_whole("n", n)
@@ -69,7 +71,7 @@ def sample(model: nn.Module, n: int, *, seed: int = 0, temperature: float = 1.0)
 
 
 def encode(model: nn.Module, x: Any) -> np.ndarray:
-    """Return the latents of rows, (rows, latent)."""
+    """Return the latents of the rows x, (rows, latent). Raises ConfigError if the model has no encoder."""
     require_model(model)
     if not isinstance(model, Encoder):
         raise ConfigError(f"{type(model).__name__} cannot encode: {_offers(model)}")
@@ -77,7 +79,10 @@ def encode(model: nn.Module, x: Any) -> np.ndarray:
 
 
 def decode(model: nn.Module, z: Any) -> np.ndarray:
-    """Return the rows that latents (rows, latent) stand for."""
+    """Return the rows, (rows, *event), that the model decodes from latents z, (rows, latent).
+
+    Raises ConfigError if the model has no decoder, and DataError if z has another shape.
+    """
     require_model(model)
     if not isinstance(model, Decoder):
         raise ConfigError(f"{type(model).__name__} cannot decode: {_offers(model)}")
@@ -91,7 +96,7 @@ def decode(model: nn.Module, z: Any) -> np.ndarray:
 
 
 def reconstruct(model: nn.Module, x: Any) -> np.ndarray:
-    """Return rows after the model's bottleneck, (rows, *event)."""
+    """Return what the model reconstructs of the rows x, (rows, *event). Raises ConfigError if it cannot reconstruct."""
     require_model(model)
     if not isinstance(model, Reconstructor):
         raise ConfigError(f"{type(model).__name__} cannot reconstruct: {_offers(model)}")
@@ -111,7 +116,7 @@ class _At:
 
 
 def _check_width(model: nn.Module, width: int) -> None:
-    """Raise DataError unless rows of a model have so many latents."""
+    """Raise DataError unless the model encodes a row into `width` latents."""
     event_shape = event_shape_of(model)
     if event_shape is None or not isinstance(model, Encoder):
         return
@@ -131,7 +136,10 @@ def _array(x: Tensor) -> np.ndarray:
 
 
 def _statistics(model: nn.Module) -> dict[str, Any] | None:
-    """Return mean and standard deviation of the training rows, where the model keeps them: they define a unit."""
+    """Return the mean and standard deviation of the training rows, which define the unit scale of scores.
+
+    Return None for data on grey levels, or if the model does not keep them.
+    """
     scale = getattr(model, "data_scale", None)
     if grey_levels(levels_of(model)) is not None or not isinstance(scale, DataScale):
         return None

@@ -1,4 +1,4 @@
-"""Rows that a person hands over, checked against the model that is to see them, and made a tensor of its kind."""
+"""Rows that a caller passes to a model: checked, and turned into a tensor on the model's device and of its dtype."""
 
 import math
 import warnings
@@ -18,15 +18,22 @@ LOST_BY_ROUNDING = 0.01  # of a column's standard deviation: more than this is r
 
 
 def rows_of(model: nn.Module, x: Any, name: str = "x") -> Tensor:
-    """Return rows, checked, on the model's device: float64 for a table or if the model is float64, else float32."""
+    """Return the rows x, checked by `checked`, as a tensor on the model's device and of the dtype of `dtype_of`.
+
+    name  what error messages call x
+    """
     return checked(model, x, name).to(dtype_of(model)).to(device_of(model))
 
 
 def checked(model: nn.Module, x: Any, name: str = "x") -> Tensor:
-    """Return the rows of an array, a data frame of numbers or a tensor, (rows, *event), in the dtype that they have.
+    """Return the rows x, (rows, *event), as a tensor of the dtype that they have, after checks for the model.
 
-    Raises DataError for what is no numbers, another shape than the model's rows have, a number that is not finite, a
-    value that the model's `levels` do not have, and differences that float32 cannot hold.
+    x     an array, a data frame of numbers or a tensor
+    name  what error messages call x
+
+    Raises DataError if x is empty or holds anything but finite real numbers, if its rows have another shape than the
+    model takes, if a value is none of those that the model's `levels` allow, or if float32, where the model computes in
+    it, cannot hold the differences between rows.
     """
     x = numbers(x, name)
     _check_shape(x, event_shape_of(model), name)
@@ -41,7 +48,7 @@ def checked(model: nn.Module, x: Any, name: str = "x") -> Tensor:
 
 
 def numbers(x: Any, name: str) -> Tensor:
-    """Return an array as a tensor; raises DataError if it holds anything but real numbers."""
+    """Return x as a tensor. Raises DataError, which calls it `name`, if it holds anything but real numbers."""
     if isinstance(x, Tensor):
         if x.is_complex():
             raise DataError(f"{name} has the dtype {x.dtype}: give real numbers")
@@ -65,19 +72,19 @@ def numbers(x: Any, name: str) -> Tensor:
 
 
 def event_shape_of(model: nn.Module) -> tuple[int, ...] | None:
-    """Return the shape of a model's rows; None if it does not say."""
+    """Return the shape of a row that a model takes; None if the model does not record it."""
     of_scale = getattr(getattr(model, "data_scale", None), "event_shape", None)
     shape = arguments_of(model).get("event_shape", of_scale)
     return None if shape is None else tuple(shape)
 
 
 def levels_of(model: nn.Module) -> Levels:
-    """Return the levels with which a model was made; None if it has no such argument."""
+    """Return the argument `levels` with which a model was made; None if it has no such argument."""
     return arguments_of(model).get("levels")
 
 
 def dtype_of(model: nn.Module) -> torch.dtype:
-    """Return the dtype of a model's rows."""
+    """Return the dtype in which a model takes rows: float64 for a table or if a parameter is float64, else float32."""
     is_exact = is_table(levels_of(model)) or any(p.dtype == torch.float64 for p in model.parameters())
     return torch.float64 if is_exact else torch.float32
 
@@ -88,7 +95,7 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 def require_model(model: object) -> None:
-    """Raise ConfigError for what is no model, such as what `fit` returns."""
+    """Raise ConfigError if `model` is no model, such as the pair that `fit` returns."""
     if isinstance(model, tuple):
         raise ConfigError("a model is expected, not a pair: `model, history = fit(...)`")
     if not isinstance(model, nn.Module):
@@ -132,7 +139,7 @@ def _check_columns(x: Tensor, start: int, levels: Any, name: str) -> None:
 
 
 def _check_rounding(x: Tensor, name: str) -> None:
-    """Raise DataError for a column of which float32 keeps too little: moments in seconds, pressures in pascals."""
+    """Raise DataError if float32 rounds a column too coarsely, such as times in seconds or pressures in pascals."""
     if x.dtype not in (torch.float64, torch.int64, torch.int32):
         return
     exact = x.double().flatten(1)
@@ -146,7 +153,11 @@ def _check_rounding(x: Tensor, name: str) -> None:
 
 
 def _refuse(wrong: Tensor, x: Tensor, start: int, line: str) -> None:
-    """Raise DataError with the place and value of the first number that is wrong."""
+    """Raise DataError for the first number of x that is wrong, if there is one.
+
+    wrong  true for wrong numbers; start: index of the first row of x among all rows
+    line   the message, with {place} and {value} for the number's index and value
+    """
     if not wrong.any():
         return
     row, *inside = wrong.nonzero()[0].tolist()

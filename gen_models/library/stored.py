@@ -1,7 +1,7 @@
-"""`save(model, path)` and `load(path)`: checkpoints of one folder, with no spec to repeat.
+"""`save(model, path)` and `load(path)`: a checkpoint is a folder that also holds how to construct the model.
 
-They are those of `gen_models.checkpoint`: what the pipeline trained loads here, nothing is pickled, and a load verifies
-every byte.
+The checkpoints are those of `gen_models.checkpoint`: models that the pipeline trained can be loaded here, nothing is
+pickled, and `load` verifies every byte.
 """
 
 from collections.abc import Mapping
@@ -23,9 +23,10 @@ OF_A_CHECKPOINT = {MANIFEST, RESUME, DATA, checkpoint.MODEL, checkpoint.WEIGHTS,
 
 
 def save(model: nn.Module, path: str | Path) -> Path:
-    """Write a model to a folder, for `load`, and return the folder; a checkpoint that is there is replaced.
+    """Write a model to a folder, from which `load` reads it, and return the folder.
 
-    Raises ConfigError for a model that does not know its arguments, CheckpointError if the folder holds other files.
+    A checkpoint that the folder holds is replaced. Raises ConfigError if the model's class does not record the
+    arguments of its constructor (see Rebuildable), and CheckpointError if the folder holds other files.
     """
     require_model(model)
     folder = folder_of(path)
@@ -35,12 +36,14 @@ def save(model: nn.Module, path: str | Path) -> Path:
 
 
 def load(path: str | Path, *, into: nn.Module | None = None, device: str | torch_device = "cpu") -> nn.Module:
-    """Load a verified model, in evaluation mode and with its parameters frozen.
+    """Verify a checkpoint and return its model, in evaluation mode and with its parameters frozen.
 
-    path  a folder that `save`, `fit` or the pipeline wrote; of a run, such as out/train/vae-digits, its checkpoint
-    into  a model of a class outside gen_models, constructed as the saved one was: it receives the weights
+    path    a folder that `save`, `fit` or the pipeline wrote, such as out/train/vae-digits for a run
+    into    for a model of a class outside gen_models: a model constructed like the saved one, which receives its
+            weights and is returned
+    device  where the model is put
 
-    Raises CheckpointError if the folder is no checkpoint, or damaged, or of another model.
+    Raises CheckpointError if the folder is no checkpoint, is damaged, or holds another model than `into`.
     """
     folder = folder_of(path)
     if not (folder / MANIFEST).is_file() and (folder / "checkpoint" / MANIFEST).is_file():
@@ -58,14 +61,14 @@ def load(path: str | Path, *, into: nn.Module | None = None, device: str | torch
 
 
 def folder_of(path: str | Path) -> Path:
-    """Return a path as a folder's, `~` expanded."""
+    """Return the absolute path of a folder, with `~` expanded. Raises CheckpointError if `path` is empty or no path."""
     if not isinstance(path, str | Path) or not str(path):
         raise CheckpointError(f"path = {path!r} cannot be used: give the name of a folder")
     return Path(path).expanduser().absolute()
 
 
 def require_place(folder: Path) -> None:
-    """Raise CheckpointError if a checkpoint there would replace what is none."""
+    """Raise CheckpointError if `folder` is a file, or holds files that are not those of a checkpoint."""
     if folder.is_dir():
         others = sorted(path.name for path in folder.iterdir() if path.name not in OF_A_CHECKPOINT)
         if others:
@@ -77,7 +80,7 @@ def require_place(folder: Path) -> None:
 
 
 def refuse_other_spec(folder: Path, spec: Mapping[str, Any]) -> None:
-    """Raise CheckpointError if a checkpoint was written by a model with other arguments."""
+    """Raise CheckpointError if the folder's checkpoint is of a model whose class or arguments differ from `spec`."""
     verify(folder)
     saved = yaml.safe_load((folder / checkpoint.MODEL).read_text())
     for key in spec:

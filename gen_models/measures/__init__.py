@@ -9,5 +9,6 @@ partitions       clusters against classes: accuracy, mutual information, Rand in
 manifold         precision, recall, density and coverage of samples
 frechet          the Frechet distance between two sets of features
 modes            how many modes of a known mixture samples reach
-disentanglement  the mutual information gap
+disentanglement  the mutual information gap: whether each known factor of the data sits in one latent
+pixel_ranking    a map of errors against the pixels of a defect
 """

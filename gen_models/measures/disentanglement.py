@@ -2,10 +2,12 @@
 
     MIG = 1/K sum_k (I(z_j*; v_k) - max_{j != j*} I(z_j; v_k)) / H(v_k),   j* = argmax_j I(z_j; v_k)
 
-MIG is 1 if one latent determines each factor and no other latent tells anything about it. It is 0 if two latents tell
-equally much, or none tells anything. I is computed for codes in bins of equal width between the code's least and
-largest value (20 bins in Locatello et al., 2019). From n rows each I is too high by about (bins - 1)(values - 1)/(2 n)
-nats, also for a code that is noise; the difference in the gap removes this bias.
+z_j is the j-th latent, here called a code, v_k the k-th of K factors from which the data were made; I is the mutual
+information, H the entropy. MIG is 1 if each factor is determined by one latent and no other latent tells anything about
+it. It is 0 if, for each factor, two latents tell equally much, or none tells anything. I is computed after a code is
+put into bins of equal width between its least and largest value (20 bins in Locatello et al., 2019). From n rows each I
+is too high by about (bins - 1)(values of the factor - 1)/(2 n) nats, even for a code that is noise; the difference in
+the gap removes this bias.
 """
 
 import numpy as np
@@ -18,15 +20,21 @@ BINS = 20
 
 
 def mutual_information_gap(codes: ArrayLike, factors: ArrayLike, *, bins: int = BINS) -> float:
-    """Return the mean of `gaps` over factors, in [0, 1].
+    """Return MIG, the mean of `gaps` over factors, in [0, 1].
 
-    codes are (rows, latents), factors (rows, factors) of discrete values. Raises DataError like `gaps`.
+    codes    (rows, latents): the latents of each row
+    factors  (rows, factors): the factors of each row, with discrete values
+
+    Raises DataError for a factor that does not vary.
     """
     return float(gaps(codes, factors, bins=bins).mean())
 
 
 def gaps(codes: ArrayLike, factors: ArrayLike, *, bins: int = BINS) -> np.ndarray:
-    """Return the normalised gap of each factor, (factors,). Raises DataError for a factor that does not vary."""
+    """Return the gap of each factor, (factors,): between its two largest I, divided by its entropy.
+
+    Raises DataError for a factor that does not vary.
+    """
     information, entropies = mutual_information(codes, factors, bins=bins)
     if not entropies.all():
         raise DataError(f"factor {int(np.argmin(entropies))} has one value in all rows: leave it out, it has no gap")
@@ -35,7 +43,7 @@ def gaps(codes: ArrayLike, factors: ArrayLike, *, bins: int = BINS) -> np.ndarra
 
 
 def mutual_information(codes: ArrayLike, factors: ArrayLike, *, bins: int = BINS) -> tuple[np.ndarray, np.ndarray]:
-    """Return I(z_j; v_k) as (factors, latents), and H(v_k) as (factors,), in nats."""
+    """Return I(z_j; v_k) of the shape (factors, latents), and H(v_k) of the shape (factors,), both in nats."""
     codes, factors = np.asarray(codes, dtype=np.float64), np.asarray(factors)
     if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors):
         raise DataError(f"codes {codes.shape} and factors {factors.shape} need two axes each, and as many rows")
@@ -45,10 +53,10 @@ def mutual_information(codes: ArrayLike, factors: ArrayLike, *, bins: int = BINS
 
 
 def in_bins(code: np.ndarray, bins: int) -> np.ndarray:
-    """Return the index of each value's bin, (rows,) whole numbers from 0 to at most bins - 1.
+    """Return the index of the bin of each value of a code (rows,): whole numbers from 0 to at most bins - 1.
 
-    If a code (rows,) has at most `bins` different values, each gets its own bin, whatever their spacing; else the bins
-    have equal width between the least and the largest value.
+    If the code has at most `bins` different values, each of these gets its own bin, whatever their spacing; else the
+    bins have equal width between the least and the largest value.
     """
     values, positions = np.unique(code, return_inverse=True)
     if len(values) <= bins:
@@ -58,7 +66,7 @@ def in_bins(code: np.ndarray, bins: int) -> np.ndarray:
 
 
 def _information(a: np.ndarray, b: np.ndarray) -> float:
-    """Return sum p(a, b) log p(a, b) / (p(a) p(b)); for a with itself this is its entropy."""
+    """Return the mutual information sum p(a, b) log [p(a, b) / (p(a) p(b))] in nats; for a = b it is the entropy."""
     joint = contingency(a, b) / len(a)
     independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
     there = joint > 0

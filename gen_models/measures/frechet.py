@@ -4,7 +4,7 @@
 
 This is the squared 2-Wasserstein distance between N(m, S) and N(n, T). Between a classifier's features it is the FID
 (Heusel et al., 2017). Features of another network give another scale, and with n rows the estimate has a bias of order
-1/n. Compare a number only with that of training rows against test rows, with as many of each.
+1/n. To judge a distance, compare it with the distance between training and test rows, of the same numbers of rows.
 """
 
 import torch
@@ -15,7 +15,7 @@ from gen_models.errors import DataError
 
 
 def frechet_distance(a: Float[Tensor, "rows_a *event"], b: Float[Tensor, "rows_b *event"]) -> Float[Tensor, ""]:
-    """Return d^2 between the Gaussians with the rows' means and covariances, in float64.
+    """Return d^2 between two Gaussians with the means and covariances of the rows of a and of b, in float64.
 
     Raises DataError for fewer than two rows in a set.
     """
@@ -45,6 +45,6 @@ def _moments(rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _root(covariance: Tensor) -> Tensor:
-    """Return the symmetric square root; eigenvalues that rounding put below 0 count as 0."""
+    """Return the symmetric square root of a covariance; eigenvalues that rounding put below 0 count as 0."""
     values, vectors = torch.linalg.eigh(covariance)
     return (vectors * values.clamp_min(0).sqrt()) @ vectors.mT

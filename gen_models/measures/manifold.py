@@ -1,14 +1,16 @@
 """Precision, recall, density and coverage: how well samples and data cover each other, by nearest-neighbour balls.
 
-The ball of a row reaches to its k-th nearest neighbour in its own set.
+Each real row and each sample is the centre of a ball, which reaches to its k-th nearest neighbour in its own set.
 
-    precision  share of samples inside the ball of some real row            Kynkaanniemi et al. (2019), equation 2
-    recall     share of real rows inside the ball of some sample
-    density    mean over samples of the number of real balls that hold it, over k     Naeem et al. (2020), equation 4
-    coverage   share of real balls that hold some sample                              equation 5
+    precision  fraction of samples that lie in the ball of some real row    Kynkaanniemi et al. (2019), equation 2
+    recall     fraction of real rows that lie in the ball of some sample    Kynkaanniemi et al. (2019), equation 2
+    density    mean over samples of (number of real rows whose ball holds the sample) / k
+                                                                            Naeem et al. (2020), equation 4
+    coverage   fraction of real rows whose ball holds some sample           Naeem et al. (2020), equation 5
 
-If the sample is the data itself, all are 1 except density, which is near 1 there and may exceed 1. Precision and recall
-count the large balls of outliers as part of the manifold; density and coverage were designed to be less affected.
+If the samples are the real rows themselves, all are 1 except density, which is near 1 then and may exceed 1. Precision
+and recall count the large balls of outliers as part of the manifold; density and coverage were designed to be less
+affected.
 """
 
 from typing import NamedTuple
@@ -22,7 +24,7 @@ from gen_models.layers.arguments import require_whole
 
 
 class Manifold(NamedTuple):
-    """Fidelity (precision, density) and diversity (recall, coverage) of samples; all but density are shares."""
+    """Fidelity (precision, density) and diversity (recall, coverage) of samples; all but density lie in [0, 1]."""
 
     precision: float
     recall: float
@@ -33,10 +35,11 @@ class Manifold(NamedTuple):
 def manifold(
     real: Float[Tensor, "rows_real *event"], fake: Float[Tensor, "rows_fake *event"], *, neighbours: int = 5
 ) -> Manifold:
-    """Return the four measures of `fake` against `real`, by Euclidean distance.
+    """Return the four measures of the samples `fake` against the rows `real`, by Euclidean distance.
 
-    The default k = 5 is that of Naeem et al.; Kynkaanniemi et al. took 3. Raises DataError unless each set has more
-    than k rows. Memory holds a distance for each pair of rows.
+    neighbours  k; the default is that of Naeem et al., and Kynkaanniemi et al. took 3
+
+    Raises DataError unless each set has more than k rows. Memory holds a distance for each pair of rows.
     """
     require_whole("neighbours", neighbours)
     real, fake = real.flatten(1).double(), fake.flatten(1).double()

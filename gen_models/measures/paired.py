@@ -1,10 +1,12 @@
-"""Which of two models is better on the same rows, with an interval: each row is asked of both.
+"""The difference between two models' metrics on the same rows, with a confidence interval.
 
-Rows differ far more from one another than two models do on one row. The difference of a row has none of that spread, so
-an interval for the mean difference is much narrower than those of the two means would suggest.
+Rows differ far more from one another than two models do on one row. The difference on a row has none of that spread, so
+the interval of the mean difference is much narrower than the intervals of the two means would suggest.
 
-    per row   mean_i d_i +- t s / sqrt(n), with d_i = a_i - b_i and the 97.5% quantile t of Student's distribution
-    of MMD^2  rows and draws are drawn anew, 2,000 times (the bootstrap, Efron, 1979), in pairs of distinct ones
+    metrics of single rows   mean_i d_i +- t s / sqrt(n), where d_i = a_i - b_i is the difference on row i of n, s the
+                             standard deviation of d_i, and t the 97.5% quantile of Student's distribution
+    MMD^2                    quantiles over 2,000 resamples, with replacement, of the rows and of the models' draws (the
+                             bootstrap, Efron, 1979); pairs of a draw with a copy of itself are left out
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +28,12 @@ RESAMPLES = 2000
 
 
 class Difference(NamedTuple):
-    """A mean difference a - b with its interval, and how many rows it is of. lower is better, so below 0 a is better"""
+    """A difference a - b of two models' metrics; metrics are better if lower, so below 0 the model a is better.
+
+    value      the difference
+    low, high  the ends of its interval
+    rows       how many rows it was measured on
+    """
 
     value: float
     low: float
@@ -35,13 +42,17 @@ class Difference(NamedTuple):
 
 
 def row_values(metric: str, model: Any, x: Float[Tensor, "batch *event"], ruler: Ruler) -> Float[Tensor, " batch"]:
-    """Return the metric of each row, float64; its mean is what sweep_metrics.py returns. metric: a key of PER_ROW"""
+    """Return a metric of each row x, in float64; the mean over rows is the metric of this name in sweep_metrics.py.
+
+    metric  a key of PER_ROW
+    ruler   what the metric needs besides model and rows
+    """
     with evaluating(model):
         return PER_ROW[metric](model, x, ruler).double()
 
 
 def paired(a: Float[Tensor, " rows"], b: Float[Tensor, " rows"], confidence: float = CONFIDENCE) -> Difference:
-    """Return the mean of a - b with Student's interval; of fewer than two rows, the interval is infinite."""
+    """Return the mean of a - b over rows with Student's interval, which is infinite for fewer than two rows."""
     from scipy.stats import t  # takes a second
 
     d = (a - b).double().numpy()
@@ -53,7 +64,10 @@ def paired(a: Float[Tensor, " rows"], b: Float[Tensor, " rows"], confidence: flo
 def paired_mmd(
     a: Any, b: Any, x: Float[Tensor, "batch *event"], ruler: Ruler, confidence: float = CONFIDENCE
 ) -> Difference | None:
-    """Return the difference of MMD^2 of two samplers to the same rows; None if they draw in different spaces."""
+    """Return the difference between MMD^2 of sampler a and of sampler b, each against the rows x.
+
+    It is None if the two draw in different spaces, such as grey levels and binary pixels.
+    """
     picked = x[ruler.noise.permutation("mmd rows", len(x))[:MMD_ROWS]]
     rows = as_sampled(a, picked, ruler.noise)
     if not torch.equal(rows, as_sampled(b, picked, ruler.noise)):
@@ -95,12 +109,13 @@ def _kernel(a: Tensor, b: Tensor, widths: Sequence[float]) -> Tensor:
 
 
 def _mmd_without_rows(grams: tuple[Tensor, Tensor], draws: Tensor, rows: Tensor) -> Tensor:
-    """Return MMD^2 without its term of rows alone, which is the same for both models, for each set of counts.
+    """Return MMD^2 for each resample, without the term of pairs of rows, which is the same for both models.
 
-    grams: the kernels of draws with draws and with rows; draws, rows: (sets, n) how often each is in a set
+    grams        the kernel values of draws with draws, and of draws with rows
+    draws, rows  (sets, n): how often each draw, and each row, is in each resample
     """
     within, across = grams
-    same = draws.square() @ within.diagonal()  # a draw that is there twice makes no pair with itself
+    same = draws.square() @ within.diagonal()  # a draw that is in a resample twice makes no pair with itself
     pairs = draws.sum(dim=1).square() - draws.square().sum(dim=1)
     of_pairs = ((draws @ within) * draws).sum(dim=1) - same
     crossed = ((draws @ across) * rows).sum(dim=1) / (draws.sum(dim=1) * rows.sum(dim=1))
@@ -108,7 +123,7 @@ def _mmd_without_rows(grams: tuple[Tensor, Tensor], draws: Tensor, rows: Tensor)
 
 
 def _counts(n: int, noise: Noise, name: str) -> Float[Tensor, "sets n"]:
-    """Return how often each of n things is drawn, in each of RESAMPLES sets of n draws with replacement."""
+    """Return how often each of n things is in each of RESAMPLES resamples, of n things with replacement."""
     places = (noise.uniform(name, (RESAMPLES, n), torch.empty(0, dtype=torch.float64)) * n).long().clamp(max=n - 1)
     counts = torch.zeros(RESAMPLES, n, dtype=torch.float64)
     return counts.scatter_add_(1, places, torch.ones_like(places, dtype=torch.float64))

@@ -12,9 +12,9 @@ from scipy.optimize import linear_sum_assignment
 
 
 def cluster_accuracy(classes: ArrayLike, clusters: ArrayLike) -> float:
-    """Return the maximum over one-to-one matchings m of mean_i [class_i = m(cluster_i)].
+    """Return the largest fraction of rows whose class matches their cluster, over one-to-one matchings of the two.
 
-    All rows of a cluster without a partner count as wrong.
+    It is max_m mean_i [class_i = m(cluster_i)]. All rows of a cluster without a partner count as wrong.
     """
     table = contingency(classes, clusters)
     return float(table[linear_sum_assignment(table, maximize=True)].sum() / table.sum())
@@ -30,7 +30,11 @@ def normalised_mutual_information(classes: ArrayLike, clusters: ArrayLike) -> fl
 
 
 def adjusted_rand(classes: ArrayLike, clusters: ArrayLike) -> float:
-    """Return (pairs together in both - expected) / (mean of pairs together in either - expected)."""
+    """Return (pairs together in both - expected) / (mean of pairs together in one - expected).
+
+    Two rows are together in a partition if they have the same class, or the same cluster. `expected` is the number of
+    pairs together in both by chance, and the mean is taken over the two partitions. If the denominator is 0, return 1.
+    """
     table = contingency(classes, clusters)
     together = _pairs(table).sum()
     in_class, in_cluster = _pairs(table.sum(axis=1)).sum(), _pairs(table.sum(axis=0)).sum()
@@ -40,7 +44,7 @@ def adjusted_rand(classes: ArrayLike, clusters: ArrayLike) -> float:
 
 
 def contingency(classes: ArrayLike, clusters: ArrayLike) -> np.ndarray:
-    """Return a table (classes, clusters) of how many rows are of each class and in each cluster."""
+    """Return a table (classes, clusters): how many rows have each class and lie in each cluster."""
     _, rows = np.unique(np.asarray(classes), return_inverse=True)
     _, columns = np.unique(np.asarray(clusters), return_inverse=True)
     table = np.zeros((rows.max() + 1, columns.max() + 1), dtype=np.int64)

@@ -1,7 +1,8 @@
 """How well a map of errors finds the pixels of a defect: the area under the ROC curve over all pixels of all images.
 
-The pixels of an image depend on each other, so the interval draws whole images anew (the bootstrap, Efron, 1979).
-Scores are put into BINS by their ranks, so that an area is a sum over bins; ties within one count half.
+The pixels of an image depend on each other, so the interval comes from resamples of whole images (the bootstrap,
+Efron, 1979). Errors are put into BINS bins by their ranks, so that an area is a sum over bins; a pixel of a defect and
+another pixel in the same bin count half.
 """
 
 import numpy as np
@@ -9,11 +10,15 @@ import numpy as np
 from gen_models.errors import DataError
 
 BINS = 2_000
-DRAWS = 1_000
+DRAWS = 1_000  # resamples
 
 
 def pixel_auroc(maps: np.ndarray, masks: np.ndarray, seed: int, confidence: float = 0.95) -> tuple[float, float, float]:
-    """Return (area, low, high). maps: (images, height, width) errors; masks: the same shape, not 0 where a defect is.
+    """Return (area, low, high): the area under the ROC curve, and its interval at the given confidence.
+
+    maps   (images, height, width): the error of each pixel
+    masks  the same shape; not 0 where a pixel is of a defect
+    seed   of the resamples
 
     Raises DataError unless some pixels are of a defect and some are not.
     """
@@ -39,7 +44,10 @@ def pixel_auroc(maps: np.ndarray, masks: np.ndarray, seed: int, confidence: floa
 
 
 def _areas(defects: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return P(defect's pixel above another) + P(equal)/2 of counts (draws, bins); nan where a kind is missing."""
+    """Return, for each resample, P(pixel of a defect above another pixel) + P(same bin)/2.
+
+    defects, others  (resamples, bins): how many pixels of each kind are in each bin; without one kind the result is nan
+    """
     below = np.cumsum(others, axis=1) - others
     with np.errstate(invalid="ignore", divide="ignore"):
         return (defects * (below + others / 2)).sum(axis=1) / (defects.sum(axis=1) * others.sum(axis=1))

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 BANDWIDTHS = 6  # from fine detail to overall shape
-NEIGHBOUR = 5  # its distance is the finest detail that the rows show
+NEIGHBOUR = 5  # the distance to the 5-th nearest row is the finest detail that the rows show
 BANDWIDTH_ROWS = 1000  # half a million pairs determine a median well
 BLOCK_NUMBERS = 2**24  # distances held at once
 
@@ -22,8 +22,10 @@ def mmd2(
 
     mean_{i != j} k(x_i, x_j) + mean_{i != j} k(y_i, y_j) - 2 mean_{i, j} k(x_i, y_j)
 
-    Its expectation is 0 if the distributions agree, so it may be negative. Kernels lie in (0, 1], so it has no unit. It
-    is computed in float64, because it is a small difference of numbers near 1. Each set needs two rows.
+    The expectation of the estimate is 0 if the distributions agree, so it may be negative. Kernels lie in (0, 1], so it
+    has no unit. It is computed in float64, because it is a small difference of numbers near 1. Each set needs two rows.
+
+    bandwidths  h of each kernel, such as `bandwidths` returns
     """
     x, y = x.flatten(1).double(), y.flatten(1).double()
     within_x = _off_diagonal_mean(_kernel(x, x, bandwidths))
@@ -32,12 +34,15 @@ def mmd2(
 
 
 def bandwidths(x: Float[Tensor, "rows *event"]) -> tuple[float, ...]:
-    """Return six bandwidths, geometric from the distance to the fifth neighbour to the distance of two rows.
+    """Return six bandwidths for `mmd2`, in geometric progression between two median distances.
 
-    Both are medians over rows. The larger is the usual bandwidth (Gretton et al., 2012, section 8), which cannot see
-    what happens inside a mode that is much narrower than the distance between modes. Compute them from data, never from
-    samples: bandwidths that depend on the model would reward the wrong model. Of many rows BANDWIDTH_ROWS evenly spaced
-    ones are used. Of fewer than three rows, or rows that are all equal, return 1 six times.
+    The smallest is the median distance of a row to its fifth nearest neighbour, the largest the median distance between
+    two rows. The largest is the usual bandwidth (Gretton et al., 2012, section 8), which cannot see what happens inside
+    a mode that is much narrower than the distance between modes. Compute bandwidths from data, never from samples:
+    bandwidths that depend on the model would reward the wrong model.
+
+    If there are more than BANDWIDTH_ROWS rows, so many of them, evenly spaced, are used. If there are fewer than three
+    rows, or all are equal, each bandwidth is 1.
     """
     step = max(1, len(x) // BANDWIDTH_ROWS)
     rows = x[::step][:BANDWIDTH_ROWS].flatten(1).double()

@@ -1,6 +1,6 @@
 """The metrics that a sweep compares, by capability; lower is better.
 
-    nats                -mean log p(x), or of its bound at beta = 1 with all constants         Density or Bound
+    nats                -mean log p(x); without a density, -mean ELBO(x) with all constants    Density or Bound
     nats_iw50           -mean of the importance-weighted bound with 50 samples                 Bound
     mse                 mean squared reconstruction error, on the unit scale                   Reconstructor
     mmd                 unbiased MMD^2 between draws and rows; may be negative                 Sampler
@@ -8,8 +8,9 @@
     distortion_at_rate  the distortion of `sweep.front`, plus 1 for each nat of rate above     a rate and a distortion
                         `rate_at_most`: which setting reconstructs best at a stated rate       among its losses' terms
 
-None of them depends on how a model is trained, such as the weight beta or the number of importance samples, which a
-sweep varies: bandwidths come from data, the noise is fixed, constants are kept.
+The last column names the capabilities (gen_models/contracts.py) that a model needs. So that a sweep can compare its
+trials, no metric depends on settings of the training that it varies, such as the weight beta or the number of
+importance samples: bandwidths come from data, the noise is fixed, constants are kept.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -40,10 +41,12 @@ class Ruler:
     """What the metrics need besides the model and the rows.
 
     levels, statistics  from the data's manifest; they define the unit scale
-    bandwidths          of mmd's kernels, from training rows on the unit scale; None takes those of the rows measured,
+    noise               random numbers of the metrics
+    bandwidths          of mmd's kernels, from training rows on the unit scale; None: from the rows that are measured,
                         which do not depend on the model either
-    factors             (rows, factors) from which the rows were made, or None
-    front               {"rate": a term such as "vae.rate_nats", "distortion": another, "rate_at_most": nats}, or None
+    factors             the known factors from which the rows were made, (rows, factors), or None
+    front               {"rate": a loss term such as "vae.rate_nats", "distortion": another, "rate_at_most": nats}, or
+                        None
     """
 
     noise: Noise = NOISE
@@ -64,9 +67,10 @@ def validation(
     metrics: Iterable[str] | None = None,
     ruler: Ruler | None = None,
 ) -> dict[str, float]:
-    """Return {metric: value} on rows x, unscaled; without `metrics`, all that the model's capabilities allow.
+    """Return {metric: its value on the rows x}, with x in the data's units.
 
-    ruler: what some metrics need besides model and rows, such as the bandwidths of a kernel or the true factors
+    metrics  names of metrics; None: all that `offered` returns
+    ruler    what some metrics need besides model and rows, such as the bandwidths of a kernel or the true factors
 
     Raises ConfigError for a metric that does not exist, that the model cannot offer, or that needs what `ruler` lacks.
     """
@@ -80,14 +84,16 @@ def validation(
 
 
 def offered(model: object) -> tuple[str, ...]:
-    """Return the metrics that a model's capabilities allow on any data."""
+    """Return the names of the metrics that a model's capabilities allow on any data."""
     return tuple(name for name in METRICS if _allows(model, name) and METRICS[name].is_of_any_data)
 
 
 class Metric(NamedTuple):
-    """needs: capabilities, any one of which is enough; measure: a function (model, x, ruler) -> value.
+    """A metric of models.
 
-    is_of_any_data: false if the metric needs known factors, or a front that the conf states
+    needs           names of capabilities, any one of which is enough
+    measure         a function (model, x, ruler) -> value
+    is_of_any_data  false if the metric needs known factors, or a front that the conf states
     """
 
     needs: tuple[str, ...]
@@ -96,7 +102,7 @@ class Metric(NamedTuple):
 
 
 def nats(model, x: Tensor, ruler: Ruler) -> float:
-    """Return -mean log p(x) in nats; for a model with only a bound, the negative mean of the bound."""
+    """Return -mean log p(x) in nats; for a model without a density, the negative mean of its bound."""
     if isinstance(model, Density):
         return -log_prob(model, x, ruler.noise).mean().item()
     return -elbo(model, x, ruler.noise).mean().item()
@@ -125,7 +131,7 @@ def mmd(model, x: Tensor, ruler: Ruler) -> float:
 
 
 def entanglement(model, x: Tensor, ruler: Ruler) -> float:
-    """Return 1 - MIG, in [0, 1]: 0 if each factor sits in one latent."""
+    """Return 1 - the mutual information gap (disentanglement.py), in [0, 1]: 0 if each factor sits in one latent."""
     if ruler.factors is None:
         raise ConfigError(
             "metric: entanglement needs data whose factors are known, such as the data set factors; for other data "

@@ -14,11 +14,11 @@ Number = TypeVar("Number", float, Tensor)
 
 
 def bits_per_dim(log_prob_nats: Number, dims: int) -> Number:
-    """Return -log p(x) / (D ln 2), the bits that a dimension of a row costs.
+    """Return -log p(x) / (D ln 2), the bits that a dimension of a row costs; D is `dims`.
 
-    log p is in the data's units, on levels that lie one unit apart. A cell of the grid then has volume 1, so the
-    density bounds the cell's probability and nothing has to be added. Papers use LL, the log density of x scaled to [0,
-    1] by q levels. Their form gives the same number, because LL = log p + D ln q:
+    log p is in the data's units, in which the q grey levels lie one unit apart. A cell of this grid has volume 1, so
+    the density bounds the probability of the cell and nothing has to be added. Papers use LL, the log density of x
+    scaled to [0, 1]. Their form gives the same number, because LL = log p + D ln q:
 
         bpd = log2 q - LL / (D ln 2)
     """
@@ -30,9 +30,11 @@ def unit_scale(
 ) -> Float[Tensor, "batch *event"]:
     """Return x on the scale where errors and distances are measured.
 
-    On q levels it is x/(q - 1), in [0, 1] from black to white. Continuous data and tables become (x - mean)/std, so
-    that the unit is a standard deviation; `statistics` holds mean and std of the training rows (numbers, or lists of
-    the event's shape). Those without statistics are returned as they are.
+    Data on q grey levels become x/(q - 1), in [0, 1] from black to white. Continuous data and tables become
+    (x - mean)/std, so that the unit is a standard deviation; without statistics they are returned as they are.
+
+    levels      what the numbers of a row are (layers/levels.py)
+    statistics  {"mean", "std"} of the training rows: numbers, or lists of the shape of a row
     """
     if (q := grey_levels(levels)) is not None:
         return x / (q - 1)

@@ -1,7 +1,8 @@
 """The Gaussian mixture p(y) = sum_k pi_k N(y; mu_k, Sigma_k), trained by EM and then by gradients.
 
-It is a latent-variable model whose discrete z has few values: E_z p(y|z) is an exact finite sum, and the posterior
-p(z|y) = pi_z p(y|z) / p(y) is exact too. With a continuous z neither is possible: see gen_models/autoencoders.
+It is a latent-variable model whose latent z, the component, has few values: p(y) = E_z p(y|z) is an exact finite sum,
+and the posterior p(z|y) = pi_z p(y|z) / p(y) is exact too. With a continuous z neither is possible: see
+gen_models/autoencoders. y is a row in network units.
 
 The M step is exact under the constraint Sigma_k >= MIN_VARIANCE I: the maximiser of the expected log-likelihood clips
 the eigenvalues of the weighted covariance from below. (If the floor were added to the diagonal instead, EM could lower
@@ -28,16 +29,16 @@ from gen_models.noise import Noise
 
 COVARIANCES = ("full", "diagonal", "spherical")
 WEIGHTS = ("learned", "uniform")
-MIN_VARIANCE = 1e-6  # in network units: standardised data, or data on levels divided by their number
+MIN_VARIANCE = 1e-6  # in network units: of standardised data, or of grey levels divided by how many there are
 
 
 class GaussianMixture(LikelihoodModel):
     """A mixture with Sigma_k = L_k L_k^T, L_k = S_k U_k, S_k = diag exp log_scales_k, U_k unit lower triangular.
 
-    S_k holds the standard deviation of each dimension given those before it. Row i of U_k is measured in units of the
-    i-th of these, so that a gradient step of a given length means the same in a narrow direction as in a wide one.
+    S_k holds the standard deviation of each dimension given the dimensions before it. L_k = S_k U_k scales row i of U_k
+    by the i-th of these, so a gradient step of a given length means the same in a narrow direction as in a wide one.
 
-    components  K
+    components  K, the number of components
     covariance  full, diagonal, or spherical: one variance for each component
     em_steps    steps of EM in the warm start; the gradient steps of a training refine the result
     weights     learned, or uniform: pi_k = 1/K throughout
@@ -83,7 +84,11 @@ class GaussianMixture(LikelihoodModel):
 
     @torch.no_grad()
     def start_at(self, means: Float[Tensor, "components dim"], y: Float[Tensor, "batch *event"]) -> None:
-        """Set equal weights, these means, and one variance for all components: that of y about the nearest mean."""
+        """Set equal weights, the given means, and one variance for all components and dimensions.
+
+        The variance is the mean squared distance of rows y, in network units, to their nearest mean, divided by the
+        number of dimensions.
+        """
         squares = torch.cdist(y.flatten(1), means).amin(dim=1).square()
         variance = (squares.mean() / means.shape[1]).clamp_min(MIN_VARIANCE)
         self.logits.zero_()
@@ -97,7 +102,8 @@ class GaussianMixture(LikelihoodModel):
         """Take one step of EM on y, in network units; return mean log p(y) as it was before the step.
 
         E: r_ik = p(k|y_i).  M: N_k = sum_i r_ik, pi_k = N_k/N, mu_k = sum_i r_ik y_i / N_k,
-        Sigma_k = sum_i r_ik (y_i - mu_k)(y_i - mu_k)^T / N_k, with the floor. A step never lowers the likelihood.
+        Sigma_k = sum_i r_ik (y_i - mu_k)(y_i - mu_k)^T / N_k, whose eigenvalues are raised to MIN_VARIANCE where they
+        are smaller. N is the number of rows. A step never lowers the likelihood.
         """
         log_joint = self.log_joint(y)
         log_density = torch.logsumexp(log_joint, dim=1)
@@ -116,7 +122,7 @@ class GaussianMixture(LikelihoodModel):
 
     @torch.no_grad()
     def project(self) -> None:
-        """Restore Sigma_k >= MIN_VARIANCE I after a gradient step."""
+        """Restore Sigma_k >= MIN_VARIANCE I. The engine calls this after each gradient step."""
         if self.covariance != "full":
             self.log_scales.clamp_(min=0.5 * math.log(MIN_VARIANCE))
             return
@@ -133,7 +139,7 @@ class GaussianMixture(LikelihoodModel):
         return torch.logsumexp(self.log_joint(y), dim=1)
 
     def log_joint(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch components"]:
-        """Return log pi_k - 1/2 |L_k^-1 (y - mu_k)|^2 - log det L_k - D/2 log(2 pi)."""
+        """Return log p(k, y) = log pi_k - 1/2 |L_k^-1 (y - mu_k)|^2 - log det L_k - D/2 log(2 pi), of D dimensions."""
         residual = y.flatten(1).T - self.means[:, :, None]  # (components, dim, batch)
         if self.covariance == "full":
             white = torch.linalg.solve_triangular(self.scale_tril(), residual, upper=False)
@@ -145,7 +151,7 @@ class GaussianMixture(LikelihoodModel):
         return torch.log_softmax(self.logits, dim=0) + log_normal
 
     def scale_tril(self) -> Float[Tensor, "components dim dim"]:
-        """Return L_k."""
+        """Return the lower triangular L_k of all components, with Sigma_k = L_k L_k^T."""
         D = self.means.shape[1]
         scales = self.log_scales.exp().expand(-1, D)
         L = torch.diag_embed(scales)
@@ -155,7 +161,7 @@ class GaussianMixture(LikelihoodModel):
         return L
 
     def draw(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
-        """Draw k ~ pi and return mu_k + L_k epsilon."""
+        """Draw k ~ pi and epsilon ~ N(0, I), n times; return mu_k + L_k epsilon, in network units."""
         k = noise.categorical("mixture.component", self.logits, n)
         epsilon = noise.normal("mixture.normal", (n, self.means.shape[1]), like=self.means)
         spread = (self.scale_tril()[k] @ epsilon[:, :, None]).squeeze(2)
@@ -167,7 +173,7 @@ class GaussianMixture(LikelihoodModel):
         return torch.softmax(self.log_joint(self.data_scale.centre(x)), dim=1)
 
     def _set_covariance(self, k: int, residual: Float[Tensor, "batch dim"], weights: Float[Tensor, " batch"]) -> None:
-        """Do the M step of Sigma_k under the floor."""
+        """Do the M step of Sigma_k >= MIN_VARIANCE I, from the rows y_i - mu_k and the weights r_ik / N_k."""
         if self.covariance == "full":
             self._set_full(k, (residual * weights[:, None]).T @ residual)
             return
@@ -177,7 +183,7 @@ class GaussianMixture(LikelihoodModel):
         self.log_scales[k] = 0.5 * variance.clamp_min(MIN_VARIANCE).log()
 
     def _set_full(self, k: int, sigma: Float[Tensor, "dim dim"]) -> None:
-        """Write the factors of sigma with its eigenvalues clipped; sigma is in float64, which clipping needs."""
+        """Set Sigma_k to sigma with its eigenvalues clipped from below. sigma is in float64, which clipping needs."""
         eigenvalues, vectors = torch.linalg.eigh(sigma)
         L = torch.linalg.cholesky((vectors * eigenvalues.clamp_min(MIN_VARIANCE)) @ vectors.T)
         row, column = torch.tril_indices(len(L), len(L), offset=-1, device=L.device)

@@ -5,9 +5,9 @@ S maximises the likelihood of each row under the others (Duin, 1976, for a singl
     E: r_ik = N(y_i; y_k, S) / sum_{l != i} N(y_i; y_l, S), r_ii = 0
     M: S = 1/n sum_ik r_ik (y_i - y_k)(y_i - y_k)^T
 
-So a column that says nothing about where a row's neighbours are gets a wide kernel, and a relation among columns that
-all rows obey a narrow one. A full S is drawn towards a multiple of I, S <- (1 - a) S + a tr(S)/d I, because n rows do
-not determine d^2 numbers.
+There are n training rows y_k of d numbers. S is wide along a column that says nothing about where a row's neighbours
+are, and narrow across a relation among columns that all rows obey. A full S is drawn towards a multiple of I,
+S <- (1 - a) S + a tr(S)/d I, because n rows do not determine d^2 numbers.
 """
 
 import math
@@ -26,14 +26,14 @@ MIN_STD = (
 )
 FIRST_STD = 0.3
 QUERIES = 512  # rows of each EM step, drawn anew
-UNDAMPED = 2  # steps after which S is averaged with the S before it, as the rows of each step differ
+UNDAMPED = 2  # from this step on, S is averaged with the S of the step before, because each step sees other rows
 
 
 class KernelDensity(nn.Module):
-    """A density of standardised rows; `fit` stores them as the centres.
+    """A kernel density of standardised rows; `fit` stores the training rows as the centres.
 
     covariance  full or spherical
-    shrinkage   a, for a full covariance
+    shrinkage   a, the weight with which a full S is drawn towards a multiple of I
     em_steps    steps of EM
     """
 
@@ -52,7 +52,7 @@ class KernelDensity(nn.Module):
 
     @torch.no_grad()
     def fit(self, y: Float[Tensor, "rows dim"], noise: Noise) -> None:
-        """Choose S by em_steps steps of EM on y, at least 2 rows."""
+        """Choose S by em_steps steps of EM on the rows y, of which there must be at least 2."""
         spread = FIRST_STD**2 * torch.eye(y.shape[1], dtype=y.dtype, device=y.device)
         self.whitening = self._whitening(spread)
         for step in range(self.em_steps):
@@ -63,18 +63,18 @@ class KernelDensity(nn.Module):
         self.centres = y @ self.whitening
 
     def log_density(self, y: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
-        """Return log p(y) in nats, of standardised rows."""
+        """Return log p(y) in nats of standardised rows y."""
         y = y @ self.whitening
         kernels = by_blocks(_log_sum, lambda block: squared_distances(block, self.centres), y)
         return kernels + self._constant(len(self.centres))
 
     def left_out(self, rows: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
-        """Return log p of these training rows, given by number, under the other n - 1."""
+        """Return log p(y_i) of training rows under the other n - 1; `rows` are the indices i."""
         kernels = by_blocks(_log_sum, lambda block: left_out_distances(self.centres, block), rows)
         return kernels + self._constant(len(self.centres) - 1)
 
     def _m_step(self, y: Float[Tensor, "rows dim"], rows: Int[Tensor, " batch"]) -> Float[Tensor, "dim dim"]:
-        """Return the S that maximises the expected log-likelihood of these rows, drawn towards a multiple of I."""
+        """Return the S of the M step on the training rows with these indices, drawn towards a multiple of I."""
         r = torch.softmax(-0.5 * left_out_distances(y @ self.whitening, rows), dim=1)
         x, identity = y[rows], torch.eye(y.shape[1], dtype=y.dtype, device=y.device)
         counts = r.sum(dim=0)

@@ -1,4 +1,4 @@
-"""What mixtures with one component at each training row share: squared distances, and sums over them in blocks."""
+"""Squared distances between rows and centres, in blocks of bounded memory, for mixtures with a kernel at each row."""
 
 from collections.abc import Callable
 
@@ -11,13 +11,16 @@ FAR = 1e18  # the squared distance of a row to itself where it is left out
 
 
 def squared_distances(x: Float[Tensor, "batch dim"], centres: Float[Tensor, "rows dim"]) -> Float[Tensor, "batch rows"]:
-    """Return |x_i - c_k|^2."""
+    """Return |x_i - c_k|^2 for each row x_i and each centre c_k."""
     squares = x.square().sum(dim=1)[:, None] + centres.square().sum(dim=1)
     return squares.addmm_(x, centres.T, alpha=-2).clamp_min_(0)
 
 
 def left_out_distances(centres: Float[Tensor, "rows dim"], rows: Int[Tensor, " batch"]) -> Float[Tensor, "batch rows"]:
-    """Return the squared distances of these centres to all centres, each infinitely far from itself."""
+    """Return the squared distances of some centres to all centres, with FAR as the distance of a centre to itself.
+
+    rows  the indices of these centres
+    """
     return squared_distances(centres[rows], centres).scatter_(1, rows[:, None], FAR)
 
 
@@ -26,5 +29,5 @@ def by_blocks(
     distances: Callable[[Tensor], Float[Tensor, "batch rows"]],
     rows: Tensor,
 ) -> Float[Tensor, " all"]:
-    """Return function(distances(rows)), for ROWS rows at a time."""
+    """Return function(distances(rows)), computed for ROWS rows at a time; `rows` are rows or their indices."""
     return torch.cat([function(distances(block)) for block in rows.split(ROWS)])

@@ -17,12 +17,13 @@ def kmeans_plus_plus(
 ) -> Float[Tensor, "k dim"]:
     """Return k rows of y as the start of k-means or EM.
 
-    The first row is uniform. Each next row is drawn in proportion to its squared distance to the nearest row so far, as
-    the best of 2 + floor(log k) such draws: the one that leaves the smallest sum of squared distances. The whole is
-    repeated `tries` times, and the try that ends with the smallest sum is returned. Both rules are needed, because a
-    cluster that gets no row costs its mixture a component for good. With single draws this happened to one mixture of
-    eight Gaussians in three, with the first rule alone to one in sixteen. Rows may repeat if y has fewer than k
-    different ones.
+    The first row is drawn uniformly. For each next row, 2 + floor(log k) candidates are drawn, each in proportion to
+    the squared distance to the nearest row chosen so far, and the candidate that leaves the smallest sum of squared
+    distances is chosen. All of this is repeated `tries` times, and the k rows with the smallest sum are returned.
+
+    Both the candidates and the tries are needed, because a cluster that gets no row costs its mixture a component for
+    good. With one candidate and one try this happened to one mixture of eight Gaussians in three, with several
+    candidates and one try to one in sixteen. Rows may repeat if y has fewer than k different ones.
     """
     whole = replace(noise, rank=0, world=1, is_shared=False)  # every worker must start at the same rows
     draws = whole.uniform("kmeans++", (tries, k, 2 + int(math.log(k))), like=y)

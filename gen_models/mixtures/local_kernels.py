@@ -1,10 +1,11 @@
-"""Kernels as wide as the rows are sparse: at row y_k a spherical kernel of variance v s_k.
+"""Kernels that are wider where rows are sparser: at each training row y_k a spherical kernel of variance v s_k.
 
-s_k is the square root of the mean squared distance of y_k to its `neighbours` nearest rows, in units of the median
-(Breiman, Meisel and Purcell, 1977, without the square root, which follows the noise of these distances less). v is
-chosen by EM on the likelihood of each row under the others. The measure of a row is the exponent of the kernel that
-reaches it best, min_k |y - y_k|^2 / (v s_k). A row just outside a dense group is then as remote as one far outside a
-sparse group.
+s_k is the square root of the mean squared distance of y_k to its `neighbours` nearest rows, in units of the median of
+these means over rows. (Breiman, Meisel and Purcell, 1977, take no square root; with it, s_k follows the noise of the
+distances less.) v is chosen by EM on the likelihood of each row under the others.
+
+The remoteness of a row y is min_k |y - y_k|^2 / (v s_k). So a row just outside a dense group is as remote as a row far
+outside a sparse group.
 """
 
 import torch
@@ -15,15 +16,19 @@ from gen_models.layers.arguments import require_whole
 from gen_models.mixtures.kernels import ROWS, by_blocks, left_out_distances, squared_distances
 from gen_models.noise import Noise
 
-LEAST_MEDIAN = 1e-3  # of the mean squared distance: many tables repeat rows
-LEAST_SCALE = 0.01
+LEAST_MEDIAN = 1e-3  # floor of the median of the mean squared distances: many tables repeat rows
+LEAST_SCALE = 0.01  # added to a mean squared distance in units of the median
 MIN_STD = 0.05
 EM_STEPS = 12
 QUERIES = 512
 
 
 class LocalKernels(nn.Module):
-    """Kernels at standardised rows, which `fit` stores."""
+    """Kernels at standardised training rows, which `fit` stores.
+
+    dim         how many numbers a row has
+    neighbours  how many nearest rows set the width of a row's kernel
+    """
 
     centres: Tensor
     variances: Tensor
@@ -37,7 +42,7 @@ class LocalKernels(nn.Module):
 
     @torch.no_grad()
     def fit(self, y: Float[Tensor, "rows dim"], noise: Noise) -> None:
-        """Set s_k from the nearest rows and v by EM."""
+        """Store the rows y; set each s_k from the row's nearest rows, and v by EM."""
         nearest = min(self.neighbours, len(y) - 1)
         numbers = torch.arange(len(y), device=y.device)
         means = torch.cat(
@@ -54,11 +59,11 @@ class LocalKernels(nn.Module):
         self.centres, self.variances = y, v * scales
 
     def remoteness(self, y: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
-        """Return min_k |y - y_k|^2 / (v s_k)."""
+        """Return min_k |y - y_k|^2 / (v s_k) for each standardised row y."""
         return by_blocks(self._least, lambda block: squared_distances(block, self.centres), y)
 
     def left_out(self, rows: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
-        """Return the remoteness of these training rows, given by number, from the other rows."""
+        """Return the remoteness of training rows from the other training rows; `rows` are their indices."""
         return by_blocks(self._least, lambda block: left_out_distances(self.centres, block), rows)
 
     def _least(self, squares: Float[Tensor, "batch rows"]) -> Float[Tensor, " batch"]:
