@@ -117,8 +117,9 @@ def fit_q(
     """Return (mu, log_var) of the Gaussian q with the highest ELBO for each row.
 
     Adam moves (mu, log_var), with a rate that falls to 0 as a cosine. It moves each number by its own gradients, so a
-    row's result does not depend on its neighbours, nor, with shared noise, on its position. If the ELBO of a row, on
-    CHECK_DRAWS draws of z, is not higher after the fit than at the start, the row keeps its start.
+    row's result does not depend on the other rows. If the noise gives all rows the same draws, it does not depend on
+    the row's place in the batch either. If the ELBO of a row, on CHECK_DRAWS draws of z, is not higher after the fit
+    than at the start, the row keeps its start.
 
     start        (mu, log_var) from `encoder_q`, or from `prior_q` to start from scratch
     steps, rate  steps of Adam, and its first rate

@@ -15,9 +15,9 @@ code is in use: the grid has collapsed, and a prior loss of 0 for it is no succe
 are reported for each grid.
 
 The top can also use many codes that carry no information. If the bottom grid is fine enough to draw the picture alone,
-no gradient asks the top for more, and its codes come to tell positions apart instead of pictures. Therefore a fraction
-of the training rows, `bottom_dropout`, is decoded from the top alone, with the bottom's vectors set to 0 (as for the
-later codebooks of Zeghidour et al., 2021, section III.C).
+no gradient asks the top for more, and its codes end up depending on the position in the grid, not on the picture.
+Therefore a fraction of the training rows, `bottom_dropout`, is decoded from the top alone, with the bottom's vectors
+set to 0 (as for the later codebooks of Zeghidour et al., 2021, section III.C).
 
 There are two objectives, as in vq_vae.py: "vq_vae" trains encoders, code vectors and decoders; "prior" trains both
 PixelCNNs, and its gradient stops at the codes. The paper's top prior also has attention, which is left out here; the

@@ -1,5 +1,7 @@
 """One-dimensional flows: z = f(x) ~ a base on the line or on (0, 1), f monotone. D coordinates have D such flows.
 
+Here x is the standardised data, or the logit of dequantised grey levels.
+
 The base and the map are chosen independently. The map g takes the line onto itself and comes with a kernel, a Gaussian
 or logistic distribution with CDF K (see bijections/scalar.py). The base determines where z lies:
 
@@ -7,10 +9,9 @@ or logistic distribution with CDF K (see bijections/scalar.py). The base determi
     on (0, 1)      (uniform, beta)      z = K(g(x))
 
 If g is made from a mixture with CDF F and density F', then K(g(x)) = F(x). Under the uniform base the flow therefore
-fits the mixture's density, log p(x) = log F'(x); under Beta(5, 5), log p(x) = log Beta(F(x)) + log F'(x); under the
-normal base z is the probit (map = gaussians) or the logit (map = logistics) of F(x). The spline has a Gaussian kernel
-and starts as the identity: z is then the standardised data for a base on the line, and K of the standardised data for a
-base on (0, 1).
+fits the mixture's density, log p(x) = log F'(x); under Beta(5, 5) with the density b, log p(x) = log b(F(x)) + log
+F'(x); under the normal base z is the probit (map = gaussians) or the logit (map = logistics) of F(x). The spline has a
+Gaussian kernel and starts as the identity: at first z = x for a base on the line, and z = K(x) for a base on (0, 1).
 
 Universality: U = F(X) is uniform, so F_Z^-1(F(X)) can have any chosen distribution with CDF F_Z. `UniversalFlow` is
 that composition: X -> U by a mixture's CDF and U -> Z by the base's inverse CDF; log p(x) = log F'(x) for every base.
@@ -59,6 +60,8 @@ class _LineFlow(Flow):
 
     def log_density(self, y):
         """Return log p(y) of each row in nats, (batch,): log p_W(w) + log |det dw/dy| with w = self.line(y).
+
+        y: rows in network units: standardised, or dequantised grey levels in [0, 1]
 
         p_W is the density of the base on the line: the base itself, or that of K^-1(z) for a base on (0, 1).
         """

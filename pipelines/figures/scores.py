@@ -64,13 +64,13 @@ def score_sheet(
     map_scale: float | None,
     title: str,
 ) -> None:
-    """Draw rows of images, each with its name, and below each row the maps of errors of its images.
+    """Draw strips of images with their names, one below the other, and below each strip the error maps of its images.
 
-    rows: {name of a row, such as "most anomalous": images (n, channels, height, width)}
-    maps: {name of a row: maps (n, height, width)}, or {} for no maps
+    rows: {name of a strip, such as "most anomalous": images (n, channels, height, width)}
+    maps: {name of a strip: maps (n, height, width)}, or {} for no maps
     levels: the number of grey levels of the images, or None for continuous pixels
-    map_scale: the error that few pixels of normal images exceed; it fixes the colours of all maps, and is dark in them.
-    None: the largest error in the maps takes its place
+    map_scale: the error that few pixels of normal images exceed; an error of this size is drawn dark in all maps. None:
+    the largest error in the maps takes its place
     """
     rows = {name: images for name, images in rows.items() if len(images)}
     top = map_scale or max((float(of.max()) for of in maps.values()), default=1.0)
