@@ -1,4 +1,5 @@
-"""Sweeps and trainings on a real local Ray cluster: packed trials are unpacked ones, schedulers keep their word.
+"""What is played on a real local Ray cluster: packed trials are unpacked ones, schedulers keep their word, and stages
+collect the bits that they would make themselves.
 
 Each process that Ray starts imports PyTorch and costs 4 s of CPU, so the tests share what they ask of the cluster.
 """
@@ -8,6 +9,8 @@ import os
 import re
 import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,22 +24,28 @@ from pipelines.config.cluster_conf import cluster_conf
 from pipelines.config.compose import compose, override
 from pipelines.config.params import params
 from pipelines.data.prepare import main as prepare
+from pipelines.evaluation import evaluate
 from pipelines.runtime import paths
-from pipelines.training import ray_cluster, ray_resources, ray_train
-from pipelines.training.play import play
+from pipelines.training import play as command
+from pipelines.training import ray_cluster, ray_resources, ray_train, sweep, train
 from pipelines.training.run_log import RunLog
 from pipelines.training.sweep_plan import SweepPlan
 from pipelines.training.task import Task, task_of
-from pipelines.training.trainer import train
-from tests.project import make_project
+from pipelines.training.trainer import train as train_here
+from tests.project import make_project, params_of
+from tests.trained import files
 
 STEPS = 36
+BUDGET = {"steps": 12, "trial_steps": 6, "trials": 3, "reports": 2, "checkpoints": 1}
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """A project whose cluster is kept for this process, as it is for a dvc."""
-    folder = make_project(tmp_path_factory.mktemp("sweep") / "project")
+    params = params_of({"gmm-digits": ("gmm", "digits")})
+    folder = make_project(tmp_path_factory.mktemp("sweep") / "project", params, BUDGET)
+    conf = folder / "conf" / "model" / "gmm.yaml"
+    conf.write_text(conf.read_text().replace("em_steps: 50", "em_steps: 2"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GEN_MODELS_ROOT", str(folder))
         patch.setattr(ray_cluster, "dvc_ancestor", os.getpid)
@@ -52,13 +61,13 @@ def conf(scheduler: str) -> dict:
     return made
 
 
-def sweep(made: dict, folder: Path) -> SweepPlan:
+def plan_of(made: dict, folder: Path) -> SweepPlan:
     return SweepPlan(folder.name, "digits", made, {"key": folder.name, "seed": 0, "data": "digits"}, folder)
 
 
 def run_trials(*plans: SweepPlan) -> None:
     """What the stage does with the trials that it has planned."""
-    play(plans, {}, asked=params())
+    command.play(plans, {}, asked=params())
     assert all(plan.is_played() for plan in plans)
 
 
@@ -83,16 +92,16 @@ def at_rung(history: list[dict]) -> float:
 @pytest.fixture(scope="module")
 def unpacked(project) -> list[list[dict]]:
     """The trials trained one after the other in this process, without Ray."""
-    plan = sweep(conf("none"), project / "work" / "unpacked")
+    plan = plan_of(conf("none"), project / "work" / "unpacked")
     for task in plan.tasks:
-        list(train(task))
+        list(train_here(task))
     return histories(plan)
 
 
 @pytest.fixture(scope="module")
 def packed(project) -> dict[str, SweepPlan]:
     """The same trials trained by Ray, those of a sweep without a scheduler and those of one that halves at once."""
-    plans = {name: sweep(conf(name), project / "work" / name) for name in ("none", "halving")}
+    plans = {name: plan_of(conf(name), project / "work" / name) for name in ("none", "halving")}
     run_trials(*plans.values())
     return plans
 
@@ -108,7 +117,7 @@ def again(packed, unpacked) -> tuple[SweepPlan, list[list[dict]], str]:
     made["batch_size"] = 10**6  # what only the trial itself finds out
     made["budget"]["trials"] = 1
     with pytest.raises(GenModelsError) as caught, one_job_at_once():
-        run_trials(sweep(made, plan.folder.with_name("broken")), plan)
+        run_trials(plan, plan_of(made, plan.folder.with_name("broken")))
     return plan, found, str(caught.value)
 
 
@@ -132,7 +141,7 @@ def test_synchronous_halving_takes_the_best_half_to_the_end_and_resumes_from_its
 def test_asha_stops_trials_whose_trajectories_are_those_of_the_unstopped(project, unpacked):
     """One at a time and the best first: whichever comes after it to a rung is in the worse half of what was there."""
     order = sorted(range(len(unpacked)), key=lambda index: at_rung(unpacked[index]))
-    plan = sweep(conf("asha"), project / "work" / "asha")
+    plan = plan_of(conf("asha"), project / "work" / "asha")
     drawn = plan.course().settings()
     plan.course().drawn.write_text(json.dumps([drawn[index] for index in order]))
     with one_job_at_once():
@@ -148,10 +157,8 @@ def test_asha_stops_trials_whose_trajectories_are_those_of_the_unstopped(project
 
 
 def test_a_trial_that_fails_is_one_line(again):
-    """The other sweep was played to its end."""
-    plan, _, said = again
+    _, _, said = again
     assert "sweep broken: " in said and "batch_size" in said and "\n" not in said
-    assert plan.is_played()
 
 
 def fit(task: Task, workers: int, **more: Any) -> None:
@@ -193,7 +200,7 @@ def fitted(project) -> Fitted:
 def test_two_workers_of_ray_train_reach_what_one_reaches(project, fitted):
     task = fitted.tasks["sound"]
     alone = replace(task, folder=str(project / "work" / "alone"))
-    list(train(alone))
+    list(train_here(alone))
     one, two = (RunLog(Path(each.folder)).history() for each in (alone, task))
     assert [line["step"] for line in one] == [line["step"] for line in two]
     for first, second in zip(one, two, strict=True):
@@ -224,6 +231,39 @@ def test_more_workers_than_there_are_is_said_before_anything_starts(project):
 
 def test_the_clusters_token_is_its_owners_alone(project):
     assert (project / "work" / "cluster" / "token").stat().st_mode & 0o777 == 0o600
+
+
+def test_stages_collect_what_play_made_bit_for_bit_and_play_then_has_nothing_to_do(project, monkeypatch):
+    """Outputs of play and then the stages, and of the stages alone, are the same bytes."""
+    monkeypatch.setattr(command, "prepare", lambda data: None)
+    with one_job_at_once():  # one process less; the packed trials above are trained at once
+        command.main(["gmm-digits"])
+        assert files(project / "work" / "sweep")
+        done = subprocess.run([sys.executable, "-c", COLLECT], cwd=project, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        with monkeypatch.context() as patch:
+            patch.setattr("pipelines.training.ray_play.play_jobs", None)
+            command.main(["gmm-digits"])  # nothing is stale
+        played = {stage: files(project / "out" / stage) for stage in STAGES}
+        for stage in STAGES:
+            shutil.rmtree(project / "work" / stage, ignore_errors=True)
+            shutil.rmtree(project / "out" / stage)
+        for stage in (sweep, train, evaluate):
+            stage.main(["gmm-digits"])
+    for stage, expected in played.items():
+        assert files(project / "out" / stage) == expected
+
+
+STAGES = ("sweep", "train", "evaluate")
+COLLECT = """
+import sys
+from pipelines.evaluation import evaluate
+from pipelines.training import play, sweep, train
+for stage in (sweep, train, evaluate):
+    stage.main(["gmm-digits"])
+heavy = {"torch", "ray", "mlflow", "sklearn", "scipy", "matplotlib", "pandas"} & set(sys.modules)
+assert not heavy, f"a stage with nothing to compute would take seconds: {heavy}"
+"""
 
 
 @pytest.mark.parametrize(
