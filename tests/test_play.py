@@ -84,8 +84,7 @@ def play_here(game: Play, at_once: int = 1) -> list[Job]:
     return began
 
 
-@pytest.mark.parametrize("at_once", [1, 3])
-@pytest.mark.parametrize("scheduler", ["none", "halving"])
+@pytest.mark.parametrize(("scheduler", "at_once"), [("none", 1), ("halving", 1), ("halving", 3)])
 def test_each_job_starts_once_after_those_that_it_needs_and_as_early_as_that(fresh, at_once, scheduler):
     game = play_of(plans(scheduler))
     began = play_here(game, at_once)
