@@ -1,9 +1,6 @@
-"""`gen-models play`: the order of its jobs, and that stages collect the bits that they would make themselves."""
+"""`gen-models play`: the order of its jobs, without Ray; tests/test_sweep.py plays on a cluster."""
 
-import os
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -12,17 +9,13 @@ import pytest
 
 from pipelines.config.params import params
 from pipelines.data.prepare import main as prepare
-from pipelines.evaluation import evaluate
 from pipelines.evaluation.evaluation_plan import evaluation_plan
-from pipelines.training import play as command
-from pipelines.training import ray_cluster, sweep, train
 from pipelines.training.in_play import EVALUATION, TRAINING, TRIAL, Job, Play
 from pipelines.training.sweep_plan import SweepPlan, sweep_plan
 from pipelines.training.task import Task
 from pipelines.training.trainer import train_or_diverge
 from pipelines.training.training_plan import training_plan
 from tests.project import make_project, params_of
-from tests.trained import files
 
 SWEEPS = {"gmm-digits": ("gmm", "digits"), "ae-digits": ("ae", "digits")}
 REUSES = {"ae-digits_normal": ("ae", "digits_normal", "ae-digits")}
@@ -35,26 +28,19 @@ def project(tmp_path_factory):
     folder = make_project(tmp_path_factory.mktemp("play") / "project", params_of(SWEEPS, REUSES), BUDGET)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GEN_MODELS_ROOT", str(folder))
-        patch.setattr(ray_cluster, "dvc_ancestor", os.getpid)  # one cluster for all, as below a dvc
         conf = folder / "conf" / "model" / "gmm.yaml"
         conf.write_text(conf.read_text().replace("em_steps: 50", "em_steps: 2"))
         for name in ("digits", "digits_normal"):
             prepare([name])
         yield folder
-        ray_cluster.release(os.getpid())
 
 
 @pytest.fixture
 def fresh(project):
     """The project with prepared data and nothing else."""
-    forget(project)
+    for name in ("sweep", "train", "evaluate"):
+        shutil.rmtree(project / "work" / name, ignore_errors=True)
     return project
-
-
-def forget(project: Path) -> None:
-    for top in ("work", "out"):
-        for name in ("sweep", "train", "evaluate"):
-            shutil.rmtree(project / top / name, ignore_errors=True)
 
 
 def play_of(sweeps: list[SweepPlan], **settings) -> Play:
@@ -98,8 +84,7 @@ def play_here(game: Play, at_once: int = 1) -> list[Job]:
     return began
 
 
-@pytest.mark.parametrize("at_once", [1, 3])
-@pytest.mark.parametrize("scheduler", ["none", "halving"])
+@pytest.mark.parametrize(("scheduler", "at_once"), [("none", 1), ("halving", 1), ("halving", 3)])
 def test_each_job_starts_once_after_those_that_it_needs_and_as_early_as_that(fresh, at_once, scheduler):
     game = play_of(plans(scheduler))
     began = play_here(game, at_once)
@@ -145,38 +130,3 @@ def test_what_is_finished_is_not_done_again_and_a_failure_stops_only_what_needs_
     assert sum(job.owner == "ae-digits" for job in began) == 1, "the other trials of a failed sweep are not begun"
     assert {job.owner for job in began if job.kind != TRIAL} == {"gmm-digits"}
     assert sum(job.kind == TRIAL and job.owner == "gmm-digits" for job in began) == 2, "one trial was finished before"
-
-
-def test_stages_collect_what_play_made_bit_for_bit_and_play_then_has_nothing_to_do(fresh, monkeypatch):
-    """On a real cluster: outputs of play and then the stages, and of the stages alone, are the same bytes."""
-    monkeypatch.setattr(command, "prepare", lambda data: None)
-    command.main(["gmm-digits"])
-    begun = files(fresh / "work" / "sweep")
-    assert begun
-    done = subprocess.run([sys.executable, "-c", COLLECT], cwd=fresh, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    with monkeypatch.context() as patch:
-        patch.setattr("pipelines.training.ray_play.play_jobs", None)
-        command.main(["gmm-digits"])  # nothing is stale
-    played = {name: files(fresh / "out" / name) for name in ("sweep", "train", "evaluate")}
-    forget(fresh)
-    collect("gmm-digits")
-    for name, expected in played.items():
-        assert files(fresh / "out" / name) == expected
-
-
-COLLECT = """
-import sys
-from pipelines.evaluation import evaluate
-from pipelines.training import play, sweep, train
-for stage in (sweep, train, evaluate):
-    stage.main(["gmm-digits"])
-heavy = {"torch", "ray", "mlflow", "sklearn", "scipy", "matplotlib", "pandas"} & set(sys.modules)
-assert not heavy, f"a stage with nothing to compute would take seconds: {heavy}"
-"""
-
-
-def collect(key: str) -> None:
-    sweep.main([key])
-    train.main([key])
-    evaluate.main([key])

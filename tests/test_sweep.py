@@ -1,10 +1,21 @@
-"""Sweeps and trainings on a real local Ray cluster: packed trials are unpacked ones, schedulers keep their word."""
+"""What is played on a real local Ray cluster: packed trials are unpacked ones, schedulers keep their word, and stages
+collect the bits that they would make themselves.
+
+Each process that Ray starts imports PyTorch and costs 4 s of CPU, so the tests share what they ask of the cluster.
+"""
 
 import json
 import os
+import re
 import shutil
 import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -13,22 +24,28 @@ from pipelines.config.cluster_conf import cluster_conf
 from pipelines.config.compose import compose, override
 from pipelines.config.params import params
 from pipelines.data.prepare import main as prepare
+from pipelines.evaluation import evaluate
 from pipelines.runtime import paths
-from pipelines.training import ray_cluster, ray_resources, ray_train
-from pipelines.training.play import play
+from pipelines.training import play as command
+from pipelines.training import ray_cluster, ray_resources, ray_train, sweep, train
 from pipelines.training.run_log import RunLog
 from pipelines.training.sweep_plan import SweepPlan
 from pipelines.training.task import Task, task_of
-from pipelines.training.trainer import train
-from tests.project import make_project
+from pipelines.training.trainer import train as train_here
+from tests.project import make_project, params_of
+from tests.trained import files
 
 STEPS = 36
+BUDGET = {"steps": 12, "trial_steps": 6, "trials": 3, "reports": 2, "checkpoints": 1}
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """A project whose cluster is kept for this process, as it is for a dvc."""
-    folder = make_project(tmp_path_factory.mktemp("sweep") / "project")
+    params = params_of({"gmm-digits": ("gmm", "digits")})
+    folder = make_project(tmp_path_factory.mktemp("sweep") / "project", params, BUDGET)
+    conf = folder / "conf" / "model" / "gmm.yaml"
+    conf.write_text(conf.read_text().replace("em_steps: 50", "em_steps: 2"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GEN_MODELS_ROOT", str(folder))
         patch.setattr(ray_cluster, "dvc_ancestor", os.getpid)
@@ -44,14 +61,23 @@ def conf(scheduler: str) -> dict:
     return made
 
 
-def sweep(made: dict, folder: Path) -> SweepPlan:
-    return SweepPlan("vae-digits", "digits", made, {"key": folder.name, "seed": 0, "data": "digits"}, folder)
+def plan_of(made: dict, folder: Path) -> SweepPlan:
+    return SweepPlan(folder.name, "digits", made, {"key": folder.name, "seed": 0, "data": "digits"}, folder)
 
 
-def run_trials(plan: SweepPlan) -> None:
+def run_trials(*plans: SweepPlan) -> None:
     """What the stage does with the trials that it has planned."""
-    play([plan], {}, asked=params())
-    assert plan.is_played()
+    command.play(plans, {}, asked=params())
+    assert all(plan.is_played() for plan in plans)
+
+
+@contextmanager
+def one_job_at_once() -> Iterator[None]:
+    """Let Ray do one job after the other."""
+    one = cluster_conf("local").model_copy(update={"most_jobs": 1})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ray_resources, "cluster_conf", lambda name: one)
+        yield
 
 
 def histories(plan: SweepPlan) -> list[list[dict]]:
@@ -66,43 +92,60 @@ def at_rung(history: list[dict]) -> float:
 @pytest.fixture(scope="module")
 def unpacked(project) -> list[list[dict]]:
     """The trials trained one after the other in this process, without Ray."""
-    plan = sweep(conf("none"), project / "work" / "unpacked")
+    plan = plan_of(conf("none"), project / "work" / "unpacked")
     for task in plan.tasks:
-        list(train(task))
+        list(train_here(task))
     return histories(plan)
 
 
-def test_packed_trials_equal_unpacked_ones_bit_for_bit(project, unpacked):
-    plan = sweep(conf("none"), project / "work" / "none")
-    run_trials(plan)
-    assert histories(plan) == unpacked
+@pytest.fixture(scope="module")
+def packed(project) -> dict[str, SweepPlan]:
+    """The same trials trained by Ray, those of a sweep without a scheduler and those of one that halves at once."""
+    plans = {name: plan_of(conf(name), project / "work" / name) for name in ("none", "halving")}
+    run_trials(*plans.values())
+    return plans
 
 
-def test_synchronous_halving_takes_the_best_half_to_the_end_and_resumes_from_its_run_logs(project, unpacked):
-    plan = sweep(conf("halving"), project / "work" / "halving")
-    run_trials(plan)
-    rung = STEPS // 2
-    best_half = set(sorted(range(4), key=lambda index: at_rung(unpacked[index]))[:2])
+@pytest.fixture(scope="module")
+def again(packed, unpacked) -> tuple[SweepPlan, list[list[dict]], str]:
+    """The sweep that halves, its histories, and why another sweep failed which was played when one trial was lost."""
+    plan = packed["halving"]
     found = histories(plan)
+    shutil.rmtree(plan.tasks[max(best_half(unpacked))].folder)
+    assert not plan.is_played()
+    made = conf("none")
+    made["batch_size"] = 10**6  # what only the trial itself finds out
+    made["budget"]["trials"] = 1
+    with pytest.raises(GenModelsError) as caught, one_job_at_once():
+        run_trials(plan, plan_of(made, plan.folder.with_name("broken")))
+    return plan, found, str(caught.value)
+
+
+def best_half(unpacked: list[list[dict]]) -> set[int]:
+    return set(sorted(range(4), key=lambda index: at_rung(unpacked[index]))[:2])
+
+
+def test_packed_trials_equal_unpacked_ones_bit_for_bit(packed, unpacked):
+    assert histories(packed["none"]) == unpacked
+
+
+def test_synchronous_halving_takes_the_best_half_to_the_end_and_resumes_from_its_run_logs(again, unpacked):
+    plan, found, _ = again
     for index, history in enumerate(found):
-        assert history[-1]["step"] == (STEPS if index in best_half else rung)
+        assert history[-1]["step"] == (STEPS if index in best_half(unpacked) else STEPS // 2)
         steps = {line["step"] for line in history}
         assert [line for line in unpacked[index] if line["step"] in steps] == history
-    last = max(best_half)
-    shutil.rmtree(plan.tasks[last].folder)
-    run_trials(plan)
     assert histories(plan) == found
 
 
-def test_asha_stops_trials_whose_trajectories_are_those_of_the_unstopped(project, unpacked, monkeypatch):
+def test_asha_stops_trials_whose_trajectories_are_those_of_the_unstopped(project, unpacked):
     """One at a time and the best first: whichever comes after it to a rung is in the worse half of what was there."""
-    one = cluster_conf("local").model_copy(update={"most_jobs": 1})
-    monkeypatch.setattr(ray_resources, "cluster_conf", lambda name: one)
     order = sorted(range(len(unpacked)), key=lambda index: at_rung(unpacked[index]))
-    plan = sweep(conf("asha"), project / "work" / "asha")
+    plan = plan_of(conf("asha"), project / "work" / "asha")
     drawn = plan.course().settings()
     plan.course().drawn.write_text(json.dumps([drawn[index] for index in order]))
-    run_trials(plan)
+    with one_job_at_once():
+        run_trials(plan)
     for history, index in zip(histories(plan), order, strict=True):
         assert 1 <= len(history) <= len(unpacked[index])
         assert history == unpacked[index][: len(history)]
@@ -113,49 +156,69 @@ def test_asha_stops_trials_whose_trajectories_are_those_of_the_unstopped(project
     assert [len(history) for history in histories(plan)] == lengths, "what was stopped was trained on"
 
 
-def test_a_trial_that_fails_is_one_line(project):
-    made = conf("none")
-    made["batch_size"] = 10**6  # what only the trial itself finds out
-    plan = sweep(made, project / "work" / "broken")
-    with pytest.raises(GenModelsError, match="batch_size") as caught:
-        run_trials(plan)
-    assert "\n" not in str(caught.value)
+def test_a_trial_that_fails_is_one_line(again):
+    _, _, said = again
+    assert "sweep broken: " in said and "batch_size" in said and "\n" not in said
 
 
-@pytest.fixture
-def no_restarts(monkeypatch):
-    """A worker that fails is then an error, not a training that resumes and takes longer."""
-    monkeypatch.setattr(ray_train, "WORKER_RESTARTS", 0)
-    monkeypatch.setattr(ray_train, "SECONDS_BETWEEN_REPORTS", 0.0)
-
-
-def fit(task: Task, workers: int) -> None:
+def fit(task: Task, workers: int, **more: Any) -> None:
     with ray_cluster.cluster() as ray:
-        ray_train.fit_workers(ray, "vae-digits", task, workers)
+        ray_train.fit_workers(ray, "vae-digits", task, workers, **more)
 
 
-def test_two_workers_of_ray_train_reach_what_one_reaches(project, no_restarts):
-    made = conf("none")
-    tasks = [
-        task_of(made, paths.out("data", "digits"), seed=0, steps=20, folder=project / "work" / name, is_trial=False)
-        for name in ("one", "two")
-    ]
-    list(train(tasks[0]))
-    fit(tasks[1], workers=2)
-    one, two = (RunLog(Path(task.folder)).history() for task in tasks)
+class Fitted(NamedTuple):
+    """{name: task} of what two workers of Ray Train trained in turn, and the error of the last of them."""
+
+    tasks: dict[str, Task]
+    error: str
+
+
+@pytest.fixture(scope="module")
+def fitted(project) -> Fitted:
+    """A sound training, one that diverges and one that cannot be built; a failure is not tried again."""
+    made = {name: conf("none") for name in ("sound", "diverges", "bad")}
+    made["diverges"] = override(made["diverges"], {"optim.vae.lr": 1e30})
+    made["bad"]["model"]["latent"] = 0
+    data, steps = paths.out("data", "digits"), {"sound": 20, "diverges": 21, "bad": 2}
+    tasks = {
+        name: task_of(made[name], data, seed=0, steps=steps[name], folder=project / "work" / name, is_trial=False)
+        for name in made
+    }
+
+    def in_turn(configuration: dict[str, Any]) -> None:
+        for task in (*configuration["before"], configuration["task"]):
+            ray_train.train_and_report({**configuration, "task": task})
+
+    before = [tasks[name].as_json() for name in ("sound", "diverges")]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(GenModelsError) as caught:
+        patch.setattr(ray_train, "WORKER_RESTARTS", 0)  # else what fails would resume and take longer
+        patch.setattr(ray_train, "SECONDS_BETWEEN_REPORTS", 0.0)
+        fit(tasks["bad"], workers=2, worker=in_turn, before=before)
+    return Fitted(tasks, str(caught.value))
+
+
+def test_two_workers_of_ray_train_reach_what_one_reaches(project, fitted):
+    task = fitted.tasks["sound"]
+    alone = replace(task, folder=str(project / "work" / "alone"))
+    list(train_here(alone))
+    one, two = (RunLog(Path(each.folder)).history() for each in (alone, task))
     assert [line["step"] for line in one] == [line["step"] for line in two]
     for first, second in zip(one, two, strict=True):
         assert second["metrics"] == pytest.approx(first["metrics"], rel=1e-3)  # float32: rounding, not 1e-8
 
 
-def test_an_error_inside_a_worker_is_one_line_and_names_the_file_that_holds_it_all(project, no_restarts):
-    made = conf("none")
-    made["model"]["latent"] = 0
-    task = task_of(made, paths.out("data", "digits"), seed=0, steps=2, folder=project / "work" / "bad", is_trial=False)
-    with pytest.raises(GenModelsError, match=r"latent.*error\.log") as caught:
-        fit(task, workers=1)
-    assert "\n" not in str(caught.value)
-    assert "Traceback" in (project / "work" / "bad" / "error.log").read_text()
+def test_an_error_inside_a_worker_is_one_line_and_names_the_file_that_holds_it_all(fitted):
+    log = Path(fitted.tasks["bad"].folder) / "error.log"
+    assert re.search(r"latent.*error\.log", fitted.error) and str(log) in fitted.error
+    assert "\n" not in fitted.error
+    assert "Traceback" in log.read_text()
+
+
+def test_a_diverged_training_is_one_line_and_is_not_tried_again(fitted):
+    """Else Ray would try it again, and here what comes after it would not be reached."""
+    said = RunLog(Path(fitted.tasks["diverges"].folder)).diverged()
+    assert said and "\n" not in said
+    assert "latent" in fitted.error
 
 
 def test_more_workers_than_there_are_is_said_before_anything_starts(project):
@@ -166,15 +229,41 @@ def test_more_workers_than_there_are_is_said_before_anything_starts(project):
         fit(task, workers=64)
 
 
-def test_a_diverged_training_is_one_line_and_is_not_tried_again(project, no_restarts):
-    made = override(conf("none"), {"optim.vae.lr": 1e30})
-    task = task_of(made, paths.out("data", "digits"), seed=0, steps=20, folder=project / "work" / "nan", is_trial=False)
-    fit(task, workers=1)
-    assert RunLog(Path(task.folder)).diverged()
-
-
 def test_the_clusters_token_is_its_owners_alone(project):
     assert (project / "work" / "cluster" / "token").stat().st_mode & 0o777 == 0o600
+
+
+def test_stages_collect_what_play_made_bit_for_bit_and_play_then_has_nothing_to_do(project, monkeypatch):
+    """Outputs of play and then the stages, and of the stages alone, are the same bytes."""
+    monkeypatch.setattr(command, "prepare", lambda data: None)
+    with one_job_at_once():  # one process less; the packed trials above are trained at once
+        command.main(["gmm-digits"])
+        assert files(project / "work" / "sweep")
+        done = subprocess.run([sys.executable, "-c", COLLECT], cwd=project, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        with monkeypatch.context() as patch:
+            patch.setattr("pipelines.training.ray_play.play_jobs", None)
+            command.main(["gmm-digits"])  # nothing is stale
+        played = {stage: files(project / "out" / stage) for stage in STAGES}
+        for stage in STAGES:
+            shutil.rmtree(project / "work" / stage, ignore_errors=True)
+            shutil.rmtree(project / "out" / stage)
+        for stage in (sweep, train, evaluate):
+            stage.main(["gmm-digits"])
+    for stage, expected in played.items():
+        assert files(project / "out" / stage) == expected
+
+
+STAGES = ("sweep", "train", "evaluate")
+COLLECT = """
+import sys
+from pipelines.evaluation import evaluate
+from pipelines.training import play, sweep, train
+for stage in (sweep, train, evaluate):
+    stage.main(["gmm-digits"])
+heavy = {"torch", "ray", "mlflow", "sklearn", "scipy", "matplotlib", "pandas"} & set(sys.modules)
+assert not heavy, f"a stage with nothing to compute would take seconds: {heavy}"
+"""
 
 
 @pytest.mark.parametrize(
