@@ -84,7 +84,8 @@ def test_two_machines_end_as_one(project, alone, graph, folder, way):
     with Machines(folder, project, shares=shares) as machines:
         play = machines.start(*PLAY)
         if way == "storage, and a machine dies":
-            machines.wait(lambda: list(machines.node.glob("jobs/*/*/latest/resume.json")), "a checkpoint on the second")
+            checkpoint = "jobs/*/*/latest/resume.json"  # some minutes later, as play prepares the data sets first
+            machines.wait(lambda: list(machines.node.glob(checkpoint)), "a checkpoint on the second", PATIENCE)
             machines.kill_second()
         assert play.wait(PATIENCE) == 0, (folder / "python.log").read_text()
         assert "Traceback" not in (folder / "python.log").read_text()

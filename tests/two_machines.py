@@ -146,10 +146,10 @@ class Machines:
     def _answers(self, address: str) -> bool:
         return self.call("curl", "-sf", "-o", "/dev/null", address).returncode == 0
 
-    def wait(self, condition: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + PATIENCE
+    def wait(self, condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
+        deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, f"waited {PATIENCE} s for {what}: see {self.folder}"
+            assert time.monotonic() < deadline, f"waited {seconds} s for {what}: see {self.folder}"
             time.sleep(0.3)
 
 
