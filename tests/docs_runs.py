@@ -60,6 +60,10 @@ def latents(root: Path, said: str) -> None:
     assert np.load(root / "latents.npy").shape[0] == len(np.load(root / "rows.npy"))
 
 
+def decoded(root: Path, said: str) -> None:
+    assert np.load(root / "decoded.npy").shape == np.load(root / "rows.npy").shape
+
+
 def is_taken_back(root: Path, said: str) -> None:
     assert "clients" not in (root / "params.yaml").read_text()
     assert not (root / "conf" / "data" / "clients.yaml").exists()
@@ -112,8 +116,8 @@ DEFAULT = {  # pages of the default runs, and of people's own data
         "gen-models predict vae-digits rows.npy --task encode --output latents.npy": Does(
             writes=("latents.npy",), check=latents
         ),
-        "gen-models predict vae-digits latents.npy --task decode --output rows.npy": Does(
-            writes=("rows.npy",), check=latents
+        "gen-models predict vae-digits latents.npy --task decode --output decoded.npy": Does(
+            writes=("decoded.npy",), check=decoded
         ),
         "gen-models sample glow-digits --n 16 --temperature 0.7 --output draws.npy": Does(
             writes=("draws.npy",), check=same_rows

@@ -185,16 +185,19 @@ def test_a_test_that_an_exception_names_is_there_and_is_run(file, name):
 
 @pytest.fixture(scope="module")
 def default(tmp_path_factory) -> Path:
-    """The default project, with photos of a person's own, before anything is trained."""
+    """The default project, with photos of a person's own, trained."""
     root = docs_project.make(tmp_path_factory.mktemp("default") / "project", TRAINED)
     docs_project.run(root, "gen-models add-data photos photos")
+    docs_project.train(root, ["vae-digits", "glow-digits", "vae-photos"])
     return root
 
 
 @pytest.fixture(scope="module")
 def versions(tmp_path_factory) -> Path:
-    """A project of two runs, before anything is trained."""
-    return docs_project.make(tmp_path_factory.mktemp("versions") / "project", ["vae-digits", "gmm-digits"])
+    """A project of two trained runs."""
+    root = docs_project.make(tmp_path_factory.mktemp("versions") / "project", ["vae-digits", "gmm-digits"])
+    docs_project.train(root, [])
+    return root
 
 
 def follow(root: Path, page: str) -> None:

@@ -102,7 +102,10 @@ def place_of(path: Path, name: Any, facts: Mapping[str, Any]) -> str:
 
 
 def count_rows(path: Path) -> int:
-    """Return how many rows a file or folder has, for a bar of progress: about, if cells of a text hold line ends."""
+    """Return how many rows a file or folder has, for a bar of progress: about, if cells of a text hold line ends.
+
+    0 if that is not known before it is unpacked.
+    """
     require_there(path)
     if path.is_dir():
         from pipelines.data.sources.image_rows import count_images
@@ -112,7 +115,11 @@ def count_rows(path: Path) -> int:
     if kind_of(path) == "csv":
         with path.open("rb") as file:
             return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
-    return (open_table(path).rows or 1) if kind_of(path) == "parquet" else 1
+    if kind_of(path) == "parquet":
+        return open_table(path).rows or 1
+    if kind_of(path) == "npy":
+        return sum(array_files.read_npy(path).shape[:1])
+    return 1 if path.suffix.lower() in image_endings() else 0
 
 
 def read_latents(path: Path) -> np.ndarray:
