@@ -12,8 +12,9 @@ SECONDS_BETWEEN_LINES = 10.0
 class Progress:
     """Shows how much of `total` units of work is done: a bar on a terminal, else lines. `close` ends it.
 
-    what: the title; total: 0 if it is not known; unit: its name in the singular, such as "trial". Callers may call `show(done, note)` as often as
-    they like: without a terminal, a line is printed at most every SECONDS_BETWEEN_LINES and at the end.
+    what: the title; total: 0 if it is not known; unit: its name in the singular, such as "trial". Callers may call
+    `show(done, note)` as often as they like: without a terminal, a line is printed at most every SECONDS_BETWEEN_LINES
+    and at the end.
     """
 
     def __init__(self, what: str, total: int, unit: str, *, stream: TextIO | None = None):
