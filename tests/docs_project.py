@@ -25,7 +25,6 @@ SECONDS = 900  # for one command, on two cores that have other work
 SERVER_SECONDS = 90  # for a server to answer; it does in about ten
 ALSO = ("README.md", "Makefile", "install.py", "benchmarks", "docs")
 FACTORS = re.compile(r"`(beta_vae-factors: \{.*?\})`")  # the line that docs/latents.md adds
-SET = "  vae-digits: {model: vae, data: digits, set: {model.sigma: %s}}\n"
 
 
 def make(folder: Path, lines: Sequence[str]) -> Path:
@@ -73,7 +72,7 @@ def write_inputs(root: Path) -> None:
     may.loc[:2, "spent"] *= 50  # three clients who are like nobody before
     may.to_csv(root / "clients_of_may.csv", index=False)
     write_images(root / "photos", digits[:300])
-    write_images(root / "new_photos", [*digits[300:310], np.full((8, 8), 16.0)])
+    write_images(root / "new_photos", [*digits[300:310], *(8 + 8 * np.sign(noise[:4]))])  # four of pure noise
 
 
 def train(root: Path, by_hand: Sequence[str]) -> None:
@@ -88,17 +87,25 @@ def before(root: Path, page: str) -> None:
     write_inputs(root)
     if (root / "conf" / "data" / "clients.yaml").exists():
         run(root, "gen-models remove-data clients")
-    if page == "docs/latents.md":
-        line = FACTORS.search((HERE / page).read_text())[1]  # type: ignore[index]
-        edit(root, r"^sweeps: .*\n", rf"\g<0>  {line}\n")
-        edit(root, r"^data:.*\n", r"\g<0>- factors\n")
     if page == "docs/registry.md":
-        for sigma in (0.1, 0.2, 0.3):
-            edit(root, r"^  vae-digits: .*\n", SET % sigma)
+        for sigma in (0.15, 0.2, 0.3):
+            set_in_line(root, f"model.sigma: {sigma}")
             run(root, "gen-models play && dvc repro register")
         run(root, "gen-models promote vae-digits 1 --reason 'the first'")
     if page in ("docs/experiments.md", "docs/mlflow.md"):
         run(root, "git checkout HEAD -- params.yaml conf && dvc repro")
+
+
+def add_factors(root: Path) -> None:
+    """Write the line of docs/latents.md, and its data set, into params.yaml."""
+    line = FACTORS.search((HERE / "docs" / "latents.md").read_text())[1]  # type: ignore[index]
+    edit(root, r"^sweeps: .*\n", rf"\g<0>  {line}\n")
+    edit(root, r"^data:.*\n", r"\g<0>- factors\n")
+
+
+def set_in_line(root: Path, setting: str) -> None:
+    """Write what the line of vae-digits sets into params.yaml."""
+    edit(root, r"^  vae-digits: .*\n", f"  vae-digits: {{model: vae, data: digits, set: {{{setting}}}}}\n")
 
 
 def edit(root: Path, pattern: str, after: str) -> None:

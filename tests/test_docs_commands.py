@@ -219,6 +219,8 @@ def one_command(root: Path, text: str, does: Does, exports: list[str], served: l
     """Run one command of a page. exports and served grow by what it sets and starts."""
     for name in does.writes:
         (root / name).unlink(missing_ok=True)
+    if does.before:
+        does.before(root)
     if does.serves:
         while served:
             served.pop().end()
