@@ -6,6 +6,9 @@ blocks alone.
 
 TWO_MACHINES = "tests/test_two_machines.py::test_two_machines_end_as_one"
 TOKENS = "tests/test_cluster.py::test_a_clusters_token_is_honoured_or_named"
+PREFLIGHT = (
+    "tests/test_cluster.py::test_trials_share_declared_gpus_by_fractions_and_fall_back_to_the_cpu_with_the_same_bits"
+)
 SHARED = "tests/test_sharing.py::test_a_colleague_pulls_and_runs_nothing"
 OWN_FILES = "tests/test_own_files.py::test_the_commands_of_the_docs_bring_photos_back_and_notice_an_edit"
 NEW_MODEL = "tests/test_new_model.py::test_a_model_added_by_the_page_keeps_the_laws_and_goes_through_the_graph"
@@ -43,14 +46,17 @@ EXCEPTIONS = {
     "ray start --address=FIRST-MACHINE:6379": TWO_MACHINES,
     "ray get-auth-token": TOKENS,
     "docs/cluster.md: export RAY_AUTH_MODE=token RAY_ADDRESS=FIRST-MACHINE:6379": TWO_MACHINES,
-    "docs/cluster.md: (RAY_ADDRESS=127.0.0.1:6379 gen-models preflight|gen-models preflight|make repro)": TWO_MACHINES,
+    "docs/cluster.md: (RAY_ADDRESS=127.0.0.1:6379 )?gen-models preflight": PREFLIGHT,
+    "docs/cluster.md: make repro": TWO_MACHINES,
     "ray (up|attach|down)( deploy/ray-up.yaml)?": CLOUD,
     "cd gen-models && RAY_ADDRESS=auto make repro": CLOUD,
     "(docker|kubectl) .*": KUBERNETES,
     # remotes of DVC, and two copies of a repository
     "dvc remote add -d store .*|dvc push --run-cache|git pull && dvc pull --run-cache|git add dvc.lock .*": SHARED,
     "docs/cluster.md: dvc repro": SHARED,
-    "dvc (add|pull|push|unprotect) data/photos.*|dvc remote add --default shelf .*|git (add|commit|clone).*": OWN_FILES,
+    "dvc (add|pull|push|unprotect) data/photos.*|dvc remote add --default shelf .*": OWN_FILES,
+    "git (add --all|commit --message .*)": OWN_FILES,
+    "git (clone|commit --all)": "say what git is for; the second opens an editor",
     "gen-models add-data photos data/photos": OWN_FILES,
     # servers of MLflow
     "make server PORT=5001 STORE=postgresql:.*": "needs PostgreSQL; "
