@@ -178,14 +178,6 @@ DEFAULT = {  # pages of the default runs, and of people's own data
     },
 }
 VERSIONS = {  # pages of one run and its versions
-    "docs/registry.md": {
-        'gen-models promote vae-digits 4 --reason "the new split is the one to use"': Does(says="4"),
-        'gen-models rollback vae-digits --reason "misses the sevens"': Does(says="champion"),
-        'gen-models rollback vae-digits --to 2 --reason "the last one that the app can load"': Does(says="2"),
-        "gen-models lineage models:/vae-digits@champion": Does(says="equal"),
-        "gen-models versus models:/vae-digits@champion models:/vae-digits/3": Does(says="95%"),
-        "gen-models versus vae-digits gmm-digits --metric nats": Does(says="95%"),
-    },
     "docs/experiments.md": {
         "dvc metrics show": Does(says=r"vae-digits\.json"),
         "dvc metrics diff HEAD": Does(says=r"vae-digits\.json"),
@@ -196,6 +188,18 @@ VERSIONS = {  # pages of one run and its versions
         "dvc exp apply NAME": Does(says="Changes for experiment"),
         "gen-models register": Does(says="vae-digits: "),
         "gen-models play": Does(),
+    },
+    "docs/registry.md": {
+        'gen-models promote vae-digits 4 --reason "the new split is the one to use"': Does(
+            says=r"champion is version 4 \(was 1\)"
+        ),
+        'gen-models rollback vae-digits --reason "misses the sevens"': Does(says=r"champion is version 1 \(was 4\)"),
+        'gen-models rollback vae-digits --to 2 --reason "the last one that the app can load"': Does(
+            says=r"champion is version 2 \(was 1\)"
+        ),
+        "gen-models lineage models:/vae-digits@champion": Does(says="equal"),
+        "gen-models versus models:/vae-digits@champion models:/vae-digits/3": Does(says="95%"),
+        "gen-models versus vae-digits gmm-digits --metric nats": Does(says="95%"),
     },
     "docs/mlflow.md": {
         "gen-models register": Does(says="vae-digits: "),
