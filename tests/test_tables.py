@@ -21,7 +21,7 @@ from gen_models.errors import GenModelsError
 from gen_models.noise import Noise
 from gen_models.table import Column, Schema, from_json
 from pipelines.commands import predict
-from pipelines.commands.input_rows import read_blocks
+from pipelines.commands.input_rows import count_rows, read_blocks
 from pipelines.commands.output_file import answering
 from pipelines.config.columns import roles_of
 from pipelines.config.conf_files import data_conf
@@ -35,6 +35,7 @@ from pipelines.data.tables.cells import numbers
 from pipelines.data.tables.open_table import Reading, open_table
 from pipelines.data.tables.propose import Wishes, step_of
 from pipelines.registry import serving
+from pipelines.runtime.progress import Progress
 from tests.project import HERE, params_of, write_params
 
 ROWS = 60
@@ -473,6 +474,17 @@ def test_every_format_of_a_table_has_the_same_scores(scored, tmp_path):
     for name in ("u.parquet", "U.CSV", "u.tsv", "semicolons.csv", "bom.csv"):
         found = np.concatenate([block.x for block in read_blocks(tmp_path / name, facts)])
         np.testing.assert_array_equal(found, expected, err_msg=name)
+
+
+def test_progress_never_tells_of_more_rows_than_there_are(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("pipelines.runtime.progress.SECONDS_BETWEEN_LINES", 0.0)
+    x = np.arange(14.0).reshape(7, 2)
+    np.save(tmp_path / "x.npy", x)
+    np.savez(tmp_path / "x.npz", X=x)
+    pd.DataFrame(x, columns=["a", "b"]).to_parquet(tmp_path / "x.parquet")
+    for name in ("x.npy", "x.npz", "x.parquet"):
+        Progress("score", count_rows(tmp_path / name), "row").show(7, "none is bad")
+    assert capsys.readouterr().out.splitlines() == [f"score: 7{of} rows, none is bad" for of in ("/7", "", "/7")]
 
 
 def test_the_source_needs_every_column_said(project, tmp_path):

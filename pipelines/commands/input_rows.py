@@ -113,7 +113,7 @@ def place_of(path: Path, name: Any, facts: Mapping[str, Any]) -> str:
 
 
 def count_rows(path: Path) -> int:
-    """Return how many rows a file or folder has, for a bar of progress; 1 for an array.
+    """Return how many rows a file or folder has, for a bar of progress; 0 if only unpacking the file would tell.
 
     For a CSV file this is the number of its lines, which differs from that of its rows if there is a header or if a
     cell holds a line end.
@@ -127,7 +127,11 @@ def count_rows(path: Path) -> int:
     if kind_of(path) == "csv":
         with path.open("rb") as file:
             return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
-    return (open_table(path).rows or 1) if kind_of(path) == "parquet" else 1
+    if kind_of(path) == "parquet":
+        return open_table(path).rows or 1
+    if kind_of(path) == "npy":
+        return sum(array_files.read_npy(path).shape[:1])
+    return 1 if path.suffix.lower() in image_endings() else 0
 
 
 def read_latents(path: Path) -> np.ndarray:

@@ -12,9 +12,9 @@ SECONDS_BETWEEN_LINES = 10.0
 class Progress:
     """Shows how much of `total` units of work is done: a bar on a terminal, else lines. `close` ends it.
 
-    what: the title; unit: what one unit is called, in the singular, such as "trial". Callers may call `show(done,
-    note)` as often as they like: without a terminal, a line is printed at most every SECONDS_BETWEEN_LINES and at the
-    end.
+    what: the title; total: 0 if it is not known; unit: what one unit is called, in the singular, such as "trial".
+    Callers may call `show(done, note)` as often as they like: without a terminal, a line is printed at most every
+    SECONDS_BETWEEN_LINES and at the end.
     """
 
     def __init__(self, what: str, total: int, unit: str, *, stream: TextIO | None = None):
@@ -52,18 +52,19 @@ class Progress:
 
     def _draw(self, done: int, note: str) -> None:
         if self._bar is None:  # made here, so that the bar's pace does not count the seconds before the first step
-            self._bar = tqdm(total=self._total, initial=done, desc=self._what, unit=self._unit)
+            self._bar = tqdm(total=self._total or None, initial=done, desc=self._what, unit=self._unit)
         self._bar.set_postfix_str(note, refresh=False)
         self._bar.update(done - self._bar.n)
         self._bar.refresh()
 
     def _print(self, done: int, note: str) -> None:
         now = time.monotonic()
-        if done < self._total and now - self._printed < SECONDS_BETWEEN_LINES:
+        if (done < self._total or not self._total) and now - self._printed < SECONDS_BETWEEN_LINES:
             return
         self._printed = now
+        of = f"/{self._total}" if self._total else ""
         print(
-            f"{self._what}: {done}/{self._total} {self._unit}s{self._left(done, now)}, {note}",
+            f"{self._what}: {done}{of} {self._unit}s{self._left(done, now)}, {note}",
             file=self._stream,
             flush=True,
         )
