@@ -20,7 +20,7 @@ HOURS = "measures for minutes to hours; its rows are asked of its parser"
 
 EXCEPTIONS = {
     # words in capitals are the reader's
-    "gen-models (score|drift) MODEL FILE.*": "tests/test_from_files_to_scores.py::"
+    "gen-models (score|drift) RUN FILE.*": "tests/test_from_files_to_scores.py::"
     "test_a_file_is_trained_on_and_new_rows_are_scored",
     "gen-models (de)?compress MODEL .*": "tests/test_codec_commands.py::test_an_array_comes_back_in_its_type_and_shape",
     "gen-models benchmark adbench FOLDER": "tests/test_adbench.py::"

@@ -118,7 +118,7 @@ def test_readme_is_a_landing_page_that_names_every_model():
     for path in (ROOT / "conf" / "model").glob("*.yaml"):
         assert README.count(f"\n| `{path.stem}` |") == 1, path
     runs = yaml.safe_load((ROOT / "params.yaml").read_text())["runs"].values()
-    assert f"`make repro` runs {len({run['model'] for run in runs})} of them" in README
+    assert f"`make repro` uses {len({run['model'] for run in runs})} of them" in README
 
 
 @pytest.mark.parametrize(
