@@ -105,7 +105,6 @@ MLFLOW = "http://127.0.0.1:5000"
 DEFAULT = {  # pages of the default runs, and of people's own data
     "README.md": {
         "make repro": Does(leaves=GRAPH),
-        "python -m benchmarks.overview": Does(writes=("docs/pictures/overview.png",)),
         "make ui": Does(serves=MLFLOW, says="/#/models"),
         "source .venv/bin/activate": Does(),
         "dvc repro evaluate@vae-digits": Does(leaves=("out/evaluate/vae-digits/metrics.json",)),
