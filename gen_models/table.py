@@ -1,12 +1,15 @@
 """The schema of a table: what each column holds, and how its values become numbers for a model, and back.
 
-    number     1 number                              count      1 whole number
-    flag       0 or 1 for one of two words           category   one-hot: a number for each of its values
+    number     becomes 1 number
+    count      1 whole number
+    flag       0 or 1 for one of two words
+    category   a number for each of its values (one-hot)
     time       1 number: see TIMES
 
-A column with `missing: fill` has one more number, an indicator: 1 where the value is missing, else 0. The missing value
-is replaced by the median of the training rows. A category with `missing: value` has one more value, for rows where it
-is missing. The schema is plain data, so that a manifest and a checkpoint can hold it, and this module needs numpy only.
+A column with `missing: fill` has one more number, an indicator: 1 where the cell is empty, else 0. An empty cell is
+filled with the median of the training rows. With `missing: value`, a category has one more value, which marks rows
+whose cell is empty. The schema is plain data, so that a manifest and a checkpoint can hold it. This module needs numpy
+only.
 """
 
 import datetime
@@ -70,7 +73,7 @@ class Column:
 
     @cached_property
     def all_values(self) -> tuple[str, ...]:
-        """The values of a category, with the one that stands for a missing value if there is one."""
+        """The values of a category; with `missing: value`, also NO_VALUE, which marks empty cells."""
         return (*self.values, NO_VALUE) if self.missing == VALUE else self.values
 
     @cached_property

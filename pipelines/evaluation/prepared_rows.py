@@ -19,7 +19,7 @@ THREADS = 1  # the same on every machine, because the last digits of sums depend
 
 
 class RowsOf:
-    """What evaluation asks of a prepared data set, `data`, without a model; a base class."""
+    """The base class of what evaluation asks of a prepared data set, `data`, whether there is a model or not."""
 
     data: Dataset
 
@@ -65,7 +65,7 @@ class RowsOf:
         return np.asarray(self.data.y(split))[~self.is_anomaly(split)]
 
     def units(self, x: Float[Tensor, "rows *event"]) -> Float[Tensor, "rows *event"]:
-        """Return rows x, given in the data's units, on the unit scale."""
+        """Convert rows x from the data's units to the unit scale (see the module)."""
         return unit_scale(x, levels=self.data.levels, statistics=self.data.manifest["statistics"])
 
 

@@ -85,8 +85,8 @@ class Play:
     plan_training: returns the plan of a run's training, given the run and the setting
     plan_evaluation: returns the plan of a run's evaluation, given the run and the folder of its training
 
-    If a training needs several workers, set the attribute trains_apart before the first `next_job`. Trainings are then
-    listed in `apart`, for the caller to do, and `next_job` does not return them.
+    If trainings need several workers, set the attribute trains_apart before the first `next_job`. All trainings are
+    then listed in `apart`, for the caller to do, and `next_job` returns none of them.
     """
 
     def __init__(
