@@ -253,7 +253,7 @@ def test_a_run_is_left_alone_only_while_all_that_register_looks_at_is_as_it_was(
     assert Store(client).settled(run) is not None
     client.delete_registered_model_alias(run, "champion")
     assert Store(client).settled(run) is None
-    lineage_of = {"key": "9" * 64}
+    lineage_of = {"key": "9" * 64, "data": "digits"}
     assert Store(client).has_sweep("9" * 64, []) is False
     tracking.log_sweep(run, lineage_of, [])
     assert Store(client).has_sweep("9" * 64, []) is False  # its pictures may be missing
