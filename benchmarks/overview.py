@@ -18,10 +18,8 @@ SAMPLED = {
     "glow-digits": "Glow",
     "sn_wgan-digits": "SN-WGAN",
 }
-PICTURES = {  # drawn by the stages
-    "Real NVP: density": "out/evaluate/realnvp-two_moons/density.png",
-    "anomaly scores, without the 8": "out/compare/anomalies/roc.png",
-}
+LARGER = "bernoulli_vae-mnist5k"  # 28x28 pixels
+DENSITY = "out/evaluate/realnvp-two_moons/density.png"  # drawn by the stage evaluate
 
 
 def main() -> None:
@@ -29,14 +27,20 @@ def main() -> None:
     digits = open_data("digits")
     panels: dict[str, np.ndarray | Path] = {"data": figures.mosaic(digits.x("test")[:36], levels=17, columns=6)}
     for key, title in SAMPLED.items():
-        last = sorted((paths.out("train", key) / "samples").glob("*.npy"))[-1]
-        draws = np.load(last, allow_pickle=False)[:36]
-        panels[f"{title}: samples"] = figures.mosaic(draws, levels=17, columns=6)
+        panels[f"{title}: samples"] = figures.mosaic(last_samples(key)[:36], levels=17, columns=6)
     panels["AE: test rows, above copies"] = figures.mosaic(there_and_back(digits), levels=17, columns=6)
-    panels |= {title: paths.root() / path for title, path in PICTURES.items()}
+    panels["Real NVP: density"] = paths.root() / DENSITY
+    levels = open_data("mnist5k").levels
+    panels["VAE of MNIST: samples"] = figures.mosaic(last_samples(LARGER)[:36], levels=levels, columns=6)
     path = paths.root() / "docs" / "pictures" / "overview.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     figures.overview(panels, path)
+
+
+def last_samples(run: str) -> np.ndarray:
+    """Return the samples that a training drew at its end, (samples, *event)."""
+    path = sorted((paths.out("train", run) / "samples").glob("*.npy"))[-1]
+    return np.load(path, allow_pickle=False)
 
 
 def there_and_back(digits: Dataset) -> np.ndarray:
