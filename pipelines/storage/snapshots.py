@@ -39,7 +39,7 @@ class Snapshot:
 
 
 class Snapshots:
-    """The snapshots of one job. name: the job's name in the storage, a path with /"""
+    """The snapshots of one job. name: the job's name in the storage, whose parts are separated by /"""
 
     def __init__(self, place: Place, name: str):
         self.place, self.name = place, name
