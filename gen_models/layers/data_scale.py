@@ -77,7 +77,7 @@ class DataScale(nn.Module):
         return x if self.levels is None else x - 0.5
 
     def blank(self) -> Float[Tensor, "*event"]:
-        """Return the row whose values stand in for erased ones, in the data's units: 0 for grey levels, else the training mean."""
+        """Return the row whose values replace erased ones, in the data's units: 0 for grey levels, else the mean."""
         return self.shift
 
     def quantise(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:

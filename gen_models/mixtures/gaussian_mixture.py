@@ -35,8 +35,9 @@ MIN_VARIANCE = 1e-6  # in network units: of standardised data, or of grey levels
 class GaussianMixture(LikelihoodModel):
     """A mixture with Sigma_k = L_k L_k^T, L_k = S_k U_k, S_k = diag exp log_scales_k, U_k unit lower triangular.
 
-    S_k holds the standard deviation of each dimension given the dimensions before it. L_k = S_k U_k scales row i of U_k
-    by the i-th of these, so a gradient step of a given length means the same in a narrow direction as in a wide one.
+    S_k holds the standard deviation of each dimension given the dimensions before it. L_k = S_k U_k multiplies row i of
+    U_k by the i-th standard deviation, so a gradient step on U_k changes narrow and wide dimensions by the same
+    fraction of their width.
 
     components  K, the number of components
     covariance  full, diagonal, or spherical: one variance for each component

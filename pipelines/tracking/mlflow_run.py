@@ -61,10 +61,10 @@ class MlflowRun:
         self.client.set_tag(self.run_id, name, value)
 
     def log(self, lines: Iterable[Mapping[str, Any]]) -> int:
-        """Log the lines of a history; return how many numbers were logged because the run did not have them yet.
+        """Log those numbers of a history that the run does not have yet, and return how many there were.
 
         lines: {"step": step, "metrics": {name: value}}, and "diverged": reason in the last line of a training that
-        diverged. A value that is not finite is not logged: it tags the run `diverged`.
+        diverged. A value that is not finite is not logged. It, or the reason, becomes the run's tag `diverged`.
         """
         now = int(time.time() * 1000)
         fresh: list[Metric] = []

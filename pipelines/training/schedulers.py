@@ -33,7 +33,7 @@ def rounds(conf: Mapping[str, Any], tasks: Sequence[Task]) -> Iterator[tuple[lis
 
 
 def ranked(conf: Mapping[str, Any], tasks: Sequence[Task], rung: int, place: Mapping[str, int]) -> list[Task]:
-    """Return the tasks in the order of the best value that each has reported up to a rung, the best task first.
+    """Return the tasks in the order of the best value that each has reported up to the step `rung`, the best first.
 
     Tasks with the same value keep the order of the sweep. place: {folder of a task: its index in the sweep}
     """

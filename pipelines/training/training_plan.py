@@ -105,10 +105,10 @@ def training_plan(asked: Params, key: str, setting: Mapping[str, Any]) -> Traini
 
 
 def best_setting(key: str, sweep: str) -> dict[str, Any]:
-    """Return the best setting of a sweep, {dotted key: value}, with which a run trains.
+    """Return the setting with which a run trains, {dotted key: value}; each run has its own copy in out/sweep/KEY.
 
-    key: the name of the run; sweep: the sweep whose setting the run uses. Raises ConfigError if out/sweep/KEY does not
-    have the setting yet.
+    key: the name of the run; sweep: the run whose sweep found the setting, `key` itself or another one. Raises
+    ConfigError, which names the stage to run, if the copy is not there yet.
     """
     path = paths.out("sweep", key, "setting.json")
     if not path.is_file():
