@@ -83,7 +83,7 @@ def measured(trained: Trained, limits: Range, setting: str, compressed: Compress
 
 
 def test_rows(rows: RowsOf) -> Tensor:
-    """Return the test rows that are measured, in the data's units: at most TEST_ROWS, without held-out classes."""
+    """Return the test rows that are compressed, in the data's units: the first TEST_ROWS that are no anomalies."""
     return rows.normal("test")[:TEST_ROWS]
 
 
