@@ -31,7 +31,7 @@ EXCEPTIONS = {
     "make chapter": "all models, as tests/test_every_model.py::test_no_stage_failed; its lines: "
     "tests/test_chapter.py::test_the_lines_of_the_chapter_are_sound",
     "make chapter BUDGET=full": "a day; tests/test_chapter.py::test_another_budget_gets_a_project_folder_of_its_own",
-    r"python -m benchmarks\.(ddp|decisions|engine|flows|games|graph|latent|loader|pipeline|scoring)( .*)?": HOURS,
+    r"python -m benchmarks\.(ddp|decisions|engine|flows|games|graph|latent|loader|nodes|pipeline|scoring)( .*)?": HOURS,
     r"python -m benchmarks\.results_page": "tests/test_docs.py::test_the_page_of_results_is_that_of_the_result_files",
     r"python -m benchmarks\.rows": "tests/test_benchmarks.py::"
     "test_a_change_of_a_rows_inputs_makes_it_stale_and_a_comment_does_not",
