@@ -116,12 +116,14 @@ class GaussianLikelihood(Likelihood):
 
 
 class DiscretisedLikelihood(Likelihood):
-    """The probability that N(f, sigma^2) gives to the cell of a grey level; y is the middle of the cell, in [0, 1].
+    """The probability of a pixel's grey level: what N(f, sigma^2) gives to that level's cell.
+
+    f is the decoder's output. A pixel y is the middle of its cell, in [0, 1].
 
     dim       how many pixels a row has
     levels    how many grey levels there are
-    sigma     on the scale [0, 1]; the start where it is learned
-    variance  fixed; learned: one sigma for all pixels; or per_pixel: a learned sigma for each pixel
+    sigma     on the scale [0, 1]; if it is learned, its initial value
+    variance  "fixed" (sigma stays as given), "learned" (one sigma for all pixels) or "per_pixel" (one each)
     """
 
     def __init__(self, dim: int, levels: int, *, sigma: float, variance: str):

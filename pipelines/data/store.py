@@ -134,7 +134,7 @@ class Dataset:
 
 
 def open_data(name: str) -> Dataset:
-    """Open out/data/NAME and verify every file. Raises DataError if anything is missing or differs."""
+    """Open out/data/NAME and verify every file. Raises DataError if one is missing or is not as its manifest says."""
     folder = paths.out("data")
     prepared = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     if name not in prepared:

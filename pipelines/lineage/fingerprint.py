@@ -95,7 +95,7 @@ def code_sha256(stage: str, model: str | None = None) -> str:
 
 
 def targets(model: str) -> list[str]:
-    """Return the modules of gen_models that conf/model/MODEL.yaml and conf/config.yaml name, as in `_target_`.
+    """Return the modules of gen_models that conf/model/MODEL.yaml and conf/config.yaml name under any key.
 
     Raises ConfigError if one of the two files cannot be read.
     """

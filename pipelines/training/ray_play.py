@@ -35,12 +35,13 @@ SECONDS_BETWEEN_PAGES = 4.0
 
 
 def play_jobs(game: Play, asked: Params, runs: Sequence[Run]) -> None:
-    """Do all jobs of a play.
+    """Do all trials, trainings and evaluations of `game`.
 
-    game: the play; asked: params.yaml; runs: the runs on the page live/index.html
+    game: the jobs, each of which may start when those that it needs have ended; asked: params.yaml; runs: the runs on
+    the page live/index.html
 
-    With several workers, Ray Train does the trainings, one after the other. With one worker, a training is a job like a
-    trial; Ray Train would give the same result.
+    With several workers, Ray Train does the trainings, one after the other. With one worker, Ray Tune does them
+    together with the trials, with the same result as Ray Train.
     """
     storage = asked.storage
     check(game)
