@@ -297,6 +297,13 @@ class TestReplay:
         assert tracking.complete_sweep("vae-digits", lineage, rows, draw) is True
         assert tracking.complete_sweep("vae-digits", lineage, rows, pytest.fail) is False
 
+    def test_a_sweep_whose_settings_diverged_with_their_first_seed_is_logged(self, project, client):
+        rows = [
+            {"trial": 0, "override": {}, "value": None, "best_step": 0, "diverged": "step 1: nan", "metrics": {}},
+            {"trial": 1, "override": {}, "value": 2.0, "best_step": 5, "diverged": None, "metrics": {}, "of": 0},
+        ]
+        assert tracking.log_sweep("vae-digits", {"key": "7" * 64, "data": "digits"}, rows) is True
+
     def test_the_page_of_a_sweep_ranks_settings_as_the_sweep_chooses(self):
         def row(trial: int, value: float | None, **others: object) -> dict[str, object]:
             return {"trial": trial, "override": {"model.beta": trial / 2}, "value": value, **others}

@@ -44,7 +44,7 @@ def log_sweep(key: str, lineage: Mapping[str, Any], trials: Sequence[Mapping[str
             _log_trial(sweep, key, lineage, trial)
         usable = [trial["value"] for trial in trials if trial["value"] is not None]
         if usable:
-            sweep.log([{"step": 0, "metrics": {"best_value": min(usable), **_of_seeds(ranking(trials)[0])}}])
+            sweep.log([{"step": 0, "metrics": {"best_value": min(usable), **_of_seeds(ranking(trials))}}])
         sweep.tag(NOTE, sweep_page(lineage, trials))
         sweep.end("FINISHED" if usable else "FAILED")
         sweep.tag("recorded", digest)
@@ -81,10 +81,11 @@ def complete_sweep(
         return True
 
 
-def _of_seeds(best: Mapping[str, Any]) -> dict[str, float]:
-    """Return the best setting's mean over seeds, its standard deviation and the number of seeds; {} for one seed."""
-    if best.get("mean") is None:
+def _of_seeds(ranked: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the best setting's mean over seeds, its standard deviation and the number of seeds; {} without a mean."""
+    if not ranked or ranked[0].get("mean") is None:
         return {}
+    best = ranked[0]
     return {"best_mean": best["mean"], "best_sd": best["sd"], "seeds": float(len(best["seeds"]))}
 
 
