@@ -101,6 +101,8 @@ REFUSED = [  # a file, the line that it must give after its name, and the file a
     ("a: !!set {b}", "line 1: the tag !set is not read alike: leave it out", "a: {b}"),
     ("a: &a [*a]", "line 1: an alias inside what it names has no end: write the value out", "a: &a [1]"),
     ("a: {<<: b}", "line 1: << takes a mapping or a list of mappings, such as <<: *name", "b: &b {}\na: {<<: *b}"),
+    ("a: &a\nb: {<<: [*a]}", "line 1: a is empty, and << merges it: write `a: &a {}`", "a: &a {}\nb: {<<: [*a]}"),
+    ("b: {<<: *a}", "marked &a, and nothing is: write `a: &a {}` above it", "a: &a {}\nb: {<<: *a}"),
     ("a: [", "line 1: not YAML: expected the node content", "a: []"),
     ("a: 1\n b: 2", "line 2: not YAML: mapping values are not allowed here", "a: 1\nb: 2"),
     ("a: 1\n---\na: 2", "line 2: not YAML: but found another document", "a: 1"),

@@ -64,6 +64,9 @@ def parse(text: str, name: str, *, dotted_keys: bool = False) -> dict[str, Any]:
         return found
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        if alias := re.fullmatch(r"found undefined alias '(\w+)'", error.problem or ""):
+            what = f"*{alias[1]} stands for what is marked &{alias[1]}, and nothing is: write"
+            raise ConfigError(f"{name}: {line}{what} `{alias[1]}: &{alias[1]} {{}}` above it") from None
         raise ConfigError(f"{name}: {line}not YAML: {error.problem}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
@@ -126,7 +129,7 @@ class _Walk:
             self.check_keys(node, key)
             for name, value in node.value:
                 if name.tag == f"{TAG}merge":
-                    self.check_merge(value)
+                    self.check_merge(value, (*above, node)[0])
                 self.visit(value, (*above, node), name.value)
 
     def check_keys(self, node: MappingNode, above: str) -> None:
@@ -147,8 +150,13 @@ class _Walk:
                 )
             lines[key.value] = _line(key)
 
-    def check_merge(self, node: Node) -> None:
+    def check_merge(self, node: Node, document: Node) -> None:
+        """Check what << merges. document: the whole file, in which a key that was left empty is looked up"""
         items = node.value if isinstance(node, SequenceNode) else [node]
+        for item in items:
+            if isinstance(item, ScalarNode) and not item.value:
+                key = next((key.value for key, value in document.value if value is item), "name")
+                raise self.refusal(item, f"{key} is empty, and << merges it: write `{key}: &{key} {{}}`")
         if not all(isinstance(item, MappingNode) for item in items):
             raise self.refusal(node, "<< takes a mapping or a list of mappings, such as <<: *name")
 
