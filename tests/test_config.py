@@ -18,8 +18,9 @@ from gen_models.errors import ConfigError
 from gen_models.noise import Noise
 from pipelines import cli
 from pipelines.commands import check, listing
-from pipelines.config.compose import compose, flat, override
+from pipelines.config.compose import compose, compose_line, flat, override
 from pipelines.config.params import Params, Run, params
+from pipelines.lineage.facts import params_of
 from pipelines.lineage.fingerprint import ENTRIES, OF_A_MODEL
 from pipelines.training.search import settings
 from tests.project import HERE, PARAMS, call, make_project, write_params
@@ -336,6 +337,14 @@ def test_a_key_that_is_missing_is_said(project):
         write_params(project, {name: value for name, value in PARAMS.items() if name != key})
         with pytest.raises(ConfigError, match=f"^params.yaml: the key '{key}' is missing$"):
             params()
+
+
+def test_what_a_line_changes_of_its_sweep_is_not_said_of_its_training(project):
+    fixed = {"budget.trials": 16, "budget.trial_steps": 7}
+    line = Run("a", "vae", "digits", "a", fixed, {"model.beta": [1, 2]}, seeds=3)
+    swept, said = compose_line(line, "quick"), params_of(compose("vae", "digits", "quick"))
+    assert swept["budget"]["trials"] == 16
+    assert params_of(swept) == said and said["budget.steps"] == 1500 and said["model.beta"] == 1.0
 
 
 def test_runs_are_the_sweeps_then_the_reuses_merged_or_written_out(project):

@@ -51,12 +51,13 @@ def git_commit() -> str:
 def params_of(conf: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a conf by which people compare runs, {dotted key: value}.
 
-    These are the settings of model, optimisers, batch, order of play, schedule, clipping and budget.
+    These are the settings of model, optimisers, batch, order of play, schedule, clipping, and the budget of one
+    training. The budget's other numbers are those of a sweep, which a line of params.yaml can change.
     """
     from pipelines.config.compose import flat
 
-    kept = ("model", "optim", "batch_size", "order", "schedule", "clip_norm", "budget")
-    return flat({name: conf[name] for name in kept})
+    kept = {name: conf[name] for name in ("model", "optim", "batch_size", "order", "schedule", "clip_norm")}
+    return flat({**kept, "budget": {name: conf["budget"][name] for name in ("steps", "reports", "checkpoints")}})
 
 
 def _git(*words: str) -> str:
