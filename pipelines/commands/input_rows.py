@@ -128,7 +128,7 @@ def count_rows(path: Path) -> int:
         with path.open("rb") as file:
             return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
     if kind_of(path) == "parquet":
-        return open_table(path).rows or 1
+        return open_table(path).rows or 0
     if kind_of(path) == "npy":
         return sum(array_files.read_npy(path).shape[:1])
     return 1 if path.suffix.lower() in image_endings() else 0
