@@ -15,10 +15,12 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -37,9 +39,10 @@ from pipelines.training.ray_cluster import cluster
 from pipelines.training.task import Task, task_of
 from pipelines.training.validation_metrics import ValidationMetrics
 
-TRIALS = 16
+TRIALS = 17  # of which the first also pays for what an actor loads once
 TRIAL_STEPS = 500
 MANY_TRIALS, EMPTY_TRIALS = 200, 4000
+ALONE = "alone"  # the entry of a job's configuration that names a file: do the engine's work only, and time it
 LONG_STEPS = 30_000  # about a minute: long enough for reports at their normal pace
 GRAPH = Inputs(files=("dvc.yaml", "params.yaml", "benchmarks/pipeline.py"))
 PLAY = Inputs(["benchmarks.pipeline"], ["vae"], ["digits"], measures_carriers=True)  # what trials and trainings run on
@@ -88,27 +91,27 @@ def noop_repro() -> None:
 
 @row("sweep-overhead-16")
 def sweep_overhead() -> None:
-    """(time from the first trial's end to the last's) / 15, less the engine's time of a trial; one trial at a time."""
+    """The time from the end of the job before to a trial's end, less the engine's time of the same trial.
+
+    Trials and jobs that do a trial's work without an orchestrator take turns in one actor, one at a time. A trial is
+    compared with the mean of the two beside it, so that a machine that grows slower does not count. The median of 16.
+    """
     began = time.monotonic()
-    plain = _engine_seconds(_task("plain", TRIAL_STEPS, checkpoints=1))
-    found = {}
-    for name, checkpoints in (("ten reports", 1), ("ten reports, five checkpoints", 5)):
-        ends = _trial_ends([_task(f"{checkpoints}-{i}", TRIAL_STEPS, checkpoints=checkpoints) for i in range(TRIALS)])
-        found[name] = (ends[-1] - ends[0]) / (TRIALS - 1) - plain
+    once, often = (_overheads(checkpoints) for checkpoints in (1, 5))
     rows.write(
         "sweep-overhead-16",
         model="vae",
         data="digits",
-        figure=found["ten reports"],
+        figure=statistics.median(once.overheads),
         unit="s a trial",
         target=0.1,
         baselines={
-            "engine alone, s a trial": plain,
-            "with five checkpoints (target 0.2)": found["ten reports, five checkpoints"],
+            "engine alone, s a trial": statistics.median(once.engine),
+            "with five checkpoints (target 0.2)": statistics.median(often.overheads),
         },
         seeds=[0],
-        spread=None,
-        budget=f"{TRIALS} trials of {TRIAL_STEPS} steps, one at a time",
+        spread=1.96 * _standard_error_of_median(once.overheads),
+        budget=f"{TRIALS - 1} trials of {TRIAL_STEPS} steps, one at a time",
         seconds=time.monotonic() - began,
         inputs=PLAY,
     )
@@ -230,27 +233,66 @@ def _task(name: str, steps: int, *, reports: int = 10, checkpoints: int = 5) -> 
 
 def _engine_seconds(task: Task) -> float:
     """A trial's work without an orchestrator: build, train, validate ten times. The median of five, after one."""
-    taken = []
-    for _ in range(6):
-        start = time.monotonic()
-        torch.set_num_threads(1)
-        dataset = open_folder(Path(task.data))
-        training = build_training(task.conf, task.seed)
-        warm_start(training.model, dataset, task.seed)
-        check = ValidationMetrics(dataset, task.conf, "cpu")
-        batches = Batches(dataset.rows("train"), task.conf["batch_size"], task.seed)
-        for _ in fit(training, batches, Noise(task.seed), steps=task.steps, report_every=task.report_every):
-            check(training)
-        taken.append(time.monotonic() - start)
-    return statistics.median(taken[1:])
+    torch.set_num_threads(1)
+    return statistics.median([_engine_once(task) for _ in range(6)][1:])
 
 
-def _trial_ends(tasks: list[Task]) -> list[float]:
-    """When each trial's end reached the driver, by its clock."""
-    jobs = _Waiting([training_job(TRIAL, "bench", task) for task in tasks], at_once=1)
+def _engine_once(task: Task) -> float:
+    start = time.monotonic()
+    dataset = open_folder(Path(task.data))
+    training = build_training(task.conf, task.seed)
+    warm_start(training.model, dataset, task.seed)
+    check = ValidationMetrics(dataset, task.conf, "cpu")
+    batches = Batches(dataset.rows("train"), task.conf["batch_size"], task.seed)
+    for _ in fit(training, batches, Noise(task.seed), steps=task.steps, report_every=task.report_every):
+        check(training)
+    return time.monotonic() - start
+
+
+class _Beside(NamedTuple):
+    """Seconds of each trial: what it takes beside the engine's work, and the engine's work alone."""
+
+    overheads: list[float]
+    engine: list[float]
+
+
+def _overheads(checkpoints: int) -> _Beside:
+    """Play trials and jobs of the engine alone by turns, and compare each trial with those beside it.
+
+    checkpoints: how many a trial writes
+    """
+    note = paths.work("bench", "engine.txt")
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.unlink(missing_ok=True)
+    jobs = []
+    for number in range(TRIALS + 1):
+        trial = training_job(TRIAL, "bench", _task(f"{checkpoints}-{number}", TRIAL_STEPS, checkpoints=checkpoints))
+        alone = replace(trial, configuration={**trial.configuration, ALONE: str(note)}, is_done=lambda: True)
+        jobs += [alone, trial]
+    waiting = _Waiting(jobs[:-1], at_once=1)
     with cluster() as ray:
-        ray_tune.tune(ray, jobs, meanwhile=lambda: None)
-    return jobs.ends
+        ray_tune.tune(ray, waiting, meanwhile=lambda: None, work=_by_turns)
+    engine = [float(line) for line in note.read_text().split()]
+    taken = [end - before for before, end in pairwise(waiting.ends)][::2]
+    beside = [(one + other) / 2 for one, other in pairwise(engine)]
+    return _Beside([whole - alone for whole, alone in zip(taken, beside, strict=True)][1:], engine[1:])
+
+
+def _by_turns(configuration: dict[str, Any]) -> None:
+    """Do a trial as a sweep does, or the engine's work alone, whose seconds are then added to a file."""
+    if ALONE not in configuration:
+        ray_tune.do_job(configuration)
+        return
+    with Path(configuration[ALONE]).open("a") as file:
+        file.write(f"{_engine_once(Task(**configuration['task']))}\n")
+    _nothing(configuration)
+
+
+def _standard_error_of_median(values: Sequence[float]) -> float:
+    """Return it as for normal values, from the median distance to the median, which ignores outliers."""
+    middle = statistics.median(values)
+    spread = 1.4826 * statistics.median(abs(value - middle) for value in values)
+    return 1.2533 * spread / len(values) ** 0.5
 
 
 def _nothing(configuration: dict[str, Any]) -> None:

@@ -79,6 +79,7 @@ SPREADS = {  # {pattern of a row's name: what its `spread` is}; for other rows, 
     r"modes-.*": "least seed {} below the mean",
     r"loader-cost": "between quartiles {}",
     r"noop-repro": "range of 5 runs {}",
+    r"sweep-overhead-16": "95% interval +- {}",
     r"flow1d-.*": "range over data sets {}",
 }
 HEAD = ("row", "figure", "target", "best baseline")

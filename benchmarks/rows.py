@@ -19,6 +19,7 @@ from gen_models.errors import GenModelsError, unknown
 from pipelines.lineage.facts import git_commit
 from pipelines.runtime import paths
 
+_asked: list[str] = []  # the row that `run` measures now
 PACKAGES = ("torch", "ray", "mlflow", "dvc")
 
 
@@ -66,7 +67,7 @@ def write(
         "device": device(),
         "versions": versions(),
         "commit": git_commit(),
-        "command": command or "python -m " + " ".join([_module(), *sys.argv[1:]]),
+        "command": command or " ".join(["python -m", _module(), *(_asked or sys.argv[1:])]),
         "inputs": inputs.sha256(),
         "inputs_of": inputs.as_json(),
     }
@@ -90,6 +91,7 @@ def run(measures: Mapping[str, Callable[[], None]], *, prog: str, description: s
         if name not in measures:
             parser.error(unknown("row", name, measures))
     for name in chosen:
+        _asked[:] = [name]
         try:
             measures[name]()
         except GenModelsError as error:
