@@ -494,6 +494,7 @@ ELSEWHERE = {  # advice that needs the graph, a server, a download or a huge fil
     "pipelines/commands/server.py": "tests/test_ui.py",
     "pipelines/comparison": "tests/test_comparison.py",
     "pipelines/config/params_edit.py": "tests/test_params_edit.py",
+    "pipelines/config/yaml_file.py": "tests/test_yaml_file.py",
     "pipelines/data/add_data.py": "tests/test_inspection.py",
     "pipelines/data/sources/mnist.py": "tests/test_sources.py",
     "pipelines/data/sources/files.py": "tests/test_bad_input.py",
