@@ -28,6 +28,7 @@ from pipelines.training.task import Task
 from pipelines.training.trainer import train_or_diverge
 
 PLACE = "place"  # the entry of a job's configuration with the CPUs, GPUs and workers that the job gets
+SCHEDULED = "scheduled"  # the entry that says whether a scheduler of Ray's reads what the job reports as it goes
 NESTED = "nested"  # the folder, below Tune's, for the state of Ray Train in trials with several workers
 JOB_RESTARTS = 1  # how often a job is started again after its process died; a training resumes from its run log
 
@@ -85,7 +86,8 @@ def tune(
                 return None
             here.held, here.given[trial_id] = None, job
             here.room.take(job.kind)
-            return {**job.configuration, PLACE: _place(here.room.resources, job, experiment)}
+            place = _place(here.room.resources, job, experiment)
+            return {**job.configuration, PLACE: place, SCHEDULED: scheduler is not None}
 
         def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
             pass  # Ends.on_trial_complete and on_trial_error also know the error
@@ -155,7 +157,10 @@ class _InDriver:
 def do_job(configuration: dict[str, Any]) -> None:
     """Train a task from its last checkpoint, evaluate a run, or measure a case of a benchmark, and report to Ray Tune.
 
-    configuration: the configuration of a Job, with the entry PLACE. Tune's actors call this function.
+    Each report waits until the driver has read it. Therefore a training reports as it goes only if a scheduler of Ray's
+    reads it, which may stop the training early; without one, a job reports once, when it has ended.
+
+    configuration: the configuration of a Job, with the entries PLACE and SCHEDULED. Tune's actors call this function.
     """
     from ray import tune
 
@@ -168,9 +173,11 @@ def do_job(configuration: dict[str, Any]) -> None:
         if carried:
             train = partial(carry.training, train_or_diverge, carried=carried)
         for record in train(task, device=device_of_job()):
-            tune.report({"step": record.step, "value": record.value})
-        return
-    if "benchmark" in configuration:
+            if configuration[SCHEDULED]:
+                tune.report({"step": record.step, "value": record.value})
+        if configuration[SCHEDULED]:
+            return
+    elif "benchmark" in configuration:
         from pipelines.adbench.play import measure as measure_case
 
         measure_case(**configuration["benchmark"])
