@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -261,6 +262,9 @@ def test_three_kinds_go_through_the_stages_each_with_an_area(tmp_path, monkeypat
     numbers = anomaly_numbers([gmm])
     assert set(numbers) == {f"auroc.nll{end}" for end in ("", ".far_away", ".near")} | {"average_precision.nll"}
     assert open_data("parts").manifest["anomaly"] == [0, 2, 3]
+    most = pd.read_csv(paths.out("evaluate", "gmm-parts", "anomalous_rows.csv"))
+    assert list(most) == ["row", "class", "score", "p", "reason", "a", "b"]
+    np.testing.assert_allclose(most[["a", "b"]], open_data("parts").x("test")[most["row"]], rtol=1e-6)
 
 
 def test_one_kind_has_no_rows_of_kinds(tmp_path, monkeypatch):

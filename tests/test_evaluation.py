@@ -5,9 +5,11 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from gen_models.anomalies.calibration import load_calibration
 from gen_models.errors import ConfigError, DataError
 from gen_models.noise import Noise
 from pipelines.config.params import params
@@ -16,6 +18,7 @@ from pipelines.data.store import Dataset, open_data
 from pipelines.evaluation import anomaly_assessment, evaluate, latent_clusters, trained_run
 from pipelines.evaluation.metrics import two_sample
 from pipelines.evaluation.metrics.pixel_histogram import bernoulli_log_prob, histogram_log_prob
+from pipelines.evaluation.result_files import read_part, read_scores
 from pipelines.evaluation.row_scores import score_rows
 from pipelines.evaluation.score_sheet import strips
 from pipelines.evaluation.trained_run import Trained, open_trained
@@ -93,6 +96,7 @@ EXPECTED = {
 
 PARTS = {f"{name}.json" for name in ("anomalies", "clusters", "denoising", "compression", "metrics", "lineage")}
 PARTS |= {"messages.txt", "scores.json", "scores.png", "anomaly_scores.npz", "calibration.safetensors"}
+PARTS |= {"anomalous_rows.csv"}
 BESIDE = {  # what else is written: of images, sheets of the clusters
     "ae-digits": {"sheets/clusters-ae-digits.png", "sheets/clusters-ae-digits-whitened.png"},
     "vae-digits_normal": {"latents.json", "sheets/clusters-vae-digits_normal.png"},
@@ -128,6 +132,27 @@ def test_a_run_gets_the_numbers_and_pictures_of_its_capabilities_twice_the_same(
     evaluate.main([key])
     assert loaded == [paths.out("train", key, "checkpoint")]
     assert files(paths.out("evaluate", key)) == written
+
+
+@pytest.mark.parametrize("key", ["vae-digits_normal", "gmm-two_moons"])
+def test_the_most_anomalous_rows_are_those_with_the_largest_scores_and_each_has_a_reason(here, key):
+    found = pd.read_csv(paths.out("evaluate", key, "anomalous_rows.csv"))
+    (default,) = (row["score"] for row in read_part(paths.out("evaluate", key), "scores") if row["is_default"])
+    scores = read_scores(paths.out("evaluate", key))[key, default]
+    known = load_calibration(paths.out("evaluate", key, "calibration.safetensors")).scores[default]
+    assert found["score"].tolist() == pytest.approx(sorted(scores, reverse=True)[:20], rel=1e-12)
+    assert scores[found["row"]].tolist() == pytest.approx(found["score"].tolist(), rel=1e-12)
+    as_large = [np.sum(known >= score) for score in scores[found["row"]]]
+    assert found["p"].tolist() == pytest.approx([(1 + count) / (len(known) + 1) for count in as_large], abs=1e-8)
+    data = open_data(params().run(key).data)
+    assert found["class"].astype(str).tolist() == [
+        data.manifest["classes"][label] for label in data.y("test")[found["row"]]
+    ]
+    if key == "gmm-two_moons":
+        for x, reason in zip(data.x("test")[found["row"]], found["reason"], strict=True):
+            assert all(part.split()[1] in {f"{x[0]:.6g}", f"{x[1]:.6g}"} for part in reason.split("; ")), reason
+    else:
+        assert found["reason"].str.match(r"rebuilt worst around row \d, column \d \(\d+% of the error\)").all()
 
 
 def test_numbers_agree_with_one_another_and_with_their_definitions(here):

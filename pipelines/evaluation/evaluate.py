@@ -6,6 +6,7 @@
                       chosen; how many rows and dimensions were measured; the hashes of data and checkpoint
     latents.json      which latents or codes are in use, if the model has any
     NAME.png, .gif    the pictures that the files of plots/ draw, and scores.png of the default anomaly score
+    anomalous_rows.csv  the test rows with the largest values of the default anomaly score, with the reasons why
     anomalies.json, clusters.json, denoising.json, compression.json and more: see result_files.py
 
 If `gen-models play` has already evaluated the run, its pictures and numbers are only copied.

@@ -16,6 +16,7 @@ from gen_models.evaluating import evaluating
 from gen_models.measures.sweep_metrics import validation
 from gen_models.noise import Noise
 from pipelines.config.params import Run
+from pipelines.evaluation.anomalous_rows import write_anomalous_rows
 from pipelines.evaluation.anomaly_assessment import anomaly_scores
 from pipelines.evaluation.compression_rates import compression_rates
 from pipelines.evaluation.denoising_errors import denoising_errors
@@ -53,6 +54,7 @@ def measure(run: Run, *, trained: Path, data: Path, seed: int, to: Path) -> None
     scores = score_facts(opened, scored)
     write_part(folder, "scores", scores)
     draw_scored(opened, scored, known, folder / "scores.png")
+    write_anomalous_rows(opened, scored, known, folder)
     write_parts(
         folder,
         scored=anomaly_scores(opened, scored, seed),

@@ -154,8 +154,8 @@ def _log_evaluation(stored: tracking.MlflowRun, run: str, facts: dict[str, Any])
     if not (folder / "metrics.json").is_file():
         return 0
     metrics = numbers_in(evaluation_of(run))
-    for picture in sorted((*folder.glob("*.png"), *folder.glob("*.gif"))):
-        stored.log_file(picture, "evaluate")
+    for path in sorted((*folder.glob("*.png"), *folder.glob("*.gif"), *folder.glob("*.csv"))):
+        stored.log_file(path, "evaluate")
     if (folder / "latents.json").is_file():
         stored.log_file(folder / "latents.json", "evaluate")
         stored.tag("latents", _json(folder / "latents.json")["sentence"])

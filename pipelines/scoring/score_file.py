@@ -14,10 +14,10 @@ from scipy.stats import ks_2samp
 
 from gen_models.anomalies.conformal import threshold
 from pipelines.commands.output_file import answering
+from pipelines.evaluation.reasons import Reason, Reasons
 from pipelines.evaluation.score_sheet import SHEET_IMAGES, USUAL_RATE
 from pipelines.scoring.decisions import Decisions, Rule, decide, rule_of
 from pipelines.scoring.kept_rows import KeptRows
-from pipelines.scoring.reasons import Reason, Reasons
 from pipelines.scoring.score_picture import draw
 from pipelines.scoring.scored_rows import Scorer, open_scorer, score_rows
 
