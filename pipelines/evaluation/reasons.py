@@ -5,6 +5,10 @@ usual values:
 
     amount 9400 (usually 3.1 to 220); shop web (usually north, south)
 
+A value can be usual and yet add much to the score, because it does not go with the values of other columns:
+
+    gear 5 (usual, but not with the other values)
+
 How much a column adds to a score is how far the score would fall if this column alone had a usual value
 (gen_models.anomalies.contributions).
 """
@@ -38,6 +42,21 @@ class Reason:
 
     text: str
     parts: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True)
+class _Usual:
+    """text: usual values of a column in words; least, most: of a column of numbers; words: of any other column."""
+
+    text: str
+    least: float = 0.0
+    most: float = 0.0
+    words: frozenset[Any] | None = None
+
+    def holds(self, value: Any) -> bool:
+        if self.words is not None:
+            return value in self.words
+        return value is not None and self.least <= value <= self.most
 
 
 class Reasons:
@@ -92,12 +111,21 @@ class Reasons:
         names = list(self._groups)
         order = np.argsort(-added, kind="stable")
         parts = [
-            {"column": names[j], "value": values[names[j]], "adds": float(added[j]), "usual": self._ranges[names[j]]}
+            {
+                "column": names[j],
+                "value": values[names[j]],
+                "adds": float(added[j]),
+                "usual": self._ranges[names[j]].text,
+            }
             for j in order
         ]
         named = [part for part in parts[:MOST_COLUMNS] if part["adds"] > LEAST_SHARE * max(added.max(), 0)]
-        text = "; ".join(f"{part['column']} {_shown(part['value'])} (usually {part['usual']})" for part in named)
+        text = "; ".join(f"{part['column']} {_shown(part['value'])} ({self._beside(part)})" for part in named)
         return Reason(text or "no single column stands out", parts)
+
+    def _beside(self, part: Mapping[str, Any]) -> str:
+        usual = self._ranges[part["column"]]
+        return "usual, but not with the other values" if usual.holds(part["value"]) else f"usually {usual.text}"
 
     def _words(self, x: np.ndarray) -> dict[str, list[Any]]:
         """Return {column: its value in each row} for rows x, as the user's table has them."""
@@ -105,16 +133,17 @@ class Reasons:
             return from_json(self._facts["table"]["columns"]).decode(x)
         return {name: [float(value) for value in x[:, first]] for name, (first, _) in self._groups.items()}
 
-    def _usual_ranges(self, usual: np.ndarray) -> dict[str, str]:
+    def _usual_ranges(self, usual: np.ndarray) -> dict[str, _Usual]:
         words, found = self._words(usual), {}
         for name, values in words.items():
             known = [value for value in values if value is not None]
             if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in known) and known:
                 low, high = min(known), max(known)
-                found[name] = _shown(low) if low == high else f"{_shown(low)} to {_shown(high)}"
+                found[name] = _Usual(_shown(low) if low == high else f"{_shown(low)} to {_shown(high)}", low, high)
             else:
                 often = sorted(set(known), key=lambda value: (-known.count(value), str(value)))
-                found[name] = ", ".join(map(_shown, often[:MOST_WORDS])) or "missing"
+                text = ", ".join(map(_shown, often[:MOST_WORDS])) or "missing"
+                found[name] = _Usual(text, words=frozenset(values))
         return found
 
 
