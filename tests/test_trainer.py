@@ -10,6 +10,7 @@ from gen_models.errors import CheckpointError
 from pipelines.config.compose import compose, override
 from pipelines.data.prepare import main as prepare
 from pipelines.runtime import paths
+from pipelines.training.ray_play import end_of
 from pipelines.training.run_log import RunLog
 from pipelines.training.search import settings
 from pipelines.training.task import WORST, Task, task_of
@@ -125,9 +126,14 @@ def test_a_finished_task_has_nothing_left_to_do(project, tmp_path):
 
 
 def test_the_best_checkpoint_is_that_of_the_lowest_metric(project, tmp_path):
-    records = list(train(task("vae", tmp_path / "run", **{"optim.vae.lr": 0.05})))
+    training = task("vae", tmp_path / "run", **{"optim.vae.lr": 0.05})
+    records = list(train(training))
     resume = json.loads((tmp_path / "run" / "latest" / "resume.json").read_text())
-    assert resume["notes"]["best"]["step"] == min(records, key=lambda record: record.value).step
+    best = min(records, key=lambda record: record.value)
+    assert resume["notes"]["best"]["step"] == best.step < 24
+    history = RunLog(tmp_path / "run").history()
+    assert end_of(history, training.conf) == f"validation.nats {best.value:.4g} after {best.step} of 24 steps"
+    assert end_of(history[-1:], training.conf) == end_of(history, training.conf | {"keep": "last"})
 
 
 def test_a_diverged_trial_ends_with_a_finite_worst_value_and_says_why(project, tmp_path):

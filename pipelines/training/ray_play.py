@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -182,10 +182,19 @@ class Watch:
         follower.catch_up()
         if plan.task.folder not in self._game.running and plan.is_played():
             follower.finish("FINISHED")
-            last = plan.log.history()[-1]
-            name = f"validation.{plan.task.conf['metric']}"
-            what = last.get("diverged") or f"{name} {last['metrics'][name]:.4g} after {last['step']} steps"
-            self._progress.line(f"train {key}: {what}")
+            self._progress.line(f"train {key}: {end_of(plan.log.history(), plan.task.conf)}")
+
+
+def end_of(history: Sequence[Mapping[str, Any]], conf: Mapping[str, Any]) -> str:
+    """Return in words how a training ended: with which metric and steps the model that it keeps, or why it diverged.
+
+    history: the lines of its run log, one for each report; conf: its composed configuration
+    """
+    last, name = history[-1], f"validation.{conf['metric']}"
+    if "diverged" in last:
+        return last["diverged"]
+    kept = last if conf["keep"] == "last" else min(history, key=lambda line: line["metrics"][name])
+    return f"{name} {kept['metrics'][name]:.4g} after {kept['step']} of {last['step']} steps"
 
 
 @contextmanager
