@@ -140,7 +140,7 @@ def test_the_most_anomalous_rows_are_those_with_the_largest_scores_and_each_has_
     (default,) = (row["score"] for row in read_part(paths.out("evaluate", key), "scores") if row["is_default"])
     scores = read_scores(paths.out("evaluate", key))[key, default]
     known = load_calibration(paths.out("evaluate", key, "calibration.safetensors")).scores[default]
-    assert found["score"].tolist() == pytest.approx(sorted(scores, reverse=True)[:20], rel=1e-12)
+    assert found["score"].tolist() == pytest.approx(sorted(scores, reverse=True)[:12], rel=1e-12)
     assert scores[found["row"]].tolist() == pytest.approx(found["score"].tolist(), rel=1e-12)
     as_large = [np.sum(known >= score) for score in scores[found["row"]]]
     assert found["p"].tolist() == pytest.approx([(1 + count) / (len(known) + 1) for count in as_large], abs=1e-8)

@@ -320,7 +320,7 @@ def test_no_training_row_is_in_the_calibration(bookings):
 
 def test_every_score_has_facts_without_labels(bookings):
     trained = bookings[2]
-    facts = {row["score"]: row for row in score_facts(trained, score_rows(trained, 0))}
+    facts = {row["score"]: row for row in score_facts(trained, score_rows(trained, 0), None)}
     assert set(facts) == {"nll", "typicality", "likelihood_ratio", "mean_rank"} and facts["nll"]["is_default"]
     assert facts["nll"]["shift_p"] > 0.001  # calibration and test rows are of one split
     assert facts["nll"]["lamp"] == "" and [row["p"] for row in facts["nll"]["most"]] == sorted(
@@ -341,7 +341,7 @@ class Mean(nn.Module):
 
 def test_a_score_that_ranks_as_the_distance_to_the_mean_is_named(bookings):
     trained = replace(bookings[2], model=Mean(bookings[2].data.rows("train").mean(dim=0)))
-    (facts,) = score_facts(trained, score_rows(trained, 0))
+    (facts,) = score_facts(trained, score_rows(trained, 0), None)
     assert facts["score"] == "reconstruction"
     assert facts["lamp"].startswith("ranks rows as the distance to the mean of the training rows does")
 
@@ -361,7 +361,7 @@ def test_a_score_that_is_no_number_is_left_out_of_an_evaluation(bookings):
     scored = score_rows(replace(bookings[2], model=Diverged()), 0)
     assert scored.left_out == ("reconstruction",)
     assert scored.test == scored.calibration == {} and scored.fitted.names == ()
-    assert score_facts(replace(bookings[2], model=Diverged()), scored) == []
+    assert score_facts(replace(bookings[2], model=Diverged()), scored, None) == []
 
 
 # drift

@@ -51,10 +51,10 @@ def measure(run: Run, *, trained: Path, data: Path, seed: int, to: Path) -> None
     training_animation.animation(opened, folder / "training.gif")
     scored = score_rows(opened, seed)
     known = write_calibration(opened, scored, folder)
-    scores = score_facts(opened, scored)
+    scores = score_facts(opened, scored, known)
     write_part(folder, "scores", scores)
     draw_scored(opened, scored, known, folder / "scores.png")
-    write_anomalous_rows(opened, scored, known, folder)
+    write_anomalous_rows(opened, scores, folder)
     write_parts(
         folder,
         scored=anomaly_scores(opened, scored, seed),

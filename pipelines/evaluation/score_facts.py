@@ -12,7 +12,8 @@ resembles                {ranking: Spearman's rank correlation of the score on t
                          of principal components, and by the same score of the same network before its training
 lamp                     a warning: a sentence if one of these correlations is at least TWIN, as the training then added
                          next to nothing to this score; else ""
-most                     the most anomalous test rows, the most anomalous first: index of the row, score and p-value
+most                     the most anomalous test rows, the most anomalous first: index of the row, score, p-value and,
+                         for the default score of a model that can say it, the reason
 """
 
 from typing import Any
@@ -23,12 +24,15 @@ import yaml
 from scipy.stats import ks_2samp, spearmanr
 from torch import Tensor
 
+from gen_models.anomalies.calibration import Calibration
 from gen_models.anomalies.conformal import conformal_p
 from gen_models.anomalies.score import Setting
 from gen_models.anomalies.scores import FittedScores
 from gen_models.build import build_model
 from gen_models.codecs import principal
 from gen_models.errors import GenModelsError
+from gen_models.evaluating import evaluating
+from pipelines.evaluation.reasons import Reasons
 from pipelines.evaluation.row_scores import RowScores
 from pipelines.evaluation.trained_run import Trained
 
@@ -45,12 +49,19 @@ WORDS = {
 }
 
 
-def score_facts(trained: Trained, scored: RowScores) -> list[dict[str, Any]]:
-    """Return the record of each score of a run."""
+def score_facts(trained: Trained, scored: RowScores, known: Calibration | None) -> list[dict[str, Any]]:
+    """Return the record of each score of a run.
+
+    known: what `write_calibration` (row_scores.py) returned
+    """
     if not scored.fitted.names:
         return []
     plain = _untrained_rankings(trained, scored.fitted.setting)
-    return [_facts(trained, scored, name, plain) for name in scored.fitted.names]
+    found = [_facts(trained, scored, name, plain) for name in scored.fitted.names]
+    for record in found:
+        if record["is_default"]:
+            record["most"] = _with_reasons(trained, scored, known, record["most"])
+    return found
 
 
 def _facts(trained: Trained, scored: RowScores, name: str, plain: dict[str, Any]) -> dict[str, Any]:
@@ -77,6 +88,18 @@ def _facts(trained: Trained, scored: RowScores, name: str, plain: dict[str, Any]
         "lamp": _lamp(resembles),
         "most": [{"row": k, "score": float(test[k]), "p": float(p[k]) if len(calibration) else None} for k in order],
     }
+
+
+def _with_reasons(
+    trained: Trained, scored: RowScores, known: Calibration | None, most: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    reasons = Reasons(scored.fitted, scored.fitted.default, known.usual if known else None, trained.data.manifest)
+    if reasons.why_none:
+        return most
+    x = np.asarray(trained.data.x("test")[[one["row"] for one in most]])
+    with evaluating(trained.model):
+        told = reasons.of(x if x.dtype == np.float64 else x.astype(np.float32))
+    return [{**one, "reason": reason.text} for one, reason in zip(most, told, strict=True)]
 
 
 def _lamp(resembles: dict[str, float | None]) -> str:

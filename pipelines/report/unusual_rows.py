@@ -38,7 +38,8 @@ class Unusual:
     columns: {ranking of PLAIN: its name} for those that any line is compared with
     agreement: how far the runs on the data agree, from compare's agreement.json
     spread: the lowest and the highest rank correlation of two runs, or None
-    tables: (run, score, has p-values, columns, rows) of the most anomalous rows of a table
+    tables: (run, score, has p-values, columns, rows) of the most anomalous rows of a table; a row of the default score
+        has a reason, if the model can say it
     """
 
     is_labelled: bool
