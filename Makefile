@@ -68,8 +68,8 @@ gpu: $(VENV)/.installed ## on a machine with CUDA, in some eight minutes: laws o
 ui: $(VENV)/.installed ## MLflow's pages on http://127.0.0.1:5000
 	gen-models ui
 
-server: $(VENV)/.installed ## an MLflow server for several projects; PORT=5001, STORE=postgresql://USER@HOST/DATABASE
-	gen-models server $(if $(PORT),--port $(PORT)) $(if $(STORE),--store '$(STORE)')
+server: $(VENV)/.installed ## an MLflow server for several projects; PORT=5001, STORE=postgresql://USER@HOST/DATABASE, ARTIFACTS=s3://BUCKET/FOLDER
+	gen-models server $(if $(PORT),--port $(PORT)) $(if $(STORE),--store '$(STORE)') $(if $(ARTIFACTS),--artifacts '$(ARTIFACTS)')
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) install.py $(TORCH)

@@ -98,6 +98,15 @@ def test_a_missed_target_is_told_before_the_tables():
         assert page.index(f"- {name}: ") < page.index("## Flows")
 
 
+def test_a_row_behind_its_best_baseline_is_told_though_it_met_its_target():
+    row = {"unit": "nats above the truth", "better": "lower", "figure": 0.004, "target": 0.01, "met": True}
+    row |= {"name": "flow1d-x", "baselines": {"histogram of each column": 0.001}}
+    assert results_page.is_behind(row) and "flow1d-x" in results_page.behind([row])
+    assert not results_page.is_behind(row | {"figure": 0.0009})
+    assert not results_page.is_behind(row | {"better": "higher"})
+    assert not results_page.is_behind(row | {"unit": "nats of another kind"})
+
+
 def test_readme_python_runs_and_trains(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

@@ -5,6 +5,7 @@
     cluster    it answers within seconds, and is Ray; without RAY_ADDRESS, a local one is started for the checks
     resources  jobs of each kind have room, as conf/cluster shares CPUs and GPUs out
     nodes      every node runs the same versions and code, and sees the project folder or has a storage
+    storage    the driver and every node can read and write it, if params.yaml names one
     devices    PyTorch sees the GPUs that Ray has
     tracking   MLflow's store takes records
 
