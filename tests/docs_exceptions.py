@@ -44,6 +44,7 @@ EXCEPTIONS = {
     # clusters
     r"ray start( --head)?( --port=6379)?": TWO_MACHINES,
     "ray start --address=FIRST-MACHINE:6379": TWO_MACHINES,
+    "ray stop": "ends every Ray of the user on the machine, also those of other tests",
     "ray get-auth-token": TOKENS,
     "docs/cluster.md: export RAY_AUTH_MODE=token RAY_ADDRESS=FIRST-MACHINE:6379": TWO_MACHINES,
     "docs/cluster.md: (RAY_ADDRESS=127.0.0.1:6379 )?gen-models preflight": PREFLIGHT,
