@@ -115,7 +115,10 @@ def held_out(manifest: Mapping[str, Any]) -> str:
 
 
 def unmeasured(manifest: Mapping[str, Any]) -> str:
-    """Return why no AUROC can be measured although anomalies are named; "" if it can, or if none are named."""
+    """Return why the AUROC cannot be measured, for data whose manifest says which labels are anomalies.
+
+    Return "" if it can be measured, or if the manifest names no anomalies.
+    """
     count = sum(tested_rows(manifest).values())
     if not manifest["anomaly"] or count >= LEAST_ROWS:
         return ""

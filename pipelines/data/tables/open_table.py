@@ -102,7 +102,10 @@ class Table:
         return self._array_blocks(wanted)
 
     def place(self, row: int) -> str:
-        """Return where a row is, for a message: "line 9" of a text file, "row 7" of other files; rows count from 0."""
+        """Return the place of a row in words, for a message: "line 9" in a text file, "row 7" in other files.
+
+        row: the number of the row; the first row is 0, in the message too, and the first line is 1
+        """
         if self.kind != "csv":
             return f"row {row}"
         assert self.reading is not None
