@@ -177,7 +177,8 @@ class Growing:
     def nodes(self) -> list[dict]:
         self._looks -= 1
         cpus = [2.0] if self._looks > 0 else [2.0, 2.0]
-        return [{"NodeManagerAddress": "a", "Alive": True, "Resources": {"CPU": each}} for each in cpus]
+        alike = {"NodeManagerAddress": "a", "Alive": True}
+        return [{**alike, "NodeID": str(number), "Resources": {"CPU": each}} for number, each in enumerate(cpus)]
 
 
 def test_a_cluster_that_grows_is_waited_for_no_longer_than_is_said(here, monkeypatch):

@@ -66,6 +66,7 @@ class Resources:
     at_once: {kind of a job: how many have room when no jobs of other kinds run}
     most: how many jobs of all kinds run at once; placement: Ray's strategy for placing the workers of one job on nodes
     notes: lines that people should read, such as which jobs fall back to CPUs
+    wait_seconds: how long to wait for a cluster that has no room for a job, as conf/cluster says
     """
 
     nodes: tuple[Node, ...]
@@ -74,6 +75,7 @@ class Resources:
     most: int
     placement: str = "PACK"
     notes: tuple[str, ...] = ()
+    wait_seconds: float = 0.0
 
     def share(self, kind: str) -> Share:
         return self.shares.get(kind, Share())
@@ -150,12 +152,18 @@ def plain(ray: Any) -> Resources:
 
 def nodes_of(ray: Any) -> tuple[Node, ...]:
     """Return the nodes of a connected cluster that are alive, those with the most CPUs first."""
-    found = [
-        Node(node["NodeManagerAddress"], node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
+    return tuple(sorted(nodes_by_id(ray).values(), key=lambda node: (-node.cpus, -node.gpus, node.name)))
+
+
+def nodes_by_id(ray: Any) -> dict[str, Node]:
+    """Return {Ray's id of a node: the node} for the nodes of a connected cluster that are alive."""
+    return {
+        node["NodeID"]: Node(
+            node["NodeManagerAddress"], node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0)
+        )
         for node in ray.nodes()
         if node["Alive"]
-    ]
-    return tuple(sorted(found, key=lambda node: (-node.cpus, -node.gpus, node.name)))
+    }
 
 
 def planned(nodes: Sequence[Node], conf: ClusterConf, where: str, workers: int) -> Resources:
@@ -189,7 +197,7 @@ def planned(nodes: Sequence[Node], conf: ClusterConf, where: str, workers: int) 
             raise _refusal(nodes, kind, share, where)
     most = min(max(at_once.values()), conf.most_jobs or sys.maxsize)
     at_once = {kind: min(count, most) for kind, count in at_once.items()}
-    return Resources(tuple(nodes), shares, at_once, most, conf.placement, tuple(notes))
+    return Resources(tuple(nodes), shares, at_once, most, conf.placement, tuple(notes), conf.wait_seconds)
 
 
 def room(nodes: Sequence[Node], share: Share, placement: str) -> int:

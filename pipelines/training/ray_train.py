@@ -19,6 +19,7 @@ from pipelines.storage.place import for_ray, forget_ray
 from pipelines.training.in_play import TRAINING
 from pipelines.training.ray_cluster import in_thread, ray_folder
 from pipelines.training.ray_device import device_of_worker
+from pipelines.training.ray_lost import ClusterWatch
 from pipelines.training.ray_nodes import NODE_SECONDS
 from pipelines.training.ray_resources import Resources, Share, resources_for
 from pipelines.training.run_log import RunLog
@@ -54,7 +55,8 @@ def fit_workers(
     resources: what a training gets; None: what conf/cluster says
     more: further entries of the workers' configuration
 
-    Raises ClusterError if the cluster has no room for the training, TrainingError if the training fails.
+    Raises ClusterError if the cluster has no room for the training, ends or loses that room, and TrainingError if the
+    training fails.
     """
     resources = resources or resources_for(ray, replace(params(), workers=workers))
     share = resources.share(TRAINING)
@@ -63,6 +65,12 @@ def fit_workers(
     if carrier:
         more["carried"] = carrier.give_task(task)
         meanwhile = carrier.watch(task.folder, meanwhile)
+    watch = ClusterWatch(ray, resources, lambda: [TRAINING])
+
+    def look() -> None:
+        meanwhile()
+        watch()
+
     try:
         with ray_folder("train") as experiment:
             trainer = trainer_of(
@@ -75,7 +83,7 @@ def fit_workers(
                 storage_path=for_ray(storage) if storage else str(experiment.parent),
             )
             try:
-                in_thread(trainer.fit, meanwhile)
+                in_thread(trainer.fit, look)
             finally:
                 if carrier:
                     carrier.take(task.folder)

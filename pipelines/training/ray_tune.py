@@ -22,6 +22,7 @@ from pipelines.storage.place import for_ray, forget_ray
 from pipelines.training.in_play import Job
 from pipelines.training.ray_cluster import in_thread, ray_folder
 from pipelines.training.ray_device import device_of_job
+from pipelines.training.ray_lost import ClusterWatch
 from pipelines.training.ray_resources import Resources, Room, Share, plain
 from pipelines.training.ray_train import reason, train_and_report, trainer_of
 from pipelines.training.task import Task
@@ -61,7 +62,8 @@ def tune(
     resources: what jobs of each kind get; None: one CPU each
     work: the function that does a job, called with the job's configuration; None: do_job
 
-    Raises ClusterError if `resources` is None and the cluster has no CPU.
+    Raises ClusterError if `resources` is None and the cluster has no CPU, or if the cluster ends or loses the room for
+    the jobs.
     """
     from ray import tune as ray_tune
     from ray.tune.search import Searcher
@@ -73,6 +75,11 @@ def tune(
         play = carry.Carried(play, carry.Carrier(storage))
         meanwhile = play.watch(meanwhile)
     here = _InDriver(play, Room(resources))
+    watch = ClusterWatch(ray, resources, here.kinds)
+
+    def look() -> None:
+        meanwhile()
+        watch()
 
     class Suggest(Searcher):
         """Gives Tune the next ready job as a trial, when Tune asks for one and the cluster has room for the job."""
@@ -127,7 +134,7 @@ def tune(
             ),
         )
         try:
-            in_thread(tuner.fit, meanwhile)
+            in_thread(tuner.fit, look)
         finally:
             if storage:
                 forget_ray(storage, experiment.name)
@@ -144,6 +151,10 @@ class _InDriver:
         self.play, self.room = play, room
         self.given: dict[str, Job] = {}  # {Ray's number of a trial: its job}
         self.held: Job | None = None  # the next job, which waits for room
+
+    def kinds(self) -> list[str]:
+        """Return the kinds of the jobs that were handed out, or wait for room."""
+        return [job.kind for job in [*list(self.given.values()), self.held] if job is not None]
 
     def ended(self, trial_id: str, error: str | None = None) -> None:
         job = self.given.pop(trial_id)
