@@ -1,25 +1,30 @@
 """The command ui: what it says first, what it starts, and a port that cannot be used."""
 
+import os
+import signal
 import socket
+import subprocess
+import sys
+import time
 
+import psutil
 import pytest
 
 from pipelines import tracking
 from pipelines.commands import mlflow_server, server, ui
 from pipelines.report import as_text
 from tests.finished import make_project
+from tests.project import HERE
 
 
 @pytest.fixture
 def started(tmp_path, monkeypatch) -> list[list[str]]:
-    """The commands that would replace the process."""
+    """The commands of the servers that would be started."""
     root = make_project(tmp_path / "project", ["vae-digits"])
     monkeypatch.setenv("GEN_MODELS_ROOT", str(root))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     commands: list[list[str]] = []
-    monkeypatch.setattr(mlflow_server.os, "execvp", lambda file, words: commands.append(words))
-    monkeypatch.setattr(mlflow_server.os, "dup2", lambda *descriptors: None)
-    monkeypatch.setattr(mlflow_server, "SETTINGS", {})
+    monkeypatch.setattr(mlflow_server, "run", lambda words, log: commands.append(words))
     return commands
 
 
@@ -90,7 +95,11 @@ def test_a_server_has_a_store_of_its_own_on_loopback_and_keeps_the_files_itself(
         ("mlruns", "not a database; say --store sqlite:////absolute/mlflow.db, or leave --store out"),
         (
             "postgresql+nodriver://me:secret@127.0.0.1/x",
-            "the driver nodriver is not installed; run `pip install nod",
+            r"--store postgresql\+nodriver://...: no driver of that name is known; say postgresql://USER@HOST/DATABASE",
+        ),
+        (
+            "mysql://me:secret@127.0.0.1/x",
+            "the driver MySQLdb is not installed; run `pip install mysqlclient` in .venv",
         ),
     ],
 )
@@ -99,6 +108,38 @@ def test_a_database_that_cannot_be_served_is_one_line_without_its_password(start
         server.main(["--store", store])
     assert "\n" not in str(caught.value) and "secret" not in str(caught.value)
     assert started == []
+
+
+def test_a_server_that_ends_by_itself_is_told_by_its_last_words_without_a_password(tmp_path):
+    dies = [sys.executable, "-c", "import sys; print('begins'); sys.exit('no answer from postgresql://me:secret@h/x')"]
+    log = tmp_path / "log"
+    log.write_text("of an older server\n")
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        with pytest.raises(
+            mlflow_server.ServerError, match=r"ended: no answer from postgresql://me:\.\.\.@h/x; its"
+        ):
+            mlflow_server.run(dies, log)
+    finally:
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), handlers, strict=True):
+            signal.signal(number, handler)
+    assert log.read_text().startswith("of an older server\n")
+    assert log.stat().st_size > 60
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_server_ends_with_its_command(tmp_path, number):
+    waits = [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(60)"]
+    code = f"from pathlib import Path; from pipelines.commands.mlflow_server import run; run({waits!r}, Path('log'))"
+    began = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(HERE)})
+    log = tmp_path / "log"
+    while not (log.is_file() and log.read_text().strip()):
+        assert began.poll() is None
+        time.sleep(0.05)
+    server = psutil.Process(int(log.read_text()))
+    began.send_signal(number)
+    assert began.wait(20) == (-number if number == signal.SIGKILL else 0)
+    server.wait(20)
 
 
 def test_its_help_has_an_example_and_the_port(capsys):

@@ -1,8 +1,13 @@
-"""Starts MLflow's server on this machine, quiet and without telemetry, in place of this process."""
+"""Runs MLflow's server on this machine, quiet and without telemetry."""
 
+import ctypes
 import os
+import re
+import signal
 import socket
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from gen_models.errors import GenModelsError, first_line
@@ -13,6 +18,12 @@ SETTINGS = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # for MLflow's judges of language models: 5 processes, 1.2 GB
 }
+PR_SET_PDEATHSIG = 1  # of Linux's prctl
+PASSWORD = re.compile(r"(://[^:/@\s]+:)[^@\s]+@")
+
+
+class ServerError(GenModelsError):
+    """MLflow's server has ended by itself."""
 
 
 class PortError(GenModelsError):
@@ -20,17 +31,49 @@ class PortError(GenModelsError):
 
 
 def start(store: str, artifacts: str, port: int, log: Path) -> None:
-    """Replace this process by MLflow's server.
+    """Run MLflow's server until Ctrl-C or SIGTERM. It ends with this process, also if that is killed.
 
     store: the URI of the database; artifacts: the folder or URI for files; log: the file for the server's messages
+
+    Raises ServerError, with the server's last message, if it ends by itself, such as for a database that does not
+    answer.
     """
-    os.environ |= SETTINGS
-    command = ["mlflow", "server", "--backend-store-uri", store, "--host", HOST, "--port", str(port), "--workers", "1"]
-    command += ["--artifacts-destination", artifacts, "--uvicorn-opts", "--log-level warning"]
-    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    for output in (1, 2):
-        os.dup2(file, output)
-    os.execvp(str(Path(sys.executable).parent / "mlflow"), command)
+    command = [str(Path(sys.executable).parent / "mlflow"), "server", "--backend-store-uri", store, "--host", HOST]
+    command += ["--port", str(port), "--workers", "1", "--artifacts-destination", artifacts]
+    command += ["--uvicorn-opts", "--log-level warning"]
+    run(command, log)
+
+
+def run(command: Sequence[str], log: Path) -> None:
+    """Run a command as `start` runs the server. log: the file to whose end its output goes"""
+    with open(log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        begin, told = file.tell(), list[int]()
+        server = subprocess.Popen(
+            command, stdout=file, stderr=file, env={**os.environ, **SETTINGS}, preexec_fn=_end_with_parent
+        )
+
+        def end(number: int, frame: object) -> None:
+            told.append(number)
+            server.terminate()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, end)
+        server.wait()
+    if not told:
+        raise ServerError(f"MLflow's server has ended: {_last_line(log, begin)}; its messages are in {log}")
+
+
+def _end_with_parent() -> None:
+    """Let Linux send SIGTERM to this process when its parent ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _last_line(log: Path, begin: int) -> str:
+    """Return the last line of a file after its first `begin` bytes, without a password."""
+    with log.open("rb") as file:
+        file.seek(begin)
+        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    return PASSWORD.sub(r"\1...@", lines[-1]) if lines else "it said nothing"
 
 
 def check_port(port: int, verb: str) -> None:

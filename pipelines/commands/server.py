@@ -9,19 +9,20 @@ and the files are in server/artifacts, in the project folder. `gen-models ui` ne
 store.
 """
 
-import importlib.util
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from gen_models.errors import GenModelsError
+from gen_models.errors import GenModelsError, one_line
 from pipelines import arguments
 from pipelines.arguments import HOST
 from pipelines.commands import mlflow_server
 from pipelines.runtime import paths
 from pipelines.runtime.stage import parse
 
-DRIVERS = {"postgresql": ("psycopg2", "psycopg2-binary"), "mysql": ("MySQLdb", "mysqlclient")}
+KINDS = ("postgresql", "mysql")
+PACKAGES = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # of drivers
 FOLDER = "server"
+ANSWER_SECONDS = 5
 
 
 class ServedStoreError(GenModelsError):
@@ -43,16 +44,29 @@ def main(argv: Sequence[str]) -> None:
 
 
 def check_store(uri: str) -> None:
-    """Raise ServedStoreError unless the URI names an SQLite database, or another one whose driver is installed."""
-    kind, _, named = urlsplit(uri).scheme.partition("+")
+    """Raise ServedStoreError unless the URI names an SQLite database, or another one that answers within seconds."""
+    kind = urlsplit(uri).scheme.partition("+")[0]
     if kind == "sqlite":
         return
-    if kind not in DRIVERS:
+    if kind not in KINDS:
         raise ServedStoreError(
             f"--store {uri}: not a database; say --store sqlite:////absolute/mlflow.db, or leave --store out"
         )
-    module, package = (named, named) if named else DRIVERS[kind]
-    if importlib.util.find_spec(module) is None:
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+
+    try:
+        create_engine(uri, connect_args={"connect_timeout": ANSWER_SECONDS}).connect().close()
+    except ModuleNotFoundError as error:
+        package = PACKAGES.get(error.name or "", error.name)
         raise ServedStoreError(
-            f"--store {kind}://...: the driver {module} is not installed; run `pip install {package}` in .venv"
-        )
+            f"--store {kind}://...: the driver {error.name} is not installed; run `pip install {package}` in .venv"
+        ) from None
+    except (NoSuchModuleError, ArgumentError):
+        raise ServedStoreError(
+            f"--store {urlsplit(uri).scheme}://...: no driver of that name is known; say {kind}://USER@HOST/DATABASE"
+        ) from None
+    except OperationalError as error:
+        raise ServedStoreError(
+            f"--store {kind}://...: {one_line(error.orig)}; start the database, or correct --store"
+        ) from None
