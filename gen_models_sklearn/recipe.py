@@ -1,5 +1,6 @@
 """How to construct and train a model, read from a file of conf/model or from a mapping with the same keys."""
 
+import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,8 @@ import yaml
 from gen_models.errors import ConfigError, unknown
 from gen_models.layers.levels import Levels
 
-CONF = Path(__file__).resolve().parent.parent / "conf" / "model"
+# conf/model of a checkout, or else of an installed package
+CONFS = (Path(__file__).resolve().parent.parent, Path(sysconfig.get_path("data")) / "share" / "gen_models")
 STEPS = 1500  # as in conf/budget/quick.yaml
 OF_TRAINING = ("order", "schedule", "clip_norm")
 OF_A_MIXTURE = "gen_models.mixtures."  # a mixture is fitted by its warm start, EM
@@ -62,7 +64,8 @@ def recipe(
 
 
 def _read(name: str) -> dict[str, Any]:
-    known = [path.stem for path in CONF.glob("*.yaml")]
+    folder = next((root / "conf/model" for root in CONFS if (root / "conf/model").is_dir()), CONFS[0])
+    known = {path.stem: path for path in folder.glob("*.yaml")}
     if name not in known:
         raise ConfigError(unknown("model", name, known))
-    return yaml.safe_load((CONF / f"{name}.yaml").read_text())
+    return yaml.safe_load(known[name].read_text())
