@@ -1,5 +1,6 @@
 """What jobs get of a cluster, and what is looked at before they start: declared GPUs, tokens, and waits that end."""
 
+import dataclasses
 import os
 import re
 import signal
@@ -503,6 +504,20 @@ def test_a_clusters_token_is_honoured_or_named(here, short, monkeypatch):
             {"HOME": str(other), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)},
         ):
             assert ask(RAY_ADDRESS=address, **variables) is None, "what the line says works"
+
+
+def test_an_address_without_a_port_is_told_so(here, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1")
+    with pytest.raises(ClusterError, match=r"RAY_ADDRESS=127.0.0.1: the port is missing; write 127.0.0.1:6379"):
+        ray_cluster.require_cluster()
+
+
+def test_a_private_cluster_in_place_of_the_one_that_params_names_is_noted(here, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    asked = dataclasses.replace(params(), cluster="ray")
+    assert ray_resources.ALONE in ray_resources.resources_for(Growing(1), asked).notes
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
+    assert ray_resources.ALONE not in ray_resources.resources_for(Growing(1), asked).notes
 
 
 @pytest.mark.parametrize("noted", [None, "127.0.0.1:{port}"])

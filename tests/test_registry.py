@@ -18,12 +18,15 @@ from mlflow.exceptions import MlflowException
 from gen_models import checkpoint
 from gen_models.errors import CheckpointError, GenModelsError, RegistryError
 from pipelines import figures, tracking
+from pipelines.commands import lineage as lineage_command
+from pipelines.commands import predict
 from pipelines.registry import register, upload, versions
 from pipelines.registry.moves import moves_of
 from pipelines.registry.promotion import Standing, gate
 from pipelines.report import sweep_pictures
 from pipelines.tracking.sweep_page import sweep_page
 from pipelines.training import trials
+from pipelines.training.undecided import undecided
 from tests.finished import PROJECT, finish, make_project, metrics_at
 
 NUMBERS = itertools.count()
@@ -94,6 +97,22 @@ class TestStore:
         ids = [[e.experiment_id for e in client.search_experiments()] for client in (first, second)]
         assert ids[0] == ids[1]
         assert (project / "mlflow.db").is_file()
+
+    def test_a_command_that_only_reads_makes_no_store_and_says_what_does(self, project, tmp_path, monkeypatch):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/new.db")
+        rows = tmp_path / "rows.npy"
+        np.save(rows, np.zeros((2, 64), dtype=np.float32))
+        asks = {
+            lineage_command: ["vae-digits"],
+            predict: ["vae-digits", str(rows), "--output", str(tmp_path / "x.npy")],
+        }
+        for command, words in asks.items():
+            with pytest.raises(GenModelsError, match=r"no model is registered here: .*new.db; .*`gen-models register`"):
+                command.main(words)
+        assert not (tmp_path / "new.db").exists()
+        tracking.open_store()
+        with pytest.raises(GenModelsError, match=r"vae-digits: no model is registered in .*`gen-models register`"):
+            lineage_command.main(["vae-digits"])
 
     def test_artifacts_lie_in_the_project_folder_whatever_the_current_directory(self, project, client, tmp_path):
         where = client.get_experiment_by_name(tracking.TRAININGS).artifact_location
@@ -315,6 +334,14 @@ class TestReplay:
         assert first_cells == ["trial", "---", "3", "2", "0"]
         assert trials.choose(rows, "vae-digits")["trial"] == 3
         assert sweep_page({"data": "digits"}, rows[1:2]).endswith("No setting has a finite value.")
+
+    def test_settings_that_hardly_differ_are_said_to_decide_nothing(self):
+        alike = [{"trial": k, "override": {"model.beta": k}, "value": 0.1434 + 2e-5 * k} for k in range(3)]
+        assert "**The choice means little: the best and the worst of 3 settings" in sweep_page(
+            {"data": "digits"}, alike
+        )
+        assert undecided([*alike, {"trial": 3, "override": {}, "value": 0.15}]) == ""
+        assert undecided(alike[:2]) == "" and undecided([{**one, "value": None} for one in alike]) == ""
 
     def test_a_sweeps_samples_are_in_the_order_of_their_settings_and_each_setting_once(self):
         rows = [{"trial": k, "override": {"model.beta": beta}, "value": float(k)} for k, beta in enumerate((4, 1, 2))]

@@ -1,5 +1,6 @@
 """The report: self-contained, escaped, the same bytes for the same outputs, true to them, and never half a page."""
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -10,6 +11,7 @@ from html.parser import HTMLParser
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -17,8 +19,10 @@ import pytest
 from matplotlib import image
 from PIL import Image
 
-from pipelines.config.params import params
+from pipelines.config.params import Run, params
 from pipelines.report import as_text, leaderboard, read, report
+from pipelines.report.comparison_table import shorter
+from pipelines.report.page import _about
 from pipelines.report.page import page as page_of
 from pipelines.report.read import ResultError
 from tests.project import params_of, write_params
@@ -416,6 +420,14 @@ class TestFirstPage:
         assert "0.950 AUROC ranks anomalies above normal rows: 1 always, 0.5 by chance (PCA 0.850)" in text
         assert "≤ 108 nats a row surprise at test rows, lower is better" in text, "the tighter of two bounds"
         assert len(page.all("strong")) == 3 * len(RUNS)
+
+    def test_a_card_says_what_its_line_sets_or_tries(self):
+        line = Run("a", "vae", "digits", "a", fixed={"model.beta": 4})
+        result = SimpleNamespace(line=line, lineage={"params": {"model.beta": 2}, "steps": 200})
+        assert _about(result).endswith(" Set: model.beta 4.") and shorter(result) == ""
+        result.line = dataclasses.replace(line, fixed={"budget.steps": 200}, grid={"model.beta": [1, 2]})
+        assert _about(result).endswith("A grid of model.beta [1, 2]; this run has model.beta 2.")
+        assert shorter(result) == "200 steps"
 
     def test_it_is_small_whatever_the_pictures(self, project):
         noise = np.random.default_rng(0).integers(0, 256, (700, 700, 3), dtype=np.uint8)

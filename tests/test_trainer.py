@@ -132,7 +132,8 @@ def test_the_best_checkpoint_is_that_of_the_lowest_metric(project, tmp_path):
     best = min(records, key=lambda record: record.value)
     assert resume["notes"]["best"]["step"] == best.step < 24
     history = RunLog(tmp_path / "run").history()
-    assert end_of(history, training.conf) == f"validation.nats {best.value:.4g} after {best.step} of 24 steps"
+    said = f"keeps the model of step {best.step} of 24, validation.nats {best.value:.4g}"
+    assert end_of(history, training.conf) == said
     assert end_of(history[-1:], training.conf) == end_of(history, training.conf | {"keep": "last"})
 
 

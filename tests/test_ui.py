@@ -56,7 +56,7 @@ def test_it_serves_the_store_that_the_environment_names(started, monkeypatch, tm
 
 def test_of_a_server_it_tells_the_pages_and_starts_nothing(started, monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@server:5000/")
-    monkeypatch.setattr(tracking, "open_store", lambda: None)
+    monkeypatch.setattr(tracking, "open_store", lambda **how: None)
     monkeypatch.setattr(tracking, "experiment_id", lambda client, name: "7")
     ui.main(["--port", "0"])  # no port is needed
     assert "http://server:5000/#/experiments/7/runs" in capsys.readouterr().out
@@ -116,9 +116,7 @@ def test_a_server_that_ends_by_itself_is_told_by_its_last_words_without_a_passwo
     log.write_text("of an older server\n")
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
-        with pytest.raises(
-            mlflow_server.ServerError, match=r"ended: no answer from postgresql://me:\.\.\.@h/x; its"
-        ):
+        with pytest.raises(mlflow_server.ServerError, match=r"ended: no answer from postgresql://me:\.\.\.@h/x; its"):
             mlflow_server.run(dies, log)
     finally:
         for number, handler in zip((signal.SIGINT, signal.SIGTERM), handlers, strict=True):

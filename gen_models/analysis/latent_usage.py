@@ -54,7 +54,8 @@ class Watched(NamedTuple):
             return said
         if len(collapsed) == count:
             return f"{said}; the posterior has collapsed in all of them: lower beta or sigma, or warm beta up"
-        return f"{said}; collapsed to the prior: {', '.join(map(str, collapsed))}"
+        which = ", ".join(map(str, collapsed))
+        return f"{said}; collapsed to the prior: latent{'s' * (len(collapsed) != 1)} number {which}"
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ def main(argv: Sequence[str]) -> None:
     """Print the lineage of a version and the results of the checks; argv: the arguments after `lineage`."""
     asked = parse(argv, "lineage", __doc__, arguments.lineage)
     with tracking.translated():
-        client = tracking.open_store()
+        client = tracking.open_store(must_exist=True)
         version = names.find(client, asked.version)
         held = [alias for alias, number in versions.aliases(client, version.model).items() if number == version.number]
         for line in version_facts.lines(version, held, moves.moves_of(client, version.model)):

@@ -18,5 +18,5 @@ def main(argv: Sequence[str]) -> None:
     """Make a version champion; argv: the arguments after `promote`."""
     asked = parse(argv, "promote", __doc__, arguments.promote)
     with tracking.translated():
-        for line in promote(tracking.open_store(), asked.name, asked.version, asked.reason):
+        for line in promote(tracking.open_store(must_exist=True), asked.name, asked.version, asked.reason):
             print(line)

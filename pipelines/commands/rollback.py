@@ -18,5 +18,5 @@ def main(argv: Sequence[str]) -> None:
     """Make an earlier champion champion again; argv: the arguments after `rollback`."""
     asked = parse(argv, "rollback", __doc__, arguments.rollback)
     with tracking.translated():
-        for line in rollback(tracking.open_store(), asked.name, asked.reason, asked.to):
+        for line in rollback(tracking.open_store(must_exist=True), asked.name, asked.reason, asked.to):
             print(line)

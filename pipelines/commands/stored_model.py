@@ -58,7 +58,7 @@ def open_stored(name: str) -> StoredModel:
     if os.sep in name and not name.startswith(names.SCHEME):
         raise RegistryError(f"{name}: no checkpoint in that folder ({MANIFEST} is missing)")
     with tracking.translated():
-        client = tracking.open_store()
+        client = tracking.open_store(must_exist=True)
         version = names.find(client, name)
         folder = versions.folder_of(client, version)
     stored = yaml.safe_load((folder / "MLmodel").read_text())["flavors"]["python_function"]["config"]

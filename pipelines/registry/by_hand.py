@@ -64,7 +64,8 @@ def _before(client: Any, model: str, now: str | None) -> tuple[Version, list[str
         else:
             return held[number], skipped
     others = sorted((number for number in held if number != now), key=int)
-    fix = f"name one of {', '.join(others)} with --to {others[-1]}" if others else "it has no other version"
+    choices = f" (its other versions: {', '.join(others)})"
+    fix = f"choose one with --to {others[-1]}{choices}" if others else "it has no other version"
     raise RegistryError("; ".join([*skipped, f"{model}: no champion before this one is left; {fix}"]))
 
 

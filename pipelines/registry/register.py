@@ -212,7 +212,8 @@ def _tell(title: str, act: Callable[[str], str], name: str) -> bool:
 def _words(done: Replayed) -> str:
     if not (done.is_new or done.numbers or done.pictures):
         return "up to date"
-    return f"logged {done.numbers} numbers and {done.pictures} pictures"
+    sent = [f"{count} {what}" for count, what in ((done.numbers, "numbers"), (done.pictures, "pictures")) if count]
+    return f"logged {' and '.join(sent) or 'the run'}"
 
 
 if __name__ == "__main__":

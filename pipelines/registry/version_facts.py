@@ -60,7 +60,7 @@ def lines(version: Version, aliases: Sequence[str], rows: Sequence[moves.Row]) -
         )
     last = [row for row in rows if row["alias"] == CHAMPION and version.number in (row["to"], row["from"])]
     if last:
-        to = "became champion" if last[-1]["to"] == version.number else "was champion until then"
+        to = "became champion" if last[-1]["to"] == version.number else "was champion before this move"
         facts[CHAMPION] = f"{to}: {moves.said(last[-1])}"
     for name, value in facts.items():
         yield f"  {name:<14}{value}"

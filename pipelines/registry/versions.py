@@ -72,7 +72,9 @@ def versions(client: Any, model: str) -> list[Version]:
 def find(client: Any, model: str, which: str) -> Version:
     """Return the version that an alias or a number names. Raises RegistryError, with what exists, if there is none."""
     if not exists(client, model):
-        raise RegistryError(unknown("registered model", model, models(client)))
+        if not (known := models(client)):
+            raise RegistryError(f"{model}: no model is registered in {tracking.shown_uri()}; {tracking.REGISTER}")
+        raise RegistryError(unknown("registered model", model, known))
     held, named = {version.number: version for version in versions(client, model)}, aliases(client, model)
     number = named.get(which, which)
     if number in held:

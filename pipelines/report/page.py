@@ -35,12 +35,24 @@ def card(found: Results, run: RunResult) -> Card:
         key,
         run.line.model,
         run.line.data,
-        description("model", run.line.model),
+        _about(run),
         _picture(found, run),
         key_numbers(numbers_of(found, key) | _uses(found, key), is_bound=bounded),
         failures=run.failures,
         note=" ".join(_notes(found, run)),
     )
+
+
+def _about(run: RunResult) -> str:
+    """Return what the model is, and what the run's line of params.yaml sets or tries."""
+    line, said = run.line, [description("model", run.line.model)]
+    if line.fixed:
+        said.append(f"Set: {', '.join(f'{key} {value}' for key, value in line.fixed.items())}.")
+    if line.grid:
+        tried = ", ".join(f"{key} {values}" for key, values in line.grid.items())
+        chosen = ", ".join(f"{key} {run.lineage['params'].get(key)}" for key in line.grid)
+        said.append(f"A grid of {tried}; this run has {chosen}.")
+    return " ".join(said)
 
 
 def _notes(found: Results, run: RunResult) -> list[str]:

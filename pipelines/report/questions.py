@@ -90,7 +90,8 @@ QUESTIONS = (
     Question(
         "compressed",
         "How small do rows become?",
-        "The size of the file that holds all test rows, without the model.",
+        "The size of the file that holds all test rows, without the model. A file without loss may be smaller than the "
+        "nats of its model say: these are a bound on dequantised rows, and the file codes grey levels.",
         question_tables.compression,
     ),
 )

@@ -29,6 +29,7 @@ from pipelines.tracking.mlflow_run import MlflowRun, Picture, folder_sha256, lab
 from pipelines.tracking.mlflow_snapshot import Snapshot, snapshot
 from pipelines.tracking.mlflow_store import (
     FAILURES,
+    REGISTER,
     SWEEPS,
     TRAININGS,
     StoreError,
@@ -45,6 +46,7 @@ from pipelines.tracking.mlflow_sweep import complete_sweep, log_sweep, record_sw
 
 __all__ = [
     "FAILURES",
+    "REGISTER",
     "SWEEPS",
     "TRAININGS",
     "MlflowRun",

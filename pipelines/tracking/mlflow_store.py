@@ -29,6 +29,7 @@ NOTES = {
     "`run`, `model`, `family` and `data`; a registered version links to its run.",
     SWEEPS: "A run per sweep, with a run per trial below it: compare the trials' params and curves.",
 }
+REGISTER = "`make repro` trains models, and `gen-models register` registers those of out/"
 PROBE_SECONDS = 5.0
 _set_here: set[str] = set()  # URIs that MLflow, not a person, has written into MLFLOW_TRACKING_URI
 
@@ -48,13 +49,17 @@ def shown_uri() -> str:
     return re.sub(r"//[^/@]*@", "//", store_uri())
 
 
-def open_store() -> MlflowClient:
-    """Return a client of the store; make the store if it does not exist. Call this before workers start.
+def open_store(*, must_exist: bool = False) -> MlflowClient:
+    """Return a client of the store; make a local store if it does not exist. Call this before workers start.
+
+    must_exist: for what only reads: a local store that does not exist is an error, and is not made
 
     Raises StoreError within seconds if the store does not answer.
     """
     uri = store_uri()
     _check_uri(uri)
+    if must_exist and is_local() and not Path(uri.removeprefix("sqlite:///")).exists():
+        raise StoreError(f"no model is registered here: there is no {shown_uri()}; {REGISTER}")
     logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # its errors are also raised, and then shown in one line
     logging.getLogger("alembic").setLevel(logging.CRITICAL)
     if uri != os.environ.get("MLFLOW_TRACKING_URI"):

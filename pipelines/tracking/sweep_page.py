@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipelines.training.undecided import undecided
+
 SHOWN = 10
 
 
@@ -24,9 +26,10 @@ def sweep_page(lineage: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) 
     lines = [["trial", "value", *(f"`{key}`" for key in keys)], ["---"] * (2 + len(keys))]
     lines += [[str(row["trial"]), _value(row), *(_cell(row["override"].get(key)) for key in keys)] for row in ranked]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines[: 2 + SHOWN])
+    doubt = f"**{said}** " if (said := undecided(trials)) else ""
     return (
         f"{counted}. Trial {first['trial']} has the best {value}, {_value(first)} (lower is better); `train` "
-        f"uses its setting. The best {min(len(ranked), SHOWN)} of {len(ranked)} settings:\n\n{table}\n\n"
+        f"uses its setting. {doubt}The best {min(len(ranked), SHOWN)} of {len(ranked)} settings:\n\n{table}\n\n"
         "A value is that of the trial's best report. Below this run, each trial is a run of its own, with its curve; "
         "the artifact `images` shows samples of the settings side by side."
     )

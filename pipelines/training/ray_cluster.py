@@ -35,7 +35,7 @@ from pipelines.training.ray_probe import GONE, NO_TOKEN, NONE, OTHER_TOKEN, SILE
 from pipelines.training.ray_temporary import short_folder
 
 T = TypeVar("T")
-LOCAL = "local"
+LOCAL, AUTO = "local", "auto"
 START_SECONDS = 60.0
 REACH_SECONDS = 10.0
 CONNECT_SECONDS = 30.0  # for a cluster that has answered; a driver takes a second or two to join it
@@ -111,6 +111,10 @@ def _require_listener(address: str) -> None:
     """
     host, separator, port = address.removeprefix("ray://").rpartition(":")
     if not separator:
+        if address != AUTO:
+            raise ClusterError(
+                f"RAY_ADDRESS={address}: the port is missing; write {address}:6379, or the cluster's port"
+            )
         return
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()

@@ -146,7 +146,7 @@ class Watch:
             if sweep.best is not None and key not in self._told:
                 self._told.add(key)
                 rows = sweep.plan.rows()
-                self._progress.line(summary(sweep.plan, sweep.best, len(rows)))
+                self._progress.line(summary(sweep.plan, sweep.best, rows))
                 tracking.record_sweep(key, sweep.plan.lineage, rows)
         for key, plan in list(self._game.trainings.items()):
             if plan.log.history_path.is_file():
@@ -186,7 +186,9 @@ class Watch:
 
 
 def end_of(history: Sequence[Mapping[str, Any]], conf: Mapping[str, Any]) -> str:
-    """Return in words how a training ended: with which metric and steps the model that it keeps, or why it diverged.
+    """Return in words how a training ended: with which metric, at which step, for the model that it keeps.
+
+    If it diverged, return why.
 
     history: the lines of its run log, one for each report; conf: its composed configuration
     """
@@ -194,7 +196,7 @@ def end_of(history: Sequence[Mapping[str, Any]], conf: Mapping[str, Any]) -> str
     if "diverged" in last:
         return last["diverged"]
     kept = last if conf["keep"] == "last" else min(history, key=lambda line: line["metrics"][name])
-    return f"{name} {kept['metrics'][name]:.4g} after {kept['step']} of {last['step']} steps"
+    return f"keeps the model of step {kept['step']} of {last['step']}, {name} {kept['metrics'][name]:.4g}"
 
 
 @contextmanager

@@ -16,10 +16,11 @@ from typing import Any
 from pipelines.config.cluster_conf import ClusterConf, cluster_conf
 from pipelines.config.params import Params
 from pipelines.training.in_play import EVALUATION, TRAINING, TRIAL
-from pipelines.training.ray_cluster import ClusterError
+from pipelines.training.ray_cluster import LOCAL, ClusterError, is_elsewhere
 
 SLACK = 1e-6  # parts of CPUs and GPUs are floats: without it, 3 x 0.1 would not fit into 0.3
 SECONDS_BETWEEN_LOOKS = 1.0
+ALONE = "RAY_ADDRESS names no cluster, so one of this machine alone was started, with all of its CPUs"
 KEYS = {TRIAL: "trial", TRAINING: "training", EVALUATION: "evaluation"}  # {kind of a job: its key in conf/cluster}
 
 
@@ -131,7 +132,8 @@ def resources_for(ray: Any, asked: Params, say: Callable[[str], None] = lambda l
     conf, deadline = cluster_conf(asked.cluster), None
     while True:
         try:
-            return planned(nodes_of(ray), conf, f"conf/cluster/{asked.cluster}.yaml", asked.workers)
+            found = planned(nodes_of(ray), conf, f"conf/cluster/{asked.cluster}.yaml", asked.workers)
+            return found if asked.cluster == LOCAL or is_elsewhere() else replace(found, notes=(*found.notes, ALONE))
         except ClusterError as error:
             if deadline is None and conf.wait_seconds:
                 say(f"waits for the cluster to grow, for up to {conf.wait_seconds} s: {error}")

@@ -27,6 +27,7 @@ from pipelines.runtime.stage import argument, produce
 from pipelines.training.search import as_it_stands
 from pipelines.training.sweep_plan import SweepPlan, sweep_plan
 from pipelines.training.trials import Trial, choose
+from pipelines.training.undecided import undecided
 
 
 def main(argv: list[str]) -> None:
@@ -43,21 +44,23 @@ def main(argv: list[str]) -> None:
         write(folder, plan, rows, best)
         keep_samples(folder / "samples", found)
         plan.prune(found)  # while nobody else may train this sweep
-    print(summary(plan, best, len(rows)))
+    print(summary(plan, best, rows))
     if note := replaced(plan, best):
         print(note)
 
 
-def summary(plan: SweepPlan, best: Mapping[str, Any], trials: int) -> str:
-    """Return a line that says which setting the sweep found best.
+def summary(plan: SweepPlan, best: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return a line that says which setting the sweep found best, and whether that means much.
 
-    best: the row of that setting in trials.json; trials: how many trials there were
+    best: the row of that setting in trials.json; rows: all of its rows
     """
-    setting = ", ".join(f"{key} {value}" for key, value in best["override"].items()) or "the conf as it is"
+    stands = "the conf and what its line sets" if plan.fixed else "the conf as it is"
+    setting = ", ".join(f"{key} {value}" for key, value in best["override"].items()) or stands
+    doubt = f". {said}" if (said := undecided(rows)) else ""
     value = f"{best['value']:.4g}"
     if best.get("mean") is not None:
         value = f"{best['mean']:.4g} +- {best['sd']:.2g} over {len(best['seeds'])} seeds"
-    return f"sweep {plan.key}: best {plan.conf['metric']} {value} of {trials} trials with {setting}"
+    return f"sweep {plan.key}: best {plan.conf['metric']} {value} of {len(rows)} trials with {setting}{doubt}"
 
 
 def replaced(plan: SweepPlan, best: Mapping[str, Any]) -> str:
