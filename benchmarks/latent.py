@@ -6,7 +6,7 @@
     likelihood-paradox, likelihood-paradox-vae
                          area under the ROC curve, digits against clothes       benchmarks/likelihood_paradox.py
     ae-kmeans-mnist      accuracy of clusters of latents                        benchmarks/clusters.py
-    gmm-8gaussians, vae-mnist, iwae-kK-mnist, local-inference-mnist
+    gmm-PLANE, vae-mnist, iwae-kK-mnist, local-inference-mnist
                          likelihoods, and what inference leaves of them         benchmarks/bounds.py
     bits-back-mnist      rate without loss against -ELBO                        benchmarks/lossless.py
     vqvae-mnist, vqvae2-mnist

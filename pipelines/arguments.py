@@ -215,7 +215,7 @@ def _add_output(parser: ArgumentParser) -> None:
 
 
 def _add_score(parser: ArgumentParser) -> None:
-    parser.add_argument("--score", metavar="NAME", help="nll, reconstruction, ...; by default its likelihood")
+    parser.add_argument("--score", metavar="NAME", help="by default the first of nll, neg_elbo, reconstruction, critic")
     parser.add_argument(
         "--calibration", type=Path, metavar="FILE", help="of a checkpoint: out/evaluate/RUN/calibration.safetensors"
     )

@@ -37,20 +37,22 @@ EXCEPTIONS = {
     "test_a_change_of_a_rows_inputs_makes_it_stale_and_a_comment_does_not",
     # packages, data and devices
     "pip install .*|apt install .*|python3 install.py": PACKAGES,
-    "make TORCH=cuda": f"{PACKAGES}; tests/test_install.py::test_auto_takes_the_cuda_build_where_there_is_a_gpu",
     "GEN_MODELS_DATA=~/data make repro": "needs the files of MNIST; "
     "tests/test_sources.py::test_a_collection_is_found_where_its_user_says_packed_or_not",
     "make gpu": "needs a GPU",
     # clusters
     r"ray start( --head)?( --port=6379)?": TWO_MACHINES,
     "ray start --address=FIRST-MACHINE:6379": TWO_MACHINES,
+    "dvc repro --pull": "takes a remote's outputs where dvc.lock is gone; tests/test_sharing.py runs its other ways",
+    "dvc exp run -S runs.vae-digits.seeds=3": "tests/test_params_edit.py::"
+    "test_dvc_sets_a_value_of_a_line_by_its_place_under_runs_only",
     "ray stop": "ends every Ray of the user on the machine, also those of other tests",
     "ray get-auth-token": TOKENS,
     "docs/cluster.md: export RAY_AUTH_MODE=token RAY_ADDRESS=FIRST-MACHINE:6379": TWO_MACHINES,
     "docs/cluster.md: (RAY_ADDRESS=127.0.0.1:6379 )?gen-models preflight": PREFLIGHT,
     "docs/cluster.md: make repro": TWO_MACHINES,
     "ray (up|attach|down)( deploy/ray-up.yaml)?": CLOUD,
-    "cd gen-models && RAY_ADDRESS=auto make repro": CLOUD,
+    "cd gen-models && RAY_ADDRESS=auto RAY_AUTH_MODE=token make repro": CLOUD,
     "(docker|kubectl) .*": KUBERNETES,
     # remotes of DVC, and two copies of a repository
     "dvc remote add -d store .*|dvc push --run-cache|git pull && dvc pull --run-cache|git add dvc.lock .*": SHARED,

@@ -224,3 +224,15 @@ def test_an_experiment_of_dvc_changes_the_line_of_its_setting_only(file, page, n
     before = file.read_text()
     apply_overrides(str(file), ["seed=1"])
     assert file.read_text() == before.replace("seed: 0", "seed: 1")
+
+
+def test_dvc_sets_a_value_of_a_line_by_its_place_under_runs_only(tmp_path):
+    """As docs/experiments.md says of `dvc exp run -S`."""
+    path = tmp_path / "params.yaml"
+    line = "vae-digits: {model: vae, data: digits"
+    path.write_text((HERE / "params.yaml").read_text().replace(f"{line}}}", f"{line}, seeds: 2}}", 1))
+    apply_overrides(path, ["sweeps.vae-digits.seeds=3"])
+    assert yaml.safe_load(path.read_text())["sweeps"]["vae-digits"]["seeds"] == 2, "DVC drops it"
+    apply_overrides(path, ["runs.vae-digits.seeds=3"])
+    held = yaml.safe_load(path.read_text())
+    assert held["runs"]["vae-digits"]["seeds"] == held["sweeps"]["vae-digits"]["seeds"] == 3

@@ -83,7 +83,7 @@ def _optuna() -> Any:
         import optuna
     except ImportError:
         raise MissingLibraryError(
-            "sweep.searcher: tpe needs Optuna, which is not installed: run `pip install 'gen-models[optuna]'`"
+            "sweep.searcher: tpe needs Optuna, which is not installed: run `pip install optuna`"
         ) from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
