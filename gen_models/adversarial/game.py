@@ -46,16 +46,16 @@ Penalty = Callable[[nn.Module, Tensor, Tensor, Noise], Loss]
 
 
 class Game(Rebuildable, nn.Module):
-    """A GAN, which is a Sampler and a Critic, built from two networks and the losses of both.
+    """A GAN, built from two networks and their losses. It offers what a Sampler and a Critic offer.
 
     latent      how many numbers z has
     generator   network (batch, latent) -> (batch, *y_shape)
     critic      network (batch, *y_shape) -> (batch,)
     losses      the losses of critic and generator
-    y_shape     the shape of a row as the networks see it: event_shape, or [D] where they take vectors of D numbers
+    y_shape     the shape of a row in the networks: event_shape, or [D] if the networks take vectors of D numbers
     n_dis       steps of the critic, each on a fresh batch, for each step of the generator
     penalty     a function of (critic, y, fakes, noise) whose value is added to the critic's loss; None: no penalty
-    constrain   called after each step of the critic, such as a projection of its weights
+    constrain   a function without arguments, called after each step of the critic; it may project the weights
     """
 
     def __init__(

@@ -51,7 +51,7 @@ class MixedLikelihood(Likelihood):
             self.shift[first:end] = (counts / (rows + PSEUDO_ROWS)).log()
 
     def std(self) -> Tensor | float:
-        """Return sigma, the standard deviation of columns that are numbers, in network units."""
+        """Return sigma, the decoder's standard deviation of columns that are numbers, after they were standardised."""
         return self.gaussian.std()
 
     def log_prob(self, y, f):

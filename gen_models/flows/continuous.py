@@ -36,7 +36,7 @@ class ContinuousFlow(Flow):
 
     @property
     def ode(self) -> ContinuousBijection:
-        """The flow of the field."""
+        """Return the invertible map that integrates this model's vector field over time."""
         return cast(ContinuousBijection, cast(Compose, self.bijection).parts[1])
 
     def draw(self, n: int, noise: Noise, *, temperature: float = 1.0) -> Float[Tensor, "batch *event"]:
