@@ -98,6 +98,14 @@ def test_a_server_has_a_store_of_its_own_on_loopback_and_keeps_the_files_itself(
             r"--store postgresql\+nodriver://...: no driver of that name is known; say postgresql://USER@HOST/DATABASE",
         ),
         (
+            "mssql://me:secret@127.0.0.1/x",
+            r"--store mssql://me:\.\.\.@127.0.0.1/x: not a database; say --store sqlite:///",
+        ),
+        (
+            "postgresql://me:secret@127.0.0.1:port/x",
+            r"--store postgresql://\.\.\.: .*say postgresql://USER@HOST/DATABASE",
+        ),
+        (
             "mysql://me:secret@127.0.0.1/x",
             "the driver MySQLdb is not installed; run `pip install mysqlclient` in .venv",
         ),

@@ -73,7 +73,12 @@ def _last_line(log: Path, begin: int) -> str:
     with log.open("rb") as file:
         file.seek(begin)
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    return PASSWORD.sub(r"\1...@", lines[-1]) if lines else "it said nothing"
+    return without_password(lines[-1]) if lines else "it said nothing"
+
+
+def without_password(text: str) -> str:
+    """Return a text with dots in place of the passwords of its URIs."""
+    return PASSWORD.sub(r"\1...@", text)
 
 
 def check_port(port: int, verb: str) -> None:

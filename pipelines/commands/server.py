@@ -49,8 +49,9 @@ def check_store(uri: str) -> None:
     if kind == "sqlite":
         return
     if kind not in KINDS:
+        shown = mlflow_server.without_password(uri)
         raise ServedStoreError(
-            f"--store {uri}: not a database; say --store sqlite:////absolute/mlflow.db, or leave --store out"
+            f"--store {shown}: not a database; say --store sqlite:////absolute/mlflow.db, or leave --store out"
         )
     from sqlalchemy import create_engine
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
@@ -62,7 +63,7 @@ def check_store(uri: str) -> None:
         raise ServedStoreError(
             f"--store {kind}://...: the driver {error.name} is not installed; run `pip install {package}` in .venv"
         ) from None
-    except (NoSuchModuleError, ArgumentError):
+    except (NoSuchModuleError, ArgumentError, ValueError):  # ValueError: a port that is no number
         raise ServedStoreError(
             f"--store {urlsplit(uri).scheme}://...: no driver of that name is known; say {kind}://USER@HOST/DATABASE"
         ) from None
