@@ -26,7 +26,7 @@ from pipelines.registry.promotion import Standing, gate
 from pipelines.report import sweep_pictures
 from pipelines.tracking.sweep_page import sweep_page
 from pipelines.training import trials
-from pipelines.training.undecided import undecided
+from pipelines.training.ranking import undecided
 from tests.finished import PROJECT, finish, make_project, metrics_at
 
 NUMBERS = itertools.count()

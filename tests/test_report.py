@@ -21,7 +21,7 @@ from PIL import Image
 
 from pipelines.config.params import Run, params
 from pipelines.report import as_text, leaderboard, read, report
-from pipelines.report.comparison_table import shorter
+from pipelines.report.comparison_table import other_steps
 from pipelines.report.page import _about
 from pipelines.report.page import page as page_of
 from pipelines.report.read import ResultError
@@ -424,10 +424,10 @@ class TestFirstPage:
     def test_a_card_says_what_its_line_sets_or_tries(self):
         line = Run("a", "vae", "digits", "a", fixed={"model.beta": 4})
         result = SimpleNamespace(line=line, lineage={"params": {"model.beta": 2}, "steps": 200})
-        assert _about(result).endswith(" Set: model.beta 4.") and shorter(result) == ""
+        assert _about(result).endswith(" Set: model.beta 4.") and other_steps(result) == ""
         result.line = dataclasses.replace(line, fixed={"budget.steps": 200}, grid={"model.beta": [1, 2]})
         assert _about(result).endswith("A grid of model.beta [1, 2]; this run has model.beta 2.")
-        assert shorter(result) == "200 steps"
+        assert other_steps(result) == "200 steps"
 
     def test_it_is_small_whatever_the_pictures(self, project):
         noise = np.random.default_rng(0).integers(0, 256, (700, 700, 3), dtype=np.uint8)

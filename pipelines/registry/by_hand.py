@@ -64,8 +64,9 @@ def _before(client: Any, model: str, now: str | None) -> tuple[Version, list[str
         else:
             return held[number], skipped
     others = sorted((number for number in held if number != now), key=int)
-    choices = f" (its other versions: {', '.join(others)})"
-    fix = f"choose one with --to {others[-1]}{choices}" if others else "it has no other version"
+    fix = "it has no other version"
+    if others:
+        fix = f"choose one with --to {others[-1]} (its other versions: {', '.join(others)})"
     raise RegistryError("; ".join([*skipped, f"{model}: no champion before this one is left; {fix}"]))
 
 

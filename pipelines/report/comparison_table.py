@@ -51,7 +51,7 @@ class Comparison:
     caption: str = ""
 
 
-def shorter(run: RunResult) -> str:
+def other_steps(run: RunResult) -> str:
     """Return a note for a run whose line of params.yaml sets another number of steps, or ""."""
     return f"{run.lineage['steps']:,} steps" if "budget.steps" in run.line.fixed else ""
 
@@ -75,7 +75,7 @@ class Data:
 
     def entry(self, run: RunResult, value: float, *cells: str, is_beaten: bool = False, note: str = "") -> Entry:
         key, has_failed = run.line.key, bool(run.failures)
-        note = "; ".join(filter(None, [note, shorter(run)]))
+        note = "; ".join(filter(None, [note, other_steps(run)]))
         return Entry(self.title(run), cells, value, key=key, is_beaten=is_beaten, has_failed=has_failed, note=note)
 
     def having(self, *names: str) -> list[Pair]:

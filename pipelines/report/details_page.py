@@ -17,7 +17,7 @@ from pipelines.report import (
 from pipelines.report.columns import COLUMNS
 from pipelines.report.jinja_environment import environment
 from pipelines.report.read import Results, Row, RunResult, SweepResult
-from pipelines.training.undecided import undecided
+from pipelines.training.ranking import number, undecided
 
 
 def details_page(found: Results) -> str:
@@ -96,7 +96,7 @@ def sweep(found: Results, result: SweepResult) -> dict[str, Any]:
         "samples": sample_picture(found, result, runs),
         "steps": sum(row["steps"] for row in result.trials),
         "diverged": len(result.trials) - len(finished),
-        "as_conf": first.get("mean") or first["value"] if first else None,
+        "as_conf": number(first) if first else None,
         "undecided": undecided(result.trials),
         "mean": result.best.get("mean"),
         "has_seeds": any("mean" in row for row in result.trials),

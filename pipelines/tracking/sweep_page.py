@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.training.undecided import undecided
+from pipelines.training.ranking import number, ranking, undecided
 
 SHOWN = 10
 
@@ -35,19 +35,9 @@ def sweep_page(lineage: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) 
     )
 
 
-def ranking(trials: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return a trial for each setting, the best first: settings with a mean over seeds, then the others by value."""
-    settings = [trial for trial in trials if "of" not in trial and trial["value"] is not None]
-    return sorted(settings, key=lambda trial: (trial.get("mean") is None, _number(trial), trial["trial"]))
-
-
-def _number(trial: Mapping[str, Any]) -> float:
-    return trial["value"] if trial.get("mean") is None else trial["mean"]
-
-
 def _value(trial: Mapping[str, Any]) -> str:
     spread = f" ± {trial['sd']:.2g} ({len(trial['seeds'])} seeds)" if trial.get("mean") is not None else ""
-    return f"{_number(trial):.4g}{spread}"
+    return f"{number(trial):.4g}{spread}"
 
 
 def _cell(value: Any) -> str:

@@ -1,18 +1,34 @@
-"""Says if the settings of a sweep differ too little for a choice among them."""
+"""Ranks the settings of a sweep by the rows of trials.json, and says if they differ too little for a choice."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
+
+Row = TypeVar("Row", bound=Mapping[str, Any])
 
 HARDLY = 1e-3  # of the best value: below this, seeds and minibatches decide
 FEWEST = 3  # settings
 
 
+def ranking(trials: Sequence[Row]) -> list[Row]:
+    """Return a trial for each setting, the best first: settings with a mean over seeds, then the others by value.
+
+    trials: rows of trials.json; one with "of" repeats the setting of that trial with another seed
+    """
+    settings = [trial for trial in trials if "of" not in trial and trial["value"] is not None]
+    return sorted(settings, key=lambda trial: (trial.get("mean") is None, number(trial), trial["trial"]))
+
+
+def number(trial: Mapping[str, Any]) -> float:
+    """Return the mean over seeds by which a setting is ranked, or its value if it has none."""
+    return trial["value"] if trial.get("mean") is None else trial["mean"]
+
+
 def undecided(trials: Sequence[Mapping[str, Any]]) -> str:
     """Return a sentence that says that the settings of a sweep hardly differ, or "" if they do.
 
-    trials: the rows of trials.json
+    trials: as for `ranking`
     """
-    values = [one.get("mean") or one["value"] for one in trials if one["value"] is not None and "of" not in one]
+    values = [number(trial) for trial in ranking(trials)]
     if len(values) < FEWEST or max(values) - min(values) >= HARDLY * abs(min(values)):
         return ""
     return (

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pipelines.training.ray_cluster import ClusterError, in_thread, is_elsewhere
-from pipelines.training.ray_resources import KEYS, Node, Resources, Share, nodes_by_id, room
+from pipelines.training.ray_resources import KEYS, Node, Resources, has, nodes_by_id, room
 
 SECONDS_BETWEEN_LOOKS = 5.0
 ANSWER_SECONDS = 5.0
@@ -20,20 +20,25 @@ AGAIN = "repeat the command: it goes on from what is finished"
 
 
 class ClusterWatch:
-    """Looks at the cluster every SECONDS_BETWEEN_LOOKS when called; raises ClusterError if jobs wait in vain.
+    """Calls `meanwhile` when called, and every SECONDS_BETWEEN_LOOKS looks at the cluster.
 
     ray: the module, connected to the cluster; resources: what jobs get there
     kinds: returns the kinds of the jobs that run or wait for room
+
+    Raises ClusterError if jobs wait in vain.
     """
 
-    def __init__(self, ray: Any, resources: Resources, kinds: Callable[[], Iterable[str]]):
-        self._ray, self._resources, self._kinds = ray, resources, kinds
+    def __init__(
+        self, ray: Any, resources: Resources, kinds: Callable[[], Iterable[str]], meanwhile: Callable[[], None]
+    ):
+        self._ray, self._resources, self._kinds, self._meanwhile = ray, resources, kinds, meanwhile
         context = ray.get_runtime_context()
         self._address, self._node = context.gcs_address, context.get_node_id()
         self._is_due = time.monotonic() + SECONDS_BETWEEN_LOOKS
         self._heard = self._had_room = time.monotonic()
 
     def __call__(self) -> None:
+        self._meanwhile()
         if time.monotonic() < self._is_due:
             return
         nodes = self._alive()
@@ -41,11 +46,12 @@ class ClusterWatch:
         self._is_due = now + SECONDS_BETWEEN_LOOKS
         if nodes is None:
             if now - self._heard > SILENT_SECONDS:
-                raise ClusterError(self._ended())
+                raise self._ended(f"the cluster {self._address} has ended, or is not reachable any more", "start it")
             return
         self._heard = now
         if self._node not in nodes:
-            raise ClusterError(self._ended_here())
+            fix = f"run `ray start --address={self._address}` here"
+            raise self._ended(f"Ray has ended on this machine, not at {self._address}", fix)
         lacking = self._lacking(tuple(nodes.values()))
         if lacking is None:
             self._had_room = now
@@ -68,24 +74,13 @@ class ClusterWatch:
             if room(nodes, share, self._resources.placement) < 1:
                 return (
                     f"the cluster {self._address} has lost the room for a {KEYS.get(kind, 'job')} "
-                    f"({share.as_words()}): {len(nodes)} of its nodes are left, with {_cpus(nodes)}; "
+                    f"({share.as_words()}): {len(nodes)} of its nodes are left, with {has(nodes)}; "
                     f"add a machine, then {AGAIN}"
                 )
         return None
 
-    def _ended(self) -> str:
+    def _ended(self, where: str, fix: str) -> ClusterError:
+        """Return the error for a cluster of which an end is gone. where, fix: of a cluster that RAY_ADDRESS names"""
         if is_elsewhere():
-            return f"the cluster {self._address} has ended, or is not reachable any more; start it, then {AGAIN}"
-        return f"the local Ray cluster has ended; {AGAIN}"
-
-    def _ended_here(self) -> str:
-        if is_elsewhere():
-            return (
-                f"Ray has ended on this machine, not at {self._address}; run `ray start --address={self._address}` "
-                f"here, then {AGAIN}"
-            )
-        return f"the local Ray cluster has ended; {AGAIN}"
-
-
-def _cpus(nodes: tuple[Node, ...]) -> str:
-    return Share(sum(node.cpus for node in nodes), sum(node.gpus for node in nodes)).as_words()
+            return ClusterError(f"{where}; {fix}, then {AGAIN}")
+        return ClusterError(f"the local Ray cluster has ended; {AGAIN}")

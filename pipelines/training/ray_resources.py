@@ -84,8 +84,7 @@ class Resources:
     def as_words(self) -> str:
         """Return what the cluster has, and for how many jobs of each kind there is room."""
         jobs = [f"{self.at_once[kind]} x {KEYS[kind]} ({share.as_words()})" for kind, share in self.shares.items()]
-        has = _amounts(sum(node.cpus for node in self.nodes), sum(node.gpus for node in self.nodes))
-        nodes = f"{len(self.nodes)} node{'s' * (len(self.nodes) != 1)} with {has}"
+        nodes = f"{len(self.nodes)} node{'s' * (len(self.nodes) != 1)} with {has(self.nodes)}"
         return f"{nodes}; room for {', '.join(jobs) or f'{self.most} jobs'}"
 
 
@@ -218,6 +217,11 @@ def room(nodes: Sequence[Node], share: Share, placement: str) -> int:
     while jobs and sum(min(count, jobs) for count in rooms) < jobs * share.workers:  # a node has one worker of each job
         jobs -= 1
     return jobs
+
+
+def has(nodes: Sequence[Node]) -> str:
+    """Return in words how many CPUs and GPUs the nodes have together."""
+    return _amounts(sum(node.cpus for node in nodes), sum(node.gpus for node in nodes))
 
 
 def _refusal(nodes: Sequence[Node], kind: str, share: Share, where: str) -> ClusterError:

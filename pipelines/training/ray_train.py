@@ -65,12 +65,6 @@ def fit_workers(
     if carrier:
         more["carried"] = carrier.give_task(task)
         meanwhile = carrier.watch(task.folder, meanwhile)
-    watch = ClusterWatch(ray, resources, lambda: [TRAINING])
-
-    def look() -> None:
-        meanwhile()
-        watch()
-
     try:
         with ray_folder("train") as experiment:
             trainer = trainer_of(
@@ -83,7 +77,7 @@ def fit_workers(
                 storage_path=for_ray(storage) if storage else str(experiment.parent),
             )
             try:
-                in_thread(trainer.fit, look)
+                in_thread(trainer.fit, ClusterWatch(ray, resources, lambda: [TRAINING], meanwhile))
             finally:
                 if carrier:
                     carrier.take(task.folder)

@@ -75,11 +75,6 @@ def tune(
         play = carry.Carried(play, carry.Carrier(storage))
         meanwhile = play.watch(meanwhile)
     here = _InDriver(play, Room(resources))
-    watch = ClusterWatch(ray, resources, here.kinds)
-
-    def look() -> None:
-        meanwhile()
-        watch()
 
     class Suggest(Searcher):
         """Gives Tune the next ready job as a trial, when Tune asks for one and the cluster has room for the job."""
@@ -134,7 +129,7 @@ def tune(
             ),
         )
         try:
-            in_thread(tuner.fit, look)
+            in_thread(tuner.fit, ClusterWatch(ray, resources, here.kinds, meanwhile))
         finally:
             if storage:
                 forget_ray(storage, experiment.name)

@@ -24,10 +24,10 @@ from pipelines.config.params import params
 from pipelines.lineage.audit import run_stage
 from pipelines.runtime import paths
 from pipelines.runtime.stage import argument, produce
+from pipelines.training.ranking import undecided
 from pipelines.training.search import as_it_stands
 from pipelines.training.sweep_plan import SweepPlan, sweep_plan
 from pipelines.training.trials import Trial, choose
-from pipelines.training.undecided import undecided
 
 
 def main(argv: list[str]) -> None:

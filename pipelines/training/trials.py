@@ -14,6 +14,7 @@ from typing import Any
 from gen_models.errors import GenModelsError
 from pipelines.config.compose import override
 from pipelines.lineage import facts
+from pipelines.training.ranking import ranking
 from pipelines.training.run_log import RunLog
 from pipelines.training.task import WORST, Task, task_of
 
@@ -151,13 +152,10 @@ def choose(found: list[dict[str, Any]], key: str) -> dict[str, Any]:
 
     found: the rows of trials.json; key: the name of the sweep
     """
-    usable = [one for one in found if one["value"] is not None and "of" not in one]
-    repeated = [one for one in usable if one.get("mean") is not None]
-    if repeated:
-        return min(repeated, key=lambda one: (one["mean"], one["trial"]))
-    if not usable:
+    ranked = ranking(found)
+    if not ranked:
         raise SweepError(f"sweep {key}: every trial diverged; lower the learning rates in its conf's sweep.space")
-    return min(usable, key=lambda one: (one["value"], one["trial"]))
+    return ranked[0]
 
 
 def prune(trials: Sequence[Trial], folder: Path, *, keep: Iterable[str], most: int) -> None:
