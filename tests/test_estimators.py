@@ -3,6 +3,9 @@
 import io
 import pickle
 import re
+import shutil
+import sysconfig
+import tomllib
 import warnings
 
 import joblib
@@ -19,7 +22,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import gen_models
 from gen_models.errors import ConfigError
-from gen_models_sklearn import GenerativeEncoder, GenerativeOutlierDetector, PyODDetector
+from gen_models_sklearn import GenerativeEncoder, GenerativeOutlierDetector, PyODDetector, recipe
 from tests.project import HERE
 
 RNG = np.random.default_rng(0)
@@ -205,6 +208,19 @@ def test_a_wrong_setting_is_one_line(settings, match):
     with pytest.raises(ConfigError, match=match) as caught:
         GenerativeOutlierDetector(**{**ONE, **settings}).fit(X)
     assert "\n" not in str(caught.value)
+
+
+def test_an_installed_package_knows_the_confs_by_name(tmp_path, monkeypatch):
+    """Where no checkout is beside it: the files are where pyproject.toml lets pip put them, below sys.prefix."""
+    files = tomllib.loads((HERE / "pyproject.toml").read_text())["tool"]["setuptools"]["data-files"]
+    for place, patterns in files.items():
+        for path in (path for pattern in patterns for path in HERE.glob(pattern)):
+            (tmp_path / place).mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, tmp_path / place)
+    installed = recipe.CONFS[1].relative_to(sysconfig.get_path("data"))
+    monkeypatch.setattr(recipe, "CONFS", (tmp_path / "site-packages", tmp_path / installed))
+    assert recipe.recipe("gmm", None, [2], None).spec["_target_"].endswith("GaussianMixture")
+    assert all(recipe._read(path.stem) for path in (HERE / "conf" / "model").glob("*.yaml"))
 
 
 def test_the_page_runs(capsys):
