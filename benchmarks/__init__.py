@@ -1,1 +1,1 @@
-"""Benchmarks. A command measures a row and writes it to benchmarks/results; it is valid while its inputs' hash is."""
+"""Benchmarks. A command measures a row and writes it to benchmarks/results; the row is stale once its inputs change."""

@@ -1,15 +1,17 @@
-"""Likelihoods of latent-variable models, by bounds that are named.
+"""Measures likelihoods of latent-variable models, or bounds on them, in nats.
 
-    nats       -log p(x) of binary pixels, y ~ Bernoulli(x/255) drawn once for each test row, the same for all models:
-               log 1/K sum_k w_k with K = SAMPLES draws of the encoder's q, an upper bound of -log p(x) in expectation
-    order      how much lower that is for one K in training than for a smaller, mean of paired rows; the models differ
-               in nothing else and have as many updates
-    inference  the amortisation gap of the first rows: the best diagonal q of each row against the encoder's. Beside it
-               what other q come to: fitted from N(0, I) in place of the encoder's, and N(0, I) itself, whose draws are
-               no estimate to rely on: the relative variance of a weight is the median over rows
-    gap        of a mixture, nats above data whose density is known
+    nats       the mean over test rows of -log 1/K sum_k w_k, with K = SAMPLES draws from the encoder's q; it is in
+               expectation an upper bound on -log p. The pixels are binary, y ~ Bernoulli(x/255), drawn once for each
+               test row, the same for all models
+    order      how much lower `nats` is for a model trained with a larger number of importance samples than for a model
+               trained with a smaller number, as a mean over paired rows. The two trainings differ in nothing else
+    inference  the amortisation gap of the first test rows: the ELBO of the best diagonal Gaussian q of each row minus
+               the ELBO of the encoder's q. Beside it: the ELBO of the q that is fitted from N(0, I) in place of the
+               encoder's q; log p estimated with draws from the prior N(0, I), which is unreliable; and the relative
+               variance of one importance weight, as the median over rows
+    gap        the mean over test rows of log p*(x) - log p(x) for a mixture, where the density p* of the data is known
 
-Spread is a standard error over test rows, of `gap` the range over seeds.
+The spread is a standard error over test rows; for `gap` it is the range over seeds.
 """
 
 import math
@@ -36,7 +38,7 @@ FIT_STEPS = 300
 
 
 def nats(name: str, row: plan.Row) -> None:
-    """-log p(x) of test rows, importance-weighted."""
+    """Measure the importance-weighted bound on -log p of test rows."""
     began = time.monotonic()
     played = kept.play(row, training.data(row.data))
     found = -log_p(played.trained, IMAGES, SAMPLES)
@@ -61,7 +63,7 @@ def nats(name: str, row: plan.Row) -> None:
 
 
 def order(name: str, row: plan.Row) -> None:
-    """Nats that options.samples are below options.over."""
+    """Measure by how many nats a model trained with options.samples draws is below one trained with options.over."""
     began, dataset, found, seconds, batch = time.monotonic(), training.data(row.data), {}, 0.0, 0
     for k in (row.options["over"], row.options["samples"]):
         played = kept.play(row, dataset, {"model.samples": k})
@@ -84,7 +86,7 @@ def order(name: str, row: plan.Row) -> None:
 
 
 def inference(name: str, row: plan.Row) -> None:
-    """The amortisation gap in nats. Raises DataError where the ELBO of the best q is significantly above log p."""
+    """Measure the amortisation gap in nats. Raises DataError if the ELBO of the best q is significantly above log p."""
     began = time.monotonic()
     trained = (played := kept.play(row, training.data(row.data))).trained
     of = {
@@ -122,7 +124,7 @@ def inference(name: str, row: plan.Row) -> None:
 
 
 def gap(name: str, row: plan.Row) -> None:
-    """The worst seed's mean of log p*(x) - log p(x) over test rows."""
+    """Measure the mean of log p*(x) - log p(x) over test rows, of the worst seed."""
     began, dataset, found, seconds, batch = time.monotonic(), training.data(row.data, **MANY), {}, 0.0, 0
     for seed in row.seeds:
         played = training.play(row.model, dataset, row.settings, steps=row.steps, seed=seed)
@@ -142,7 +144,7 @@ def gap(name: str, row: plan.Row) -> None:
 
 
 def log_p(trained: Trained, images: int, samples: int) -> Tensor:
-    """log 1/K sum_k w_k of the first test rows."""
+    """Return log 1/K sum_k w_k in nats of the first `images` test rows, with K = `samples` draws of the encoder's q."""
 
     def of(model: Any, x: Tensor, noise: Noise) -> Tensor:
         return evidence(model, x, encoder_q(model, x, noise), noise, samples=samples).log_p
@@ -151,12 +153,15 @@ def log_p(trained: Trained, images: int, samples: int) -> Tensor:
 
 
 def fitted(model: Any, x: Tensor, start: Moments, noise: Noise) -> Tensor:
-    """The ELBO of each row's best q, on the draws that `elbo_of` has of every q; those of the fit are others."""
+    """Return the ELBO of the best q of each row, in nats. start: the (mu, log_var) from which its fit starts
+
+    The ELBO is computed with other draws of z than the fit, the same draws for every q.
+    """
     return elbo_of(model, x, fit_q(model, x, start, noise, steps=FIT_STEPS), noise)
 
 
 def evidences(trained: Trained, of: Any) -> Evidence:
-    """Of the first rows, in float64."""
+    """Return the result of of(model, x, noise), an Evidence, for the first LOCAL_IMAGES test rows, in float64."""
     parts: list[Evidence] = []
 
     def kept_too(model: Any, x: Tensor, noise: Noise) -> Tensor:
@@ -168,7 +173,10 @@ def evidences(trained: Trained, of: Any) -> Evidence:
 
 
 def by_parts(trained: Trained, images: int, of: Any) -> Tensor:
-    """of(model, x, noise) of the first test rows; part k has the noise of seed k, whatever the model."""
+    """Return the values of of(model, x, noise) for the first `images` test rows, (images,) float64.
+
+    The rows come in parts of AT_ONCE; part k gets the noise of seed k, the same for all models.
+    """
     with evaluating(trained.model):
         parts = trained.normal("test")[:images].split(AT_ONCE)
         return torch.cat([of(trained.model, x, Noise(k)).double() for k, x in enumerate(parts)])

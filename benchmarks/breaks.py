@@ -1,7 +1,8 @@
 """Breaks the code on purpose, one place at a time, and says which breaks tests notice: `python -m benchmarks.breaks`.
 
-Each break is an edit in a copy of the project; the test files beside it run until the first failure. A break that no
-test notices is a hole. Run it before and after tests are removed: the same breaks must be noticed.
+Each break is an edit in a copy of the project, in which the test files named beside the edit run until the first
+failure. A break that no test notices shows that a test is missing. Run the command before and after tests are removed:
+the same breaks must be noticed.
 """
 
 import argparse
@@ -21,7 +22,10 @@ SECONDS = 600
 
 
 class Break(NamedTuple):
-    """An edit that makes the code wrong, and the test files that should notice."""
+    """An edit that makes the code wrong: in `file`, the text `right` becomes `wrong`.
+
+    tests: the names of the test files that should notice, without tests/ and .py
+    """
 
     name: str
     file: str
@@ -105,7 +109,7 @@ def main() -> None:
 
 
 def is_noticed(one: Break) -> bool:
-    """Whether a test fails after the edit."""
+    """Return whether a test fails after the edit. Exits with a message if the text to edit is not in the file."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "project"
         root.mkdir()

@@ -1,9 +1,11 @@
-"""k-means on an autoencoder's latents against the classes of test rows, labels unseen.
+"""Measures how well clusters of an autoencoder's latents, found by k-means without labels, agree with the classes.
 
-As the stage `cluster` has it: centres of training rows, k = the number of classes, the best of ten starts. The figure
-is the accuracy under the best matching in options.space, the latents as they are or whitened, its mean over seeds of
-training and, for each, over seeds of k-means; spread is the range over trainings. Beside it stands a mixture of as many
-Gaussians with full covariances, by EM, whose likelihood is the same in every basis of the latents.
+The clusters are those of the stage `evaluate` (pipelines/evaluation/latent_clusters.py): centres fitted to training
+rows, k = the number of classes, the best of ten starts. The figure is the accuracy of test rows when each cluster is
+matched to a class, with the latents as they are or whitened, as options.space says; it is the mean over trainings with
+several seeds and, for each training, over seeds of k-means. The spread is the range over trainings. Beside it is the
+accuracy of a mixture of as many Gaussians with full covariances, fitted by EM, whose likelihood is the same in every
+basis of the latents.
 """
 
 import time
@@ -22,7 +24,7 @@ AS = {"latent": "as they are", WHITENED: "whitened"}
 
 
 def clusters(name: str, row: plan.Row) -> None:
-    """ACC of latents, beside NMI and ARI, and the three of k-means on pixels."""
+    """Measure the accuracy of clusters of latents, beside NMI and ARI, and beside all three for k-means on pixels."""
     began, dataset = time.monotonic(), training.data(row.data)
     spaces: list[dict[str, dict[str, float]]] = []
     mixtures, seconds, batch = [], 0.0, 0
@@ -61,14 +63,20 @@ def clusters(name: str, row: plan.Row) -> None:
 
 
 def agreement(trained: Trained, train: np.ndarray, test: np.ndarray) -> dict[str, float]:
-    """{measure: its mean over seeds of k-means}."""
+    """Return {measure: its mean over seeds of k-means} for the test rows.
+
+    train, test: the vectors of training rows, to which the centres are fitted, and of test rows, (rows, dim) each
+    """
     truth = np.asarray(trained.data.y("test"))
     fits = k_means(trained, train, seed=0)
     return {name: fmean(measure(truth, fit.predict(test)) for fit in fits) for name, measure in MEASURES.items()}
 
 
 def of_mixtures(trained: Trained, train: np.ndarray, test: np.ndarray) -> float:
-    """The mean accuracy over seeds, each row by the component that it most likely comes from."""
+    """Return the mean accuracy over seeds of a Gaussian mixture; each row is put into its most likely component.
+
+    train, test: as for `agreement`
+    """
     truth, x, y = np.asarray(trained.data.y("test")), torch.from_numpy(train).float(), torch.from_numpy(test).float()
     found = []
     for seed in range(SEEDS):

@@ -1,14 +1,16 @@
-"""VQ-VAEs by what they lose at equal bits.
+"""Measures the squared error of VQ-VAEs against the error of rivals that take as many bits.
 
-    one_level   the larger of two ratios, both of which are to stay below 1: squared error over that of PCA in at most
-                as many bytes of entropy-coded symbols, tables and header not counted; half of the codebook over its
-                perplexity. PCA is of all training rows; these very test rows choose its components and step
-    two_levels  squared error over that of one level at no fewer bits: of options.rivals, sizes of its codebook on the
-                bottom's grid alone, the one of least entropy-coded bits a row that takes at least as many. Grids of
-                equal log2 K bits, of which two levels leave more unused, stand beside it
+    one_level   the larger of two ratios, both of which should stay below 1. The first is the squared error over the
+                error of PCA with at most as many bytes of entropy-coded symbols; tables and header are not counted. The
+                second is half of the size of the codebook over its perplexity. PCA is fitted to all training rows; the
+                number of components and the step are chosen on the same test rows on which it is measured
+    two_levels  the squared error of a model with two levels over the error of a model with one level that takes at
+                least as many entropy-coded bits a row. options.rivals lists sizes of the one level's codebook, whose
+                grid is as fine as the bottom grid; of the rivals that take enough bits, the one with the fewest counts.
+                Beside it are the bits that grids take at log2 K bits a code
 
-Of TEST_ROWS test rows, on the unit scale, clipped to the data's range. Spread is the standard error over rows of the
-ratio of errors.
+Errors are of the test rows that pipelines/evaluation/compression_rates.py compresses, on the unit scale, clipped to the
+data's range. The spread is the standard error over rows of the ratio of errors.
 """
 
 import math
@@ -34,7 +36,7 @@ STEPS = np.geomspace(0.1, 1, 31)  # each 8% wider than the one before
 
 
 def one_level(name: str, row: plan.Row) -> None:
-    """Squared error and perplexity, each against its limit."""
+    """Measure squared error and perplexity of a model with one level, each as a ratio that should stay below 1."""
     began = time.monotonic()
     played = training.play(row.model, training.data(row.data), row.settings, steps=row.steps)
     trained, limits = played.trained, range_of(played.trained)
@@ -67,7 +69,10 @@ def one_level(name: str, row: plan.Row) -> None:
 
 
 def two_levels(name: str, row: plan.Row) -> None:
-    """Squared error of two levels over that of one level, at equal bits."""
+    """Measure the squared error of two levels over the error of one level that takes at least as many bits.
+
+    Raises ConfigError if no rival takes as many bits.
+    """
     began, dataset = time.monotonic(), training.data(row.data)
     played = training.play(row.model, dataset, row.settings, steps=row.steps)
     ours, seconds, rivals = code(played.trained), played.seconds, {}
@@ -101,12 +106,12 @@ def two_levels(name: str, row: plan.Row) -> None:
 
 @dataclass(frozen=True)
 class Coder:
-    """What a model of codes loses and takes.
+    """The squared error and the size of test rows that a VQ-VAE has coded.
 
-    errors       of each row
-    bits         a row, entropy-coded
-    grid_bits    a row, at log2 K a code
-    parameters   of all but the priors
+    errors       the squared error of each row, (rows,)
+    bits         entropy-coded bits of a row, without tables and header
+    grid_bits    bits of a row if each code takes log2 K bits
+    parameters   the number of the model's parameters, without its priors
     """
 
     errors: Tensor
@@ -119,7 +124,7 @@ class Coder:
 
 
 def code(trained: Trained) -> Coder:
-    """Test rows, through codes and back; symbols alone are counted, tables and header are not."""
+    """Compress the test rows by a model's codes, decompress them, and return their errors and sizes."""
     x, model = test_rows(trained), trained.model
     coded = codes.compress(model, x)
     positions = sum(math.prod(grid) for grid in coded.header["grids"])
@@ -132,14 +137,17 @@ def code(trained: Trained) -> Coder:
 
 
 def facts_of(trained: Trained) -> dict[str, float]:
-    """codes and perplexity, of all test rows."""
+    """Return {"codes": the size of the codebook, "perplexity": of the codes of all test rows} of a model."""
     found = watched(trained, Noise(0))
     assert found is not None
     return found.numbers
 
 
 def best_pca(trained: Trained, limits: Range, most: int) -> tuple[str, int, Tensor]:
-    """Setting, bytes and errors of the rows of the PCA that loses least in at most so many bytes of symbols."""
+    """Return (setting, bytes, errors (rows,)) of the PCA with the lowest error on test rows in at most `most` bytes.
+
+    The bytes are those of the entropy-coded symbols of all test rows. limits: the range to which rows are clipped
+    """
     x, found = test_rows(trained), []
     whole = principal.fit(trained.normal("train"), unit_of(trained))
     for r in COMPONENTS:

@@ -61,7 +61,7 @@ def measure() -> None:
 
 
 def worker(rank: int, folder: str) -> None:
-    """Measure on one of the workers; the first one writes {case: ratio, case: steps a second}."""
+    """Measure on the worker `rank`; the first worker writes {name: ratio or steps a second} to FOLDER/ratios.json."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=WORLD)
     found = {}
@@ -88,7 +88,10 @@ def seconds_of(turn: Callable[[], object]) -> float:
 
 
 def engine(conf: dict, x: Tensor, batch: int, rank: int) -> Callable[[], object]:
-    """Return a turn of the engine on this worker's share of each batch."""
+    """Return a function that trains STEPS steps by the engine on this worker's share of each batch.
+
+    batch: the rows of a batch of all workers together
+    """
     model = build_model(conf["model"], 0)
     training = Training(model, build_optimisers(conf["optim"], model))
     batches, noise = Batches(x, batch, 0, rank=rank, world=WORLD), Noise(0, rank=rank, world=WORLD)
@@ -97,7 +100,7 @@ def engine(conf: dict, x: Tensor, batch: int, rank: int) -> Callable[[], object]
 
 
 class BareVAE(nn.Module):
-    """The losses of a VAE with a Gaussian decoder in one forward, as DistributedDataParallel wants them."""
+    """A VAE with a Gaussian decoder whose `forward` returns the loss, as DistributedDataParallel needs it."""
 
     def __init__(self, conf: dict):
         super().__init__()
@@ -118,7 +121,10 @@ class BareVAE(nn.Module):
 
 
 def bare(conf: dict, x: Tensor, batch: int) -> Callable[[], object]:
-    """Return a turn of a loop with DistributedDataParallel."""
+    """Return a function that trains STEPS steps by a loop with DistributedDataParallel.
+
+    batch: the rows of this worker's share of a batch
+    """
     model = DistributedDataParallel(BareVAE(conf))
     optimiser = adam(conf["optim"]["vae"], model)
     source = batches_of(x.flatten(1), batch)

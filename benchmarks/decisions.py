@@ -1,10 +1,11 @@
 """Whether decisions keep their rates, and what finds anomalies in tables: `python -m benchmarks.decisions [ROW ...]`.
 
-fdr-simulated   the share of normal rows among those that are called at a false-discovery rate of 10%, the mean over 200
-                draws of calibration and new rows; a mixture scores them, one new row in ten is an anomaly. The promised
-                rate is 10% times the share of normal rows, and chance may add what `slack` says
-breast_cancer   the mean area over five halves of the benign rows: they train, all others are the test. Malignant rows
-                are anomalies, and no label chooses anything
+fdr-simulated   the share of normal rows among the rows that are called anomalous at a false-discovery rate of 10%, as
+                the mean over 200 draws of calibration rows and new rows. A mixture scores the rows; one new row in ten
+                is an anomaly. The promised rate is 10% times the share of normal rows, and chance may add what `slack`
+                says
+breast_cancer   the area under the ROC curve, as the mean over five random halves of the benign rows. A half trains; the
+                other half and the malignant rows, which are the anomalies, are the test. No label chooses anything
 adbench-30      the mean area of the default detector over the tables of ADBench, beside free baselines. Its command
                 reads what `gen-models benchmark adbench FOLDER` has left in adbench/results.json
 """
@@ -140,7 +141,10 @@ def ecod(train: np.ndarray, seed: int) -> Score:
 
 
 def adbench_30() -> None:
-    """Write the row of a benchmark that has been played."""
+    """Write the row adbench-30 from the results that `gen-models benchmark adbench` left in adbench/results.json.
+
+    Raises DataError if the file is not there.
+    """
     path = paths.root() / "adbench" / "results.json"
     if not path.is_file():
         raise DataError(f"{path} is not there: run `gen-models benchmark adbench FOLDER` first")

@@ -1,7 +1,9 @@
-"""Whether a weight on the KL puts each factor into one latent: MIG of beta against MIG of 1, paired by seed.
+"""Measures whether a larger weight beta of the KL puts each factor of the data into one latent.
 
-The figure is the mean over seeds of the difference of mutual information gaps (gen_models/measures/disentanglement.py)
-of the means of q on test rows; spread is half the width of Student's 95% interval of that mean.
+MIG is the mutual information gap of the factors and the means of q on test rows
+(gen_models/measures/disentanglement.py). The figure is the MIG with the second of options.betas minus the MIG with the
+first, as the mean over seeds, each of which trains both. The spread is half the width of Student's 95% interval of the
+mean.
 """
 
 import time
@@ -20,7 +22,7 @@ from pipelines.evaluation.trained_run import Trained
 
 
 def disentangling(name: str, row: plan.Row) -> None:
-    """The mean gain in MIG, beside the gap and the rate of each beta."""
+    """Measure the mean gain in MIG, beside the MIG and the KL of each beta."""
     began, dataset, gaps, rates, seconds, batch = time.monotonic(), training.data(row.data), {}, {}, 0.0, 0
     betas = row.options["betas"]
     for seed in row.seeds:
@@ -49,7 +51,7 @@ def disentangling(name: str, row: plan.Row) -> None:
 
 
 def gap_and_rate(trained: Trained) -> tuple[float, float]:
-    """MIG, and the mean of KL(q(z|x) || p(z)) in nats, of test rows."""
+    """Return (MIG, the mean of KL(q(z|x) || p(z)) in nats) of test rows."""
     model = trained.model
 
     def moments(x: Tensor) -> Tensor:

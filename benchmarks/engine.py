@@ -65,7 +65,10 @@ def measure() -> None:
 
 
 def ratio(model: str, batch: int, bare: Callable[[dict, Tensor, int, int], Turn]) -> float:
-    """Return the median over turns of the bare loop's time over the engine's."""
+    """Return the median over turns of the bare loop's CPU time over the engine's.
+
+    batch: rows of a minibatch; bare: makes a turn of the bare loop from (conf, rows, batch, steps)
+    """
     conf = override(compose(model, DATA[model], "quick"), CHANGES.get(model, {}))
     x = rows_of(conf)
     steps = max(10, int(SECONDS / seconds_of(bare(conf, x, batch, 20)) * 20))
@@ -90,7 +93,7 @@ def rows_of(conf: dict) -> Tensor:
 
 
 def engine(conf: dict, x: Tensor, batch: int, steps: int) -> Turn:
-    """Return a turn of the engine, which ends with a report."""
+    """Return a function that trains `steps` steps by the engine and ends with a report."""
     model = build_model(conf["model"], 0)
     model.warm_start(x, Noise(0))
     training = Training(model, build_optimisers(conf["optim"], model))
@@ -109,7 +112,7 @@ def batches_of(x: Tensor, batch: int) -> Iterator[Tensor]:
 
 
 def layers(*widths: int, activation: Callable[[], nn.Module]) -> nn.Sequential:
-    """Return a perceptron."""
+    """Return a perceptron with layers of these widths, input and output included; no activation after the last."""
     parts: list[nn.Module] = []
     for n, m in pairwise(widths):
         parts += [nn.Linear(n, m), activation()]
@@ -123,7 +126,10 @@ def adam(spec: dict, network: nn.Module) -> torch.optim.Adam:
 
 
 def bare_vae(conf: dict, x: Tensor, batch: int, steps: int) -> Turn:
-    """A VAE with a Gaussian decoder on dequantised levels; log variances are bounded, constants are left out."""
+    """Return a turn of a VAE with a Gaussian decoder on dequantised levels, written by hand.
+
+    Log variances are bounded as in the engine's model; constants of the loss are left out.
+    """
     model, levels = conf["model"], conf["data"]["levels"]
     widths, latent = model["hidden"], model["latent"]
     flat, dims = x.flatten(1), math.prod(conf["data"]["event_shape"])
@@ -149,7 +155,10 @@ def bare_vae(conf: dict, x: Tensor, batch: int, steps: int) -> Turn:
 
 
 def bare_realnvp(conf: dict, x: Tensor, batch: int, steps: int) -> Turn:
-    """Affine couplings that move one half and then the other, with bounded scales; constants are left out."""
+    """Return a turn of a Real NVP, written by hand: affine couplings that move one half of a row, then the other half.
+
+    Scales are bounded as in the engine's model; constants of the loss are left out.
+    """
     model = conf["model"]
     half = x.shape[1] // 2
     nets = nn.ModuleList(
@@ -179,7 +188,10 @@ def bare_realnvp(conf: dict, x: Tensor, batch: int, steps: int) -> Turn:
 
 
 def bare_wgan(conf: dict, x: Tensor, batch: int, steps: int) -> Turn:
-    """A Wasserstein GAN with a gradient penalty, alternating, n_dis steps of the critic for each of the generator."""
+    """Return a turn of a Wasserstein GAN with a gradient penalty, written by hand.
+
+    The critic takes n_dis steps for each step of the generator.
+    """
     model, dims = conf["model"], x.shape[1]
     latent = model["latent"]
     generator = layers(latent, *model["hidden"], dims, activation=nn.SiLU)

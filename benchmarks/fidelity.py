@@ -33,7 +33,7 @@ RATIO, DISTANCE, FLOOR = "ratio", "distance", "distance of training rows"
 
 
 def fidelity(name: str, row: plan.Row) -> None:
-    """Measure the mean over seeds of training; the spread is their range."""
+    """Measure the ratio as the mean over trainings with several seeds; the spread is their range."""
     began, dataset = time.monotonic(), training.data(row.data)
     found, seconds, batch = [], 0.0, 0
     for seed in row.seeds:

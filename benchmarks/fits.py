@@ -1,7 +1,6 @@
-"""Fits one Gaussian to data from two by an f-GAN: what each divergence does if the model cannot fit the data.
+"""Fits one Gaussian to data from two Gaussians by an f-GAN, to see which fit each divergence prefers.
 
-    G(z) = mu + s z, and D_f(p||N(mu, s^2)) for a p whose density is known, by quadrature
-
+The generator is G(z) = mu + s z. The density p of the data is known, so D_f(p||N(mu, s^2)) is computed by quadrature.
 The best (mu, s) is found by Nelder and Mead's simplex from many starts. The figure says by how many percent the fitted
 divergence exceeds the lowest one. All divergences but KL also have local optima at single modes, so the end of a game
 depends on its start. The reported seed is the one whose own critic finds the lowest divergence on validation rows.
@@ -43,7 +42,7 @@ class Fit(NamedTuple):
 
 
 def fit(name: str, row: plan.Row) -> None:
-    """Measure by how many percent the chosen seed is above the numeric optimum."""
+    """Measure by how many percent the divergence that the chosen seed reaches is above the lowest divergence."""
     began, dataset, fits = time.monotonic(), training.data(row.data, **MANY), []
     for seed in row.seeds:
         played = training.play(row.model, dataset, row.settings, steps=row.steps, seed=seed)
@@ -83,7 +82,7 @@ def gaussian_of(trained: Trained) -> Gaussian:
 
 
 def estimate_of(trained: Trained) -> float:
-    """Return the critic's bound on validation rows."""
+    """Return the critic's lower bound on the divergence, on validation rows."""
     critic = objectives_of(trained.model)[0]
     with evaluating(trained.model):
         return critic.loss(trained.normal("validation"), Noise(0)).terms["divergence"].item()

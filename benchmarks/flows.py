@@ -1,15 +1,17 @@
-"""Figures of the flows: `python -m benchmarks.flows ROW ...`, or all of them, one after the other.
+"""`python -m benchmarks.flows ROW ...`: measures rows on flows, one after the other; all of them if none is named.
 
     flow1d-BASE, realnvp-PLANE, spline-PLANE, ffjord-PLANE, flow_matching-PLANE
-               nats above the truth: mean log p*(x) - log p(x) over the test rows of data whose density p* is known
-    affine-mle nats a row between training from a random start and the Gaussian's maximum likelihood in closed form
+               nats above the truth: the mean over test rows of log p*(x) - log p(x), where p* is the known density of
+               the data
+    affine-mle nats a row by which training from a random start stays below the Gaussian's maximum likelihood, which has
+               a closed form
     realnvp-digits, glow-digits, nice-digits, realnvp-mnist
-               bits a dimension of test rows: the dequantisation bound, u averaged over the draws that scores share
-    nice-mnist nats of test rows on the scale [0, 1]
+               bits a dimension of test rows: the dequantisation bound, with random draws of its own for each row
+    nice-mnist mean log-likelihood of test rows in nats, for pixels on the scale [0, 1]
 
-Each is trained by the stages' own loop from conf/model, with the settings of benchmarks/settings, for a fixed number of
-minibatches; the checkpoint is chosen on validation rows. Data that are drawn have 360000 rows to train with.
-GEN_MODELS_DATA says where MNIST is.
+Each model is trained by the trainer of the stages, from conf/model with the settings of benchmarks/settings, for a
+fixed number of minibatches; the checkpoint is chosen on validation rows. Data drawn from a known density have 360,000
+training rows. GEN_MODELS_DATA says where MNIST is.
 """
 
 import math
@@ -48,7 +50,7 @@ FLOOR = "histogram of each column"  # of the worst data set, as the figure is
 
 @dataclass(frozen=True)
 class Row:
-    """What one row is of: conf/model/MODEL.yaml with `settings` on each of `data`, for `steps` minibatches."""
+    """The plan of a row: train conf/model/MODEL.yaml with `settings` on each of `data` for `steps` minibatches."""
 
     measure: str  # of MEASURES
     model: str
@@ -61,7 +63,10 @@ class Row:
 
 
 def gap(name: str, row: Row) -> None:
-    """The worst over data sets and seeds of the mean gap to the truth; spread: their range, or one's standard error."""
+    """Measure the largest mean gap to the true density over data sets and seeds.
+
+    The spread is the range of the mean gaps or, if there is only one, its standard error over test rows.
+    """
     began, found, errors, floors, seconds, batch = time.monotonic(), {}, {}, [], 0.0, 0
     for data in row.data:
         dataset = training.data(data, **MANY)
@@ -88,14 +93,14 @@ def gap(name: str, row: Row) -> None:
 
 
 def floor_gap(dataset: Dataset) -> float:
-    """The mean of log p*(x) - log p(x) over test rows, p the density of independent columns with histograms."""
+    """Return the mean over test rows of log p*(x) - log p(x) in nats, for p with a histogram of each column."""
     prepared = PreparedRows(dataset)
     truth = LOG_DENSITIES[dataset.manifest["source"]](prepared.normal("test").double().numpy())
     return float(np.mean(truth)) - floor_log_prob(prepared)
 
 
 def gaps_to_the_truth(trained: Any) -> torch.Tensor:
-    """log p*(x) - log p(x) of each test row."""
+    """Return log p*(x) - log p(x) in nats of each test row, (rows,), where p* is the known density of the data."""
     x = trained.normal("test")
     truth = LOG_DENSITIES[trained.data.manifest["source"]](x.double().numpy())
     with evaluating(trained.model):
@@ -103,17 +108,23 @@ def gaps_to_the_truth(trained: Any) -> torch.Tensor:
 
 
 def bits(name: str, row: Row) -> None:
-    """Bits a dimension, beside what needs no network."""
+    """Measure the bits a dimension of test rows, beside those of models without a network."""
     likelihood(name, row, unit="bits/dim", better="lower")
 
 
 def nats(name: str, row: Row) -> None:
-    """log p of x scaled to [0, 1]: that of x as stored, and D log q for the change of units."""
+    """Measure the mean of log p in nats of test rows scaled to [0, 1].
+
+    It is log p(x) in the data's units plus D log q, for rows of D numbers on q grey levels.
+    """
     likelihood(name, row, unit="nats", better="higher")
 
 
 def likelihood(name: str, row: Row, *, unit: str, better: str) -> None:
-    """The mean log-likelihood of test rows, in a unit; of digits beside mixtures, of all beside independent pixels."""
+    """Measure the mean log-likelihood of test rows, beside a histogram of each pixel and, on digits, Gaussian mixtures.
+
+    unit: "bits/dim" (of -log p) or "nats" (of log p on the scale [0, 1]); better: "lower" or "higher"
+    """
     began = time.monotonic()
     dataset = training.data(row.data[0])
     D, q = math.prod(dataset.event_shape), dataset.levels or 1
@@ -140,13 +151,20 @@ def likelihood(name: str, row: Row, *, unit: str, better: str) -> None:
 
 
 def log_p_of(trained: Any, split: str = "test") -> torch.Tensor:
-    """Return log p of each row, with draws of its own, whose errors the standard error of the mean then holds."""
+    """Return log p in nats of each row of a split, (rows,), with random draws of its own for each row.
+
+    So the standard error of the mean over rows includes the error of the draws.
+    """
     with evaluating(trained.model):
         return log_prob(trained.model, trained.normal(split), Noise(0)).double()
 
 
 def mixtures(dataset: Any) -> dict[str, float]:
-    """The same of a Gaussian with full covariance, and of 50, full or diagonal: whichever validation rows prefer."""
+    """Return {name: mean log p of test rows in nats} for one Gaussian and for a mixture of 50 Gaussians.
+
+    The single Gaussian has a full covariance. The mixture has full or diagonal covariances, whichever gives validation
+    rows the higher likelihood.
+    """
     found, chosen = {}, (math.inf, 0.0)
     for components, covariance in ((1, "full"), (50, "full"), (50, "diagonal")):
         settings = {"model.components": components, "model.covariance": covariance}
@@ -161,9 +179,11 @@ def mixtures(dataset: Any) -> dict[str, float]:
 
 
 def affine(name: str, row: Row) -> None:
-    """The worst seed's nats above the closed form -1/2 (D log 2 pi + log det S + D), S the sample's covariance.
+    """Measure by how many nats a row the worst seed is worse than the Gaussian's maximum likelihood.
 
-    Full batches in float64, each column in units of its deviation; the parameters start at draws from N(0, 1/4).
+    The maximum of the mean of log p over training rows is -1/2 (D log 2 pi + log det S + D), where S is the covariance
+    of the rows. The model is trained on full batches in float64, with each column scaled by its standard deviation.
+    Draws from N(0, 1/4) are added to the initial parameters.
     """
     began, found = time.monotonic(), {}
     (data,) = row.data
@@ -194,7 +214,7 @@ def affine(name: str, row: Row) -> None:
 
 
 class Whole:
-    """Every batch is all rows."""
+    """A source of batches, each of which has all rows."""
 
     def __init__(self, x: torch.Tensor):
         self.x = x
@@ -204,7 +224,7 @@ class Whole:
 
 
 def write(name: str, row: Row, figure: float, unit: str, *, baselines: Mapping[str, float], **facts: Any) -> None:
-    """The result file of a row."""
+    """Write the result file of a row."""
     rows.write(
         name,
         model=row.model,
@@ -221,7 +241,7 @@ def write(name: str, row: Row, figure: float, unit: str, *, baselines: Mapping[s
 
 
 def inputs(row: Row) -> Inputs:
-    """What a row runs on; on digits mixtures stand beside the flow."""
+    """Return the inputs of a row; on digits, the conf of the mixtures is one of them."""
     models = [row.model, "gmm"] if "digits" in row.data else [row.model]
     return Inputs(["benchmarks.flows"], models, list(row.data), [row.file])
 
@@ -230,7 +250,10 @@ MEASURES: dict[str, Callable[[str, Row], None]] = {"gap": gap, "bits": bits, "na
 
 
 def table() -> dict[str, Row]:
-    """The rows of benchmarks/settings/*.yaml: what a row says adds to what its file says, settings key by key."""
+    """Return {name: row} for the files benchmarks/settings/*.yaml.
+
+    A row adds its own keys to those that its file has for all rows, and replaces them; settings are merged key by key.
+    """
     found = {}
     for path in sorted((paths.root() / "benchmarks" / "settings").glob("*.yaml")):
         shared = yaml.safe_load(path.read_text())

@@ -3,8 +3,8 @@
 gpu-vae, gpu-realnvp, gpu-wgan  the engine's steps a second on the GPU over those on one thread of the CPU, with the
                                 largest of BATCHES; beside it the steps a second with each batch, in bfloat16 and with
                                 compiled networks, and how far their terms lie from float32's
-gpu-sweep                       the time of TRIALS trials that share the GPU by fractions over that of the same trials
-                                one after the other
+gpu-sweep                       the time of TRIALS trials that share the GPU by fractions, over the time of the same
+                                trials one after the other
 
 bfloat16 (torch.autocast) and compiled networks are measured here and are no choices of a conf: a key for them would
 change the hash of every training.
@@ -106,7 +106,7 @@ ROWS_OF["gpu-sweep"] = sweep_row
 
 
 def steps_a_second(model: str, batch: int, device: str, **how: bool) -> float:
-    """Return the engine's steps a second with batches of so many rows. how: as of `reports`"""
+    """Return the engine's steps a second with batches of `batch` rows. how: is_bfloat16, is_compiled as in `reports`"""
     few, many = FIRST_STEPS, 50
     for _ in range(2):  # first to find how many steps take SECONDS
         with reports(model, batch, device, many, **how) as turns:
@@ -119,7 +119,10 @@ def steps_a_second(model: str, batch: int, device: str, **how: bool) -> float:
 
 
 def deviations(model: str, device: str, *, is_compiled: bool = True) -> dict[str, float]:
-    """Return {"bfloat16", "compiled": the largest difference of a term from float32's, over the largest term}."""
+    """Return {"bfloat16", "compiled": the largest difference of a loss term from its float32 value}.
+
+    The differences are divided by the largest absolute float32 term. is_compiled: whether "compiled" is measured
+    """
     hows = {"bfloat16": {"is_bfloat16": True}, **({"compiled": {"is_compiled": True}} if is_compiled else {})}
     exact, found = _terms(model, device), {}
     for name, how in hows.items():
@@ -133,7 +136,7 @@ def deviations(model: str, device: str, *, is_compiled: bool = True) -> dict[str
 def reports(
     model: str, batch: int, device: str, every: int, *, is_bfloat16: bool = False, is_compiled: bool = False
 ) -> Iterator[Iterator[Report]]:
-    """Yield the engine's reports of a training on a device, one for `every` steps."""
+    """Yield an iterator over the engine's reports of a training on a device, one report for every `every` steps."""
     conf = override(compose(model, DATA[model], "quick"), CHANGES.get(model, {}))
     x = rows_of(conf).to(device)
     x = x.repeat(-(-batch // len(x)), *[1] * (x.dim() - 1))
@@ -175,7 +178,7 @@ def _seconds_of_trials(most: int | None, name: str) -> float:
 
 
 class InOrder:
-    """Jobs that may all start at once; see `pipelines.training.ray_tune.Jobs`. An error of one is raised."""
+    """A source of jobs that may all start at once (see `pipelines.training.ray_tune.Jobs`). No job may fail."""
 
     def __init__(self, jobs: list[Job]):
         self._waiting, self._running = deque(jobs), 0

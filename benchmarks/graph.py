@@ -5,8 +5,8 @@ repro-noop      CPU time of the same commands when nothing is stale
 chapter-smoke   CPU time of `make chapter`, which runs every model of conf/model with the budget smoke
 
 Each row clones the last commit into a temporary folder. The baselines of a row are its seconds of wall time, and the
-CPU time by kind of process. A process counts if it inherits a mark in its environment, by the clock that the kernel
-keeps for it; what a process of less than LOOK_SECONDS uses is missed.
+CPU time by kind of process. A process counts if it has inherited a mark in its environment. Its CPU time is read from
+the kernel every LOOK_SECONDS, so a process that ends sooner is missed.
 """
 
 import os
@@ -56,7 +56,7 @@ INPUTS = {
 
 
 class Clock:
-    """The CPU seconds of all processes that inherit a mark, by their command lines."""
+    """Counts the CPU seconds of all processes whose environment has a mark, MARK=self.mark, by their command lines."""
 
     def __init__(self) -> None:
         self.mark = str(time.monotonic_ns())
@@ -95,7 +95,10 @@ def cloned(to: Path) -> Path:
 
 
 def timed(folder: Path, project: Path) -> tuple[float, dict[str, float], float | None]:
-    """Run the commands of `make repro` in a project, and return (seconds, CPU seconds by kind, seconds to a result).
+    """Run the commands of `make repro` in a project, and return their times.
+
+    Returns (seconds of wall time, {kind of process: CPU seconds}, seconds until the first run was evaluated, or None if
+    none was).
 
     folder: the clone; project: the folder with the params.yaml to run, the clone or its chapter
     """
@@ -117,7 +120,10 @@ def timed(folder: Path, project: Path) -> tuple[float, dict[str, float], float |
 def write(
     name: str, project: Path, target: float, seconds: float, kinds: dict[str, float], first: float | None
 ) -> None:
-    """Write a row."""
+    """Write a row from what `timed` returned: seconds, CPU seconds by kind, and seconds to the first evaluated run.
+
+    project: the folder with the params.yaml that was run; target: CPU seconds
+    """
     asked = yaml.safe_load((project / "params.yaml").read_text())
     beside = {"wall time, s": seconds, **({"first evaluated run after, s": first} if first else {}), **kinds}
     rows.write(
@@ -137,7 +143,7 @@ def write(
 
 
 def default() -> None:
-    """Measure the default graph, and then the same commands again."""
+    """Measure the default graph, and then the same commands again when nothing is stale."""
     with tempfile.TemporaryDirectory() as folder:
         project = cloned(Path(folder) / "clone")
         write("repro-default", project, 720.0, *timed(project, project))

@@ -19,8 +19,10 @@ TRAINED_BY = ("conf/config.yaml", "conf/budget/quick.yaml")
 
 @dataclass(frozen=True)
 class Inputs:
-    """modules: what the row's command runs; models, data: names in conf; files: other files, by their paths.
+    """The inputs of a row.
 
+    modules: the modules that the row's command runs; models, data: names of files in conf/model and conf/data
+    files: other files, as paths in the project
     measures_carriers: whether the figure is about Ray, MLflow or DVC, so that code which only carries results counts
     """
 

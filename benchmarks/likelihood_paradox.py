@@ -1,10 +1,10 @@
-"""How well scores tell digits from the clothes that a model was trained on, which likes digits more than clothes.
+"""Measures how well anomaly scores of a model of clothes tell digits from clothes, although digits are likelier.
 
 Nalisnick et al. (2019, "Do deep generative models know what they don't know?") found that the likelihood of a model of
-Fashion-MNIST is larger for MNIST, whose images are simpler. The figure is the area under the ROC curve of
-options.score, the mean over seeds; beside it all other scores of the model, each with the mean over seeds of its 95%
-interval over test rows. No row of MNIST is trained on, and none chose the score or a setting; the target was set after
-a shorter training, seen on 300 of these test rows.
+Fashion-MNIST is larger for MNIST, whose images are simpler. The figure is the area under the ROC curve of the score
+options.score, as the mean over seeds. Beside it are the areas of all scores of the model, each with the mean over seeds
+of its 95% interval over test rows. The model is not trained on MNIST, and no row of MNIST chose the score or a setting.
+The target was set after a shorter training, whose area on 300 of these test rows was known.
 """
 
 import time
@@ -24,7 +24,7 @@ REFERENCE_ROWS = 2_000  # training rows to which the scores are fitted
 
 
 def paradox(name: str, row: plan.Row) -> None:
-    """The area of row.options["score"]: rows of row.others against test rows of row.data."""
+    """Measure the area under the ROC curve of options.score, for test rows of row.others against those of row.data."""
     began, dataset = time.monotonic(), training.data(row.data)
     (other,) = (training.data(name) for name in row.others)
     train = dataset.rows("train")

@@ -1,11 +1,12 @@
 """Counts the modes that a game reaches on a ring or a grid of narrow Gaussians (measures/modes.py).
 
-    2,500 samples of each seed; a mode counts from 20 samples within 3 standard deviations of it. A seed of which fewer
-    than 90% lie that near to some mode counts as having reached none: samples that are everywhere reach all modes.
+Each seed draws 2,500 samples. A mode is reached if at least 20 samples lie within 3 standard deviations of it. If fewer
+than 90% of the samples of a seed lie so near to some mode, the seed counts as having reached no mode, since samples
+that are everywhere would reach all modes.
 
-The figure of `modes` is the mean over seeds, that of `variants` the mean of the best variant; beside it are both
-numbers of each variant, the modes without that rule. The data have 360,000 rows to train with, so that no critic
-learns them by heart.
+The figure of `modes` is the mean over seeds. The figure of `variants` is the mean over seeds of the best variant;
+beside it are, for each variant, the modes without the rule of 90%, and the share of samples near a mode. The data have
+360,000 training rows, so that no critic can memorise them.
 """
 
 import time
@@ -36,12 +37,12 @@ class Reached(NamedTuple):
     batch_size: int
 
     def counted(self) -> int:
-        """The number of modes, or 0 if too many samples are near no mode."""
+        """Return the number of modes, or 0 if too many samples are near no mode."""
         return self.modes if self.quality >= LEAST_QUALITY else 0
 
 
 def modes(name: str, row: plan.Row) -> None:
-    """Measure the mean over seeds; the spread is the distance of the lowest seed from it."""
+    """Measure the mean number of modes over seeds; the spread is the distance of the lowest seed from the mean."""
     began, dataset = time.monotonic(), training.data(row.data, **MANY)
     found = [reached(row.model, dataset, row.settings, row.steps, seed) for seed in row.seeds]
     counted = [one.counted() for one in found]

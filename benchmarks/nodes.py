@@ -1,10 +1,10 @@
 """What more machines save: `python -m benchmarks.nodes`, which plays the default graph twice, in clones of this commit.
 
-graph-on-two-nodes   the time that `gen-models play` takes on a Ray cluster of one node with one core, over that on two
-                     nodes with one core each. The processes of a node are pinned to its core; the driver, on the first
-                     one, shares it. The baselines compare with a simulation: every job takes the time that it took on
-                     two nodes, and starts in the order of `play` as soon as a core is free; 8 and 64 nodes of a core
-                     each are simulated too
+graph-on-two-nodes   the time that `gen-models play` takes on a Ray cluster of one node with one core, over its time on
+                     two nodes with one core each. The processes of a node are pinned to its core; the driver shares the
+                     core of the first node. Among the baselines are times from a simulation, in which every job takes
+                     as long as it took on two nodes, and starts in the order of `play` as soon as a core is free; 8 and
+                     64 nodes with one core each are simulated too
 """
 
 import heapq
@@ -72,7 +72,10 @@ def measure() -> None:
 
 @contextmanager
 def started(nodes: int, folder: Path) -> Iterator[dict[str, str]]:
-    """Start a Ray cluster of nodes with a core each, on this machine, and yield the environment of its driver."""
+    """Start a Ray cluster of nodes with one core each on this machine, and yield the environment of its driver.
+
+    nodes: how many; folder: the folder for Ray's temporary files
+    """
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "GEN_MODELS"))}
     environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
     address = f"127.0.0.1:{PORT}"
@@ -100,8 +103,9 @@ def started(nodes: int, folder: Path) -> Iterator[dict[str, str]]:
 
 
 def simulate(took: Sequence[Took], cores: int) -> float:
-    """Return the time that jobs take on so many cores: a round of a sweep waits for the one before, a training for its
-    sweep, an evaluation for its training.
+    """Return the seconds that jobs take on `cores` cores.
+
+    A round of a sweep waits for the round before, a training for its sweep, and an evaluation for its training.
     """
     left: dict[tuple[str, str, int], int] = defaultdict(int)  # {(kind, owner, round): jobs that have not ended}
     for kind, owner, number, _, _ in took:

@@ -28,7 +28,7 @@ def main() -> None:
     panels: dict[str, np.ndarray | Path] = {"data": figures.mosaic(digits.x("test")[:36], levels=17, columns=6)}
     for key, title in SAMPLED.items():
         panels[f"{title}: samples"] = figures.mosaic(last_samples(key)[:36], levels=17, columns=6)
-    panels["AE: rows above reconstructions"] = figures.mosaic(there_and_back(digits), levels=17, columns=6)
+    panels["AE: images above reconstructions"] = figures.mosaic(there_and_back(digits), levels=17, columns=6)
     panels["Real NVP: density"] = paths.root() / DENSITY
     levels = open_data("mnist5k").levels
     panels["VAE of MNIST: samples"] = figures.mosaic(last_samples(LARGER)[:36], levels=levels, columns=6)

@@ -1,9 +1,10 @@
 """What orchestration costs beside the engine: `python -m benchmarks.pipeline [ROW ...]` on an idle machine.
 
 noop-repro         CPU time of a `dvc repro` that has nothing to do
-sweep-overhead-16  what Tune, run log and checkpoints add to a trial, after the first
-sweep-200          the share of all cores' time that is the engine's, in a sweep of 200 trials
-sweep-4000         what a trial without any work costs, in a sweep of 4,000; and the memory and disk that it takes
+sweep-overhead-16  the seconds that Tune, the run log and checkpoints add to a trial, without the first trial
+sweep-200          the share of all cores' time in which the engine works, in a sweep of 200 trials
+sweep-4000         the seconds that a trial without any work takes, in a sweep of 4,000 trials; beside it the memory and
+                   the disk that the sweep takes
 fit-fixed-cost     what Ray Train's fit() adds to a training, the first time in a session
 report-stall       the share of a training that its reports to Ray wait for
 """
@@ -58,7 +59,10 @@ def row(name: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
 
 @row("noop-repro")
 def noop_repro() -> None:
-    """The least of five: the first may have to hash files that changed their times."""
+    """Measure the CPU time of `dvc repro`, the least of five runs.
+
+    The first run may have to hash files again whose times have changed. Exits if a stage is stale.
+    """
     began, seconds = time.monotonic(), []
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -90,10 +94,11 @@ def noop_repro() -> None:
 
 @row("sweep-overhead-16")
 def sweep_overhead() -> None:
-    """The time from the end of the job before to a trial's end, less the engine's time of the same trial.
+    """Measure the seconds from the end of the job before a trial to the trial's end, minus the engine's seconds.
 
-    Trials and jobs that do a trial's work without an orchestrator take turns in one actor, one at a time. A trial is
-    compared with the mean of the two beside it, so that a machine that grows slower does not count. The median of 16.
+    In one actor, trials take turns with jobs that do a trial's work by the engine alone. A trial is compared with the
+    mean of the two such jobs beside it, so that a machine that grows slower does not change the result. The figure is
+    the median of 16 trials.
     """
     began = time.monotonic()
     once, often = (_overheads(checkpoints) for checkpoints in (1, 5))
@@ -118,11 +123,12 @@ def sweep_overhead() -> None:
 
 @row("sweep-200")
 def sweep_200() -> None:
-    """200 x (CPU time of a trial's engine) / (cores x time from the first trial's end to the last's).
+    """Measure the CPU time that the engine needs for the trials, as a share of the cores' time in the sweep.
 
-    After every tenth trial a job does the engine's work alone, and its thread's CPU time counts: on a machine that
-    grows slower both grow, and time in which the engine waits for a core is not its own. The times of these jobs are
-    taken from the cores' time.
+    The cores' time is cores x (time from the end of the actors' first trials to the end of the last job). After every
+    tenth trial a job does a trial's work by the engine alone. The engine's time of a trial is the median CPU time of
+    these jobs: it grows with the cores' time on a machine that grows slower, and it leaves out the time in which the
+    engine waits for a core. The wall times of these jobs are subtracted from the cores' time.
     """
     began = time.monotonic()
     note = _empty_note()
@@ -159,7 +165,7 @@ def sweep_200() -> None:
 
 @row("sweep-4000")
 def sweep_4000() -> None:
-    """(time from the first trial's end to the last's) / 3999, of trials that only report to Tune."""
+    """Measure (time from the end of the first trial to the end of the last) / 3999, for trials that only report."""
     began = time.monotonic()
     with cluster() as ray:
         cores = int(ray.cluster_resources()["CPU"])
@@ -194,7 +200,10 @@ def sweep_4000() -> None:
 
 @row("fit-fixed-cost")
 def fit_fixed_cost() -> None:
-    """fit()'s time less that of the loop inside it, in a session that is connected but has trained nothing."""
+    """Measure the seconds of fit() minus the seconds of the training loop inside it, for the first fit() of a session.
+
+    The session is connected to its cluster before.
+    """
     began = time.monotonic()
     first, second = _fits([_task("fit-0", TRIAL_STEPS), _task("fit-1", TRIAL_STEPS)])
     rows.write(
@@ -215,7 +224,7 @@ def fit_fixed_cost() -> None:
 
 @row("report-stall")
 def report_stall() -> None:
-    """The time inside ray.train.report over that of the loop."""
+    """Measure the time inside ray.train.report as a percentage of the time of the training loop."""
     began = time.monotonic()
     (found,) = _fits([_task("stall", LONG_STEPS, reports=50, checkpoints=50)])
     rows.write(

@@ -1,10 +1,11 @@
-"""An autoencoder's squared error of test rows over that of the best linear map, a ratio.
+"""Measures an autoencoder's squared error on test rows, divided by the error of the best linear map.
 
-    compression  |x - D(E(x))|^2 with r latents, over r principal components
-    denoising    |x - D(E(c(x)))|^2 of corrupted rows, over the linear denoiser of least error
+    compression  |x - D(E(x))|^2 with r latents, over the error of PCA with r components
+    denoising    |x - D(E(c(x)))|^2 for corrupted rows c(x), over the error of the best linear denoiser
 
-Errors are means over rows and numbers on the unit scale, answers clipped to [0, 1]; spread is the standard error of the
-ratio. The linear maps are fitted on the same training rows, in closed form.
+Errors are means over rows and their numbers on the unit scale, with the reconstructed or denoised rows clipped to the
+data's range. The spread is the standard error of the ratio. The linear maps are fitted to the same training rows, in
+closed form.
 """
 
 import math
@@ -22,7 +23,7 @@ from pipelines.evaluation.data_range import range_of, squared_errors
 
 
 def compression(name: str, row: plan.Row) -> None:
-    """Over PCA with as many components as latents."""
+    """Measure the error of reconstructions over the error of PCA with as many components as the model has latents."""
     began = time.monotonic()
     played = training.play(row.model, training.data(row.data), row.settings, steps=row.steps)
     trained, r = played.trained, row.settings["model.latent"]
@@ -43,7 +44,11 @@ def compression(name: str, row: plan.Row) -> None:
 
 
 def denoising(name: str, row: plan.Row) -> None:
-    """Over the linear denoiser; the corrupted rows are the same for both, and none that the fit has drawn."""
+    """Measure the error of denoised rows over the error of the linear denoiser.
+
+    Both denoise the same corrupted test rows. Their noise is not among the options.draws draws of noise with which the
+    linear denoiser is fitted to training rows.
+    """
     began = time.monotonic()
     played = training.play(row.model, training.data(row.data), row.settings, steps=row.steps)
     trained, noise = played.trained, Noise(1)  # training and its validation have the noise of seed 0
@@ -77,7 +82,11 @@ def write_ratio(
     rivals: Tensor,
     beside: dict[str, float],
 ) -> None:
-    """The row of a ratio of mean errors."""
+    """Write the row of a ratio of mean errors.
+
+    began: when the measurement began (time.monotonic); beside: the baselines
+    errors, rivals: the squared errors of the model and of the linear map on the same test rows, (rows,) each
+    """
     ratio, error = ratio_of_means(errors, rivals)
     plan.write(
         "latent",
@@ -93,7 +102,10 @@ def write_ratio(
 
 
 def ratio_of_means(errors: Tensor, rivals: Tensor) -> tuple[float, float]:
-    """mean(errors) / mean(rivals) of paired rows, and by the delta method its standard error."""
+    """Return mean(errors) / mean(rivals) for errors of the same rows, (rows,) each, and the ratio's standard error.
+
+    The standard error is computed by the delta method.
+    """
     ratio = errors.mean() / rivals.mean()
     deviations = (errors - ratio * rivals) / rivals.mean()
     return ratio.item(), deviations.std().item() / math.sqrt(len(errors))

@@ -127,7 +127,7 @@ def page(rows: Sequence[Row]) -> str:
 
 
 def beside_mixtures(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows; those of flows get the figure of the Gaussian mixture on the same data as a baseline."""
+    """Return the rows; a row gets the figure of the Gaussian mixture on its data as a baseline, if there is one."""
     mixtures = {row["data"]: row["figure"] for row in rows if row["name"] == f"gmm-{row['data']}"}
     return [
         row | {"baselines": row["baselines"] | {MIXTURE: mixtures[row["data"]]}}

@@ -1,10 +1,10 @@
 """What scoring a large table costs beside reading it and asking the model: `python -m benchmarks.scoring [ROW ...]`.
 
-predict-1m   CPU time of `gen-models predict` on a CSV of 1,000,000 rows of 20 columns, by a mixture and by a VAE,
-             divided by that of pyarrow's reader plus the bare model on an array in memory; the larger of the ratios
+predict-1m   CPU time of `gen-models predict` on a CSV of 1,000,000 rows of 20 columns, divided by the CPU time of
+             pyarrow's reader plus the bare model on an array in memory: the larger ratio of a mixture and a VAE
 
-Both are measured in processes of their own, three times each in turns, and the smallest time counts. The command's
-memory is stated beside, with that of the file.
+The command and the bare model run in processes of their own, three times each in turns, and the smallest time counts.
+Beside the ratio are the command's memory and the size of the file.
 """
 
 import json
@@ -92,7 +92,10 @@ def table_of(folder: Path) -> Path:
 
 
 def ratio_of(folder: Path, model: str, csv: Path) -> tuple[float, dict[str, float]]:
-    """Return (the ratio of a model, what it was computed from)."""
+    """Return (a model's ratio of CPU times, {name: the seconds from which it was computed, and the memory in MiB}).
+
+    folder: a folder for the files of the runs; model: a key of MODELS
+    """
     checkpoint = _checkpoint(folder, model)
     words = ["predict", str(checkpoint), str(csv), "--output", str(folder / "scores.parquet")]
     ours, bare = [], []

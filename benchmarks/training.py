@@ -1,4 +1,4 @@
-"""Trains a model for a benchmark: with the stages' own prepare and trainer, in its own folder, to a checkpoint."""
+"""Trains a model for a benchmark, with the code of the stages `prepare` and `train`, in its own folder in work/."""
 
 import shutil
 import time
@@ -27,7 +27,7 @@ SEED_OF_DATA = 0
 
 @dataclass(frozen=True)
 class Played:
-    """A trained model with its data, and the seconds from the first minibatch to the last report."""
+    """A trained model with its data, the seconds that its training took, and the rows of a minibatch."""
 
     trained: Trained
     seconds: float
@@ -35,7 +35,10 @@ class Played:
 
 
 def data(name: str, **changes: Any) -> Dataset:
-    """Prepare a data set as its stage does, with changes to its conf's keys. Raises DataError if it cannot be had."""
+    """Prepare a data set as the stage `prepare` does, and open it. changes: values for keys of its conf
+
+    Raises DataError if the data cannot be read.
+    """
     folder = _data_folder(name)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -44,7 +47,10 @@ def data(name: str, **changes: Any) -> Dataset:
 
 
 def play(model: str, dataset: Dataset, settings: Mapping[str, Any], *, steps: int, seed: int = 0) -> Played:
-    """Train conf/model/MODEL.yaml with the settings {dotted key: value}, for the given number of minibatches."""
+    """Train conf/model/MODEL.yaml with the settings {dotted key: value}, for the given number of minibatches.
+
+    Raises DivergedError if the training diverges.
+    """
     name = dataset.name
     conf = override(compose(model, name, "quick"), settings)
     folder = paths.work("figures", f"{model}-{name}-{seed}")

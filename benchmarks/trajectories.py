@@ -1,11 +1,11 @@
-"""Trajectories of every conf, written down and compared: a change of structure must leave each number as it was.
+"""Checks that a refactoring changes no number: trains every conf for a few minibatches, before and after, and compares.
 
-    python -m benchmarks.trajectories write FILE          train every conf/model for a few minibatches; hash it
-    python -m benchmarks.trajectories compare FILE        do it again, name what differs, exit code 1 if any
-    python -m benchmarks.trajectories checkpoints FOLDER  the answers of every checkpoint below a folder, as hashes
-    python -m benchmarks.trajectories leaderboards A B    two leaderboard.json, without what names code and commit
+    python -m benchmarks.trajectories write FILE          train every conf/model for a few minibatches; write the hashes
+    python -m benchmarks.trajectories compare FILE        train again, print what differs; exit code 1 if anything does
+    python -m benchmarks.trajectories checkpoints FOLDER  print hashes of the answers of every checkpoint below FOLDER
+    python -m benchmarks.trajectories leaderboards A B    compare two leaderboard.json, without hashes of code, commits
 
-Numbers are equal bit for bit only on the same kind of processor with the same versions: FILE says which.
+Numbers are equal bit for bit only on the same kind of processor with the same versions of libraries: FILE says which.
 """
 
 import argparse
@@ -61,7 +61,10 @@ def main() -> None:
 
 
 def trajectories() -> dict[str, Any]:
-    """{"machine": ..., "data": {name: sha256}, "confs": {"model-data": hashes of history, samples, weights}}."""
+    """Train every conf/model for a few minibatches, and return the hashes.
+
+    Returns {"machine": the processor and versions, "data": {name: sha256}, "confs": {"MODEL-DATA": as `trajectory`}}.
+    """
     torch.set_num_threads(1)
     found: dict[str, Any] = {"machine": {"device": rows.device(), **rows.versions()}, "data": {}, "confs": {}}
     for name in SUITS:
@@ -76,7 +79,7 @@ def trajectories() -> dict[str, Any]:
 
 
 def suited(model: str) -> str:
-    """The first data set of SUITS that a conf can be built for."""
+    """Return the first data set of SUITS for which a conf can be built. Raises ConfigError if there is none."""
     for name in SUITS:
         try:
             build_model(compose(model, name, "quick")["model"], 0)
@@ -87,7 +90,11 @@ def suited(model: str) -> str:
 
 
 def trajectory(model: str, data: str) -> dict[str, Any]:
-    """A short training: the hashes of its history, samples and both checkpoints, and its last metrics in full."""
+    """Train a model for STEPS minibatches; return {"conf", "last", "files"}.
+
+    conf is the hash of the configuration, last the metrics of the last report, and files has the hashes of the history,
+    the samples and the weights in both checkpoints, by path.
+    """
     conf = compose(model, data, "quick")
     conf["budget"] |= BUDGET
     folder = _fresh("runs", f"{model}-{data}")
@@ -105,7 +112,10 @@ def trajectory(model: str, data: str) -> dict[str, Any]:
 
 
 def answers(folder: Path) -> dict[str, dict[str, str]]:
-    """{checkpoint: {question: hash of the answer}} for rows drawn from a seed."""
+    """Return {checkpoint: {method: hash of what it returns}} for the checkpoints below a folder.
+
+    The methods, such as log_prob and sample, are called on ROWS random rows, which are the same each time.
+    """
     torch.set_num_threads(1)
     return {
         path.parent.relative_to(folder).as_posix(): dict(_asked(load_model(path.parent), path.parent))
@@ -140,7 +150,10 @@ def _asked(model: Any, folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def numbers_of(board: Any) -> Any:
-    """A leaderboard without the facts that name code, commit and store; lists in one order, whatever that of runs."""
+    """Return the content of a leaderboard.json without the keys NOT_NUMBERS, and with each list sorted.
+
+    So two leaderboards can be compared if the code, the commit or the order of the runs differs.
+    """
     if isinstance(board, dict):
         return {key: numbers_of(value) for key, value in board.items() if key not in NOT_NUMBERS}
     if isinstance(board, list):
@@ -149,7 +162,7 @@ def numbers_of(board: Any) -> Any:
 
 
 def differences(before: Any, after: Any, where: str = "") -> Iterator[str]:
-    """A line for each place where two trees of JSON differ."""
+    """Yield a line for each place where two trees of JSON differ; NaN equals NaN. where: the beginning of each line"""
     if isinstance(before, dict) and isinstance(after, dict):
         for key in sorted({*before, *after}):
             if key not in before or key not in after:

@@ -2,16 +2,18 @@
 
     W = max over 1-Lipschitz T of 1/n sum_i T(x_i) - T(y_i) = min over permutations pi of 1/n sum_i |x_i - y_pi(i)|
 
-The critic alone is trained, as the critic of conf/model/wgan.yaml under a constraint that makes each layer 1-Lipschitz;
-the exact value is the second form, by sorting on the line and by linear assignment in the plane. Pairs:
+The critic alone is trained: the critic of conf/model/wgan.yaml, under a constraint that makes each layer 1-Lipschitz.
+The exact distance is computed by the second form, by sorting on the line and by linear assignment in the plane. The
+pairs of samples are:
 
     shift    N(2, 1) and N(0, 1)
     scale    N(0, 4) and N(0, 1), whose best T is near |x|
     DATA     rows of the row's data set and a standard Gaussian of the plane
 
-The figure is the worst error over pairs and seeds of the critic with MaxMin, in percent of W. Beside it stand the same
-critic's with ReLU, which loses gradient norm at each layer. Weights start orthogonal, where MaxMin keeps all of the
-gradient. Errors have signs: an estimate above W would mean that the critic is not 1-Lipschitz.
+The figure is the largest absolute error, over pairs and seeds, of the critic with the activation MaxMin, in percent of
+W. Beside it are the errors of the critic with ReLU, which loses gradient norm at each layer. Weights start as
+orthogonal matrices, with which MaxMin keeps the gradient norm. Errors have signs: an estimate above W would mean that
+the critic is not 1-Lipschitz.
 """
 
 import time

@@ -44,7 +44,7 @@ def build(spec: Mapping[str, Any], *arguments: Any) -> Any:
 
 
 def build_model(spec: Mapping[str, Any], seed: int) -> torch.nn.Module:
-    """Build a model whose initial weights depend on the seed alone."""
+    """Build a model whose initial weights depend on the seed alone; torch's global generator is set to the seed."""
     torch.manual_seed(seed)
     return build(spec)
 

@@ -60,6 +60,8 @@ def save_model(
     """Write a model, for `load_model`. An earlier checkpoint in the folder is replaced completely or not at all.
 
     data  what is known of the training data, as JSON; `about_data` returns it
+
+    Raises CheckpointError if the checkpoint cannot be written.
     """
     _write(folder, spec, model, None, {}, data)
 
@@ -68,12 +70,17 @@ def save_training(folder: Path, spec: Mapping[str, Any], training: Training, not
     """Write everything that a resume needs, for `load_training`.
 
     notes  the caller's own data, as JSON; `load_training` returns them
+
+    Raises CheckpointError like `save_model`.
     """
     _write(folder, spec, training.model, training, notes)
 
 
 def load_model(folder: Path, device: str | torch.device = "cpu") -> nn.Module:
-    """Verify a checkpoint and return its model, in evaluation mode and without gradients."""
+    """Verify a checkpoint and return its model, in evaluation mode and without gradients.
+
+    Raises CheckpointError if the folder is no checkpoint or is damaged.
+    """
     verify(folder)
     model = build(_read_spec(folder))
     load_weights(folder, model, device)
@@ -83,7 +90,8 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> nn.Module:
 def load_training(folder: Path, training: Training) -> dict[str, Any]:
     """Set a freshly built training to the state that the folder holds; return the notes given to `save_training`.
 
-    Raises CheckpointError if the folder is damaged, or holds a model without the state of its training.
+    Raises CheckpointError if the folder is damaged, holds another model, or holds a model without the state of its
+    training.
     """
     verify(folder)
     if not (folder / RESUME).is_file():

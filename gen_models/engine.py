@@ -152,7 +152,8 @@ class Player:
         """Set the gradient of the loss in the player's own parameters; average gradient and value over workers.
 
         With several players, `backward(inputs=...)` leaves the gradients of the others alone, so requires_grad need not
-        be toggled. A single player calls `backward()` without inputs, which is faster.
+        be toggled. A single player calls `backward()` without inputs, which is faster. Return the loss, its value
+        detached.
         """
         for parameter in self.parameters:
             parameter.grad = None

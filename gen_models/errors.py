@@ -35,7 +35,7 @@ class RegistryError(GenModelsError):
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """Return one line for a name that is not among the known ones: the nearest of these, then all of them.
+    """Return one line that says that a name is unknown, gives the nearest known name, and lists all known names.
 
     kind  what is named, such as "schedule"
     """

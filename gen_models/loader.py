@@ -30,10 +30,13 @@ class Batches:
 
     x            (rows, *event), an array, a memory-mapped array or a tensor on any device
     batch_size   rows of the global batch, over all workers
+    seed         of the permutations
     rank, world  this worker's index, and the number of workers. Worker `rank` gets the rank-th contiguous part of the
                  batch
     device       where batches are returned; None: where x is
     dtype        of the batches; integers are converted after the gather and the move to the device
+
+    Raises ConfigError unless batch_size is 1 to the number of rows, and divisible by `world`.
     """
 
     def __init__(

@@ -263,7 +263,7 @@ class Schema:
 
 
 def from_json(columns: Sequence[Mapping[str, Any]]) -> Schema:
-    """Return the schema that `as_json` returned."""
+    """Return the schema whose method `as_json` returned `columns`."""
     return Schema(tuple(Column(**{**column, "values": tuple(column.get("values", ()))}) for column in columns))
 
 

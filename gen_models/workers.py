@@ -1,4 +1,4 @@
-"""Sums and means over the workers of a training; with one worker they return their arguments.
+"""Sums and means over the workers of a training; with one worker they leave every value as it is.
 
 Statistics over a batch must be those of the global batch. A layer that uses them (batch norm, a codebook's counts)
 therefore sums over workers inside its forward pass, and gradients flow through the sum.

@@ -71,7 +71,7 @@ class GenerativeEstimator(BaseEstimator):
 
     @offers(Sampler)
     def sample(self, n_samples: int = 1, *, seed: int = 0) -> np.ndarray:
-        """Draw rows from the fitted model, in the units of X; the same seed draws the same rows."""
+        """Draw n_samples rows of the shape of X's rows, in the units of X; the same seed draws the same rows."""
         return gen_models.sample(self.model_, int(n_samples), seed=seed)
 
     def _rows(self, X: Any, *, reset: bool = False, least: int = 1) -> np.ndarray:

@@ -93,7 +93,7 @@ class GenerativeOutlierDetector(OutlierMixin, GenerativeEstimator):
         return conformal_p(-self.calibration_scores_, -self.score_samples(X))
 
     def select(self, X: Any, *, alpha: float = 0.1) -> np.ndarray:
-        """Return which rows are called outliers, for a false-discovery rate of alpha.
+        """Return whether each row is called an outlier, (rows,) of bool, at a false-discovery rate of alpha.
 
         On average, at most a fraction alpha of the rows that are called outliers is normal. This is the procedure of
         Benjamini and Hochberg (1995) on `pvalues`, which is valid for conformal p-values (Bates et al., 2023). With n

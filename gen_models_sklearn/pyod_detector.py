@@ -20,8 +20,8 @@ PROBABILITIES = ("linear", "unify")
 class PyODDetector(GenerativeEstimator):
     """A detector with PyOD's polarity: scores are larger for rows that are more anomalous, and `predict` says 1 or 0.
 
-    contamination   the fraction of X that is called anomalous: the threshold is a quantile of the training rows'
-                    scores. For a threshold from rows that were not trained on, see GenerativeOutlierDetector
+    contamination   the fraction of X that is called anomalous, at most 0.5: the threshold is a quantile of the training
+                    rows' scores. For a threshold from rows that were not trained on, see GenerativeOutlierDetector
     anomaly_score   nll, neg_elbo, reconstruction, critic, ...; None: the first of these four that the model offers
     model, arguments, levels, steps, batch, seed, device   see GenerativeEstimator
 

@@ -1,4 +1,4 @@
-"""The arguments of each tool, and those checks of them that need no model and no file of data.
+"""The arguments of each tool, and the checks of the arguments that need neither a model nor a file of data.
 
 `cli.py` calls these functions before it imports the module that does the work, so that --help, and the error for a
 wrong argument, appear at once. Therefore this file imports nothing slow. Each public function has the name of a command

@@ -2,7 +2,7 @@
 
 In `gen-models VERB ARGUMENTS`, the verb names a stage or a tool. The arguments are parsed before the module that does
 the verb's work is imported. That import may take seconds; so --help, and the error for a wrong argument, appear without
-waiting for it. The imported module parses the arguments again, because `python -m MODULE` starts it without this one.
+waiting for it. The imported module parses the arguments again, because `python -m MODULE` starts it without cli.py.
 """
 
 import argparse

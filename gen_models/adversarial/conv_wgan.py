@@ -1,6 +1,6 @@
 """The Wasserstein GAN of images: the generator of DCGAN against a convolutional critic that is kept 1-Lipschitz.
 
-Source: Arjovsky, Chintala and Bottou (2017). The critic's network is that of layers/lipschitz_conv.py.
+Source: Arjovsky, Chintala and Bottou (2017). layers/lipschitz_conv.py has the critic's network.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ class ConvWGAN(Game):
 
     channels         channels of the generator's layer next to the image, doubled each time the image is halved
     critic_channels  the critic's channels; if not given, as many as the generator's
+    kernel           side of the kernels of both networks, odd
 
     The other arguments are those of WGAN. A constraint on norms bounds the norm of a convolution as a linear operator.
     """

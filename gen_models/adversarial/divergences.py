@@ -27,9 +27,9 @@ Function = Callable[[Tensor], Tensor]
 class Divergence:
     """The functions of one divergence, each from tensors to tensors, and two numbers.
 
-    f                 f
-    slope             f'
-    conjugate         f*
+    f                 the convex function f
+    slope             its derivative f'
+    conjugate         its convex conjugate f*
     rho               the output activation rho
     conjugate_of_rho  f*(rho(.))
     at_one            f'(1), or the middle of the subgradients at 1. T(y) > f'(1) says that p(y) > q(y)

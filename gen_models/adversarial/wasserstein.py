@@ -95,7 +95,7 @@ def kept_by(constraint: str) -> str:
 
 
 def pieces(constraint: str, critic: Any, *, penalty: float, clip: float) -> tuple[Penalty | None, Callable[[], None]]:
-    """Return what a constraint adds to a game: (penalty on the critic's loss or None, function to call after its step).
+    """Return (penalty on the critic's loss or None, function to call after each of its steps) for a constraint.
 
     constraint  one of CONSTRAINTS
     critic      a LipschitzMLP or LipschitzConv
@@ -118,7 +118,7 @@ def critic_activation(name: str, widths: Mapping[str, int]) -> Callable[[], nn.M
 
     widths  {configuration key: width} of the critic's layers
 
-    maxmin sorts pairs of units, so it raises ConfigError, with the key, if a width is odd. Another name raises it too.
+    Raises ConfigError for another name. For maxmin, which sorts pairs of units, also raises it if a width is odd.
     """
     require_choice("activation", name, ACTIVATIONS)
     for key, width in widths.items():

@@ -3,9 +3,10 @@
     weight/2 (E |dr/dy (Y)|^2 + E |dr/dy (G(Z))|^2)
 
 r is the classifier's logit, Y a real row and G(Z) a fake. The two terms are R1 and R2 of Mescheder, Geiger and Nowozin
-(2018, equations 9 and 10). With them, alternating gradient steps converge near equilibria around which they circle
-without them. The penalty also helps where a mode of the data stands alone: a classifier that is held flat on all rows,
-and is steep elsewhere, cannot become sure at such a mode, so its gradient reaches fakes that are far from all rows.
+(2018, equations 9 and 10). Without the penalty, alternating gradient steps may circle around an equilibrium; with it,
+they converge if they start near enough. The penalty also helps where a mode of the data stands alone: a classifier that
+is held flat on all rows, and is steep elsewhere, cannot become sure at this mode, so its gradient reaches fakes that
+are far from all rows.
 """
 
 from dataclasses import dataclass

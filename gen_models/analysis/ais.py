@@ -32,7 +32,7 @@ Target = Callable[[Tensor], tuple[Tensor, Tensor]]  # z -> (log p(z), log p(y|z)
 
 
 class Annealed(NamedTuple):
-    """The result for each row.
+    """The result of `annealed_evidence` for each row.
 
     log_p     the estimate of log p(x) in nats, for x in the data's units
     accepted  the fraction of accepted moves, over temperatures and chains; near 0, the chains stand still
@@ -56,6 +56,8 @@ def annealed_evidence(
     temperatures  T, the number of moves of each chain
     chains        how many chains are averaged for each row
     leapfrogs     leapfrog steps in each move
+
+    Raises ConfigError if the model has more than one layer of latents.
     """
     for key, value in {"temperatures": temperatures, "chains": chains, "leapfrogs": leapfrogs}.items():
         require_whole(key, value)

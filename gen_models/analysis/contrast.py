@@ -32,7 +32,7 @@ RATE, DECAY, WARM_STEPS = 2e-3, 1e-2, 50
 
 
 class Contrast(nn.Module):
-    """A mean of `folds` networks, one for each fold. They take standardised rows, of which they see the asinh.
+    """A mean of `folds` networks, one for each fold. They are given standardised rows, and take their asinh.
 
     dim     how many columns a row has
     hidden  widths of each network's hidden layers
@@ -84,7 +84,7 @@ class Contrast(nn.Module):
 
 
 class Corruptions:
-    """The three corruptions, with other rows, mean and covariance taken from the rows y."""
+    """The three corruptions; the values of other rows, the mean and the covariance come from the rows y."""
 
     def __init__(self, y: Float[Tensor, "rows dim"]):
         self.y = y

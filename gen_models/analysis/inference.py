@@ -39,10 +39,10 @@ CHECK_DRAWS = 64
 
 
 class Evidence(NamedTuple):
-    """An estimate from K weights of log p(x) for each row, in the data's units.
+    """An estimate of log p(x) for each row, made from K weights; x is in the data's units.
 
     log_p              log 1/K sum_k w_k, with w_k converted to the data's units
-    relative_variance  Var w / (E w)^2 of one weight; that of the estimate of p(x) is a K-th of it; nan for K = 1
+    relative_variance  Var w / (E w)^2 of one weight, K times as large as for the estimate of p(x); nan for K = 1
     """
 
     log_p: Float[Tensor, " batch"]

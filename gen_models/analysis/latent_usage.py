@@ -1,4 +1,4 @@
-"""Which of its latents z_j a VAE uses. Check this before looking at the model's samples.
+"""A check of which latents z_j a VAE uses, to be made before looking at the model's samples.
 
     active     Var_x(E[z_j|x]) > 0.01                          (Burda, Grosse and Salakhutdinov, 2016, section 5)
     collapsed  KL(q(z_j|x) || p(z_j)) < 0.01 nats for 99% of the rows   (Lucas et al., 2019, definition 1)

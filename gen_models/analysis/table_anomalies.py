@@ -3,7 +3,7 @@
     metric     -log p(x) of a kernel density with a full covariance learned by likelihood
     round      -log p(x) of a kernel density with a learned bandwidth, the same in every direction
     local      the squared distance from x to the nearest kernel, in units of the kernel's variance, which is large
-               where rows are sparse (mixtures/local_kernels.py); asinh first draws in heavy tails of the columns
+               where rows are sparse (mixtures/local_kernels.py); an asinh of each column first shortens heavy tails
     contrast   the log odds that x is a corrupted row (contrast.py)
 
 So that measures of different units can be added, each is centred and scaled by its mean and standard deviation over

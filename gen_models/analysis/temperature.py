@@ -32,7 +32,7 @@ def at_temperature(model: Sampler, temperature: float) -> Sampler:
     """Return a sampler that draws from the model at this temperature; at 1 it is the model itself.
 
     Raises DataError if the temperature is not a finite number above 0. Also raises it if the temperature is not 1 and
-    the model is no TemperedSampler, which can draw at 1 only.
+    the model is no TemperedSampler, because other models draw at 1 only.
     """
     if not (math.isfinite(temperature) and temperature > 0):
         raise DataError(f"temperature {temperature:g}: give a finite number above 0; 1 is the model itself")

@@ -112,7 +112,8 @@ def contraction(game: QuadraticGame, order: str, rate: float) -> float:
     """Return the spectral radius of one step of the game without noise; both players use the learning rate `rate`.
 
     Play converges if the radius is below 1, circles at 1 and diverges above 1. One step is `game.n_dis` ascents, then
-    one descent. Raises ConfigError for an unknown order, or if n_dis > 1 in an order other than alternating.
+    one descent. Raises ConfigError for an unknown order, for a rate that is not above 0, or if n_dis > 1 in an order
+    other than alternating.
     """
     require_choice("order", order, ORDERS)
     require_positive("rate", rate)

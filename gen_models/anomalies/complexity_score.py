@@ -42,7 +42,7 @@ def length_nats(x: Float[Tensor, "batch channel height width"], levels: int) -> 
 
 
 def filtered(lines: np.ndarray) -> np.ndarray:
-    """Return what PNG's filters leave of lines of bytes (batch, planes, height, width).
+    """Return lines of bytes (batch, planes, height, width) after PNG's filters.
 
     The result is (batch, planes, height, width + 1): for each line the index of its filter, then the differences.
     """

@@ -31,7 +31,7 @@ def conformal_p(calibration: ArrayLike, scores: ArrayLike) -> np.ndarray:
 def threshold(calibration: ArrayLike, rate: float) -> float:
     """Return the score above which rows have p <= rate; inf if the calibration rows are too few for the rate.
 
-    Of n calibration scores, at most rate (n + 1) - 1 may be as large as the score of such a row, or larger.
+    A row has p <= rate if at most rate (n + 1) - 1 of the n calibration scores are as large as its score, or larger.
     """
     ordered = np.sort(np.asarray(calibration, dtype=np.float64))
     allowed = math.floor(rate * (len(ordered) + 1) + 1e-9) - 1

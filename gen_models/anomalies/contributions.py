@@ -26,8 +26,8 @@ def marginals(
     """Return usual values of each column: evenly spaced quantiles of the column by itself, over the rows x.
 
     A column of several numbers, such as a category, gets each of its values about as often as it occurs. The list of
-    each column's quantiles is rotated by another number of places, so that the values in one row of the result come
-    from different quantiles, and the row is no row of the data.
+    each column's quantiles is rotated, by a different number of places for each column, so that the values in one row
+    of the result come from different quantiles, and the row is no row of the data.
 
     groups     (first, last + 1) of the numbers of each column
     quantiles  k, how many values of each column

@@ -10,8 +10,8 @@ that are unusual in single numbers, because the background calls them unusual as
 p_0 of a number depends on its kind:
 
     grey levels    a histogram of each pixel: black, white, and at most 30 bins between
-    binary pixels  each pixel is 1 with its mean in the training rows; log p_0 is its expectation over the random draw
-                   of the binary pixels
+    binary pixels  the probability that a pixel is 1 is its mean in the training rows; the score uses the expectation
+                   of log p_0 over the random draw of the binary pixels
     labels         the frequency of each category or flag
     other numbers  a logistic density with the column's mean and variance. A Gaussian would fall faster than the density
                    of most models, and so make a row more normal the farther it lies outside the data
@@ -35,7 +35,11 @@ LOGISTIC = math.sqrt(3) / math.pi  # scale of a logistic density with standard d
 
 
 def fit_background(x: Float[Tensor, "rows *event"], levels: Levels) -> State:
-    """Return the background of training rows x: counts, or means, standard deviations and frequencies of numbers."""
+    """Return the state of the background p_0, fitted to the training rows x.
+
+    For grey levels it is the count of each bin of each pixel; else the mean, standard deviation and frequency of each
+    number.
+    """
     flat = x.flatten(1)
     if (q := grey_levels(levels)) is not None:
         return {"counts": torch.stack([_counts(part, q) for part in flat.split(CHUNK_ROWS)]).sum(dim=0)}

@@ -29,7 +29,7 @@ def _neg_elbo(asked: Asked):
 
 
 def likelihood(asked: Asked) -> Float[Tensor, " batch"]:
-    """Return the `nll` of the rows, found before, or the `neg_elbo` of a model without a density."""
+    """Return the `nll` of the rows, or `neg_elbo` for a model without a density; `asked.found` must hold it."""
     return asked.found["nll"] if "nll" in asked.found else asked.found["neg_elbo"]
 
 

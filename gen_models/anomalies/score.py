@@ -1,4 +1,4 @@
-"""What an anomaly score is: a function of a model and a row; some scores are also fitted to training rows.
+"""An anomaly score is a function of a model and a row; some scores are also fitted to training rows.
 
 A larger score always means more anomalous. The score of a row does not depend on the other rows of the batch, nor on
 the batch's size.
@@ -20,7 +20,7 @@ NOISE = Noise(seed=0)
 
 @dataclass(frozen=True)
 class Setting:
-    """What scores need besides model and rows.
+    """Facts about the data, and random numbers, that scores need besides model and rows.
 
     levels, statistics  from the data's manifest; they define the unit scale (measures/units.py)
     noise               random numbers; all rows share the same draws

@@ -90,7 +90,7 @@ class FittedScores:
         return self._found(x, set(self.names), is_checked)
 
     def without(self, names: Collection[str]) -> "FittedScores":
-        """Return the same scores without those named here."""
+        """Return the same scores without the named ones; name also every score that needs one of them."""
         fewer = FittedScores(self.model, self.states, self.setting)
         fewer._scores = [score for score in self._scores if score.name not in names]
         return fewer

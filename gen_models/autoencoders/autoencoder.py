@@ -38,6 +38,7 @@ class Autoencoder(Rebuildable, nn.Module):
     corruption        the corruption that training undoes: none, gaussian, masking or salt_and_pepper
     corruption_level  for gaussian the noise's standard deviation in network units, else the probability with which a
                       number is corrupted
+    activation        of the hidden layers: silu, relu or tanh
 
     Raises ConfigError if r >= n and the corruption is none.
     """

@@ -28,7 +28,7 @@ def with_gradient_of(value: Float[Tensor, ""], surrogate: Float[Tensor, ""]) -> 
 
 
 def leave_one_out(values: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch samples"]:
-    """Return b for each sample: the mean of `values` over the other samples of the row, of which it needs at least one.
+    """Return b for each sample: the mean of `values` over the other samples of its row, which needs two or more.
 
     Source: Mnih and Rezende, 2016, section 2.2.
     """
@@ -37,7 +37,7 @@ def leave_one_out(values: Float[Tensor, "batch samples"]) -> Float[Tensor, "batc
 
 
 class RunningMean(nn.Module):
-    """The control variate b as a running mean: of the mean of l over each batch, averaged over workers.
+    """The control variate b as a running mean, over batches, of the mean of l over a batch and all workers.
 
     It is 0 before the first batch and the plain mean of the first 10; from then on the newest batch has weight 0.1.
     """
@@ -52,7 +52,7 @@ class RunningMean(nn.Module):
 
     @torch.no_grad()
     def add(self, values: Tensor) -> None:
-        """Include the values l of a batch; call it after this batch's b was read, which is made of earlier batches."""
+        """Include the values l of a batch. Read b for this batch first: it must depend on earlier batches only."""
         new = values.mean()
         average_over_workers([new])
         self.steps += 1

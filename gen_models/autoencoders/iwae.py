@@ -11,7 +11,7 @@ Lawson, Gu and Maddison, 2019, equation 8):
 
     grad_phi L_K = E sum_k wbar_k^2 (d log w_k / d z_k) (d z_k / d phi)
 
-Here log q depends on phi through z_k only. With either gradient for phi, that for theta is
+Here log q depends on phi through z_k only. With either gradient for phi, the gradient for theta is
 E sum_k wbar_k grad_theta log p(y, z_k).
 """
 
@@ -38,7 +38,7 @@ class IWAE(LatentVariableModel):
 
     latents   the number of latents in each layer, from the data up
     hidden    a list of hidden widths for each layer; latents = [50], hidden = [[200, 200]] is the paper's first model
-    samples   K of the bound in training; `elbo` takes any K
+    samples   K, the number of draws in the training bound; `elbo` takes any K
     gradient  for phi: plain or doubly_reparameterised
     channels, activation, likelihood, sigma, variance   see LatentVariableModel
     """

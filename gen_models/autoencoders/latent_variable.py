@@ -52,6 +52,7 @@ class LatentVariableModel(Rebuildable, nn.Module, ABC):
     latents          the number of latents in each layer, from the data up
     hidden           for each layer, the hidden widths of its encoder network; its decoder network has them reversed
     channels         channels of the convolutions next to the data; empty: none
+    activation       of the hidden layers: silu, relu or tanh
     likelihood       p(y|z_1), one of
                          gaussian     for numbers
                          discretised  for grey levels, each with a probability of its own

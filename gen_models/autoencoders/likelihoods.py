@@ -116,7 +116,7 @@ class GaussianLikelihood(Likelihood):
 
 
 class DiscretisedLikelihood(Likelihood):
-    """The probability of a pixel's grey level: what N(f, sigma^2) gives to that level's cell.
+    """The probability of a pixel's grey level is the mass of N(f, sigma^2) in the cell of that level.
 
     f is the decoder's output. A pixel y is the middle of its cell, in [0, 1].
 

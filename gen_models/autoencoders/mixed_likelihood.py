@@ -5,7 +5,7 @@
     categories  one of k categories is k numbers of y, of which one is 1 and the others are 0. The i-th of them is 1
                 with probability softmax(f)_i
 
-Before this, the log-odds of the data are added to f for flags, and the log frequencies of the data for categories.
+To the f of a flag the log-odds of the data are added first, to the f of a category the log frequencies of the data.
 log p is the sum over columns, in nats. Flags and categories have probabilities, which do not depend on a unit. Numbers
 have a density in network units, so the caller adds the log-determinant of their scaling to get the data's units.
 """
@@ -22,7 +22,7 @@ class MixedLikelihood(Likelihood):
     """A likelihood of rows y of a table in which flags and categories are 0 and 1, not scaled.
 
     columns          the kind of each number of a row
-    sigma, variance  of the numbers, see GaussianLikelihood; in a table without numbers nothing is learned
+    sigma, variance  of the numbers, see GaussianLikelihood; in a table without numbers sigma stays as given
     """
 
     shift: Tensor

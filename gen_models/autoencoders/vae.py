@@ -8,8 +8,8 @@ Sums run over dimensions, means over the batch. sigma is an argument: at sigma =
 dominates and the posterior collapses. beta (Higgins et al., 2017) weighs the KL in training only. It has the same
 effect as a change of sigma: beta-ELBO(beta, sigma) = beta ELBO(1, sigma sqrt(beta)) + constant.
 
-The encoder's gradient is either that of the reparameterised draws z = mu + exp(log_var/2) epsilon, epsilon ~ N(0, I),
-or the score function estimator of gradients.py.
+The encoder's gradient either passes through the reparameterised draws z = mu + exp(log_var/2) epsilon,
+epsilon ~ N(0, I), or is the score function estimator of gradients.py.
 """
 
 from collections.abc import Sequence

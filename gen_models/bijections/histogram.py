@@ -4,7 +4,7 @@
 
 y in [0, 1) is a dequantised grey level, and F_d the CDF of the histogram of coordinate d, linear within the cell of
 each of the q levels. Phi and phi are the CDF and the density of N(0, 1). With z ~ N(0, I) the density of y is therefore
-that of independent histograms. A flow that starts with this map improves on that density from its first step; its
+the product of the histograms. A flow that starts with this map improves on that density from its first step; its
 couplings learn how the coordinates depend on each other. (Gaussianisation starts in the same way; Chen and Gopinath,
 2000.)
 

@@ -55,7 +55,7 @@ class MaskedCoupling(Bijection):
 class ChannelCoupling(Bijection):
     """A coupling that keeps one half of the channels.
 
-    The network sees only the kept half, and returns s and t for the other.
+    The network sees only the kept half, and returns s and t for the moved half.
 
     is_first_kept  which half is kept. Neighbouring couplings should keep opposite halves, or have a map between them
                    that mixes the channels

@@ -167,7 +167,8 @@ class ContinuousBijection(Bijection):
     def transform(self, x: Float[Tensor, "batch dim"], noise: Noise) -> Solution:
         """Return f(x) and its log-determinant, by the solver and the trace of training.
 
-        With trace = "hutchinson" the log-determinant is an unbiased estimate.
+        With trace = "hutchinson" the log-determinant is an unbiased estimate. Raises SolverError if an adaptive solver
+        needs more than MAX_EVALUATIONS evaluations of the field, or a step so small that the time does not change.
         """
         if self.trace == "exact":
             return self._solve(x, exact(self.field, x), self.solver)
@@ -195,7 +196,7 @@ class ContinuousBijection(Bijection):
 def exact(field: nn.Module, x: Float[Tensor, "batch dim"]) -> Field:
     """Return a field with its exact divergence.
 
-    This is the field itself if it has a formula for it, else ByProbes with the unit vectors.
+    It is `field` itself if `field` has a formula for the divergence, else ByProbes with the unit vectors.
     """
     if hasattr(field, "with_divergence"):
         return cast(Field, field)

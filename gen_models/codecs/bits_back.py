@@ -10,8 +10,8 @@ A row therefore costs, in expectation over z, -ELBO of the model with rounded la
 reverse; its last step returns the bits that chose z. The first row has no earlier bits to choose its z, so the stack
 starts with some bits of noise. They stay in the file and do not grow with the number of rows.
 
-The bits that choose a row's z are those that pushing the z of the row before left on top of the stack. If q is wide,
-they would choose the same z again, and the mean cost over rows would not be the expectation. Therefore a pseudo-random
+The bits that choose a row's z lie on top of the stack, where the row before it pushed its own z. If q is wide, these
+bits would choose the same z again, and the mean cost over rows would not be the expectation. Therefore a pseudo-random
 shift from `noise` is added to each bin, modulo 2^b, before it is pushed. This costs nothing, as all bins are equally
 likely under the prior, and the next row's z is chosen by fresh bits. (With 1000 images of binary digits and an
 untrained VAE, the cost without the shift is 1.8% above the bound.)
@@ -50,7 +50,7 @@ class Rate:
 
     rows      n
     net       bits on the stack after the last row, minus the initial bits
-    initial   bits of noise with which the stack starts, once a file
+    initial   bits of noise with which the stack of a file starts
     ideal     sum over rows of log2 q(z|x) - log2 P(x|z) - log2 p(z) at the z that were used: what net would be if
               coding were free of overhead
     """
@@ -69,7 +69,8 @@ def compress(
     noise        the initial bits and the shifts; its seed is stored in the header
     latent_bits  b, where each latent is rounded to 2^b bins
 
-    Raises DataError if a number is none of the model's grey levels, or latent_bits is out of range.
+    Raises DataError if the model is none that LatentChannel takes, if rows have another shape than the model's, if a
+    number is none of its grey levels, or if latent_bits is not 1 to 16.
     """
     if not 1 <= latent_bits <= MOST_LATENT_BITS:
         raise DataError(f"latent_bits = {latent_bits} cannot be used: give 1 to {MOST_LATENT_BITS}")
@@ -95,7 +96,8 @@ def compress(
 def decompress(model: nn.Module, compressed: Compressed) -> Float[Tensor, "batch *event"]:
     """Return the rows that `compress` compressed.
 
-    Raises CheckpointError if another model compressed them, or if decoding failed.
+    Raises CheckpointError if another model compressed them, or if decoding failed, and DataError if another method did
+    or if the header or the words cannot be used.
     """
     header = require_header(compressed, METHOD, model, {"latent_bits": int, "seed": int, "dtype": str})
     bits = header["latent_bits"]

@@ -70,7 +70,11 @@ def compress(model: nn.Module, x: Float[Tensor, "batch *event"], *, table: str =
 
 
 def decompress(model: nn.Module, compressed: Compressed) -> Float[Tensor, "batch *event"]:
-    """Return the rows that the codes stand for: `reconstruct` of the compressed rows, bit for bit."""
+    """Return the rows that the codes stand for: `reconstruct` of the compressed rows, bit for bit.
+
+    Raises CheckpointError if another model compressed them, and DataError if another method did or if the header or the
+    words cannot be used.
+    """
     header = require_header(compressed, METHOD, model, {"table": str, "grids": list})
     rows, shapes, stack = header["rows"], _shapes(header), Stack(compressed.words)
     if header["table"] == "empirical":

@@ -62,7 +62,10 @@ def grid_of(model: nn.Module, reference: Float[Tensor, "rows *event"], step: flo
 
 
 def compress(model: nn.Module, x: Float[Tensor, "batch *event"], grid: Grid) -> Compressed:
-    """Compress rows, in the data's units. What the bottleneck and the grid discard is lost."""
+    """Compress rows, in the data's units. What the bottleneck and the grid discard is lost.
+
+    Raises DataError if the model has no encoder or no decoder, or if a latent takes more than MOST_CELLS cells.
+    """
     _decoder(model)
     with evaluating(model):
         cells = grid.cells(by_rows(_encoder(model).encode, x)).numpy()
@@ -76,7 +79,11 @@ def compress(model: nn.Module, x: Float[Tensor, "batch *event"], grid: Grid) -> 
 
 
 def decompress(model: nn.Module, compressed: Compressed) -> Float[Tensor, "batch *event"]:
-    """Return x' of each compressed row x: what `quantised` returns for these rows."""
+    """Return x' of each compressed row x, as `quantised` returns it for the rows themselves.
+
+    Raises CheckpointError if another model compressed them, and DataError if another method did or if the header or the
+    words cannot be used.
+    """
     header = require_header(compressed, METHOD, model, {"middle": list, "step": list, "tables": list})
     grid, tables = _grid(header), header["tables"]
     stack, columns = Stack(compressed.words), []

@@ -45,7 +45,7 @@ class PrincipalComponents(nn.Module):
         return (z @ self.directions + self.mean).unflatten(1, self.event_shape) * self.unit
 
     def first(self, components: int) -> "PrincipalComponents":
-        """Return the same encoder and decoder with only the first components."""
+        """Return the same encoder and decoder with only the first `components` components."""
         return PrincipalComponents(self.mean, self.directions[:components].clone(), self.unit, self.event_shape)
 
     def even_grid(self, step: float) -> Grid:

@@ -1,4 +1,4 @@
-"""The affine flow z = A^-1 (x - b) ~ N(0, I): x ~ N(b, A A^T) is the Gaussian with any mean and covariance.
+"""The affine flow z = A^-1 (x - b) ~ N(0, I), so that x ~ N(b, A A^T), which can be any Gaussian.
 
 Its maximum likelihood is known in closed form: b and A A^T are then the mean and covariance of the sample. Training has
 to reach it, and every other flow should exceed it.

@@ -67,7 +67,7 @@ def glow_steps(channels: int, steps: int, network: Network) -> list[Bijection]:
 class ThreeConvolutions(nn.Module):
     """Convolutions 3x3, 1x1, 3x3, the last of which is 0 at the start: the paper's network, with SiLU in place of ReLU.
 
-    SiLU is smooth, and so is then the density.
+    SiLU is smooth, so the density is smooth too.
     """
 
     def __init__(self, inputs: int, outputs: int, *, width: int):

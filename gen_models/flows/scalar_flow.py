@@ -93,6 +93,9 @@ class UniversalFlow(_LineFlow):
     """X -> U by the CDF of a mixture of Gaussians, then U -> Z by the base's inverse CDF.
 
     u is stored as log u and log(1 - u), so that it does not round to 0 or 1.
+
+    base        normal, uniform, beta or logistic
+    components  how many components each coordinate's mixture has
     """
 
     def __init__(self, event_shape: Sequence[int], levels: Levels, *, base: str, components: int):

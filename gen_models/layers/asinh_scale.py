@@ -25,9 +25,9 @@ class AsinhScale(nn.Module):
         self.std = nn.Buffer(torch.ones(dim))
 
     def fit(self, x: Float[Tensor, "batch dim"]) -> None:
-        """Set each column's median, interquartile range and std from x; std is that of the asinh before the division.
+        """Set each column's median and interquartile range from x, and std as the standard deviation of the asinh.
 
-        An interquartile range or std of 0 is replaced by 1.
+        An interquartile range or std of at most LEAST_RANGE is replaced by 1.
         """
         levels = torch.tensor([0.25, 0.5, 0.75], dtype=x.dtype, device=x.device)
         low, middle, high = torch.quantile(x, levels, dim=0)

@@ -65,7 +65,7 @@ class Binarisation(nn.Module):
     def as_sampled(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Float[Tensor, "batch *event"]:
         """Draw binary y for the rows x, and return them in the data's units: each pixel is 0 or levels - 1.
 
-        Samples of the model look the same, so that the two can be compared.
+        Samples of the model have the same two values, so rows and samples can be compared.
         """
         return self.quantise(self(x, noise))
 

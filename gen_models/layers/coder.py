@@ -70,8 +70,9 @@ def decoder(
 
 
 def by_vectors(network: nn.Module, z: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
-    """Return network(z) for z with one or more batch axes; they are flattened to one, the only number that
-    convolutions accept, and restored in the result.
+    """Return network(z) for z with one or more batch axes.
+
+    Convolutions accept a single batch axis, so the axes are flattened to one and restored in the result.
     """
     if z.ndim == 2:
         return network(z)

@@ -21,7 +21,10 @@ MIN_STD = 1e-6  # floor for a constant column, whose y is then 0
 
 
 class DataScale(nn.Module):
-    """The map y = (x + u)/levels for data on grey levels, or y = (x - shift)/scale for continuous data."""
+    """The map y = (x + u)/levels for data on grey levels, or y = (x - shift)/scale for continuous data.
+
+    Raises ConfigError if event_shape is empty, or if `levels` is neither None nor a whole number of at least 2.
+    """
 
     shift: Tensor
     scale: Tensor

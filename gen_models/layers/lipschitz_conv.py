@@ -27,7 +27,8 @@ class LipschitzConv(nn.Module):
     It halves the image repeatedly and ends with a linear layer without bias.
 
     channels  of the first convolution's output; each further convolution has twice as many
-    kept_by   as in LipschitzMLP; a convolution's norm is that of its linear map, for the size of image that it receives
+    kernel    side of the convolutions' kernels, an odd number
+    kept_by   as in LipschitzMLP; the norm of a convolution is its operator norm for the size of image that it receives
     """
 
     def __init__(

@@ -74,7 +74,7 @@ class GatedLayer(nn.Module):
         self.is_first = is_first
 
     def down(self, v: Float[Tensor, "batch channels h w"], context: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the vertical stack's next features and, computed before the gate, what the horizontal stack receives.
+        """Return (the vertical stack's next features, the features before the gate that the horizontal stack receives).
 
         context  the conditioning grid, (batch, context, h, w), or None
         """

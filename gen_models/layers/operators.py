@@ -1,7 +1,7 @@
 """Linear maps that are defined by a weight: each map and its adjoint, applied to several vectors at once.
 
 A convolution is a linear map of images, and its operator norm is the norm of this map for the image size that it sees.
-Spectral normalisation first used another norm: that of the kernel reshaped to a matrix with a row for each output
+Spectral normalisation first used another norm, the norm of the kernel reshaped to a matrix with a row for each output
 channel (Miyato et al., 2018). For kernels of side s the operator norm is at most s times as large, and may also be
 smaller.
 """

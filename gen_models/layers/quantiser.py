@@ -14,7 +14,7 @@ averages (the paper, appendix A.1). Let n_k of the M vectors in a batch lie near
     N_k <- decay N_k + (1 - decay) (K/M) n_k,   N_k e_k <- decay N_k e_k + (1 - decay) (K/M) s_k
 
 N_k is called the share of code k. It starts at 1, and because of the factor K/M it stays at 1 if all codes are used
-equally often. The resulting e_k is that of the paper. The sum N_k e_k is not stored but computed from N_k and e_k, so
+equally often. The resulting e_k equals the paper's. The sum N_k e_k is not stored but computed from N_k and e_k, so
 that it cannot disagree with them. With decay = 0 the update is a step of k-means.
 
 A code whose share falls below `revive_below` is dead: it is moved to a vector of the batch, and its share is set to 1.

@@ -29,7 +29,8 @@ DERIVATIVES: dict[str, Callable[[Tensor], Tensor]] = {
 class VectorField(nn.Module):
     """A field h: (t, (batch, D)) -> (batch, D). It is 0 before training, so that its flow is then the identity.
 
-    hidden  the widths of the hidden layers
+    hidden      the widths of the hidden layers
+    activation  silu, softplus or tanh
     """
 
     def __init__(self, dimensions: int, hidden: Sequence[int], *, activation: str = "tanh"):
@@ -57,8 +58,8 @@ class VectorField(nn.Module):
     ) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, " batch"]]:
         """Return h(t, z) and its exact divergence tr(dh/dz), for one time t of all rows.
 
-        Let A_1 .. A_L be the weights of the hidden layers and A_{L+1} that of the last one. With the diagonal matrices
-        C_l = diag(activation' * gate) of hidden layer l and G = diag(gate) of the last layer,
+        Let A_1 .. A_L be the weights of the hidden layers and A_{L+1} the weight of the last layer. With the diagonal
+        matrices C_l = diag(activation' * gate) of hidden layer l and G = diag(gate) of the last layer,
 
             tr(dh/dz) = tr(C_L A_L ... C_2 A_2 C_1 [A_1 G A_{L+1}])
 

@@ -32,7 +32,8 @@ def score(model: nn.Module, x: Any, name: str | None = None, *, reference: Any =
                of these four that the model offers. docs/anomalies.md lists all scores
     reference  training rows, which some scores need, such as latent_mahalanobis
 
-    Raises ConfigError if the model does not offer the score, or if the score needs a reference and none is given.
+    Raises ConfigError if the model does not offer the score, or if the score needs a reference and none is given, and
+    DataError if the model cannot take the rows, or if a score is nan.
     """
     require_model(model)
     offered = scorers(
@@ -71,7 +72,10 @@ def sample(model: nn.Module, n: int, *, seed: int = 0, temperature: float = 1.0)
 
 
 def encode(model: nn.Module, x: Any) -> np.ndarray:
-    """Return the latents of the rows x, (rows, latent). Raises ConfigError if the model has no encoder."""
+    """Return the latents of the rows x, (rows, latent).
+
+    Raises ConfigError if the model has no encoder, and DataError if it cannot take the rows.
+    """
     require_model(model)
     if not isinstance(model, Encoder):
         raise ConfigError(f"{type(model).__name__} cannot encode: {_offers(model)}")
@@ -96,7 +100,10 @@ def decode(model: nn.Module, z: Any) -> np.ndarray:
 
 
 def reconstruct(model: nn.Module, x: Any) -> np.ndarray:
-    """Return what the model reconstructs of the rows x, (rows, *event). Raises ConfigError if it cannot reconstruct."""
+    """Return the model's reconstruction of each row of x, (rows, *event).
+
+    Raises ConfigError if the model cannot reconstruct, and DataError if it cannot take the rows.
+    """
     require_model(model)
     if not isinstance(model, Reconstructor):
         raise ConfigError(f"{type(model).__name__} cannot reconstruct: {_offers(model)}")

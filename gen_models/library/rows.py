@@ -18,7 +18,7 @@ LOST_BY_ROUNDING = 0.01  # of a column's standard deviation: more than this is r
 
 
 def rows_of(model: nn.Module, x: Any, name: str = "x") -> Tensor:
-    """Return the rows x, checked by `checked`, as a tensor on the model's device and of the dtype of `dtype_of`.
+    """Return the rows x, checked by `checked`, as a tensor on `device_of(model)`, of the dtype `dtype_of(model)`.
 
     name  what error messages call x
     """
@@ -26,7 +26,7 @@ def rows_of(model: nn.Module, x: Any, name: str = "x") -> Tensor:
 
 
 def checked(model: nn.Module, x: Any, name: str = "x") -> Tensor:
-    """Return the rows x, (rows, *event), as a tensor of the dtype that they have, after checks for the model.
+    """Return the rows x, (rows, *event), as a tensor, checked, but not yet in the model's dtype.
 
     x     an array, a data frame of numbers or a tensor
     name  what error messages call x
@@ -48,7 +48,7 @@ def checked(model: nn.Module, x: Any, name: str = "x") -> Tensor:
 
 
 def numbers(x: Any, name: str) -> Tensor:
-    """Return x as a tensor. Raises DataError, which calls it `name`, if it holds anything but real numbers."""
+    """Return x as a tensor. Raises DataError, which calls x by `name`, if x holds anything but real numbers."""
     if isinstance(x, Tensor):
         if x.is_complex():
             raise DataError(f"{name} has the dtype {x.dtype}: give real numbers")

@@ -8,7 +8,7 @@ ranking          a score against labels: area under the ROC curve with its inter
 partitions       clusters against classes: accuracy, mutual information, Rand index
 manifold         precision, recall, density and coverage of samples
 frechet          the Frechet distance between two sets of features
-modes            how many modes of a known mixture samples reach
+modes            how many modes of a known mixture the samples reach
 disentanglement  the mutual information gap: whether each known factor of the data sits in one latent
 pixel_ranking    a map of errors against the pixels of a defect
 """

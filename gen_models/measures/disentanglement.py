@@ -25,15 +25,15 @@ def mutual_information_gap(codes: ArrayLike, factors: ArrayLike, *, bins: int = 
     codes    (rows, latents): the latents of each row
     factors  (rows, factors): the factors of each row, with discrete values
 
-    Raises DataError for a factor that does not vary.
+    Raises DataError for a factor that does not vary, or if the two have different numbers of rows.
     """
     return float(gaps(codes, factors, bins=bins).mean())
 
 
 def gaps(codes: ArrayLike, factors: ArrayLike, *, bins: int = BINS) -> np.ndarray:
-    """Return the gap of each factor, (factors,): between its two largest I, divided by its entropy.
+    """Return the gap of each factor v_k, (factors,): its largest I(z_j; v_k) minus its second largest, over H(v_k).
 
-    Raises DataError for a factor that does not vary.
+    Arguments and errors are those of `mutual_information_gap`.
     """
     information, entropies = mutual_information(codes, factors, bins=bins)
     if not entropies.all():
@@ -43,7 +43,10 @@ def gaps(codes: ArrayLike, factors: ArrayLike, *, bins: int = BINS) -> np.ndarra
 
 
 def mutual_information(codes: ArrayLike, factors: ArrayLike, *, bins: int = BINS) -> tuple[np.ndarray, np.ndarray]:
-    """Return I(z_j; v_k) of the shape (factors, latents), and H(v_k) of the shape (factors,), both in nats."""
+    """Return I(z_j; v_k) of the shape (factors, latents), and H(v_k) of the shape (factors,), both in nats.
+
+    Raises DataError unless codes and factors have two axes each and the same number of rows.
+    """
     codes, factors = np.asarray(codes, dtype=np.float64), np.asarray(factors)
     if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors):
         raise DataError(f"codes {codes.shape} and factors {factors.shape} need two axes each, and as many rows")

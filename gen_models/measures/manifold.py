@@ -37,7 +37,7 @@ def manifold(
 ) -> Manifold:
     """Return the four measures of the samples `fake` against the rows `real`, by Euclidean distance.
 
-    neighbours  k; the default is that of Naeem et al., and Kynkaanniemi et al. took 3
+    neighbours  k; Naeem et al. took 5, Kynkaanniemi et al. took 3
 
     Raises DataError unless each set has more than k rows. Memory holds a distance for each pair of rows.
     """

@@ -2,8 +2,9 @@
 
 The protocol is that of Srivastava et al. (2017) and Lin et al. (2018, PacGAN): 2,500 samples are drawn, and a sample is
 of high quality if it lies within 3 standard deviations of the nearest mode. Here a mode counts as reached if at least
-20 high-quality samples belong to it, so that stray samples do not count. A perfect sampler of 8 equal modes in the
-plane gives each mode 309 high-quality samples on average, of 25 modes 99; the other exp(-9/2) = 1.1% lie further out.
+20 high-quality samples belong to it, so that stray samples do not count. On average a perfect sampler of 8 equal modes
+in the plane gives each mode 309 high-quality samples, and a perfect sampler of 25 modes gives each 99; the remaining
+exp(-9/2) = 1.1% of the samples lie further out.
 """
 
 from typing import NamedTuple
@@ -20,7 +21,7 @@ RADIUS_STDS = 3.0
 
 
 class Modes(NamedTuple):
-    """What `modes` found.
+    """The result of `modes`.
 
     reached       how many modes were reached
     high_quality  the fraction of samples that are of high quality

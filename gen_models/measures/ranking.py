@@ -42,7 +42,10 @@ def auroc(scores: ArrayLike, labels: ArrayLike) -> float:
 
 
 def auroc_interval(scores: ArrayLike, labels: ArrayLike, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Return (low, high) around `auroc` at the given confidence, within [0, 1]."""
+    """Return (low, high), the interval around `auroc` at the given confidence, within [0, 1].
+
+    Arguments and errors are those of `auroc`.
+    """
     hanley, delong = _by_theta(scores, labels, confidence), _by_placements(scores, labels, confidence)
     return min(hanley[0], delong[0]), max(hanley[1], delong[1])
 

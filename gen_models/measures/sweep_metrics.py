@@ -38,7 +38,7 @@ IMPORTANCE_SAMPLES = 50
 
 @dataclass(frozen=True)
 class Ruler:
-    """What the metrics need besides the model and the rows.
+    """Facts about the data, and random numbers, that the metrics need besides the model and the rows.
 
     levels, statistics  from the data's manifest; they define the unit scale
     noise               random numbers of the metrics
@@ -109,7 +109,7 @@ def nats(model, x: Tensor, ruler: Ruler) -> float:
 
 
 def nats_iw50(model, x: Tensor, ruler: Ruler) -> float:
-    """Return the negative mean of the importance-weighted bound with 50 samples, however many training takes."""
+    """Return the negative mean of the importance-weighted bound with 50 samples; training may use another number."""
     return -elbo(model, x, ruler.noise, samples=IMPORTANCE_SAMPLES, draws=1).mean().item()
 
 

@@ -140,7 +140,7 @@ class GaussianMixture(LikelihoodModel):
         return torch.logsumexp(self.log_joint(y), dim=1)
 
     def log_joint(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch components"]:
-        """Return log p(k, y) = log pi_k - 1/2 |L_k^-1 (y - mu_k)|^2 - log det L_k - D/2 log(2 pi), of D dimensions."""
+        """Return log p(k, y) = log pi_k - 1/2 |L_k^-1 (y - mu_k)|^2 - log det L_k - D/2 log(2 pi), in D dimensions."""
         residual = y.flatten(1).T - self.means[:, :, None]  # (components, dim, batch)
         if self.covariance == "full":
             white = torch.linalg.solve_triangular(self.scale_tril(), residual, upper=False)

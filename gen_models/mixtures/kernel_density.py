@@ -1,6 +1,6 @@
 """The kernel density p(y) = 1/n sum_k N(y; y_k, S), one component at each training row, with one learned covariance S.
 
-S maximises the likelihood of each row under the others (Duin, 1976, for a single bandwidth), by EM:
+S maximises the likelihood of each row under the kernels of the other rows (Duin, 1976, for a single bandwidth), by EM:
 
     E: r_ik = N(y_i; y_k, S) / sum_{l != i} N(y_i; y_l, S), r_ii = 0
     M: S = 1/n sum_ik r_ik (y_i - y_k)(y_i - y_k)^T
@@ -69,7 +69,7 @@ class KernelDensity(nn.Module):
         return kernels + self._constant(len(self.centres))
 
     def left_out(self, rows: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
-        """Return log p(y_i) of training rows under the other n - 1; `rows` are the indices i."""
+        """Return log p(y_i) for each index i in `rows`, under the density of the n - 1 training rows other than y_i."""
         kernels = by_blocks(_log_sum, lambda block: left_out_distances(self.centres, block), rows)
         return kernels + self._constant(len(self.centres) - 1)
 

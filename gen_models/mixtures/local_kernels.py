@@ -2,7 +2,7 @@
 
 s_k is the square root of the mean squared distance of y_k to its `neighbours` nearest rows, in units of the median of
 these means over rows. (Breiman, Meisel and Purcell, 1977, take no square root; with it, s_k follows the noise of the
-distances less.) v is chosen by EM on the likelihood of each row under the others.
+distances less.) EM chooses v: it maximises the likelihood of each row under the kernels of the other rows.
 
 The remoteness of a row y is min_k |y - y_k|^2 / (v s_k). So a row just outside a dense group is as remote as a row far
 outside a sparse group.
@@ -42,7 +42,7 @@ class LocalKernels(nn.Module):
 
     @torch.no_grad()
     def fit(self, y: Float[Tensor, "rows dim"], noise: Noise) -> None:
-        """Store the rows y; set each s_k from the row's nearest rows, and v by EM."""
+        """Store the rows y, at least 2; set each s_k from the row's nearest rows, and v by EM."""
         nearest = min(self.neighbours, len(y) - 1)
         numbers = torch.arange(len(y), device=y.device)
         means = torch.cat(
@@ -63,7 +63,7 @@ class LocalKernels(nn.Module):
         return by_blocks(self._least, lambda block: squared_distances(block, self.centres), y)
 
     def left_out(self, rows: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
-        """Return the remoteness of training rows from the other training rows; `rows` are their indices."""
+        """Return, for each index i in `rows`, the remoteness of the training row y_i from the other training rows."""
         return by_blocks(self._least, lambda block: left_out_distances(self.centres, block), rows)
 
     def _least(self, squares: Float[Tensor, "batch rows"]) -> Float[Tensor, " batch"]:

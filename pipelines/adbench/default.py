@@ -33,7 +33,7 @@ def of(measures: dict[str, float]) -> Fit:
 
 
 def without(*names: str) -> dict[str, float]:
-    """Return {name: weight} of all measures but those that are named."""
+    """Return {name: weight} of all measures whose names are not in `names`."""
     return {name: weight for name, weight in MEASURES.items() if name not in names}
 
 

@@ -89,7 +89,7 @@ def cases_of(tables: Sequence[TableFile], seeds: Sequence[int], detectors: Seque
     """Return a case for each detector, table and seed.
 
     The cases of the default detector, which is slower than the baselines, come first, so that no long job is left for
-    the end.
+    the end. Raises DataError if a table's file cannot be read.
     """
     hashes = {table.name: sha256(table) for table in tables}
     code = {module: fingerprint_of([module, "pipelines.adbench.protocol"]) for module in (BASELINE_CODE, DEFAULT_CODE)}
@@ -133,7 +133,8 @@ def measure(path: str, number: int, seed: int, detector: str, place: str) -> Non
 
     path, number: the table's file, and its number in the benchmark; detector: a key of DETECTORS
 
-    A copy is a test row that equals a training row; the result has the area under the ROC curve with and without them.
+    A copy is a test row that equals a training row. The result has the area under the ROC curve with and without
+    copies; if no anomaly or no normal row would be left without copies, both areas are with copies.
     """
     table = TableFile(Path(path), number)
     rows = split(table, seed)

@@ -2,9 +2,9 @@
 
 The normal rows are shuffled by the seed. One half trains; the other half and all anomalies are the test rows. At most
 MOST_ROWS rows of each kind (training rows, normal test rows, anomalies) are used. Columns are standardised by the mean
-and standard deviation of the training rows; a column that is constant in these is only centred. Labels serve to measure
-only: no detector sees them. This is the protocol of Livernoche et al. (2024) for training on one class, but the rows of
-small tables are not repeated as they are there.
+and standard deviation of the training rows; a column that is constant in the training rows is only centred. Labels
+serve to measure only: no detector sees them. This is the protocol of Livernoche et al. (2024) for training on one
+class, except that they repeat the rows of small tables, and this project does not.
 """
 
 import hashlib
@@ -24,7 +24,8 @@ class TableFile:
     """A table of the benchmark.
 
     path    its file, NUMBER_NAME.npz
-    number  an odd number says that detectors were developed on the table, an even one that it only confirms them
+    number  its number in the benchmark; detectors were developed on tables with odd numbers, and tables with even
+            numbers only confirm them
     """
 
     path: Path

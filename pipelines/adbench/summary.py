@@ -27,7 +27,8 @@ def summary(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     Returns {"odd", "even" or "all": summary}; a part without tables is left out. A summary has
 
         tables               how many tables there are
-        detectors            {detector: means over tables of each of MEASURES, mean rank, spread over seeds, seconds}
+        detectors            {detector: means over tables of each of MEASURES, mean rank, spread over seeds, and the
+                             CPU seconds of all its cases together}
         critical_difference  the difference of mean ranks below which detectors cannot be told apart
         above_neighbours     for each detector but knn1 and knn5, how far it is above the better of these two
     """

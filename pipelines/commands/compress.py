@@ -53,9 +53,10 @@ def main(argv: Sequence[str]) -> None:
 
 
 def png_bytes(x: Tensor, levels: int | None) -> int | None:
-    """Return the size in bytes of one PNG of all rows, made as `baselines` makes it; None if rows are no pictures.
+    """Return the size in bytes of one PNG of all rows, made as `baselines` makes it; None if there are no pictures.
 
-    levels: the number of grey levels of the data, or None for data that have none
+    x: (rows, *event) in grey levels, which are rounded here; levels: the number of grey levels of the data, or None for
+    data that have none
     """
     if levels is None or not len(x) or not png_and_jpeg.can_be_pictured(tuple(x.shape[1:]), levels):
         return None

@@ -61,7 +61,7 @@ def trials_of(conf: dict[str, Any], seed: int) -> int:
 
 
 def seconds_per_step(conf: dict[str, Any], seed: int) -> float:
-    """Return the CPU time in seconds of one training step of a composed configuration, the mean over about SECONDS."""
+    """Return the CPU seconds of one training step of a composed configuration, as the mean over about SECONDS."""
     batches, taken, spent = Batches(rows_of(conf), conf["batch_size"], seed), 0, 0.0
     for _ in fit(
         build_training(conf, seed),

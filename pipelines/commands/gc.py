@@ -71,7 +71,7 @@ def told(items: Sequence[Item]) -> list[str]:
 def remove(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
     """Remove items; return (those removed, those that turned out to be in use).
 
-    Raises GenModelsError, in one line, for what cannot be removed; what was removed before stays removed.
+    Raises GenModelsError, in one line, for the first item that cannot be removed; the items before it stay removed.
     """
     removed: list[Item] = []
     kept: list[Item] = []

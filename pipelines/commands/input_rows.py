@@ -101,7 +101,7 @@ def given_shape(path: Path) -> tuple[int, ...] | None:
 
 
 def place_of(path: Path, name: Any, facts: Mapping[str, Any]) -> str:
-    """Return where a row stands, for people: the file, and the line of a CSV file, the index of the row, or the image.
+    """Return where a row stands, for people: the file with the line (CSV) or the index of the row, or the image's path.
 
     name: the row's entry in `Rows.names`; facts: see the module
     """
@@ -115,8 +115,8 @@ def place_of(path: Path, name: Any, facts: Mapping[str, Any]) -> str:
 def count_rows(path: Path) -> int:
     """Return how many rows a file or folder has, for a bar of progress; 0 if only unpacking the file would tell.
 
-    For a CSV file this is the number of its lines, which differs from that of its rows if there is a header or if a
-    cell holds a line end.
+    For a CSV file, the number of lines is returned, which is not the number of rows if there is a header or if a cell
+    holds a line end.
     """
     require_there(path)
     if path.is_dir():

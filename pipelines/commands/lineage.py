@@ -4,7 +4,7 @@
     gen-models lineage vae-digits@3
 
 It checks the files that the registry and the version's run in MLflow store, the outputs of train and evaluate, the run
-log, the prepared data, the files that these were prepared from, and the code and libraries as they are now. Each is
+log, the prepared data and the files they were prepared from, and the code and libraries as they are now. Each is
 `equal`, `differs since` (for example, the code was edited, which is no error), `not here`, or BROKEN: it is here and
 does not agree with what was recorded. Then the file is named, and the exit code is 1.
 """

@@ -35,8 +35,8 @@ def start(store: str, artifacts: str, port: int, log: Path) -> None:
 
     store: the URI of the database; artifacts: the folder or URI for files; log: the file for the server's messages
 
-    Raises ServerError, with the server's last message, if it ends by itself, such as for a database that does not
-    answer.
+    Raises ServerError, with the server's last message, if the server ends by itself, for example because the database
+    does not answer.
     """
     command = [str(Path(sys.executable).parent / "mlflow"), "server", "--backend-store-uri", store, "--host", HOST]
     command += ["--port", str(port), "--workers", "1", "--artifacts-destination", artifacts]
@@ -45,7 +45,7 @@ def start(store: str, artifacts: str, port: int, log: Path) -> None:
 
 
 def run(command: Sequence[str], log: Path) -> None:
-    """Run a command as `start` runs the server. log: the file to whose end its output goes"""
+    """Run a command as `start` runs the server, with the same errors. log: the file to which its output is appended"""
     with open(log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
         begin, told = file.tell(), list[int]()
         server = subprocess.Popen(

@@ -68,9 +68,9 @@ class Answer:
 
 @contextmanager
 def answering(output: Path | None, form: Form | None = None) -> Iterator[Answer]:
-    """Open an answer, to the terminal if `output` is None; a file appears, complete, at the end of the context.
+    """Yield an answer that goes to the terminal if `output` is None, else to a file.
 
-    form: gives the rows of a .npy file their shape
+    The file appears, complete, when the context ends. form: a function that gives the rows of a .npy file their shape
 
     Raises DataError if the file cannot be written.
     """
@@ -90,12 +90,13 @@ def answering(output: Path | None, form: Form | None = None) -> Iterator[Answer]
 
 
 def as_rows(values: np.ndarray, facts: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return rows (rows, numbers) that a model made as {column: values}.
+    """Return {column: a value for each row} for rows that a model made.
 
-    For a model of a table, these are the table's columns, with its words and units. Else they are facts["columns"] or,
-    if that is empty, `name` with the numbers 0, 1, ... after it, such as x0, x1, ... for "x".
+    For a model of a table, the columns are the table's, with its words and units. Otherwise their names are
+    facts["columns"] or, if there are none, `name` with the numbers 0, 1, ... after it, such as x0, x1, ... for "x"; a
+    single column is called `name`.
 
-    facts: what the model knows of its training data, from registry.serving.facts_of
+    values: (rows, numbers); facts: what the model knows of its training data, from registry.serving.facts_of
     """
     if "table" in facts:
         return from_json(facts["table"]["columns"]).decode(values)
@@ -131,7 +132,10 @@ def save_rows(output: Path, rows: np.ndarray) -> None:
 
 @contextmanager
 def whole(output: Path) -> Iterator[BinaryIO]:
-    """Open a file that replaces `output` when the context ends without an error."""
+    """Yield a file that replaces `output` when the context ends without an error.
+
+    Raises DataError if it cannot be written.
+    """
     try:
         with replacing(output) as file:
             yield file

@@ -3,7 +3,7 @@
     gen-models server
     gen-models server --port 5001 --store postgresql://me@127.0.0.1/mlflow
 
-A project uses the server if MLFLOW_TRACKING_URI is the server's address there. The server alone reads and writes the
+A project uses the server if its MLFLOW_TRACKING_URI is the server's address. The server alone reads and writes the
 database and the files; a project sends both by HTTP. Without --store and --artifacts, the database is server/mlflow.db
 and the files are in server/artifacts, in the project folder. `gen-models ui` needs no server: it serves a project's own
 store.
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def check_store(uri: str) -> None:
-    """Raise ServedStoreError unless the URI names an SQLite database, or another one that answers within seconds."""
+    """Raise ServedStoreError unless the URI names a database of SQLite, or one of PostgreSQL or MySQL that answers."""
     kind = urlsplit(uri).scheme.partition("+")[0]
     if kind == "sqlite":
         return

@@ -38,9 +38,9 @@ class StoredModel:
 
 
 def open_model(name: str) -> tuple[Any, dict[str, Any]]:
-    """Open and verify NAME[@ALIAS], NAME@VERSION or a checkpoint's folder; return (model, facts for `serving.answer`).
+    """Open and verify a model, named as for `open_stored`; return (model, facts for `serving.answer`).
 
-    Raises RegistryError, with the nearest match and what exists, if there is no such model.
+    Raises the errors of `open_stored`.
     """
     stored = open_stored(name)
     return stored.model, stored.facts
@@ -51,7 +51,8 @@ def open_stored(name: str) -> StoredModel:
 
     A registered version comes with its calibration, if it has one; a checkpoint's folder has none.
 
-    Raises RegistryError, with the nearest match and what exists, if there is no such model.
+    Raises RegistryError, with the nearest match and what exists, if there is no such model, or if a stored file of the
+    version has changed; CheckpointError if the checkpoint in a folder is incomplete or changed.
     """
     if (Path(name) / MANIFEST).is_file():
         return StoredModel(name, load_model(Path(name)), serving.facts_of(Path(name)), None, {})

@@ -1,4 +1,4 @@
-"""ui: serves MLflow's pages on this machine, and says what to look at first. MLflow's server replaces this process.
+"""ui: serves MLflow's pages on this machine until Ctrl-C, and says what to look at first.
 
     gen-models ui
     gen-models ui --port 5001

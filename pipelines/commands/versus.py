@@ -4,9 +4,9 @@
     gen-models versus vae-digits gmm-digits
     gen-models versus models:/vae-digits@champion vae-digits --metric mse
 
-Both models are measured on each test row. The interval that is printed is that of the mean difference, which is much
-narrower than the intervals of the two means. Models that were evaluated on other data than each other, or than the data
-that are prepared now, are refused. (The stage `compare` puts all runs side by side; `versus` compares two.)
+Both models are measured on each test row. The printed interval is for the mean difference; it is much narrower than the
+intervals of the two means. Two models are refused if they were evaluated on different data, or on other data than those
+that are prepared now. (The stage `compare` puts all runs side by side; `versus` compares two.)
 """
 
 import json
@@ -39,7 +39,10 @@ def main(argv: Sequence[str]) -> None:
 
 
 def opened(name: str) -> Contender:
-    """Open the registered version, or the trained run, called `name`. Raises an error of one line if there is none."""
+    """Open the registered version, or the trained run, called `name`.
+
+    Raises RegistryError if there is no such version, and DataError if there is no such run.
+    """
     if name.startswith(SCHEME) or "@" in name:
         stored = open_stored(name)
         return contender(stored.title, stored.model, stored.lineage)

@@ -2,7 +2,7 @@
 
 It draws ROC curves and, for images, what the best score finds and misses. Rows of the held-out classes are the
 anomalies. Of each run only the default score is drawn: to take the best of a run's scores would be a choice by test
-labels. Records are those of anomaly_assessment.py.
+labels. anomaly_assessment.py describes the records.
 """
 
 from dataclasses import dataclass

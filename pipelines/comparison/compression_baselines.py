@@ -1,10 +1,10 @@
-"""Measures compression without a network: PCA, and JPEG and PNG for images. Records are those of compression_rates.py.
+"""Measures compression without a network: PCA, and JPEG and PNG for images. compression_rates.py describes the records.
 
 PCA's components are rounded to a grid and written by the same codec as a model's latents. The step, the distance
 between neighbouring values of the grid, is the same for all components. Of all settings that are tried (number of
 components and step), those on the rate-distortion front are kept: no other has both a smaller file and a smaller error.
-Since the test rows themselves decide this, it favours PCA. The bytes of PCA's directions are not counted: they are sent
-once, for any number of rows. JPEG and PNG save one picture of all rows.
+Since the test rows themselves decide which are kept, the choice favours PCA. The bytes of PCA's directions are not
+counted: they are sent once, for any number of rows. JPEG and PNG save one picture of all rows.
 """
 
 from collections.abc import Iterator

@@ -27,7 +27,7 @@ def file_of(group: str, name: str) -> Path:
 
 
 def data_conf(name: str) -> dict[str, Any]:
-    """Return the content of conf/data/NAME.yaml; of a table also the event_shape and levels that its columns imply."""
+    """Return the content of conf/data/NAME.yaml; for a table also the event_shape and levels that its columns imply."""
     conf = yaml_file.read(file_of("data", name), dotted_keys=True)
     return {**conf, **of_columns(conf, f"conf/data/{name}.yaml")}
 

@@ -37,7 +37,7 @@ class Run:
 class Params:
     """The content of params.yaml.
 
-    budget, cluster: the names of files of conf/budget and conf/cluster; no result depends on the latter
+    budget, cluster: the names of files of conf/budget and conf/cluster; no result depends on the cluster
     workers: how many processes share each minibatch of a training
     storage: the URI through which jobs reach machines that do not see the project folder, or None
     data: the built-in data sets to prepare; files: {data set of the user's own: the path of its file or folder}

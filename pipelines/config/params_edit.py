@@ -4,8 +4,8 @@
     edit.write()
     print(edit.diff())
 
-Nothing is written before `write`. `adding` and `removing` parse the new text first, and refuse the edit if it does not
-hold exactly the old entries with the new ones, or without the removed ones.
+Nothing is written before `write`. `adding` and `removing` parse the new text first, and raise ConfigError unless it
+holds exactly the old entries and the added ones, or exactly the old entries without the removed ones.
 """
 
 import copy

@@ -78,7 +78,11 @@ def draw(conf: Mapping[str, Any], noise: Noise, where: str) -> Arrays:
 
 
 def check_arrays(arrays: Arrays, conf: Mapping[str, Any], where: str) -> None:
-    """Check what is known without reading the rows: their type, the shape of the labels, and the source's parts."""
+    """Check what is known without reading the rows: their type, the shape of the labels, and the source's parts.
+
+    Raises DataError for a type, shape or part that cannot be used, and ConfigError if the conf's levels or split do not
+    suit the source.
+    """
     x, who = arrays.x, arrays.name or conf["source"]
     if arrays.y is not None and arrays.y.shape != x.shape[:1]:
         raise DataError(f"{who}: {len(x)} rows but labels of shape {arrays.y.shape}; give each row one label")

@@ -31,8 +31,9 @@ def propose(found: Found, name: str, *, anomaly: str | None = None, normal: str 
     anomaly  the class that is anomalous and therefore kept out of training
     normal   the only class that is normal, while all others are anomalous
 
-    Give at most one of the last two. If both are None, the names of the classes decide: of two classes, one named
-    "abnormal" or the like is anomalous; of more, all but the one named "good" or the like are.
+    Give at most one of `anomaly` and `normal`. If both are None, `found.anomaly` is anomalous or, if that is None too,
+    the names of the classes decide: of two classes, one named "abnormal" or the like is anomalous; of more, all but the
+    one named "good" or the like are.
     """
     arrays = found.arrays
     assert arrays is not None

@@ -143,7 +143,10 @@ def open_data(name: str) -> Dataset:
 
 
 def manifest_of(name: str) -> dict[str, Any]:
-    """Return the manifest of out/data/NAME. The manifest's own hash is verified; the arrays are not opened."""
+    """Return the manifest of out/data/NAME. The manifest's own hash is verified; the arrays are not opened.
+
+    Raises DataError if the manifest is missing or does not agree with its hash.
+    """
     return _read_manifest(paths.out("data", name))
 
 
@@ -177,7 +180,7 @@ def write_array(path: Path, blocks: Iterator[np.ndarray], shape: tuple[int, ...]
 
     shape, dtype: the shape of the whole array, and the type to which the blocks are converted
 
-    Returns the file's entry for the manifest, {"file", "bytes", "sha256"}.
+    Returns the file's entry for the manifest, {"file", "bytes", "sha256"}. Raises DataError if it cannot be written.
     """
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
 
@@ -193,7 +196,7 @@ def write_array(path: Path, blocks: Iterator[np.ndarray], shape: tuple[int, ...]
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     """Add to a manifest the sha256 of its entries, write it to manifest.json, and return it.
 
-    Callers write it after all other files.
+    Callers write it after all other files. Raises DataError if it cannot be written.
     """
     sealed = {**manifest, "sha256": _seal(manifest)}
     text = json.dumps(sealed, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -106,10 +106,10 @@ def assess(
 
 
 def of_kind(scores: np.ndarray, called: np.ndarray, is_kind: np.ndarray, is_normal: np.ndarray) -> dict[str, float]:
-    """Measure a score on one kind of anomaly (one class) against the normal rows, of the test split.
+    """Return the numbers rows, auroc, low, high and tpr of a score for one kind of anomaly (one class).
 
-    All arguments have shape (test rows,): the scores, which rows are called anomalous, which rows belong to the kind,
-    and which rows are normal.
+    The test rows of the kind are compared with the normal test rows. All arguments have shape (test rows,): the scores,
+    which rows are called anomalous, which rows belong to the kind, and which rows are normal.
     """
     chosen = is_kind | is_normal
     low, high = auroc_interval(scores[chosen], is_kind[chosen])

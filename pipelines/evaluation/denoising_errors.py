@@ -6,7 +6,7 @@ The result for one level is a record, a dictionary with these keys:
     factor, level      the level as a multiple of the level of training, and in the unit of the model's conf
     noisy              mean squared error of the corrupted rows, over rows and their numbers, on the unit scale:
                        x/(q - 1) for q grey levels, else x standardised by the training rows
-    denoised, wiener   the same error of the rows that the model returns, and of those that the linear denoiser returns
+    denoised, wiener   the same error of the rows that the model returns, and of the linear denoiser's rows
     gain, gain_error   mean over rows of wiener - denoised, and its standard error; both denoisers get the same
                        corrupted rows, so the differences are paired
 
@@ -70,9 +70,10 @@ def denoising_errors(trained: Trained, seed: int, folder: Path) -> list[dict[str
 
 
 def draw_sheet(trained: Trained, answers: dict[str, Tensor], row: dict[str, Any], folder: Path) -> None:
-    """Draw denoised-RUN.png, with four rows of pictures of the first test images.
+    """Draw denoised-RUN.png: the first SHEET_IMAGES test images, four times.
 
-    They are the clean images, the corrupted ones, those that the model denoised and those that the linear denoiser did.
+    The first row has the clean images, the second the corrupted images, the third the images that the model denoised,
+    and the fourth the images that the linear denoiser denoised.
 
     answers: {"noisy", "denoised", "wiener": images (rows, channels, height, width)}; row: the record of this level
     """

@@ -88,9 +88,9 @@ def by_component(trained: Trained, responsibilities: np.ndarray, folder: Path) -
 
 
 def k_means(rows: RowsOf, vectors: np.ndarray, seed: int) -> list[KMeans]:
-    """Fit k-means with each of SEEDS seeds, as the best of STARTS starts, and with as many clusters as classes.
+    """Fit k-means once for each of SEEDS seeds, as the best of STARTS starts, with as many clusters as classes.
 
-    vectors: those of training rows, (rows, dim)
+    vectors: the vectors of training rows, (rows, dim)
     """
     return [KMeans(rows.classes, n_init=STARTS, random_state=seed + offset).fit(vectors) for offset in range(SEEDS)]
 
@@ -99,7 +99,8 @@ def cluster(rows: RowsOf, who: str, space: str, vectors: Vectors, seed: int, fol
     """Cluster vectors by k-means with SEEDS seeds, and return the record; for images, draw the first seed's clusters.
 
     who: the name of the run or baseline; space: what the vectors are, "latent", "whitened" or "data"
-    vectors: (those of training rows, to which the centres are fitted, those of test rows, which are measured)
+    vectors: (the vectors of training rows, to which the centres are fitted, the vectors of test rows, whose clusters
+    are compared with the classes)
     """
     train, test = vectors
     truth = rows.labels("test")

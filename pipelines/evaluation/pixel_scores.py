@@ -19,8 +19,8 @@ def pixel_scores(trained: Trained, scored: RowScores, seed: int) -> dict[str, di
     """Return {score: {pixel_auroc, pixel_low, pixel_high}} for each score that sums up a map of errors.
 
     pixel_auroc is the area under the ROC curve over the pixels of the first MOST_IMAGES test images, normal and
-    anomalous; the other two are its interval. An anomaly whose mask is empty is left out. Returns {} if the images have
-    no masks, or if no pixel of these images is masked.
+    anomalous; pixel_low and pixel_high are its 95% interval. An anomaly whose mask is empty is left out. Returns {} if
+    the images have no masks, or if no pixel of these images is masked.
     """
     masks = trained.data.masks("test")
     names = [name for name in MAPS if name in scored.fitted.names]

@@ -19,7 +19,7 @@ THREADS = 1  # the same on every machine, because the last digits of sums depend
 
 
 class RowsOf:
-    """The base class of what evaluation asks of a prepared data set, `data`, whether there is a model or not."""
+    """A prepared data set, `data`, as evaluation uses it: the base class of PreparedRows and, with a model, Trained."""
 
     data: Dataset
 

@@ -64,7 +64,8 @@ class Reasons:
 
     fitted  the model's anomaly scores; name: which of them is explained
     usual   usual values of each column, as gen_models.anomalies.contributions.marginals returns them, or None
-    facts   event_shape, levels, statistics and, for a table, its columns, as `pipelines.registry.serving.answer` takes
+    facts   event_shape, levels, statistics and, for a table, its columns, as `pipelines.registry.serving.answer`
+            takes them
     """
 
     def __init__(self, fitted: FittedScores, name: str, usual: Tensor | None, facts: Mapping[str, Any]):

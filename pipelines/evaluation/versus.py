@@ -58,8 +58,9 @@ def compare(a: Contender, b: Contender, metric: str | None = None) -> Verdict:
     """Compare two models by a metric; the default is the metric by which both were chosen.
 
     Raises DataError if the two were evaluated on different data, if out/data now holds other data than those, if one of
-    the models does not offer the metric, if there is no row for which both give a finite number, or if, for the metric
-    mmd, one draws binary rows and the other grey ones.
+    the models does not offer the metric, if no metric is given and the two were chosen by different ones, if there is
+    no row for which both give a finite number, or if, for the metric mmd, one model draws binary rows and the other
+    grey rows.
     """
     rows = PreparedRows(_same_data(a, b))
     metric = _metric(a, b, metric)

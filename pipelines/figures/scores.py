@@ -21,9 +21,9 @@ BRIGHTEST = 50.0  # an error of so many times map_scale has the brightest colour
 
 
 def score_histogram(scores: np.ndarray, calibration: np.ndarray | None, edge: float, to: Target, *, title: str) -> None:
-    """Draw the distribution of the scores of new rows, beside that of the scores of calibration rows.
+    """Draw the distribution of the scores of new rows, beside the distribution of the scores of calibration rows.
 
-    scores: of new rows, (rows,); those that are not finite are left out
+    scores: of new rows, (rows,); scores that are not finite are left out
     calibration: of calibration rows, (n,), or None
     edge: the score above which rows are called anomalous, drawn as a line; NaN or inf for none
     """

@@ -18,7 +18,7 @@ def trial_samples(samples: Mapping[str, np.ndarray], to: Target, *, levels: int 
     levels: the number of grey levels of images, or None for continuous pixels
 
     Images are drawn as a grid, rows of one number as a histogram, and other rows as points, by their first two numbers.
-    Of rows with more than two numbers such a picture shows little.
+    The points show little of rows with more than two numbers.
     """
     first = next(iter(samples.values()))
     with matplotlib.rc_context(STYLE):

@@ -23,7 +23,7 @@ class Item:
 
 
 def folder_item(kind: str, path: Path, what: str) -> Item:
-    """Return the item of a folder or file. kind, what: as in Item"""
+    """Return an item that removes a folder or file. kind, what: as in Item"""
     return Item(kind, what, size_of(path), lambda: remove_path(path))
 
 

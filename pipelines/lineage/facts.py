@@ -1,4 +1,4 @@
-"""What is written beside a result: its key, the git commit, the versions of packages, and the settings.
+"""The facts that are written beside a result: its key, the git commit, the versions of packages, and the settings.
 
 The key is the hash of everything that decides a result. Two trainings with the same key end with the same bits.
 Therefore the key names the folder in which a killed training resumes, and a training's run in MLflow is found by it.

@@ -1,4 +1,4 @@
-"""Hashes of values and files. The hash of a Python file ignores its docstrings, comments and layout."""
+"""Hashes of values and files. `source_sha256` of a Python file ignores its docstrings, comments and layout."""
 
 import ast
 import hashlib

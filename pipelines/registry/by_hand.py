@@ -31,7 +31,10 @@ def rollback(client: Any, model: str, reason: str, to: str | None = None) -> lis
     """Make the previous champion, or the version `to`, champion again; return lines that say what was done.
 
     If the version of a previous champion was deleted, or its stored files have changed, the champion before it is
-    taken. Raises RegistryError if there is none to go back to.
+    taken. to: an alias or a number
+
+    Raises RegistryError if the model is not registered, if there is no champion to go back to, or if the version `to`
+    does not exist, is champion already, or has stored files that have changed.
     """
     if not versions.exists(client, model):
         raise RegistryError(unknown("registered model", model, versions.models(client)))

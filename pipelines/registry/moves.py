@@ -82,7 +82,7 @@ def withdraw(client: Any, model: str, alias: str, *, how: str, who: str, reason:
 
 
 def settle(client: Any, model: str) -> list[Row]:
-    """Add the moves to the record that it lacks, and return the rows of those that were made outside gen-models.
+    """Add to the record the moves that it lacks; return the new rows, without a move that gen-models itself had begun.
 
     The record is compared with where the aliases are now. If a kill interrupted a move of gen-models, the move is
     recorded if the alias has moved, and forgotten if it has not.

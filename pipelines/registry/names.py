@@ -10,7 +10,10 @@ SCHEME, DEFAULT = "models:/", "champion"
 
 
 def parsed(name: str) -> tuple[str, str]:
-    """Return (registered model, alias or number). Raises RegistryError for a name of another form."""
+    """Return (registered model, alias or number) for a name of one of the module docstring's forms.
+
+    Raises RegistryError if the name has none of these forms.
+    """
     bare = name.removeprefix(SCHEME)
     separator = "/" if name.startswith(SCHEME) and "@" not in bare else "@"
     model, _, which = bare.partition(separator)
@@ -22,5 +25,5 @@ def parsed(name: str) -> tuple[str, str]:
 
 
 def find(client: Any, name: str) -> Version:
-    """Return the version that a name means. Raises RegistryError, with what exists, if there is none."""
+    """Return the version that a name means. Raises RegistryError, which lists what exists, if there is no version."""
     return versions.find(client, *parsed(name))

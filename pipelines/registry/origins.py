@@ -2,11 +2,11 @@
 
 They are added to the tags of the version's lineage (register.py):
 
-code_sha256, code_files     the hash of the code that trained it, and that of each of its files
+code_sha256, code_files     the hash of the code that trained it, and the hash of each file of this code
 versions                    of Python, torch and numpy
 params                      the settings by which people compare runs
 workers, steps              of the training
-sweep, sweep_key, trial     the sweep whose best setting it has, and which of its trials that was
+sweep, sweep_key, trial     the sweep whose best setting it has, the sweep's key, and the number of the best trial
 source                      {"sha256", "files", "bytes"} of the files that the data were prepared from, if there are any
 data_seed                   the seed of the prepared data, which decides the split
 outputs                     {file of out/train/RUN and out/evaluate/RUN: sha256}, as they were registered last

@@ -83,7 +83,13 @@ def register_run(run: str, store: Store | None = None) -> str:
 
 
 def register(key: str) -> dict[str, Any]:
-    """Register one run; return {"version", "run_id", "experiment_id", "aliases", "reason", "replayed", ...}."""
+    """Register one run; return what was stored, and the gate's reason.
+
+    The keys are model, version, run_id, experiment_id, aliases, checkpoint_sha256, reason and replayed.
+
+    Raises MissingOutputError if the run is not trained or not evaluated, or if its evaluation is of another checkpoint
+    or other data; CheckpointError if the checkpoint is damaged.
+    """
     with hold(paths.out("register", key)), tracking.translated():
         lineage, evaluation = upload.lineage_of(key), upload.evaluation_of(key)
         trained = paths.out("train", key, "checkpoint")

@@ -94,12 +94,14 @@ def answer_table(
 ) -> Any:
     """Return the answer to a data frame with a table's columns, also as a data frame.
 
-    score, encode         a column for each number, and `problem`: why a row has no answer, or ""; score also gives
-                          `p_value`, if the model has calibration rows
-    reconstruct, sample   the columns of the table, with its words and units
+    score, p_value, encode   a column for each number; score also gives `p_value`, if the model has calibration rows
+    reconstruct, sample      the columns of the table, with its words and units
 
-    The other arguments are those of `answer`. Raises DataError for a column that is missing, by its name, and for the
-    task decode, whose rows are no table.
+    All tasks but sample also give the column `problem`: why a row has no answer, or "". The other arguments are as for
+    `answer`.
+
+    Raises DataError, which names the column, if a column is missing, and DataError for the task decode, whose rows are
+    no table.
     """
     import pandas as pd
 
@@ -151,7 +153,8 @@ def answer(
     calibration: the scores of its calibration rows, which the task p_value needs
     n, seed, temperature: of the task sample
 
-    Raises DataError for a task that the model does not offer and for rows that do not fit.
+    Raises DataError if the model does not offer the task, if p_value is asked for without a calibration, if the rows
+    have the wrong shape or numbers that are not finite, or if n or seed is out of range.
     """
     if task not in TASKS:
         raise DataError(unknown("task", task, tasks(model)))

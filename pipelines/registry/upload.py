@@ -31,7 +31,10 @@ class MissingOutputError(GenModelsError):
 
 @dataclass(frozen=True)
 class Replayed:
-    """A run in the store, and how many numbers and pictures were logged to complete it. is_new: whether it was made"""
+    """A run in the store, and how many numbers and pictures were logged to complete it.
+
+    is_new: whether the store did not have the run before
+    """
 
     run_id: str
     experiment_id: str

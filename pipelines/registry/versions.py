@@ -70,7 +70,10 @@ def versions(client: Any, model: str) -> list[Version]:
 
 
 def find(client: Any, model: str, which: str) -> Version:
-    """Return the version that an alias or a number names. Raises RegistryError, with what exists, if there is none."""
+    """Return the version that an alias or a number names.
+
+    Raises RegistryError, which lists what exists, if there is no such version.
+    """
     if not exists(client, model):
         if not (known := models(client)):
             raise RegistryError(f"{model}: no model is registered in {tracking.shown_uri()}; {tracking.REGISTER}")
@@ -90,7 +93,7 @@ def find(client: Any, model: str, which: str) -> Version:
 def folder_of(client: Any, version: Version) -> Path:
     """Return the folder of a version's files after comparing each with its sha256.
 
-    Raises RegistryError for the first file that differs.
+    Raises RegistryError if a file differs, if the stored files cannot be read, or if the version has no tag `files`.
     """
     name = f"{version.model} version {version.number}"
     if "files" not in version.tags:
@@ -158,13 +161,16 @@ def upload(
 
 
 def point(client: Any, alias: str, version: Version) -> None:
-    """Move an alias to a version after verifying the version's stored files."""
+    """Verify a version's stored files, and move an alias to the version. Raises RegistryError as `folder_of` does."""
     folder_of(client, version)
     client.set_registered_model_alias(version.model, alias, version.number)
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """Return {path: sha256} for the files below a folder, without those that MLflow writes when it loads a version."""
+    """Return {path: sha256} for the files below a folder, without the files that MLflow writes when it loads a version.
+
+    Raises FileNotFoundError if there are no files.
+    """
     found = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)

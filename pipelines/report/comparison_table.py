@@ -70,7 +70,7 @@ class Data:
         self.models = [run.line.model for run in self.runs]
 
     def title(self, run: RunResult) -> str:
-        """The name of a run in a table of this data set: its model, unless two runs have the same."""
+        """Return the name of a run in a table of this data set: its model, or its key if several runs have it."""
         return run.line.model if self.models.count(run.line.model) == 1 else run.line.key
 
     def entry(self, run: RunResult, value: float, *cells: str, is_beaten: bool = False, note: str = "") -> Entry:

@@ -1,4 +1,4 @@
-"""Says what a model or a data set is in one sentence: the first of the comment on top of its file in conf/."""
+"""Says in one sentence what a model or a data set is: the first sentence of the comment on top of its file in conf/."""
 
 import re
 

@@ -3,7 +3,7 @@
 The best number of a column is the lowest, the highest, or the one nearest to the value of a perfect model. Only runs on
 the same data are compared. If only one run has a number, it is not marked as best. Never best are a number that is not
 finite, a number of a run that diverged or collapsed, and the AUROC of an anomaly score that ranks rows as something
-simpler does. A run's AUROC is that of its default score, which was chosen without labels.
+simpler does. A run's AUROC is the AUROC of its default score, which was chosen without labels.
 """
 
 import math
@@ -34,7 +34,7 @@ class Cell:
 class Table:
     """The leaderboard of a data set.
 
-    columns: those for which any run has a number; rows: {run: {column: Cell or None}}
+    columns: the columns in which some run has a number, finite or not; rows: {run: {column: Cell or None}}
     best: {column: the best runs}; beside: {column: the numbers it is compared with}, only if these are equal for all
     runs
     """

@@ -119,7 +119,7 @@ def unusual(data: Data) -> list[Comparison]:
 
 
 def clusters(data: Data) -> list[Comparison]:
-    """Compare the clusters of latents with those of the data themselves."""
+    """Compare the clusters of latents with the clusters of the data themselves."""
     entries = [
         data.entry(run, -n["acc"], _with_error(n["acc"], n["acc_sd"], 3), decimal(n["nmi"], 3))
         for run, n in data.having("acc", "acc_sd", "nmi")
@@ -133,7 +133,7 @@ def clusters(data: Data) -> list[Comparison]:
 
 
 def denoising(data: Data) -> list[Comparison]:
-    """Compare the errors of denoised rows at the noise level of the training, each beside that of the linear filter."""
+    """Compare the errors of denoised rows at the noise level of the training, beside the error of the linear filter."""
     entries = [
         data.entry(
             run,
@@ -151,7 +151,7 @@ def denoising(data: Data) -> list[Comparison]:
 
 
 def compression(data: Data) -> list[Comparison]:
-    """Compare the bytes of a compressed row: in one table where nothing is lost, in another where something is."""
+    """Compare the bytes of a compressed row, in one table for coding without loss and another for coding with loss."""
     rows = [row for row in data.found.compression.rows if row["data"] == data.name]
     exact = [row for row in rows if row["mse"] == 0]
     entries = [

@@ -186,7 +186,10 @@ def _sweep(line: Run, manifest: Row, params: Params) -> SweepResult:
 
 
 def trial_samples(folder: Path) -> dict[int, np.ndarray]:
-    """Return {trial: its samples} of a sweep; {} if its model draws none. folder: out/sweep/SWEEP"""
+    """Return {trial: its samples} of a sweep; {} if its model draws none. folder: out/sweep/SWEEP
+
+    Raises ResultError if a file of samples is not whole.
+    """
     found: dict[int, np.ndarray] = {}
     for path in sorted((folder / "samples").glob("trial_*.npy")):
         try:

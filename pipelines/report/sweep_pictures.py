@@ -12,7 +12,7 @@ MOST = 12  # trials in a picture
 def samples(rows: Sequence[Mapping[str, Any]], drawn: Mapping[int, np.ndarray], levels: Any) -> bytes | None:
     """Return the PNG of the trials' samples side by side, in the order of their settings; None if there are none.
 
-    rows: those of trials.json; drawn: {trial: samples}; levels: the number of grey levels of the data, or None
+    rows: the rows of trials.json; drawn: {trial: samples}; levels: the number of grey levels of the data, or None
 
     A setting that was trained with several seeds is drawn once. Of more than MOST settings, the best are drawn.
     """

@@ -75,7 +75,10 @@ def unusual(found: Results) -> dict[str, Unusual]:
 
 
 def with_others(found: Results, data: str) -> dict[str, float]:
-    """Return {run: the mean rank correlation of its default score with those of the other runs on the data}."""
+    """Return {run: the mean rank correlation of its default score with the default scores of the other runs}.
+
+    data: the name of the data set; only its runs are compared
+    """
     means: dict[str, float] = {}
     if (agreed := found.agreements.get(data)) is None:
         return means

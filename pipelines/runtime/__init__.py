@@ -1,1 +1,1 @@
-"""What every stage and command needs around its own work: the paths of files, locks, one-line errors and progress."""
+"""Parts that every stage and command needs: the paths of files, locks, one-line errors and progress."""

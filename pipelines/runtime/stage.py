@@ -1,4 +1,4 @@
-"""What every stage does around its work: it prints errors as one line, locks its output, and ends with its parent.
+"""Runs the main function of a stage: prints errors as one line, locks its output, and ends with its parent.
 
 - If dvc is killed by kill -9, the stage that it started keeps running, and the next `dvc repro` would start a second
   writer on the same outputs. Therefore a stage ends when the dvc that started it ends, and holds a lock on its output.
@@ -181,7 +181,7 @@ def when_process_ends(pid: int, act: Callable[[], None]) -> None:
 
 
 def end_with_parent() -> None:
-    """Make this process, and the processes that it starts, end when the dvc that started it ends.
+    """Make this process end, by SIGTERM, when the dvc that started it ends.
 
     If a person started it, nothing is done.
     """

@@ -1,8 +1,8 @@
-"""Compares the scores of new rows with the scores of calibration rows, and keeps a history of such comparisons.
+"""Compares the scores of new rows with the scores of calibration rows, and keeps a history of the comparisons.
 
 Calibration rows are normal rows that the training has not seen. The test is the two-sample Kolmogorov-Smirnov test: if
-the rows of a file come from the distribution of the calibration rows, the p-value is below 0.01 for at most 1% of such
-files. The test sees only scores: rows that have changed, but have the same scores as before, go unnoticed.
+the rows of a file come from the distribution of the calibration rows, the p-value is below 0.01 with a probability of
+at most 1%. The test sees only scores: rows that have changed, but have the same scores as before, go unnoticed.
 
 The history is a CSV with a line for each comparison.
 """
@@ -34,7 +34,7 @@ class Check:
     time, input    when it was made (ISO form, UTC), and the name of the file of new rows
     model, score   the model, and the name of its anomaly score
     rows           how many of the new rows have a score
-    problems       how many of them have none
+    problems       how many of the new rows have no score
     distance, p    statistic of the Kolmogorov-Smirnov test (the largest difference of the two distribution functions of
                    the scores), and its p-value
     unusual        the fraction of the new rows whose conformal p-value is at most USUAL_RATE
@@ -63,7 +63,8 @@ def compare(scores: np.ndarray, calibration: np.ndarray, *, name: str, model: st
     scores: of new rows, (rows,), NaN for a row without a score; calibration: of calibration rows, (n,)
     name, model, score: the names of the file, of the model and of its anomaly score, for the history
 
-    Raises DataError if fewer than LEAST_ROWS new rows have a score, or if there are fewer calibration rows than that.
+    Raises DataError if fewer than LEAST_ROWS new rows have a score, or if there are fewer than LEAST_ROWS calibration
+    rows.
     """
     finite = scores[np.isfinite(scores)]
     for what, count in (("rows with a score", len(finite)), ("calibration rows", len(calibration))):

@@ -49,7 +49,7 @@ def fetch_data(place: Place, digest: str) -> Path:
     """Return the folder with this machine's copy of a prepared data set; fetch the data set if there is no whole copy.
 
     digest: the hash of the data set. The copy is verified each time. Raises StorageError if the data set in the storage
-    is incomplete or damaged.
+    is incomplete or damaged, or if another job of this machine has been fetching it for WAIT_SECONDS.
     """
     kept = folder() / "data" / digest
     try:

@@ -52,9 +52,9 @@ def shown_uri() -> str:
 def open_store(*, must_exist: bool = False) -> MlflowClient:
     """Return a client of the store; make a local store if it does not exist. Call this before workers start.
 
-    must_exist: for what only reads: a local store that does not exist is an error, and is not made
+    must_exist: for callers that only read; a local store that does not exist is then not made
 
-    Raises StoreError within seconds if the store does not answer.
+    Raises StoreError if a local store must exist and does not, and, within seconds, if the store does not answer.
     """
     uri = store_uri()
     _check_uri(uri)

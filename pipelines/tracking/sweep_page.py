@@ -12,7 +12,7 @@ def sweep_page(lineage: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) 
     """Return the page as Markdown.
 
     lineage: the sweep's lineage.json, of which the name of the data is used
-    trials: rows of trials.json; a row with "of" repeats the setting of that trial with another seed
+    trials: rows of trials.json; a row with "of": n repeats the setting of trial n with another seed
     """
     diverged = sum(trial["value"] is None for trial in trials)
     what = f"{len(trials)} trial{'s' * (len(trials) != 1)} on `{lineage['data']}`"

@@ -25,7 +25,7 @@ MOST_RESTARTS = 3
 class Course:
     """The trials of a sweep, in the order of trials.json.
 
-    The attribute trials has those of the rounds that `rounds` has yielded so far.
+    The attribute `trials` has the trials of the rounds that `rounds` has yielded so far.
 
     conf: the composed configuration of the sweep; place: where the trials are trained, and what decides all of them
     seed: the seed of the searcher and of the trials; further seeds are the numbers after it

@@ -50,7 +50,7 @@ class Job:
 class SweepInPlay:
     """A sweep whose trials are being trained.
 
-    rounds: those that were not walked yet; best: the row of its best trial, once the sweep is decided
+    rounds: the rounds that were not walked yet; best: the row of its best trial, once the sweep is decided
     error: why the sweep cannot be decided, or None
     """
 

@@ -85,9 +85,10 @@ class LostError(Exception):
 
 
 def takeovers(conf: Mapping[str, Any], trials: Sequence[Trial], until: int, rung: int) -> list[Takeover]:
-    """Return which trials give up at a rung, and for each whose weights it takes and its new setting.
+    """Return a Takeover for each trial that gives up at a rung.
 
-    until: the step of the rung; rung: its index
+    A trial goes on as it is if the better trial that was drawn for it has diverged too. until: the step of the rung;
+    rung: its index
     """
     values = [best_of(trial.task, conf["metric"], until)[0] for trial in trials]
     order = sorted(range(len(trials)), key=lambda index: (values[index], index))

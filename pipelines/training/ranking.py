@@ -12,7 +12,7 @@ FEWEST = 3  # settings
 def ranking(trials: Sequence[Row]) -> list[Row]:
     """Return a trial for each setting, the best first: settings with a mean over seeds, then the others by value.
 
-    trials: rows of trials.json; one with "of" repeats the setting of that trial with another seed
+    trials: rows of trials.json; a row with "of": n repeats the setting of trial n with another seed
     """
     settings = [trial for trial in trials if "of" not in trial and trial["value"] is not None]
     return sorted(settings, key=lambda trial: (trial.get("mean") is None, number(trial), trial["trial"]))
@@ -24,9 +24,9 @@ def number(trial: Mapping[str, Any]) -> float:
 
 
 def undecided(trials: Sequence[Mapping[str, Any]]) -> str:
-    """Return a sentence that says that the settings of a sweep hardly differ, or "" if they do.
+    """Return a sentence that says that the settings of a sweep hardly differ, or "" if they differ enough.
 
-    trials: as for `ranking`
+    Fewer than FEWEST settings always count as different enough. trials: as for `ranking`
     """
     values = [number(trial) for trial in ranking(trials)]
     if len(values) < FEWEST or max(values) - min(values) >= HARDLY * abs(min(values)):

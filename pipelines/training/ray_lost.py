@@ -1,7 +1,7 @@
 """Notices, while jobs run, that the cluster has ended or has lost the machines that have room for them.
 
-Ray would wait: without end for jobs that have no room on the machines that are left, or if Ray has ended on the
-driver's own machine only; and for a minute if the cluster's head does not answer, after which it ends the process.
+Without this, Ray would wait for ever if jobs have no room on the machines that are left, or if Ray has ended on the
+driver's own machine only. If the cluster's head does not answer, Ray would wait for a minute, then end the process.
 """
 
 import socket
@@ -25,7 +25,8 @@ class ClusterWatch:
     ray: the module, connected to the cluster; resources: what jobs get there
     kinds: returns the kinds of the jobs that run or wait for room
 
-    Raises ClusterError if jobs wait in vain.
+    Raises ClusterError if the cluster has ended, or Ray has ended on this machine, or if a kind of job has had no room
+    for ROOM_SECONDS (or for as long as conf/cluster says, if that is more).
     """
 
     def __init__(

@@ -70,8 +70,8 @@ def on_each_node(ray: Any, act: Callable[..., Any], *arguments: Any) -> dict[str
 def facts_here(token: str, with_gpus: Sequence[str] = ()) -> NodeFacts:
     """Return what the machine of this process has.
 
-    token: the path of a file that the driver wrote; with_gpus: the ids of the nodes to which Ray gives GPUs. Only on
-    these is PyTorch asked whether it can use one.
+    token: the path of a file that the driver wrote; with_gpus: the ids of the nodes to which Ray gives GPUs. PyTorch is
+    asked only on these nodes whether it can use a GPU.
     """
     path = Path(token)
     try:

@@ -186,9 +186,9 @@ class Watch:
 
 
 def end_of(history: Sequence[Mapping[str, Any]], conf: Mapping[str, Any]) -> str:
-    """Return in words how a training ended: with which metric, at which step, for the model that it keeps.
+    """Return in words which model a training kept: the model's step, and its validation metric.
 
-    If it diverged, return why.
+    If the training diverged, return why.
 
     history: the lines of its run log, one for each report; conf: its composed configuration
     """

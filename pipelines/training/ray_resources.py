@@ -173,7 +173,7 @@ def planned(nodes: Sequence[Node], conf: ClusterConf, where: str, workers: int) 
     where: the file of `conf`, for errors; workers: how many workers a training has
 
     With `gpu: auto`, a kind of job that has no room on the cluster's GPUs gets CPUs, and a note says so. Raises
-    ClusterError for a kind of job that has no room at all.
+    ClusterError if a kind of job has no room at all, or if no node has a GPU with `gpu: always`.
     """
     has_gpus = any(node.gpus for node in nodes)
     if conf.gpu == "always" and not has_gpus:

@@ -122,7 +122,10 @@ class RunLog:
         self._append({"step": step, "metrics": {}, "diverged": reason})
 
     def history(self) -> list[dict[str, Any]]:
-        """Return the lines of the history. A last line that a kill left incomplete is skipped."""
+        """Return the lines of the history. A last line that a kill left incomplete is skipped.
+
+        Raises CheckpointError if another line is not JSON.
+        """
         if not self.history_path.is_file():
             return []
         text = self.history_path.read_text()

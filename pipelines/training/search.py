@@ -60,7 +60,7 @@ def grid(space: Mapping[str, Any]) -> list[Setting]:
 
 
 def points(space: Mapping[str, Any]) -> list[Setting] | None:
-    """Return every combination of a space of choices; None if a key has a range, or there are over MOST_DRAWS."""
+    """Return every combination of a space of choices; None if a key has a range, or for more than MOST_DRAWS."""
     if not all("choice" in draw for draw in space.values()):
         return None
     values = [draw["choice"] for draw in space.values()]

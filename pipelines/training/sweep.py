@@ -9,7 +9,7 @@
     lineage.json   hashes of what decides the result
 
 Trials that `gen-models play` has trained are only collected. A sweep that was killed continues with the trials that are
-not finished, and one that grew with those that are new: docs/sweeps.md.
+not finished, and a sweep that grew with the trials that are new: docs/sweeps.md.
 """
 
 import json
@@ -97,11 +97,11 @@ def keep_samples(folder: Path, trials: Sequence[Trial]) -> None:
 def write(folder: Path, plan: SweepPlan, rows: list[dict[str, Any]], best: dict[str, Any]) -> None:
     """Write the files of the stage `sweep`, except the samples, into a folder.
 
-    rows: those of trials.json; best: the row of the best setting
+    rows: the rows of trials.json; best: the row of the best setting
 
-    In best.json, "override" has the values that the sweep's line of params.yaml sets and the best setting, for `train`.
-    "front" has the metrics on the axes of the report's rate-distortion picture, or null. A setting that was trained
-    with several seeds also has "seeds", "mean" and "sd".
+    In best.json, "override" is what `train` uses: the values that the sweep's line of params.yaml sets, with the values
+    of the best setting. "front" has the metrics on the axes of the report's rate-distortion picture, or null. A setting
+    that was trained with several seeds also has "seeds", "mean" and "sd".
     """
     chosen: dict[str, Any] = {
         "metric": plan.conf["metric"],

@@ -70,7 +70,7 @@ class SweepPlan:
         return first
 
     def trial_folders(self) -> set[Path]:
-        """Return the folders of all trials that are known: those of the rounds that have ended, and of the next one."""
+        """Return the folders of the trials of all rounds that have ended, and of the next round."""
         found: set[Path] = set()
         for tasks, until in self.course().rounds():
             found |= {Path(task.folder) for task in tasks}

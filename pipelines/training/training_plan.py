@@ -46,7 +46,7 @@ class TrainingPlan:
     def seal(self) -> Path:
         """Write lineage.json into the folder of the run log, and return this folder.
 
-        It then holds all that the stage `train` will copy to out/train/KEY.
+        The folder then holds all that the stage `train` will copy to out/train/KEY.
         """
         with replacing(self.log.folder / "lineage.json") as file:
             file.write(json.dumps(self.lineage, indent=1, sort_keys=True).encode())
@@ -64,6 +64,9 @@ def training_plan(asked: Params, key: str, setting: Mapping[str, Any]) -> Traini
 
     The lineage of the plan says what decides the result, and describes the run. It is written to lineage.json beside
     the result, and becomes the tags and params of the run in MLflow.
+
+    Raises GenModelsError if the batch size is not divisible by the number of workers, DataError if the data set is not
+    prepared.
     """
     line = asked.run(key)
     conf = override(compose(line.model, line.data, asked.budget), setting)

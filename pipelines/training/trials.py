@@ -90,7 +90,7 @@ def told(task: Task, until: int | None = None) -> list[dict[str, Any]]:
 
 
 def best_of(task: Task, metric: str, until: int | None = None) -> tuple[float, int]:
-    """Return (the lowest value of a metric, its step) in a trial's history; (WORST, 0) if the trial diverged.
+    """Return (the lowest value of a metric, its step) in a trial's history; (WORST, 0) if it diverged or is empty.
 
     until: only reports up to this step count; None: all reports count
     """
@@ -147,8 +147,8 @@ def row(index: int, trial: Trial, metric: str) -> dict[str, Any]:
 def choose(found: list[dict[str, Any]], key: str) -> dict[str, Any]:
     """Return the row with the lowest value; of rows with the same value, the first.
 
-    If settings were trained with several seeds, only these are compared, by their means. Raises SweepError if every
-    trial diverged.
+    If some settings have a mean over several seeds, only these settings are compared, by their means. Raises SweepError
+    if every trial diverged.
 
     found: the rows of trials.json; key: the name of the sweep
     """

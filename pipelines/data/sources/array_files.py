@@ -112,7 +112,7 @@ def read_npy(path: Path, *, kinds: str = ROW) -> np.ndarray:
 
 
 def names_in_npz(path: Path) -> list[str]:
-    """Return the names of the arrays in a .npz file, in the order of the file."""
+    """Return the names of the arrays in a .npz file, in the file's order. Raises DataError if it cannot be read."""
     require_file(path)
     try:
         with zipfile.ZipFile(path) as archive:

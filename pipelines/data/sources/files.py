@@ -1,4 +1,4 @@
-"""What all readers of users' files share: paths in errors, limits of size, and space on disk for unpacked bytes.
+"""Parts that all readers of users' files share: paths in errors, limits of size, and space on disk for unpacked bytes.
 
 Files are not trusted. A reader compares a file's size with the size that its header declares before it allocates
 memory; it unpacks to disk and maps the result; and it never allocates more than a block.

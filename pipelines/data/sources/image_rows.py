@@ -20,14 +20,14 @@ Row = tuple[str, np.ndarray | None, str]
 
 
 def read_images_like(path: Path, event_shape: Sequence[int], *, options: Mapping[str, Any]) -> Iterator[Row]:
-    """Return an iterator over images of (name, row, problem).
+    """Return an iterator that yields (name, row, problem) for each image.
 
     path         an image, or a folder of any layout, whose images come sorted by their paths
     event_shape  (channels, height, width) of the model's rows
     options      the `options:` of the training data, from conf/data/NAME.yaml
 
     A name is the path within the folder. A row is (channels, height, width) uint8, and its problem is ""; if an image
-    has a problem, its row is None. Images are converted as the training's images were, and resized only if those were.
+    has a problem, its row is None. Images are converted and resized by `options`, as the training's images were.
 
     Raises DataError before any image is read if the path is missing or has no images, or if the model's rows are not
     images.

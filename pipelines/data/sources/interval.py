@@ -1,7 +1,7 @@
 """One-dimensional data on [0, 1] with known densities, on which one-dimensional flows are tested.
 
-Outside [0, 1] both densities are 0, and so is that of Beta(5, 5) at 0 and at 1. The log density is minus infinity
-there.
+Outside [0, 1] both densities are 0. The density of Beta(5, 5) is also 0 at 0 and at 1. Where a density is 0, the log
+density is minus infinity.
 """
 
 import numpy as np

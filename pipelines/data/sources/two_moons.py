@@ -1,6 +1,6 @@
 """Two interleaved half circles with Gaussian noise, and their exact log density.
 
-The geometry is that of the FFJORD experiments (Grathwohl et al., 2019): scikit-learn's two moons with noise 0.1, then
+The geometry follows the FFJORD experiments (Grathwohl et al., 2019): scikit-learn's two moons with noise 0.1, then
 x -> 2x + (-1, -0.2). A point is
 
     x = 2 (m_c(t) + 0.1 e) + (-1, -0.2),   t ~ U[0, pi],   e ~ N(0, I),

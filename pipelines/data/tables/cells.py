@@ -56,12 +56,12 @@ def is_text(column: pa.Array) -> bool:
 
 
 def is_numeric(kind: pa.DataType) -> bool:
-    """Return whether a type of Arrow is a number."""
+    """Return whether a type of Arrow is for numbers."""
     return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
 
 
 def is_temporal(kind: pa.DataType) -> bool:
-    """Return whether a type of Arrow is a moment or a day."""
+    """Return whether a type of Arrow is for moments or days."""
     return pa.types.is_timestamp(kind) or pa.types.is_date(kind)
 
 

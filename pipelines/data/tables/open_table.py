@@ -38,11 +38,11 @@ INDEX = "__index_level_0__"  # how pandas names an index that had no name
 
 @dataclass(frozen=True)
 class Reading:
-    """How a table that is a text file is read; each mark that is None is found by looking at the file.
+    """How a table that is a text file is read.
 
-    delimiter  the mark between cells
-    decimal    the decimal mark
-    thousands  the mark between groups of three digits, "" for none
+    delimiter  the mark between cells; None: it is found by looking at the file
+    decimal    the decimal mark; None: a point, unless `formats_of` (propose.py) finds another for a new conf
+    thousands  the mark between groups of three digits, "" for none; None: none, unless `formats_of` finds one
     encoding   the encoding of the text
     header     whether the first line names the columns
     missing    further words that mark a missing value

@@ -88,8 +88,8 @@ class Wishes:
 def formats_of(facts: Mapping[str, Facts], table: Table, wishes: Wishes) -> dict[str, tuple[str, str]]:
     """Return {column: (decimal mark, mark between thousands)} for columns of numbers not written as 1234.5.
 
-    Raises DataError if columns are written in different ways, or if nothing tells whether 1,934 is 1934 or 1.934; the
-    error then names the option for each.
+    Raises DataError if columns are written in different ways, or if nothing tells whether 1,934 is 1934 or 1.934; in
+    this case the error names the option for each of the two meanings.
     """
     reading = table.reading
     found: dict[str, tuple[str, str]] = {}

@@ -49,7 +49,8 @@ class Latents:
 
     numbers       the metrics that the module docstring describes, for metrics.json
     sentence      a summary for readers
-    is_collapsed  whether the latents or the codes are hardly used; for two codebooks, whether those of one level are
+    is_collapsed  whether the latents or the codes are hardly used; for two codebooks, whether the codes of at least one
+                  level are hardly used or have no effect on the reconstruction
     each          for one layer of Gaussian latents {name of a statistic: a number for each latent}, else {}
     """
 
@@ -87,7 +88,7 @@ def watched(trained: Trained, noise: Noise) -> Watched:
 
 
 def codebooks(model: object) -> list[Quantiser]:
-    """Return the codebooks of a model, that of the coarsest grid first; [] if it has none."""
+    """Return the codebooks of a model, the codebook of the coarsest grid first; [] if it has none."""
     modules = model.modules() if isinstance(model, torch.nn.Module) else ()
     return [module for module in modules if isinstance(module, Quantiser)]
 

@@ -41,10 +41,10 @@ PRIOR_SAMPLES = 2000
 
 
 def annealed(trained: Trained, noise: Noise) -> dict[str, float]:
-    """Return the metrics that the module docstring describes; {} for a model without just one layer of latents.
+    """Return the metrics that the module docstring describes; {} unless the model has exactly one layer of latents.
 
-    Of the test rows, as many are used as can be decoded within FLOPS, at most ROWS. If these are fewer than LEAST_ROWS,
-    nothing is measured and the answer is {} as well.
+    As many test rows are used as can be decoded within FLOPS, at most ROWS. Returns {} as well if that would be fewer
+    than LEAST_ROWS although the data have more test rows.
     """
     model, x = trained.model, trained.normal("test")
     if not is_watched(model):

@@ -10,7 +10,8 @@ critic_value                 for a GAN: L = E log D(test row) + lambda E log(1 -
 critic_accuracy              for a critic that classifies: the mean of critic_accuracy_real and critic_accuracy_fake
 critic_accuracy_real, critic_accuracy_fake, critic_accuracy_train
                              the fractions of the test rows, of the samples and of the training rows that it classifies
-                             correctly. If the last is far above the first, the critic has memorised training rows
+                             correctly. If critic_accuracy_train is far above critic_accuracy_real, the critic has
+                             memorised training rows
 
 Test rows and samples are both in the data's units (images on whole grey levels), so that the critic cannot tell them
 apart by rounding alone. Each model has its own critic, so these numbers cannot be compared between models.

@@ -1,6 +1,6 @@
 """Measures whether samples look like data, and whether they cover all of the data.
 
-A metric whose name ends in _floor is the metric of the name before, with training rows in place of samples.
+NAME_floor is the metric NAME with training rows in place of samples.
 
 precision, recall, density, coverage[_floor]
                          how well samples and test rows cover each other, by balls around rows that reach to the fifth

@@ -2,8 +2,8 @@
 
 A reader who opens a model wants to know first how good it is at what it offers. The table MEANINGS lists metrics in the
 order of importance. They form groups, and the metrics of a group answer the same question. A model's evaluation holds
-only the metrics that its capabilities allow; of each of the first five groups in which it has a metric, the first such
-metric is chosen.
+only the metrics that its capabilities allow. The first five groups in which it has a metric are taken, and of each
+group the first metric that it has.
 """
 
 import math

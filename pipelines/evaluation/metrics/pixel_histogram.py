@@ -10,7 +10,7 @@ ROWS_AT_ONCE = 4096
 def histogram_log_prob(prepared: RowsOf) -> float:
     """Return the mean log-likelihood of test rows, in nats, under a histogram of the training rows for each pixel.
 
-    The data are on grey levels. 1 is added to the count of each, so that no grey level has probability 0.
+    The data are on grey levels. 1 is added to the count of each grey level, so that none has probability 0.
     """
     levels = prepared.data.levels or 1
     train, test = (prepared.normal(split).flatten(1).long() for split in ("train", "test"))

@@ -1,6 +1,6 @@
 """Measures how far samples are from data.
 
-All are measured on the unit scale: x/(q - 1) for q grey levels, else x standardised by the training rows.
+All metrics are measured on the unit scale: x/(q - 1) for q grey levels, else x standardised by the training rows.
 
 mmd2, mmd2_floor         unbiased MMD^2 (squared maximum mean discrepancy) between samples and test rows, and between
                          training rows and test rows
@@ -77,8 +77,8 @@ def samples(trained: Trained, noise: Noise, drawn: Sides | None = None) -> dict[
 def sides(trained: Trained, noise: Noise) -> Sides:
     """Draw samples, and choose training rows and test rows at random; return them as the sets to compare.
 
-    Each set has TWO_SAMPLE_ROWS rows, or as many as the smaller split has. All metrics that compare samples with data
-    use the same sets.
+    Each set but all_train has TWO_SAMPLE_ROWS rows, or as many as the smaller split has if that is fewer. All metrics
+    that compare samples with data use the same sets.
     """
     train, test = (
         trained.units(as_sampled(trained.model, trained.normal(split), noise.at(step)))

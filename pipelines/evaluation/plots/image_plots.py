@@ -74,7 +74,7 @@ def line(a: Float[Tensor, "pairs latent"], b: Float[Tensor, "pairs latent"], t: 
 def arc(a: Float[Tensor, "pairs latent"], b: Float[Tensor, "pairs latent"], t: float) -> Float[Tensor, "pairs latent"]:
     """Return [sin((1 - t) theta) a + sin(t theta) b] / sin theta; theta is the angle between a and b (Shoemake, 1985).
 
-    These are points on the arcs from a to b, for t in [0, 1]. If a and b are nearly parallel or nearly opposite, the
+    The result lies on the arcs from a to b, for t in [0, 1]. If a and b are nearly parallel or nearly opposite, the
     point on the line is returned instead: the arc between parallel vectors is the line, and between opposite vectors
     there are many arcs.
     """

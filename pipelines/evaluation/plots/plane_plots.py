@@ -50,7 +50,7 @@ def flow(trained: Trained, x: Tensor, labels: np.ndarray, to: Path) -> None:
 
 
 def latents(trained: Trained, x: Tensor, labels: np.ndarray, to: Path) -> None:
-    """Draw the latents of test rows x, coloured by class. A model with one latent has no such picture.
+    """Draw the latents of test rows x, coloured by class; draw nothing if the model has one latent.
 
     If there are more than two latents, the axes are the first two principal components of the latents.
     """
