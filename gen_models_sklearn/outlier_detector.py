@@ -60,7 +60,7 @@ class GenerativeOutlierDetector(OutlierMixin, GenerativeEstimator):
         held = min(max(1, round(self.calibration * len(X))), len(X) - 1)
         rows = X[np.sort(order[held:])]
         self._train(rows)
-        self.reference_ = None if self.anomaly_score in (None, *DEFAULTS) else rows[:KEPT_ROWS]
+        self.reference_ = None if self.anomaly_score in (None, *DEFAULTS) else X[order[held : held + KEPT_ROWS]]
         self.calibration_scores_ = np.sort(self._scores(X[order[:held]]))
         self.offset_ = -threshold(-self.calibration_scores_, self.fpr)
         if self.offset_ == -np.inf:

@@ -20,6 +20,7 @@ from benchmarks import (
     training,
     transport,
 )
+from benchmarks.breaks import BREAKS
 from benchmarks.inputs import Inputs
 from gen_models.noise import Noise
 from pipelines.config.compose import compose, override
@@ -159,3 +160,9 @@ def test_a_training_that_is_kept_is_opened_and_one_that_differs_is_not(tmp_path,
         assert torch.equal(a, b)
     kept.play(row, dataset, seed=1)
     assert len(list((tmp_path / "work" / "figures" / "kept").iterdir())) == 2
+
+
+@pytest.mark.parametrize("one", BREAKS, ids=lambda one: one.name)
+def test_a_break_can_be_made_and_has_tests_that_may_notice_it(one):
+    assert one.right in (HERE / one.file).read_text()
+    assert one.tests and all((HERE / "tests" / f"{name}.py").is_file() for name in one.tests)

@@ -147,6 +147,13 @@ def test_p_values_and_thresholds_hold_for_rows_like_those_of_the_fit():
         assert t - least - 0.03 < (p <= t).mean() < t + 0.03
 
 
+def test_the_training_rows_that_a_score_keeps_are_drawn_from_all():
+    ordered = np.sort(np.random.default_rng(2).normal(size=(3000, 1)), axis=0)
+    detector = GenerativeOutlierDetector(**ONE, anomaly_score="typicality").fit(ordered)
+    assert len(detector.reference_) == 1000
+    assert abs(np.median(detector.reference_) - np.median(ordered)) < 0.2
+
+
 def test_calibration_rows_are_not_trained_on():
     """With training rows among them, a mixture that has a component for nearly each row would call most others."""
     over = GenerativeOutlierDetector(arguments={"components": 40}, calibration=0.5)

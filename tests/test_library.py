@@ -275,6 +275,15 @@ def test_questions_agree_with_the_model():
     assert score(model, x, "latent_mahalanobis", reference=x).shape == (7,)
 
 
+def test_sorted_training_rows_are_as_good_a_reference_as_shuffled_ones():
+    """typicality is the distance to the mean nll of 1,000 training rows; the first of sorted rows would be alike."""
+    x = RNG.normal(size=(4000, 2))
+    model = fit(AffineFlow([2], None), x, steps=1).model
+    ordered = x[np.argsort(np.square(x).sum(axis=1))]
+    found = [score(model, x[:9], "typicality", reference=rows) for rows in (x, ordered)]
+    assert np.abs(found[0] - found[1]).max() < 0.15, "five standard errors of a mean of 1,000 rows"
+
+
 def test_far_rows_score_higher_and_samples_depend_on_the_seed_alone():
     model = fit(GaussianMixture([2], None, components=2), X, steps=0).model
     assert score(model, X + 50).min() > score(model, X).max()

@@ -27,6 +27,7 @@ from pipelines.data.store import open_data
 from pipelines.registry import moves, names, register, verification, versions
 from pipelines.registry.moves import moves_of
 from pipelines.registry.up_to_date import Store
+from pipelines.registry.version_facts import lines
 from pipelines.training.validation_metrics import ruler_of
 from tests.finished import finish, make_project
 from tests.project import call, params_of
@@ -124,9 +125,10 @@ class TestChoices:
         option = re.search(r"with (--to \d+)", str(caught.value))[1]
         rollback.main([run, "--reason", "misses the sevens", *option.split()])
         assert champion(client, run) == option.split()[1] == "4"
+        tags = versions.find(client, run, "3").tags
         with pytest.raises(RegistryError, match=r"weights.safetensors has changed"):
             promote.main([run, "3", "--reason", "x"])
-        assert champion(client, run) == "4"
+        assert champion(client, run) == "4" and versions.find(client, run, "3").tags == tags
 
     def test_what_is_not_comparable_takes_over_by_the_command_that_is_told_only(self, project, client, run):
         assert trained(project, run, 1, 20.0)["aliases"] == ["candidate", "champion"]
@@ -168,7 +170,7 @@ class TestChoices:
         writes = ("set_registered_model_tag", "set_model_version_tag", "set_registered_model_alias")
         for calls in range(
             5
-        ):  # the row is begun, the version's tag, the alias, the table, the row is not begun any more
+        ):  # the row is begun, the alias, the version's tag, the record, the row is not begun any more
             left, rows = itertools.count(calls, -1), len(moves_of(client, run))
             with monkeypatch.context() as patch:
                 for name in (*writes, "delete_registered_model_tag"):
@@ -176,7 +178,7 @@ class TestChoices:
                 with pytest.raises(KeyboardInterrupt):
                     promote.main([run, "1", "--reason", "looked at it"])
             moved = versions.aliases(client, run)["champion"] == "1"
-            assert moved == (calls > 2)
+            assert moved == (calls > 1)
             assert moves.settle(client, run) == [], "nothing of it looks like a move in MLflow"
             assert champion(client, run) == ("1" if moved else "2")
             assert [row["how"] for row in moves_of(client, run)][rows:] == (["promote"] if moved else [])
@@ -191,6 +193,8 @@ class TestChoices:
         version = versions.find(client, run, "1")
         assert [other["key"] for other in json.loads(version.tags["same_bytes"])] == ["1" * 64, "2" * 64]
         assert version.tags["key"] not in ("1" * 64, "2" * 64)
+        said = "\n".join(lines(version, ["champion"], []))
+        assert f"key {'1' * 64}" in said and f"key {'2' * 64}" in said
 
     @pytest.mark.slow
     def test_a_long_record_is_kept_whole_in_tags_that_fit(self, project, client, run):
@@ -413,6 +417,21 @@ class TestGarbage:
         capsys.readouterr()
         gc.main(["--dry-run", "--keep", "1"])
         assert run not in capsys.readouterr().out
+
+    def test_a_version_whose_run_is_being_registered_stays_and_the_rest_goes(self, project, client, run, monkeypatch):
+        from pipelines.garbage.item import folder_item
+        from pipelines.garbage.registry import stale_versions
+        from pipelines.runtime import paths, stage
+
+        for beta in (1, 2, 3):
+            trained(project, run, beta, 10.0 - beta)
+        client.delete_registered_model_alias(run, "champion")
+        busy = next(item for item in stale_versions(client, keep=1) if item.what.startswith(f"{run} "))
+        (project / "work" / "left").mkdir(parents=True)
+        free = folder_item("a folder", project / "work" / "left", "left")
+        monkeypatch.setattr(stage, "LOCK_WAIT_SECONDS", 0.1)
+        with stage.hold(paths.out("register", run)):
+            assert gc.remove([busy, free]) == ([free], [busy])
 
     @pytest.mark.slow
     def test_the_cache_of_dvc_keeps_what_the_workspace_and_commits_use(self, tmp_path):

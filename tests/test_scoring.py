@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from torch import nn
 
 from gen_models.anomalies.calibration import FILE, Calibration, load_calibration, save_calibration
@@ -277,6 +278,14 @@ def test_a_calibration_of_another_model_or_a_damaged_one_is_refused(ask, booking
         score.main([str(folder), str(path), "--calibration", str(torn)])
 
 
+@pytest.mark.parametrize("about", ["{}", "[]", '{"states": [], "facts": {}}', '{"states": 3, "facts": {}}'])
+def test_a_file_that_is_no_calibration_is_refused(tmp_path, about):
+    path = tmp_path / "other.safetensors"
+    save_file({"state/nll/mean": torch.zeros(1)}, path, {"about": about})
+    with pytest.raises(CheckpointError, match=r"other\.safetensors: not a file of calibration scores"):
+        load_calibration(path)
+
+
 SPEC = {
     "_target_": "gen_models.mixtures.gaussian_mixture.GaussianMixture", "event_shape": [2], "levels": None,
     "components": 2, "covariance": "full",
@@ -387,6 +396,14 @@ def test_rows_of_the_same_kind_do_not_drift_others_do_and_the_history_grows(book
     with pytest.raises(DataError, match="not a history of drift"):
         drift.main([str(folder), str(same), "--calibration", str(calibration), "--history", str(tmp_path / "list.csv")])
     assert (tmp_path / "list.csv").read_text() == "a,b\n1,2\n"
+
+
+def test_a_row_has_a_score_or_a_problem():
+    from pipelines.scoring.drift import compare
+
+    scores = np.array([*RNG.normal(size=60), np.nan, np.inf])
+    found = compare(scores, RNG.normal(size=90), name="may.csv", model="m", score="nll")
+    assert (found.rows, found.problems) == (60, 2)
 
 
 def test_equal_distributions_have_small_p_values_as_seldom_as_stated():

@@ -31,7 +31,7 @@ from gen_models.noise import Noise
 from gen_models.table import TIMES, Column, Schema
 from pipelines import tracking
 from pipelines.commands import denoise, predict, sample
-from pipelines.commands.input_rows import read_events
+from pipelines.commands.input_rows import read_events, read_latents
 from pipelines.registry import register, serving, versions
 from tests.finished import EVENT_SHAPE, LEVELS, PROJECT, SPECS, finish, make_project
 
@@ -444,6 +444,13 @@ class TestPredict:
         (tmp_path / "z.csv").write_text(f"a,b,c\n1,2,3\n3,{cell},5\n")
         with pytest.raises(DataError, match=r"z\.csv, line 3: b: ('four' is not a number|missing)"):
             predict.main([RUN, str(tmp_path / "z.csv"), "--task", "decode"])
+
+    def test_an_array_of_latent_vectors_may_be_empty_and_holds_finite_numbers(self, tmp_path):
+        np.save(tmp_path / "z.npy", np.zeros((0, 3)))
+        assert read_latents(tmp_path / "z.npy").shape == (0, 3)
+        np.save(tmp_path / "z.npy", np.array([[1, 2], [3, np.nan]]))
+        with pytest.raises(DataError, match=r"z\.npy: row 1 holds a value that is no finite number"):
+            read_latents(tmp_path / "z.npy")
 
     def test_a_changed_version_is_not_used(self, project, rows, tmp_path):
         np.save(tmp_path / "rows.npy", rows)

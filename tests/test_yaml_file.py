@@ -132,10 +132,13 @@ def test_every_way_to_write_a_value_that_a_line_offers_is_read(path, scalar):
             assert repr(yaml_file.read(written(path, f"a: {offer}\n"))) == repr(load_yaml(path))
 
 
-def test_bytes_that_are_no_utf_8_and_a_file_that_is_not_there_are_one_line(path):
+def test_a_file_that_cannot_be_read_is_one_line(path):
     path.write_bytes(b"a: \xff\n")
     with pytest.raises(ConfigError, match=r"^params.yaml: byte 3 is no UTF-8; save the file as UTF-8$"):
         yaml_file.read(path)
+    path.with_name("folder.yaml").mkdir()
+    with pytest.raises(ConfigError, match=r"^folder.yaml: cannot be read \(Is a directory\)$"):
+        yaml_file.read(path.with_name("folder.yaml"))
     with pytest.raises(ConfigError, match=r"^none.yaml: there is no such file$"):
         yaml_file.read(path.with_name("none.yaml"))
 

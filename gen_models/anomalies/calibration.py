@@ -69,15 +69,15 @@ def load_calibration(path: Path) -> Calibration:
         with safe_open(path, "pt") as stored:
             about = json.loads((stored.metadata() or {})["about"])
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        states: dict[str, dict[str, Tensor]] = {name: {} for name in about["states"]}
+        scores = {}
+        for name, tensor in tensors.items():
+            kind, _, rest = name.partition("/")
+            if kind == "calibration":
+                scores[rest] = tensor.numpy()
+            elif kind == "state":
+                score, _, key = rest.partition("/")
+                states[score][key] = tensor
+        return Calibration(scores, states, tensors.get("usual"), about["facts"])
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"{path}: not a file of calibration scores ({error}); take another copy") from None
-    states: dict[str, dict[str, Tensor]] = {name: {} for name in about["states"]}
-    scores = {}
-    for name, tensor in tensors.items():
-        kind, _, rest = name.partition("/")
-        if kind == "calibration":
-            scores[rest] = tensor.numpy()
-        elif kind == "state":
-            score, _, key = rest.partition("/")
-            states[score][key] = tensor
-    return Calibration(scores, states, tensors.get("usual"), about["facts"])

@@ -38,7 +38,7 @@ def score(model: nn.Module, x: Any, name: str | None = None, *, reference: Any =
     require_model(model)
     offered = scorers(
         model,
-        None if reference is None else rows_of(model, reference, "reference"),
+        None if reference is None else _in_random_order(rows_of(model, reference, "reference")),
         levels=levels_of(model),
         statistics=_statistics(model),
     )
@@ -108,6 +108,11 @@ def reconstruct(model: nn.Module, x: Any) -> np.ndarray:
     if not isinstance(model, Reconstructor):
         raise ConfigError(f"{type(model).__name__} cannot reconstruct: {_offers(model)}")
     return _asked(model, model.reconstruct, rows_of(model, x))
+
+
+def _in_random_order(rows: Tensor) -> Tensor:
+    """Return the rows in a random order, as they may be sorted, and some scores are fitted to the first of them."""
+    return rows[Noise(0).permutation("reference", len(rows)).to(rows.device)]
 
 
 class _At:

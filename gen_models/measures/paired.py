@@ -55,7 +55,7 @@ def paired(a: Float[Tensor, " rows"], b: Float[Tensor, " rows"], confidence: flo
     """Return the mean of a - b over rows with Student's interval, which is infinite for fewer than two rows."""
     from scipy.stats import t  # takes a second
 
-    d = (a - b).double().numpy()
+    d = (a - b).double().cpu().numpy()
     spread = float(d.std(ddof=1)) / len(d) ** 0.5 if len(d) > 1 else np.inf
     half = float(t.ppf((1 + confidence) / 2, len(d) - 1)) * spread if len(d) > 1 else np.inf
     return Difference(float(d.mean()), float(d.mean()) - half, float(d.mean()) + half, len(d))
@@ -77,7 +77,7 @@ def paired_mmd(
     for model in (a, b):
         with evaluating(model):
             draws = draw(model, len(rows), ruler.noise).to(rows)
-        units = [ruler.units(part).flatten(1).double() for part in (draws, rows)]
+        units = [ruler.units(part).flatten(1).double().cpu() for part in (draws, rows)]
         grams.append((_kernel(units[0], units[0], widths), _kernel(units[0], units[1], widths)))
     once = torch.ones(1, len(rows), dtype=torch.float64)
     value = _mmd_without_rows(grams[0], once, once) - _mmd_without_rows(grams[1], once, once)

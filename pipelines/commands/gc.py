@@ -23,7 +23,7 @@ from pipelines.config.params import params
 from pipelines.garbage import registry, work_folder
 from pipelines.garbage.dvc_cache import cache
 from pipelines.garbage.item import Item
-from pipelines.runtime.stage import parse
+from pipelines.runtime.stage import StageBusyError, parse
 
 SHOWN = 5
 
@@ -79,6 +79,8 @@ def remove(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
         try:
             with tracking.translated():
                 (removed if item.remove() else kept).append(item)
+        except StageBusyError:
+            kept.append(item)
         except OSError as error:
             raise GenModelsError(
                 f"{error.filename or item.what}: {(error.strerror or 'cannot be removed').lower()}; "

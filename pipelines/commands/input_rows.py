@@ -148,7 +148,11 @@ def read_latents(path: Path) -> np.ndarray:
             found.append(block.x)
         return np.concatenate(found) if found else np.zeros((0, 0), dtype=np.float32)
     rows = np.asarray(_open_array(path))
-    return rows.reshape(len(rows), -1).astype(np.float32)
+    rows = rows.reshape(len(rows), math.prod(rows.shape[1:])).astype(np.float32)
+    is_known = np.isfinite(rows).all(axis=1)
+    if not is_known.all():
+        raise DataError(f"{shown(path)}: row {int(is_known.argmin())} holds a value that is no finite number")
+    return rows
 
 
 def image_endings() -> tuple[str, ...]:

@@ -46,6 +46,8 @@ def read(path: Path, *, dotted_keys: bool = False) -> dict[str, Any]:
         raise ConfigError(f"{name}: byte {error.start} is no UTF-8; save the file as UTF-8") from None
     except FileNotFoundError:
         raise ConfigError(f"{name}: there is no such file") from None
+    except OSError as error:
+        raise ConfigError(f"{name}: cannot be read ({error.strerror})") from None
     return parse(text, name, dotted_keys=dotted_keys)
 
 

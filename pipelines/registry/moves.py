@@ -62,8 +62,6 @@ def move(client: Any, alias: str, version: Version, *, how: str, who: str, reaso
     row = _row(client, version.model, alias, version.number, how=how, who=who, reason=reason, held=version)
     client.set_registered_model_tag(version.model, BEGUN, json.dumps(row))
     try:
-        if alias in BECAME:
-            client.set_model_version_tag(version.model, version.number, BECAME[alias], f"{row['time']} {row['reason']}")
         versions.point(client, alias, version)
     except RegistryError:
         client.delete_registered_model_tag(version.model, BEGUN)
@@ -188,7 +186,9 @@ def _row(
 
 
 def _end(client: Any, model: str, row: Row) -> None:
-    """Add a row that was written to `alias_move_begun` to the record, unless it is there, and delete that tag."""
+    """Record a move whose row is in the tag `alias_move_begun`, unless it is recorded, and delete that tag."""
+    if row["to"] is not None and row["alias"] in BECAME:
+        client.set_model_version_tag(model, row["to"], BECAME[row["alias"]], f"{row['time']} {row['reason']}")
     if (rows := moves_of(client, model)) == [] or rows[-1] != row:
         _append(client, model, row)
     client.delete_registered_model_tag(model, BEGUN)

@@ -54,9 +54,10 @@ def lines(version: Version, aliases: Sequence[str], rows: Sequence[moves.Row]) -
     }
     if standing.collapsed:
         facts["collapsed"] = standing.collapsed
-    for other in told(version, "same_bytes", []):
-        facts["same bytes by"] = (
+    if others := told(version, "same_bytes", []):
+        facts["same bytes by"] = "; ".join(
             f"key {other['key']}, data {other['data_sha256'][:12]}, commit {other['git_commit'][:12]}"
+            for other in others
         )
     last = [row for row in rows if row["alias"] == CHAMPION and version.number in (row["to"], row["from"])]
     if last:

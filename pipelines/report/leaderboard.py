@@ -15,8 +15,6 @@ from pipelines.report.as_text import decimal
 from pipelines.report.columns import COLUMNS, Better, Column
 from pipelines.report.read import Results, Row, RunResult
 
-FACTS = ("name", "title", "unit", "better", "about")  # the facts of a column in leaderboard.json
-
 
 @dataclass(frozen=True)
 class Cell:

@@ -77,7 +77,7 @@ def compare(scores: np.ndarray, calibration: np.ndarray, *, name: str, model: st
         model,
         score,
         len(finite),
-        int(np.isnan(scores).sum()),
+        len(scores) - len(finite),
         float(found.statistic),
         float(found.pvalue),
         float((conformal_p(calibration, finite) <= USUAL_RATE).mean()),

@@ -196,9 +196,11 @@ def _download(url: str) -> bytes:
 
 def _keep(content: bytes, path: Path) -> None:
     """Write a file in one step, so that a kill leaves either all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
             file.write(content)
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; free some space and run the same command again") from None
+        raise DataError(
+            f"{error.filename or path}: {error.strerror}; free some space and run the same command again"
+        ) from None
