@@ -79,10 +79,9 @@ def in_part(compared: Compared, part: str) -> set[str]:
 def test_the_stages_again_write_the_same_bytes(here, compared):
     torch.manual_seed(1)  # global generators have no say
     np.random.seed(1)
-    for key in ("gmm-digits_normal", "sn_wgan-digits_normal"):  # test_evaluation.py has the others
-        evaluated = files(paths.out("evaluate", key))
-        evaluate.main([key])
-        assert files(paths.out("evaluate", key)) == evaluated
+    evaluated = files(paths.out("evaluate", "sn_wgan-digits_normal"))  # test_evaluation.py has the other capabilities
+    evaluate.main(["sn_wgan-digits_normal"])
+    assert files(paths.out("evaluate", "sn_wgan-digits_normal")) == evaluated
     before = {name: files(paths.out("baselines", name)) for name in DATA}
     for name in DATA:
         baselines.main([name])

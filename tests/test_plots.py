@@ -40,6 +40,7 @@ RUNS = {  # key: the pictures of its model
     "vae-digits": {*("samples", "reconstructions", "interpolation", "traversal", "latent_map", "latent_kl", "latent")},
     "vq_vae-digits": {"samples", "reconstructions", "interpolation", "latent"},
 }
+DRAWN_TWICE = ("realnvp-two_moons", "realnvp-digits", "scalar_flow-bimodal")  # test_evaluation.py has the other kinds
 DATA = ("digits", "bimodal", "two_moons", "checkerboard")
 SMALL = {"scalar_flow": {"components": 4}, "realnvp": {"couplings": 2, "hidden": [8]}}
 
@@ -84,16 +85,16 @@ def untrained(key: str) -> Trained:
 
 
 @pytest.mark.parametrize("key", RUNS)
-def test_a_model_has_the_pictures_of_its_capabilities_and_its_data_twice_the_same(here, key, tmp_path):
+def test_a_model_has_the_pictures_of_its_capabilities_and_its_data(here, key, tmp_path):
     trained = untrained(key)
     written = []
-    for name in ("first", "second"):
+    for name in ("first", "second") if key in DRAWN_TWICE else ("first",):
         (tmp_path / name).mkdir()
         with torch.no_grad():
             all_plots.pictures(trained, NOISE, tmp_path / name)
         written.append({path.stem: path.read_bytes() for path in (tmp_path / name).iterdir()})
     assert set(written[0]) == RUNS[key]
-    assert written[0] == written[1]
+    assert all(again == written[0] for again in written)
     assert all(picture.startswith(b"\x89PNG") for picture in written[0].values())
 
 
