@@ -52,6 +52,7 @@ LIBRARIES = {  # the libraries that compute: {name in an import statement: name 
     "torch": "torch",
     "torchdiffeq": "torchdiffeq",
 }
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # PyYAML may have been built without libyaml
 TEMPLATES = {"report": "pipelines/report/templates"}  # files that a stage reads beside its code
 
 
@@ -66,8 +67,9 @@ def fingerprint(stage: str, model: str | None = None) -> dict[str, dict[str, str
     entries = [*ENTRIES[stage], *(targets(model) if model else ())]
     found = fingerprint_of(entries)
     if folder := TEMPLATES.get(stage):
-        files = sorted(path for path in (paths.root() / folder).iterdir() if path.is_file())
-        found["files"] |= {_shown(path): source_sha256(path) for path in files}
+        root = paths.root()
+        files = sorted(path for path in (root / folder).iterdir() if path.is_file())
+        found["files"] |= {_shown(path, root): source_sha256(path) for path in files}
     return found
 
 
@@ -81,10 +83,12 @@ def fingerprint_of(entries: Iterable[str], *, without: tuple[str, ...] = CARRIER
     closure = _graph(root).closure(entries, without=without)
     installed = sorted({LIBRARIES[name] for name in closure.packages if name in LIBRARIES})
     return {
-        "files": {_shown(path): _hash(path, path.stat().st_mtime_ns) for _, path in sorted(closure.files.items())},
+        "files": {
+            _shown(path, root): _hash(path, path.stat().st_mtime_ns) for _, path in sorted(closure.files.items())
+        },
         "libraries": {
             "python": ".".join(map(str, sys.version_info[:2])),
-            **{name: version(name) for name in installed},
+            **{name: _version(name) for name in installed},
         },
     }
 
@@ -102,10 +106,9 @@ def targets(model: str) -> list[str]:
     found: set[str] = set()
     for path in (paths.root() / "conf" / "model" / f"{model}.yaml", paths.root() / "conf" / "config.yaml"):
         try:
-            conf = yaml.safe_load(path.read_text())
+            found |= _named(path, path.stat().st_mtime_ns)
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise ConfigError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())[:200]}") from None
-        found |= {text.rpartition(".")[0] for text in _strings(conf) if text.startswith("gen_models.")}
     return sorted(found)
 
 
@@ -144,9 +147,19 @@ def _graph(root: Path) -> ImportGraph:
 
 
 @cache
+def _named(path: Path, modified: int) -> frozenset[str]:
+    """Return the modules of gen_models whose classes a conf names under any key."""
+    conf = yaml.load(path.read_text(), Loader=LOADER)  # noqa: S506 - LOADER is a safe one
+    return frozenset(text.rpartition(".")[0] for text in _strings(conf) if text.startswith("gen_models."))
+
+
+_version = cache(version)
+
+
+@cache
 def _hash(path: Path, modified: int) -> str:
     return source_sha256(path)
 
 
-def _shown(path: Path) -> str:
-    return path.relative_to(paths.root()).as_posix()
+def _shown(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()
