@@ -36,7 +36,7 @@ def compose(model: str, data: str, budget: str) -> dict[str, Any]:
     Raises ConfigError for a file, key or value that cannot be used.
     """
     said = {path: yaml_file.read(path, dotted_keys=True) for path in files(model, data, budget)}
-    conf = copy.deepcopy(_composed(paths.root() / "conf", model, data, budget, repr(said)))
+    conf = copy.deepcopy(_composed(model, data, budget, repr(list(said.values()))))
     _check(conf, lambda keys: _last_to_say(said, keys))
     conf["batch_size"] = conf["data"].get("batch_size", conf["batch_size"])  # of data with few rows
     elsewhere = conf.pop("metric_without_factors", None)
@@ -81,15 +81,15 @@ def compose_line(line: Run, budget: str) -> dict[str, Any]:
     return conf
 
 
-@lru_cache(maxsize=64)
-def _composed(folder: Path, model: str, data: str, budget: str, content: str) -> dict[str, Any]:
+@lru_cache(maxsize=256)
+def _composed(model: str, data: str, budget: str, content: str) -> dict[str, Any]:
     """Return the configuration that Hydra composes, which takes a tenth of a second and is therefore cached.
 
     content: what the files hold, as text. It is used only as a part of the cache's key: after an edit, Hydra composes
     again
     """
     try:
-        with initialize_config_dir(str(folder), version_base="1.3"):
+        with initialize_config_dir(str(paths.root() / "conf"), version_base="1.3"):
             # The quotes keep a name such as 2024_01 a text; Hydra would read 202401
             named = [f"budget='{budget}'", f"data='{data}'", f"model='{model}'"]
             composed = hydra_compose("config", overrides=named)

@@ -43,6 +43,7 @@ DPI = 130
 PLAIN: dict[str, Any] = {"Software": None}  # without it, matplotlib writes its version into the file
 TILE_PIXELS = 56  # small images are enlarged to about this size
 PANEL = (3.9, 3.1)  # inches
+LAYOUT = "constrained"
 
 Points = Mapping[str, np.ndarray]
 Target = Path | BinaryIO
@@ -59,7 +60,7 @@ def heading(figure: Figure, title: str) -> None:
 def panels_of(count: int, *, columns: int = 1, size: tuple[float, float] = PANEL) -> tuple[Figure, list[Axes]]:
     columns = max(1, columns)
     rows = max(1, -(-count // columns))
-    figure = Figure(figsize=(size[0] * columns, size[1] * rows), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows), dpi=DPI, layout=LAYOUT)
     axes = list(figure.subplots(rows, columns, squeeze=False).ravel())
     for unused in axes[count:]:
         unused.set_axis_off()

@@ -16,6 +16,7 @@ from gen_models.noise import Noise
 from pipelines.data.store import Dataset
 
 BANDWIDTH_ROWS = 2_000  # training rows that set the widths of mmd's kernels
+_known: dict[tuple[str, str], tuple[float, ...]] = {}  # {(hash of the data, device): widths}
 
 
 class ValidationMetrics:
@@ -47,6 +48,13 @@ def ruler_of(dataset: Dataset, split: str, front: Mapping[str, Any] | None, devi
     front: `sweep.front` of the conf: the metrics of the rate-distortion picture, or None
     """
     ruler = Ruler(levels=dataset.levels, statistics=dataset.manifest["statistics"], front=front)
-    train = ruler.units(dataset.first_rows("train", BANDWIDTH_ROWS).to(device))
     factors = np.asarray(dataset.factors(split)) if dataset.manifest.get("factors") else None
-    return replace(ruler, bandwidths=bandwidths(train), factors=factors)
+    return replace(ruler, bandwidths=_bandwidths(dataset, ruler, device), factors=factors)
+
+
+def _bandwidths(dataset: Dataset, ruler: Ruler, device: str) -> tuple[float, ...]:
+    """Return the widths of mmd's kernels; a process that trains several times on the same data computes them once."""
+    key = (dataset.sha256, device)
+    if key not in _known:
+        _known[key] = bandwidths(ruler.units(dataset.first_rows("train", BANDWIDTH_ROWS).to(device)))
+    return _known[key]
