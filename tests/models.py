@@ -44,7 +44,7 @@ TABLE = ([8], [None, 0.01, "flag", {"category": 3}, 1, None])
 ROWS_OF_DATA = 72
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
     """name; constructor and its arguments; the data that it is tried on; the capabilities that it must offer.
 

@@ -1,6 +1,7 @@
 """Laws that every model obeys; which of them apply follows from its capabilities. See tests/models.py."""
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -182,27 +183,31 @@ def test_a_training_is_a_function_of_seed_and_data(row):
 # Scores
 
 
+@cache
+def scored(row, score):
+    return score(ready(row), data_of(row))
+
+
 @each_score
 def test_a_score_does_not_depend_on_the_rest_of_the_batch(row, score):
     model, x = ready(row), data_of(row)
     split = torch.cat([score(model, part) for part in x.split([1, 7, len(x) - 8])])
-    torch.testing.assert_close(split, score(model, x), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(split, scored(row, score), rtol=1e-12, atol=1e-12)
 
 
 @each_score
 def test_a_score_follows_its_row_through_a_permutation(row, score):
     model, x = ready(row), data_of(row)
     order = NOISE.permutation("order", len(x))
-    torch.testing.assert_close(score(model, x[order]), score(model, x)[order], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(score(model, x[order]), scored(row, score)[order], rtol=1e-12, atol=1e-12)
 
 
 @each_score
 def test_a_score_survives_saving_and_loading(row, score, tmp_path):
-    model, x = ready(row), data_of(row)
-    save_file(model.state_dict(), tmp_path / "weights.safetensors")
+    save_file(ready(row).state_dict(), tmp_path / "weights.safetensors")
     loaded = build(row, seed=9)
     loaded.load_state_dict(load_file(tmp_path / "weights.safetensors"))
-    assert torch.equal(score(loaded, x), score(model, x))
+    assert torch.equal(score(loaded, data_of(row)), scored(row, score))
 
 
 @each_score
@@ -232,8 +237,7 @@ def test_a_question_leaves_the_model_as_it_was_and_its_answer_does_not_depend_on
 
 @each_score
 def test_no_rows_have_no_scores(row, score):
-    model, x = ready(row), data_of(row)
-    assert score(model, x[:0]).shape == (0, *score(model, x).shape[1:])
+    assert score(ready(row), data_of(row)[:0]).shape == (0, *scored(row, score).shape[1:])
 
 
 # Samples

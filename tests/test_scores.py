@@ -2,6 +2,7 @@
 
 import math
 import zlib
+from functools import cache
 
 import numpy as np
 import pytest
@@ -37,8 +38,11 @@ BLIND = {"likelihood_ratio", "mean_rank", "code_prior"} | NEEDS["encoder"][0]  #
 TWO = [row for row in ROWS if row.name in ("vae", "iwae digits")]
 
 
-def scored(row, model, x):
-    return scores(model, x, data_of(row), levels=row.data[1])
+@cache
+def fitted_scores(row):
+    """A model in training mode, and its scores."""
+    model = ready(row).train()
+    return model, fit_scores(model, data_of(row), Setting(row.data[1]))
 
 
 def names_of(row):
@@ -58,18 +62,17 @@ def names_of(row):
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_a_model_has_the_scores_of_its_capabilities(row):
-    model, x = ready(row), data_of(row)
-    assert set(scored(row, model, x)) == names_of(row)
-    assert set(scores(model, x, levels=row.data[1])) == names_of(row) & ALONE
+    assert set(fitted_scores(row)[1].names) == names_of(row)
+    assert set(scores(ready(row), data_of(row), levels=row.data[1])) == names_of(row) & ALONE
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_scores_are_finite_numbers_that_neither_neighbours_nor_their_order_change(row):
-    model, x = ready(row).train(), data_of(row)
+    (model, fitted), x = fitted_scores(row), data_of(row)
     before, order = x.clone(), torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
-    fitted = fit_scores(model, x, Setting(row.data[1]))
     whole, shuffled, none = fitted.all(x), fitted.all(x[order]), fitted.all(x[:0])
     halves = [fitted.all(part) for part in (x[:1], x[1:30], x[30:])]
+    assert set(whole) == names_of(row)
     for name, values in whole.items():
         assert values.shape == (len(x),)
         assert none[name].shape == (0,)
@@ -302,8 +305,7 @@ def test_a_rank_counts_the_rows_below_and_half_of_the_equal_ones(reference, valu
 
 def test_the_mean_rank_is_the_mean_of_all_other_scores_ranks():
     row = next(row for row in ROWS if row.name == "vae digits")
-    model, x = ready(row), data_of(row)
-    found = scored(row, model, x)
+    found = fitted_scores(row)[1].all(data_of(row))
     ranks = torch.stack([rank(v.sort().values, v) for name, v in found.items() if name != "mean_rank"])
     torch.testing.assert_close(found["mean_rank"], ranks.mean(dim=0))
     assert found["mean_rank"].mean().item() == pytest.approx(0.5)  # of the rows that it was fitted to

@@ -101,6 +101,7 @@ def be_quick(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(annealed_likelihood, "gaps", partial(gaps, steps=GAP_STEPS, samples=32))
     patch.setattr(plane_plots, "GRID", 20)
     patch.setattr(style, "DPI", DPI)
+    patch.setattr(style, "LAYOUT", None)  # test_plots.py has the layout
     patch.setattr(latent_clusters, "SEEDS", 2)
     patch.setattr(latent_clusters, "STARTS", 1)
     patch.setattr(free_detectors, "TREES", 20)
