@@ -94,9 +94,10 @@ class ChannelCoupling(Bijection):
 class BoundedLogScale(nn.Module):
     """s = c tanh(raw/c), the bounded log scale of a coupling, computed from the network's output raw.
 
-    It is symmetric and has slope 1 at 0, and it bounds the coupling's slope: e^-c <= dy/dx <= e^c. Each channel learns
-    its c. The paper's s = c tanh(raw) has slope c at 0. A fixed c is too small where the pixels of one channel differ
-    in scale by orders of magnitude, as the background and the strokes of digits do.
+    It bounds the coupling's slope: e^-c <= dy/dx <= e^c. It is symmetric, and the division by c gives it the slope 1 at
+    0, for every c; s = c tanh(raw) of the Real NVP paper has the slope c. Each channel learns its c: one small value
+    for all channels could not scale pixels that differ by orders of magnitude, such as the background and the strokes
+    of digits.
     """
 
     def __init__(self, channels: int):
