@@ -23,7 +23,7 @@ class GenerativeEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Gener
     def fit(self, X: Any, y: Any = None) -> "GenerativeEncoder":
         """Train on the rows of X; y is ignored."""
         X = self._rows(X, reset=True, least=LEAST_ROWS)
-        self._train(X)
+        self._train_model(X)
         self._n_features_out = gen_models.encode(self.model_, X[:1]).shape[1]
         return self
 

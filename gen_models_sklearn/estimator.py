@@ -89,18 +89,18 @@ class GenerativeEstimator(BaseEstimator):
             ensure_min_samples=least,
         )
 
-    def _train(self, X: np.ndarray) -> None:
+    def _train_model(self, X: np.ndarray) -> None:
         """Train the model on the rows X, and keep its spec and weights."""
-        require_whole("seed", seed := _plain(self.seed), least=0)
+        require_whole("seed", seed := plain(self.seed), least=0)
         table = [None] * X.shape[1] if X.ndim == TABLE_AXES and self.levels is None else None
-        how = recipe(self.model, self.arguments, X.shape[1:], table or _plain(self.levels))
+        how = recipe(self.model, self.arguments, X.shape[1:], table or plain(self.levels))
         with torch.random.fork_rng(devices=[]):
             model = build_model(how.spec, seed).to(self.device)
         gen_models.fit(
             model,
             X,
-            steps=how.steps if self.steps is None else _plain(self.steps),
-            batch=_plain(self.batch),
+            steps=how.steps if self.steps is None else plain(self.steps),
+            batch=plain(self.batch),
             seed=seed,
             optimisers=build_optimisers(how.optim, model) if how.optim else None,
             **how.settings,
@@ -121,6 +121,6 @@ def _built(spec: str, weights: bytes, device: str, is_exact: bool) -> nn.Module:
     return model.double() if is_exact else model
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a Python number for a numpy number, which a parameter grid may hold; anything else as it is."""
     return value.item() if isinstance(value, np.generic) else value

@@ -51,7 +51,7 @@ class PyODDetector(GenerativeEstimator):
         if not 0 < self.contamination <= 0.5:
             raise ConfigError(f"contamination = {self.contamination!r} cannot be used: give a share of at most 0.5")
         X = self._rows(X, reset=True, least=LEAST_ROWS)
-        self._train(X)
+        self._train_model(X)
         self.reference_ = None if self.anomaly_score in (None, *DEFAULTS) else X
         self.decision_scores_ = self._scores(X)
         self.threshold_ = float(np.quantile(self.decision_scores_, 1 - self.contamination))

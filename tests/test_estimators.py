@@ -21,8 +21,15 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import gen_models
+from gen_models.analysis.table_anomalies import MEASURES
 from gen_models.errors import ConfigError
-from gen_models_sklearn import GenerativeEncoder, GenerativeOutlierDetector, PyODDetector, recipe
+from gen_models_sklearn import (
+    GenerativeEncoder,
+    GenerativeOutlierDetector,
+    PyODDetector,
+    TableOutlierDetector,
+    recipe,
+)
 from tests.project import HERE
 
 RNG = np.random.default_rng(0)
@@ -36,6 +43,7 @@ SMALL = {
     "encoder": GenerativeEncoder("vae", arguments={"latent": 2, "hidden": [8]}, steps=3),
     "responsibilities": GenerativeEncoder("gmm", arguments={"components": 2, "em_steps": 3}),
     "pyod": PyODDetector(**ONE),
+    "table": TableOutlierDetector(steps=2),
 }
 SKIPPED = {"check_array_api_input"}  # by scikit-learn, unless a variable of the environment asks for it
 
@@ -145,6 +153,20 @@ def test_p_values_and_thresholds_hold_for_rows_like_those_of_the_fit():
     least = 1 / (len(detector.calibration_scores_) + 1)
     for t in (0.05, 0.1, 0.2, 0.5):
         assert t - least - 0.03 < (p <= t).mean() < t + 0.03
+
+
+def test_the_detector_of_tables_is_the_benchmarks_and_keeps_its_promises():
+    train, new = X[:200], np.concatenate([X[200:], FAR])
+    detector = TableOutlierDetector(steps=20, fpr=0.1, calibration=0.25).fit(train)
+    assert (detector.predict(FAR) == -1).all() and (detector.predict(X[200:]) == -1).mean() < 0.25
+    assert detector.select(new, alpha=0.2)[100:].all()
+    found = detector.measures(new)
+    weighted = sum(weight * found[name] for name, weight in MEASURES.items()) / sum(MEASURES.values())
+    assert np.allclose(detector.score_samples(new), -weighted)
+    again = TableOutlierDetector(steps=20, fpr=0.1, calibration=0.25).fit(train * [1e-6, 1e3, 1] + [0, 1e5, 3])
+    assert np.allclose(again.score_samples(new * [1e-6, 1e3, 1] + [0, 1e5, 3]), -weighted, rtol=0.01, atol=0.01)
+    few = TableOutlierDetector(steps=2, kernels=50).fit(train)
+    assert len(few.weights_) < len(clone(few).set_params(kernels=1000).fit(train).weights_)
 
 
 def test_the_training_rows_that_a_score_keeps_are_drawn_from_all():

@@ -31,25 +31,30 @@ LEAST_STD = 1e-9
 
 
 class TableAnomalies(nn.Module):
-    """The four measures of rows of `dim` columns, and their mean with the given weights, {measure: weight}."""
+    """The four measures of rows of a table, and their weighted mean.
+
+    dim      how many columns a row has
+    weights  {measure: its weight in the mean}; a measure without a weight is left out
+    steps    minibatches that each network of the contrast trains on; None: the number that `Contrast` takes
+    """
 
     mean: Tensor
     std: Tensor
     centre: Tensor
     spread: Tensor
 
-    def __init__(self, dim: int, *, weights: Mapping[str, float] = MEASURES):
+    def __init__(self, dim: int, *, weights: Mapping[str, float] = MEASURES, steps: int | None = None):
         super().__init__()
         self.weights = dict(weights)
-        self.mean = nn.Buffer(torch.zeros(dim))
-        self.std = nn.Buffer(torch.ones(dim))
+        self.mean = nn.Buffer(torch.zeros(dim, dtype=torch.float64))
+        self.std = nn.Buffer(torch.ones(dim, dtype=torch.float64))
         self.centre = nn.Buffer(torch.zeros(len(MEASURES)))
         self.spread = nn.Buffer(torch.ones(len(MEASURES)))
         self.drawn_in = AsinhScale(dim)
         self.metric = KernelDensity(dim, covariance="full")
         self.round = KernelDensity(dim, covariance="spherical")
         self.local = LocalKernels(dim)
-        self.contrast = Contrast(dim)
+        self.contrast = Contrast(dim) if steps is None else Contrast(dim, steps=steps)
 
     def fit(self, x: Float[Tensor, "rows dim"], noise: Noise) -> None:
         """Fit everything on training rows x, in the data's units. Raises DataError for fewer than LEAST_ROWS rows."""
@@ -90,4 +95,4 @@ class TableAnomalies(nn.Module):
         return total / sum(self.weights.values())
 
     def _standardised(self, x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-        return ((x.double() - self.mean) / self.std).float()
+        return ((x.double() - self.mean) / self.std).to(self.centre.dtype)

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gen_models.layers.arguments import require_choice, require_whole
-from gen_models.mixtures.kernels import by_blocks, left_out_distances, squared_distances
+from gen_models.mixtures.kernels import StoresRows, by_blocks, left_out_distances, squared_distances
 from gen_models.noise import Noise
 
 COVARIANCES = ("full", "spherical")
@@ -29,7 +29,7 @@ QUERIES = 512  # rows of each EM step, drawn anew
 UNDAMPED = 2  # from this step on, S is averaged with the S of the step before, because each step sees other rows
 
 
-class KernelDensity(nn.Module):
+class KernelDensity(StoresRows):
     """A kernel density of standardised rows; `fit` stores the training rows as the centres.
 
     covariance  full or spherical
@@ -37,6 +37,7 @@ class KernelDensity(nn.Module):
     em_steps    steps of EM
     """
 
+    BY_ROW = ("centres",)
     centres: Tensor
     whitening: Tensor
 

@@ -1,10 +1,11 @@
-"""Squared distances between rows and centres, in blocks of bounded memory, for mixtures with a kernel at each row."""
+"""Parts of mixtures with a kernel at each training row: squared distances in blocks of bounded memory, and loading."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 ROWS = 500  # rows whose distances to all centres are held at once
 FAR = 1e18  # the squared distance of a row to itself where it is left out
@@ -31,3 +32,19 @@ def by_blocks(
 ) -> Float[Tensor, " all"]:
     """Return function(distances(rows)), computed for ROWS rows at a time; `rows` are rows or their indices."""
     return torch.cat([function(distances(block)) for block in rows.split(ROWS)])
+
+
+class StoresRows(nn.Module):
+    """A module with buffers that `fit` fills with one entry for each training row.
+
+    BY_ROW names them. When a state is loaded, they take its number of rows.
+    """
+
+    BY_ROW: tuple[str, ...] = ()
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        for name in self.BY_ROW:
+            stored, own = state_dict.get(f"{prefix}{name}"), getattr(self, name)
+            if isinstance(stored, Tensor) and stored.shape[1:] == own.shape[1:]:
+                setattr(self, name, own.new_empty(stored.shape))
+        super()._load_from_state_dict(state_dict, prefix, *arguments)

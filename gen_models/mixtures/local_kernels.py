@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gen_models.layers.arguments import require_whole
-from gen_models.mixtures.kernels import ROWS, by_blocks, left_out_distances, squared_distances
+from gen_models.mixtures.kernels import ROWS, StoresRows, by_blocks, left_out_distances, squared_distances
 from gen_models.noise import Noise
 
 LEAST_MEDIAN = 1e-3  # floor of the median of the mean squared distances: many tables repeat rows
@@ -23,13 +23,14 @@ EM_STEPS = 12
 QUERIES = 512
 
 
-class LocalKernels(nn.Module):
+class LocalKernels(StoresRows):
     """Kernels at standardised training rows, which `fit` stores.
 
     dim         how many numbers a row has
     neighbours  how many nearest rows set the width of a row's kernel
     """
 
+    BY_ROW = ("centres", "variances")
     centres: Tensor
     variances: Tensor
 

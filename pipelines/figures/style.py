@@ -5,7 +5,7 @@ The colours are based on Okabe and Ito's (2008), which colour-blind readers can 
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -43,7 +43,7 @@ DPI = 130
 PLAIN: dict[str, Any] = {"Software": None}  # without it, matplotlib writes its version into the file
 TILE_PIXELS = 56  # small images are enlarged to about this size
 PANEL = (3.9, 3.1)  # inches
-LAYOUT = "constrained"
+LAYOUT: Literal["constrained"] | None = "constrained"
 
 Points = Mapping[str, np.ndarray]
 Target = Path | BinaryIO
