@@ -80,7 +80,7 @@ def test_every_conf_builds_and_takes_a_gradient(model, data, monkeypatch):
     built = build_model(conf["model"], seed=0)
     assert tuple(listing._offers(type(built))) == capabilities(built), "what list prints, without building it"
     assert set(build_optimisers(conf["optim"], built)) == {objective.name for objective in built.objectives()}
-    x = torch.randint(0, conf["data"]["levels"] or 17, (16, *conf["data"]["event_shape"])).float()
+    x = torch.randint(0, conf["data"]["levels"] or 17, (4, *conf["data"]["event_shape"])).float()
     for objective in built.objectives():
         assert objective.loss(x, Noise(0)).value.requires_grad
 

@@ -149,7 +149,7 @@ def _graph(root: Path) -> ImportGraph:
 @cache
 def _named(path: Path, modified: int) -> frozenset[str]:
     """Return the modules of gen_models whose classes a conf names under any key."""
-    conf = yaml.load(path.read_text(), Loader=LOADER)  # noqa: S506 - LOADER is a safe one
+    conf = LOADER(path.read_text()).get_single_data()
     return frozenset(text.rpartition(".")[0] for text in _strings(conf) if text.startswith("gen_models."))
 
 
