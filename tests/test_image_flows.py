@@ -498,7 +498,7 @@ def test_training_beats_independent_pixels(name):
     x = torch.randint(0, 17, (256, 1, 1, 4), generator=generator).float().expand(-1, 1, 4, 4).contiguous()
     model.warm_start(x, NOISE)
     optimiser = torch.optim.Adam(model.train().parameters(), lr=1e-2)
-    for step in range(20):
+    for step in range(30):
         optimiser.zero_grad()
         model.loss(x, NOISE.at(step)).value.backward()
         optimiser.step()

@@ -1,4 +1,7 @@
-"""A graph played on two machines without a common folder ends bit for bit as on one, and when one of them dies too."""
+"""A graph played on two machines without a common folder ends bit for bit as on one, and when one of them dies too.
+
+The machine that is left takes all work for which it has room. For the rest, a play goes on once a machine is back.
+"""
 
 import hashlib
 import json
@@ -87,6 +90,11 @@ def test_two_machines_end_as_one(project, alone, graph, folder, way):
             checkpoint = "jobs/*/*/latest/resume.json"  # some minutes later, as play prepares the data sets first
             machines.wait(lambda: list(machines.node.glob(checkpoint)), "a checkpoint on the second", PATIENCE)
             machines.kill_second()
+            if graph == TWO_WORKERS:  # for which one machine is no room
+                assert play.wait(PATIENCE) == 1, (folder / "python.log").read_text()
+                assert "has lost the room for a training (2 workers" in (folder / "python.log").read_text()
+                machines.start_second()
+                play = machines.start(*PLAY)
         assert play.wait(PATIENCE) == 0, (folder / "python.log").read_text()
         assert "Traceback" not in (folder / "python.log").read_text()
         assert shares or list(machines.node.glob("data/*")), "the second machine did nothing"
