@@ -60,7 +60,15 @@ was measured on MNIST.
 """,
     "Pipeline": """\
 What Ray, DVC, the loader, the checkpoints and the readers cost beside the engine alone. `repro-default`, `repro-noop`
-and `chapter-smoke` are whole runs of the pipeline in a fresh clone, after its installation.
+and `chapter-smoke` are whole runs of the pipeline in a fresh clone, after its installation; `noop-repro` is one `dvc
+repro` that has nothing to do. `graph-on-two-nodes` is how many times as fast two nodes play the default graph as one.
+
+In a sweep, `sweep-overhead-16` is the time that Ray Tune, the run log and the checkpoints add to a trial, `sweep-4000`
+the time of a trial without any work, and `sweep-200` the share of the cores' time in which the engine works. In a
+training, `fit-fixed-cost` is the time that Ray Train adds to the first one of a session, `report-stall` the share of
+the time that its reports take, and `loader-cost` the share of a step that the loader takes. `engine-vs-bare` compares
+the engine with a bare loop of the same mathematics, `ddp-ratio` with torch's DistributedDataParallel. `predict-1m`
+divides the CPU time of `predict` on a CSV of 1,000,000 rows by that of pyarrow's reader and the bare model.
 """,
 }
 MIXTURE = "Gaussian mixture by EM"
