@@ -24,7 +24,7 @@ from pipelines.evaluation.metrics.fidelity import FEATURES, common_std, features
 from pipelines.evaluation.metrics.gradient_norms import GRADIENT_ROWS, gradient_norms
 from pipelines.evaluation.metrics.two_sample import samples
 from pipelines.evaluation.trained_run import Trained
-from pipelines.report.columns import COLUMNS
+from pipelines.report.leaderboard_columns import COLUMNS
 from tests.drawing import drawn_from
 
 NOISE = Noise(seed=4)

@@ -11,7 +11,7 @@ from pipelines import tracking
 from pipelines.evaluation.metrics.meanings import MEANINGS, MOST, that_matter
 from pipelines.registry import model_page, register, versions
 from pipelines.registry.promotion import Standing
-from pipelines.report.columns import COLUMNS
+from pipelines.report.leaderboard_columns import COLUMNS
 from tests.finished import finish, make_project
 
 LINEAGE = {"model": "vae", "data": "digits", "family": "autoencoders", "key": "k" * 64, "seed": 0}

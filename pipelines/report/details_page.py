@@ -14,8 +14,8 @@ from pipelines.report import (
     unusual_rows,
     versus_baselines,
 )
-from pipelines.report.columns import COLUMNS
 from pipelines.report.jinja_environment import environment
+from pipelines.report.leaderboard_columns import COLUMNS
 from pipelines.report.read import Results, Row, RunResult, SweepResult
 from pipelines.training.ranking import number, undecided
 
