@@ -145,6 +145,11 @@ def ui(parser: ArgumentParser) -> None:
 
 def server(parser: ArgumentParser) -> None:
     ui(parser)
+    parser.add_argument("--host", default=HOST, help="the address to listen on; 0.0.0.0: all of this machine's")
+    parser.add_argument(
+        "--name", action="append", default=[], help="another name by which people reach this machine; may be repeated"
+    )
+    parser.add_argument("--users", action="store_true", help="ask for a user and a password")
     parser.add_argument("--store", metavar="URI", help="sqlite:////absolute/FILE.db or postgresql://USER@HOST/DATABASE")
     parser.add_argument("--artifacts", metavar="URI", help="a folder or s3://BUCKET/...; by default server/artifacts")
 

@@ -491,6 +491,7 @@ ELSEWHERE = {  # advice that needs the graph, a server, a download or a huge fil
     "pipelines/commands/gc.py": "tests/test_lineage.py",
     "pipelines/commands/versus.py": "tests/test_lineage.py",
     "pipelines/commands/mlflow_server.py": "tests/test_ui.py",
+    "pipelines/commands/served_users.py": "tests/test_ui.py",
     "pipelines/commands/server.py": "tests/test_ui.py",
     "pipelines/comparison": "tests/test_comparison.py",
     "pipelines/config/params_edit.py": "tests/test_params_edit.py",

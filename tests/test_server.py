@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 
 from pipelines import tracking
 from pipelines.commands import predict
@@ -36,11 +37,11 @@ def root(tmp_path, monkeypatch) -> Path:
 
 
 @contextmanager
-def server(root: Path) -> Iterator[None]:
+def server(root: Path, *options: str) -> Iterator[None]:
     """A server at the address of MLFLOW_TRACKING_URI for the length of the block, at whose end it is killed."""
     address = os.environ["MLFLOW_TRACKING_URI"]
     environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
-    words = [sys.executable, "-m", "pipelines.cli", "server", "--port", address.rpartition(":")[2]]
+    words = [sys.executable, "-m", "pipelines.cli", "server", "--port", address.rpartition(":")[2], *options]
     with subprocess.Popen(
         words, cwd=root, env=environment | {"PYTHONPATH": str(PROJECT)}, stdout=subprocess.PIPE, start_new_session=True
     ) as started:
@@ -91,3 +92,24 @@ def test_what_a_server_missed_is_sent_once_and_a_version_loads_from_it(root, tmp
         assert place.startswith("mlflow-artifacts:/")
     assert {path.name for path in root.glob("server/*")} >= {"mlflow.db", "artifacts"}
     assert not [path for path in root.glob("ml*") if path.name != "mlflow.db.lock"], "the project's own store is unused"
+
+
+def test_a_server_with_users_serves_those_whom_it_knows(root, monkeypatch):
+    pytest.importorskip("flask_wtf", reason="pip install 'mlflow[auth]'")
+    admin, bob = ("admin", "the admin's own password"), ("bob", "bob's own password")
+    finish(root, RUN)
+    monkeypatch.setenv("MLFLOW_AUTH_ADMIN_PASSWORD", admin[1])
+    with server(root, "--users", "--host", "0.0.0.0"):
+        with pytest.raises(tracking.StoreError, match="MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD") as e:
+            register.register(RUN)
+        assert "\n" not in str(e.value)
+        users = f"{os.environ['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/users/create"
+        requests.post(users, json=dict(zip(("username", "password"), bob, strict=True)), auth=admin).raise_for_status()
+        for name, value in zip(("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"), bob, strict=True):
+            monkeypatch.setenv(name, value)
+        assert register.register(RUN)["aliases"] == ["candidate", "champion"]
+    monkeypatch.delenv("MLFLOW_AUTH_ADMIN_PASSWORD")
+    with server(root, "--users"):  # knows them from before
+        assert versions.find(tracking.open_store(), RUN, "champion").number == "1"
+    kept = {path.name: path.stat().st_mode & 0o777 for path in (root / "server").iterdir()}
+    assert kept["secret.txt"] == kept["users.ini"] == 0o600

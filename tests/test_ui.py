@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from pipelines import tracking
-from pipelines.commands import mlflow_server, server, ui
+from pipelines.commands import mlflow_server, served_users, server, ui
 from pipelines.report import as_text
 from tests.finished import make_project
 from tests.project import HERE
@@ -24,7 +24,7 @@ def started(tmp_path, monkeypatch) -> list[list[str]]:
     monkeypatch.setenv("GEN_MODELS_ROOT", str(root))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     commands: list[list[str]] = []
-    monkeypatch.setattr(mlflow_server, "run", lambda words, log: commands.append(words))
+    monkeypatch.setattr(mlflow_server, "run", lambda words, log, environment: commands.append(words))
     return commands
 
 
@@ -125,7 +125,7 @@ def test_a_server_that_ends_by_itself_is_told_by_its_last_words_without_a_passwo
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
         with pytest.raises(mlflow_server.ServerError, match=r"ended: no answer from postgresql://me:\.\.\.@h/x; its"):
-            mlflow_server.run(dies, log)
+            mlflow_server.run(dies, log, {})
     finally:
         for number, handler in zip((signal.SIGINT, signal.SIGTERM), handlers, strict=True):
             signal.signal(number, handler)
@@ -136,7 +136,9 @@ def test_a_server_that_ends_by_itself_is_told_by_its_last_words_without_a_passwo
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_server_ends_with_its_command(tmp_path, number):
     waits = [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(60)"]
-    code = f"from pathlib import Path; from pipelines.commands.mlflow_server import run; run({waits!r}, Path('log'))"
+    code = (
+        f"from pathlib import Path; from pipelines.commands.mlflow_server import run; run({waits!r}, Path('log'), {{}})"
+    )
     began = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(HERE)})
     log = tmp_path / "log"
     while not (log.is_file() and log.read_text().strip()):
@@ -153,3 +155,33 @@ def test_its_help_has_an_example_and_the_port(capsys):
         ui.main(["--help"])
     said = capsys.readouterr().out
     assert "gen-models ui --port 5001" in said and "MLFLOW_TRACKING_URI" in said
+
+
+def test_a_server_for_other_machines_is_reached_by_its_names_and_warns_if_it_asks_nobody(started, capsys):
+    server.main(["--host", "0.0.0.0", "--port", str(port := free_port()), "--name", "models.example.org"])
+    said = capsys.readouterr()
+    assert "warning: all who reach http://models.example.org" in said.err and "--users" in said.err
+    options = dict(zip(started[0][2::2], started[0][3::2], strict=True))
+    assert options["--host"] == "0.0.0.0"
+    for name in ("localhost", "models.example.org", socket.gethostname()):
+        assert {name, f"{name}:*"} <= set(options["--allowed-hosts"].split(","))
+        assert f"http://{name}:{port}" in options["--cors-allowed-origins"].split(",")
+    assert "*" not in options["--allowed-hosts"].split(",")
+
+
+def test_an_address_of_no_device_and_users_without_a_password_are_one_line(started, monkeypatch):
+    for host in ("192.0.2.77", "nowhere.example"):
+        with pytest.raises(mlflow_server.PortError, match=f"--host {host}: no address of this machine") as caught:
+            server.main(["--host", host, "--port", str(free_port())])
+        assert "\n" not in str(caught.value)
+    monkeypatch.setattr(served_users, "find_spec", lambda name: None)
+    with pytest.raises(served_users.UsersError, match=r"run `pip install 'mlflow\[auth\]==[0-9.]+'` in .venv"):
+        server.main(["--users", "--port", str(free_port())])
+    monkeypatch.setattr(served_users, "find_spec", lambda name: name)
+    monkeypatch.setenv("MLFLOW_AUTH_ADMIN_PASSWORD", "short")
+    with pytest.raises(served_users.UsersError, match="set MLFLOW_AUTH_ADMIN_PASSWORD to a password of at least 12"):
+        server.main(["--users", "--port", str(free_port())])
+    assert started == []
+    monkeypatch.setenv("MLFLOW_AUTH_ADMIN_PASSWORD", "long enough for it")
+    server.main(["--users", "--port", str(free_port())])
+    assert started[0][-2:] == ["--app-name", "basic-auth"]

@@ -2,6 +2,7 @@
 
     gen-models server
     gen-models server --port 5001 --store postgresql://me@127.0.0.1/mlflow
+    gen-models server --host 0.0.0.0 --users      # for other machines, with users and passwords
 
 A project uses the server if its MLFLOW_TRACKING_URI is the server's address. The server alone reads and writes the
 database and the files; a project sends both by HTTP. Without --store and --artifacts, the database is server/mlflow.db
@@ -9,13 +10,13 @@ and the files are in server/artifacts, in the project folder. `gen-models ui` ne
 store.
 """
 
+import sys
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from gen_models.errors import GenModelsError, one_line
 from pipelines import arguments
-from pipelines.arguments import HOST
-from pipelines.commands import mlflow_server
+from pipelines.commands import mlflow_server, served_users
 from pipelines.runtime import paths
 from pipelines.runtime.stage import parse
 
@@ -34,13 +35,19 @@ def main(argv: Sequence[str]) -> None:
     folder = paths.root() / FOLDER
     store = asked.store or f"sqlite:///{folder / 'mlflow.db'}"
     check_store(store)
-    mlflow_server.check_port(asked.port, "server")
+    mlflow_server.check_port(asked.port, "server", asked.host)
     folder.mkdir(mode=0o700, exist_ok=True)
-    address = f"http://{HOST}:{asked.port}"
+    users = served_users.environment(folder) if asked.users else None
+    name = (asked.name or mlflow_server.names_of(asked.host))[0]
+    address = f"http://{name}:{asked.port}"
     log = folder / "server.log"
+    if users is None and not mlflow_server.is_loopback(asked.host):
+        warning = f"warning: all who reach {address} can read, change and delete everything there; see --users"
+        print(warning, file=sys.stderr, flush=True)
     print(f"a project sends its runs and models there after `export MLFLOW_TRACKING_URI={address}`", flush=True)
     print(f"there in some seconds; Ctrl-C ends it; the server's own messages: {log}", flush=True)
-    mlflow_server.start(store, asked.artifacts or str(folder / "artifacts"), asked.port, log)
+    artifacts = asked.artifacts or str(folder / "artifacts")
+    mlflow_server.start(store, artifacts, asked.port, log, host=asked.host, names=asked.name, users=users)
 
 
 def check_store(uri: str) -> None:
