@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from gen_models.errors import CheckpointError, DataError
 from gen_models.measures.pixel_ranking import pixel_auroc
 from gen_models.measures.ranking import auroc
 from gen_models.noise import Noise
+from gen_models.table import Column, Schema
 from pipelines.commands import drift, predict, score
 from pipelines.config.conf_files import data_conf
 from pipelines.config.params import Run
@@ -36,6 +38,7 @@ from pipelines.evaluation.score_facts import score_facts
 from pipelines.evaluation.trained_run import Trained
 from pipelines.registry import serving
 from pipelines.runtime import paths
+from pipelines.scoring.column_drift import ColumnDrift, Moved
 from pipelines.scoring.kept_rows import KeptRows
 from tests.project import make_project, params_of
 
@@ -390,12 +393,69 @@ def test_rows_of_the_same_kind_do_not_drift_others_do_and_the_history_grows(book
         may, june = list(csv.DictReader(file))
     assert float(may["p"]) > 0.01 and 0 <= float(may["unusual"]) < 0.12
     assert float(june["p"]) < 1e-6 and float(june["unusual"]) > 0.5
-    assert "no difference from the calibration rows is seen" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "no difference from the calibration rows is seen" in said
+    assert "no single column differs from the training rows" in said.splitlines()
+    assert re.search(r"^amount: \d+% of the rows are above [\d.]+, usually about \d+%$", said, re.MULTILINE)
     assert history.with_suffix(".png").is_file()
     (tmp_path / "list.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="not a history of drift"):
         drift.main([str(folder), str(same), "--calibration", str(calibration), "--history", str(tmp_path / "list.csv")])
     assert (tmp_path / "list.csv").read_text() == "a,b\n1,2\n"
+
+
+SCHEMA = Schema(
+    (
+        Column("amount"),
+        Column("age", kind="count", missing="fill", fill=40.0),
+        Column("paid", kind="flag", values=("no", "yes")),
+        Column("shop", kind="category", values=("north", "south", "web")),
+    )
+)
+OF_TABLE = {"table": {"columns": SCHEMA.as_json()}, "event_shape": [len(SCHEMA.names)]}
+
+
+def table_rows(n: int, seed: int, *, factor=1.0, web=0.2, lost=0.1, yes=0.7) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    ages = np.where(rng.random(n) < lost, np.nan, rng.integers(18, 90, n))
+    values = {
+        "amount": factor * rng.lognormal(3, 1, n),
+        "age": ages,
+        "paid": np.where(rng.random(n) < yes, "yes", "no"),
+        "shop": rng.choice(["north", "south", "web"], n, p=[0.8 - web, 0.2, web]),
+    }
+    x, problems = SCHEMA.encode(values)
+    assert not problems
+    return x
+
+
+def moved_columns(train: np.ndarray, *blocks: np.ndarray) -> list[Moved]:
+    usual = marginals(torch.from_numpy(train), list(SCHEMA.groups.values())).numpy()
+    drift = ColumnDrift(usual, OF_TABLE)
+    for block in blocks:
+        drift.add(block)
+    return drift.moved(len(train))
+
+
+def test_columns_of_rows_like_those_of_the_training_hardly_ever_move():
+    found = [moved_columns(table_rows(400, seed), table_rows(200, 1000 + seed)) for seed in range(200)]
+    assert sum(map(bool, found)) <= 4, "two false alarms are promised on average, at most"
+
+
+def test_the_column_that_has_moved_is_named_with_its_shares_in_the_users_words():
+    train = table_rows(4000, 0)
+    for change, says in {
+        "factor": (4.0, r"amount: \d+% of the rows are above [\d.]+, usually about \d+%"),
+        "web": (0.5, r"shop: (4|5)\d% of the rows are web, usually about (19|25|12)%"),
+        "lost": (0.5, r"age: (4|5)\d% of the rows are missing, usually about (6|12)%"),
+        "yes": (0.3, r"paid: (2|3)\d% of the rows are yes, usually about (69|75)%"),
+    }.items():
+        rows = table_rows(1000, 1, **{change: says[0]})
+        (found,) = moved_columns(train, rows[:300], rows[300:])
+        assert re.fullmatch(says[1], str(found)), str(found)
+    found = moved_columns(train, table_rows(1000, 1, factor=4.0, web=0.6))
+    assert [one.column for one in found] == ["amount", "shop"] or [one.column for one in found] == ["shop", "amount"]
+    assert moved_columns(train, table_rows(1000, 1)[:0]) == []
 
 
 def test_a_row_has_a_score_or_a_problem():

@@ -31,8 +31,9 @@ class Calibration:
     scores   {name of a score: its values for the calibration rows, (n,), float64, sorted}
     states   {name of a score: its state, which is what it keeps of the training rows}
     usual    (k, numbers): k usual values of each column of a table; None if the rows are not of a table
-    facts    data_sha256, of the data; checkpoint_sha256, of the model; map_scale, for images: the blurred
-             squared error of a pixel that one in a thousand pixels of the calibration rows exceeds
+    facts    data_sha256, of the data; checkpoint_sha256, of the model; training_rows, for tables: how many the usual
+             values come from; map_scale, for images: the blurred squared error of a pixel that one in a thousand pixels
+             of the calibration rows exceeds
     """
 
     scores: Mapping[str, np.ndarray]

@@ -7,7 +7,7 @@
 Calibration rows were kept out of the training. Each line of the history has the p-value of a test that the scores of
 the new rows and of the calibration rows have the same distribution, the fraction of new rows that would be called
 anomalous at a false-positive rate of 5%, and quantiles of the scores. A picture next to the history shows all its
-lines.
+lines. For a table, the columns whose values differ from those of the training rows are named.
 """
 
 from collections.abc import Sequence

@@ -71,14 +71,15 @@ def write_calibration(trained: Trained, scored: RowScores, folder: Path) -> Cali
     """
     if not scored.calibration:
         return None
-    usual = None
+    usual, training_rows = None, {}
     if len(trained.data.event_shape) == 1:
-        groups = list(groups_of(trained.data.manifest).values())
-        usual = marginals(trained.normal("train")[:REFERENCE_ROWS], groups)
+        groups, train = list(groups_of(trained.data.manifest).values()), trained.normal("train")[:REFERENCE_ROWS]
+        usual, training_rows = marginals(train, groups), {"training_rows": len(train)}
     facts = {
         "data_sha256": trained.data.sha256,
         "checkpoint_sha256": checkpoint.digest(trained.folder / "checkpoint"),
         "seed": scored.fitted.setting.noise.seed,
+        **training_rows,
         **({"map_scale": _map_scale(trained, scored)} if "blurred" in scored.calibration else {}),
     }
     calibration = Calibration(scored.calibration, scored.fitted.states, usual, facts)

@@ -12,10 +12,12 @@ from gen_models.errors import DataError
 from pipelines import figures
 from pipelines.commands.output_file import whole
 from pipelines.registry.serving import NO_CALIBRATION
+from pipelines.scoring.column_drift import ColumnDrift
 from pipelines.scoring.drift import QUANTILES, append, bands, compare, read_history
-from pipelines.scoring.scored_rows import open_scorer, score_rows
+from pipelines.scoring.scored_rows import Scorer, open_scorer, score_rows
 
 UNLIKELY = 0.01  # a p-value below which rows are said to differ
+MOST_COLUMNS = 5  # of those that differ, so many are told
 
 
 def drift_file(model: str, path: Path, *, score: str | None, calibration: Path | None, history: Path) -> None:
@@ -32,7 +34,8 @@ def drift_file(model: str, path: Path, *, score: str | None, calibration: Path |
     if scorer.calibration is None:
         raise DataError(f"{scorer.stored.title}: {NO_CALIBRATION}")
     read_history(history)  # a file that is none is told before the work
-    scored = score_rows(scorer, path)
+    columns = _columns_of(scorer)
+    scored = score_rows(scorer, path, watch=columns.add if columns else None)
     check = compare(scored.scores, scorer.calibration, name=path.name, model=scorer.stored.title, score=scorer.name)
     checks = [one for one in append(history, check) if one.score == check.score]
     with whole(history.with_suffix(".png")) as file:
@@ -45,6 +48,26 @@ def drift_file(model: str, path: Path, *, score: str | None, calibration: Path |
     else:
         words = f"its rows score otherwise than the calibration rows (p {check.p:.1g})"
     print(f"{path.name}: {words}; {check.unusual:.1%} of its {check.rows:,} rows are among the 5% most unusual")
+    if columns:
+        moved = columns.moved(_training_rows(scorer))
+        print("\n".join(map(str, moved[:MOST_COLUMNS])) if moved else "no single column differs from the training rows")
+        if len(moved) > MOST_COLUMNS:
+            print(f"{len(moved) - MOST_COLUMNS} more columns differ")
     print(
         f"{history}: {len(checks)} {'line' if len(checks) == 1 else 'lines'}; {history.with_suffix('.png')} shows them"
     )
+
+
+def _columns_of(scorer: Scorer) -> ColumnDrift | None:
+    """Return a count of what the new rows hold in each column; None for images, which have no columns."""
+    known = scorer.stored.calibration
+    if known is None or known.usual is None:
+        return None
+    return ColumnDrift(known.usual.numpy(), scorer.stored.facts)
+
+
+def _training_rows(scorer: Scorer) -> int:
+    """Return how many training rows the usual values come from; an old calibration does not say, but has fewer rows."""
+    known = scorer.stored.calibration
+    assert known is not None
+    return int(known.facts.get("training_rows", known.rows))

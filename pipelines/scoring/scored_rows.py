@@ -4,6 +4,7 @@ Only scores, names, and the few rows that will be explained or drawn stay in mem
 """
 
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -82,7 +83,14 @@ def open_scorer(model: str, score: str | None = None, calibration: Path | None =
 
 
 def score_rows(
-    scorer: Scorer, path: Path, *, most_anomalous: int = 0, shown: int = 0, edge: float = 0.0, strict: bool = False
+    scorer: Scorer,
+    path: Path,
+    *,
+    most_anomalous: int = 0,
+    shown: int = 0,
+    edge: float = 0.0,
+    strict: bool = False,
+    watch: Callable[[np.ndarray], None] | None = None,
 ) -> ScoredRows:
     """Score all rows of a file or folder, and keep some of the rows.
 
@@ -90,6 +98,7 @@ def score_rows(
     shown: how many rows are kept to be drawn, of each of three kinds: with the largest scores, with the smallest, and
     with scores nearest to `edge`
     strict: whether to stop at the first row that cannot be scored
+    watch: called with the scored rows of each block, (rows, *event)
 
     Raises DataError if no row can be scored. With strict, raises it for the first row that cannot be scored.
     """
@@ -107,6 +116,8 @@ def score_rows(
             found.anomalous.add(-values, places, block.x)
             found.normal.add(values, places, block.x)
             found.borderline.add(np.abs(values - edge), places, block.x)
+            if watch is not None:
+                watch(block.x[~np.isnan(values)])
             scores.append(values)
             columns.append(_identity(block))
             found.problems |= {place: why for place, (_, why) in where.items()}
