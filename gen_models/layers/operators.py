@@ -75,7 +75,7 @@ class Convolution:
 
 
 def materialised(operator: Operator, weight: Tensor) -> Float[Tensor, "rows columns"]:
-    """Return the matrix of the operator. It has a column for each number of an input: only for small operators."""
+    """Return the matrix of the operator, with a column for each number of an input. Call it for small operators."""
     n = torch.Size(operator.in_shape).numel()
     identity = torch.eye(n, dtype=weight.dtype, device=weight.device).unflatten(1, operator.in_shape)
     return operator(weight, identity).flatten(1).mT

@@ -62,7 +62,8 @@ def play_jobs(game: Play, asked: Params, runs: Sequence[Run]) -> None:
 def play_training(plan: TrainingPlan, storage: str | None = None) -> None:
     """Train one run with Ray Train, and send its numbers to MLflow meanwhile. Raises TrainingError if it fails.
 
-    storage: the URI through which machines without the project folder get the training, or None
+    storage: the URI through which machines without the project folder read and write the files of the training; None if
+    all machines have the folder
     """
     build_training(plan.task.conf, plan.task.seed)  # refuses a conf that cannot be built before a cluster starts
     progress = Progress(f"train {plan.key}", plan.task.steps, "step")
