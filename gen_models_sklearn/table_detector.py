@@ -52,7 +52,7 @@ class TableOutlierDetector(CalibratedDetector, BaseEstimator):
         require_whole("kernels", kernels := plain(self.kernels), least=LEAST_ROWS)
         kept = rows[np.sort(order[:kernels])]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             model = TableAnomalies(rows.shape[1], steps=plain(self.steps))
             model.fit(torch.from_numpy(kept), Noise(seed))
         self.weights_ = save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})

@@ -105,11 +105,18 @@ def test_a_server_with_users_serves_those_whom_it_knows(root, monkeypatch):
         assert "\n" not in str(e.value)
         users = f"{os.environ['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/users/create"
         requests.post(users, json=dict(zip(("username", "password"), bob, strict=True)), auth=admin).raise_for_status()
-        for name, value in zip(("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"), bob, strict=True):
-            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "bob")
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", admin[1])
+        with pytest.raises(tracking.StoreError, match="MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"):
+            register.register(RUN)
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", bob[1])
         assert register.register(RUN)["aliases"] == ["candidate", "champion"]
     monkeypatch.delenv("MLFLOW_AUTH_ADMIN_PASSWORD")
     with server(root, "--users"):  # knows them from before
         assert versions.find(tracking.open_store(), RUN, "champion").number == "1"
+        for name, value in zip(("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"), admin, strict=True):
+            monkeypatch.setenv(name, value)
+        finish(root, RUN, beta=2, nats=19.0)
+        assert register.register(RUN)["version"] == 2  # of a model that bob has made
     kept = {path.name: path.stat().st_mode & 0o777 for path in (root / "server").iterdir()}
     assert kept["secret.txt"] == kept["users.ini"] == 0o600

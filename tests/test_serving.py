@@ -448,8 +448,13 @@ class TestPredict:
     def test_an_array_of_latent_vectors_may_be_empty_and_holds_finite_numbers(self, tmp_path):
         np.save(tmp_path / "z.npy", np.zeros((0, 3)))
         assert read_latents(tmp_path / "z.npy").shape == (0, 3)
-        np.save(tmp_path / "z.npy", np.array([[1, 2], [3, np.nan]]))
-        with pytest.raises(DataError, match=r"z\.npy: row 1 holds a value that is no finite number"):
+        np.save(tmp_path / "z.npy", np.array([[1, 2], [3, 1e300]]))
+        (tmp_path / "z.csv").write_text("a,b\n1,2\n3,1e39\n")
+        for name in ("z.npy", "z.csv"):
+            with pytest.raises(DataError, match=rf"{name}: row 1 holds a value that is no finite number"):
+                read_latents(tmp_path / name)
+        np.save(tmp_path / "z.npy", 3.0)
+        with pytest.raises(DataError, match=r"z\.npy: holds one number; give rows of numbers"):
             read_latents(tmp_path / "z.npy")
 
     def test_a_changed_version_is_not_used(self, project, rows, tmp_path):

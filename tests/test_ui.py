@@ -158,20 +158,23 @@ def test_its_help_has_an_example_and_the_port(capsys):
 
 
 def test_a_server_for_other_machines_is_reached_by_its_names_and_warns_if_it_asks_nobody(started, capsys):
-    server.main(["--host", "0.0.0.0", "--port", str(port := free_port()), "--name", "models.example.org"])
+    server.main(["--host", "0.0.0.0", "--port", str(port := free_port()), "--name", "Models.example.org"])
     said = capsys.readouterr()
-    assert "warning: all who reach http://models.example.org" in said.err and "--users" in said.err
+    assert "warning: all who reach http://Models.example.org" in said.err and "--users" in said.err
     options = dict(zip(started[0][2::2], started[0][3::2], strict=True))
     assert options["--host"] == "0.0.0.0"
-    for name in ("localhost", "models.example.org", socket.gethostname()):
+    for name in ("localhost", "models.example.org", socket.gethostname().lower()):
         assert {name, f"{name}:*"} <= set(options["--allowed-hosts"].split(","))
         assert f"http://{name}:{port}" in options["--cors-allowed-origins"].split(",")
     assert "*" not in options["--allowed-hosts"].split(",")
+    server.main(["--port", str(port), "--name", "models.example.org"])  # behind a proxy on this machine
+    assert f"MLFLOW_TRACKING_URI=http://127.0.0.1:{port}" in capsys.readouterr().out
+    assert "models.example.org" in started[1][started[1].index("--allowed-hosts") + 1].split(",")
 
 
 def test_an_address_of_no_device_and_users_without_a_password_are_one_line(started, monkeypatch):
     for host in ("192.0.2.77", "nowhere.example"):
-        with pytest.raises(mlflow_server.PortError, match=f"--host {host}: no address of this machine") as caught:
+        with pytest.raises(mlflow_server.PortError, match=f"--host {host}: no IPv4 address of this machine") as caught:
             server.main(["--host", host, "--port", str(free_port())])
         assert "\n" not in str(caught.value)
     monkeypatch.setattr(served_users, "find_spec", lambda name: None)

@@ -79,6 +79,6 @@ def load_calibration(path: Path) -> Calibration:
             elif kind == "state":
                 score, _, key = rest.partition("/")
                 states[score][key] = tensor
-        return Calibration(scores, states, tensors.get("usual"), about["facts"])
+        return Calibration(scores, states, tensors.get("usual"), {**about["facts"]})
     except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"{path}: not a file of calibration scores ({error}); take another copy") from None

@@ -36,7 +36,9 @@ def marginals(
     found = torch.empty(quantiles, x.shape[1], dtype=x.dtype)
     for number, (first, end) in enumerate(groups):
         part = x[:, first:end]
-        order = part[:, 0] if end - first <= 2 else part.argmax(dim=1)  # a number with its indicator; a category
+        if end - first <= 2:  # a number with its indicator: among equal numbers, the missing ones come last
+            part = part[part[:, -1].sort(stable=True).indices]
+        order = part[:, 0] if end - first <= 2 else part.argmax(dim=1)  # a category
         found[:, first:end] = part[order.sort(stable=True).indices[places]].roll(number * TURN, dims=0)
     return found
 

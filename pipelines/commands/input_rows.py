@@ -137,7 +137,7 @@ def count_rows(path: Path) -> int:
 def read_latents(path: Path) -> np.ndarray:
     """Read an array of numbers, (rows, columns) float32, such as latent vectors, from .npy, .npz, CSV or Parquet.
 
-    Raises DataError for the first cell that is no number.
+    Raises DataError for the first cell that is no number, or a row with a number that is not finite.
     """
     require_there(path)
     if kind_of(path) in ("csv", "parquet"):
@@ -146,9 +146,14 @@ def read_latents(path: Path) -> np.ndarray:
             for place in sorted(block.problems)[:1]:
                 raise DataError(f"{place_of(path, block.names[place], {})}: {block.problems[place]}")
             found.append(block.x)
-        return np.concatenate(found) if found else np.zeros((0, 0), dtype=np.float32)
-    rows = np.asarray(_open_array(path))
-    rows = rows.reshape(len(rows), math.prod(rows.shape[1:])).astype(np.float32)
+        rows = np.concatenate(found) if found else np.zeros((0, 0))
+    else:
+        rows = np.asarray(_open_array(path))
+        if not rows.ndim:
+            raise DataError(f"{shown(path)}: holds one number; give rows of numbers, (rows, columns)")
+        rows = rows.reshape(len(rows), math.prod(rows.shape[1:]))
+    with np.errstate(over="ignore"):  # told below
+        rows = rows.astype(np.float32)
     is_known = np.isfinite(rows).all(axis=1)
     if not is_known.all():
         raise DataError(f"{shown(path)}: row {int(is_known.argmin())} holds a value that is no finite number")

@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import ipaddress
 import os
 import re
 import signal
@@ -54,8 +55,8 @@ def start(
     command = [str(Path(sys.executable).parent / "mlflow"), "server", "--backend-store-uri", store, "--host", host]
     command += ["--port", str(port), "--workers", "1", "--artifacts-destination", artifacts]
     command += ["--uvicorn-opts", "--log-level warning"]
-    if not is_loopback(host):
-        known = ["localhost", "127.0.0.1", *names_of(host), *names]
+    if names or not is_loopback(host):
+        known = ["localhost", "127.0.0.1", *names_of(host), *(name.lower() for name in names)]
         command += ["--allowed-hosts", ",".join(f"{name},{name}:*" for name in known)]
         command += ["--cors-allowed-origins", ",".join(f"http://{name}:{port},https://{name}" for name in known)]
     if users is not None:
@@ -64,19 +65,19 @@ def start(
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches an address."""
-    return host == "localhost" or host.startswith("127.")
+    """Return whether only this machine reaches an address, or the address of a name."""
+    return ipaddress.ip_address(socket.gethostbyname(host)).is_loopback
 
 
 def names_of(host: str) -> list[str]:
     """Return the names and addresses by which others reach a server that listens on an address of this machine."""
-    if host != EVERY_ADDRESS:
-        return [host]
+    if not ipaddress.ip_address(socket.gethostbyname(host)).is_unspecified:
+        return [host.lower()]
     import psutil
 
     addresses = [entry.address for device in psutil.net_if_addrs().values() for entry in device]
     own = [address for address in addresses if re.fullmatch(r"[0-9.]+", address) and not is_loopback(address)]
-    return list(dict.fromkeys([socket.gethostname(), socket.getfqdn(), *own]))
+    return list(dict.fromkeys([socket.gethostname().lower(), socket.getfqdn().lower(), *own]))
 
 
 def run(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
@@ -137,7 +138,8 @@ def check_port(port: int, verb: str, host: str = HOST) -> None:
         except OSError as error:
             if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
                 raise PortError(
-                    f"--host {host}: no address of this machine; say one that `hostname -I` prints, or {EVERY_ADDRESS}"
+                    f"--host {host}: no IPv4 address of this machine; say one that `hostname -I` prints, or "
+                    f"{EVERY_ADDRESS}"
                 ) from None
             other = port + 1 if port < 65535 else port - 1
             raise PortError(

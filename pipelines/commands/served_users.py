@@ -16,7 +16,7 @@ from gen_models.files import replacing
 PASSWORD, LEAST_LENGTH = "MLFLOW_AUTH_ADMIN_PASSWORD", 12
 SETTINGS = """\
 [mlflow]
-default_permission = EDIT
+default_permission = MANAGE
 database_uri = sqlite:///{database}
 admin_username = admin
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
@@ -46,7 +46,7 @@ def environment(folder: Path) -> Mapping[str, str]:
     if not secret.exists():
         _write(secret, secrets.token_hex(32))
     settings = folder / "users.ini"
-    _write(settings, SETTINGS.format(database=database))
+    _write(settings, SETTINGS.format(database=str(database).replace("%", "%%")))
     return {"MLFLOW_AUTH_CONFIG_PATH": str(settings), "MLFLOW_FLASK_SERVER_SECRET_KEY": secret.read_text()}
 
 

@@ -36,12 +36,14 @@ def main(argv: Sequence[str]) -> None:
     store = asked.store or f"sqlite:///{folder / 'mlflow.db'}"
     check_store(store)
     mlflow_server.check_port(asked.port, "server", asked.host)
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o700)
     users = served_users.environment(folder) if asked.users else None
-    name = (asked.name or mlflow_server.names_of(asked.host))[0]
+    is_local = mlflow_server.is_loopback(asked.host)
+    name = asked.host if is_local else (asked.name or mlflow_server.names_of(asked.host))[0]
     address = f"http://{name}:{asked.port}"
     log = folder / "server.log"
-    if users is None and not mlflow_server.is_loopback(asked.host):
+    if users is None and not is_local:
         warning = f"warning: all who reach {address} can read, change and delete everything there; see --users"
         print(warning, file=sys.stderr, flush=True)
     print(f"a project sends its runs and models there after `export MLFLOW_TRACKING_URI={address}`", flush=True)

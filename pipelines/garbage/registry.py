@@ -45,7 +45,7 @@ def unused_uploads(client: Any) -> Iterator[Item]:
 
 
 def _forget(client: Any, model_id: str, run: str) -> bool:
-    with hold(paths.out("register", run)):
+    with hold(paths.out("register", run), within_seconds=0):
         if model_id in tracking.model_ids(client, run):
             return False  # it has become a version since
         folder = tracking.delete_upload(client, model_id)
@@ -65,7 +65,7 @@ def _item(client: Any, version: Version) -> Item:
     folder = tracking.model_folder(client, version.model, version.number)
 
     def remove() -> bool:
-        with hold(paths.out("register", version.model)):
+        with hold(paths.out("register", version.model), within_seconds=0):
             if version.number in versions.aliases(client, version.model).values():
                 return False  # someone has pointed an alias to it since
             tracking.delete_version(client, version.model, version.number)

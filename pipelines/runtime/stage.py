@@ -125,13 +125,14 @@ def produce(output: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def hold(output: Path) -> Iterator[None]:
+def hold(output: Path, *, within_seconds: float | None = None) -> Iterator[None]:
     """Hold the lock of an output while the block runs. The kernel frees the lock even if this process is killed.
 
-    Raises StageBusyError if another process still holds the lock after LOCK_WAIT_SECONDS.
+    Raises StageBusyError if another process still holds the lock after some seconds; None: LOCK_WAIT_SECONDS.
     """
+    seconds = LOCK_WAIT_SECONDS if within_seconds is None else within_seconds
     try:
-        with locks.held(paths.work("locks", _slug(output) + ".lock"), within_seconds=LOCK_WAIT_SECONDS):
+        with locks.held(paths.work("locks", _slug(output) + ".lock"), within_seconds=seconds):
             yield
     except locks.HeldError as error:
         raise StageBusyError(

@@ -3,11 +3,12 @@
 A model's calibration keeps K = 16 usual values of each column: evenly spaced quantiles of m training rows. For each of
 them, the share of new rows that are at most as large is compared with the share of usual values; for a category or a
 flag, the share of each of its values; and for a column with missing values, the share of missing ones. The shares of
-usual values are those of the training rows up to 1/K.
+usual values are those of the training rows up to 1/K. Where values are missing, all shares but that of missing ones are
+among the rows that have a value, and K, m and the number n of new rows count these rows only.
 
-A column has moved if a share differs by more than 1/K + sqrt(ln(2 d/a)/2 (1/n + 1/m)), for d columns and n new rows. By
-the inequality of Dvoretzky, Kiefer and Wolfowitz (Massart, 1990), for all columns together this happens with a
-probability of about a = 0.01 at most if nothing has changed. Differences of less than 1/K are not seen.
+A column has moved if a share differs by more than 1/K + sqrt(ln(2 d/a)/2 (1/n + 1/m)), for d columns. By the inequality
+of Dvoretzky, Kiefer and Wolfowitz (Massart, 1990), for all columns together this happens with a probability of about
+a = 0.01 at most if nothing has changed. Differences of less than 1/K are not seen.
 """
 
 import math
@@ -64,13 +65,16 @@ class ColumnDrift:
         if not self._rows:
             return []
         found = []
-        margin = math.log(2 * len(self._columns) / LEVEL) / 2 * (1 / self._rows + 1 / training_rows)
         for counts, (column, usual) in zip(self._found, self._parts(self._usual), strict=True):
-            shares, before = _shares(counts), _shares(_counts(column, usual, usual))
-            most = int(np.abs(shares - before).argmax())
-            beyond = abs(shares[most] - before[most]) - 1 / len(usual) - math.sqrt(margin)
-            if beyond > 0:
-                found.append((beyond, _told(column, usual, most, shares[most], before[most])))
+            known = _counts(column, usual, usual)
+            with np.errstate(divide="ignore", invalid="ignore"):  # nothing is known of a thing counted among no rows
+                shares, before = counts[0] / counts[1], known[0] / known[1]
+                variance = 1 / counts[1] + len(usual) / (training_rows * known[1])
+                margin = 1 / known[1] + np.sqrt(math.log(2 * len(self._columns) / LEVEL) / 2 * variance)
+            beyond = np.nan_to_num(np.abs(shares - before) - margin, nan=-1.0)
+            most = int(beyond.argmax())
+            if beyond[most] > 0:
+                found.append((beyond[most], _told(column, usual, most, shares[most], before[most])))
         return [moved for _, moved in sorted(found, key=lambda pair: -pair[0])]
 
     def _parts(self, x: np.ndarray) -> Iterator[tuple[Column, np.ndarray]]:
@@ -93,10 +97,6 @@ def _counts(column: Column, x: np.ndarray, usual: np.ndarray) -> np.ndarray:
     return np.stack([np.append(has.sum(axis=0), is_missing.sum()), among]).astype(np.float64)
 
 
-def _shares(counts: np.ndarray) -> np.ndarray:
-    return counts[0] / np.maximum(counts[1], 1)
-
-
 def _told(column: Column, usual: np.ndarray, place: int, share: float, before: float) -> Moved:
     """Return what is said of the thing at an index of `_counts`."""
     if column.kind == "category":
@@ -107,8 +107,9 @@ def _told(column: Column, usual: np.ndarray, place: int, share: float, before: f
     if column.kind == "flag":
         return Moved(column.name, f"are {column.values[1]}", share, before)
     edge = np.sort(usual[:, 0])[place : place + 1, None]
+    is_alone = np.count_nonzero(usual[:, 0] == edge[0, 0]) == 1
     (value,) = column.decode(np.concatenate([edge, np.zeros_like(edge)], axis=1)[:, : usual.shape[1]])
-    half = 0.5 / len(usual)  # a quantile has as many training rows below it as above, of the K-th part around it
+    half = 0.5 / len(usual) if is_alone else 0.0  # half of the K-th part of the training rows is above its middle
     if share > before:
         return Moved(column.name, f"are at most {value}", share, max(0.0, before - half))
     return Moved(column.name, f"are above {value}", 1 - share, 1 - before + half)

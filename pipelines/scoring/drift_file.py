@@ -11,6 +11,7 @@ import numpy as np
 from gen_models.errors import DataError
 from pipelines import figures
 from pipelines.commands.output_file import whole
+from pipelines.evaluation.row_scores import REFERENCE_ROWS
 from pipelines.registry.serving import NO_CALIBRATION
 from pipelines.scoring.column_drift import ColumnDrift
 from pipelines.scoring.drift import QUANTILES, append, bands, compare, read_history
@@ -67,7 +68,7 @@ def _columns_of(scorer: Scorer) -> ColumnDrift | None:
 
 
 def _training_rows(scorer: Scorer) -> int:
-    """Return how many training rows the usual values come from; an old calibration does not say, but has fewer rows."""
+    """Return how many training rows the usual values come from; an old calibration does not say, and is no larger."""
     known = scorer.stored.calibration
     assert known is not None
-    return int(known.facts.get("training_rows", known.rows))
+    return int(known.facts.get("training_rows", min(known.rows, REFERENCE_ROWS)))
