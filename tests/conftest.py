@@ -27,7 +27,7 @@ import tests.typecheck  # noqa: F401  the hook names it, and looks it up without
 
 install_import_hook("gen_models", "tests.typecheck.checker")
 
-hypothesis.settings.register_profile("same", derandomize=True, deadline=None, max_examples=35)
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None, max_examples=25)
 hypothesis.settings.load_profile("same")
 jaxtyping.config.update("jaxtyping_disable", True)  # until a test is checked: what modules compute at import is not
 CHECKED, CHECKED_OF_MANY = 5, 10  # shapes are checked in one test of so many; of a law's cases in one of so many

@@ -15,7 +15,7 @@ NEW_MODEL = "tests/test_new_model.py::test_a_model_added_by_the_page_keeps_the_l
 PACKAGES = "downloads packages"
 CLOUD = "needs an account of a cloud; tests/test_deploy.py::test_ray_itself_accepts_the_file_for_ray_up"
 KUBERNETES = "needs Docker and Kubernetes; tests/test_deploy.py::test_the_ray_job_has_only_fields_that_kuberay_knows"
-USERS = "needs the plugin of the line before it, which downloads packages"
+USERS = "needs a package of its own; tests/test_server.py::test_a_server_with_users_serves_those_whom_it_knows does it"
 HOURS = "measures for minutes to hours; its rows are asked of its parser"
 
 EXCEPTIONS = {
@@ -65,7 +65,7 @@ EXCEPTIONS = {
     "make server PORT=5001 STORE=postgresql:.*": "needs PostgreSQL; "
     "tests/test_ui.py::test_a_database_that_cannot_be_served_is_one_line_without_its_password",
     "gen-models server --artifacts s3:.*": "needs an account of a cloud",
-    "export MLFLOW_(AUTH|FLASK|TRACKING_USERNAME).*|mlflow server --app-name .*": USERS,
+    "export MLFLOW_(AUTH|TRACKING_USERNAME).*|gen-models server --host 0.0.0.0 --users": USERS,
     "mlflow models serve": "tests/test_serving.py::test_a_version_answers_over_http",
     # what a page of its own has its own test for
     "docs/new-model.md: (pytest -q .*|gen-models play laplace-digits|dvc repro)": NEW_MODEL,

@@ -279,7 +279,9 @@ def test_a_ray_client_is_refused(here, monkeypatch):
             ray_cluster.require_cluster()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
+)
 def test_a_signal_ends_the_wait_for_a_cluster(number, code):
     with deaf() as address:
         driver = subprocess.Popen(

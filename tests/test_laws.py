@@ -170,7 +170,7 @@ def test_a_training_is_a_function_of_seed_and_data(row):
     def trained(model_seed):
         model = build(row, model_seed).train()
         model.warm_start(data_of(row), Noise(2))
-        for step in range(3):
+        for step in range(2):
             for objective in model.objectives():
                 descend(objective, data_of(row), NOISE.at(step))
         return snapshot(model)

@@ -16,7 +16,7 @@ from gen_models.loader import Batches
 from gen_models.noise import Noise
 from tests.models import ROWS, Row, build, data_of
 
-STEPS = 5  # more than an epoch, and two steps of each player
+STEPS = 4  # more than an epoch, and two steps of each player
 GAMES = [row for row in ROWS if "critic" in row.offers]
 BATCH = 24
 SECONDS = 120
