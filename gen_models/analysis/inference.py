@@ -116,10 +116,10 @@ def fit_q(
 ) -> Moments:
     """Return (mu, log_var) of the Gaussian q with the highest ELBO for each row.
 
-    Adam moves (mu, log_var), with a rate that falls to 0 as a cosine. It moves each number by its own gradients, so a
-    row's result does not depend on the other rows. If the noise gives all rows the same draws, it does not depend on
-    the row's place in the batch either. If the ELBO of a row, on CHECK_DRAWS draws of z, is not higher after the fit
-    than at the start, the row keeps its start.
+    Adam moves (mu, log_var), with a rate that falls to 0 as a cosine. The step of each number depends on the gradients
+    of this number only, so a row's result does not depend on the other rows. If the noise gives all rows the same
+    draws, the result does not depend on the row's place in the batch either. If the ELBO of a row, on CHECK_DRAWS draws
+    of z, is not higher after the fit than at the start, the row keeps its start.
 
     start        (mu, log_var) from `encoder_q`, or from `prior_q` to start from scratch
     steps, rate  steps of Adam, and its first rate

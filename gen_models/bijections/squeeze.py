@@ -14,9 +14,9 @@ class Squeeze(Bijection):
     """y[(2i + j)C + c, u, v] = x[c, 2u + i, 2v + j], where x has C channels and i and j are 0 or 1.
 
     The pixel (i, j) of the 2x2 square (u, v) becomes the channels (2i + j)C .. (2i + j + 1)C - 1 at (u, v), so the
-    first half of the channels is the upper row of each square. A checkerboard has one pixel of each row of a square, so
-    it never keeps exactly that half. Therefore channel couplings after the squeeze move some of what checkerboard
-    couplings before it kept, and the other way round.
+    first half of the channels is the upper row of each square. A checkerboard coupling leaves one pixel in each row of
+    a square unchanged, and so never exactly the upper row. Therefore channel couplings after the squeeze change some
+    values that the checkerboard couplings before it left unchanged, and leave unchanged some that these had changed.
     """
 
     def forward(self, x):

@@ -62,8 +62,8 @@ def likelihood(trained: Trained, noise: Noise) -> dict[str, float]:
 def floor_log_prob(rows: RowsOf, columns: Coordinates | None = None) -> float:
     """Return the mean log-likelihood of test rows, in nats, under a model of independent pixels or columns.
 
-    columns: for tables, which numbers of a row are discrete; None: all numbers are continuous. For data on grey levels
-    it is not used.
+    columns: for tables, which numbers of a row are discrete; None: all numbers are continuous. Data on grey levels
+    ignore `columns`.
     """
     if rows.data.levels is not None:
         return histogram_log_prob(rows)
