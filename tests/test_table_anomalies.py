@@ -58,7 +58,7 @@ def test_local_kernels_measure_in_local_units():
 
 
 def test_broken_relations_are_found(monkeypatch):
-    monkeypatch.setattr(table_anomalies, "Contrast", partial(Contrast, steps=250))  # which suffice for so few rows
+    monkeypatch.setattr(table_anomalies, "Contrast", partial(Contrast, steps=180))  # which suffice for so few rows
     train, normal = banana(150), banana(100, Noise(4))
     broken = torch.stack([normal[:, 0], normal[:, 1].roll(1)], dim=1)
     is_broken = (torch.arange(200) >= 100).numpy()
