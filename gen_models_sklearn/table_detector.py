@@ -1,4 +1,4 @@
-"""The outlier detector of tables that leads this project's benchmark of tables (docs/anomalies.md)."""
+"""The outlier detector of tables of this project's benchmark of tables (docs/results.md)."""
 
 from functools import lru_cache
 from typing import Any

@@ -438,10 +438,10 @@ def table_rows(n: int, seed: int, *, factor=1.0, web=0.2, lost=0.1, yes=0.7, no_
 
 def moved_columns(train: np.ndarray, *blocks: np.ndarray) -> list[Moved]:
     usual = marginals(torch.from_numpy(train), list(SCHEMA.groups.values())).numpy()
-    drift = ColumnDrift(usual, OF_TABLE)
+    drift = ColumnDrift(usual, OF_TABLE, len(train))
     for block in blocks:
         drift.add(block)
-    return drift.moved(len(train))
+    return drift.moved()
 
 
 def test_columns_of_rows_like_those_of_the_training_hardly_ever_move():

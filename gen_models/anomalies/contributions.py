@@ -38,7 +38,9 @@ def marginals(
         part = x[:, first:end]
         if end - first <= 2:  # a number with its indicator: among equal numbers, the missing ones come last
             part = part[part[:, -1].sort(stable=True).indices]
-        order = part[:, 0] if end - first <= 2 else part.argmax(dim=1)  # a category
+            order = part[:, 0]
+        else:  # a category
+            order = part.argmax(dim=1)
         found[:, first:end] = part[order.sort(stable=True).indices[places]].roll(number * TURN, dims=0)
     return found
 

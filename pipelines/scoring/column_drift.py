@@ -39,12 +39,14 @@ class Moved:
 class ColumnDrift:
     """Counts what new rows hold in each column, block by block.
 
-    usual  (K, numbers): usual values of each column, as gen_models.anomalies.contributions.marginals returns them
-    facts  what the model knows of its training data, from registry.serving.facts_of
+    usual          (K, numbers): usual values of each column, from gen_models.anomalies.contributions.marginals
+    facts          what the model knows of its training data, from registry.serving.facts_of
+    training_rows  m, how many rows the usual values come from
     """
 
-    def __init__(self, usual: np.ndarray, facts: Mapping[str, Any]):
+    def __init__(self, usual: np.ndarray, facts: Mapping[str, Any], training_rows: int):
         self._usual = usual
+        self._training_rows = training_rows
         self._groups = groups_of(facts)
         if "table" in facts:
             self._columns = from_json(facts["table"]["columns"]).columns
@@ -60,8 +62,8 @@ class ColumnDrift:
         for found, (column, part), (_, usual) in zip(self._found, new, self._parts(self._usual), strict=True):
             found += _counts(column, part, usual)
 
-    def moved(self, training_rows: int) -> list[Moved]:
-        """Return the columns that have moved, the one that has moved most first. training_rows: m of the module"""
+    def moved(self) -> list[Moved]:
+        """Return the columns that have moved, the one that has moved most first."""
         if not self._rows:
             return []
         found = []
@@ -69,7 +71,7 @@ class ColumnDrift:
             known = _counts(column, usual, usual)
             with np.errstate(divide="ignore", invalid="ignore"):  # nothing is known of a thing counted among no rows
                 shares, before = counts[0] / counts[1], known[0] / known[1]
-                variance = 1 / counts[1] + len(usual) / (training_rows * known[1])
+                variance = 1 / counts[1] + len(usual) / (self._training_rows * known[1])
                 margin = 1 / known[1] + np.sqrt(math.log(2 * len(self._columns) / LEVEL) / 2 * variance)
             beyond = np.nan_to_num(np.abs(shares - before) - margin, nan=-1.0)
             most = int(beyond.argmax())

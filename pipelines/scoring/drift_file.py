@@ -50,7 +50,7 @@ def drift_file(model: str, path: Path, *, score: str | None, calibration: Path |
         words = f"its rows score otherwise than the calibration rows (p {check.p:.1g})"
     print(f"{path.name}: {words}; {check.unusual:.1%} of its {check.rows:,} rows are among the 5% most unusual")
     if columns:
-        moved = columns.moved(_training_rows(scorer))
+        moved = columns.moved()
         print("\n".join(map(str, moved[:MOST_COLUMNS])) if moved else "no single column differs from the training rows")
         if len(moved) > MOST_COLUMNS:
             print(f"{len(moved) - MOST_COLUMNS} more columns differ")
@@ -64,11 +64,7 @@ def _columns_of(scorer: Scorer) -> ColumnDrift | None:
     known = scorer.stored.calibration
     if known is None or known.usual is None:
         return None
-    return ColumnDrift(known.usual.numpy(), scorer.stored.facts)
-
-
-def _training_rows(scorer: Scorer) -> int:
-    """Return how many training rows the usual values come from; an old calibration does not say, and is no larger."""
-    known = scorer.stored.calibration
-    assert known is not None
-    return int(known.facts.get("training_rows", min(known.rows, REFERENCE_ROWS)))
+    training_rows = known.facts.get(
+        "training_rows", min(known.rows, REFERENCE_ROWS)
+    )  # an old file does not say how many
+    return ColumnDrift(known.usual.numpy(), scorer.stored.facts, int(training_rows))
