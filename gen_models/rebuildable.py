@@ -14,6 +14,7 @@ import numpy as np
 from torch import nn
 
 from gen_models.errors import ConfigError
+from gen_models.layers.arguments import require_shape
 
 KEPT = "_arguments"
 
@@ -66,6 +67,8 @@ def _keeping(construct: Callable[..., None]) -> Callable[..., None]:
             except TypeError:
                 given = {}  # the constructor says what is wrong
             given |= given.pop(gathered, {}) if gathered else {}
+            if "event_shape" in given:  # of every model; before any other code takes it for a list
+                require_shape(given["event_shape"])
             vars(self)[KEPT] = {name: _plain(value) for name, value in given.items() if name != own}
         construct(self, *positional, **keywords)
 

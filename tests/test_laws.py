@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from gen_models.contracts import WarmStart, capabilities
+from gen_models.errors import ConfigError
 from gen_models.evaluating import evaluating
 from gen_models.layers.levels import is_table
 from gen_models.noise import Noise
@@ -65,6 +66,12 @@ def test_offers_exactly_the_capabilities_of_its_row(row):
     model = build(row)
     assert capabilities(model) == row.offers
     assert isinstance(model, WarmStart)
+
+
+@each_model
+def test_a_shape_that_is_no_list_is_told_in_one_line(row):
+    with pytest.raises(ConfigError, match=r"event_shape = 2 cannot be used: give a list .* such as \[2\]"):
+        row.model(2, row.data[1], **row.arguments)
 
 
 # Training

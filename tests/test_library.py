@@ -330,6 +330,7 @@ def wrong(x, place, value):
         (lambda: decode(flow(), X[:, :1]), "z has 1 numbers"),
         (lambda: sample(flow(), 0), "n = 0"),
         (lambda: save(flow(), 3), "path = 3"),
+        (lambda: VAE([2], None, latent=2, hidden=8), r"hidden = 8 .* such as \[8\]"),
     ],
 )
 def test_a_wrong_argument_is_one_line(ask, match):

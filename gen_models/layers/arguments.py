@@ -4,7 +4,7 @@ An error is one line that names the key, the value and the fix.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from gen_models.errors import ConfigError, unknown
 
@@ -21,10 +21,20 @@ def require_positive(key: str, value: float) -> None:
         raise ConfigError(f"{key} = {value!r} cannot be used: give a finite number above 0")
 
 
-def require_widths(key: str, widths: Sequence[int]) -> None:
-    """Raise ConfigError unless each width is a whole number of at least 1; an empty list (a linear map) is allowed."""
+def require_widths(key: str, widths: object) -> None:
+    """Raise ConfigError unless widths is a list of whole numbers of at least 1; it may be empty (a linear map)."""
+    if isinstance(widths, str) or not isinstance(widths, Iterable):
+        such = [widths] if isinstance(widths, int) else [8]
+        raise ConfigError(f"{key} = {widths!r} cannot be used: give a list of whole numbers, such as {such}")
     for i, width in enumerate(widths):
         require_whole(f"{key}[{i}]", width)
+
+
+def require_shape(event_shape: object) -> None:
+    """Raise ConfigError unless event_shape is a list of at least one whole number, each at least 1."""
+    require_widths("event_shape", event_shape)
+    if not event_shape:
+        raise ConfigError("event_shape = [] cannot be used: a row needs at least one axis, as in [1]")
 
 
 def require_choice(key: str, value: str, known: Iterable[str]) -> None:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gen_models.errors import ConfigError
-from gen_models.layers.arguments import require_whole
+from gen_models.layers.arguments import require_shape, require_whole
 from gen_models.layers.levels import Levels, grey_levels, is_table
 from gen_models.noise import Noise
 
@@ -23,7 +23,8 @@ MIN_STD = 1e-6  # floor for a constant column, whose y is then 0
 class DataScale(nn.Module):
     """The map y = (x + u)/levels for data on grey levels, or y = (x - shift)/scale for continuous data.
 
-    Raises ConfigError if event_shape is empty, or if `levels` is neither None nor a whole number of at least 2.
+    Raises ConfigError if event_shape is no list of sizes, or if `levels` is neither None nor a whole number of at
+    least 2.
     """
 
     shift: Tensor
@@ -31,10 +32,7 @@ class DataScale(nn.Module):
 
     def __init__(self, event_shape: Sequence[int], levels: Levels):
         super().__init__()
-        if not event_shape:
-            raise ConfigError("event_shape = [] cannot be used: a row needs at least one axis, as in [1]")
-        for axis, size in enumerate(event_shape):
-            require_whole(f"event_shape[{axis}]", size)
+        require_shape(event_shape)
         if is_table(levels):
             raise ConfigError("levels lists the columns of a table, and this model takes images: give a number or null")
         if levels is not None:
