@@ -27,12 +27,11 @@ from gen_models.build import build_model, build_optimisers
 from gen_models.engine import Training, fit
 from gen_models.loader import Batches
 from gen_models.noise import Noise
-from pipelines.config.compose import compose, override
+from pipelines.config.compose import compose
 
 BATCHES = (64, 256, 1024)
 TURNS = 15
 SECONDS = 0.4  # of a turn, roughly
-CHANGES = {"realnvp": {"model.batch_norm": False}}  # as bare loops of flows are written
 DATA = {"vae": "digits", "realnvp": "two_moons", "wgan": "two_moons"}
 INPUTS = Inputs(["benchmarks.engine"], sorted(DATA), [])
 
@@ -69,7 +68,7 @@ def ratio(model: str, batch: int, bare: Callable[[dict, Tensor, int, int], Turn]
 
     batch: rows of a minibatch; bare: makes a turn of the bare loop from (conf, rows, batch, steps)
     """
-    conf = override(compose(model, DATA[model], "quick"), CHANGES.get(model, {}))
+    conf = compose(model, DATA[model], "quick")
     x = rows_of(conf)
     steps = max(10, int(SECONDS / seconds_of(bare(conf, x, batch, 20)) * 20))
     by_engine, by_hand = engine(conf, x, batch, steps), bare(conf, x, batch, steps)

@@ -22,14 +22,14 @@ import torch
 from torch import nn
 
 from benchmarks import rows
-from benchmarks.engine import CHANGES, DATA, rows_of
+from benchmarks.engine import DATA, rows_of
 from benchmarks.inputs import Inputs
 from gen_models.build import build_model, build_optimisers
 from gen_models.engine import Report, Training, fit
 from gen_models.loader import Batches
 from gen_models.noise import Noise
 from pipelines.config.cluster_conf import cluster_conf
-from pipelines.config.compose import compose, override
+from pipelines.config.compose import compose
 from pipelines.runtime import paths
 from pipelines.training.in_play import TRIAL, Job, training_job
 from pipelines.training.ray_cluster import cluster
@@ -137,7 +137,7 @@ def reports(
     model: str, batch: int, device: str, every: int, *, is_bfloat16: bool = False, is_compiled: bool = False
 ) -> Iterator[Iterator[Report]]:
     """Yield an iterator over the engine's reports of a training on a device, one report for every `every` steps."""
-    conf = override(compose(model, DATA[model], "quick"), CHANGES.get(model, {}))
+    conf = compose(model, DATA[model], "quick")
     x = rows_of(conf).to(device)
     x = x.repeat(-(-batch // len(x)), *[1] * (x.dim() - 1))
     network = build_model(conf["model"], 0).to(device)
