@@ -52,6 +52,16 @@ def drift(parser: ArgumentParser) -> None:
     parser.set_defaults(check=_check_drift)
 
 
+def stability(parser: ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run of params.yaml that was trained")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings to compare (%(default)s)")
+    parser.add_argument("--fpr", type=float, default=0.05, metavar="RATE", help="call rows at this false-positive rate")
+    parser.add_argument(
+        "--out", "--output", type=Path, help="FILE.csv or .parquet: how many trainings flag each test row"
+    )
+    parser.set_defaults(check=_check_stability)
+
+
 def benchmark(parser: ArgumentParser) -> None:
     parser.add_argument("name", choices=["adbench"], help="which benchmark")
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="with its tables, NUMBER_NAME.npz of X and y")
@@ -244,8 +254,7 @@ def _check_score(asked: Namespace) -> None:
     if asked.fpr is not None and asked.fdr is not None:
         raise DataError("--fpr and --fdr: give one of them, the rate at which rows are called anomalous")
     for option, rate in (("--fpr", asked.fpr), ("--fdr", asked.fdr)):
-        if rate is not None and not 0 < rate < 1:
-            raise DataError(f"{option} {rate:g}: give a rate between 0 and 1, such as 0.01")
+        _check_rate(option, rate)
     if asked.reasons < 0:
         raise DataError(f"--reasons {asked.reasons}: 0 or more rows")
 
@@ -253,6 +262,18 @@ def _check_score(asked: Namespace) -> None:
 def _check_benchmark(asked: Namespace) -> None:
     if asked.seeds < 1:
         raise DataError(f"--seeds {asked.seeds}: at least one")
+
+
+def _check_stability(asked: Namespace) -> None:
+    if asked.seeds < 2:
+        raise DataError(f"--seeds {asked.seeds}: at least 2, to compare them")
+    _check_table("--out", asked.out)
+    _check_rate("--fpr", asked.fpr)
+
+
+def _check_rate(option: str, rate: float | None) -> None:
+    if rate is not None and not 0 < rate < 1:
+        raise DataError(f"{option} {rate:g}: give a rate between 0 and 1, such as 0.01")
 
 
 def _check_drift(asked: Namespace) -> None:

@@ -79,6 +79,11 @@ TOOLS = {
     "drift": Command(
         "pipelines.commands.drift", "MODEL[@ALIAS] FILE: whether new rows score as calibration rows do", arguments.drift
     ),
+    "stability": Command(
+        "pipelines.commands.stability",
+        "RUN: trains it with other seeds: how far do its numbers and the rows that it flags depend on chance?",
+        arguments.stability,
+    ),
     "benchmark": Command(
         "pipelines.commands.benchmark",
         "adbench FOLDER: the default detector of tables beside free ones",

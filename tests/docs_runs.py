@@ -141,6 +141,7 @@ DEFAULT = {  # pages of the default runs, and of people's own data
         "gen-models drift gmm-clients clients_of_may.csv": Does(
             writes=("drift/gmm-clients.csv", "drift/gmm-clients.png")
         ),
+        "gen-models stability gmm-clients": Does(says="by all trainings, [0-9]+ by at least one"),
         "mlflow models serve -m models:/gmm-clients@champion --env-manager local": Does(serves=f"{MLFLOW}/ping"),
     },
     "docs/architecture.md": {

@@ -35,10 +35,17 @@ def write_metrics(params: Params, folder: Path) -> None:
     areas = {row["run"]: row["auroc"] for row in gather(params, "anomalies") if row["is_default"]}
     for key in params.runs:
         measured = json.loads(_text(paths.out("evaluate", key, "metrics.json"), f"evaluate@{key}"))
-        numbers = {name: min(found) for name, names in NUMBERS.items() if (found := _finite(measured, names))}
-        if key in areas and math.isfinite(areas[key]):
-            numbers["auroc"] = areas[key]
+        numbers = numbers_of(measured, areas.get(key))
         (folder / f"{key}.json").write_text(json.dumps(numbers, indent=1) + "\n")
+
+
+def numbers_of(measured: dict[str, Any], area: float | None) -> dict[str, float]:
+    """Return {name: number} of an evaluation: those of NUMBERS that are finite, and auroc.
+
+    measured: the content of its metrics.json; area: the area under the ROC curve of its default score, or None
+    """
+    numbers = {name: min(found) for name, names in NUMBERS.items() if (found := _finite(measured, names))}
+    return numbers | ({"auroc": area} if area is not None and math.isfinite(area) else {})
 
 
 def write_curves(params: Params, folder: Path) -> None:

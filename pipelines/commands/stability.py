@@ -1,0 +1,89 @@
+"""stability: trains a run again with other seeds: how far do its numbers and the rows that it flags depend on chance?
+
+    gen-models stability gmm-digits_normal
+    gen-models stability vae-digits_normal --seeds 5 --fpr 0.01 --out flagged.csv
+
+The trainings have the same data, split, setting and code. The first seed is that of params.yaml, and the others follow
+it. For each number of the evaluation on test rows, the mean, the standard deviation and the range over the seeds are
+printed. If the run has an anomaly score and its data have calibration rows, so are the rank correlation of the scores
+of two trainings, and how many test rows are flagged as anomalous by all trainings and by at least one. With --out, each
+test row gets the number of trainings that flag it, and its p-value after each training.
+
+A training that is done stays in work/, so that more seeds later cost only their own time. Nothing in out/ changes.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gen_models.anomalies.conformal import require_rows
+from gen_models.errors import DataError
+from pipelines import arguments
+from pipelines.commands.output_file import answering
+from pipelines.config.params import params
+from pipelines.data.store import Dataset, open_data
+from pipelines.evaluation.prepared_rows import PreparedRows
+from pipelines.runtime import paths
+from pipelines.runtime.stage import hold, parse, run
+from pipelines.scoring.stability import Calls, calls, numbers, require_two
+from pipelines.training.other_seeds import evaluations
+
+DIGITS = 8  # of p-values
+NO_CALLS = "flags no rows: it has no anomaly score with calibration rows"
+
+
+def main(argv: Sequence[str]) -> None:
+    """Train a run with several seeds and print how far the results agree; argv: the arguments after `stability`."""
+    asked, known = parse(argv, "stability", __doc__, arguments.stability), params()
+    data = open_data(known.run(asked.run).data)
+    if calibration := len(PreparedRows(data).normal("calibration")) if "calibration" in data.splits else 0:
+        require_rows(calibration, asked.fpr)
+    with ExitStack() as held:  # what cannot be written is told before the trainings
+        answer = held.enter_context(answering(asked.out)) if asked.out is not None else None
+        held.enter_context(hold(paths.work("stability", asked.run)))
+        folders = evaluations(known, asked.run, range(known.seed, known.seed + asked.seeds))
+        require_two(asked.run, folders)
+        print(f"{asked.run}, trained with the seeds {', '.join(map(str, folders))} on the same rows")
+        for name, values in numbers(folders).items():
+            print(f"  {name:<13} {_spread(values)}")
+        found = calls(asked.run, folders, asked.fpr)
+        for line in _in_words(found, asked.fpr) if found else [f"{asked.run} {NO_CALLS}"]:
+            print(line)
+        if answer is not None:
+            if found is None:
+                raise DataError(f"--out {asked.out}: {asked.run} {NO_CALLS}; leave out --out")
+            answer.write(_by_row(found, folders, data))
+
+
+def _spread(values: np.ndarray) -> str:
+    sd, mean = float(values.std(ddof=1)), float(values.mean())
+    return f"{mean:.5g} +- {sd:.2g} (standard deviation), from {values.min():.5g} to {values.max():.5g}"
+
+
+def _in_words(found: Calls, rate: float) -> list[str]:
+    trainings, rows = found.p.shape
+    called = ", ".join(map(str, found.is_called.sum(axis=1)))
+    by_all, by_any = int((found.flagged_by == trainings).sum()), int((found.flagged_by > 0).sum())
+    rank = f"{min(found.rank):.3f} to {max(found.rank):.3f}" if found.rank else "not known, as one of them is constant"
+    return [
+        f"anomaly score {found.score} on {rows:,} test rows",
+        f"  rank correlation of two trainings: {rank}",
+        f"  flagged at a false-positive rate of {rate:.3g}: {called} rows; {by_all} by all trainings, "
+        f"{by_any} by at least one",
+    ]
+
+
+def _by_row(found: Calls, folders: Mapping[int, Path], data: Dataset) -> dict[str, Any]:
+    """Return the columns of the file: a line for each test row; of a table also the row as the user's table has it."""
+    rows = np.arange(found.p.shape[1])
+    columns: dict[str, Any] = {"row": rows, "flagged_by": found.flagged_by}
+    columns |= {f"p_seed_{seed}": p.round(DIGITS) for seed, p in zip(folders, found.p, strict=True)}
+    own = data.schema.decode(data.x("test")[rows]) if data.schema is not None else {}
+    return columns | {f"{name} (data)" if name in columns else name: values for name, values in own.items()}
+
+
+if __name__ == "__main__":
+    run(main)
