@@ -20,7 +20,7 @@ from matplotlib import image
 from PIL import Image
 
 from pipelines.config.params import Run, params
-from pipelines.report import as_text, leaderboard, read, report
+from pipelines.report import as_text, comparison_table, leaderboard, read, report
 from pipelines.report.comparison_table import other_steps
 from pipelines.report.page import _about
 from pipelines.report.page import page as page_of
@@ -621,6 +621,33 @@ class TestLeaderboard:
         assert leaderboard.best_of({"a": 1.0, "b": 2.0, "c": 1.0}, "lower") == ["a", "c"]
         assert leaderboard.best_of({"a": 0.9, "b": 1.1}, "higher") == ["b"]
         assert leaderboard.best_of({"a": 0.75, "b": 1.25}, 1.0) == ["a", "b"]
+
+    @pytest.mark.parametrize("better", ["lower", "higher"])
+    def test_what_errors_cannot_tell_from_the_best_is_marked_too(self, better):
+        values = {"a": 100.0, "b": 100.0 + (1 if better == "lower" else -1), "c": 100.0}
+        far, near = {"a": 0.3, "b": 0.4, "c": 0.0}, {"a": 0.3, "b": 0.42, "c": 0.0}  # 1 is 2 or 1.94 standard errors
+        assert leaderboard.best_of(values, better, far) == ["a", "c"]
+        assert leaderboard.best_of(values, better, near) == ["a", "b", "c"]
+
+    @pytest.mark.parametrize(("error", "stars"), [(0.3, ["a"]), (0.4, ["a", "b"])])
+    def test_a_comparison_marks_what_errors_cannot_tell_from_the_best_but_nothing_behind_a_baseline(self, error, stars):
+        entries = [comparison_table.Entry(key, ("1",), value, error=error) for key, value in (("a", 1.0), ("b", 2.0))]
+        other = comparison_table.Entry("baseline", ("2",), 2.5, "baseline")
+        (found,) = comparison_table.table(SimpleNamespace(name="digits"), ("x",), entries, [other])
+        assert [row.name for row in found.rows if row.is_best] == stars
+        (found,) = comparison_table.table(
+            SimpleNamespace(name="digits"), ("x",), entries, [dataclasses.replace(other, value=1.5)]
+        )
+        assert [row.name for row in found.rows if row.is_best] == ["a"]
+
+    def test_an_interval_is_an_error_too(self, project):
+        assert leaderboard.table(read.read(params()), DATA).best["auroc"] == ["vae-a"]
+        path = project / "out" / "compare" / "anomalies" / "scores.json"
+        rows = json.loads(path.read_text())
+        for row in rows:
+            row["low"], row["high"] = row["auroc"] - 0.5, row["auroc"] + 0.5
+        path.write_text(json.dumps(rows))
+        assert set(leaderboard.table(read.read(params()), DATA).best["auroc"]) > {"vae-a"}
 
     def test_the_page_marks_the_best_and_the_bounds(self, page):
         best = [attributes for attributes in page.all("td") if attributes.get("class") == "best"]

@@ -1,14 +1,15 @@
 """A table that compares the runs on a data set, and methods without a network, by one or two numbers.
 
 Rows are sorted from best to worst, with the baselines among the runs, so that a reader sees which runs are worse than a
-baseline. Only the best run is marked, and only if it did not fail and is better than every baseline.
+baseline. The best run is marked, with those that their errors cannot tell from it; but none that failed, and none that
+is not better than every baseline.
 """
 
 from dataclasses import dataclass, replace
 
 from pipelines.report.as_text import decimal
 from pipelines.report.key_numbers import derived
-from pipelines.report.leaderboard import numbers_of
+from pipelines.report.leaderboard import is_tied, numbers_of
 from pipelines.report.read import Results, RunResult
 
 Pair = tuple[RunResult, dict[str, float]]  # a run and its numbers
@@ -23,6 +24,7 @@ class Entry:
     key: the key of a run, "" for other kinds; note: a few words below the name
     is_beaten: whether the run is not better than its own baseline, such as PCA with as many components
     has_failed: whether the run diverged or collapsed; it is then never marked as the best
+    error: the standard error of the value, 0 if it is not known
     """
 
     name: str
@@ -34,6 +36,7 @@ class Entry:
     has_failed: bool = False
     is_best: bool = False
     note: str = ""
+    error: float = 0.0
 
     @property
     def shown(self) -> str:
@@ -73,10 +76,14 @@ class Data:
         """Return the name of a run in a table of this data set: its model, or its key if several runs have it."""
         return run.line.model if self.models.count(run.line.model) == 1 else run.line.key
 
-    def entry(self, run: RunResult, value: float, *cells: str, is_beaten: bool = False, note: str = "") -> Entry:
+    def entry(
+        self, run: RunResult, value: float, *cells: str, error: float = 0.0, is_beaten: bool = False, note: str = ""
+    ) -> Entry:
         key, has_failed = run.line.key, bool(run.failures)
         note = "; ".join(filter(None, [note, other_steps(run)]))
-        return Entry(self.title(run), cells, value, key=key, is_beaten=is_beaten, has_failed=has_failed, note=note)
+        return Entry(
+            self.title(run), cells, value, key=key, is_beaten=is_beaten, has_failed=has_failed, note=note, error=error
+        )
 
     def having(self, *names: str) -> list[Pair]:
         """Return (run, its numbers) for each run that has all the numbers called `names`."""
@@ -99,15 +106,16 @@ def table(
 
 
 def _best(rows: list[Entry]) -> list[Entry]:
-    """Return the runs with the lowest value that did not fail; [] if there are fewer than two runs to compare.
+    """Return the run with the lowest value and those that cannot be told from it; [] for fewer than two sound runs.
 
-    A run is left out if it does not beat its own baseline, if another baseline is as good or better, or if a baseline
-    has the same number to the digits shown.
+    A run that failed is not sound. A run is left out if it does not beat its own baseline, if another baseline is as
+    good or better, or if a baseline has the same number to the digits shown.
     """
     sound = [row for row in rows if row.kind == "run" and not row.has_failed]
     if len(sound) < 2:
         return []
-    best = [row for row in sound if row.value == min(row.value for row in sound) and not row.is_beaten]
+    first = min(sound, key=lambda row: row.value)
+    best = [row for row in sound if is_tied(row.value - first.value, row.error, first.error) and not row.is_beaten]
     baselines = [row for row in rows if row.kind == "baseline"]
     return [row for row in best if all(row.value < it.value and row.shown != it.shown for it in baselines)]
 

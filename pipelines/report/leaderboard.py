@@ -1,7 +1,8 @@
 """The leaderboards: a table of numbers for each data set, and the best run of each column.
 
-The best number of a column is the lowest, the highest, or the one nearest to the value of a perfect model. Only runs on
-the same data are compared. If only one run has a number, it is not marked as best. Never best are a number that is not
+The best number of a column is the lowest, the highest, or the one nearest to the value of a perfect model. Numbers that
+their errors cannot tell from it are marked as well. Only runs on the same data are compared. If only one run has a
+number, it is not marked as best. Never best are a number that is not
 finite, a number of a run that diverged or collapsed, and the AUROC of an anomaly score that ranks rows as something
 simpler does. A run's AUROC is the AUROC of its default score, which was chosen without labels.
 """
@@ -14,6 +15,8 @@ from typing import Any
 from pipelines.report.as_text import decimal
 from pipelines.report.leaderboard_columns import COLUMNS, Better, Column
 from pipelines.report.read import Results, Row, RunResult
+
+NORMAL_95 = 1.96  # standard errors from the middle of a 95% interval to its end
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,8 @@ def table(results: Results, data: str) -> Table:
             continue
         columns.append(column)
         sound = {key: value for key, value in values.items() if not runs[key].failures}
-        best[column.name] = best_of(sound, column.better) if column.is_ranked else []
+        errors = {key: error for key in sound if (error := _error(column, numbers[key]))}
+        best[column.name] = best_of(sound, column.better, errors) if column.is_ranked else []
         if column.name == "auroc":
             best[column.name] = [key for key in best[column.name] if not results.lamp(key)]
         decimals = _decimals(column, list(numbers.values()))
@@ -77,16 +81,42 @@ def table(results: Results, data: str) -> Table:
     return Table(columns, rows, best, beside)
 
 
-def best_of(values: Mapping[str, float], better: Better) -> list[str]:
-    """Return the runs with the best value, all of them if several tie; an empty list for fewer than two values.
+def best_of(values: Mapping[str, float], better: Better, errors: Mapping[str, float] | None = None) -> list[str]:
+    """Return the run with the best value and those that cannot be told from it; [] for fewer than two values.
 
     values: {run: its value}; better: "lower", "higher", or the value of a perfect model
+    errors: {run: the standard error of its value}; a run that is not there has none
     """
     if len(values) < 2:
         return []
     sign = {"lower": 1.0, "higher": -1.0}
     loss = {k: sign[better] * v if isinstance(better, str) else abs(v - better) for k, v in values.items()}
-    return [key for key, value in loss.items() if value == min(loss.values())]
+    known, best = errors or {}, min(loss, key=lambda key: loss[key])
+    return [
+        key for key, value in loss.items() if is_tied(value - loss[best], known.get(key, 0.0), known.get(best, 0.0))
+    ]
+
+
+def is_tied(difference: float, *errors: float) -> bool:
+    """Return whether two values cannot be told apart, from their difference and their standard errors.
+
+    They can be if they differ by more than NORMAL_95 standard errors of a difference of independent values. This is
+    cautious, since values on the same test rows err together.
+    """
+    return abs(difference) <= NORMAL_95 * math.hypot(*errors)
+
+
+def error_of(low: float, high: float) -> float:
+    """Return the standard error that a 95% interval stands for."""
+    return (high - low) / (2 * NORMAL_95)
+
+
+def _error(column: Column, numbers: Mapping[str, float]) -> float:
+    """Return the standard error of a run's number, from its interval if it has one; 0 if nothing is known."""
+    low, high = (numbers.get(name) for name in column.interval)
+    if low is not None and high is not None:
+        return error_of(low, high)
+    return numbers.get(column.error, 0.0)
 
 
 def numbers_of(results: Results, key: str) -> dict[str, float]:

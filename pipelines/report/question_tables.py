@@ -10,7 +10,7 @@ from dataclasses import replace
 from pipelines.report.as_text import decimal
 from pipelines.report.comparison_table import Comparison, Data, Entry, Pair, references, table
 from pipelines.report.key_numbers import histogram_of
-from pipelines.report.leaderboard import is_bound
+from pipelines.report.leaderboard import error_of, is_bound
 from pipelines.report.read import BASELINES, Row
 from pipelines.report.unusual_rows import with_others
 
@@ -26,7 +26,8 @@ def likelihood(data: Data) -> list[Comparison]:
         for run, numbers in pairs:
             value = numbers[f"least_{name}"]
             sign = "≤ " if is_bound(run, data.on_levels) or f"{name}_iw50" in numbers else ""
-            entries.append(data.entry(run, value, sign + _with_error(value, numbers.get(f"{name}_error"), 2)))
+            error = numbers.get(f"{name}_error")
+            entries.append(data.entry(run, value, sign + _with_error(value, error, 2), error=error or 0.0))
         beside = [
             ("nats_histogram", histogram_of(data.on_levels), "baseline"),
             ("truth_nats", "the true density", "limit"),
@@ -44,8 +45,8 @@ def realism(data: Data) -> list[Comparison]:
         entries = []
         for run, n in pairs:
             accuracy = n["c2st_accuracy"]
-            shown = _with_error(accuracy, n.get("c2st_accuracy_error"), 3)
-            entries.append(data.entry(run, _from_half(accuracy), shown))
+            error = n.get("c2st_accuracy_error")
+            entries.append(data.entry(run, _from_half(accuracy), _with_error(accuracy, error, 3), error=error or 0.0))
         limit = [replace(it, value=_from_half(it.value)) for it in _floor(pairs, "c2st_accuracy_floor")]
         tables += table(data, ("told apart → 0.5",), entries, limit, caption=caption)
     return tables
@@ -97,7 +98,8 @@ def anomalies(data: Data) -> list[Comparison]:
         if who in data.found.runs:
             lamp = data.found.lamp(who)
             note = f"{row['score']}, {lamp}" if lamp else row["score"]
-            entries.append(data.entry(data.found.runs[who], -row["auroc"], *cells, is_beaten=bool(lamp), note=note))
+            run, error = data.found.runs[who], error_of(row["low"], row["high"])
+            entries.append(data.entry(run, -row["auroc"], *cells, error=error, is_beaten=bool(lamp), note=note))
         else:
             beside.append(Entry(str(BASELINES.get(who, who)), cells, -row["auroc"], "baseline"))
     return table(data, ("AUROC ↑", "95% interval"), entries, beside)
@@ -121,7 +123,7 @@ def unusual(data: Data) -> list[Comparison]:
 def clusters(data: Data) -> list[Comparison]:
     """Compare the clusters of latents with the clusters of the data themselves."""
     entries = [
-        data.entry(run, -n["acc"], _with_error(n["acc"], n["acc_sd"], 3), decimal(n["nmi"], 3))
+        data.entry(run, -n["acc"], _with_error(n["acc"], n["acc_sd"], 3), decimal(n["nmi"], 3), error=n["acc_sd"])
         for run, n in data.having("acc", "acc_sd", "nmi")
     ]
     first = next((n for _, n in data.having("acc_kmeans", "nmi_kmeans")), None)
