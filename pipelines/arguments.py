@@ -9,6 +9,7 @@ parser's default `check`: a function of the parsed arguments that raises DataErr
 
 import shlex
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from gen_models.errors import DataError, unknown
@@ -87,7 +88,7 @@ def sample(parser: ArgumentParser) -> None:
 def denoise(parser: ArgumentParser) -> None:
     _add_model_and_rows(parser)
     _add_output(parser)
-    parser.set_defaults(check=_check_output)
+    parser.set_defaults(check=_check_rows)
 
 
 def compress(parser: ArgumentParser) -> None:
@@ -236,6 +237,32 @@ def _add_score(parser: ArgumentParser) -> None:
     )
 
 
+def _check_apart(reads: Sequence[Path | None], *writes: tuple[str, Path | None]) -> None:
+    """Raise DataError if a command would write over a file that it reads, or over another that it writes.
+
+    writes: (the option that names it, the file) of each file that the command writes
+    """
+    taken = {_place(path): "a file that is read" for path in reads if path is not None}
+    for option, path in writes:
+        if path is None:
+            continue
+        if other := taken.get(_place(path)):
+            raise DataError(f"{option}: {path} would replace {other}; give another name")
+        taken[_place(path)] = f"what {option} writes"
+
+
+def _place(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # a circle of links
+        return path.absolute()
+
+
+def _picture_of(table: Path | None) -> tuple[str, Path | None]:
+    """Return the picture that is drawn beside a table, as `_check_apart` takes it."""
+    return "the picture beside it", table.with_suffix(".png") if table is not None else None
+
+
 def _check_reason(asked: Namespace) -> None:
     if not asked.reason.strip() or not " ".join(asked.reason.split()).isprintable():
         raise DataError("--reason: say in some words why, such as --reason 'misses the sevens'")
@@ -251,6 +278,7 @@ def _check_gc(asked: Namespace) -> None:
 def _check_score(asked: Namespace) -> None:
     for option, path in (("--out", asked.out), ("--explain", asked.explain)):
         _check_table(option, path)
+    _check_apart([asked.input], ("--out", asked.out), ("--explain", asked.explain), _picture_of(asked.out))
     if asked.fpr is not None and asked.fdr is not None:
         raise DataError("--fpr and --fdr: give one of them, the rate at which rows are called anomalous")
     for option, rate in (("--fpr", asked.fpr), ("--fdr", asked.fdr)):
@@ -278,6 +306,7 @@ def _check_rate(option: str, rate: float | None) -> None:
 
 def _check_drift(asked: Namespace) -> None:
     _check_table("--history", asked.history, (".csv",))
+    _check_apart([asked.input], ("--history", asked.history), _picture_of(asked.history))
 
 
 def _check_table(option: str, path: Path | None, endings: tuple[str, ...] = (".csv", ".parquet")) -> None:
@@ -290,8 +319,13 @@ def _check_output(asked: Namespace) -> None:
         raise DataError(f"--output {asked.output}: expected a name that ends with {', '.join(OUTPUTS)}")
 
 
-def _check_predict(asked: Namespace) -> None:
+def _check_rows(asked: Namespace) -> None:
     _check_output(asked)
+    _check_apart([asked.input], ("--output", asked.output))
+
+
+def _check_predict(asked: Namespace) -> None:
+    _check_rows(asked)
     if asked.task == "sample":
         model = shlex.quote(asked.model)
         raise DataError(f"predict answers to rows; for draws, run `gen-models sample {model} --n 16`")
@@ -310,8 +344,10 @@ def _check_compress(asked: Namespace) -> None:
         raise DataError("--method: " + unknown("method", asked.method, METHODS))
     if asked.table not in TABLES:
         raise DataError("--table: " + unknown("table", asked.table, TABLES))
+    _check_apart([asked.input, asked.reference], ("--output", asked.output))
 
 
 def _check_decompress(asked: Namespace) -> None:
     if asked.output.suffix != ".npy":
         raise DataError(f"--output {asked.output}: expected a name that ends with .npy")
+    _check_apart([asked.input], ("--output", asked.output))

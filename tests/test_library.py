@@ -39,6 +39,10 @@ def flow(**arguments) -> RealNVP:
     return RealNVP([2], None, **{"couplings": 2, "hidden": [4], **arguments})
 
 
+def colours() -> VAE:
+    return VAE([3, 4, 4], 17, latent=2, hidden=[8], sigma=0.1)
+
+
 def vae() -> VAE:
     torch.manual_seed(0)
     return VAE([1, 4, 4], 17, latent=2, hidden=[8], sigma=0.1)
@@ -313,6 +317,11 @@ def wrong(x, place, value):
         (lambda: fit(flow(), X[:0]), "no rows"),
         (lambda: fit(flow(), 3.0), r"shape \(\)"),
         (lambda: score(vae(), DIGITS[:, 0]), r"give x\.reshape\(-1, 1, 4, 4\)"),
+        (lambda: score(colours(), np.zeros((5, 4, 4, 3))), r"channels come first; give numpy\.moveaxis\(x, -1, 1\)"),
+        (lambda: score(colours(), np.zeros((5, 4, 3, 4))), "give such rows$"),
+        (lambda: score(flow(), "rows.npy"), r"load the file first, as with numpy\.load\('rows\.npy'\)"),
+        (lambda: decode(flow(), np.full((2, 2), np.nan)), r"z\[0, 0\] is nan"),
+        (lambda: fit(flow(), X, optimisers=torch.optim.SGD([torch.zeros(1)])), "is a SGD: give {'likelihood': ...}"),
         (lambda: score(vae(), wrong(DIGITS, (2, 0, 1, 3), 17)), r"x\[2, 0, 1, 3\] = 17, and levels = 17"),
         (lambda: score(vae(), DIGITS / 17), "takes whole numbers 0 .. 16"),
         (lambda: fit(flow(), X + LATE), "number 1 of a row varies by"),

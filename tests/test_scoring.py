@@ -118,6 +118,16 @@ def test_usual_values_are_values_of_the_column_as_often_as_it_has_them():
     assert found[:, 1:].sum(dim=0).tolist() == [12, 0, 4]
 
 
+@given(st.lists(st.integers(1, 400), min_size=3, max_size=30))
+def test_a_category_is_usual_only_if_all_more_frequent_ones_are(counts):
+    category = torch.eye(len(counts)).repeat_interleave(torch.tensor(counts), dim=0)
+    seats = marginals(category, [(0, len(counts))]).sum(dim=0).numpy()
+    share = 16 * np.array(counts) / sum(counts)
+    assert seats.sum() == 16 and (abs(seats - share) < 1).all()
+    order = np.argsort(-share, kind="stable")
+    assert (np.diff(seats[order])[np.diff(share[order]) < 0] <= 0).all()
+
+
 @given(st.lists(st.lists(st.integers(0, 50) | st.none(), max_size=9), max_size=6), st.integers(0, 5))
 def test_the_kept_rows_are_those_with_the_smallest_keys(blocks, most):
     kept, start = KeptRows(most), 0

@@ -110,6 +110,8 @@ class TestAnswer:
             ("decode", np.zeros((2, 64)), r"takes latent vectors of 3 numbers; found 64 columns"),
             ("score", np.zeros(64), r"expected rows of numbers, shape \(rows, columns\), found shape \(64,\)"),
             ("score", np.full((2, 64), np.nan), r"row 0, column 0 is nan"),
+            ("score", np.full((2, 64), 0.5), r"row 0: 0.5 is not one of the levels 0 .. 16: pixels between 0 and 1\?"),
+            ("encode", np.eye(2, 64) * 255, r"row 0: 255 is not one of the levels 0 .. 16: pixels of 0 .. 255\?"),
         ],
     )
     def test_what_does_not_fit_is_refused_in_one_line(self, vae, task, x, message):
@@ -224,9 +226,10 @@ class TestAnswerTable:
         for row, (column, value) in cells.items():
             bad.loc[row, column] = value
         found = serving.answer_table(model, bad, facts=facts)
+        json.dumps(found.to_dict("records"), allow_nan=False)  # strict JSON has no NaN
         for row in range(8):
             if row in cells:
-                assert found["problem"][row].startswith(f"{cells[row][0]}: ") and np.isnan(found["nll"][row])
+                assert found["problem"][row].startswith(f"{cells[row][0]}: ") and found["nll"][row] is None
             else:
                 assert found["problem"][row] == "" and found["nll"][row] == pytest.approx(expected["nll"][row])
 

@@ -23,9 +23,10 @@ Groups = Sequence[tuple[int, int]]  # (first, last + 1) of the numbers of each c
 def marginals(
     x: Float[Tensor, "rows numbers"], groups: Groups, quantiles: int = QUANTILES
 ) -> Float[Tensor, "k numbers"]:
-    """Return usual values of each column: evenly spaced quantiles of the column by itself, over the rows x.
+    """Return usual values of each column by itself, over the rows x: evenly spaced quantiles of a number.
 
-    A column of several numbers, such as a category, gets each of its values about as often as it occurs. The list of
+    A category gets each of its values as often as it occurs, by the largest remainders, so that a value is there
+    only if all more frequent ones are. The list of
     each column's quantiles is rotated, by a different number of places for each column, so that the values in one row
     of the result come from different quantiles, and the row is no row of the data.
 
@@ -38,11 +39,21 @@ def marginals(
         part = x[:, first:end]
         if end - first <= 2:  # a number with its indicator: among equal numbers, the missing ones come last
             part = part[part[:, -1].sort(stable=True).indices]
-            order = part[:, 0]
-        else:  # a category
-            order = part.argmax(dim=1)
-        found[:, first:end] = part[order.sort(stable=True).indices[places]].roll(number * TURN, dims=0)
+            values = part[part[:, 0].sort(stable=True).indices[places]]
+        else:
+            values = _by_shares(part, quantiles)
+        found[:, first:end] = values.roll(number * TURN, dims=0)
     return found
+
+
+def _by_shares(x: Float[Tensor, "rows numbers"], k: int) -> Float[Tensor, "k numbers"]:
+    """Return k rows: each distinct row of x as often as its share says, by the largest remainders."""
+    kinds, counts = x.unique(dim=0, return_counts=True)
+    exact = counts.double() * k / len(x)
+    seats = exact.floor().long()
+    first = (exact - seats).sort(descending=True, stable=True).indices
+    seats[first[: k - int(seats.sum())]] += 1
+    return kinds.repeat_interleave(seats, dim=0)
 
 
 def contributions(

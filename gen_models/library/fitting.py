@@ -135,6 +135,11 @@ def _optimisers(
         for name, rate in rates.items():
             require_positive(f"lr[{name!r}]" if isinstance(lr, Mapping) else "lr", rate)
         return build_optimisers({name: {"_target_": "torch.optim.Adam", "lr": lr} for name, lr in rates.items()}, model)
+    if not isinstance(given, Mapping):
+        example = ", ".join(f"{name!r}: ..." for name in objectives)
+        raise ConfigError(
+            f"optimisers is a {type(given).__name__}: give {{{example}}}, an optimiser for each objective"
+        )
     for name in [*given, *objectives]:
         if name not in objectives or name not in given:
             raise ConfigError(unknown("objective", name, objectives if name not in objectives else given))

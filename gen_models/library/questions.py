@@ -21,7 +21,16 @@ from gen_models.evaluating import by_rows, draw, evaluating
 from gen_models.layers.arguments import require_positive, require_whole
 from gen_models.layers.data_scale import DataScale
 from gen_models.layers.levels import grey_levels
-from gen_models.library.rows import device_of, dtype_of, event_shape_of, levels_of, numbers, require_model, rows_of
+from gen_models.library.rows import (
+    device_of,
+    dtype_of,
+    event_shape_of,
+    levels_of,
+    numbers,
+    refuse,
+    require_model,
+    rows_of,
+)
 from gen_models.noise import Noise
 
 
@@ -85,7 +94,7 @@ def encode(model: nn.Module, x: Any) -> np.ndarray:
 def decode(model: nn.Module, z: Any) -> np.ndarray:
     """Return the rows, (rows, *event), that the model decodes from latents z, (rows, latent).
 
-    Raises ConfigError if the model has no decoder, and DataError if z has another shape.
+    Raises ConfigError if the model has no decoder, and DataError if z has another shape or is not finite.
     """
     require_model(model)
     if not isinstance(model, Decoder):
@@ -96,6 +105,7 @@ def decode(model: nn.Module, z: Any) -> np.ndarray:
             f"z has the shape {tuple(latents.shape)}: give (rows, latent), as encode(model, x) returns them"
         )
     _check_width(model, latents.shape[1])
+    refuse(~torch.isfinite(latents), latents, 0, "z{place} is {value}: give finite numbers")
     return _asked(model, model.decode, latents)
 
 

@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Sequence
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def checked(model: nn.Module, x: Any, name: str = "x") -> Tensor:
     levels = levels_of(model)
     for start in range(0, len(x), CHECKED_AT_ONCE):
         block = x[start : start + CHECKED_AT_ONCE]
-        _refuse(~torch.isfinite(block), block, start, f"{name}{{place}} is {{value}}: fill or drop such rows first")
+        refuse(~torch.isfinite(block), block, start, f"{name}{{place}} is {{value}}: fill or drop such rows first")
         _check_levels(block, start, levels, name)
     if levels is None and dtype_of(model) == torch.float32:
         _check_rounding(x[:CHECKED_AT_ONCE], name)
@@ -49,6 +50,8 @@ def checked(model: nn.Module, x: Any, name: str = "x") -> Tensor:
 
 def numbers(x: Any, name: str) -> Tensor:
     """Return x as a tensor. Raises DataError, which calls x by `name`, if x holds anything but real numbers."""
+    if isinstance(x, str | PathLike):
+        raise DataError(f"{name} is the name {str(x)!r}: load the file first, as with numpy.load({str(x)!r})")
     if isinstance(x, Tensor):
         if x.is_complex():
             raise DataError(f"{name} has the dtype {x.dtype}: give real numbers")
@@ -108,11 +111,22 @@ def _check_shape(x: Tensor, event_shape: Sequence[int] | None, name: str) -> Non
         event_shape = found[1:]
     if not found or found[1:] != list(event_shape):
         axes = ", ".join(map(str, event_shape))
-        fits = found and math.prod(found[1:]) == math.prod(event_shape)
-        fix = f"give {name}.reshape(-1, {axes})" if fits else "give such rows"
+        fix = "give such rows"
+        if _is_flat_form(found[1:], event_shape):
+            fix = f"give {name}.reshape(-1, {axes})"
+        elif len(event_shape) == 3 and found[1:] == [*event_shape[1:], event_shape[0]]:
+            fix = f"channels come first; give numpy.moveaxis({name}, -1, 1)"
         raise DataError(f"{name} has the shape {tuple(found)}, and the model takes (rows, {axes}): {fix}")
     if not found[0]:
         raise DataError(f"{name} has no rows: give at least one")
+
+
+def _is_flat_form(found: Sequence[int], wanted: Sequence[int]) -> bool:
+    """Return whether a reshape from one shape to the other keeps what the axes mean: one of them is flat, or they
+    differ by axes of length 1.
+    """
+    long = [[size for size in shape if size > 1] for shape in (found, wanted)]
+    return math.prod(found) == math.prod(wanted) and (long[0] == long[1] or min(map(len, long)) <= 1)
 
 
 def _check_levels(x: Tensor, start: int, levels: Levels, name: str) -> None:
@@ -121,7 +135,7 @@ def _check_levels(x: Tensor, start: int, levels: Levels, name: str) -> None:
     elif (q := grey_levels(levels)) is not None and x.dtype != torch.bool:
         wrong = (x < 0) | (x > q - 1)
         wrong = wrong | (x != x.round()) if x.is_floating_point() else wrong
-        _refuse(wrong, x, start, f"{name}{{place}} = {{value}}, and levels = {q} takes whole numbers 0 .. {q - 1}")
+        refuse(wrong, x, start, f"{name}{{place}} = {{value}}, and levels = {q} takes whole numbers 0 .. {q - 1}")
 
 
 def _check_columns(x: Tensor, start: int, levels: Any, name: str) -> None:
@@ -129,13 +143,11 @@ def _check_columns(x: Tensor, start: int, levels: Any, name: str) -> None:
     labels = x[:, columns.labels]
     wrong = torch.zeros(x.shape, dtype=torch.bool, device=x.device)
     wrong[:, columns.labels] = (labels != 0) & (labels != 1)
-    _refuse(wrong, x, start, f"{name}{{place}} = {{value}}, and a flag or a category's number is 0 or 1")
+    refuse(wrong, x, start, f"{name}{{place}} = {{value}}, and a flag or a category's number is 0 or 1")
     for first, end in columns.groups:
         group = x[:, first:end]
         wrong = (group.sum(dim=1) != 1)[:, None].expand(group.shape)
-        _refuse(
-            wrong, group, start, f"{name}{{place}}: one of the numbers {first} .. {end - 1} of a category must be 1"
-        )
+        refuse(wrong, group, start, f"{name}{{place}}: one of the numbers {first} .. {end - 1} of a category must be 1")
 
 
 def _check_rounding(x: Tensor, name: str) -> None:
@@ -152,7 +164,7 @@ def _check_rounding(x: Tensor, name: str) -> None:
         )
 
 
-def _refuse(wrong: Tensor, x: Tensor, start: int, line: str) -> None:
+def refuse(wrong: Tensor, x: Tensor, start: int, line: str) -> None:
     """Raise DataError for the first number of x that is wrong, if there is one.
 
     wrong  true for wrong numbers; start: index of the first row of x among all rows

@@ -25,6 +25,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gen_models.errors import DataError
+from gen_models.off_levels import off_levels
 from gen_models.table import from_json, missing_column
 from pipelines.data.sources import array_files, idx
 from pipelines.data.sources.files import require_file, require_there, shown
@@ -280,24 +281,10 @@ def _checked(blocks: Iterator[Rows], facts: Mapping[str, Any], levels: int | Non
             name = facts["columns"][column] if facts.get("columns") else f"number {column}"
             block.problems.setdefault(int(place), f"{name}: {flat[place, column]}, not a finite 32-bit number")
         if isinstance(levels, int) and len(flat):
-            off = (flat < 0) | (flat > levels - 1) | (flat != np.rint(flat))
-            for place in np.flatnonzero(off.any(axis=1) & ~bad):
-                column = int(off[place].argmax())
-                value = flat[place, column]
-                cause = _likely_cause(flat[place], levels)
-                block.problems.setdefault(int(place), f"{value:g} is not one of the levels 0 .. {levels - 1}{cause}")
+            for off, why in off_levels(flat, levels).items():
+                block.problems.setdefault(off, why)
         block.x[list(block.problems)] = 0
         yield block
-
-
-def _likely_cause(row: np.ndarray, levels: int) -> str:
-    if row.min() >= 0 and row.max() <= 1:
-        return f": pixels between 0 and 1? multiply them by {levels - 1} and round"
-    if row.min() >= -1 and row.max() <= 1:
-        return f": pixels between -1 and 1? give (x + 1) * {(levels - 1) / 2:g}, rounded"
-    if row.max() > levels - 1 and row.max() <= 255:
-        return f": pixels of 0 .. 255? divide them by {255 / (levels - 1):g} and round"
-    return "; give whole numbers as at the training"
 
 
 def _wrong_size(path: Path, found: Sequence[int], event: Sequence[int]) -> str:

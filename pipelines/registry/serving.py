@@ -49,6 +49,7 @@ from gen_models.errors import DataError, unknown
 from gen_models.evaluating import by_rows, draw, evaluating
 from gen_models.names import TASKS
 from gen_models.noise import Noise
+from gen_models.off_levels import off_levels
 from gen_models.table import from_json
 
 MOST_SAMPLES = 100_000  # in one request
@@ -126,7 +127,10 @@ def answer_table(
     columns = {name: found[:, k] for k, name in enumerate(names)}
     if task == "score" and calibration is not None:
         columns["p_value"] = conformal_p(calibration.scores[names[0]], found[:, 0])
-    return pd.DataFrame(columns).assign(problem=reasons)
+    frame = pd.DataFrame(columns)
+    if problems:  # JSON has null and no NaN: one such number would spoil the whole answer for strict readers
+        frame = frame.astype(object).where(frame.notna(), None)
+    return frame.assign(problem=reasons)
 
 
 def answer_names(model: nn.Module, task: str, width: int, facts: Mapping[str, Any]) -> list[str]:
@@ -154,7 +158,8 @@ def answer(
     n, seed, temperature: of the task sample
 
     Raises DataError if the model does not offer the task, if p_value is asked for without a calibration, if the rows
-    have the wrong shape or numbers that are not finite, or if n or seed is out of range.
+    have the wrong shape, numbers that are not finite or, for a model of grey levels, that are no whole grey levels, or
+    if n or seed is out of range.
     """
     if task not in TASKS:
         raise DataError(unknown("task", task, tasks(model)))
@@ -274,6 +279,10 @@ def _by_rows(
     if not np.isfinite(rows).all():
         row, column = np.argwhere(~np.isfinite(rows))[0]
         raise DataError(f"row {row}, column {column} is {rows[row, column]}: every number must be finite")
+    levels = facts.get("levels")
+    if task != "decode" and isinstance(levels, int):
+        for row, why in list(off_levels(rows, levels).items())[:1]:
+            raise DataError(f"row {row}: {why}")
     if not len(rows):  # networks need a row, whose answer is removed
         return function(torch.zeros(1, *shape))[:0]
     return by_rows(function, torch.from_numpy(rows).reshape(len(rows), *shape))
