@@ -303,12 +303,12 @@ def missing_column(name: str, there: Sequence[str], wanted: Sequence[str]) -> st
     """
     from difflib import get_close_matches
 
-    near = get_close_matches(name, there, n=1)
-    hint = f", nor is it {near[0]!r}" if near else ""
-    return (
-        f"the model was fitted on column {name!r}, which is not there{hint}: it has {', '.join(list(there)[:20])}; "
-        f"name the columns as at the fit: {', '.join(list(wanted)[:20])}"
+    free = [one for one in there if one not in wanted]
+    near = [one for one in free if one.strip().lower() == name.strip().lower()] or get_close_matches(
+        name, free, n=1, cutoff=0.8
     )
+    fix = f"rename {near[0]!r} to {name!r}" if near else f"add it; the model takes {', '.join(list(wanted)[:20])}"
+    return f"column {name!r}, on which the model was trained, is missing among {', '.join(list(there)[:20])}: {fix}"
 
 
 def _seconds(value: Any) -> float:

@@ -224,6 +224,15 @@ def _add_model_and_rows(parser: ArgumentParser) -> None:
     _add_model(parser)
     rows = "a table, a folder of images, an image, or an array of rows"
     parser.add_argument("input", metavar="INPUT", type=Path, help=rows)
+    text = parser.add_argument_group("a table as text", "by default as the training file was")
+    text.add_argument("--encoding", help="such as cp1252")
+    text.add_argument("--decimal", help="the decimal mark, . or ,")
+    text.add_argument("--thousands", help="the mark between groups of three digits, such as ,")
+
+
+def reading(asked: Namespace) -> dict[str, str | None]:
+    """Return the options that say how a table's text is read, as `input_rows.read_as` takes them."""
+    return {"encoding": asked.encoding, "decimal": asked.decimal, "thousands": asked.thousands}
 
 
 def _add_output(parser: ArgumentParser) -> None:

@@ -1205,7 +1205,7 @@ def test_columns_are_taken_by_name_in_the_order_of_the_fit(tmp_path):
 def test_a_column_of_the_fit_that_is_not_there_is_named(tmp_path, facts):
     path = table(tmp_path, ("a", "b", "C"), [[1, 2, 3]])
     with pytest.raises(
-        DataError, match=r"rows\.csv: the model was fitted on column 'c', which is not there.*: it has a, b, C"
+        DataError, match=r"rows\.csv: column 'c', on which .* is missing among a, b, C.*: rename 'C' to 'c'$"
     ):
         read_events(path, facts)
 

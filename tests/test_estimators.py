@@ -203,7 +203,7 @@ def test_images_are_rows_too():
     detector.fit(images[digits == 0])
     assert (detector.predict(images[digits == 1]) == -1).mean() > 0.8
     assert detector.sample(2, seed=3).shape == (2, 1, 8, 8)
-    with pytest.raises(ValueError, match=r"x\.reshape\(-1, 1, 8, 8\)"):
+    with pytest.raises(ValueError, match="give such rows"):
         detector.predict(images.reshape(-1, 1, 4, 16))
 
 

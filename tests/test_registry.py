@@ -145,7 +145,7 @@ class TestStore:
         tracking.open_store()
         new = old.rename(tmp_path / "new")
         monkeypatch.setenv("GEN_MODELS_ROOT", str(new))
-        with pytest.raises(tracking.StoreError, match="has moved; remove mlflow"):
+        with pytest.raises(tracking.StoreError, match="has moved; run `mv mlflow"):
             tracking.open_store()
         assert not old.exists()
 

@@ -133,7 +133,7 @@ def outputs(root: Path) -> Path:
     write(root, "compare/anomalies/roc.png", png(0.5))
     write(root, f"compare/anomalies/extremes-{DATA}.png", png(0.4))
     clusters = [
-        {"run": who, "data": DATA, "space": "data" if who == "k-means" else "latent", "k": 9, "rows": 90, "seeds": 5}
+        {"run": who, "data": DATA, "space": "data" if who == "k-means" else "latent", "k": 9, "rows": 900, "seeds": 5}
         | {f"{name}_mean": acc for name in ("acc", "nmi", "ari")}
         | {f"{name}_sd": 0.01 for name in ("acc", "nmi", "ari")}
         for who, acc in ACC.items()
@@ -456,7 +456,7 @@ class TestFirstPage:
         assert "gmm ★ 0.440 ± 0.020" in real and "training rows limit 0.510" in real and "realnvp" not in real
         assert "vae 0.0125 0.0250" in rest, "the only one, so there is no best"
         assert f"vae ★ nll {HOSTILE} 0.950" in rest and "PCA baseline 0.850" in rest
-        assert "gmm ★ 0.700 ± 0.010" in rest and "k-means on the data baseline 0.600" in rest
+        assert "gmm ★ 0.700 ± 0.018" in rest and "k-means on the data baseline 0.600 ± 0.019" in rest
         assert "vae 0.0233 0.0345 0.0900" in rest
 
     def test_samples_of_binary_pixels_are_compared_with_one_another(self, project):
@@ -632,13 +632,13 @@ class TestLeaderboard:
     @pytest.mark.parametrize(("error", "stars"), [(0.3, ["a"]), (0.4, ["a", "b"])])
     def test_a_comparison_marks_what_errors_cannot_tell_from_the_best_but_nothing_behind_a_baseline(self, error, stars):
         entries = [comparison_table.Entry(key, ("1",), value, error=error) for key, value in (("a", 1.0), ("b", 2.0))]
-        other = comparison_table.Entry("baseline", ("2",), 2.5, "baseline")
+        other = comparison_table.Entry("baseline", ("2",), 4.0, "baseline")
         (found,) = comparison_table.table(SimpleNamespace(name="digits"), ("x",), entries, [other])
         assert [row.name for row in found.rows if row.is_best] == stars
-        (found,) = comparison_table.table(
-            SimpleNamespace(name="digits"), ("x",), entries, [dataclasses.replace(other, value=1.5)]
-        )
-        assert [row.name for row in found.rows if row.is_best] == ["a"]
+        for value, best in ((1.8, ["a"]), (1.5, [])):
+            near = dataclasses.replace(other, value=value)
+            (found,) = comparison_table.table(SimpleNamespace(name="digits"), ("x",), entries, [near])
+            assert [row.name for row in found.rows if row.is_best] == best
 
     def test_an_interval_is_an_error_too(self, project):
         assert leaderboard.table(read.read(params()), DATA).best["auroc"] == ["vae-a"]

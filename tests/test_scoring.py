@@ -22,7 +22,7 @@ from gen_models.anomalies.score import Setting
 from gen_models.anomalies.scores import fit_scores
 from gen_models.build import build_model
 from gen_models.checkpoint import save_model
-from gen_models.errors import CheckpointError, DataError
+from gen_models.errors import CheckpointError, DataError, GenModelsError
 from gen_models.measures.pixel_ranking import pixel_auroc
 from gen_models.measures.ranking import auroc
 from gen_models.noise import Noise
@@ -227,6 +227,27 @@ def test_the_rows_that_are_called_are_those_with_p_at_most_the_rate_and_reasons_
         " of 300 rows are called anomalies at a false-positive rate of 0.05; 15.0 would be" in capsys.readouterr().err
     )
     assert (tmp_path / "scores.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "advice"),
+    [
+        (lambda text: text.replace(",", ";").replace(".", ","), ["--decimal", ","], "say --decimal ,"),
+        (lambda text: text.replace("north", "nörth"), ["--encoding", "latin-1"], "say --encoding cp1252"),
+    ],
+)
+def test_the_same_rows_in_another_layout_are_read_by_the_option_that_the_refusal_names(
+    ask, tmp_path, change, options, advice
+):
+    plain = write_rows(tmp_path / "may.csv", 40, seed=3)
+    other = tmp_path / "june.csv"
+    other.write_text(change(plain.read_text()), encoding="latin-1")
+    with pytest.raises(GenModelsError, match=advice):
+        ask(other)
+    found, wanted = ask(other, *options), ask(plain)
+    assert [bool(row["score"]) for row in found] == ["nörth" not in row["problem"] for row in found]
+    known = [(row, same) for row, same in zip(found, wanted, strict=True) if row["score"]]
+    assert len(known) > 10 and all(row["score"] == same["score"] for row, same in known)
 
 
 def test_a_row_with_a_problem_has_a_reason_for_it_and_no_decision(ask, tmp_path):

@@ -24,7 +24,7 @@ from gen_models.codecs.methods import DECOMPRESS, LOSSLESS, methods_of
 from gen_models.measures.units import unit_scale
 from gen_models.noise import Noise
 from pipelines import arguments
-from pipelines.commands.input_rows import read_events
+from pipelines.commands.input_rows import read_as, read_events
 from pipelines.commands.stored_model import open_model
 from pipelines.evaluation import png_and_jpeg
 from pipelines.runtime.stage import parse
@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> None:
     """Compress the rows of a file with a model; argv: the arguments after `compress`."""
     asked = parse(argv, "compress", __doc__, arguments.compress)
     model, facts = open_model(asked.model)
-    x = read_events(asked.input, facts)
+    x = read_events(asked.input, read_as(facts, **arguments.reading(asked)))
     method = asked.method or _first_method(model)
     notes: list[str] = []
     if method == bits_back.METHOD:

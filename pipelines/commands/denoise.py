@@ -13,7 +13,7 @@ from gen_models.analysis.denoising import is_denoiser
 from gen_models.errors import DataError
 from gen_models.evaluating import by_rows, evaluating
 from pipelines import arguments
-from pipelines.commands.input_rows import given_shape, read_events
+from pipelines.commands.input_rows import given_shape, read_as, read_events
 from pipelines.commands.output_file import answering, as_rows, form_of
 from pipelines.commands.stored_model import open_model
 from pipelines.runtime.stage import parse
@@ -28,7 +28,7 @@ def main(argv: Sequence[str]) -> None:
             f"{asked.model}: {type(model).__name__} was not trained to undo a corruption; train an autoencoder with "
             f"model.corruption: gaussian, masking or salt_and_pepper, as in conf/model/denoising_ae.yaml"
         )
-    x = read_events(asked.input, facts, on_grid=False)
+    x = read_events(asked.input, read_as(facts, **arguments.reading(asked)), on_grid=False)
     with evaluating(model):
         found = by_rows(model.denoise, x).flatten(1).numpy()
     with answering(asked.output, form_of(facts, given_shape(asked.input))) as answer:

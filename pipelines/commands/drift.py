@@ -23,7 +23,10 @@ def main(argv: Sequence[str]) -> None:
     asked = parse(argv, "drift", __doc__, arguments.drift)
     name = asked.model.partition("@")[0].replace("/", "_")
     history = asked.history or paths.root() / "drift" / f"{name}.csv"
-    drift_file(asked.model, asked.input, score=asked.score, calibration=asked.calibration, history=history)
+    drift_file(
+        asked.model, asked.input, score=asked.score, calibration=asked.calibration, history=history,
+        reading=arguments.reading(asked),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ The argument `facts` is what a model knows of its training data, as registry.ser
 
 import itertools
 import math
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -176,7 +177,44 @@ def _of_schema(path: Path, known: Mapping[str, Any]) -> Iterator[Rows]:
     schema, table = from_json(known["columns"]), open_table(path, _reading(known))
     ids = [name for name in known.get("ids", ()) if name in table.names]
     for block in encoded(table, schema, others=ids):
-        yield Rows(range(block.first, block.first + len(block.x)), block.x, block.problems, block.words)
+        problems = {row: why + _advice(why) for row, why in block.problems.items()}
+        yield Rows(range(block.first, block.first + len(block.x)), block.x, problems, block.words)
+
+
+def _advice(problem: str) -> str:
+    """Return what to do about a cell that is no number or no time; "" if that is unclear."""
+    found = re.search(r": '(.*)' is not a (number|time)$", problem)
+    if found is None:
+        return ""
+    cell, kind = found.groups()
+    if kind == "time":
+        return "; write times as 2026-05-01 12:30"
+    if re.fullmatch(r"[+-]?\d{1,3},\d{3}", cell):
+        return "; a decimal comma? say --decimal , or, for a mark between groups of three digits, --thousands ,"
+    if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", cell):
+        return "; a mark between groups of three digits? say --thousands ,"
+    if re.fullmatch(r"[+-]?\d{1,3}(\.\d{3})+,\d+", cell):
+        return "; a decimal comma? say --decimal , --thousands ."
+    return "; a decimal comma? say --decimal ," if re.fullmatch(r"[+-]?\d*,\d+", cell) else ""
+
+
+def read_as(facts: Mapping[str, Any], **reading: str | None) -> dict[str, Any]:
+    """Return the facts of a model, with how the text of a table is read.
+
+    reading: the encoding, the decimal mark and the mark between groups of three digits, as options of the command; what
+    is None is as in the training file
+
+    Raises DataError if an option is given for a model that was not trained on a table.
+    """
+    given = {key: value for key, value in reading.items() if value is not None}
+    if not given:
+        return dict(facts)
+    if not facts.get("table"):
+        raise DataError(f"--{next(iter(given))}: this model was not trained on a table, of whose text it speaks")
+    table = facts["table"]
+    changed = {**table, "reading": {**table.get("reading", {}), **given}}
+    _reading(changed)  # refuses what cannot be
+    return {**facts, "table": changed}
 
 
 def _reading(known: Mapping[str, Any]) -> Reading:

@@ -20,7 +20,7 @@ import numpy as np
 
 from gen_models.errors import DataError
 from pipelines import arguments
-from pipelines.commands.input_rows import count_rows, given_shape, place_of, read_blocks, read_latents
+from pipelines.commands.input_rows import count_rows, given_shape, place_of, read_as, read_blocks, read_latents
 from pipelines.commands.output_file import answering, as_rows, form_of
 from pipelines.commands.stored_model import StoredModel, open_stored
 from pipelines.registry import serving
@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _answer(stored: StoredModel, asked: Namespace) -> None:
-    model, facts = stored.model, stored.facts
+    model, facts = stored.model, read_as(stored.facts, **arguments.reading(asked))
     problems, first = 0, (None, "")
     progress = Progress(asked.task, count_rows(asked.input), "row", stream=sys.stderr)
     form = form_of(facts, given_shape(asked.input)) if asked.task == "reconstruct" else None

@@ -36,6 +36,7 @@ def main(argv: Sequence[str]) -> None:
     score_file(
         asked.model, asked.input, fpr=asked.fpr, fdr=asked.fdr, score=asked.score, out=asked.out,
         calibration=asked.calibration, explain=asked.explain, reasons=asked.reasons, strict=asked.strict,
+        reading=arguments.reading(asked),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from gen_models.contracts import capabilities
+from gen_models.contracts import Density, capabilities
 from gen_models.errors import DataError, unknown
 from gen_models.measures.paired import PER_ROW, Difference, paired, paired_mmd, row_values
 from gen_models.measures.sweep_metrics import METRICS
@@ -93,6 +93,17 @@ def sentence(a: Contender, b: Contender, verdict: Verdict) -> str:
     return (
         f"{better.title} is better than {worse.title}, by {near:.4g} to {far:.4g}{unit}, on rows like these {d.rows}; "
         "another training of either may differ by more."
+    )
+
+
+def caveat(a: Contender, b: Contender, metric: str) -> str:
+    """Return a sentence if only of one of the two models the bound on log p is known, not log p itself; else ""."""
+    bounds = [one for one in (a, b) if not isinstance(one.model, Density)]
+    if metric != "nats" or len(bounds) != 1:
+        return ""
+    return (
+        f"Of {bounds[0].title} only a bound is known: its true nats are lower by an unknown amount, which no interval "
+        "above holds. The annealed estimate in the report is nearer to the truth."
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from gen_models.errors import RegistryError, first_line, unknown
 from pipelines import tracking
 from pipelines.registry import serving
+from pipelines.runtime import paths
 
 # MLflow writes these into a local store when it loads a version; the project's commands run no code from there.
 WRITTEN_BY_LOADING = ("__pycache__", "registered_model_meta")
@@ -77,6 +78,8 @@ def find(client: Any, model: str, which: str) -> Version:
     if not exists(client, model):
         if not (known := models(client)):
             raise RegistryError(f"{model}: no model is registered in {tracking.shown_uri()}; {tracking.REGISTER}")
+        if paths.out("train", model, "lineage.json").is_file():
+            raise RegistryError(f"{model} is trained and not registered: run `gen-models register {model}`")
         raise RegistryError(unknown("registered model", model, known))
     held, named = {version.number: version for version in versions(client, model)}, aliases(client, model)
     number = named.get(which, which)

@@ -109,7 +109,7 @@ def _best(rows: list[Entry]) -> list[Entry]:
     """Return the run with the lowest value and those that cannot be told from it; [] for fewer than two sound runs.
 
     A run that failed is not sound. A run is left out if it does not beat its own baseline, if another baseline is as
-    good or better, or if a baseline has the same number to the digits shown.
+    good or better or cannot be told from it, or if a baseline has the same number to the digits shown.
     """
     sound = [row for row in rows if row.kind == "run" and not row.has_failed]
     if len(sound) < 2:
@@ -117,7 +117,14 @@ def _best(rows: list[Entry]) -> list[Entry]:
     first = min(sound, key=lambda row: row.value)
     best = [row for row in sound if is_tied(row.value - first.value, row.error, first.error) and not row.is_beaten]
     baselines = [row for row in rows if row.kind == "baseline"]
-    return [row for row in best if all(row.value < it.value and row.shown != it.shown for it in baselines)]
+    return [
+        row
+        for row in best
+        if all(
+            row.value < it.value and row.shown != it.shown and not is_tied(row.value - it.value, row.error, it.error)
+            for it in baselines
+        )
+    ]
 
 
 def references(pairs: list[Pair], names: list[tuple[str, str, str]], decimals: int) -> list[Entry]:

@@ -132,7 +132,15 @@ def numbers_of(results: Results, key: str) -> dict[str, float]:
         if own:
             numbers |= {name: own[f"{name}_mean"], f"{name}_sd": own[f"{name}_sd"]}
             numbers |= {f"{name}_kmeans": raw[f"{name}_mean"]} if raw else {}
+    if own:
+        numbers |= {"acc_error": _share_error(own)} | ({"acc_kmeans_error": _share_error(raw)} if raw else {})
     return numbers
+
+
+def _share_error(clusters: Row) -> float:
+    """Return the standard error of a cluster accuracy, over seeds of k-means and over test rows."""
+    share = clusters["acc_mean"]
+    return math.hypot(clusters["acc_sd"], math.sqrt(share * (1 - share) / clusters["rows"]))
 
 
 def default_score(results: Results, who: str, data: str) -> Row | None:

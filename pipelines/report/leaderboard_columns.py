@@ -198,8 +198,9 @@ COLUMNS = (
     Column(
         "acc", "cluster ACC", "share of rows", "higher",
         "The share of test rows in the right cluster, when k-means clusters the latents and each cluster is matched to "
-        "a class; mean ± standard deviation over seeds of k-means. Compare it with k-means on the data themselves.",
-        error="acc_sd", references=(("acc_kmeans", "k-means"),),
+        "a class; mean over seeds of k-means ± the standard error over these seeds and over test rows. Compare it with "
+        "k-means on the data themselves.",
+        error="acc_error", references=(("acc_kmeans", "k-means"),),
     ),
     Column(
         "nmi", "NMI", "0 to 1", "higher", "Normalised mutual information of clusters and classes.",

@@ -123,14 +123,15 @@ def unusual(data: Data) -> list[Comparison]:
 def clusters(data: Data) -> list[Comparison]:
     """Compare the clusters of latents with the clusters of the data themselves."""
     entries = [
-        data.entry(run, -n["acc"], _with_error(n["acc"], n["acc_sd"], 3), decimal(n["nmi"], 3), error=n["acc_sd"])
-        for run, n in data.having("acc", "acc_sd", "nmi")
+        data.entry(run, -n["acc"], _with_error(n["acc"], n["acc_error"], 3), decimal(n["nmi"], 3), error=n["acc_error"])
+        for run, n in data.having("acc", "acc_error", "nmi")
     ]
     first = next((n for _, n in data.having("acc_kmeans", "nmi_kmeans")), None)
     beside = []
     if first:
-        cells = (decimal(first["acc_kmeans"], 3), decimal(first["nmi_kmeans"], 3))
-        beside.append(Entry("k-means on the data", cells, -first["acc_kmeans"], "baseline"))
+        share, error = first["acc_kmeans"], first["acc_kmeans_error"]
+        cells = (_with_error(share, error, 3), decimal(first["nmi_kmeans"], 3))
+        beside.append(Entry("k-means on the data", cells, -share, "baseline", error=error))
     return table(data, ("right cluster ↑", "NMI ↑"), entries, beside)
 
 

@@ -4,6 +4,7 @@ The result is a line of a history, whose picture is drawn anew. Calibration rows
 not seen.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +22,26 @@ UNLIKELY = 0.01  # a p-value below which rows are said to differ
 MOST_COLUMNS = 5  # of those that differ, so many are told
 
 
-def drift_file(model: str, path: Path, *, score: str | None, calibration: Path | None, history: Path) -> None:
+def drift_file(
+    model: str,
+    path: Path,
+    *,
+    score: str | None,
+    calibration: Path | None,
+    history: Path,
+    reading: Mapping[str, str | None] | None = None,
+) -> None:
     """Compare the rows at `path` with a model's calibration rows; add a line to `history`, and draw the history.
 
     model: the name of a registered model, or a checkpoint's folder
     score: the name of an anomaly score; None: the model's default
     calibration: the file of calibration scores, for a checkpoint's folder; None for a registered model, which has one
     history: the CSV to which the line is added; its picture gets the same name with .png
+    reading: how the text of a table is read, as for `open_scorer`
 
     Prints the result. Raises DataError if the model has no calibration rows or if the file has too few rows.
     """
-    scorer = open_scorer(model, score, calibration)
+    scorer = open_scorer(model, score, calibration, reading)
     if scorer.calibration is None:
         raise DataError(f"{scorer.stored.title}: {NO_CALIBRATION}")
     read_history(history)  # a file that is none is told before the work

@@ -37,6 +37,7 @@ def score_file(
     explain: Path | None = None,
     reasons: int = 0,
     strict: bool = False,
+    reading: Mapping[str, str | None] | None = None,
 ) -> None:
     """Score the rows at `path`, and write an answer with the columns that `gen-models score --help` explains.
 
@@ -48,11 +49,12 @@ def score_file(
     explain      a file for what each column adds to the scores of explained rows, or None
     reasons      how many rows are explained at most, those with the largest scores
     strict       whether to stop at the first row that cannot be scored
+    reading      how the text of a table is read, as for `open_scorer`
 
     Raises DataError if the model has no such score, if it has too few calibration rows for the rate, or if no row can
     be scored (with strict, if any row cannot).
     """
-    scorer = open_scorer(model, score, calibration)
+    scorer = open_scorer(model, score, calibration, reading)
     known, stored = scorer.calibration, scorer.stored
     rule = rule_of(fpr, fdr, known)
     edge = math.nan if known is None else threshold(known, rule.rate if rule else USUAL_RATE)

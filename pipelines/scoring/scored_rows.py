@@ -4,7 +4,7 @@ Only scores, names, and the few rows that will be explained or drawn stay in mem
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from gen_models.anomalies.scores import FittedScores
 from gen_models.checkpoint import MANIFEST, digest
 from gen_models.errors import DataError, unknown
 from gen_models.evaluating import by_rows
-from pipelines.commands.input_rows import Rows, count_rows, place_of, read_blocks
+from pipelines.commands.input_rows import Rows, count_rows, place_of, read_as, read_blocks
 from pipelines.commands.stored_model import StoredModel, open_stored
 from pipelines.registry import serving
 from pipelines.runtime.progress import Progress
@@ -64,12 +64,18 @@ class ScoredRows:
     problems: dict[int, str] = field(default_factory=dict)
 
 
-def open_scorer(model: str, score: str | None = None, calibration: Path | None = None) -> Scorer:
+def open_scorer(
+    model: str,
+    score: str | None = None,
+    calibration: Path | None = None,
+    reading: Mapping[str, str | None] | None = None,
+) -> Scorer:
     """Open a model, and return one of its anomaly scores.
 
     model: the name of a registered model, or a checkpoint's folder, as `open_stored` takes it
     score: the name of the score; None: the model's default
     calibration: the file of calibration scores, for a checkpoint's folder; a registered version brings its own
+    reading: how the text of a table is read, as `read_as` takes it; None: as the training file was
 
     Raises DataError if the model has no such score, or if the file of calibration scores belongs to another model.
     """
@@ -79,7 +85,8 @@ def open_scorer(model: str, score: str | None = None, calibration: Path | None =
     name = score or fitted.default
     if name not in fitted.names:
         raise DataError(unknown("score", name, fitted.names))
-    return Scorer(replace(stored, calibration=known), fitted, name, known.scores.get(name) if known else None)
+    stored = replace(stored, calibration=known, facts=read_as(stored.facts, **(reading or {})))
+    return Scorer(stored, fitted, name, known.scores.get(name) if known else None)
 
 
 def score_rows(

@@ -101,7 +101,7 @@ def experiment_id(client: MlflowClient, name: str) -> str:
     if place and found.artifact_location != place:
         raise StoreError(
             f"{shown_uri()} was made for artifacts in {found.artifact_location}: the project folder has moved; "
-            "remove mlflow.db and run `gen-models register`"
+            "run `mv mlflow.db mlflow.db.old` and `gen-models register`, which registers what is in out/ again"
         )
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)

@@ -182,8 +182,8 @@ def _encoding(path: Path, error: UnicodeError, encoding: str) -> DataError:
     if isinstance(error, UnicodeDecodeError):
         what = f"byte 0x{error.object[error.start]:02x}"
     return DataError(
-        f"{shown(path)}: {what} is not {encoding.upper()}; save the table as UTF-8, or say --encoding cp1252, "
-        "or write encoding: cp1252 in options"
+        f"{shown(path)}: {what} is not {encoding.upper()}; save the table as UTF-8, or say --encoding cp1252; "
+        "for data to train on, write encoding: cp1252 in options of conf/data/NAME.yaml"
     )
 
 
