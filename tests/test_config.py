@@ -391,6 +391,35 @@ def test_params_are_read_without_torch_and_hydra(project):
     assert "pipelines.config.params" in modules and not {"torch", "hydra", "omegaconf"} & set(modules)
 
 
+@pytest.mark.parametrize(
+    ("line", "refusal"),
+    [
+        ({"model": "glow", "data": "two_moons"}, "sweeps.mine: .*is no image"),
+        ({"set": {"model.beta": 0}}, "sweeps.mine: beta = 0"),
+        ({"grid": {"model.beta": [1, -2]}}, r"sweeps.mine.grid.model.beta: beta = -2"),
+        (
+            {"set": {"model.samples": 1}, "grid": {"model.control_variate": ["none", "leave_one_out"]}},
+            "sweeps.mine.grid.model.control_variate: samples = 1 leaves nothing",
+        ),
+        ({"grid": {"model.samples": [2, 4], "model.control_variate": ["leave_one_out"]}}, None),
+    ],
+)
+def test_check_builds_the_model_of_a_line_and_names_it(project, capsys, line, refusal):
+    given = yaml.safe_load((project / "params.yaml").read_text())
+    mine = {"model": "score_vae" if "control" in str(line) else "vae", "data": "digits", **line}
+    for section in ("sweeps", "runs"):
+        given[section]["mine"] = mine
+    given["data"] = sorted({*given["data"], mine["data"]})
+    (project / "params.yaml").write_text(yaml.safe_dump(given, sort_keys=False))
+    if refusal is None:
+        check.main([])
+        assert "sound" in capsys.readouterr().out
+        return
+    with pytest.raises(ConfigError, match=f"params.yaml: {refusal}") as caught:
+        check.main([])
+    assert "\n" not in str(caught.value)
+
+
 def test_check_refuses_what_any_line_uses_with_exit_code_1(project):
     path = project / "conf" / "model" / "vae.yaml"
     path.write_text(path.read_text() + "clip_norm: -1\n")
