@@ -598,6 +598,20 @@ class TestDetails:
         assert "Not finite: mmd2." in page.text
 
 
+@pytest.mark.parametrize(
+    ("mean", "sd", "text"),
+    [
+        (165.6123, 0.7308, "165.61 ± 0.73"),
+        (173.44, 2.914, "173.4 ± 2.9"),
+        (1234.5, 99.6, "1234 ± 100"),
+        (-0.0012, 0.00042, "\N{MINUS SIGN}0.00120 ± 0.00042"),
+        (2.5, 0.0, "2.500 ± 0.000"),
+    ],
+)
+def test_a_mean_shows_no_digit_that_its_spread_hides(mean, sd, text):
+    assert as_text.spread(mean, sd) == text
+
+
 class TestLeaderboard:
     def test_numbers_that_two_models_cannot_share_are_shown_and_not_ranked(self, project):
         for key, value in (("vae-a", 0.2), ("gmm-a", 0.1)):

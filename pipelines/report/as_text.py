@@ -26,6 +26,14 @@ def significant(value: float) -> str:
     return f"{value:#.4g}".rstrip(".").replace("-", MINUS)
 
 
+def spread(mean: float, sd: float) -> str:
+    """Return a mean with its standard deviation, both with the decimals of two digits of the standard deviation."""
+    if not (math.isfinite(sd) and sd > 0):
+        return f"{significant(mean)} ± {significant(sd)}"
+    decimals = max(0, 1 - math.floor(math.log10(float(f"{sd:.1e}"))))
+    return f"{decimal(mean, decimals)} ± {decimal(sd, decimals)}"
+
+
 def setting(value: Any) -> str:
     """Return a setting as text, a float with four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -17,7 +17,7 @@ def environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    for text in (as_text.decimal, as_text.setting, as_text.significant, as_text.short, as_text.commit):
+    for text in (as_text.decimal, as_text.setting, as_text.significant, as_text.spread, as_text.short, as_text.commit):
         made.filters[text.__name__] = text
     made.globals["model_page"] = as_text.model_page
     return made
