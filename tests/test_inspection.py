@@ -364,6 +364,9 @@ def test_a_name_of_letters_beyond_ascii_gives_a_name_that_conf_takes(project, tm
 
 
 def test_a_file_of_no_known_kind_says_which_there_are(project, tmp_path):
+    (tmp_path / "x.xlsx").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"x\.xlsx: not a kind that .* ending: save the sheet as CSV; give a folder"):
+        inspect.main([str(tmp_path / "x.xlsx")])
     (tmp_path / "x.docx").write_bytes(b"x")
     with pytest.raises(DataError, match=r"x\.docx: not a kind that is known by its ending; give a folder of images"):
         inspect.main([str(tmp_path / "x.docx")])

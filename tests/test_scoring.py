@@ -250,6 +250,14 @@ def test_the_same_rows_in_another_layout_are_read_by_the_option_that_the_refusal
     assert len(known) > 10 and all(row["score"] == same["score"] for row, same in known)
 
 
+@pytest.mark.parametrize("option", ["--out", "--explain"])
+def test_a_file_that_cannot_be_written_is_told_before_the_rows_are_read(bookings, monkeypatch, option):
+    folder, calibration, _ = bookings
+    monkeypatch.setenv("GEN_MODELS_ROOT", str(calibration.parent))
+    with pytest.raises(DataError, match=r"/proc/no/o\.csv: cannot be written"):
+        score.main([str(folder), "not_there.csv", "--calibration", str(calibration), option, "/proc/no/o.csv"])
+
+
 def test_a_row_with_a_problem_has_a_reason_for_it_and_no_decision(ask, tmp_path):
     good = ask(write_rows(tmp_path / "may.csv", 40, seed=3), "--fdr", "0.2")
     bad = ask(write_rows(tmp_path / "june.csv", 40, seed=3, shop="mars"), "--fdr", "0.2")

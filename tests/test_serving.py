@@ -30,7 +30,7 @@ from gen_models.errors import DataError, RegistryError
 from gen_models.noise import Noise
 from gen_models.table import TIMES, Column, Schema
 from pipelines import tracking
-from pipelines.commands import denoise, predict, sample
+from pipelines.commands import denoise, predict, sample, score
 from pipelines.commands.input_rows import read_events, read_latents
 from pipelines.registry import register, serving, versions
 from tests.finished import EVENT_SHAPE, LEVELS, PROJECT, SPECS, finish, make_project
@@ -293,6 +293,12 @@ class TestLoadedByMLflow:
 
 
 class TestPredict:
+    def test_what_columns_add_is_not_asked_of_images(self, project, rows, tmp_path):
+        np.save(tmp_path / "rows.npy", rows)
+        with pytest.raises(DataError, match="--explain: what each column adds; images have none"):
+            score.main([RUN, str(tmp_path / "rows.npy"), "--explain", str(tmp_path / "why.csv")])
+        assert not (tmp_path / "why.csv").exists()
+
     def test_answers_reach_a_file_or_the_terminal(self, project, vae, rows, tmp_path, capsys):
         np.save(tmp_path / "rows.npy", rows.reshape(5, *EVENT_SHAPE))
         lines = [",".join(f"p{k}" for k in range(64)), *(",".join(map(str, row)) for row in rows)]

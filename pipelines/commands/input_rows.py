@@ -29,7 +29,7 @@ from gen_models.errors import DataError
 from gen_models.off_levels import off_levels
 from gen_models.table import from_json, missing_column
 from pipelines.data.sources import array_files, idx
-from pipelines.data.sources.files import require_file, require_there, shown
+from pipelines.data.sources.files import advice, require_file, require_there, shown
 from pipelines.data.tables import cells
 from pipelines.data.tables.encode import encoded
 from pipelines.data.tables.open_table import Reading, Table, kind_of, names_in, open_table
@@ -275,8 +275,8 @@ def _open_array(path: Path) -> np.ndarray:
     if "idx" in path.name or "ubyte" in path.name:
         return idx.read_idx(path)
     raise DataError(
-        f"{shown(path)}: not rows that are known by the file's ending; give .npy, .npz, .csv, .tsv, .parquet, IDX, "
-        "or for a model of images a folder or an image"
+        f"{shown(path)}: not rows that are known by the file's ending{advice(path)}; give .npy, .npz, .csv, .tsv, "
+        ".parquet, IDX, or for a model of images a folder or an image"
     )
 
 

@@ -13,7 +13,7 @@ from gen_models.noise import Noise
 from pipelines.data.source_table import SOURCES
 from pipelines.data.sources import mnist
 from pipelines.data.sources.arrays import Arrays
-from pipelines.data.sources.files import printable, shown
+from pipelines.data.sources.files import advice, printable, shown
 from pipelines.data.tables import open_table
 from pipelines.data.tables.facts import Facts, with_numbers
 from pipelines.data.tables.facts import look as look_at_cells
@@ -112,7 +112,7 @@ def kind_of(path: Path) -> str:
     if "idx" in path.name or "ubyte" in path.name:
         return "idx"
     raise DataError(
-        f"{shown(path)}: not a kind that is known by its ending; give a folder of images, "
+        f"{shown(path)}: not a kind that is known by its ending{advice(path)}; give a folder of images, "
         f"{', '.join(open_table.ENDINGS)}, or an IDX file with idx in its name"
     )
 

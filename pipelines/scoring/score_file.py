@@ -6,6 +6,7 @@ A row is called if it is marked as anomalous. Calibration rows are normal rows t
 import math
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ import numpy as np
 from scipy.stats import ks_2samp
 
 from gen_models.anomalies.conformal import threshold
-from pipelines.commands.output_file import answering
+from gen_models.errors import DataError
+from pipelines.commands.output_file import Answer, answering
 from pipelines.evaluation.reasons import Reason, Reasons
 from pipelines.evaluation.score_sheet import SHEET_IMAGES, USUAL_RATE
 from pipelines.scoring.decisions import Decisions, Rule, decide, rule_of
 from pipelines.scoring.kept_rows import KeptRows
 from pipelines.scoring.score_picture import draw
-from pipelines.scoring.scored_rows import Scorer, open_scorer, score_rows
+from pipelines.scoring.scored_rows import ScoredRows, Scorer, open_scorer, score_rows
 
 DIGITS = 8  # of p-values and q-values
 UNLIKELY = 0.001  # a line says that the scores differ from calibration scores if the test's p-value is below this
@@ -55,42 +57,74 @@ def score_file(
     be scored (with strict, if any row cannot).
     """
     scorer = open_scorer(model, score, calibration, reading)
+    if explain is not None and scorer.is_of_images:
+        raise DataError(
+            "--explain: what each column adds; images have none, and their maps are in the picture of --out"
+        )
+    rule = rule_of(fpr, fdr, scorer.calibration)
+    with ExitStack() as files:  # a file that cannot be written is told before the work
+        answer = files.enter_context(answering(out))
+        parts = files.enter_context(answering(explain)) if explain is not None else None
+        scored, lines = _write(answer, parts, scorer, path, rule, reasons=reasons, strict=strict, drawn=out is not None)
+    if out is not None:
+        draw(out.with_suffix(".png"), scored, scorer, _edge(scorer, rule))
+    for line in filter(None, lines):
+        print(line, file=sys.stderr)
+
+
+def _write(
+    answer: Answer,
+    parts: Answer | None,
+    scorer: Scorer,
+    path: Path,
+    rule: Rule | None,
+    *,
+    reasons: int,
+    strict: bool,
+    drawn: bool,
+) -> tuple[ScoredRows, list[str]]:
+    """Score the rows at `path`, and write the answer; return the scored rows, and lines that sum up, some of them "".
+
+    parts: where to write what each column adds to the scores of explained rows, or None
+    drawn: whether the most anomalous, borderline and most normal images are wanted for a picture
+    The other arguments are as for `score_file`.
+    """
     known, stored = scorer.calibration, scorer.stored
-    rule = rule_of(fpr, fdr, known)
-    edge = math.nan if known is None else threshold(known, rule.rate if rule else USUAL_RATE)
-    shown = SHEET_IMAGES if scorer.is_of_images and out is not None else 0
-    scored = score_rows(scorer, path, most_anomalous=reasons, shown=shown, edge=edge, strict=strict)
+    shown = SHEET_IMAGES if scorer.is_of_images and drawn else 0
+    scored = score_rows(scorer, path, most_anomalous=reasons, shown=shown, edge=_edge(scorer, rule), strict=strict)
     decisions = decide(scored.scores, known, rule)
     explainer = Reasons(
         scorer.fitted, scorer.name, stored.calibration.usual if stored.calibration else None, stored.facts
     )
     told = _explained(scored.anomalous, explainer, decisions) if reasons else {}
     rows = len(scored.scores)
-    with answering(out) as answer:
-        answer.write(
-            {
-                **scored.columns,
-                "score": scored.scores,
-                "p": decisions.p.round(DIGITS),
-                "q": decisions.q.round(DIGITS),
-                "decision": decisions.words,
-                "rank": [None if math.isnan(rank) else int(rank) for rank in decisions.rank],
-                "reason": _spread(rows, {place: reason.text for place, reason in told.items()}),
-                "problem": _spread(rows, scored.problems),
-                "model": np.full(rows, stored.title, dtype=object),
-                "data": np.full(rows, str(stored.lineage.get("data_sha256", ""))[:12], dtype=object),
-            }
-        )
-    if explain is not None:
-        _write_parts(explain, scored.columns, told)
-    if out is not None:
-        draw(out.with_suffix(".png"), scored, scorer, edge)
+    answer.write(
+        {
+            **scored.columns,
+            "score": scored.scores,
+            "p": decisions.p.round(DIGITS),
+            "q": decisions.q.round(DIGITS),
+            "decision": decisions.words,
+            "rank": [None if math.isnan(rank) else int(rank) for rank in decisions.rank],
+            "reason": _spread(rows, {place: reason.text for place, reason in told.items()}),
+            "problem": _spread(rows, scored.problems),
+            "model": np.full(rows, stored.title, dtype=object),
+            "data": np.full(rows, str(stored.lineage.get("data_sha256", ""))[:12], dtype=object),
+        }
+    )
+    if parts is not None:
+        parts.write(_parts(scored.columns, told))
     lines = [_called(scored.scores, decisions, rule, known), _shift(scored.scores, known)]
     lines += [_without(scorer), explainer.why_none if reasons else ""]
     if scored.problems:
         lines.append(f"{len(scored.problems):,} rows have no score; the column `problem` says why")
-    for line in filter(None, lines):
-        print(line, file=sys.stderr)
+    return scored, lines
+
+
+def _edge(scorer: Scorer, rule: Rule | None) -> float:
+    """Return the score from which on rows are called, or would be at USUAL_RATE; NaN without calibration rows."""
+    known = scorer.calibration
+    return math.nan if known is None else threshold(known, rule.rate if rule else USUAL_RATE)
 
 
 def _explained(kept: KeptRows, explainer: Reasons, decisions: Decisions) -> dict[int, Reason]:
@@ -108,23 +142,20 @@ def _explained(kept: KeptRows, explainer: Reasons, decisions: Decisions) -> dict
     return dict(zip(kept.places[chosen].tolist(), explainer.of(kept.x[chosen]), strict=True))
 
 
-def _write_parts(path: Path, columns: Mapping[str, np.ndarray], told: Mapping[int, Reason]) -> None:
-    """Write a file with a line for each explained row and each column: how much the column adds to the row's score.
+def _parts(columns: Mapping[str, np.ndarray], told: Mapping[int, Reason]) -> dict[str, Any]:
+    """Return the columns of a file with a line for each explained row and column: how much it adds to the row's score.
 
     columns: {name: value for each row} of the columns that identify rows; told: {index of a row: its reason}
     """
     lines = [(place, part) for place, reason in told.items() for part in reason.parts]
     places = [place for place, _ in lines]
-    with answering(path) as answer:
-        answer.write(
-            {
-                **{name: values[places] for name, values in columns.items()},
-                "column": np.array([part["column"] for _, part in lines], dtype=object),
-                "value": [_text(part["value"]) for _, part in lines],
-                "adds": np.array([part["adds"] for _, part in lines], dtype=np.float64),
-                "usual": np.array([part["usual"] for _, part in lines], dtype=object),
-            }
-        )
+    return {
+        **{name: values[places] for name, values in columns.items()},
+        "column": np.array([part["column"] for _, part in lines], dtype=object),
+        "value": [_text(part["value"]) for _, part in lines],
+        "adds": np.array([float(f"{part['adds']:.6g}") for _, part in lines], dtype=np.float64),
+        "usual": np.array([part["usual"] for _, part in lines], dtype=object),
+    }
 
 
 def _called(scores: np.ndarray, decisions: Decisions, rule: Rule | None, known: np.ndarray | None) -> str:
@@ -141,7 +172,10 @@ def _called(scores: np.ndarray, decisions: Decisions, rule: Rule | None, known: 
         return f"{words}; {rule.rate * rows:,.1f} would be if all rows were normal"
     if not called and known is not None:
         least = math.ceil(rows / (rule.rate * (len(known) + 1)))
-        return f"{words}; with {len(known):,} calibration rows, it takes {least:,} rows that score above all of these"
+        return (
+            f"{words}; with {len(known):,} calibration rows this rate calls none, or at least {least:,} rows that all "
+            "score above every calibration row: for fewer, say --fpr"
+        )
     return words
 
 

@@ -26,6 +26,20 @@ MOST_UNPACKED = 8 << 30  # a packed file that unpacks to more is refused: unpack
 ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f])")  # a byte beyond ASCII, in a name that is not UTF-8
 DEFLATE_RATIO = 1032  # no deflate stream unpacks to more than this times its size
 
+OTHER_FORMS = {  # what to do about files that people have and no reader takes, by ending
+    **dict.fromkeys((".gz", ".zip", ".bz2", ".xz", ".zst", ".tar", ".tgz", ".7z"), "unpack it first"),
+    **dict.fromkeys((".xlsx", ".xls", ".ods", ".numbers"), "save the sheet as CSV"),
+    **dict.fromkeys((".json", ".jsonl", ".feather", ".arrow", ".orc", ".dta", ".sav"), "write it as Parquet or CSV"),
+    **dict.fromkeys((".pkl", ".pickle", ".joblib", ".pt", ".pth"), "a pickle may run code; write Parquet, CSV or .npz"),
+    **dict.fromkeys((".h5", ".hdf5", ".mat"), "write its arrays as .npz"),
+}
+
+
+def advice(path: Path) -> str:
+    """Return ": " and what to do about a file whose ending no reader takes, or "" for an ending that says nothing."""
+    found = OTHER_FORMS.get(path.suffix.lower())
+    return f": {found}" if found else ""
+
 
 def shown(path: Path | str) -> str:
     """Return a path as text for a message; unprintable characters are escaped, so that a name cannot break the line."""

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from gen_models.errors import ConfigError, DataError
 from pipelines.data.sources import array_files
-from pipelines.data.sources.files import require_file, shown, unreadable, why
+from pipelines.data.sources.files import advice, require_file, shown, unreadable, why
 from pipelines.data.sources.labels import require_name
 from pipelines.data.tables import csv_text
 
@@ -164,7 +164,7 @@ def open_table(path: Path, reading: Reading | None = None) -> Table:
             )
         names = [f"x[{k}]" for k in range(arrays["x"].shape[1])] + (["y"] if "y" in arrays else [])
         return Table(path, tuple(names), kind, rows=len(arrays["x"]))
-    raise DataError(f"{shown(path)}: not a table that is known by its ending; give {', '.join(ENDINGS)}")
+    raise DataError(f"{shown(path)}: not a table that is known by its ending{advice(path)}; give {', '.join(ENDINGS)}")
 
 
 def is_table(path: Path) -> bool:
