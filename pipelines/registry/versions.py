@@ -86,10 +86,9 @@ def find(client: Any, model: str, which: str) -> Version:
     if number in held:
         return held[number]
     if which == "champion" and "candidate" in named:
-        why = held[named["candidate"]].tags.get("gate", "no version passed the gate")
-        raise RegistryError(
-            f"{model}: no version is champion: {why.partition(';')[0]}; name a version, such as {model}@candidate"
-        )
+        why = held[named["candidate"]].tags.get("gate", "no version passed the gate").partition(";")[0]
+        why += ")" * (why.count("(") - why.count(")"))
+        raise RegistryError(f"{model}: no version is champion: {why}; name a version, such as {model}@candidate")
     raise RegistryError(unknown(f"alias or version of {model}", which, [*named, *held]))
 
 
