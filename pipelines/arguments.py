@@ -56,7 +56,7 @@ def drift(parser: ArgumentParser) -> None:
 def stability(parser: ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run of params.yaml that was trained")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings to compare (%(default)s)")
-    parser.add_argument("--fpr", type=float, default=0.05, metavar="RATE", help="call rows at this false-positive rate")
+    parser.add_argument("--fpr", type=float, metavar="RATE", help="flag rows at this false-positive rate (0.05)")
     parser.add_argument(
         "--out", "--output", type=Path, help="FILE.csv or .parquet: how many trainings flag each test row"
     )
@@ -338,6 +338,8 @@ def _check_predict(asked: Namespace) -> None:
     if asked.task == "sample":
         model = shlex.quote(asked.model)
         raise DataError(f"predict answers to rows; for draws, run `gen-models sample {model} --n 16`")
+    if asked.task == "decode" and any(reading(asked).values()):
+        raise DataError("--encoding, --decimal, --thousands: of a table's text; latents are numbers")
     if asked.task not in _ROW_TASKS:
         raise DataError("--task: " + unknown("task", asked.task, _ROW_TASKS))
 

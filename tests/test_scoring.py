@@ -28,6 +28,7 @@ from gen_models.measures.ranking import auroc
 from gen_models.noise import Noise
 from gen_models.table import Column, Schema
 from pipelines.commands import drift, predict, score
+from pipelines.commands.input_rows import read_as
 from pipelines.config.conf_files import data_conf
 from pipelines.config.params import Run
 from pipelines.data import add_data, prepare
@@ -248,6 +249,20 @@ def test_the_same_rows_in_another_layout_are_read_by_the_option_that_the_refusal
     assert [bool(row["score"]) for row in found] == ["nörth" not in row["problem"] for row in found]
     known = [(row, same) for row, same in zip(found, wanted, strict=True) if row["score"]]
     assert len(known) > 10 and all(row["score"] == same["score"] for row, same in known)
+
+
+def test_one_mark_is_never_both_the_decimal_and_that_of_thousands():
+    """With both as a point, 12.345 would be read as 12345, and no problem told."""
+    facts = {"table": {"columns": [], "reading": {"decimal": ",", "thousands": "."}}}
+    assert read_as(facts, decimal=".")["table"]["reading"] == {"decimal": ".", "thousands": ""}
+    assert read_as(facts, thousands=",")["table"]["reading"] == {"decimal": ".", "thousands": ","}
+    assert read_as(facts, encoding="cp1252", decimal=None)["table"]["reading"] | {"encoding": ""} == {
+        "decimal": ",", "thousands": ".", "encoding": "",
+    }  # fmt: skip
+    with pytest.raises(DataError, match="cannot be both"):
+        read_as(facts, decimal=",", thousands=",")
+    with pytest.raises(DataError, match="--decimal: this model was not trained on a table"):
+        read_as({}, decimal=",")
 
 
 @pytest.mark.parametrize("option", ["--out", "--explain"])

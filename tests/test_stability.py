@@ -17,6 +17,7 @@ from pipelines.evaluation.measure import measure
 from pipelines.runtime import paths
 from pipelines.training import ray_play
 from pipelines.training.in_play import EVALUATION
+from pipelines.training.run_log import RunLog
 from pipelines.training.task import Task
 from pipelines.training.train import main as train
 from pipelines.training.trainer import train_or_diverge
@@ -94,6 +95,27 @@ def test_a_training_of_the_run_itself_agrees_with_itself(project, monkeypatch):
     found = stability.calls(KEY, folders, 0.05)
     assert found.rank == (pytest.approx(1),) and set(found.flagged_by) == {0, 2}
     assert all(values.std() == 0 for values in stability.numbers(folders).values())
+
+
+def test_a_seed_that_diverged_is_named_each_time(project, capsys):
+    folder, _ = project
+    stability.main([KEY, "--seeds", "2"])
+    (diverged,) = [
+        path.parent
+        for path in folder.glob("work/train/*/lineage.json")
+        if json.loads(path.read_text())["run"] == f"{KEY}, seed 1"
+    ]
+    history = diverged / "history.jsonl"
+    kept = history.read_bytes()
+    RunLog(diverged).diverge(6, "the loss is nan")
+    try:
+        for _ in range(2):
+            capsys.readouterr()
+            stability.main([KEY, "--seeds", "3"])
+            said = capsys.readouterr().out
+            assert f"{KEY}, seed 1: left out: the loss is nan" in said and "with the seeds 0, 2 on" in said
+    finally:
+        history.write_bytes(kept)
 
 
 @pytest.mark.parametrize(

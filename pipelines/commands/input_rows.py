@@ -177,7 +177,7 @@ def _of_schema(path: Path, known: Mapping[str, Any]) -> Iterator[Rows]:
     schema, table = from_json(known["columns"]), open_table(path, _reading(known))
     ids = [name for name in known.get("ids", ()) if name in table.names]
     for block in encoded(table, schema, others=ids):
-        problems = {row: why + _advice(why) for row, why in block.problems.items()}
+        problems = {row: why + (_advice(why) if table.kind == "csv" else "") for row, why in block.problems.items()}
         yield Rows(range(block.first, block.first + len(block.x)), block.x, problems, block.words)
 
 
@@ -202,9 +202,9 @@ def read_as(facts: Mapping[str, Any], **reading: str | None) -> dict[str, Any]:
     """Return the facts of a model, with how the text of a table is read.
 
     reading: the encoding, the decimal mark and the mark between groups of three digits, as options of the command; what
-    is None is as in the training file
+    is None is as in the training file, unless the training file's mark is now the other one of the two
 
-    Raises DataError if an option is given for a model that was not trained on a table.
+    Raises DataError if an option is given for a model that was not trained on a table, or one mark for both.
     """
     given = {key: value for key, value in reading.items() if value is not None}
     if not given:
@@ -212,9 +212,14 @@ def read_as(facts: Mapping[str, Any], **reading: str | None) -> dict[str, Any]:
     if not facts.get("table"):
         raise DataError(f"--{next(iter(given))}: this model was not trained on a table, of whose text it speaks")
     table = facts["table"]
-    changed = {**table, "reading": {**table.get("reading", {}), **given}}
-    _reading(changed)  # refuses what cannot be
-    return {**facts, "table": changed}
+    changed = {**table.get("reading", {}), **given}
+    if changed.get("thousands") == (changed.get("decimal") or "."):  # one mark cannot be both
+        if {"decimal", "thousands"} <= set(given):
+            raise DataError(f"--decimal and --thousands: {given['decimal']!r} cannot be both; give two marks")
+        changed |= {"thousands": ""} if "decimal" in given else {"decimal": "," if given["thousands"] == "." else "."}
+    found = {**table, "reading": changed}
+    _reading(found)  # refuses what cannot be
+    return {**facts, "table": found}
 
 
 def _reading(known: Mapping[str, Any]) -> Reading:

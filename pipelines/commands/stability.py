@@ -9,7 +9,8 @@ printed. If the run has an anomaly score and its data have calibration rows, so 
 of two trainings, and how many test rows are flagged as anomalous by all trainings and by at least one. With --out, each
 test row gets the number of trainings that flag it, and its p-value after each training.
 
-A training that is done stays in work/, so that more seeds later cost only their own time. Nothing in out/ changes.
+A training that is done stays in work/, so that more seeds later cost only their own time. Nothing in out/ changes, and
+no model is registered; in MLflow, each training is a run of its own, such as "vae-digits, seed 1".
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from pipelines.commands.output_file import answering
 from pipelines.config.params import params
 from pipelines.data.store import Dataset, open_data
 from pipelines.evaluation.prepared_rows import PreparedRows
+from pipelines.evaluation.score_sheet import USUAL_RATE
 from pipelines.runtime import paths
 from pipelines.runtime.stage import hold, parse, run
 from pipelines.scoring.stability import Calls, calls, numbers, require_two
@@ -39,18 +41,23 @@ def main(argv: Sequence[str]) -> None:
     """Train a run with several seeds and print how far the results agree; argv: the arguments after `stability`."""
     asked, known = parse(argv, "stability", __doc__, arguments.stability), params()
     data = open_data(known.run(asked.run).data)
-    if calibration := len(PreparedRows(data).normal("calibration")) if "calibration" in data.splits else 0:
-        require_rows(calibration, asked.fpr)
+    calibration = len(PreparedRows(data).normal("calibration")) if "calibration" in data.splits else 0
+    rate = max(USUAL_RATE, 1 / (calibration + 1)) if asked.fpr is None else asked.fpr
+    if asked.out is not None and not calibration:
+        raise DataError(f"--out {asked.out}: {asked.run} {NO_CALLS}; leave out --out")
+    if asked.fpr is not None and calibration:
+        require_rows(calibration, rate)
     with ExitStack() as held:  # what cannot be written is told before the trainings
         answer = held.enter_context(answering(asked.out)) if asked.out is not None else None
-        held.enter_context(hold(paths.work("stability", asked.run)))
+        for stage in ("train", "evaluate"):  # as play does
+            held.enter_context(hold(paths.out(stage, asked.run)))
         folders = evaluations(known, asked.run, range(known.seed, known.seed + asked.seeds))
         require_two(asked.run, folders)
         print(f"{asked.run}, trained with the seeds {', '.join(map(str, folders))} on the same rows")
         for name, values in numbers(folders).items():
             print(f"  {name:<13} {_spread(values)}")
-        found = calls(asked.run, folders, asked.fpr)
-        for line in _in_words(found, asked.fpr) if found else [f"{asked.run} {NO_CALLS}"]:
+        found = calls(asked.run, folders, rate)
+        for line in _in_words(found, rate) if found else [f"{asked.run} {NO_CALLS}"]:
             print(line)
         if answer is not None:
             if found is None:

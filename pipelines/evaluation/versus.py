@@ -97,12 +97,12 @@ def sentence(a: Contender, b: Contender, verdict: Verdict) -> str:
 
 
 def caveat(a: Contender, b: Contender, metric: str) -> str:
-    """Return a sentence if only of one of the two models the bound on log p is known, not log p itself; else ""."""
+    """Return a warning if exactly one of the two models gives the ELBO in place of its log p; else ""."""
     bounds = [one for one in (a, b) if not isinstance(one.model, Density)]
     if metric != "nats" or len(bounds) != 1:
         return ""
     return (
-        f"Of {bounds[0].title} only a bound is known: its true nats are lower by an unknown amount, which no interval "
+        f"The nats of {bounds[0].title} are its ELBO: its true nats are lower by an unknown amount, which no interval "
         "above holds. The annealed estimate in the report is nearer to the truth."
     )
 

@@ -98,7 +98,8 @@ def answer_table(
     score, p_value, encode   a column for each number; score also gives `p_value`, if the model has calibration rows
     reconstruct, sample      the columns of the table, with its words and units
 
-    All tasks but sample also give the column `problem`: why a row has no answer, or "". The other arguments are as for
+    All tasks but sample also give the column `problem`: why a row has no answer, or "". If a row has none, its numbers
+    are None, which is null in JSON, and the columns hold objects. The other arguments are as for
     `answer`.
 
     Raises DataError, which names the column, if a column is missing, and DataError for the task decode, whose rows are

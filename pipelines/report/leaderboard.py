@@ -140,7 +140,7 @@ def numbers_of(results: Results, key: str) -> dict[str, float]:
 def _share_error(clusters: Row) -> float:
     """Return the standard error of a cluster accuracy, over seeds of k-means and over test rows."""
     share = clusters["acc_mean"]
-    return math.hypot(clusters["acc_sd"], math.sqrt(share * (1 - share) / clusters["rows"]))
+    return math.sqrt(clusters["acc_sd"] ** 2 / clusters["seeds"] + share * (1 - share) / clusters["rows"])
 
 
 def default_score(results: Results, who: str, data: str) -> Row | None:

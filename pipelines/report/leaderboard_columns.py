@@ -203,11 +203,13 @@ COLUMNS = (
         error="acc_error", references=(("acc_kmeans", "k-means"),),
     ),
     Column(
-        "nmi", "NMI", "0 to 1", "higher", "Normalised mutual information of clusters and classes.",
+        "nmi", "NMI", "0 to 1", "higher",
+        "Normalised mutual information of clusters and classes, ± its spread over seeds.",
         error="nmi_sd", references=(("nmi_kmeans", "k-means"),),
     ),
     Column(
-        "ari", "ARI", "up to 1", "higher", "Adjusted Rand index of clusters and classes; 0 is chance.",
+        "ari", "ARI", "up to 1", "higher",
+        "Adjusted Rand index of clusters and classes, ± its spread over seeds; 0 is chance.",
         error="ari_sd", references=(("ari_kmeans", "k-means"),),
     ),
 )  # fmt: skip

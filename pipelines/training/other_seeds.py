@@ -1,6 +1,7 @@
 """Trains and evaluates a run again with other seeds, on the same prepared data and with the same setting.
 
-The results are in work/, in folders named as those of the run itself, and nothing in out/ changes.
+The results are in work/, in folders named as those of the run itself, and nothing in out/ changes. MLflow gets a run
+for each training, such as "vae-digits, seed 1"; no model is registered.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,8 +27,12 @@ def evaluations(asked: Params, key: str, seeds: Sequence[int]) -> dict[int, Path
     run, setting = asked.run(key), best_setting(key, asked.run(key).setting)
     named = {_name(asked, key, seed): replace(asked, seed=seed) for seed in seeds}
 
+    planned: dict[str, TrainingPlan] = {}
+
     def training(name: str, setting: Mapping[str, Any]) -> TrainingPlan:
-        return replace(training_plan(named[name], key, setting), key=name)
+        plan = training_plan(named[name], key, setting)
+        planned[name] = replace(plan, key=name, lineage={**plan.lineage, "run": name})  # its name in MLflow
+        return planned[name]
 
     def evaluation(name: str, trained: Path) -> EvaluationPlan:
         return evaluation_plan(named[name], key, trained)
@@ -45,8 +50,8 @@ def evaluations(asked: Params, key: str, seeds: Sequence[int]) -> dict[int, Path
         play_jobs(game, asked, [])
     if game.errors:
         raise PlayError("; ".join(game.errors))
-    for name, plan in game.trainings.items():
-        if reason := plan.log.diverged():
+    for name, plan in planned.items():
+        if not plan.is_collected() and (reason := plan.log.diverged()):
             print(f"{name}: left out: {one_line(reason)}")
     plans = {named[name].seed: plan for name, plan in game.evaluations.items()}
     return {seed: plan.collected if plan.is_collected() else plan.folder for seed, plan in sorted(plans.items())}
