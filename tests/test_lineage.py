@@ -15,6 +15,7 @@ import torch
 import yaml
 from mlflow import MlflowClient
 
+from gen_models.build import build_model
 from gen_models.checkpoint import load_model
 from gen_models.errors import DataError, GenModelsError, RegistryError
 from gen_models.measures.paired import paired
@@ -24,12 +25,13 @@ from pipelines.cli import _main as typed
 from pipelines.commands import gc, lineage, promote, rollback, versus
 from pipelines.data import prepare
 from pipelines.data.store import open_data
+from pipelines.evaluation.versus import Contender, caveat
 from pipelines.registry import moves, names, register, verification, versions
 from pipelines.registry.moves import moves_of
 from pipelines.registry.up_to_date import Store
 from pipelines.registry.version_facts import lines
 from pipelines.training.validation_metrics import ruler_of
-from tests.finished import finish, make_project
+from tests.finished import SPECS, finish, make_project
 from tests.project import call, params_of
 from tests.project import make_project as make_git_project
 
@@ -362,6 +364,13 @@ class TestVersus:
         ]
         assert there[0] == pytest.approx(values[0] - values[1], rel=1e-4, abs=1e-6)
         assert there[1] < there[0] < there[2]
+
+    def test_nats_of_an_elbo_beside_a_density_are_said_to_be_a_bound(self):
+        density, elbo = (Contender(name, build_model(SPECS[name], 0), "nats", "digits", frozenset()) for name in
+                         ("realnvp", "vae"))  # fmt: skip
+        for two in ((density, elbo), (elbo, density)):
+            assert caveat(*two, "nats").startswith("The nats of vae are its ELBO")
+        assert caveat(elbo, elbo, "nats") == caveat(density, density, "nats") == caveat(elbo, density, "mmd") == ""
 
     def test_a_model_is_equal_to_itself_and_other_data_are_refused_in_one_line(self, project, two, capsys):
         versus.main(["one", "one"])

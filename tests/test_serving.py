@@ -395,6 +395,18 @@ class TestPredict:
             with pytest.raises(DataError, match="temperature"):
                 sample.main([str(tmp_path / model) if model == "flow" else model, f"--temperature={word}"])
 
+    def test_a_run_that_is_trained_and_not_registered_names_the_command_that_registers_it(
+        self, project, rows, tmp_path
+    ):
+        np.save(tmp_path / "rows.npy", rows)
+        finish(project, "vae-later")
+        try:
+            with pytest.raises(RegistryError, match=r"^vae-later is trained .* run `gen-models register vae-later`$"):
+                predict.main(["vae-later", str(tmp_path / "rows.npy")])
+        finally:
+            for stage in ("train", "evaluate"):
+                shutil.rmtree(project / "out" / stage / "vae-later")
+
     @pytest.mark.parametrize(
         ("model", "message"),
         [

@@ -25,10 +25,10 @@ def marginals(
 ) -> Float[Tensor, "k numbers"]:
     """Return usual values of each column by itself, over the rows x: evenly spaced quantiles of a number.
 
-    A category gets each of its values as often as it occurs, by the largest remainders, so that a value is there
-    only if all more frequent ones are. The list of
-    each column's quantiles is rotated, by a different number of places for each column, so that the values in one row
-    of the result come from different quantiles, and the row is no row of the data.
+    A category gets each of its values as often as it occurs, by the largest remainders, so that a value is there only
+    if all more frequent ones are. The list of each column's values is rotated, by a different number of places for each
+    column, so that the values in one row of the result come from different places of their lists, and the row is no row
+    of the data.
 
     groups     (first, last + 1) of the numbers of each column
     quantiles  k, how many values of each column

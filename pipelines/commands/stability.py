@@ -43,8 +43,9 @@ def main(argv: Sequence[str]) -> None:
     data = open_data(known.run(asked.run).data)
     calibration = len(PreparedRows(data).normal("calibration")) if "calibration" in data.splits else 0
     rate = max(USUAL_RATE, 1 / (calibration + 1)) if asked.fpr is None else asked.fpr
+    no_file = DataError(f"--out {asked.out}: {asked.run} {NO_CALLS}; leave out --out")
     if asked.out is not None and not calibration:
-        raise DataError(f"--out {asked.out}: {asked.run} {NO_CALLS}; leave out --out")
+        raise no_file
     if asked.fpr is not None and calibration:
         require_rows(calibration, rate)
     with ExitStack() as held:  # what cannot be written is told before the trainings
@@ -61,7 +62,7 @@ def main(argv: Sequence[str]) -> None:
             print(line)
         if answer is not None:
             if found is None:
-                raise DataError(f"--out {asked.out}: {asked.run} {NO_CALLS}; leave out --out")
+                raise no_file
             answer.write(_by_row(found, folders, data))
 
 

@@ -61,13 +61,17 @@ def score_file(
         raise DataError(
             "--explain: what each column adds; images have none, and their maps are in the picture of --out"
         )
-    rule = rule_of(fpr, fdr, scorer.calibration)
+    known = scorer.calibration
+    rule = rule_of(fpr, fdr, known)
+    edge = math.nan if known is None else threshold(known, rule.rate if rule else USUAL_RATE)
     with ExitStack() as files:  # a file that cannot be written is told before the work
         answer = files.enter_context(answering(out))
         parts = files.enter_context(answering(explain)) if explain is not None else None
-        scored, lines = _write(answer, parts, scorer, path, rule, reasons=reasons, strict=strict, drawn=out is not None)
+        scored, lines = _write(
+            answer, parts, scorer, path, rule, edge, reasons=reasons, strict=strict, drawn=out is not None
+        )
     if out is not None:
-        draw(out.with_suffix(".png"), scored, scorer, _edge(scorer, rule))
+        draw(out.with_suffix(".png"), scored, scorer, edge)
     for line in filter(None, lines):
         print(line, file=sys.stderr)
 
@@ -78,6 +82,7 @@ def _write(
     scorer: Scorer,
     path: Path,
     rule: Rule | None,
+    edge: float,
     *,
     reasons: int,
     strict: bool,
@@ -86,12 +91,13 @@ def _write(
     """Score the rows at `path`, and write the answer; return the scored rows, and lines that sum up, some of them "".
 
     parts: where to write what each column adds to the scores of explained rows, or None
+    edge: the score from which on rows are called, by the rule or at USUAL_RATE; NaN without calibration rows
     drawn: whether the most anomalous, borderline and most normal images are wanted for a picture
     The other arguments are as for `score_file`.
     """
     known, stored = scorer.calibration, scorer.stored
     shown = SHEET_IMAGES if scorer.is_of_images and drawn else 0
-    scored = score_rows(scorer, path, most_anomalous=reasons, shown=shown, edge=_edge(scorer, rule), strict=strict)
+    scored = score_rows(scorer, path, most_anomalous=reasons, shown=shown, edge=edge, strict=strict)
     decisions = decide(scored.scores, known, rule)
     explainer = Reasons(
         scorer.fitted, scorer.name, stored.calibration.usual if stored.calibration else None, stored.facts
@@ -119,12 +125,6 @@ def _write(
     if scored.problems:
         lines.append(f"{len(scored.problems):,} rows have no score; the column `problem` says why")
     return scored, lines
-
-
-def _edge(scorer: Scorer, rule: Rule | None) -> float:
-    """Return the score from which on rows are called, or would be at USUAL_RATE; NaN without calibration rows."""
-    known = scorer.calibration
-    return math.nan if known is None else threshold(known, rule.rate if rule else USUAL_RATE)
 
 
 def _explained(kept: KeptRows, explainer: Reasons, decisions: Decisions) -> dict[int, Reason]:
