@@ -263,8 +263,10 @@ def test_three_kinds_go_through_the_stages_each_with_an_area(tmp_path, monkeypat
     assert set(numbers) == {f"auroc.nll{end}" for end in ("", ".far_away", ".near")} | {"average_precision.nll"}
     assert open_data("parts").manifest["anomaly"] == [0, 2, 3]
     most = pd.read_csv(paths.out("evaluate", "gmm-parts", "anomalous_rows.csv"))
-    assert list(most) == ["row", "class", "score", "p", "reason", "a", "b"]
-    np.testing.assert_allclose(most[["a", "b"]], open_data("parts").x("test")[most["row"]], rtol=1e-6)
+    assert list(most) == ["test_row", "row", "class", "score", "p", "reason", "a", "b"]
+    np.testing.assert_allclose(most[["a", "b"]], open_data("parts").x("test")[most["test_row"]], rtol=1e-6)
+    of_file = pd.read_csv(root / "parts.csv").iloc[most["row"]]
+    np.testing.assert_allclose(most[["a", "b"]], of_file[["a", "b"]], rtol=1e-6)
 
 
 def test_one_kind_has_no_rows_of_kinds(tmp_path, monkeypatch):

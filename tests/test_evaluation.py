@@ -147,15 +147,15 @@ def test_the_most_anomalous_rows_are_those_with_the_largest_scores_and_each_has_
     scores = read_scores(paths.out("evaluate", key))[key, default]
     known = load_calibration(paths.out("evaluate", key, "calibration.safetensors")).scores[default]
     assert found["score"].tolist() == pytest.approx(sorted(scores, reverse=True)[:12], rel=1e-12)
-    assert scores[found["row"]].tolist() == pytest.approx(found["score"].tolist(), rel=1e-12)
-    as_large = [np.sum(known >= score) for score in scores[found["row"]]]
+    assert scores[found["test_row"]].tolist() == pytest.approx(found["score"].tolist(), rel=1e-12)
+    as_large = [np.sum(known >= score) for score in scores[found["test_row"]]]
     assert found["p"].tolist() == pytest.approx([(1 + count) / (len(known) + 1) for count in as_large], abs=1e-8)
     data = open_data(params().run(key).data)
     assert found["class"].astype(str).tolist() == [
-        data.manifest["classes"][label] for label in data.y("test")[found["row"]]
+        data.manifest["classes"][label] for label in data.y("test")[found["test_row"]]
     ]
     if key == "gmm-two_moons":
-        for x, reason in zip(data.x("test")[found["row"]], found["reason"], strict=True):
+        for x, reason in zip(data.x("test")[found["test_row"]], found["reason"], strict=True):
             assert all(part.split()[1] in {f"{x[0]:.6g}", f"{x[1]:.6g}"} for part in reason.split("; ")), reason
     else:
         assert found["reason"].str.match(r"rebuilt worst around row \d, column \d \(\d+% of the error\)").all()

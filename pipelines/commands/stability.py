@@ -26,6 +26,7 @@ from pipelines import arguments
 from pipelines.commands.output_file import answering
 from pipelines.config.params import params
 from pipelines.data.store import Dataset, open_data
+from pipelines.evaluation.anomalous_rows import as_people_know
 from pipelines.evaluation.prepared_rows import PreparedRows
 from pipelines.evaluation.score_sheet import USUAL_RATE
 from pipelines.runtime import paths
@@ -85,12 +86,9 @@ def _in_words(found: Calls, rate: float) -> list[str]:
 
 
 def _by_row(found: Calls, folders: Mapping[int, Path], data: Dataset) -> dict[str, Any]:
-    """Return the columns of the file: a line for each test row; of a table also the row as the user's table has it."""
-    rows = np.arange(found.p.shape[1])
-    columns: dict[str, Any] = {"row": rows, "flagged_by": found.flagged_by}
-    columns |= {f"p_seed_{seed}": p.round(DIGITS) for seed, p in zip(folders, found.p, strict=True)}
-    own = data.schema.decode(data.x("test")[rows]) if data.schema is not None else {}
-    return columns | {f"{name} (data)" if name in columns else name: values for name, values in own.items()}
+    """Return the columns of the file, which has a line for each test row."""
+    told = {f"p_seed_{seed}": p.round(DIGITS) for seed, p in zip(folders, found.p, strict=True)}
+    return as_people_know(data, np.arange(found.p.shape[1]), {"flagged_by": found.flagged_by, **told})
 
 
 if __name__ == "__main__":

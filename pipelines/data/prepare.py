@@ -2,7 +2,7 @@
 
     gen-models prepare digits
 
-    source -> checks -> splits, by class and seed -> SPLIT.x.npy, SPLIT.y.npy, ..., manifest.json
+    source -> checks -> splits, by class and seed -> SPLIT.x.npy, SPLIT.y.npy, SPLIT.names.npy, ..., manifest.json
 
 Rows are stored unscaled (grey levels as uint8); the model scales and dequantises them. The same conf and seed give the
 same bytes. The seed is the `seed` of conf/data/DATA.yaml or, without one, the seed of params.yaml. Rows of anomalous
@@ -261,7 +261,7 @@ def digests(x: np.ndarray, rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _known(arrays: Arrays) -> dict[str, Any]:
-    """Return the entries of the manifest that only some data sets have: columns, origin, a schema, factors, masks."""
+    """Return the entries of the manifest that only some data sets have, such as columns, a schema or masks."""
     known: dict[str, Any] = {"columns": list(arrays.columns), "origin": dict(arrays.origin)}
     if arrays.schema is not None:
         known["table"] = {"columns": arrays.schema.as_json(), "reading": dict(arrays.reading), "ids": list(arrays.ids)}
@@ -269,6 +269,8 @@ def _known(arrays: Arrays) -> dict[str, Any]:
         known["factors"] = list(arrays.factors.names)
     if arrays.masks is not None:
         known["masks"] = list(arrays.masks.shape[1:])
+    if arrays.names:
+        known["names"] = {"columns": list(arrays.names), "bytes": _names(arrays).itemsize}
     return {name: value for name, value in known.items() if value}
 
 
@@ -295,7 +297,14 @@ def _write_split(folder: Path, split: str, arrays: Arrays, rows: np.ndarray, dty
         entry["factors"] = write("factors", arrays.factors.values, np.dtype(np.float32))
     if arrays.masks is not None:
         entry["mask"] = write("mask", arrays.masks, np.dtype(np.uint8))
+    if arrays.names:
+        entry["names"] = write("names", names := _names(arrays), names.dtype)
     return entry
+
+
+def _names(arrays: Arrays) -> np.ndarray:
+    """Return the names of the rows, (rows, columns) UTF-8 bytes."""
+    return np.stack(list(arrays.names.values()), axis=1)
 
 
 def _statistics(x: np.ndarray, rows: np.ndarray, dtype: np.dtype, *, is_table: bool) -> dict[str, Any]:
@@ -334,8 +343,8 @@ def _rounded(statistics: Mapping[str, np.ndarray], *, is_fine: bool) -> dict[str
 
 
 def _require_room(folder: Path, arrays: Arrays, dtype: np.dtype) -> None:
-    of_masks = 0 if arrays.masks is None else arrays.masks.size
-    needed, free = arrays.x.size * dtype.itemsize + of_masks, shutil.disk_usage(folder).free
+    beside = (0 if arrays.masks is None else arrays.masks.size) + sum(names.nbytes for names in arrays.names.values())
+    needed, free = arrays.x.size * dtype.itemsize + beside, shutil.disk_usage(folder).free
     if needed > free:
         raise DataError(f"{folder}: the rows need {needed} bytes, the disk has {free} free; free some space")
 

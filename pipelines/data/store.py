@@ -4,10 +4,11 @@ DVC trusts a read-only cache file without hashing it, so it would not notice a f
 hashes the files that it opens. If a file does not agree with the manifest, the error names the file, what was expected,
 what was found, and the command that writes the file again.
 
-    out/data/NAME/  SPLIT.x.npy  SPLIT.y.npy  SPLIT.factors.npy  SPLIT.mask.npy  manifest.json
+    out/data/NAME/  SPLIT.x.npy  SPLIT.y.npy  SPLIT.factors.npy  SPLIT.mask.npy  SPLIT.names.npy  manifest.json
 
 There is no SPLIT.y.npy for rows without labels, no SPLIT.factors.npy unless a generator made the rows from known
-factors, and no SPLIT.mask.npy unless images came with masks of their defects. Arrays are written without pickle and
+factors, no SPLIT.mask.npy unless images came with masks of their defects, and no SPLIT.names.npy unless the rows come
+from files of the user's. Arrays are written without pickle and
 opened memory-mapped, so a data set may be larger than memory.
 """
 
@@ -17,7 +18,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 FACTS = ("name", "source", "event_shape", "dtype", "levels", "classes", "statistics", "anomaly", "leakage")
 KEYS = (*FACTS, "splits", "sha256")
-KINDS = ("x", "y", "factors", "mask")
+KINDS = ("x", "y", "factors", "mask", "names")
 CHUNK_BYTES = 16 << 20
 SOME_BYTES = 32 << 20  # `first_rows` loads at most so many
 
@@ -44,7 +45,7 @@ SOME_BYTES = 32 << 20  # `first_rows` loads at most so many
 class Dataset:
     """A prepared data set whose files agree with its manifest.
 
-    arrays: {split: {"x", "y", "factors", "mask": memory-mapped array}}; "y", "factors" and "mask" only if there are any
+    arrays: {split: {"x", "y", "factors", "mask", "names": memory-mapped array}}; all but "x" only if there are any
     sha256: the hash of the manifest, which holds the hashes of all files
     """
 
@@ -109,6 +110,18 @@ class Dataset:
         """Return (rows, height, width) uint8, 1 where an image has a defect; None for data without masks."""
         return self._split(split).get("mask")
 
+    def names(self, split: str, rows: Sequence[int] | np.ndarray) -> dict[str, list[str]]:
+        """Return {column: its text for each row} by which people find rows in their files; {} if nothing is known.
+
+        rows: the indices of rows in the split. The columns are the table's identifiers, `path` for images in a folder,
+        or `row`, the index in the file, which counts from 0.
+        """
+        found = self._split(split).get("names")
+        if found is None:
+            return {}
+        columns = self.manifest["names"]["columns"]
+        return {name: [word.decode() for word in found[rows, k]] for k, name in enumerate(columns)}
+
     def rows(self, split: str, most: int | None = None) -> Float[Tensor, "rows *event"]:
         """Load rows of a split into memory, unscaled, as float32, or as float64 for a user's table that is stored so.
 
@@ -157,7 +170,7 @@ def open_folder(folder: Path) -> Dataset:
     anything is missing or differs.
     """
     manifest = _read_manifest(folder)
-    arrays = {}
+    arrays, named = {}, manifest.get("names", {})
     for split, entry in manifest["splits"].items():
         rows = entry["rows"]
         expected = {
@@ -165,6 +178,7 @@ def open_folder(folder: Path) -> Dataset:
             "y": ((rows,), "int64"),
             "factors": ((rows, len(manifest.get("factors", ()))), "float32"),
             "mask": ((rows, *manifest.get("masks", ())), "uint8"),
+            "names": ((rows, len(named.get("columns", ()))), f"S{named.get('bytes', 1)}"),
         }
         arrays[split] = {kind: _open_array(folder, split, kind, entry[kind]) for kind in KINDS if entry.get(kind)}
         for kind, array in arrays[split].items():

@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from pipelines.data.store import Dataset
 from pipelines.evaluation.trained_run import Trained
 
 FILE = "anomalous_rows.csv"
@@ -14,10 +17,8 @@ DIGITS = 8  # of p-values
 def write_anomalous_rows(trained: Trained, records: Sequence[Mapping[str, Any]], folder: Path) -> None:
     """Write the rows with the largest values of the run's default score to anomalous_rows.csv, the largest first.
 
-    The columns are `row`, the row's index in the test split; `class` where the data have labels; `score`; `p` where
-    there are calibration rows; `reason` where the model can say why; and for a table the row itself, as the user's
-    table has it. A column of the table that has one of these names gets the name NAME (data). If the run has no score,
-    nothing is written.
+    Beside the columns of `as_people_know` there are `class` where the data have labels; `score`; `p` where there are
+    calibration rows; and `reason` where the model can say why. If the run has no score, nothing is written.
 
     records: what `score_facts` returned
     """
@@ -26,18 +27,36 @@ def write_anomalous_rows(trained: Trained, records: Sequence[Mapping[str, Any]],
         return
     most, data = default["most"], trained.data
     chosen = [one["row"] for one in most]
-    columns: dict[str, list] = {"row": chosen}
+    told: dict[str, list] = {}
     if len(data.manifest["classes"]) > 1:
-        columns["class"] = [data.manifest["classes"][label] for label in data.y("test")[chosen]]
-    columns["score"] = [one["score"] for one in most]
+        told["class"] = [data.manifest["classes"][label] for label in data.y("test")[chosen]]
+    told["score"] = [one["score"] for one in most]
     if default["calibration_rows"]:
-        columns["p"] = [round(one["p"], DIGITS) for one in most]
+        told["p"] = [round(one["p"], DIGITS) for one in most]
     if all("reason" in one for one in most):
-        columns["reason"] = [one["reason"] for one in most]
-    if data.schema is not None:
-        own = data.schema.decode(data.x("test")[chosen])
-        columns |= {f"{key} (data)" if key in columns else key: values for key, values in own.items()}
+        told["reason"] = [one["reason"] for one in most]
+    columns = as_people_know(data, chosen, told)
     with (folder / FILE).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows(zip(*columns.values(), strict=True))
+
+
+def as_people_know(data: Dataset, rows: Sequence[int] | np.ndarray, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a table of test rows by which people find each row in their own files, and what is told.
+
+    rows: indices in the test split; told: {column: a value for each row} of what is said about the rows
+
+    The columns are `test_row`; the row's identifiers, path or index (see Dataset.names); those of `told`; and for a
+    table the values of the row, as the user's table has them. A column of the user's with a name that is taken gets the
+    name NAME (data).
+    """
+    taken = {"test_row", *told}
+    names = {_free(name, taken): words for name, words in data.names("test", rows).items()}
+    values = data.schema.decode(data.x("test")[rows]) if data.schema is not None else {}
+    taken |= set(names)
+    return {"test_row": rows, **names, **told, **{_free(name, taken): found for name, found in values.items()}}
+
+
+def _free(name: str, taken: set[str]) -> str:
+    return f"{name} (data)" if name in taken else name

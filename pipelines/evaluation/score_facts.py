@@ -12,8 +12,9 @@ resembles                {ranking: Spearman's rank correlation of the score on t
                          of principal components, and by the same score of the same network before its training
 lamp                     a warning: a sentence if one of these correlations is at least TWIN, as the training then added
                          next to nothing to this score; else ""
-most                     the most anomalous test rows, the most anomalous first: index of the row, score, p-value and,
-                         for the default score of a model that can say it, the reason
+most                     the most anomalous test rows, the most anomalous first: index of the row, score and p-value;
+                         for the default score also what identifies the row in the user's files (Dataset.names), if
+                         anything is known, and the reason, if the model can say it
 """
 
 from typing import Any
@@ -60,7 +61,7 @@ def score_facts(trained: Trained, scored: RowScores, known: Calibration | None) 
     found = [_facts(trained, scored, name, plain) for name in scored.fitted.names]
     for record in found:
         if record["is_default"]:
-            record["most"] = _with_reasons(trained, scored, known, record["most"])
+            record["most"] = _with_reasons(trained, scored, known, _with_names(trained, record["most"]))
     return found
 
 
@@ -88,6 +89,13 @@ def _facts(trained: Trained, scored: RowScores, name: str, plain: dict[str, Any]
         "lamp": _lamp(resembles),
         "most": [{"row": k, "score": float(test[k]), "p": float(p[k]) if len(calibration) else None} for k in order],
     }
+
+
+def _with_names(trained: Trained, most: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    names = trained.data.names("test", [one["row"] for one in most])
+    if not names:
+        return most
+    return [{**one, "names": {name: words[k] for name, words in names.items()}} for k, one in enumerate(most)]
 
 
 def _with_reasons(

@@ -38,8 +38,8 @@ class Unusual:
     columns: {ranking of PLAIN: its name} for those that any line is compared with
     agreement: how far the runs on the data agree, from compare's agreement.json
     spread: the lowest and the highest rank correlation of two runs, or None
-    tables: (run, score, has p-values, columns, rows) of the most anomalous rows of a table; a row of the default score
-        has a reason, if the model can say it
+    tables: (run, score, has p-values, names, columns, rows) of the most anomalous rows of a table or of the user's
+        images; a row of the default score has a reason, if the model can say it. names: the columns that identify a row
     """
 
     is_labelled: bool
@@ -47,7 +47,7 @@ class Unusual:
     columns: dict[str, str]
     agreement: Row
     spread: tuple[float, float] | None
-    tables: list[tuple[RunResult, str, bool, list[str], list[Row]]]
+    tables: list[tuple[RunResult, str, bool, list[str], list[str], list[Row]]]
     pictures: list[Picture]
 
 
@@ -68,7 +68,7 @@ def unusual(found: Results) -> dict[str, Unusual]:
             },
             agreed,
             (min(known), max(known)) if known else None,
-            [_table(row, found.runs[row["run"]]) for row in rows if any("values" in one for one in row["most"])],
+            [_table(row, found.runs[row["run"]]) for row in rows if {"values", "names"} & set().union(*row["most"])],
             _pictures(found, data),
         )
     return told
@@ -105,9 +105,10 @@ def _pairs(matrix: list[list[float | None]]) -> list[float]:
     return [value for i, line in enumerate(matrix) for value in line[:i] if value is not None]
 
 
-def _table(row: Row, run: RunResult) -> tuple[RunResult, str, bool, list[str], list[Row]]:
-    most = [one for one in row["most"] if "values" in one]
-    return run, row["score"], any(one["p"] is not None for one in most), list(most[0]["values"]), most
+def _table(row: Row, run: RunResult) -> tuple[RunResult, str, bool, list[str], list[str], list[Row]]:
+    most = [{"names": {}, "values": {}, **one} for one in row["most"]]
+    has_p = any(one["p"] is not None for one in most)
+    return run, row["score"], has_p, list(most[0]["names"]), list(most[0]["values"]), most
 
 
 def _pictures(found: Results, data: str) -> list[Picture]:

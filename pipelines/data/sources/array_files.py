@@ -17,7 +17,7 @@ import numpy as np
 from gen_models.errors import DataError
 from gen_models.noise import Noise
 from pipelines.config import yaml_file
-from pipelines.data.sources.arrays import Arrays
+from pipelines.data.sources.arrays import Arrays, by_index
 from pipelines.data.sources.files import (
     DEFLATE_RATIO,
     MOST_UNPACKED,
@@ -59,7 +59,8 @@ def npy(
     origin = origin_of(*files)
     require_sha256(sha256, origin["sha256"], file, files[1] if labels else None)
     y, classes = (None, ()) if labels is None else classes_of(read_npy(files[1], kinds=LABEL), len(x), files[1], file)
-    return Arrays(_rows(x, file, channels_last), y, classes, origin=origin, name=shown(file))
+    rows = _rows(x, file, channels_last)
+    return Arrays(rows, y, classes, origin=origin, name=shown(file), names=by_index(len(rows)))
 
 
 def npz(
@@ -81,11 +82,11 @@ def npz(
     require_sha256(sha256, origin["sha256"], file)
     found = read_npz(file, [x] if y is None else [x, y], needed=x)
     rows = _rows(found[x], Path(f"{file}[{x}]"), channels_last)
-    name = f"{shown(file)}[{x}]"
+    name, names = f"{shown(file)}[{x}]", by_index(len(rows))
     if y is None or y not in found:
-        return Arrays(rows, None, (), origin=origin, name=name)
+        return Arrays(rows, None, (), origin=origin, name=name, names=names)
     labels, classes = classes_of(found[y], len(rows), Path(f"{file}[{y}]"), Path(f"{file}[{x}]"))
-    return Arrays(rows, labels, classes, origin=origin, name=name)
+    return Arrays(rows, labels, classes, origin=origin, name=name, names=names)
 
 
 def read_npy(path: Path, *, kinds: str = ROW) -> np.ndarray:

@@ -34,6 +34,8 @@ class Arrays:
     reading  {option: value} with which a table that is a text file was read, without options at their defaults
     ids      the columns of a table that identify its rows
     masks    (rows, height, width) uint8, 1 where an image has a defect and 0 elsewhere; None if no row has a mask
+    names    {column: (rows,) UTF-8 bytes} by which people find each row in their files: the table's identifiers, the
+             path of an image in its folder, or the index of the row; {} for rows that come from no file of the user's
     notes    sentences on what was left out or converted
     proposed {option: value} that conf/data/NAME.yaml should have in addition to the options that read these rows
     """
@@ -50,8 +52,14 @@ class Arrays:
     reading: Mapping[str, Any] = field(default_factory=dict)
     ids: tuple[str, ...] = ()
     masks: np.ndarray | None = None
+    names: Mapping[str, np.ndarray] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     proposed: Mapping[str, Any] = field(default_factory=dict)
+
+
+def by_index(rows: int) -> dict[str, np.ndarray]:
+    """Return `Arrays.names` for the rows of a file that nothing else identifies: {"row": 0, 1, ..., as bytes}."""
+    return {"row": np.arange(rows).astype(f"S{len(str(rows))}")}
 
 
 def require_rows(rows: Any, *, least: int = 2, most: int | None = None) -> None:

@@ -52,6 +52,11 @@ def printable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
+def name_of(file: Path, root: Path) -> str:
+    """Return the path of a file in a folder, as text that can be shown and stored."""
+    return printable(file.relative_to(root).as_posix())
+
+
 def locate(path: Any) -> Path:
     """Return `options.path` of conf/data/NAME.yaml as an absolute path.
 

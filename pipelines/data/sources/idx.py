@@ -22,7 +22,7 @@ import numpy as np
 
 from gen_models.errors import DataError
 from gen_models.noise import Noise
-from pipelines.data.sources.arrays import Arrays
+from pipelines.data.sources.arrays import Arrays, by_index
 from pipelines.data.sources.files import (
     DEFLATE_RATIO,
     MOST_UNPACKED,
@@ -56,7 +56,8 @@ def idx(noise: Noise, *, path: str, labels: str | None = None, sha256: str | Non
     origin = origin_of(*files)
     require_sha256(sha256, origin["sha256"], file, files[1] if labels else None)
     y, classes = (None, ()) if labels is None else classes_of(read_idx(files[1]), len(x), files[1], file)
-    return Arrays(x[:, None] if x.ndim == 3 else x, y, classes, origin=origin, name=shown(file))
+    rows = x[:, None] if x.ndim == 3 else x
+    return Arrays(rows, y, classes, origin=origin, name=shown(file), names=by_index(len(rows)))
 
 
 def read_idx(path: Path) -> np.ndarray:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gen_models.errors import DataError
-from pipelines.data.sources.files import printable, shown, unreadable, why
+from pipelines.data.sources.files import shown, unreadable, why
 from pipelines.data.sources.left_out import LeftOut, junk_kind
 
 MOST_DEPTH = 8
@@ -112,4 +112,4 @@ def _without_images(visited: Iterable[Path], files: Iterable[Path], root: Path) 
             holding.add(folder)
             folder = folder.parent
     barren = (folder for folder in visited if folder not in holding and folder.parent in holding)
-    return sorted(printable(folder.relative_to(root).as_posix()) for folder in barren)
+    return sorted(name_of(folder, root) for folder in barren)

@@ -17,7 +17,7 @@ from gen_models.errors import DataError
 from gen_models.noise import Noise
 from pipelines.config import yaml_file
 from pipelines.data.sources.arrays import Arrays
-from pipelines.data.sources.files import Scratch, locate, require_sha256, shown
+from pipelines.data.sources.files import Scratch, locate, name_of, require_sha256, shown
 from pipelines.data.sources.image_colours import CHANNELS, GREY, Look, is_grey, require_look
 from pipelines.data.sources.image_decoding import Picture, read_image, require_size, size_of
 from pipelines.data.sources.image_files import find_images
@@ -69,6 +69,7 @@ def image_folder(
         origin=reading.origin(),
         name=shown(root),
         masks=reading.masks(),
+        names={"path": np.array([name_of(file, root).encode() for file in layout.files])},
         notes=(*layout.notes, *reading.notes()),
         proposed=reading.proposed(),
     )

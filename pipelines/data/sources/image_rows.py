@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gen_models.errors import DataError
-from pipelines.data.sources.files import printable, require_there, shown
+from pipelines.data.sources.files import name_of, require_there, shown
 from pipelines.data.sources.image_colours import CHANNELS, Look, require_look
 from pipelines.data.sources.image_decoding import read_image, require_size
 from pipelines.data.sources.image_files import find_images
@@ -59,7 +59,7 @@ def _files(path: Path) -> tuple[Path, list[Path]]:
 
 
 def _row(file: Path, root: Path, shape: tuple[int, ...], size: tuple[int, int] | None, look: Look) -> Row:
-    name = printable(file.relative_to(root).as_posix())
+    name = name_of(file, root)
     try:
         picture = read_image(file, size=size, look=look)
     except DataError as error:

@@ -13,7 +13,7 @@ from gen_models.noise import Noise
 from gen_models.table import FILL, VALUE, Column
 from pipelines.config import yaml_file
 from pipelines.config.columns import Roles, roles_of
-from pipelines.data.sources.arrays import Arrays
+from pipelines.data.sources.arrays import Arrays, by_index
 from pipelines.data.sources.files import Scratch, locate, origin_of, require_sha256, shown
 from pipelines.data.sources.labels import classes_of
 from pipelines.data.tables.encode import Block, encoded
@@ -54,7 +54,7 @@ def table(
     roles = roles_of(columns, "options")
     opened = open_table(file, Reading(delimiter, decimal, thousands, encoding, header, tuple(missing)))
     _require_known(opened, roles)
-    x, places, words = _read(opened, roles)
+    x, places, words, names = _read(opened, roles)
     y, classes = _labels(places, words, roles, opened) if labels is None else _labels_beside(files[1], len(x), file)
     return Arrays(
         x,
@@ -66,6 +66,7 @@ def table(
         schema=roles.schema,
         ids=roles.ids,
         reading=(opened.reading or Reading()).options(),
+        names=names,
     )
 
 
@@ -85,26 +86,30 @@ def _require_known(opened: Table, roles: Roles) -> None:
             )
 
 
-def _read(opened: Table, roles: Roles) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Return (x (rows, numbers), (rows,) the index of each row's label in the list, the list of different labels).
+def _read(opened: Table, roles: Roles) -> tuple[np.ndarray, np.ndarray, list[str], dict[str, np.ndarray]]:
+    """Return (x (rows, numbers), the index of each row's label in the list, the list of different labels, names).
 
-    Without a column of labels, the last two are empty.
+    Without a column of labels, the second and third are empty; `names` is as in Arrays.
     """
     scratch, rows = Scratch(opened.path), 0
     known: dict[str, int] = {}
     places: list[np.ndarray] = []
-    for block in encoded(opened, roles.schema, others=[roles.label] if roles.label else []):
+    ids: dict[str, list[np.ndarray]] = {name: [] for name in roles.ids if name in opened.names}
+    for block in encoded(opened, roles.schema, others=[*([roles.label] if roles.label else []), *ids]):
         if block.problems:
             raise _refusal(opened, block, roles)
         scratch.write(block.x)
         rows += len(block.x)
         if roles.label:
             places.append(_places(block, roles.label, known, opened))
+        for name, found in ids.items():
+            found.append(np.array([(word or "").encode() for word in block.words[name]]))
     if not rows:
         raise DataError(f"{shown(opened.path)}: no rows below the header; give rows")
-    found = np.concatenate(places) if places else np.empty(0, dtype=np.int64)
+    of_labels = np.concatenate(places) if places else np.empty(0, dtype=np.int64)
+    names = {name: np.concatenate(found) for name, found in ids.items()} or by_index(rows)
     pa.default_memory_pool().release_unused()  # what the last blocks took, before the rows are mapped
-    return scratch.map(np.dtype(np.float64), (rows, len(roles.schema.names))), found, list(known)
+    return scratch.map(np.dtype(np.float64), (rows, len(roles.schema.names))), of_labels, list(known), names
 
 
 def _places(block: Block, label: str, known: dict[str, int], opened: Table) -> np.ndarray:
