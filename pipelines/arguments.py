@@ -8,7 +8,7 @@ parser's default `check`: a function of the parsed arguments that raises DataErr
 """
 
 import shlex
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace, _ArgumentGroup
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +24,8 @@ KEPT_VERSIONS = 5  # the newest versions of a registered model that `gc` keeps, 
 MOST_REASON = 500  # characters; longer ones would not fit into MLflow's tags
 PORT = 5000
 HOST = "127.0.0.1"
+MARKS = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "none": ""}  # words for marks that shells take apart
+TYPED = (".parquet", ".pq", ".npz", ".npy")  # tables that are no text; a test compares them with pipelines/data/tables
 
 
 def predict(parser: ArgumentParser) -> None:
@@ -50,6 +52,9 @@ def drift(parser: ArgumentParser) -> None:
     _add_model_and_rows(parser)
     _add_score(parser)
     parser.add_argument("--history", type=Path, metavar="FILE", help="FILE.csv; by default drift/MODEL.csv")
+    parser.add_argument(
+        "--alarm", type=float, metavar="RATE", help="exit with 3 if the rows have moved; the rate of false alarms"
+    )
     parser.set_defaults(check=_check_drift)
 
 
@@ -174,9 +179,8 @@ def inspect(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--id", action="append", default=[], metavar="COLUMN", help="an identifier, not a feature")
     parser.add_argument("--ignore", action="append", default=[], metavar="COLUMN", help="a column to leave out")
-    parser.add_argument("--delimiter", help="between cells of a text: comma, semicolon, tab or |")
-    parser.add_argument("--decimal", help="the decimal mark, . or ,")
-    parser.add_argument("--thousands", help="the mark between groups of three digits, such as ,")
+    parser.add_argument("--delimiter", type=_mark, help="between cells of a text: comma, semicolon, tab or |")
+    _add_marks(parser)
     parser.add_argument("--encoding", default="utf-8", help="of a text, such as cp1252")
     parser.add_argument(
         "--missing", action="append", default=[], metavar="WORD", help="one more word for a missing value"
@@ -226,13 +230,30 @@ def _add_model_and_rows(parser: ArgumentParser) -> None:
     parser.add_argument("input", metavar="INPUT", type=Path, help=rows)
     text = parser.add_argument_group("a table as text", "by default as the training file was")
     text.add_argument("--encoding", help="such as cp1252")
-    text.add_argument("--decimal", help="the decimal mark, . or ,")
-    text.add_argument("--thousands", help="the mark between groups of three digits, such as ,")
+    _add_marks(text)
+
+
+def _add_marks(parser: ArgumentParser | _ArgumentGroup) -> None:
+    parser.add_argument("--decimal", type=_mark, help="the decimal mark, . or ,")
+    parser.add_argument("--thousands", type=_mark, help="the mark between groups of three digits, such as , or none")
+
+
+def _mark(word: str) -> str:
+    return MARKS.get(word, word)
 
 
 def reading(asked: Namespace) -> dict[str, str | None]:
     """Return the options that say how a table's text is read, as `input_rows.read_as` takes them."""
     return {"encoding": asked.encoding, "decimal": asked.decimal, "thousands": asked.thousands}
+
+
+def _check_text(asked: Namespace) -> None:
+    """Raise DataError if an option says how text is read, and the file of rows is no text."""
+    given = [option for option, value in reading(asked).items() if value is not None]
+    if given and asked.input.suffix.lower() in TYPED:
+        raise DataError(
+            f"--{given[0]}: {asked.input} is no text, and its numbers are read as they are stored; leave the option out"
+        )
 
 
 def _add_output(parser: ArgumentParser) -> None:
@@ -285,6 +306,7 @@ def _check_gc(asked: Namespace) -> None:
 
 
 def _check_score(asked: Namespace) -> None:
+    _check_text(asked)
     for option, path in (("--out", asked.out), ("--explain", asked.explain)):
         _check_table(option, path)
     _check_apart([asked.input], ("--out", asked.out), ("--explain", asked.explain), _picture_of(asked.out))
@@ -314,6 +336,8 @@ def _check_rate(option: str, rate: float | None) -> None:
 
 
 def _check_drift(asked: Namespace) -> None:
+    _check_text(asked)
+    _check_rate("--alarm", asked.alarm)
     _check_table("--history", asked.history, (".csv",))
     _check_apart([asked.input], ("--history", asked.history), _picture_of(asked.history))
 
@@ -329,6 +353,7 @@ def _check_output(asked: Namespace) -> None:
 
 
 def _check_rows(asked: Namespace) -> None:
+    _check_text(asked)
     _check_output(asked)
     _check_apart([asked.input], ("--output", asked.output))
 
@@ -351,6 +376,7 @@ def _check_sample(asked: Namespace) -> None:
 
 
 def _check_compress(asked: Namespace) -> None:
+    _check_text(asked)
     if asked.method is not None and asked.method not in METHODS:
         raise DataError("--method: " + unknown("method", asked.method, METHODS))
     if asked.table not in TABLES:

@@ -15,6 +15,7 @@ from gen_models.codecs.codes import TABLES
 from gen_models.codecs.methods import DECOMPRESS
 from gen_models.measures.paired import PER_ROW
 from pipelines import arguments, cli
+from pipelines.data.tables.open_table import ENDINGS
 from tests.project import HERE
 from tests.test_imports import SLOW, printed
 
@@ -29,6 +30,9 @@ WRONG = [  # words that cannot be right, whatever the project holds
     ["score", "vae-digits", "rows.npy", "--out", "scores.npy"],
     ["drift", "vae-digits", "rows.npy", "--history", "scores.txt"],
     ["drift", "gmm-clients", "may.csv", "--history", "may.csv"],
+    ["drift", "gmm-clients", "may.csv", "--alarm", "0"],
+    *([verb, "gmm-clients", "may.PARQUET", "--decimal", ","] for verb in ("score", "predict", "drift", "denoise")),
+    ["compress", "gmm-clients", "may.npz", "--output", "may.gmc", "--encoding", "cp1252"],
     ["drift", "vae-photos", "photo.png", "--history", "photo.csv"],
     ["score", "gmm-clients", "may.csv", "--out", "./may.csv"],
     ["score", "gmm-clients", "may.csv", "--out", "scores.csv", "--explain", "scores.csv"],
@@ -103,6 +107,10 @@ def test_neither_help_nor_an_error_of_a_word_waits_for_a_slow_library():
 
 def test_the_metrics_of_versus_are_those_of_the_measures():
     assert (*PER_ROW, "mmd") == arguments.ROW_METRICS
+
+
+def test_the_tables_that_are_no_text_are_those_that_are_opened():
+    assert sorted(arguments.TYPED) == sorted(ending for ending, kind in ENDINGS.items() if kind != "csv")
 
 
 def test_the_words_of_compress_are_those_of_the_codecs():

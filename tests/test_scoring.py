@@ -455,6 +455,10 @@ def test_rows_of_the_same_kind_do_not_drift_others_do_and_the_history_grows(book
     assert "no single column differs from the training rows" in said.splitlines()
     assert re.search(r"^amount: \d+% of the rows are above [\d.]+, usually about \d+%$", said, re.MULTILINE)
     assert history.with_suffix(".png").is_file()
+    words = ["--calibration", str(calibration), "--history", str(history), "--alarm", "0.001"]
+    drift.main([str(folder), str(same), *words])
+    with pytest.raises(SystemExit, match="^3$"):
+        drift.main([str(folder), str(other), *words])
     (tmp_path / "list.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="not a history of drift"):
         drift.main([str(folder), str(same), "--calibration", str(calibration), "--history", str(tmp_path / "list.csv")])
@@ -495,7 +499,7 @@ def moved_columns(train: np.ndarray, *blocks: np.ndarray) -> list[Moved]:
     drift = ColumnDrift(usual, OF_TABLE, len(train))
     for block in blocks:
         drift.add(block)
-    return drift.moved()
+    return drift.moved(0.01)
 
 
 def test_columns_of_rows_like_those_of_the_training_hardly_ever_move():

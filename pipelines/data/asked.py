@@ -7,8 +7,6 @@ from gen_models.errors import ConfigError, option
 from pipelines.data.tables.open_table import Reading
 from pipelines.data.tables.propose import Wishes
 
-ESCAPES = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "none": ""}
-
 
 def wishes_of(asked: argparse.Namespace) -> Wishes:
     """Return what --label, --kind, --id and --ignore say about a table's columns.
@@ -45,7 +43,5 @@ def reading_of(asked: argparse.Namespace) -> Reading:
 
     Raises ConfigError for a delimiter, a decimal mark or a mark between thousands that is not supported.
     """
-    delimiter, decimal, thousands = (
-        ESCAPES.get(mark, mark) for mark in (asked.delimiter, asked.decimal, asked.thousands)
-    )
-    return Reading(delimiter, decimal, thousands, asked.encoding, not asked.no_header, tuple(asked.missing))
+    marks = (asked.delimiter, asked.decimal, asked.thousands)
+    return Reading(*marks, asked.encoding, not asked.no_header, tuple(asked.missing))

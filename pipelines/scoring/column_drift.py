@@ -7,8 +7,8 @@ usual values are those of the training rows up to 1/K. Where values are missing,
 among the rows that have a value, and K, m and the number n of new rows count these rows only.
 
 A column has moved if a share differs by more than 1/K + sqrt(ln(2 d/a)/2 (1/n + 1/m)), for d columns. By the inequality
-of Dvoretzky, Kiefer and Wolfowitz (Massart, 1990), for all columns together this happens with a probability of about
-a = 0.01 at most if nothing has changed. Differences of less than 1/K are not seen.
+of Dvoretzky, Kiefer and Wolfowitz (Massart, 1990), for all columns together this happens with a probability of about a
+at most if nothing has changed. Differences of less than 1/K are not seen.
 """
 
 import math
@@ -19,8 +19,6 @@ from typing import Any
 import numpy as np
 
 from gen_models.table import Column, from_json, groups_of
-
-LEVEL = 0.01  # of a false alarm, for all columns together
 
 
 @dataclass(frozen=True)
@@ -62,8 +60,11 @@ class ColumnDrift:
         for found, (column, part), (_, usual) in zip(self._found, new, self._parts(self._usual), strict=True):
             found += _counts(column, part, usual)
 
-    def moved(self) -> list[Moved]:
-        """Return the columns that have moved, the one that has moved most first."""
+    def moved(self, level: float) -> list[Moved]:
+        """Return the columns that have moved, the one that has moved most first.
+
+        level: the probability of a false alarm, for all columns together
+        """
         if not self._rows:
             return []
         found = []
@@ -72,7 +73,7 @@ class ColumnDrift:
             with np.errstate(divide="ignore", invalid="ignore"):  # nothing is known of a thing counted among no rows
                 shares, before = counts[0] / counts[1], known[0] / known[1]
                 variance = 1 / counts[1] + len(usual) / (self._training_rows * known[1])
-                margin = 1 / known[1] + np.sqrt(math.log(2 * len(self._columns) / LEVEL) / 2 * variance)
+                margin = 1 / known[1] + np.sqrt(math.log(2 * len(self._columns) / level) / 2 * variance)
             beyond = np.nan_to_num(np.abs(shares - before) - margin, nan=-1.0)
             most = int(beyond.argmax())
             if beyond[most] > 0:

@@ -18,7 +18,7 @@ from pipelines.scoring.column_drift import ColumnDrift
 from pipelines.scoring.drift import QUANTILES, append, bands, compare, read_history
 from pipelines.scoring.scored_rows import Scorer, open_scorer, score_rows
 
-UNLIKELY = 0.01  # a p-value below which rows are said to differ
+USUAL_LEVEL = 0.01  # of a false alarm of the scores, and of one of the columns
 MOST_COLUMNS = 5  # of those that differ, so many are told
 
 
@@ -30,7 +30,8 @@ def drift_file(
     calibration: Path | None,
     history: Path,
     reading: Mapping[str, str | None] | None = None,
-) -> None:
+    alarm: float | None = None,
+) -> bool:
     """Compare the rows at `path` with a model's calibration rows; add a line to `history`, and draw the history.
 
     model: the name of a registered model, or a checkpoint's folder
@@ -38,8 +39,10 @@ def drift_file(
     calibration: the file of calibration scores, for a checkpoint's folder; None for a registered model, which has one
     history: the CSV to which the line is added; its picture gets the same name with .png
     reading: how the text of a table is read, as for `open_scorer`
+    alarm: the probability of a false alarm, of the scores and all columns together; None: USUAL_LEVEL for each of both
 
-    Prints the result. Raises DataError if the model has no calibration rows or if the file has too few rows.
+    Prints the result, and returns whether the scores or a column differ. Raises DataError if the model has no
+    calibration rows or if the file has too few rows.
     """
     scorer = open_scorer(model, score, calibration, reading)
     if scorer.calibration is None:
@@ -54,19 +57,21 @@ def drift_file(
         usual = np.quantile(scorer.calibration, QUANTILES)
         title = f"{scorer.stored.title}: {scorer.name} of each file, beside calibration rows"
         figures.score_bands(labels, bands(checks), usual, np.array([one.p for one in checks]), file, title=title)
-    if check.p >= UNLIKELY:
+    level = USUAL_LEVEL if alarm is None else alarm / 2 if columns else alarm
+    if check.p >= level:
         words = f"no difference from the calibration rows is seen (p {check.p:.2g})"
     else:
         words = f"its rows score otherwise than the calibration rows (p {check.p:.1g})"
     print(f"{path.name}: {words}; {check.unusual:.1%} of its {check.rows:,} rows are among the 5% most unusual")
+    moved = columns.moved(level) if columns else []
     if columns:
-        moved = columns.moved()
         print("\n".join(map(str, moved[:MOST_COLUMNS])) if moved else "no single column differs from the training rows")
         if len(moved) > MOST_COLUMNS:
             print(f"{len(moved) - MOST_COLUMNS} more columns differ")
     print(
         f"{history}: {len(checks)} {'line' if len(checks) == 1 else 'lines'}; {history.with_suffix('.png')} shows them"
     )
+    return check.p < level or bool(moved)
 
 
 def _columns_of(scorer: Scorer) -> ColumnDrift | None:
