@@ -457,7 +457,7 @@ def test_rows_of_the_same_kind_do_not_drift_others_do_and_the_history_grows(book
     assert history.with_suffix(".png").is_file()
     words = ["--calibration", str(calibration), "--history", str(history), "--alarm", "0.001"]
     drift.main([str(folder), str(same), *words])
-    with pytest.raises(SystemExit, match="^3$"):
+    with pytest.raises(SystemExit, match=r"^3$"):
         drift.main([str(folder), str(other), *words])
     (tmp_path / "list.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="not a history of drift"):

@@ -44,7 +44,8 @@ def main(argv: Sequence[str]) -> None:
     assert found.arrays is not None
     conf = propose(found, asked.name, anomaly=asked.anomaly, normal=asked.normal)
     check(found, conf, seed=0)
-    edit = adding(asked.name, watched(conf["options"]), models_for(found.arrays))
+    models = models_for(found.arrays)
+    edit = adding(asked.name, watched(conf["options"]), models)
     was_there = conf_path.exists()
     _write(conf_path, conf_text(conf, found))
     try:
@@ -56,7 +57,10 @@ def main(argv: Sequence[str]) -> None:
     print(describe(found))
     print(f"\n{conf_path}: written; look at columns, split and anomaly. The lines of {paths.MARK}:")
     print(edit.diff(), end="")
-    print("\n`gen-models check` looks for errors, `make repro` prepares the data and trains the models.")
+    print(
+        "\n`gen-models check` looks for errors. `make repro` prepares the data, and trains and registers all models; "
+        f"`make repro RUNS={models[0]}-{asked.name}` this one alone."
+    )
 
 
 def _write(path: Path, text: str) -> None:
