@@ -49,11 +49,11 @@ def images(folder: Path) -> Path:
     return folder / "photos"
 
 
-FILES = {with_ids: "client_id", without_ids: "row", array: "row", images: "path"}
+FILES = {with_ids: ["client_id", "row"], without_ids: ["row"], array: ["row"], images: ["path"]}
 
 
-@pytest.mark.parametrize(("write", "column"), FILES.items())
-def test_the_name_of_a_prepared_row_leads_to_the_same_row_of_the_file(tmp_path, monkeypatch, write, column):
+@pytest.mark.parametrize(("write", "columns"), FILES.items())
+def test_the_name_of_a_prepared_row_leads_to_the_same_row_of_the_file(tmp_path, monkeypatch, write, columns):
     monkeypatch.setenv("GEN_MODELS_ROOT", str(make_project(tmp_path / "project", params_of({}))))
     path = write(tmp_path)
     add_data.main(["own", str(path)])
@@ -69,8 +69,8 @@ def test_the_name_of_a_prepared_row_leads_to_the_same_row_of_the_file(tmp_path, 
     for split in data.splits:
         x = data.rows(split).numpy()
         named = data.names(split, range(len(x)))
-        assert list(named) == [column]
-        names = list(zip(*named.values(), strict=True))
+        assert list(named) == columns
+        names = [(name,) for name in named[columns[0]]]
         for name, row in zip(names, x, strict=True):
             np.testing.assert_allclose(row, there[name].reshape(row.shape), rtol=1e-6)
         found += names
@@ -85,7 +85,7 @@ def test_a_table_of_test_rows_keeps_columns_of_the_same_name_apart(tmp_path, mon
     add_data.main(["own", str(tmp_path / "own.csv"), "--id", "score"])
     prepare.main(["own"])
     told = as_people_know(open_data("own"), [2, 0], {"score": [0.5, 0.25], "p": [0.1, 0.2]})
-    assert list(told) == ["test_row", "score (data)", "score", "p", "p (data)", "test_row (data)"]
+    assert list(told) == ["test_row", "score (data)", "row", "score", "p", "p (data)", "test_row (data)"]
     names = open_data("own").names("test", [2, 0])["score"]
     assert told["score (data)"] == names and told["score"] == [0.5, 0.25]
     assert told["p (data)"] == pytest.approx(frame.set_index("score").loc[names, "p"].tolist())

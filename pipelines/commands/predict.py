@@ -23,6 +23,7 @@ from pipelines import arguments
 from pipelines.commands.input_rows import count_rows, given_shape, place_of, read_as, read_blocks, read_latents
 from pipelines.commands.output_file import answering, as_rows, form_of
 from pipelines.commands.stored_model import StoredModel, open_stored
+from pipelines.data.row_names import beside
 from pipelines.registry import serving
 from pipelines.runtime.progress import Progress
 from pipelines.runtime.stage import parse, run
@@ -51,7 +52,7 @@ def _answer(stored: StoredModel, asked: Namespace) -> None:
             found = serving.answer(model, flat, facts=facts, calibration=stored.calibration, task=asked.task)
             for place in np.flatnonzero(np.isnan(found).any(axis=1)).tolist():
                 block.problems.setdefault(place, f"the model's {asked.task} of this row is not a number")
-            answer.write(_columns(model, found, block, facts, asked.task))
+            answer.write(_columns(stored, found, block, facts, asked.task))
             if block.problems and not problems:
                 first = (block.names[min(block.problems)], block.problems[min(block.problems)])
             problems += len(block.problems)
@@ -70,22 +71,22 @@ def _decode(stored: StoredModel, asked: Namespace) -> None:
         answer.write(as_rows(found, facts, "decode"))
 
 
-def _columns(model: Any, found: np.ndarray, block: Any, facts: Mapping[str, Any], task: str) -> dict[str, Any]:
+def _columns(stored: StoredModel, found: np.ndarray, block: Any, facts: Mapping[str, Any], task: str) -> dict[str, Any]:
     """Return the columns of an answer: what identifies a row, the answer, and the row's problem ("" for none)."""
-    columns: dict[str, Any] = dict(block.ids)
-    if not columns and not isinstance(block.names, range):
-        columns["path"] = np.array(block.names, dtype=object)
+    names: dict[str, Any] = dict(block.ids)
+    if not names and not isinstance(block.names, range):
+        names["path"] = np.array(block.names, dtype=object)
+    columns: dict[str, Any] = {}
     if task == "reconstruct":
         values = as_rows(found, facts, task)
         columns |= {name: [None if k in block.problems else v for k, v in enumerate(of)] for name, of in values.items()}
     else:
         found = found.astype(np.float64)
         found[list(block.problems)] = np.nan
-        columns |= {
-            name: found[:, k] for k, name in enumerate(serving.answer_names(model, task, found.shape[1], facts))
-        }
+        of_answer = serving.answer_names(stored.model, task, found.shape[1], facts, stored.calibration)
+        columns |= {name: found[:, k] for k, name in enumerate(of_answer)}
     columns["problem"] = np.array([block.problems.get(place, "") for place in range(len(found))], dtype=object)
-    return columns
+    return beside(names, columns)
 
 
 if __name__ == "__main__":

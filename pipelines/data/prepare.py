@@ -76,6 +76,7 @@ def prepare(folder: Path, name: str, conf: Mapping[str, Any], seed: int) -> dict
         print(f"{name}: {note}")
     arrays, dtype = plan.arrays, plan.dtype
     _require_room(folder, arrays, dtype)
+    names = np.stack(list(arrays.names.values()), axis=1) if arrays.names else None
     return write_manifest(
         folder,
         {
@@ -85,11 +86,13 @@ def prepare(folder: Path, name: str, conf: Mapping[str, Any], seed: int) -> dict
             "dtype": str(dtype),
             "levels": grey_levels(conf),
             "classes": list(arrays.classes),
-            "splits": {split: _write_split(folder, split, arrays, rows, dtype) for split, rows in plan.splits.items()},
+            "splits": {
+                split: _write_split(folder, split, arrays, names, rows, dtype) for split, rows in plan.splits.items()
+            },
             "statistics": plan.statistics,
             "anomaly": plan.anomaly or None,
             "leakage": leakage(arrays.x, plan.splits, dtype),
-            **_known(arrays),
+            **_known(arrays, names),
             **({"seed": seed} if "seed" in conf else {}),
             **_left_out(arrays, plan.y, plan.anomaly, plan.splits),
         },
@@ -260,7 +263,7 @@ def digests(x: np.ndarray, rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return found
 
 
-def _known(arrays: Arrays) -> dict[str, Any]:
+def _known(arrays: Arrays, names: np.ndarray | None) -> dict[str, Any]:
     """Return the entries of the manifest that only some data sets have, such as columns, a schema or masks."""
     known: dict[str, Any] = {"columns": list(arrays.columns), "origin": dict(arrays.origin)}
     if arrays.schema is not None:
@@ -269,8 +272,8 @@ def _known(arrays: Arrays) -> dict[str, Any]:
         known["factors"] = list(arrays.factors.names)
     if arrays.masks is not None:
         known["masks"] = list(arrays.masks.shape[1:])
-    if arrays.names:
-        known["names"] = {"columns": list(arrays.names), "bytes": _names(arrays).itemsize}
+    if names is not None:
+        known["names"] = {"columns": list(arrays.names), "bytes": names.itemsize}
     return {name: value for name, value in known.items() if value}
 
 
@@ -283,7 +286,9 @@ def _left_out(
     return {"left_out": lost} if lost else {}
 
 
-def _write_split(folder: Path, split: str, arrays: Arrays, rows: np.ndarray, dtype: np.dtype) -> dict[str, Any]:
+def _write_split(
+    folder: Path, split: str, arrays: Arrays, names: np.ndarray | None, rows: np.ndarray, dtype: np.dtype
+) -> dict[str, Any]:
     def write(kind: str, array: np.ndarray, dtype: np.dtype) -> dict[str, Any]:
         path, shape = folder / f"{split}.{kind}.npy", (len(rows), *array.shape[1:])
         return write_array(path, blocks_of(array, rows, dtype), shape, dtype)
@@ -297,14 +302,9 @@ def _write_split(folder: Path, split: str, arrays: Arrays, rows: np.ndarray, dty
         entry["factors"] = write("factors", arrays.factors.values, np.dtype(np.float32))
     if arrays.masks is not None:
         entry["mask"] = write("mask", arrays.masks, np.dtype(np.uint8))
-    if arrays.names:
-        entry["names"] = write("names", names := _names(arrays), names.dtype)
+    if names is not None:
+        entry["names"] = write("names", names, names.dtype)
     return entry
-
-
-def _names(arrays: Arrays) -> np.ndarray:
-    """Return the names of the rows, (rows, columns) UTF-8 bytes."""
-    return np.stack(list(arrays.names.values()), axis=1)
 
 
 def _statistics(x: np.ndarray, rows: np.ndarray, dtype: np.dtype, *, is_table: bool) -> dict[str, Any]:
@@ -343,7 +343,8 @@ def _rounded(statistics: Mapping[str, np.ndarray], *, is_fine: bool) -> dict[str
 
 
 def _require_room(folder: Path, arrays: Arrays, dtype: np.dtype) -> None:
-    beside = (0 if arrays.masks is None else arrays.masks.size) + sum(names.nbytes for names in arrays.names.values())
+    widest = max((names.itemsize for names in arrays.names.values()), default=0)
+    beside = (0 if arrays.masks is None else arrays.masks.size) + len(arrays.names) * len(arrays.x) * widest
     needed, free = arrays.x.size * dtype.itemsize + beside, shutil.disk_usage(folder).free
     if needed > free:
         raise DataError(f"{folder}: the rows need {needed} bytes, the disk has {free} free; free some space")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.data.row_names import free
 from pipelines.data.store import Dataset
 from pipelines.evaluation.trained_run import Trained
 
@@ -52,11 +53,8 @@ def as_people_know(data: Dataset, rows: Sequence[int] | np.ndarray, told: Mappin
     name NAME (data).
     """
     taken = {"test_row", *told}
-    names = {_free(name, taken): words for name, words in data.names("test", rows).items()}
-    values = data.schema.decode(data.x("test")[rows]) if data.schema is not None else {}
-    taken |= set(names)
-    return {"test_row": rows, **names, **told, **{_free(name, taken): found for name, found in values.items()}}
-
-
-def _free(name: str, taken: set[str]) -> str:
-    return f"{name} (data)" if name in taken else name
+    names = {free(name, taken): words for name, words in data.names("test", rows).items()}
+    found = {"test_row": rows, **names, **told}
+    for name, values in (data.schema.decode(data.x("test")[rows]) if data.schema is not None else {}).items():
+        found[free(name, found)] = values
+    return found

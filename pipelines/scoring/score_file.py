@@ -16,6 +16,7 @@ from scipy.stats import ks_2samp
 from gen_models.anomalies.conformal import threshold
 from gen_models.errors import DataError
 from pipelines.commands.output_file import Answer, answering
+from pipelines.data.row_names import beside
 from pipelines.evaluation.reasons import Reason, Reasons
 from pipelines.evaluation.score_sheet import SHEET_IMAGES, USUAL_RATE
 from pipelines.scoring.decisions import Decisions, Rule, decide, rule_of
@@ -39,7 +40,7 @@ def score_file(
     explain: Path | None = None,
     reasons: int = 0,
     strict: bool = False,
-    reading: Mapping[str, str | None] | None = None,
+    reading: Mapping[str, Any] | None = None,
 ) -> None:
     """Score the rows at `path`, and write an answer with the columns that `gen-models score --help` explains.
 
@@ -104,20 +105,18 @@ def _write(
     )
     told = _explained(scored.anomalous, explainer, decisions) if reasons else {}
     rows = len(scored.scores)
-    answer.write(
-        {
-            **scored.columns,
-            "score": scored.scores,
-            "p": decisions.p.round(DIGITS),
-            "q": decisions.q.round(DIGITS),
-            "decision": decisions.words,
-            "rank": [None if math.isnan(rank) else int(rank) for rank in decisions.rank],
-            "reason": _spread(rows, {place: reason.text for place, reason in told.items()}),
-            "problem": _spread(rows, scored.problems),
-            "model": np.full(rows, stored.title, dtype=object),
-            "data": np.full(rows, str(stored.lineage.get("data_sha256", ""))[:12], dtype=object),
-        }
-    )
+    found = {
+        "score": scored.scores,
+        "p": decisions.p.round(DIGITS),
+        "q": decisions.q.round(DIGITS),
+        "decision": decisions.words,
+        "rank": [None if math.isnan(rank) else int(rank) for rank in decisions.rank],
+        "reason": _spread(rows, {place: reason.text for place, reason in told.items()}),
+        "problem": _spread(rows, scored.problems),
+        "model": np.full(rows, stored.title, dtype=object),
+        "data": np.full(rows, str(stored.lineage.get("data_sha256", ""))[:12], dtype=object),
+    }
+    answer.write(beside(scored.columns, found))
     if parts is not None:
         parts.write(_parts(scored.columns, told))
     lines = [_called(scored.scores, decisions, rule, known), _shift(scored.scores, known)]
@@ -149,13 +148,14 @@ def _parts(columns: Mapping[str, np.ndarray], told: Mapping[int, Reason]) -> dic
     """
     lines = [(place, part) for place, reason in told.items() for part in reason.parts]
     places = [place for place, _ in lines]
-    return {
-        **{name: values[places] for name, values in columns.items()},
+    names = {name: values[places] for name, values in columns.items()}
+    found = {
         "column": np.array([part["column"] for _, part in lines], dtype=object),
         "value": [_text(part["value"]) for _, part in lines],
         "adds": np.array([float(f"{part['adds']:.6g}") for _, part in lines], dtype=np.float64),
         "usual": np.array([part["usual"] for _, part in lines], dtype=object),
     }
+    return beside(names, found)
 
 
 def _called(scores: np.ndarray, decisions: Decisions, rule: Rule | None, known: np.ndarray | None) -> str:

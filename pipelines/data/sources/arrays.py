@@ -57,11 +57,6 @@ class Arrays:
     proposed: Mapping[str, Any] = field(default_factory=dict)
 
 
-def by_index(rows: int) -> dict[str, np.ndarray]:
-    """Return `Arrays.names` for the rows of a file that nothing else identifies: {"row": 0, 1, ..., as bytes}."""
-    return {"row": np.arange(rows).astype(f"S{len(str(rows))}")}
-
-
 def require_rows(rows: Any, *, least: int = 2, most: int | None = None) -> None:
     """Raise ConfigError unless `options.rows` is a whole number between `least` and `most`."""
     if isinstance(rows, bool) or not isinstance(rows, int) or rows < least:

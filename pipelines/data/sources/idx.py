@@ -22,7 +22,8 @@ import numpy as np
 
 from gen_models.errors import DataError
 from gen_models.noise import Noise
-from pipelines.data.sources.arrays import Arrays, by_index
+from pipelines.data.row_names import by_index
+from pipelines.data.sources.arrays import Arrays
 from pipelines.data.sources.files import (
     DEFLATE_RATIO,
     MOST_UNPACKED,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gen_models.errors import DataError
-from pipelines.data.sources.files import shown, unreadable, why
+from pipelines.data.sources.files import name_of, shown, unreadable, why
 from pipelines.data.sources.left_out import LeftOut, junk_kind
 
 MOST_DEPTH = 8

@@ -13,7 +13,8 @@ from gen_models.noise import Noise
 from gen_models.table import FILL, VALUE, Column
 from pipelines.config import yaml_file
 from pipelines.config.columns import Roles, roles_of
-from pipelines.data.sources.arrays import Arrays, by_index
+from pipelines.data.row_names import as_bytes, by_index
+from pipelines.data.sources.arrays import Arrays
 from pipelines.data.sources.files import Scratch, locate, origin_of, require_sha256, shown
 from pipelines.data.sources.labels import classes_of
 from pipelines.data.tables.encode import Block, encoded
@@ -103,11 +104,12 @@ def _read(opened: Table, roles: Roles) -> tuple[np.ndarray, np.ndarray, list[str
         if roles.label:
             places.append(_places(block, roles.label, known, opened))
         for name, found in ids.items():
-            found.append(np.array([(word or "").encode() for word in block.words[name]]))
+            found.append(as_bytes(block.words[name]))
     if not rows:
         raise DataError(f"{shown(opened.path)}: no rows below the header; give rows")
     of_labels = np.concatenate(places) if places else np.empty(0, dtype=np.int64)
-    names = {name: np.concatenate(found) for name, found in ids.items()} or by_index(rows)
+    index = {} if "row" in ids else by_index(rows)  # identifiers may be missing, or repeat
+    names = {name: np.concatenate(found) for name, found in ids.items()} | index
     pa.default_memory_pool().release_unused()  # what the last blocks took, before the rows are mapped
     return scratch.map(np.dtype(np.float64), (rows, len(roles.schema.names))), of_labels, list(known), names
 
