@@ -251,6 +251,12 @@ def test_the_same_rows_in_another_layout_are_read_by_the_option_that_the_refusal
     assert len(known) > 10 and all(row["score"] == same["score"] for row, same in known)
 
 
+def test_a_word_of_the_new_file_may_mean_missing(ask, tmp_path):
+    path = write_rows(tmp_path / "may.csv", 3, seed=3, amount="n.v.")
+    assert ask(path)[-1]["problem"].startswith("amount: 'n.v.' is not a number")
+    assert ask(path, "--missing", "n.v.")[-1]["problem"].startswith("amount: missing")
+
+
 def test_one_mark_is_never_both_the_decimal_and_that_of_thousands():
     """With both as a point, 12.345 would be read as 12345, and no problem told."""
     facts = {"table": {"columns": [], "reading": {"decimal": ",", "thousands": "."}}}
@@ -261,6 +267,8 @@ def test_one_mark_is_never_both_the_decimal_and_that_of_thousands():
     }  # fmt: skip
     with pytest.raises(DataError, match="cannot be both"):
         read_as(facts, decimal=",", thousands=",")
+    of_training = {"table": {"columns": [], "reading": {"missing": ["?"]}}}
+    assert read_as(of_training, missing=["n.v."])["table"]["reading"]["missing"] == ["?", "n.v."]
     with pytest.raises(DataError, match="--decimal: this model was not trained on a table"):
         read_as({}, decimal=",")
 
@@ -356,7 +364,8 @@ def test_a_saved_calibration_is_the_same_and_its_scores_are_those_of_the_fit(tmp
     model, x = build_model(SPEC, 0), torch.randn(60, 2)
     model.warm_start(x, Noise(0))
     fitted = fit_scores(model, x, Setting())
-    kept = Calibration({"nll": RNG.normal(size=9)}, fitted.states, torch.randn(4, 2), {"seed": 3})
+    of_rows = {name: RNG.normal(size=9) for name in fitted.names}
+    kept = Calibration(of_rows, fitted.states, torch.randn(4, 2), {"seed": 3})
     save_calibration(kept, tmp_path / FILE)
     loaded = load_calibration(tmp_path / FILE)
     assert loaded.facts == kept.facts and loaded.rows == 9
@@ -364,6 +373,8 @@ def test_a_saved_calibration_is_the_same_and_its_scores_are_those_of_the_fit(tmp
     torch.testing.assert_close(loaded.usual, kept.usual, rtol=0, atol=0)
     for name, values in fitted.all(x).items():
         torch.testing.assert_close(loaded.fitted(model, Setting())(name, x), values, rtol=0, atol=0)
+    del of_rows["nll"]  # it was no number for some row, so the evaluation left it out
+    assert Calibration(of_rows, fitted.states).fitted(model, Setting()).names == tuple(of_rows)
 
 
 def test_a_served_model_answers_p_values_of_the_scores_that_it_answers(bookings):
@@ -446,6 +457,7 @@ def test_rows_of_the_same_kind_do_not_drift_others_do_and_the_history_grows(book
     other.write_text("\n".join([lines[0], *(f"{a},{float(b) * 1.6:.3f},{c},{d}" for a, b, c, d in dear)]))
     for path in (same, other):
         drift.main([str(folder), str(path), "--calibration", str(calibration), "--history", str(history)])
+    written = history.read_text()
     with history.open(newline="") as file:
         may, june = list(csv.DictReader(file))
     assert float(may["p"]) > 0.01 and 0 <= float(may["unusual"]) < 0.12
@@ -457,8 +469,13 @@ def test_rows_of_the_same_kind_do_not_drift_others_do_and_the_history_grows(book
     assert history.with_suffix(".png").is_file()
     words = ["--calibration", str(calibration), "--history", str(history), "--alarm", "0.001"]
     drift.main([str(folder), str(same), *words])
+    capsys.readouterr()
+    history.write_text(written.replace(f",{may['model']},", ",another@7,"))
     with pytest.raises(SystemExit, match=r"^3$"):
         drift.main([str(folder), str(other), *words])
+    said = capsys.readouterr().out
+    assert f": 1 line of {may['model']}; " in said, "scores of another version are of another scale"
+    assert len(history.read_text().splitlines()) == 4, "yet its lines stay"
     (tmp_path / "list.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="not a history of drift"):
         drift.main([str(folder), str(same), "--calibration", str(calibration), "--history", str(tmp_path / "list.csv")])
@@ -534,7 +551,17 @@ def test_a_row_has_a_score_or_a_problem():
 
     scores = np.array([*RNG.normal(size=60), np.nan, np.inf])
     found = compare(scores, RNG.normal(size=90), name="may.csv", model="m", score="nll")
-    assert (found.rows, found.problems) == (60, 2)
+    assert (found.rows, found.problems) == (61, 1)
+
+
+def test_rows_that_cannot_be_read_make_a_file_differ():
+    from pipelines.scoring.drift import compare
+
+    scores, known = RNG.normal(size=200), RNG.normal(size=200)
+    assert compare(scores, known, name="may.csv", model="m", score="nll").p > 1e-3
+    scores[:100] = np.nan
+    found = compare(scores, known, name="may.csv", model="m", score="nll")
+    assert found.p < 1e-9 and found.unusual >= 0.5
 
 
 def test_equal_distributions_have_small_p_values_as_seldom_as_stated():

@@ -7,19 +7,22 @@
 
 Calibration rows were kept out of the training. Each line of the history has the p-value of a test that the scores of
 the new rows and of the calibration rows have the same distribution, the fraction of new rows that would be called
-anomalous at a false-positive rate of 5%, and quantiles of the scores. A picture next to the history shows all its
-lines. For a table, the columns whose values differ from those of the training rows are named.
+anomalous at a false-positive rate of 5%, and quantiles of the scores. A picture next to the history shows all
+lines of the same version. For a table, the columns whose values differ from those of the training rows are named.
 
 With --alarm RATE, the exit code is 3 if the scores or a column differ. The probability of an alarm is RATE at most if
 nothing has changed. Without it, the exit code says only whether the comparison could be made.
 """
 
+import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from pipelines import arguments
+from pipelines.registry.names import SCHEME
 from pipelines.runtime import paths
-from pipelines.runtime.stage import parse, run
+from pipelines.runtime.stage import hold, parse, run
 from pipelines.scoring.drift_file import drift_file
 
 ALARM = 3  # the exit code; 1 and 2 are those of errors
@@ -28,14 +31,21 @@ ALARM = 3  # the exit code; 1 and 2 are those of errors
 def main(argv: Sequence[str]) -> None:
     """Compare the scores of a file's rows with the calibration scores; argv: the arguments after `drift`."""
     asked = parse(argv, "drift", __doc__, arguments.drift)
-    name = asked.model.partition("@")[0].replace("/", "_")
-    history = asked.history or paths.root() / "drift" / f"{name}.csv"
-    has_moved = drift_file(
-        asked.model, asked.input, score=asked.score, calibration=asked.calibration, history=history,
-        reading=arguments.reading(asked), alarm=asked.alarm,
-    )  # fmt: skip
+    history = asked.history or paths.root() / "drift" / f"{_name_of(asked.model)}.csv"
+    with hold(history):
+        has_moved = drift_file(
+            asked.model, asked.input, score=asked.score, calibration=asked.calibration, history=history,
+            reading=arguments.reading(asked), alarm=asked.alarm,
+        )  # fmt: skip
     if has_moved and asked.alarm is not None:
         sys.exit(ALARM)
+
+
+def _name_of(model: str) -> str:
+    """Return the name of a model's history: that of the registered model, of whatever version, or the folder's."""
+    if Path(model).is_dir():
+        return model.strip("/").replace("/", "_")
+    return re.split("[@/]", model.removeprefix(SCHEME))[0]
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 
-from pipelines.figures.style import COLOURS, GREY, STYLE, Target, panels_of, save
+from pipelines.figures.style import COLOURS, GREY, STYLE, Target, panels_of, plain, save
 
 BINS = 30
 SHOWN_WORDS = 8
@@ -39,5 +39,4 @@ def _bars(axes: Axes, counts: Mapping[str, int], colour: str) -> None:
 
 
 def _short(text: str) -> str:
-    plain = text.replace("$", r"\$")  # matplotlib would read formulas between dollars
-    return plain if len(plain) <= LONGEST else f"{plain[: LONGEST - 3]}..."
+    return plain(text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}...")

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipelines.figures.image_grids import padded_row, tiles_of
-from pipelines.figures.style import COLOURS, DPI, GREY, STYLE, Target, heading, panels_of, save
+from pipelines.figures.style import COLOURS, DPI, GREY, STYLE, Target, heading, panels_of, plain, save
 
 BINS = 60
 WIDE = 12.0  # a score so many spreads from the middle of calibration scores is drawn at the edge; in small panels 3
@@ -119,7 +119,8 @@ def score_bands(
         drawn = axes.bxp(boxes, positions=list(range(len(labels))), showfliers=False, widths=0.45, patch_artist=True)
         for k, box in enumerate(drawn["boxes"]):
             box.set(facecolor=COLOURS[3 if p[k] < 0.01 else 0], alpha=0.6)
-        axes.set_xticks(range(len(labels)), [f"{label}\np {value:.2g}" for label, value in zip(labels, p, strict=True)])
+        words = [f"{plain(label)}\np {value:.2g}" for label, value in zip(labels, p, strict=True)]
+        axes.set_xticks(range(len(labels)), words)
         axes.tick_params(axis="x", labelsize=7.5)
         axes.set(ylabel="score: 5%, 25%, 50%, 75%, 95%")
         heading(figure, title)

@@ -53,8 +53,13 @@ def save(figure: Figure, to: Target) -> None:
     FigureCanvasAgg(figure).print_png(to, metadata=PLAIN)
 
 
+def plain(text: str) -> str:
+    """Return a text of the user's in a form that is drawn as it is: matplotlib reads formulas between dollars."""
+    return text.replace("$", r"\$")
+
+
 def heading(figure: Figure, title: str) -> None:
-    figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=10)
+    figure.suptitle(plain(title), x=0.01, ha="left", weight="bold", fontsize=10)
 
 
 def panels_of(count: int, *, columns: int = 1, size: tuple[float, float] = PANEL) -> tuple[Figure, list[Axes]]:

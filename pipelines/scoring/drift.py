@@ -2,7 +2,9 @@
 
 Calibration rows are normal rows that the training has not seen. The test is the two-sample Kolmogorov-Smirnov test: if
 the rows of a file come from the distribution of the calibration rows, the p-value is below 0.01 with a probability of
-at most 1%. The test sees only scores: rows that have changed, but have the same scores as before, go unnoticed.
+at most 1%. A row that has no score, because it cannot be read, counts as more anomalous than every row that has one:
+calibration rows can all be read. The test sees only scores: rows that have changed, but have the same scores as before,
+go unnoticed.
 
 The history is a CSV with a line for each comparison.
 """
@@ -37,8 +39,8 @@ class Check:
     problems       how many of the new rows have no score
     distance, p    statistic of the Kolmogorov-Smirnov test (the largest difference of the two distribution functions of
                    the scores), and its p-value
-    unusual        the fraction of the new rows whose conformal p-value is at most USUAL_RATE
-    q05 .. q95     quantiles of the scores of the new rows
+    unusual        the fraction of the new rows whose conformal p-value is at most USUAL_RATE, or that have no score
+    q05 .. q95     quantiles of the finite scores of the new rows
     """
 
     time: str
@@ -66,21 +68,22 @@ def compare(scores: np.ndarray, calibration: np.ndarray, *, name: str, model: st
     Raises DataError if fewer than LEAST_ROWS new rows have a score, or if there are fewer than LEAST_ROWS calibration
     rows.
     """
-    finite = scores[np.isfinite(scores)]
+    has_score, finite = ~np.isnan(scores), scores[np.isfinite(scores)]
     for what, count in (("rows with a score", len(finite)), ("calibration rows", len(calibration))):
         if count < LEAST_ROWS:
             raise DataError(f"{name}: {count} {what}; a comparison needs at least {LEAST_ROWS}, so give more rows")
-    found = ks_2samp(calibration, finite)
+    ranked = np.where(has_score, scores, np.inf)
+    found = ks_2samp(calibration, ranked)
     return Check(
         datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         name,
         model,
         score,
-        len(finite),
-        len(scores) - len(finite),
+        int(has_score.sum()),
+        int((~has_score).sum()),
         float(found.statistic),
         float(found.pvalue),
-        float((conformal_p(calibration, finite) <= USUAL_RATE).mean()),
+        float((conformal_p(calibration, ranked) <= USUAL_RATE).mean()),
         *(float(value) for value in np.quantile(finite, QUANTILES)),
     )
 
@@ -93,7 +96,7 @@ def read_history(path: Path) -> list[Check]:
     if not path.is_file():
         return []
     found = []
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
         reader = csv.DictReader(file)
         names = [field.name for field in fields(Check)]
         if list(reader.fieldnames or ()) != names:

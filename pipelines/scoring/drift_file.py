@@ -6,12 +6,14 @@ not seen.
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from gen_models.errors import DataError
 from pipelines import figures
 from pipelines.commands.output_file import whole
+from pipelines.data.sources.files import printable
 from pipelines.evaluation.row_scores import REFERENCE_ROWS
 from pipelines.registry.serving import NO_CALIBRATION
 from pipelines.scoring.column_drift import ColumnDrift
@@ -29,7 +31,7 @@ def drift_file(
     score: str | None,
     calibration: Path | None,
     history: Path,
-    reading: Mapping[str, str | None] | None = None,
+    reading: Mapping[str, Any] | None = None,
     alarm: float | None = None,
 ) -> bool:
     """Compare the rows at `path` with a model's calibration rows; add a line to `history`, and draw the history.
@@ -37,7 +39,8 @@ def drift_file(
     model: the name of a registered model, or a checkpoint's folder
     score: the name of an anomaly score; None: the model's default
     calibration: the file of calibration scores, for a checkpoint's folder; None for a registered model, which has one
-    history: the CSV to which the line is added; its picture gets the same name with .png
+    history: the CSV to which the line is added; its picture, of all lines of this version and score, gets the same
+    name with .png
     reading: how the text of a table is read, as for `open_scorer`
     alarm: the probability of a false alarm, of the scores and all columns together; None: USUAL_LEVEL for each of both
 
@@ -50,8 +53,10 @@ def drift_file(
     read_history(history)  # a file that is none is told before the work
     columns = _columns_of(scorer)
     scored = score_rows(scorer, path, watch=columns.add if columns else None)
-    check = compare(scored.scores, scorer.calibration, name=path.name, model=scorer.stored.title, score=scorer.name)
-    checks = [one for one in append(history, check) if one.score == check.score]
+    name = printable(path.name)
+    check = compare(scored.scores, scorer.calibration, name=name, model=scorer.stored.title, score=scorer.name)
+    made_with = (check.model, check.score)  # scores of other versions are not of the same scale
+    checks = [one for one in append(history, check) if (one.model, one.score) == made_with]
     with whole(history.with_suffix(".png")) as file:
         labels = [f"{one.input}\n{one.time[:10]}" for one in checks]
         usual = np.quantile(scorer.calibration, QUANTILES)
@@ -62,14 +67,19 @@ def drift_file(
         words = f"no difference from the calibration rows is seen (p {check.p:.2g})"
     else:
         words = f"its rows score otherwise than the calibration rows (p {check.p:.1g})"
-    print(f"{path.name}: {words}; {check.unusual:.1%} of its {check.rows:,} rows are among the 5% most unusual")
+    rows = check.rows + check.problems
+    print(f"{name}: {words}; {check.unusual:.1%} of its {rows:,} rows are among the 5% most unusual")
+    if check.problems:
+        first = min(scored.problems)
+        print(f"{check.problems:,} of them have no score and count as unusual, such as: {scored.problems[first]}")
     moved = columns.moved(level) if columns else []
     if columns:
         print("\n".join(map(str, moved[:MOST_COLUMNS])) if moved else "no single column differs from the training rows")
         if len(moved) > MOST_COLUMNS:
             print(f"{len(moved) - MOST_COLUMNS} more columns differ")
     print(
-        f"{history}: {len(checks)} {'line' if len(checks) == 1 else 'lines'}; {history.with_suffix('.png')} shows them"
+        f"{history}: {len(checks)} {'line' if len(checks) == 1 else 'lines'} of {check.model}; "
+        f"{history.with_suffix('.png')} shows them"
     )
     return check.p < level or bool(moved)
 

@@ -68,7 +68,7 @@ def open_scorer(
     model: str,
     score: str | None = None,
     calibration: Path | None = None,
-    reading: Mapping[str, str | None] | None = None,
+    reading: Mapping[str, Any] | None = None,
 ) -> Scorer:
     """Open a model, and return one of its anomaly scores.
 
@@ -130,7 +130,7 @@ def score_rows(
             found.problems |= {place: why for place, (_, why) in where.items()}
             start += len(values)
             progress.show(start, f"{len(found.problems)} with a problem")
-            if len(found.problems) == start > 0:
+            if where and len(found.problems) == start:
                 first, why = where[min(where)]
                 last = f"{place_of(path, first, scorer.stored.facts)}: {why} (no row can be scored)"
     if len(found.problems) == start > 0:
