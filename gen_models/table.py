@@ -26,6 +26,7 @@ from gen_models.errors import DataError
 KINDS = ("number", "count", "flag", "category", "time")
 REFUSE, FILL, VALUE = "refuse", "fill", "value"  # what is done about a missing value
 NO_VALUE = ""  # the value of a category that stands for a missing one
+FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799  # of the years 1 to 9999, since 1970
 DAY = 86400.0
 LARGEST = 1e150  # the square of a larger number, which a variance needs, may overflow float64
 TIMES: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # from seconds since 1970, UTC
@@ -120,6 +121,7 @@ class Column:
             return self.values[int(number >= 0.5)]
         if self.kind == "time" and self.as_ in ("seconds", "days"):
             seconds = number * (DAY if self.as_ == "days" else 1)
+            seconds = min(max(seconds, FIRST_SECOND), LAST_SECOND)  # a model may go far beyond the data
             moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=round(seconds))
             return moment.date().isoformat() if self.as_ == "days" else moment.isoformat()
         if self.kind in ("count", "time"):

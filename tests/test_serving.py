@@ -81,7 +81,7 @@ class TestAnswer:
         facts = FACTS if name == "vae" else FLAT
         x = rows if name == "vae" else rows[:, :2]
         expected = scores(model, torch.from_numpy(x).reshape(5, *facts["event_shape"]), levels=facts["levels"])[score]
-        assert serving.score_name(model, facts) == score
+        assert serving.row_scores(model, facts).default == score
         np.testing.assert_array_equal(serving.answer(model, x, facts=facts)[:, 0], expected.float().numpy())
 
     def test_a_row_s_answer_does_not_depend_on_its_neighbours(self, vae, rows):
@@ -232,6 +232,11 @@ class TestAnswerTable:
                 assert found["problem"][row].startswith(f"{cells[row][0]}: ") and found["nll"][row] is None
             else:
                 assert found["problem"][row] == "" and found["nll"][row] == pytest.approx(expected["nll"][row])
+        levels, sizes = Schema(self.COLUMNS).levels, {"latent": 2, "hidden": [4], "likelihood": "mixed"}
+        spec = {"_target_": "gen_models.autoencoders.vae.VAE", "event_shape": facts["event_shape"], "levels": levels}
+        vae = build_model({**spec, **sizes}, seed=0).eval()
+        found = serving.answer_table(vae, bad, facts=facts, task="reconstruct").drop(columns="problem")
+        assert found.loc[list(cells)].isna().all(axis=None) and found.drop(list(cells)).notna().all(axis=None)
 
 
 class TestLoadedByMLflow:

@@ -46,8 +46,12 @@ class Calibration:
         return max((len(values) for values in self.scores.values()), default=0)
 
     def fitted(self, model: Any, setting: Setting) -> FittedScores:
-        """Return the scores of this calibration's model, in the states in which they were fitted to training rows."""
-        return FittedScores(model, self.states, setting)
+        """Return the scores of this calibration's model, in the states in which they were fitted to training rows.
+
+        A score that the calibration rows have no values of is left out: it was no number for some row.
+        """
+        found = FittedScores(model, self.states, setting)
+        return found.without([name for name in found.names if name not in self.scores]) if self.scores else found
 
 
 def save_calibration(calibration: Calibration, path: Path) -> None:

@@ -7,10 +7,10 @@ The trainings have the same data, split, setting and code. The first seed is tha
 it. For each number of the evaluation on test rows, the mean, the standard deviation and the range over the seeds are
 printed. If the run has an anomaly score and its data have calibration rows, so are the rank correlation of the scores
 of two trainings, and how many test rows are flagged as anomalous by all trainings and by at least one. With --out, each
-test row gets the number of trainings that flag it, and its p-value after each training.
+test row that has a score gets the number of trainings that flag it, and its p-value after each training.
 
-A training that is done stays in work/, so that more seeds later cost only their own time. Nothing in out/ changes, and
-no model is registered; in MLflow, each training is a run of its own, such as "vae-digits, seed 1".
+A training that is done stays in work/ until `gen-models gc`, so that more seeds later cost only their own time. Nothing
+in out/ changes, and no model is registered; in MLflow, each training is a run of its own, such as "vae-digits, seed 1".
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,6 +47,8 @@ def main(argv: Sequence[str]) -> None:
     no_file = DataError(f"--out {asked.out}: {asked.run} {NO_CALLS}; leave out --out")
     if asked.out is not None and not calibration:
         raise no_file
+    if asked.fpr is not None and not calibration:
+        raise DataError(f"--fpr: {asked.run} {NO_CALLS}; leave out --fpr")
     if asked.fpr is not None and calibration:
         require_rows(calibration, rate)
     with ExitStack() as held:  # what cannot be written is told before the trainings

@@ -123,20 +123,23 @@ def answer_table(
     found[list(problems)] = np.nan
     reasons = [problems.get(row, "") for row in range(len(x))]
     if task == "reconstruct":
-        return pd.DataFrame(schema.decode(np.nan_to_num(found))).assign(problem=reasons)
-    names = answer_names(model, task, found.shape[1], facts)
-    columns = {name: found[:, k] for k, name in enumerate(names)}
-    if task == "score" and calibration is not None:
-        columns["p_value"] = conformal_p(calibration.scores[names[0]], found[:, 0])
-    frame = pd.DataFrame(columns)
+        frame = pd.DataFrame(schema.decode(np.nan_to_num(found)))
+    else:
+        names = answer_names(model, task, found.shape[1], facts, calibration)
+        frame = pd.DataFrame({name: found[:, k] for k, name in enumerate(names)})
+        if task == "score" and calibration is not None:
+            frame["p_value"] = conformal_p(calibration.scores[names[0]], found[:, 0])
     if problems:  # JSON has null and no NaN: one such number would spoil the whole answer for strict readers
-        frame = frame.astype(object).where(frame.notna(), None)
+        has_answer = ~np.isin(np.arange(len(frame)), list(problems))
+        frame = frame.astype(object).where(has_answer[:, None] & frame.notna(), None)
     return frame.assign(problem=reasons)
 
 
-def answer_names(model: nn.Module, task: str, width: int, facts: Mapping[str, Any]) -> list[str]:
+def answer_names(
+    model: nn.Module, task: str, width: int, facts: Mapping[str, Any], calibration: Calibration | None = None
+) -> list[str]:
     """Return the names of the columns of an answer, such as nll, or encode0, encode1, ..."""
-    name = score_name(model, facts) if task == "score" else task
+    name = row_scores(model, facts, calibration).default if task == "score" else task
     return [name] if width == 1 else [f"{name}{k}" for k in range(width)]
 
 
@@ -191,13 +194,11 @@ def tasks(model: nn.Module) -> tuple[str, ...]:
     return tuple(task for task in TASKS if offers[task])
 
 
-def score_name(model: nn.Module, facts: Mapping[str, Any]) -> str:
-    """Return the name of the score with which the task `score` answers."""
-    return row_scores(model, facts).default
-
-
 def row_scores(model: nn.Module, facts: Mapping[str, Any], calibration: Calibration | None = None) -> FittedScores:
-    """Return the anomaly scores that a model offers; without a calibration, only those that need no training rows."""
+    """Return the anomaly scores that a model offers; without a calibration, only those that need no training rows.
+
+    The default of these is the score with which the task `score` answers.
+    """
     known = calibration or Calibration({})
     setting = Setting(facts["levels"], facts["statistics"], Noise(int(known.facts.get("seed", 0))))
     return known.fitted(model, setting)

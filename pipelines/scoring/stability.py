@@ -65,12 +65,19 @@ def numbers(folders: Mapping[int, Path]) -> dict[str, np.ndarray]:
 def calls(key: str, folders: Mapping[int, Path], rate: float) -> Calls | None:
     """Return the calls of a run's default anomaly score at a false-positive rate.
 
-    Returns None if the run has no score, or its data have no calibration rows.
+    Returns None if the run has no score, or its data have no calibration rows. Raises DataError if a training lacks the
+    default score of the others, because the score is no number for some row.
 
     key: the run's name; folders: {seed: the folder of the evaluation}; rate: of false positives
     """
-    default = next((row for row in read_part(next(iter(folders.values())), "scores") if row["is_default"]), None)
-    if default is None or not default["calibration_rows"]:
+    defaults = [next((row for row in read_part(one, "scores") if row["is_default"]), None) for one in folders.values()]
+    names = {seed: "none" if row is None else row["score"] for seed, row in zip(folders, defaults, strict=True)}
+    if len(set(names.values())) > 1:
+        told = ", ".join(f"{name} of seed {seed}" for seed, name in names.items())
+        raise DataError(
+            f"{key}: default scores differ ({told}): one is no number for some row; lower its learning rate"
+        )
+    if (default := defaults[0]) is None or not default["calibration_rows"]:
         return None
     name = default["score"]
     values, p = [], []
