@@ -9,8 +9,9 @@ parser's default `check`: a function of the parsed arguments that raises DataErr
 
 import shlex
 from argparse import ArgumentParser, Namespace, _ArgumentGroup
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from gen_models.errors import DataError, unknown
 from gen_models.names import TASKS
@@ -20,6 +21,7 @@ METHODS = ("bits_back", "codes", "latents")  # of compression; a test compares t
 TABLES = ("empirical", "prior")
 MOST_REASONS = 1_000  # the most anomalous rows, which get a reason
 ROW_METRICS = ("nats", "nats_iw50", "mse", "mmd")  # of `versus`; a test compares them with gen_models/measures
+OPTIONS_OF = {"latents": ("step", "reference"), "codes": ("table",), "bits_back": ("seed",)}  # of a method alone
 KEPT_VERSIONS = 5  # the newest versions of a registered model that `gc` keeps, beside those with an alias
 MOST_REASON = 500  # characters; longer ones would not fit into MLflow's tags
 PORT = 5000
@@ -100,12 +102,10 @@ def compress(parser: ArgumentParser) -> None:
     _add_model_and_rows(parser)
     parser.add_argument("--output", type=Path, required=True, help="the file to write, FILE.gmc say")
     parser.add_argument("--method", help=f"one of {', '.join(METHODS)}; without it, the first that the model can do")
-    parser.add_argument("--step", type=float, default=0.25, help="latents: a cell, in standard deviations of a latent")
+    parser.add_argument("--step", type=float, help="latents: a cell, in standard deviations of a latent (0.25)")
     parser.add_argument("--reference", type=Path, help="latents: training rows that the step is chosen by, not INPUT")
-    parser.add_argument(
-        "--table", default=TABLES[0], help=f"codes: probabilities from {' or '.join(TABLES)} of the model"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="bits_back: of the noise that the first row needs")
+    parser.add_argument("--table", help=f"codes: probabilities that are {TABLES[0]}, or of the model's {TABLES[1]}")
+    parser.add_argument("--seed", type=int, help="bits_back: of the noise that the first row needs (0)")
     parser.set_defaults(check=_check_compress)
 
 
@@ -188,6 +188,7 @@ def inspect(parser: ArgumentParser) -> None:
     parser.add_argument("--size", metavar="HEIGHTxWIDTH", help="to which images are resized, such as 64x64")
     parser.add_argument("--mode", choices=["L", "RGB"], help="to which images are converted: grey or colours")
     parser.add_argument("--no-header", action="store_true", help="the first line holds data, not names")
+    parser.set_defaults(check=_check_inspect)
 
 
 def add_data(parser: ArgumentParser) -> None:
@@ -231,6 +232,7 @@ def _add_model_and_rows(parser: ArgumentParser) -> None:
     text = parser.add_argument_group("a table as text", "by default as the training file was")
     text.add_argument("--encoding", help="such as cp1252")
     _add_marks(text)
+    text.add_argument("--missing", action="append", metavar="WORD", help="one more word for a missing value")
 
 
 def _add_marks(parser: ArgumentParser | _ArgumentGroup) -> None:
@@ -242,17 +244,28 @@ def _mark(word: str) -> str:
     return MARKS.get(word, word)
 
 
-def reading(asked: Namespace) -> dict[str, str | None]:
+def reading(asked: Namespace) -> dict[str, Any]:
     """Return the options that say how a table's text is read, as `input_rows.read_as` takes them."""
-    return {"encoding": asked.encoding, "decimal": asked.decimal, "thousands": asked.thousands}
+    return {key: getattr(asked, key) for key in ("encoding", "decimal", "thousands", "missing")}
 
 
 def _check_text(asked: Namespace) -> None:
     """Raise DataError if an option says how text is read, and the file of rows is no text."""
-    given = [option for option, value in reading(asked).items() if value is not None]
-    if given and asked.input.suffix.lower() in TYPED:
+    _require_text(asked.input, {option: value is not None for option, value in reading(asked).items()})
+
+
+def _check_inspect(asked: Namespace) -> None:
+    given = {name: bool(getattr(asked, name)) for name in ("delimiter", "missing", "no_header")}
+    marks = {name: getattr(asked, name) is not None for name in ("decimal", "thousands")}
+    _require_text(asked.path, {**given, **marks, "encoding": asked.encoding != "utf-8"})
+
+
+def _require_text(path: Path, is_given: Mapping[str, bool]) -> None:
+    """Raise DataError if an option says how text is read, and the file is no text. is_given: {option: bool}"""
+    option = next((name.replace("_", "-") for name, given in is_given.items() if given), None)
+    if option is not None and path.suffix.lower() in TYPED:
         raise DataError(
-            f"--{given[0]}: {asked.input} is no text, and its numbers are read as they are stored; leave the option out"
+            f"--{option}: {path} is no text, and its cells are read as they are stored; leave the option out"
         )
 
 
@@ -363,8 +376,8 @@ def _check_predict(asked: Namespace) -> None:
     if asked.task == "sample":
         model = shlex.quote(asked.model)
         raise DataError(f"predict answers to rows; for draws, run `gen-models sample {model} --n 16`")
-    if asked.task == "decode" and any(reading(asked).values()):
-        raise DataError("--encoding, --decimal, --thousands: of a table's text; latents are numbers")
+    if asked.task == "decode" and any(value is not None for value in reading(asked).values()):
+        raise DataError("--encoding, --decimal, --thousands, --missing: of a table's text; latents are numbers")
     if asked.task not in _ROW_TASKS:
         raise DataError("--task: " + unknown("task", asked.task, _ROW_TASKS))
 
@@ -379,7 +392,7 @@ def _check_compress(asked: Namespace) -> None:
     _check_text(asked)
     if asked.method is not None and asked.method not in METHODS:
         raise DataError("--method: " + unknown("method", asked.method, METHODS))
-    if asked.table not in TABLES:
+    if asked.table is not None and asked.table not in TABLES:
         raise DataError("--table: " + unknown("table", asked.table, TABLES))
     _check_apart([asked.input, asked.reference], ("--output", asked.output))
 

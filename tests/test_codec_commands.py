@@ -28,6 +28,15 @@ def folder(tmp_path):
     return tmp_path
 
 
+def test_colours_that_were_last_come_back_last(tmp_path):
+    spec = {**VAE, "event_shape": [3, 4, 5]}
+    checkpoint.save_model(tmp_path / "vae", spec, build_model(spec, seed=0))
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).integers(0, 17, (9, 4, 5, 3)).astype(np.uint8))
+    compress.main([f"{tmp_path}/vae", f"{tmp_path}/rows.npy", "--output", f"{tmp_path}/rows.gmc"])
+    decompress.main([f"{tmp_path}/vae", f"{tmp_path}/rows.gmc", "--output", f"{tmp_path}/back.npy"])
+    assert (tmp_path / "back.npy").read_bytes() == (tmp_path / "rows.npy").read_bytes()
+
+
 @pytest.mark.parametrize("name", ["images", "flat"])
 def test_an_array_comes_back_in_its_type_and_shape(folder, name, capsys):
     compress.main([f"{folder}/vae", f"{folder}/{name}.npy", "--output", f"{folder}/rows.gmc"])
@@ -54,6 +63,7 @@ def test_what_is_lost_is_the_models_and_is_said(folder, options, capsys):
     [
         ("compress vae images.npy --output rows.gmc --method bitsback", "did you mean 'bits_back'"),
         ("compress vae images.npy --output rows.gmc --method codes", "VAE has no codes"),
+        ("compress vae images.npy --output rows.gmc --table=prior", "--table: of --method codes, and this is bits_back"),
         ("compress vq_vae images.npy --output rows.gmc --table priors", "did you mean 'prior'"),
         ("compress vae images.npy --output none/rows.gmc", "cannot be written"),
         ("compress vae none.npy --output rows.gmc", "no such file"),

@@ -33,6 +33,8 @@ WRONG = [  # words that cannot be right, whatever the project holds
     ["drift", "gmm-clients", "may.csv", "--alarm", "0"],
     *([verb, "gmm-clients", "may.PARQUET", "--decimal", ","] for verb in ("score", "predict", "drift", "denoise")),
     ["compress", "gmm-clients", "may.npz", "--output", "may.gmc", "--encoding", "cp1252"],
+    ["inspect", "clients.parquet", "--missing", "n.v."],
+    ["add-data", "clients", "clients.npy", "--no-header"],
     ["drift", "vae-photos", "photo.png", "--history", "photo.csv"],
     ["score", "gmm-clients", "may.csv", "--out", "./may.csv"],
     ["score", "gmm-clients", "may.csv", "--out", "scores.csv", "--explain", "scores.csv"],

@@ -11,6 +11,7 @@
 docs/codec.md describes the file, and on which machines it can be read.
 """
 
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from gen_models.codecs import bits_back, codes, container, latents
 from gen_models.codecs.container import Compressed
 from gen_models.codecs.methods import DECOMPRESS, LOSSLESS, methods_of
+from gen_models.errors import DataError
 from gen_models.measures.units import unit_scale
 from gen_models.noise import Noise
 from pipelines import arguments
@@ -29,6 +31,8 @@ from pipelines.commands.stored_model import open_model
 from pipelines.evaluation import png_and_jpeg
 from pipelines.runtime.stage import parse
 
+STEP = 0.25  # of the grid of latents, in their standard deviations
+
 
 def main(argv: Sequence[str]) -> None:
     """Compress the rows of a file with a model; argv: the arguments after `compress`."""
@@ -36,20 +40,31 @@ def main(argv: Sequence[str]) -> None:
     model, facts = open_model(asked.model)
     x = read_events(asked.input, read_as(facts, **arguments.reading(asked)))
     method = asked.method or _first_method(model)
+    _require_options_of(method, asked)
     notes: list[str] = []
     if method == bits_back.METHOD:
-        compressed, rate = bits_back.compress(model, x, Noise(asked.seed))
+        compressed, rate = bits_back.compress(model, x, Noise(asked.seed or 0))
         compressed.header["array"] = _array_of(asked.input)
         notes = [f"{_a_number(rate.net, x)} bits a number net, and {rate.initial} bits of noise once a file"]
     elif method == codes.METHOD:
-        compressed = codes.compress(model, x, table=asked.table)
+        compressed = codes.compress(model, x, table=asked.table or arguments.TABLES[0])
     else:
         reference = x if asked.reference is None else read_events(asked.reference, facts)
-        compressed = latents.compress(model, x, latents.grid_of(model, reference, asked.step))
+        compressed = latents.compress(
+            model, x, latents.grid_of(model, reference, STEP if asked.step is None else asked.step)
+        )
     size = container.write(asked.output, compressed)
     print(f"{asked.output}: {len(x)} rows by {method} in {size} bytes, {_a_number(8 * size, x)} bits a number")
     for line in (*notes, *_beside(model, x, compressed, facts)):
         print(f"  {line}")
+
+
+def _require_options_of(method: str, asked: Namespace) -> None:
+    """Raise DataError if an option was given that only another method has."""
+    for other, names in arguments.OPTIONS_OF.items():
+        for name in names if other != method else ():
+            if getattr(asked, name) is not None:
+                raise DataError(f"--{name}: of --method {other}, and this is {method}; leave it out, or give --method")
 
 
 def png_bytes(x: Tensor, levels: int | None) -> int | None:

@@ -49,4 +49,6 @@ def _as_array(x: Tensor, stored: Any) -> np.ndarray:
             raise ValueError(f"{dtype} of shape {shape} for {rows.size} numbers")
     except (TypeError, ValueError, KeyError) as error:
         raise DataError(f"header of the compressed rows: array cannot be ({error}); take another copy") from None
+    if rows.ndim == 4 and shape != rows.shape and shape == (len(rows), *rows.shape[2:], rows.shape[1]):
+        rows = np.moveaxis(rows, 1, -1)  # it was channels last
     return rows.astype(dtype).reshape(shape)

@@ -198,11 +198,12 @@ def _advice(problem: str) -> str:
     return "; a decimal comma? say --decimal ," if re.fullmatch(r"[+-]?\d*,\d+", cell) else ""
 
 
-def read_as(facts: Mapping[str, Any], **reading: str | None) -> dict[str, Any]:
+def read_as(facts: Mapping[str, Any], **reading: Any) -> dict[str, Any]:
     """Return the facts of a model, with how the text of a table is read.
 
-    reading: the encoding, the decimal mark and the mark between groups of three digits, as options of the command; what
-    is None is as in the training file, unless the training file's mark is now the other one of the two
+    reading: the encoding, the decimal mark, the mark between groups of three digits, and further words for missing
+    values, as options of the command; what is None is as in the training file, unless the training file's mark is now
+    the other one of the two
 
     Raises DataError if an option is given for a model that was not trained on a table, or one mark for both.
     """
@@ -212,7 +213,10 @@ def read_as(facts: Mapping[str, Any], **reading: str | None) -> dict[str, Any]:
     if not facts.get("table"):
         raise DataError(f"--{next(iter(given))}: this model was not trained on a table, of whose text it speaks")
     table = facts["table"]
-    changed = {**table.get("reading", {}), **given}
+    known = table.get("reading", {})
+    changed = {**known, **given}
+    if "missing" in given:
+        changed["missing"] = [*known.get("missing", ()), *given["missing"]]
     if changed.get("thousands") == (changed.get("decimal") or "."):  # one mark cannot be both
         if {"decimal", "thousands"} <= set(given):
             raise DataError(f"--decimal and --thousands: {given['decimal']!r} cannot be both; give two marks")
