@@ -129,6 +129,18 @@ def test_estimate_times_each_line_and_adds_up(tmp_path, monkeypatch, capsys):
     assert printed[1].startswith(f"about {told} for the steps of budget full on 2 cores")
 
 
+def test_estimate_gives_a_reuse_the_steps_that_its_sweep_sets(tmp_path, monkeypatch):
+    (tmp_path / "conf").symlink_to(HERE / "conf")
+    sweep = {"model": "vae", "data": "digits", "set": {"budget.steps": 7}}
+    reuse = {"model": "vae", "data": "digits_normal", "setting": "long"}
+    graph = {"seed": 0, "budget": "quick", "workers": 1, "data": ["digits", "digits_normal"]}
+    lines = {"sweeps": {"long": sweep}, "reuses": {"reuse": reuse}, "runs": {"long": sweep, "reuse": reuse}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({**graph, **lines}))
+    monkeypatch.setenv("GEN_MODELS_ROOT", str(tmp_path))
+    found = params()
+    assert [estimate.conf_of(line, found)["budget"]["steps"] for line in found.runs.values()] == [7, 7]
+
+
 def test_estimate_times_steps_of_each_kind_of_model(monkeypatch):
     monkeypatch.setattr(estimate, "SECONDS", 0.05)
     for model in ("gmm", "sn_wgan", "vq_vae"):  # a density, a game, a model with a warm start

@@ -18,6 +18,7 @@ from pipelines.config.data_files import check_files
 from pipelines.config.params import params
 from pipelines.data import add_data, inspect, prepare
 from pipelines.data.inspect import Found, propose
+from pipelines.data.proposal import check
 from pipelines.data.sources.arrays import Arrays
 from pipelines.data.store import open_data
 from pipelines.runtime import paths
@@ -160,6 +161,15 @@ def test_few_rows_give_a_larger_share_to_calibration_so_that_decisions_at_one_pe
     split = propose(Found(tmp_path, "npy", {}, arrays), "parts")["split"]
     assert split["calibration"] == share
     assert sum(split.values()) == pytest.approx(1)
+
+
+def test_a_rare_class_does_not_cost_the_calibration_rows(tmp_path):
+    y = (np.arange(5000) % 2000 == 0).astype(np.int64)
+    arrays = Arrays(np.random.default_rng(0).normal(size=(5000, 2)), y, ("a", "b"), origin={"sha256": "0"})
+    found = Found(tmp_path, "npy", {"path": "rows.npy"}, arrays)
+    conf = propose(found, "parts")
+    assert conf["anomaly"] is None and conf["split"]["calibration"] == 0.05
+    check(found, conf, seed=0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -288,6 +288,14 @@ def test_sorted_training_rows_are_as_good_a_reference_as_shuffled_ones():
     assert np.abs(found[0] - found[1]).max() < 0.15, "five standard errors of a mean of 1,000 rows"
 
 
+def test_a_fit_without_steps_is_kept_too(tmp_path):
+    model, _ = fit(GaussianMixture([2], None, components=2), X, steps=0, folder=tmp_path / "m")
+    assert np.array_equal(score(load(tmp_path / "m"), X), score(model, X))
+    again, history = fit(GaussianMixture([2], None, components=2), X, steps=4, folder=tmp_path / "m")
+    straight, _ = fit(GaussianMixture([2], None, components=2), X, steps=4)
+    assert history[-1].step == 4 and np.array_equal(score(again, X), score(straight, X))
+
+
 def test_far_rows_score_higher_and_samples_depend_on_the_seed_alone():
     model = fit(GaussianMixture([2], None, components=2), X, steps=0).model
     assert score(model, X + 50).min() > score(model, X).max()

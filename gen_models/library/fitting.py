@@ -102,13 +102,19 @@ def fit(
         schedule=schedule,
         clip_norm=clip_norm,
     )
+
+    def keep() -> None:
+        if folder is not None:
+            notes = {"settings": settings, "history": [asdict(past) for past in history]}
+            checkpoint.save_training(folder_of(folder), spec_of(model), training, notes)
+
+    if steps == 0:  # no step, no report
+        keep()
     for report in reports:
         history.append(report)
         if show:
             print(f"step {report.step}", *(f"{name} {value:.4g}" for name, value in report.terms.items()), sep="  ")
-        if folder is not None:
-            notes = {"settings": settings, "history": [asdict(past) for past in history]}
-            checkpoint.save_training(folder_of(folder), spec_of(model), training, notes)
+        keep()
     setattr(model, STARTED, True)
     return Fitted(model.eval(), history)
 

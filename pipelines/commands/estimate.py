@@ -18,8 +18,8 @@ from torch import Tensor
 from gen_models.engine import fit
 from gen_models.loader import Batches
 from gen_models.noise import Noise
-from pipelines.config.compose import compose_line
-from pipelines.config.params import params
+from pipelines.config.compose import compose_line, override
+from pipelines.config.params import Params, Run, params
 from pipelines.runtime.stage import no_argument
 from pipelines.training.initial_model import build_training
 from pipelines.training.search import settings
@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
     torch.set_num_threads(1)
     total = 0.0
     for key, line in graph.runs.items():
-        conf = compose_line(line, graph.budget)
+        conf = conf_of(line, graph)
         budget, trials = conf["budget"], trials_of(conf, graph.seed) if key in graph.sweeps else 0
         cost = seconds_per_step(conf, graph.seed)
         seconds = cost * (budget["steps"] + trials * budget["trial_steps"] / min(cores, max(trials, 1)))
@@ -45,6 +45,14 @@ def main(argv: list[str]) -> None:
         f"about {duration(total)} for the steps of budget {graph.budget} on {cores} cores, by the steps timed here; "
         "reports, evaluation and the starts of processes come on top"
     )
+
+
+def conf_of(line: Run, graph: Params) -> dict[str, Any]:
+    """Return the configuration of a line; one that reuses a sweep's setting also has what that sweep's line sets."""
+    conf = compose_line(line, graph.budget)
+    if line.setting == line.key:
+        return conf
+    return override(conf, {**graph.run(line.setting).fixed, **line.fixed})
 
 
 def trials_of(conf: dict[str, Any], seed: int) -> int:
