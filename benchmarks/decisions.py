@@ -13,6 +13,7 @@ adbench-30      the mean area of the default detector over the tables of ADBench
 import json
 import math
 import time
+from collections.abc import Callable
 
 import numpy as np
 import torch

@@ -4,10 +4,13 @@ A stage's module is imported in a process that is forked where the stages that m
 start Python and to import torch takes longer than all the rest.
 """
 
+import builtins
 import itertools
 import json
 import subprocess
+import symtable
 import sys
+from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
@@ -70,3 +73,25 @@ def printed(code: str) -> Any:
     code = f"import json, sys\n{dedent(code)}\nprint(json.dumps(found), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], cwd=HERE, capture_output=True, text=True, check=True)
     return json.loads(done.stderr.splitlines()[-1])
+
+
+def undefined_names(path: Path) -> set[str]:
+    """The global names that a file uses and nothing in it defines; the linter cannot, for the shapes in annotations."""
+    module = symtable.symtable(path.read_text(), path.name, "exec")
+    scopes = [module]
+    for scope in scopes:
+        scopes += scope.get_children()
+    symbols = [symbol for scope in scopes for symbol in scope.get_symbols() if scope is module or symbol.is_global()]
+    made = {symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported()}
+    made |= {symbol.get_name() for symbol in module.get_symbols() if symbol.is_namespace()}
+    known = made | set(dir(builtins)) | {"__file__"}
+    return {symbol.get_name() for symbol in symbols if symbol.is_referenced()} - known
+
+
+def test_every_name_that_code_uses_is_defined(tmp_path):
+    folders = ("gen_models", "gen_models_sklearn", "pipelines", "benchmarks", "tests")
+    files = [path for folder in folders for path in (HERE / folder).rglob("*.py")]
+    found = {str(path.relative_to(HERE)): names for path in files if (names := undefined_names(path))}
+    assert not found
+    (tmp_path / "bad.py").write_text("import os\n\n\ndef f(x: Any):\n    return [os.sep + y + z for y in x]\n")
+    assert undefined_names(tmp_path / "bad.py") == {"Any", "z"}
