@@ -63,7 +63,10 @@ def test_what_is_lost_is_the_models_and_is_said(folder, options, capsys):
     [
         ("compress vae images.npy --output rows.gmc --method bitsback", "did you mean 'bits_back'"),
         ("compress vae images.npy --output rows.gmc --method codes", "VAE has no codes"),
-        ("compress vae images.npy --output rows.gmc --table=prior", "--table: of --method codes, and this is bits_back"),
+        (
+            "compress vae images.npy --output rows.gmc --table=prior",
+            "--table: of --method codes, and this is bits_back",
+        ),
         ("compress vq_vae images.npy --output rows.gmc --table priors", "did you mean 'prior'"),
         ("compress vae images.npy --output none/rows.gmc", "cannot be written"),
         ("compress vae none.npy --output rows.gmc", "no such file"),
