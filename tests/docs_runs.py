@@ -131,6 +131,7 @@ DEFAULT = {  # pages of the default runs, and of people's own data
         "gen-models preflight": Does(says=r"^ok +cluster"),
     },
     "docs/anomalies.md": {
+        "source .venv/bin/activate": Does(),
         "gen-models add-data clients clients.csv": ADDS,
         "make repro": MAKES,
         "gen-models score gmm-clients clients_of_may.csv --fpr 0.01 --out may.csv --explain why.csv": Does(
@@ -143,7 +144,9 @@ DEFAULT = {  # pages of the default runs, and of people's own data
             writes=("drift/gmm-clients.csv", "drift/gmm-clients.png")
         ),
         "gen-models stability gmm-clients": Does(says="by all trainings, [0-9]+ by at least one"),
-        "mlflow models serve -m models:/gmm-clients@champion --env-manager local": Does(serves=f"{MLFLOW}/ping"),
+        "mlflow models serve -m models:/gmm-clients@champion --env-manager local --port 5002": Does(
+            serves="http://127.0.0.1:5002/ping"
+        ),
     },
     "docs/architecture.md": {
         "gen-models train vae-digits": Does(leaves=("out/train/vae-digits/checkpoint/manifest.json",)),
@@ -153,7 +156,8 @@ DEFAULT = {  # pages of the default runs, and of people's own data
     "docs/data.md": {
         "gen-models inspect clients.csv": INSPECTS,
         "gen-models add-data clients clients.csv": ADDS,
-        "make repro": Does(leaves=GRAPH),
+        "source .venv/bin/activate": Does(),
+        "make repro RUNS=gmm-clients": Does(leaves=("out/evaluate/gmm-clients/metrics.json",), says="gmm-clients: "),
         "gen-models predict gmm-clients clients_of_may.csv --output scores.csv": Does(writes=("scores.csv",)),
         "gen-models remove-data clients": Does(check=is_taken_back),
     },
