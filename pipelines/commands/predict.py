@@ -23,7 +23,7 @@ from pipelines import arguments
 from pipelines.commands.input_rows import count_rows, given_shape, place_of, read_as, read_blocks, read_latents
 from pipelines.commands.output_file import answering, as_rows, form_of
 from pipelines.commands.stored_model import StoredModel, open_stored
-from pipelines.data.row_names import beside
+from pipelines.data.row_names import beside, free
 from pipelines.registry import serving
 from pipelines.runtime.progress import Progress
 from pipelines.runtime.stage import parse, run
@@ -79,7 +79,8 @@ def _columns(stored: StoredModel, found: np.ndarray, block: Any, facts: Mapping[
     columns: dict[str, Any] = {}
     if task == "reconstruct":
         values = as_rows(found, facts, task)
-        columns |= {name: [None if k in block.problems else v for k, v in enumerate(of)] for name, of in values.items()}
+        for name, of in values.items():
+            columns[free(name, ("problem",))] = [None if k in block.problems else v for k, v in enumerate(of)]
     else:
         found = found.astype(np.float64)
         found[list(block.problems)] = np.nan

@@ -43,6 +43,7 @@ from pipelines.data.checks import (
     grey_levels,
     is_pooled,
 )
+from pipelines.data.row_names import together
 from pipelines.data.sources.arrays import Arrays
 from pipelines.data.store import CHUNK_BYTES, write_array, write_manifest
 from pipelines.data.tables.fill import stored_type, with_medians
@@ -76,7 +77,7 @@ def prepare(folder: Path, name: str, conf: Mapping[str, Any], seed: int) -> dict
         print(f"{name}: {note}")
     arrays, dtype = plan.arrays, plan.dtype
     _require_room(folder, arrays, dtype)
-    names = np.stack(list(arrays.names.values()), axis=1) if arrays.names else None
+    names = together(arrays.names) if arrays.names else None
     return write_manifest(
         folder,
         {
@@ -273,7 +274,7 @@ def _known(arrays: Arrays, names: np.ndarray | None) -> dict[str, Any]:
     if arrays.masks is not None:
         known["masks"] = list(arrays.masks.shape[1:])
     if names is not None:
-        known["names"] = {"columns": list(arrays.names), "bytes": names.itemsize}
+        known["names"] = {"columns": list(arrays.names), "bytes": [column.itemsize for column in arrays.names.values()]}
     return {name: value for name, value in known.items() if value}
 
 
@@ -343,8 +344,7 @@ def _rounded(statistics: Mapping[str, np.ndarray], *, is_fine: bool) -> dict[str
 
 
 def _require_room(folder: Path, arrays: Arrays, dtype: np.dtype) -> None:
-    widest = max((names.itemsize for names in arrays.names.values()), default=0)
-    beside = (0 if arrays.masks is None else arrays.masks.size) + len(arrays.names) * len(arrays.x) * widest
+    beside = (0 if arrays.masks is None else arrays.masks.size) + sum(names.nbytes for names in arrays.names.values())
     needed, free = arrays.x.size * dtype.itemsize + beside, shutil.disk_usage(folder).free
     if needed > free:
         raise DataError(f"{folder}: the rows need {needed} bytes, the disk has {free} free; free some space")

@@ -1,6 +1,6 @@
 """What rows are called, so that people find them in their files: identifiers, paths of images, or indices."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,29 @@ def as_bytes(words: Collection[str | None]) -> np.ndarray:
     return np.array([(word or "")[:MOST_LETTERS].encode() for word in words])
 
 
+def type_of(widths: Sequence[int]) -> np.dtype:
+    """Return the type of the names of a row: a field f0, f1, ... of so many bytes for each column."""
+    return np.dtype([(f"f{k}", f"S{width}") for k, width in enumerate(widths)])
+
+
+def together(names: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the names of rows as one array, (rows,) of `type_of`, as SPLIT.names.npy has them."""
+    columns = list(names.values())
+    found = np.empty(len(columns[0]), dtype=type_of([column.itemsize for column in columns]))
+    for k, column in enumerate(columns):
+        found[f"f{k}"] = column
+    return found
+
+
 def beside(names: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns that identify rows, and then what is told of the rows.
 
     Both: {column: a value for each row}. A column of `names` whose name `told` has too gets the name NAME (data).
     """
-    return {free(name, told): values for name, values in names.items()} | dict(told)
+    found: dict[str, Any] = {}
+    for name, values in names.items():
+        found[free(name, {*told, *found})] = values
+    return found | dict(told)
 
 
 def free(name: str, taken: Collection[str]) -> str:

@@ -27,6 +27,7 @@ import numpy as np
 
 from gen_models.errors import DataError, unknown
 from gen_models.table import Schema, from_json
+from pipelines.data.row_names import type_of
 from pipelines.runtime import paths
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ class Dataset:
         if found is None:
             return {}
         columns = self.manifest["names"]["columns"]
-        return {name: [word.decode() for word in found[rows, k]] for k, name in enumerate(columns)}
+        chosen = found[rows]
+        return {name: [word.decode() for word in chosen[f"f{k}"]] for k, name in enumerate(columns)}
 
     def rows(self, split: str, most: int | None = None) -> Float[Tensor, "rows *event"]:
         """Load rows of a split into memory, unscaled, as float32, or as float64 for a user's table that is stored so.
@@ -178,7 +180,7 @@ def open_folder(folder: Path) -> Dataset:
             "y": ((rows,), "int64"),
             "factors": ((rows, len(manifest.get("factors", ()))), "float32"),
             "mask": ((rows, *manifest.get("masks", ())), "uint8"),
-            "names": ((rows, len(named.get("columns", ()))), f"S{named.get('bytes', 1)}"),
+            "names": ((rows,), type_of(named.get("bytes", ()))),
         }
         arrays[split] = {kind: _open_array(folder, split, kind, entry[kind]) for kind in KINDS if entry.get(kind)}
         for kind, array in arrays[split].items():

@@ -52,9 +52,10 @@ def as_people_know(data: Dataset, rows: Sequence[int] | np.ndarray, told: Mappin
     table the values of the row, as the user's table has them. A column of the user's with a name that is taken gets the
     name NAME (data).
     """
-    taken = {"test_row", *told}
-    names = {free(name, taken): words for name, words in data.names("test", rows).items()}
-    found = {"test_row": rows, **names, **told}
+    found: dict[str, Any] = {"test_row": rows}
+    for name, words in data.names("test", rows).items():
+        found[free(name, {*told, *found})] = words
+    found |= told
     for name, values in (data.schema.decode(data.x("test")[rows]) if data.schema is not None else {}).items():
         found[free(name, found)] = values
     return found

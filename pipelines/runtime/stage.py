@@ -18,7 +18,6 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from hashlib import blake2b
 from pathlib import Path
 
 from gen_models.errors import GenModelsError
@@ -214,7 +213,4 @@ def _stop(number: int, frame: object) -> None:
 
 
 def _slug(output: Path) -> str:
-    place, root = output.absolute(), paths.root()
-    if place.is_relative_to(root):
-        return place.relative_to(root).as_posix().replace("/", ".")
-    return f"{place.name[-100:]}-{blake2b(bytes(place), digest_size=8).hexdigest()}"
+    return output.relative_to(paths.root()).as_posix().replace("/", ".")
