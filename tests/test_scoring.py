@@ -562,6 +562,8 @@ def test_rows_that_cannot_be_read_make_a_file_differ():
     scores[:100] = np.nan
     found = compare(scores, known, name="may.csv", model="m", score="nll")
     assert found.p < 1e-9 and found.unusual >= 0.5
+    broken = compare(np.append(scores[:99], 0.0), known[:10], name="may.csv", model="m", score="nll")
+    assert broken.p < 1e-6 and broken.unusual >= 0.99, "although ten calibration rows allow no p-value of 0.05"
 
 
 def test_equal_distributions_have_small_p_values_as_seldom_as_stated():

@@ -10,8 +10,8 @@ the new rows and of the calibration rows have the same distribution, the fractio
 anomalous at a false-positive rate of 5%, and quantiles of the scores. A picture next to the history shows all
 lines of the same version. For a table, the columns whose values differ from those of the training rows are named.
 
-With --alarm RATE, the exit code is 3 if the scores or a column differ. The probability of an alarm is RATE at most if
-nothing has changed. Without it, the exit code says only whether the comparison could be made.
+With --alarm RATE, the exit code is 3 if the scores or a column differ. If nothing has changed, the probability of an
+alarm is about RATE at most. Without it, the exit code says only whether the comparison could be made.
 """
 
 import re
@@ -22,7 +22,7 @@ from pathlib import Path
 from pipelines import arguments
 from pipelines.registry.names import SCHEME
 from pipelines.runtime import paths
-from pipelines.runtime.stage import hold, parse, run
+from pipelines.runtime.stage import parse, run
 from pipelines.scoring.drift_file import drift_file
 
 ALARM = 3  # the exit code; 1 and 2 are those of errors
@@ -32,11 +32,10 @@ def main(argv: Sequence[str]) -> None:
     """Compare the scores of a file's rows with the calibration scores; argv: the arguments after `drift`."""
     asked = parse(argv, "drift", __doc__, arguments.drift)
     history = asked.history or paths.root() / "drift" / f"{_name_of(asked.model)}.csv"
-    with hold(history):
-        has_moved = drift_file(
-            asked.model, asked.input, score=asked.score, calibration=asked.calibration, history=history,
-            reading=arguments.reading(asked), alarm=asked.alarm,
-        )  # fmt: skip
+    has_moved = drift_file(
+        asked.model, asked.input, score=asked.score, calibration=asked.calibration, history=history,
+        reading=arguments.reading(asked), alarm=asked.alarm,
+    )  # fmt: skip
     if has_moved and asked.alarm is not None:
         sys.exit(ALARM)
 
@@ -44,7 +43,7 @@ def main(argv: Sequence[str]) -> None:
 def _name_of(model: str) -> str:
     """Return the name of a model's history: that of the registered model, of whatever version, or the folder's."""
     if Path(model).is_dir():
-        return model.strip("/").replace("/", "_")
+        return model.replace("/", "_")
     return re.split("[@/]", model.removeprefix(SCHEME))[0]
 
 

@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from scipy.stats import ks_2samp
 
 from gen_models.anomalies.conformal import conformal_p
 from gen_models.errors import DataError
 from gen_models.files import replacing
 
+SECONDS_TO_WAIT = 20
 LEAST_ROWS = 8  # with fewer, no difference could be seen
 USUAL_RATE = 0.05  # a row is unusual if its p-value is at most this; so are 5% of calibration rows
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -65,11 +67,10 @@ def compare(scores: np.ndarray, calibration: np.ndarray, *, name: str, model: st
     scores: of new rows, (rows,), NaN for a row without a score; calibration: of calibration rows, (n,)
     name, model, score: the names of the file, of the model and of its anomaly score, for the history
 
-    Raises DataError if fewer than LEAST_ROWS new rows have a score, or if there are fewer than LEAST_ROWS calibration
-    rows.
+    Raises DataError if there are fewer than LEAST_ROWS new rows or calibration rows.
     """
     has_score, finite = ~np.isnan(scores), scores[np.isfinite(scores)]
-    for what, count in (("rows with a score", len(finite)), ("calibration rows", len(calibration))):
+    for what, count in (("rows", len(scores)), ("calibration rows", len(calibration))):
         if count < LEAST_ROWS:
             raise DataError(f"{name}: {count} {what}; a comparison needs at least {LEAST_ROWS}, so give more rows")
     ranked = np.where(has_score, scores, np.inf)
@@ -83,8 +84,8 @@ def compare(scores: np.ndarray, calibration: np.ndarray, *, name: str, model: st
         int((~has_score).sum()),
         float(found.statistic),
         float(found.pvalue),
-        float((conformal_p(calibration, ranked) <= USUAL_RATE).mean()),
-        *(float(value) for value in np.quantile(finite, QUANTILES)),
+        float(((conformal_p(calibration, ranked) <= USUAL_RATE) | ~has_score).mean()),
+        *(float(value) for value in np.quantile(finite if len(finite) else [np.nan], QUANTILES)),
     )
 
 
@@ -115,15 +116,18 @@ def append(path: Path, check: Check) -> list[Check]:
 
     The file is written anew and replaced as a whole. Raises DataError if it is not a history or cannot be written.
     """
-    checks = [*read_history(path), check]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Check)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(one) for one in checks)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as file:
-            file.write(text.getvalue().encode())
+        with FileLock(path.with_name(f".{path.name}.lock"), timeout=SECONDS_TO_WAIT):  # of another comparison
+            checks = [*read_history(path), check]
+            text = io.StringIO()
+            writer = csv.DictWriter(text, [field.name for field in fields(Check)], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(asdict(one) for one in checks)
+            with replacing(path) as file:
+                file.write(text.getvalue().encode())
+    except Timeout:
+        raise DataError(f"{path}: another process is writing it; run the same command again") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from None
     return checks
