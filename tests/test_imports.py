@@ -90,7 +90,7 @@ def undefined_names(path: Path) -> set[str]:
 
 def test_every_name_that_code_uses_is_defined(tmp_path):
     folders = ("gen_models", "gen_models_sklearn", "pipelines", "benchmarks", "tests")
-    files = [path for folder in folders for path in (HERE / folder).rglob("*.py")]
+    files = [*HERE.glob("*.py"), *(path for folder in folders for path in (HERE / folder).rglob("*.py"))]
     found = {str(path.relative_to(HERE)): names for path in files if (names := undefined_names(path))}
     assert not found
     (tmp_path / "bad.py").write_text("import os\n\n\ndef f(x: Any):\n    return [os.sep + y + z for y in x]\n")

@@ -14,7 +14,7 @@ from torch import nn
 
 import gen_models
 from gen_models import checkpoint, decode, encode, engine, fit, load, reconstruct, sample, save, score
-from gen_models.autoencoders import VAE, Autoencoder
+from gen_models.autoencoders import VAE, VQVAE, Autoencoder
 from gen_models.contracts import Encoder, Sampler
 from gen_models.engine import Training
 from gen_models.errors import CheckpointError, ConfigError, GenModelsError
@@ -23,7 +23,7 @@ from gen_models.loader import Batches
 from gen_models.mixtures import GaussianMixture
 from gen_models.noise import Noise
 from gen_models.rebuildable import spec_of
-from tests.models import ROWS, data_of
+from tests.models import ROWS, TINY_VQ, data_of
 from tests.project import HERE
 
 FAMILIES = ("mixtures", "flows", "autoencoders", "adversarial")
@@ -286,6 +286,19 @@ def test_sorted_training_rows_are_as_good_a_reference_as_shuffled_ones():
     ordered = x[np.argsort(np.square(x).sum(axis=1))]
     found = [score(model, x[:9], "typicality", reference=rows) for rows in (x, ordered)]
     assert np.abs(found[0] - found[1]).max() < 0.15, "five standard errors of a mean of 1,000 rows"
+
+
+def test_a_training_that_goes_on_from_step_0_does_not_start_anew(tmp_path):
+    def vq() -> VQVAE:
+        torch.manual_seed(0)
+        return VQVAE([1, 8, 8], 17, **TINY_VQ)
+
+    x = RNG.integers(0, 17, size=(40, 1, 8, 8))
+    straight, _ = fit(vq(), x, steps=2)
+    fit(vq(), x, steps=0, folder=tmp_path / "m")
+    again, _ = fit(vq(), x, steps=2, folder=tmp_path / "m")
+    for name, value in straight.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
 
 
 def test_a_fit_without_steps_is_kept_too(tmp_path):

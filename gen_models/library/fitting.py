@@ -86,11 +86,13 @@ def fit(
     training = Training(model, _optimisers(model, lr, optimisers))
     settings = {"seed": seed, "batch": batch, "order": order, "schedule": schedule, "clip_norm": clip_norm}
     history: list[Report] = []
+    resumed = None
     if folder is not None:
         horizon = {} if schedule == "constant" else {"steps": steps}
         settings |= {"lr": lr if isinstance(lr, float | int) else dict(lr), **horizon, "rows": _digest(rows)}
-        history = _resume(folder_of(folder), training, settings, steps)
-    if training.step == 0 and (warm_start or (warm_start is None and not getattr(model, STARTED, False))):
+        resumed = _resume(folder_of(folder), training, settings, steps)
+        history = resumed or []
+    if resumed is None and (warm_start or (warm_start is None and not getattr(model, STARTED, False))):
         start(model, rows, seed)
     reports = engine.fit(
         training,
@@ -159,8 +161,8 @@ def _optimisers(
     return given
 
 
-def _resume(folder: Path, training: Training, settings: Mapping[str, Any], steps: int) -> list[Report]:
-    """Load the checkpoint of a folder into the training, if there is one, and return the history so far.
+def _resume(folder: Path, training: Training, settings: Mapping[str, Any], steps: int) -> list[Report] | None:
+    """Load the checkpoint of a folder into the training, and return the history so far; None if there is none.
 
     Raises CheckpointError if it is of a training with other settings, or is past `steps`.
     """
@@ -168,7 +170,7 @@ def _resume(folder: Path, training: Training, settings: Mapping[str, Any], steps
     spec = spec_of(training.model)
     checkpoint.recover(folder)
     if not folder.exists() or not any(folder.iterdir()):
-        return []
+        return None
     refuse_other_spec(folder, spec)
     notes = checkpoint.load_training(folder, training)
     saved = notes.get("settings", {})

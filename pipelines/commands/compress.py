@@ -38,9 +38,9 @@ def main(argv: Sequence[str]) -> None:
     """Compress the rows of a file with a model; argv: the arguments after `compress`."""
     asked = parse(argv, "compress", __doc__, arguments.compress)
     model, facts = open_model(asked.model)
-    x = read_events(asked.input, read_as(facts, **arguments.reading(asked)))
     method = asked.method or _first_method(model)
     _require_options_of(method, asked)
+    x = read_events(asked.input, read_as(facts, **arguments.reading(asked)))
     notes: list[str] = []
     if method == bits_back.METHOD:
         compressed, rate = bits_back.compress(model, x, Noise(asked.seed or 0))

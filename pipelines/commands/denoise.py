@@ -7,6 +7,7 @@ Corrupted pixels may lie between the grey levels and beyond them. If the output 
 shape of the input's images. docs/denoising.md says on what a denoiser is trained.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,23 +38,23 @@ def main(argv: Sequence[str]) -> None:
             f"model.corruption: gaussian, masking or salt_and_pepper, as in conf/model/denoising_ae.yaml"
         )
     x = read_events(asked.input, read_as(facts, **arguments.reading(asked)), on_grid=False)
-    _require_scale(x, facts.get("levels"), asked.input)
+    _warn_of_scale(x, facts.get("levels"), asked.input)
     with evaluating(model):
         found = by_rows(model.denoise, x).flatten(1).numpy()
     with answering(asked.output, form_of(facts, given_shape(asked.input))) as answer:
         answer.write(as_rows(found, facts, "denoise"))
 
 
-def _require_scale(x: Tensor, levels: int | None, path: Path) -> None:
-    """Raise DataError if rows for a model of many grey levels look like pixels that were scaled to [0, 1] or [-1, 1].
+def _warn_of_scale(x: Tensor, levels: int | None, path: Path) -> None:
+    """Print a warning if rows for a model of many grey levels look like pixels that were scaled to [0, 1] or [-1, 1].
 
-    Corrupted pixels need not be whole levels, so that the rows are not checked one by one.
+    Corrupted pixels need not be whole levels, so the rows are not checked one by one.
     """
     if not isinstance(levels, int) or levels < MANY_LEVELS or not len(x):
         return
-    if x.abs().max() > SMALL or torch.equal(x, x.round()):
-        return
-    raise DataError(
-        f"{shown(path)}: no number is larger than {x.abs().max():.3g}, and this model takes grey levels "
-        f"0 .. {levels - 1}; multiply pixels of 0 .. 1 by {levels - 1}"
-    )
+    if x.abs().max() <= SMALL and not torch.equal(x, x.round()):
+        print(
+            f"warning: {shown(path)}: no number is larger than {x.abs().max():.3g}, and this model takes grey levels "
+            f"0 .. {levels - 1}; multiply pixels of 0 .. 1 by {levels - 1}",
+            file=sys.stderr,
+        )

@@ -17,6 +17,7 @@ from gen_models.errors import ConfigError
 from gen_models.files import replacing
 from pipelines import arguments
 from pipelines.config.data_files import watched
+from pipelines.config.params import params
 from pipelines.config.params_edit import adding, data_name
 from pipelines.data.asked import image_options_of, reading_of, wishes_of
 from pipelines.data.describe import describe
@@ -44,8 +45,7 @@ def main(argv: Sequence[str]) -> None:
     assert found.arrays is not None
     conf = propose(found, asked.name, anomaly=asked.anomaly, normal=asked.normal)
     check(found, conf, seed=0)
-    models = models_for(found.arrays)
-    edit = adding(asked.name, watched(conf["options"]), models)
+    edit = adding(asked.name, watched(conf["options"]), models_for(found.arrays))
     was_there = conf_path.exists()
     _write(conf_path, conf_text(conf, found))
     try:
@@ -57,10 +57,9 @@ def main(argv: Sequence[str]) -> None:
     print(describe(found))
     print(f"\n{conf_path}: written; look at columns, split and anomaly. The lines of {paths.MARK}:")
     print(edit.diff(), end="")
-    print(
-        "\n`gen-models check` looks for errors. `make repro` prepares the data, and trains and registers all models; "
-        f"`make repro RUNS={models[0]}-{asked.name}` this one alone."
-    )
+    runs = [key for key, line in params().runs.items() if line.data == asked.name]
+    alone = f"; `make repro RUNS={runs[0]}` trains only that run" if runs else ""
+    print(f"\n`gen-models check` looks for errors. `make repro` prepares the data and trains all runs{alone}.")
 
 
 def _write(path: Path, text: str) -> None:

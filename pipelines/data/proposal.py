@@ -19,7 +19,6 @@ ABNORMAL = ("abnormal", "anomaly", "anomalous", "defect", "defective", "bad", "b
 NORMAL = ("good", "normal", "ok", "healthy", "nominal")
 FEW_ROWS = 256  # with fewer training rows, the usual minibatch of 128 is too large a share of them
 CALIBRATION_ROWS, MOST_CALIBRATION = 200, 0.2  # 200 rows are enough for decisions at 1%; at most 20% of the rows
-LEAST_CALIBRATION = 2  # rows of the largest class; fewer could be rounded to none
 SPLIT = {"train": 0.65, "validation": 0.15, "calibration": 0.05, "test": 0.15}
 MOST_FOR_MIXTURE = 64  # numbers in a row; a full covariance has the square of them
 ANOMALY_SPLIT = {"train": 0.5, "validation": 0.1, "calibration": 0.2, "test": 0.2}
@@ -111,7 +110,7 @@ def _split(arrays: Arrays, *, has_anomaly: bool) -> dict[str, Any]:
         wanted = min(max(split["calibration"], round(CALIBRATION_ROWS / max(rows, 1), 2)), MOST_CALIBRATION)
         split["train"], split["calibration"] = round(split["train"] + split["calibration"] - wanted, 2), wanted
     # anomalies need calibration rows for a threshold; without them, data with too few rows get no such split
-    if not has_anomaly and _rows_of_the_largest_class(arrays) * split["calibration"] < LEAST_CALIBRATION:
+    if not has_anomaly and not _calibration_rows(arrays, split):
         split["train"] += split.pop("calibration")
     for part in arrays.parts or {}:
         split[part] = split["train"] if part == "train" else OWN
@@ -122,10 +121,17 @@ def _split(arrays: Arrays, *, has_anomaly: bool) -> dict[str, Any]:
     return {part: split[part] for part in SPLITS if part in split}
 
 
-def _rows_of_the_largest_class(arrays: Arrays) -> int:
-    """Return how many rows the largest class has, among the training part's rows if the source has parts."""
+def _calibration_rows(arrays: Arrays, split: Mapping[str, float]) -> int:
+    """Return how many calibration rows a split gives, of the training part's rows if the source has parts.
+
+    split: {part: its share}; each class is cut at rounded places, as `split_rows` does
+    """
     divided = np.arange(len(arrays.x)) if arrays.parts is None else arrays.parts["train"]
-    return len(divided) if arrays.y is None else int(np.unique(arrays.y[divided], return_counts=True)[1].max())
+    sizes = np.array([len(divided)]) if arrays.y is None else np.unique(arrays.y[divided], return_counts=True)[1]
+    shares = np.array([split[part] for part in SPLITS if part in split])
+    edges = np.cumsum(shares / shares.sum())
+    first = [part for part in SPLITS if part in split].index("calibration")
+    return int((np.rint(edges[first] * sizes) - np.rint(edges[first - 1] * sizes)).sum())
 
 
 def _levels(arrays: Arrays) -> int | None:
