@@ -89,6 +89,8 @@ def fit(
     resumed = None
     if folder is not None:
         horizon = {} if schedule == "constant" else {"steps": steps}
+        if optimisers is not None:
+            settings["optimisers"] = {name: _about(optimiser) for name, optimiser in optimisers.items()}
         settings |= {"lr": lr if isinstance(lr, float | int) else dict(lr), **horizon, "rows": _digest(rows)}
         resumed = _resume(folder_of(folder), training, settings, steps)
         history = resumed or []
@@ -159,6 +161,11 @@ def _optimisers(
                 f"{{o.name: o.module for o in model.objectives()}}[{name!r}].parameters()"
             )
     return given
+
+
+def _about(optimiser: Optimizer) -> dict[str, Any]:
+    """Return what a checkpoint keeps to tell an optimiser from another one: its class, and its settings as text."""
+    return {"class": type(optimiser).__name__, **{name: repr(value) for name, value in optimiser.defaults.items()}}
 
 
 def _resume(folder: Path, training: Training, settings: Mapping[str, Any], steps: int) -> list[Report] | None:

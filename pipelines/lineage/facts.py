@@ -15,6 +15,8 @@ from typing import Any
 from pipelines.lineage.hashing import sha256_json
 from pipelines.runtime import paths
 
+PLACES = ("path", "labels", "folder", "sha256")  # options of conf/data that say where data are
+
 
 def key(**facts: Any) -> str:
     """Return the key of a result: the hash of `facts` and of the versions of Python, torch and numpy.
@@ -46,6 +48,12 @@ def git_commit() -> str:
         return commit + ("+changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "none"
+
+
+def deciding(conf: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a composed configuration without the places of data files: the hash of the data covers their content."""
+    options = {name: value for name, value in (conf["data"].get("options") or {}).items() if name not in PLACES}
+    return {**conf, "data": {**conf["data"], "options": options}}
 
 
 def params_of(conf: Mapping[str, Any]) -> dict[str, Any]:

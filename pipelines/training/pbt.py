@@ -111,7 +111,7 @@ def explored(space: Mapping[str, Any], setting: Setting, generator: np.random.Ge
     changed = dict(setting)
     for key, draw in space.items():
         ((kind, values),) = draw.items()
-        if kind != "choice":
+        if kind != "choice" and setting[key] is not None:
             factor = FACTORS[int(generator.integers(len(FACTORS)))]
             changed[key] = min(max(readable(setting[key] * factor), values[0]), values[1])
     return changed

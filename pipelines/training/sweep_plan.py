@@ -165,7 +165,7 @@ def sweep_plan(asked: Params, key: str) -> SweepPlan:
     line = asked.sweep(key)
     conf = compose_line(line, asked.budget)
     decides: dict[str, Any] = {
-        "conf_sha256": sha256_json(conf),
+        "conf_sha256": sha256_json(facts.deciding(conf)),
         "data_sha256": open_data(line.data).sha256,
         "code_sha256": code_sha256("sweep", line.model),
         "seed": asked.seed,

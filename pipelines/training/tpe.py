@@ -103,6 +103,8 @@ def _is_inside(space: Mapping[str, Any], setting: Setting) -> bool:
     """
     for key, draw in space.items():
         ((kind, values),) = draw.items()
+        if setting[key] is None and kind != "choice":  # a conf may have null where the space has a range
+            return False
         if setting[key] not in values if kind == "choice" else not values[0] <= setting[key] <= values[1]:
             return False
     return True

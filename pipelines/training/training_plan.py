@@ -76,7 +76,7 @@ def training_plan(asked: Params, key: str, setting: Mapping[str, Any]) -> Traini
             f"of conf/model/{line.model}.yaml; choose one that does"
         )
     decides = {
-        "conf_sha256": sha256_json(conf),
+        "conf_sha256": sha256_json(facts.deciding(conf)),
         "data_sha256": open_data(line.data).sha256,
         "code_sha256": code_sha256("train", line.model),
         "seed": asked.seed,

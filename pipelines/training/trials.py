@@ -66,7 +66,7 @@ class Place:
             every = min(every, steps)
             reports = max(1, ceil(steps / every) // conf["budget"]["checkpoints"])
             task = replace(task, report_every=every, checkpoint_every=every * reports)
-        apart = {name: value for name, value in chosen.items() if name not in ("sweep", "budget", "budgets")}
+        apart = {k: v for k, v in facts.deciding(chosen).items() if k not in ("sweep", "budget", "budgets")}
         front = chosen["sweep"].get("front")
         who = facts.key(stage="trial", conf=apart, front=front, seed=seed, **self.decides)
         when = facts.key(

@@ -58,8 +58,10 @@ def read_mask(path: Path, image: Path, own: tuple[int, int], size: tuple[int, in
     with pillow_errors(path, content):
         loaded, _ = load(content, path)
         is_jpeg = content.startswith(b"\xff\xd8")
-        seen = convert(loaded, Look(mode="RGB", background="#000000"), shown(path)).image
-    pixels = np.asarray(seen).max(axis=2)
+        if loaded.mode.startswith(("I", "F")):  # a conversion to 8 bits would take small labels for black
+            pixels = np.asarray(loaded)
+        else:
+            pixels = np.asarray(convert(loaded, Look(mode="RGB", background="#000000"), shown(path)).image).max(axis=2)
     if pixels.shape != own:
         height, width = pixels.shape
         raise DataError(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from gen_models.errors import DataError, option, unknown
+from gen_models.errors import ConfigError, DataError, option, unknown
 from gen_models.noise import Noise
 from gen_models.table import FILL, VALUE, Column
 from pipelines.config import yaml_file
@@ -53,6 +53,10 @@ def table(
     origin = origin_of(*files)
     require_sha256(sha256, origin["sha256"], file)
     roles = roles_of(columns, "options")
+    if not isinstance(missing, list | tuple) or not all(isinstance(word, str) for word in missing):
+        raise ConfigError(f"options.missing: {missing!r} is not a list of words; write missing: ['-999'], with quotes")
+    if not isinstance(encoding, str):
+        raise ConfigError(f"options.encoding: {encoding!r} is not the name of an encoding; write encoding: cp1252")
     opened = open_table(file, Reading(delimiter, decimal, thousands, encoding, header, tuple(missing)))
     _require_known(opened, roles)
     x, places, words, names = _read(opened, roles)

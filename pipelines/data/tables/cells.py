@@ -33,13 +33,16 @@ TRUTH = (("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"), ("off", "on")
 
 WHOLE, EXPONENT = r"(0|[1-9][0-9]*)", r"([eE][+-]?[0-9]+)?"
 GROUPED = r"[1-9][0-9]{0,2}"
+BLANKS = r" \x{a0}\x{202f}"  # the usual one, and two at which no line breaks
 FORMS = {  # how a number may be written; 007 and 2023_09 are codes, not numbers
     "plain": rf"^[+-]?({WHOLE}(\.[0-9]*)?|\.[0-9]+){EXPONENT}$",
     "whole": rf"^[+-]?{WHOLE}$",
-    "comma": rf"^[+-]?({WHOLE},[0-9]+|{GROUPED}([. '][0-9]{{3}})+,[0-9]+|{GROUPED}(\.[0-9]{{3}}){{2,}}){EXPONENT}$",
+    "dotted": rf"^[+-]?{GROUPED}\.[0-9]{{3}}$",  # 1.934: a plain number or, beside decimal commas, perhaps 1934
+    "comma": rf"^[+-]?({WHOLE},[0-9]+|{GROUPED}([.'{BLANKS}][0-9]{{3}})+,[0-9]+|{GROUPED}(\.[0-9]{{3}}){{2,}})"
+    + rf"{EXPONENT}$",
     "groups": rf"^[+-]?({GROUPED}(,[0-9]{{3}}){{2,}}(\.[0-9]+)?|{GROUPED}(,[0-9]{{3}})+\.[0-9]+)$",
     "either": rf"^[+-]?{GROUPED},[0-9]{{3}}$",  # 1,934 is 1934 or 1.934
-    "spaced": rf"^[+-]?{GROUPED}([ '\x{{a0}}\x{{202f}}][0-9]{{3}})+(\.[0-9]+)?$",
+    "spaced": rf"^[+-]?{GROUPED}(['{BLANKS}][0-9]{{3}})+(\.[0-9]+)?$",
 }
 SIGNED = r"^[+-]?([$€£¥] ?[0-9][0-9., ']*|[0-9][0-9., ']* ?[%$€£¥])$"
 PHONE = r"^(\+|00)[0-9][0-9 /().-]{7,}$"
@@ -108,7 +111,7 @@ def _ungrouped(cells: pa.Array, decimal: str, thousands: str) -> pa.Array:
     """Remove the marks between groups of three digits; a cell with a mark elsewhere keeps it, and is not a number."""
     if not thousands:
         return cells
-    mark = r"[ \x{a0}\x{202f}]" if thousands == " " else f"[{thousands}]"
+    mark = f"[{BLANKS}]" if thousands == " " else f"[{thousands}]"
     is_grouped = pc.match_substring_regex(cells, rf"^[+-]?[0-9]{{1,3}}({mark}[0-9]{{3}})+([{decimal}][0-9]*)?$")
     return pc.if_else(pc.fill_null(is_grouped, False), pc.replace_substring_regex(cells, mark, ""), cells)
 

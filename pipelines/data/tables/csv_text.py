@@ -59,7 +59,7 @@ def header_of(path: Path, delimiter: str, encoding: str, has_header: bool) -> li
     names = [cell.strip() for cell in first]
     if not has_header:
         return [f"c{place}" for place in range(1, len(names) + 1)]
-    if all(_is_number(name) for name in names):
+    if _is_data(names):
         raise DataError(
             f"{shown(path)}, line 1: numbers where the names of the columns belong, {cut(delimiter.join(names))}; add "
             "a header line, or say --no-header, or write header: false in options"
@@ -245,6 +245,15 @@ def _is_open(error: csv.Error) -> bool:
 
 def _open_quote(path: Path, line: int) -> DataError:
     return DataError(f"{shown(path)}, line {line}: a quote is opened and never closed; correct the quotes there")
+
+
+def _is_data(cells: Sequence[str]) -> bool:
+    """Return whether a first line holds data: numbers only, or many numbers of which some are no whole ones.
+
+    A header may have whole numbers, such as years or the places of columns.
+    """
+    numbers = [cell for cell in cells if _is_number(cell)]
+    return len(numbers) == len(cells) or (2 * len(numbers) >= len(cells) and not all(map(str.isdigit, numbers)))
 
 
 def _is_number(cell: str) -> bool:

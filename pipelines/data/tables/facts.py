@@ -63,7 +63,7 @@ class Facts:
     @property
     def share_of_numbers(self) -> float:
         """The fraction of the cells, without missing ones, that are numbers, however they are written."""
-        found = sum(self.forms[form] for form in ("plain", "comma", "groups", "either", "spaced"))
+        found = sum(self.forms[form] for form in ("plain", "comma", "groups", "spaced"))  # `either` is a `comma` too
         return found / max(self.present, 1)
 
     @property
@@ -185,7 +185,7 @@ def _add_text(facts: Facts, column: pa.Array, begin: int, missing: tuple[str, ..
             _first_mark(facts, column, gone, begin)
     facts.rows += len(column)
     for form, pattern in cells.FORMS.items():
-        if form in ("plain", "whole") or facts.forms["plain"] + count < facts.rows:
+        if form in ("plain", "whole", "dotted") or facts.forms["plain"] + count < facts.rows:
             facts.forms[form] += cells.matching(trimmed, pattern)
     _count(facts, trimmed)
     if facts.rows <= SAMPLE_ROWS + len(column):

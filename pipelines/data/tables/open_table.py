@@ -279,7 +279,11 @@ def _require_lengths(batch: pa.RecordBatch, lists: Mapping[str, int], path: Path
 
 
 def _native(values: np.ndarray) -> np.ndarray:
-    """Return an array that Arrow computes with: contiguous, in the machine's byte order, float16 as float32."""
+    """Return an array that Arrow computes with: contiguous, in the machine's byte order, of types that it has."""
+    if values.dtype.kind == "S":
+        return np.char.decode(values, "utf-8", "backslashreplace")
+    if values.dtype.kind == "f" and values.dtype.itemsize > 8:
+        return np.ascontiguousarray(values, dtype=np.float64)
     dtype = np.dtype(np.float32) if values.dtype.itemsize == 2 and values.dtype.kind == "f" else values.dtype
     return np.ascontiguousarray(values, dtype=dtype.newbyteorder("="))
 

@@ -14,7 +14,7 @@ from gen_models.errors import ConfigError, DataError, option, unknown
 from gen_models.table import FILL, KINDS, VALUE
 from pipelines.config.columns import collapsed
 from pipelines.data.sources.files import shown
-from pipelines.data.tables.cells import OTHER_TIME, PHONE, SIGNED, TIME, TRUTH
+from pipelines.data.tables.cells import BLANKS, OTHER_TIME, PHONE, SIGNED, TIME, TRUTH
 from pipelines.data.tables.csv_text import cut
 from pipelines.data.tables.facts import FEW_ODD, Facts
 from pipelines.data.tables.open_table import Table
@@ -109,11 +109,11 @@ def formats_of(facts: Mapping[str, Facts], table: Table, wishes: Wishes) -> dict
         if fact.share_of_numbers < 1 - FEW_ODD or not any(forms[f] for f in ("comma", "groups", "either", "spaced")):
             continue
         if forms["comma"] > forms["either"]:  # a decimal comma that no mark between thousands can be
-            found[name] = (",", "." if _any_grouped(fact) else "")
+            found[name] = (",", _mark_of_thousands(fact))
         elif forms["groups"] or (forms["either"] and forms["plain"] > forms["whole"]):
             found[name] = (".", ",")
         elif forms["spaced"]:
-            found[name] = (".", " ")
+            found[name] = (".", _mark_of_thousands(fact))
         else:
             unclear.append(name)
     marks = set(found.values())
@@ -139,6 +139,14 @@ def _require_one_way(found: Mapping[str, tuple[str, str]], texts: Mapping[str, F
     if (",", ".") in ways:
         other = next((n for n, f in texts.items() if n not in found and f.forms["plain"] > f.forms["whole"]), None)
         ways |= {(".", ""): other} if other is not None and texts[other].share_of_numbers > 1 - FEW_ODD else {}
+    elif by_comma := next((name for name, (decimal, _) in found.items() if decimal == ","), None):
+        for name, fact in texts.items():
+            if name not in found and 0 < fact.forms["dotted"] == fact.forms["plain"] - fact.forms["whole"]:
+                example = next((word for word in fact.words or {} if "." in word), "1.934")
+                raise DataError(
+                    f"{shown(table.path)}: column {name!r}: {example!r} may be {example.replace('.', '')} or "
+                    f"{example}, beside the decimal commas of {by_comma}; say --decimal , --thousands . or --decimal ,"
+                )
     if len(ways) > 1:
         pairs = " and ".join(f"{name} as {_example(way)}" for way, name in ways.items())
         raise DataError(f"{shown(table.path)}: columns write numbers in different ways, {pairs}; save them in one way")
@@ -200,7 +208,7 @@ def _label(facts: Mapping[str, Facts], table: Table, wishes: Wishes, found: Prop
     sure = [name for name in named if _is_answer(name)]
     label = wishes.label
     if label is None:
-        candidates = sure or named
+        candidates = ["y"] if table.kind == "npz" and "y" in facts and "y" not in decided else sure or named
         if not candidates:
             candidates = [name for name in _last_words(facts) if name not in decided]
         if len(candidates) > 1:
@@ -258,11 +266,18 @@ def _propose_label(fact: Facts, found: Proposal, table: Table) -> None:
         )
     if fact.words is None or len(fact.words) > max(fact.rows / 2, MOST_CLASSES):
         raise DataError(
-            f"{shown(table.path)}: column {cut(fact.name)} has nearly as many values as rows; say --label none"
+            f"{shown(table.path)}: column {cut(fact.name)} has too many values for labels; say "
+            f"{option('--ignore', fact.name)} to leave it out, or --label none to make it a feature"
         )
     found.columns[fact.name], found.reasons[fact.name] = {"role": "label"}, f"{len(fact.words)} classes"
     words = {word.lower(): word for word in fact.words}
     if _is_answer(fact.name) and len(words) == 2:
+        if len(fact.words) > 2:
+            alike = next(word for word in fact.words if word != words[word.lower()])
+            raise DataError(
+                f"{shown(table.path)}: column {cut(fact.name)}: the labels {alike!r} and {words[alike.lower()]!r} "
+                f"differ in capitals only; write them alike, or say {option('--ignore', fact.name)}"
+            )
         found.anomaly = next((words[w] for w in TRUE if w in words and set(words) in map(set, TRUTH)), None)
 
 
@@ -390,8 +405,10 @@ def _are_codes(fact: Facts) -> bool:
     return _share(fact, r"^[+-]?0[0-9]+$|_") > 0 or _share(fact, PHONE) > 0.5
 
 
-def _any_grouped(fact: Facts) -> bool:
-    return _share(fact, r"[0-9]\.[0-9]{3}(,|\.)") > 0
+def _mark_of_thousands(fact: Facts) -> str:
+    """Return the mark between groups of three digits in a column without commas in that place; "" for none."""
+    marks = {".": r"[0-9]\.[0-9]{3}(,|\.)", "'": "[0-9]'[0-9]{3}", " ": f"[0-9][{BLANKS}][0-9]{{3}}"}
+    return next((mark for mark, pattern in marks.items() if _share(fact, pattern) > 0), "")
 
 
 def _share(fact: Facts, pattern: str) -> float:
