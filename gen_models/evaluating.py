@@ -104,6 +104,11 @@ def as_sampled(model: object, x: Float[Tensor, "batch *event"], noise: Noise) ->
     return x if observe is None else observe(x, noise)
 
 
+def observes_binary(model: object) -> bool:
+    """Return whether a model is of binary pixels, so that its log p is not that of grey levels."""
+    return hasattr(getattr(model, "data_scale", None), "as_sampled")
+
+
 def whole(noise: Noise) -> Noise:
     """Return the noise that a single worker would have.
 

@@ -274,6 +274,11 @@ def test_one_kind_has_no_rows_of_kinds(tmp_path, monkeypatch):
     assert [row["kinds"] for row in rows] == [[]] * 7  # four scores of a mixture, three baselines
 
 
+def test_rates_that_too_few_calibration_rows_allow_are_left_out(tmp_path, monkeypatch):
+    rows = go(made_project(tmp_path, {"good": 60, "bent": 20}, "anomaly: bent"), monkeypatch)  # 12 calibration rows
+    assert all(row["tpr"] is None and row["fpr"] is None and row["auroc"] > 0.5 for row in rows)
+
+
 def test_one_anomaly_is_told_in_words_by_every_stage_and_measured_by_none(tmp_path, monkeypatch, capsys):
     assert go(made_project(tmp_path, {"good": 200, "bent": 1}, "anomaly: bent"), monkeypatch) == []
     said = capsys.readouterr().out

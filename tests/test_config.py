@@ -314,6 +314,11 @@ BAD_PARAMS = [  # a change of params.yaml, the line that it must give, and the c
         "reuses.vae-digits: a line under sweeps has the same name; give one",
         {"reuses": {"other": REUSE}},
     ),
+    (
+        {"reuses": {"pca": REUSE}},
+        "reuses.pca: a baseline has that name; give the line another",
+        {"reuses": {"p": REUSE}},
+    ),
     ({"runs": {}}, "runs.vae-digits is not the line under sweeps or reuses: keep `runs: {<<: [*sweeps, *reuses]}`", {}),
     ({"runs": {"vae-digits": VAE, "b": VAE}}, "runs.b is not the line under sweeps or reuses: keep `runs: {<<:", {}),
     ({"runs": {"vae-digits": REUSE}}, "runs.vae-digits is not the line under sweeps or reuses: keep `runs", {}),

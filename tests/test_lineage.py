@@ -25,8 +25,8 @@ from pipelines.cli import _main as typed
 from pipelines.commands import gc, lineage, promote, rollback, versus
 from pipelines.data import prepare
 from pipelines.data.store import open_data
-from pipelines.evaluation.versus import Contender, caveat
-from pipelines.registry import moves, names, register, verification, versions
+from pipelines.evaluation.versus import Contender, caveat, require_same_pixels
+from pipelines.registry import model_page, moves, names, register, verification, versions
 from pipelines.registry.moves import moves_of
 from pipelines.registry.up_to_date import Store
 from pipelines.registry.version_facts import lines
@@ -186,6 +186,14 @@ class TestChoices:
             assert [row["how"] for row in moves_of(client, run)][rows:] == (["promote"] if moved else [])
             if moved:
                 promote.main([run, "2", "--reason", "back"])
+
+    def test_a_version_that_someone_registers_by_hand_stands_in_no_ones_way(self, project, client, run):
+        finish(project, run)
+        register.register(run)
+        source = versions.find(client, run, "1").source
+        client.create_model_version(run, source)
+        model_page.describe_model(client, run)
+        assert client.get_registered_model(run).description.startswith("`vae` on `digits`")
 
     def test_identical_bytes_make_no_new_version(self, project, client, run):
         trained(project, run, 1, 20.0)
@@ -371,6 +379,16 @@ class TestVersus:
         for two in ((density, elbo), (elbo, density)):
             assert caveat(*two, "nats").startswith("The nats of vae are its ELBO")
         assert caveat(elbo, elbo, "nats") == caveat(density, density, "nats") == caveat(elbo, density, "mmd") == ""
+
+    def test_log_p_of_black_and_white_pixels_is_not_compared_with_that_of_grey_levels(self):
+        grey = Contender("vae", build_model(SPECS["vae"], 0), "nats", "digits", frozenset())
+        spec = {**SPECS["vae"], "likelihood": "bernoulli"}
+        binary = Contender("binary", build_model(spec, 0), "nats", "digits", frozenset())
+        for two in ((grey, binary), (binary, grey)):
+            with pytest.raises(DataError, match="the nats of binary are of black and white pixels"):
+                require_same_pixels(*two, "nats")
+        require_same_pixels(binary, binary, "nats")
+        require_same_pixels(grey, binary, "mse")
 
     def test_a_model_is_equal_to_itself_and_other_data_are_refused_in_one_line(self, project, two, capsys):
         versus.main(["one", "one"])

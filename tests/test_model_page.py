@@ -85,6 +85,10 @@ def test_a_number_that_is_not_finite_never_appears_and_the_page_says_so_first(pr
     assert "better than" not in text
 
 
+def test_an_error_that_a_single_row_leaves_unknown_is_no_divergence(project):
+    assert "Diverged" not in page(EVALUATIONS["vae"] | {"nats_error": math.nan})
+
+
 @pytest.mark.parametrize(
     ("kind", "change"),
     [("vae", {"coverage": 0.1}), ("gan", {"modes": 3.0}), ("flow", {"recall": 0.2}), ("gan", {"memorisation": 0.1})],

@@ -74,6 +74,9 @@ class Params:
         return self.sweeps[key]
 
 
+BASELINES = ("pca", "nearest_neighbours", "isolation_forest", "png", "jpeg")  # a test compares them with comparison/
+
+
 def params() -> Params:
     """Return the content of params.yaml. Raises ConfigError for a value of the wrong type or a name that is unknown."""
     raw = yaml_file.read(paths.root() / paths.MARK)
@@ -102,6 +105,8 @@ def _check_data(file: ParamsFile) -> None:
 def _check_lines(file: ParamsFile, sweeps: dict[str, Run], reuses: dict[str, Run]) -> None:
     for section, lines in (("sweeps", sweeps), ("reuses", reuses)):
         for key, run in lines.items():
+            if key in BASELINES:
+                raise ConfigError(f"{paths.MARK}: {section}.{key}: a baseline has that name; give the line another")
             if run.data not in (*file.data, *file.files):
                 raise ConfigError(
                     f"{paths.MARK}: {section}.{key}: data {run.data!r} is not listed under data:; add it there"

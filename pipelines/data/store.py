@@ -114,8 +114,8 @@ class Dataset:
     def names(self, split: str, rows: Sequence[int] | np.ndarray) -> dict[str, list[str]]:
         """Return {column: its text for each row} by which people find rows in their files; {} if nothing is known.
 
-        rows: the indices of rows in the split. The columns are the table's identifiers, `path` for images in a folder,
-        or `row`, the index in the file, which counts from 0.
+        rows: the indices of rows in the split. The columns are `path` for images in a folder, else a table's identifiers
+        and `row`, the index in the file, which counts from 0.
         """
         found = self._split(split).get("names")
         if found is None:

@@ -48,9 +48,9 @@ def as_people_know(data: Dataset, rows: Sequence[int] | np.ndarray, told: Mappin
 
     rows: indices in the test split; told: {column: a value for each row} of what is said about the rows
 
-    The columns are `test_row`; the row's identifiers, path or index (see Dataset.names); those of `told`; and for a
-    table the values of the row, as the user's table has them. A column of the user's with a name that is taken gets the
-    name NAME (data).
+    The columns are `test_row`; the row's path, or its identifiers and index (see Dataset.names); those of `told`; and
+    for a table the values of the row, as the user's table has them. A column of the user's with a name that is taken
+    gets the name NAME (data).
     """
     found: dict[str, Any] = {"test_row": rows}
     for name, words in data.names("test", rows).items():

@@ -8,7 +8,8 @@ record, a dictionary with these keys and the names of run, data and score:
     auroc, low, high    area under the ROC curve on the test split, with its 95% interval
     fpr_target          the false-positive rate that was asked for
     fpr, tpr            false-positive and true-positive rate on the test split, where a row is called anomalous if its
-                        conformal p-value, computed with the scores of calibration rows, is at most fpr_target
+                        conformal p-value, computed with the scores of calibration rows, is at most fpr_target; None if
+                        there are too few calibration rows for this rate
     average_precision   average precision on the test split; a random ranking would have anomaly_share
     anomaly_share       the fraction of the test rows that are anomalies
     pixel_auroc, pixel_low, pixel_high
@@ -30,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from gen_models.adversarial.game import Game
-from gen_models.anomalies.conformal import conformal_p
+from gen_models.anomalies.conformal import conformal_p, least_rows
 from gen_models.anomalies.search_score import inversion
 from gen_models.errors import DataError
 from gen_models.measures.ranking import auroc, auroc_interval, average_precision
@@ -84,6 +85,7 @@ def assess(
     """
     is_anomaly = rows.is_anomaly("test")
     called = conformal_p(calibration, scores) <= FALSE_POSITIVE_RATE
+    can_call = len(calibration) >= least_rows(FALSE_POSITIVE_RATE)
     low, high = auroc_interval(scores, is_anomaly)
     row = {
         "run": who,
@@ -94,8 +96,8 @@ def assess(
         "low": low,
         "high": high,
         "fpr_target": FALSE_POSITIVE_RATE,
-        "fpr": float(called[~is_anomaly].mean()),
-        "tpr": float(called[is_anomaly].mean()),
+        "fpr": float(called[~is_anomaly].mean()) if can_call else None,
+        "tpr": float(called[is_anomaly].mean()) if can_call else None,
         "average_precision": average_precision(scores, is_anomaly),
         "anomaly_share": float(is_anomaly.mean()),
         "kinds": [

@@ -11,6 +11,7 @@ import torch
 
 from gen_models.contracts import Density, capabilities
 from gen_models.errors import DataError, unknown
+from gen_models.evaluating import observes_binary
 from gen_models.measures.paired import PER_ROW, Difference, paired, paired_mmd, row_values
 from gen_models.measures.sweep_metrics import METRICS
 from pipelines.data.store import manifest_of, open_data
@@ -59,8 +60,7 @@ def compare(a: Contender, b: Contender, metric: str | None = None) -> Verdict:
 
     Raises DataError if the two were evaluated on different data, if out/data now holds other data than those, if one of
     the models does not offer the metric, if no metric is given and the two were chosen by different ones, if there is
-    no row for which both give a finite number, or if, for the metric mmd, one model draws binary rows and the other
-    grey rows.
+    no row for which both give a finite number, or if one model is of binary pixels and the other of grey levels.
     """
     rows = PreparedRows(_same_data(a, b))
     metric = _metric(a, b, metric)
@@ -72,6 +72,7 @@ def compare(a: Contender, b: Contender, metric: str | None = None) -> Verdict:
             raise DataError(f"{a.title} and {b.title} draw in different spaces, binary and grey: mmd cannot be paired")
         values = [METRICS["mmd"].measure(one.model, x, ruler) for one in (a, b)]
         return Verdict(metric, (values[0], values[1]), difference, 0)
+    require_same_pixels(a, b, metric)
     of_a, of_b = (row_values(metric, one.model, x, ruler) for one in (a, b))
     is_finite = torch.isfinite(of_a) & torch.isfinite(of_b)
     if not is_finite.any():
@@ -79,6 +80,16 @@ def compare(a: Contender, b: Contender, metric: str | None = None) -> Verdict:
     of_a, of_b = of_a[is_finite], of_b[is_finite]
     means = of_a.mean().item(), of_b.mean().item()
     return Verdict(metric, means, paired(of_a, of_b), int((~is_finite).sum()))
+
+
+def require_same_pixels(a: Contender, b: Contender, metric: str) -> None:
+    """Raise DataError if one model's log p is that of black and white pixels, and the other's that of grey levels."""
+    if metric != "mse" and len({observes_binary(one.model) for one in (a, b)}) > 1:
+        binary = next(one for one in (a, b) if observes_binary(one.model))
+        raise DataError(
+            f"{a.title} and {b.title} cannot be compared: the {metric} of {binary.title} are of black and white "
+            "pixels, those of the other of grey levels; say --metric mse, if both reconstruct"
+        )
 
 
 def sentence(a: Contender, b: Contender, verdict: Verdict) -> str:

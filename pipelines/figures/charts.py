@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from pipelines.figures.style import COLOURS, DASHES, GREY, STYLE, Target, heading, panels_of, save
+from pipelines.figures.style import COLOURS, DASHES, GREY, STYLE, Target, heading, panels_of, save, word
 
 TENFOLD = 10.0  # if the largest metric of the trials is this many times the smallest, the axis is logarithmic
 
@@ -27,7 +27,7 @@ def roc(panels: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], to: T
                     "color": COLOURS[k % len(COLOURS)],
                     "linestyle": DASHES[(k // len(COLOURS)) % len(DASHES)],
                 }
-                axes.plot(false, true, label=label, **look)
+                axes.plot(false, true, label=word(label), **look)
             axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), title=name)
             axes.set(xlabel="false-positive rate", ylabel="true-positive rate")
             axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, title="area under the curve")

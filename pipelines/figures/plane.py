@@ -6,7 +6,19 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 
-from pipelines.figures.style import AROUND, COLOURS, MARKERS, STYLE, Points, Target, extent, heading, panels_of, save
+from pipelines.figures.style import (
+    AROUND,
+    COLOURS,
+    MARKERS,
+    STYLE,
+    Points,
+    Target,
+    extent,
+    heading,
+    panels_of,
+    save,
+    word,
+)
 
 
 def scatter(layers: Points, to: Target, *, x_label: str = "x1", y_label: str = "x2", title: str = "") -> None:
@@ -85,4 +97,4 @@ def _classes(axes: Axes, points: np.ndarray, labels: np.ndarray, *, size: float)
     for k, label in enumerate(np.unique(labels)):
         kept, colour, marker = points[labels == label], COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
         look: dict[str, Any] = {"s": size, "alpha": 0.8, "color": colour, "marker": marker, "linewidths": 0}
-        axes.scatter(kept[:, 0], kept[:, 1], label=str(label), **look)
+        axes.scatter(kept[:, 0], kept[:, 1], label=word(label), **look)

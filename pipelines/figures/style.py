@@ -58,6 +58,12 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
+def word(text: object) -> str:
+    """Return a word of the user's for a legend, which leaves out words that begin with an underscore."""
+    shown = plain(str(text))
+    return f" {shown}" if shown.startswith("_") else shown
+
+
 def heading(figure: Figure, title: str) -> None:
     figure.suptitle(plain(title), x=0.01, ha="left", weight="bold", fontsize=10)
 

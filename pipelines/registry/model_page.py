@@ -49,7 +49,7 @@ def version_page(
         + (HEAD + rows if rows else "")
         + f"\n[The run that trained it](#/experiments/{trained_by[0]}/runs/{trained_by[1]}): its curves, settings, "
         "pictures and checkpoint. All models side by side: `reports/index.html` in the project's folder.\n"
-        + f"\n{_use(model, number, evaluation)}"
+        + f"\n{_use_table(model, number) if _is_of_table(model) else _use(model, number, evaluation)}"
         + (f"\n{_score(model, number, score)}" if score else "")
         + BELOW
         + f"\n| metric | value |\n|---|---|\n{every}"
@@ -63,8 +63,11 @@ def describe_model(client: Any, model: str) -> None:
     number = versions.aliases(client, model).get(CHAMPION)
     held = versions.versions(client, model)
     champion = next((version for version in held if version.number == number), None)
+    made_here = next((version.tags for version in held if {"model", "data"} <= set(version.tags)), None)
+    if made_here is None:  # all versions were registered by hand
+        return
     page = model_page(
-        held[0].tags, number, standing_of(champion.tags) if champion else None, moves.moves_of(client, model)
+        made_here, number, standing_of(champion.tags) if champion else None, moves.moves_of(client, model)
     )
     client.update_registered_model(model, description=page)
 
@@ -81,7 +84,8 @@ def model_page(
     standing: what the gate compares of the champion, or None; moved: all moves of the model's aliases, the newest last
     """
     served = (
-        "No version is champion: none has a finite metric on test rows and is not collapsed, or someone took it away."
+        "No version is champion: the last ones have no finite metric on test rows or are collapsed, or someone took it "
+        "away."
     )
     if standing and math.isfinite(standing.value):
         served = (
@@ -111,7 +115,7 @@ def warnings(evaluation: Mapping[str, float], latents: Mapping[str, Any]) -> lis
 
     evaluation: the numbers of metrics.json; latents: the content of latents.json, or {}
     """
-    broken = sorted(name for name, value in evaluation.items() if not math.isfinite(value))
+    broken = sorted(name for name, value in evaluation.items() if not (math.isfinite(value) or name.endswith("_error")))
     found = [f"Diverged: not a finite number on test rows: {', '.join(broken)}."] if broken else []
     finite = {name: value for name, value in evaluation.items() if math.isfinite(value)}
     found += [f"Collapsed: {sentence}." for sentence in collapse(finite)]
@@ -180,6 +184,21 @@ def _use(model: str, number: str, evaluation: Mapping[str, float]) -> str:
         f'```python\nimport mlflow, numpy as np\nmodel = mlflow.pyfunc.load_model("models:/{model}/{number}")\n'
         f"print(model.predict({call}))\n```\n\n"
         f"Run it in the project's folder: {told}. In a shell: `gen-models {verb}`\n"
+    )
+
+
+def _is_of_table(run: str) -> bool:
+    path = paths.out("train", run, "checkpoint", "data.json")
+    return path.is_file() and "table" in json.loads(path.read_text())
+
+
+def _use_table(model: str, number: str) -> str:
+    """Return Markdown on how to load a version of a table's model and use it, in Python and in the shell."""
+    return (
+        f'```python\nimport mlflow, pandas as pd\nmodel = mlflow.pyfunc.load_model("models:/{model}/{number}")\n'
+        f'print(model.predict(pd.read_csv("rows.csv")))\n```\n\n'
+        "Run it in the project's folder: `rows.csv` has the columns of the table that the model was trained on; a "
+        f"larger score is more anomalous. In a shell: `gen-models predict {model}@{number} rows.csv --task score`\n"
     )
 
 

@@ -154,7 +154,8 @@ def said(row: Mapping[str, Any]) -> str:
         OUTSIDE: "someone, in MLflow",
         DELETED: "someone, by deleting the version",
     }[how]
-    return f"{who}, {row['time'][:16].replace('T', ' ')}: {row['reason']}"
+    reason = str(row["reason"]).replace("|", "\\|")  # it stands in tables of Markdown
+    return f"{who}, {row['time'][:16].replace('T', ' ')}: {reason}"
 
 
 def _row(

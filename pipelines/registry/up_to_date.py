@@ -54,7 +54,10 @@ class Store:
             artifacts / "models" / model_id
         ):
             return None
-        if json.loads(own["files"]) != versions.hashes(artifacts / "models" / model_id / "artifacts"):
+        try:
+            if json.loads(own["files"]) != versions.hashes(artifacts / "models" / model_id / "artifacts"):
+                return None
+        except FileNotFoundError:  # some were removed
             return None
         held = ", ".join(sorted(alias for alias, which in aliases.items() if which == number))
         is_champion = aliases.get(moves.CHAMPION) == number

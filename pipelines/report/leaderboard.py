@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gen_models.table import from_json
 from pipelines.report.as_text import decimal
 from pipelines.report.leaderboard_columns import COLUMNS, Better, Column
 from pipelines.report.read import Results, Row, RunResult
@@ -59,7 +60,7 @@ def table(results: Results, data: str) -> Table:
     """Return the leaderboard of a data set."""
     runs = {run.line.key: run for run in results.runs_on(data)}
     numbers = {key: numbers_of(results, key) for key in runs}
-    on_levels = results.data[data]["levels"] is not None
+    on_levels = has_levels(results.data[data])
     rows: dict[str, dict[str, Cell | None]] = {key: {} for key in runs}
     columns, best, beside = [], {}, {}
     for column in COLUMNS:
@@ -156,10 +157,16 @@ def clusters_of(results: Results, data: str, who: str | None) -> Row | None:
     return next((row for row in rows if row["space"] == "latent" and row["run"] == who), None)
 
 
+def has_levels(manifest: Row) -> bool:
+    """Return whether rows hold whole levels, which are dequantised: grey levels, or flags, counts and the like."""
+    table = manifest.get("table")
+    return manifest["levels"] is not None or (table is not None and bool(from_json(table["columns"]).discrete))
+
+
 def is_bound(run: RunResult, on_levels: bool) -> bool:
     """Return whether -log p of a run is only an upper bound: an ELBO, or one by dequantisation.
 
-    on_levels: whether the data are whole grey levels, which are dequantised
+    on_levels: whether the data hold whole levels (`has_levels`)
     """
     return on_levels or "nats_iw50" in run.metrics
 
@@ -174,7 +181,7 @@ def machine(results: Results) -> dict[str, Any]:
             "conf_sha256": run.lineage["conf_sha256"], "code_sha256": run.lineage["code_sha256"],
             "key": run.lineage["key"], "git_commit": run.lineage["git_commit"], "seed": run.lineage["seed"],
             "metrics": run.metrics, "not_finite": list(run.not_finite),
-            "is_bound": is_bound(run, results.data[run.line.data]["levels"] is not None),
+            "is_bound": is_bound(run, has_levels(results.data[run.line.data])),
             "detection": [row for row in results.detection.rows if row["run"] == key],
             "clustering": clusters_of(results, run.line.data, key),
             "mlflow": {"model": key},

@@ -7,7 +7,7 @@ from pipelines.report.cards import SHOWN, Card, grouped, most_bytes
 from pipelines.report.descriptions import description
 from pipelines.report.jinja_environment import environment
 from pipelines.report.key_numbers import key_numbers
-from pipelines.report.leaderboard import default_score, is_bound, numbers_of
+from pipelines.report.leaderboard import default_score, has_levels, is_bound, numbers_of
 from pipelines.report.questions import asked
 from pipelines.report.read import Results, RunResult
 from pipelines.report.thumbnails import Thumbnail, thumbnail
@@ -30,7 +30,7 @@ def page(found: Results) -> str:
 def card(found: Results, run: RunResult) -> Card:
     """Return the card of a run."""
     key = run.line.key
-    bounded = is_bound(run, found.data[run.line.data]["levels"] is not None) or "binary_nats_iw50" in run.metrics
+    bounded = is_bound(run, has_levels(found.data[run.line.data])) or "binary_nats_iw50" in run.metrics
     return Card(
         key,
         run.line.model,

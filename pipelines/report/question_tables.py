@@ -10,7 +10,7 @@ from dataclasses import replace
 from pipelines.report.as_text import decimal
 from pipelines.report.comparison_table import Comparison, Data, Entry, Pair, references, table
 from pipelines.report.key_numbers import histogram_of
-from pipelines.report.leaderboard import error_of, is_bound
+from pipelines.report.leaderboard import error_of, has_levels, is_bound
 from pipelines.report.read import BASELINES, Row
 from pipelines.report.unusual_rows import with_others
 
@@ -25,7 +25,7 @@ def likelihood(data: Data) -> list[Comparison]:
         pairs = data.having(f"least_{name}")
         for run, numbers in pairs:
             value = numbers[f"least_{name}"]
-            sign = "≤ " if is_bound(run, data.on_levels) or f"{name}_iw50" in numbers else ""
+            sign = "≤ " if is_bound(run, has_levels(data.found.data[data.name])) or f"{name}_iw50" in numbers else ""
             error = numbers.get(f"{name}_error")
             entries.append(data.entry(run, value, sign + _with_error(value, error, 2), error=error or 0.0))
         beside = [
@@ -136,21 +136,25 @@ def clusters(data: Data) -> list[Comparison]:
 
 
 def denoising(data: Data) -> list[Comparison]:
-    """Compare the errors of denoised rows at the noise level of the training, beside the error of the linear filter."""
-    entries = [
-        data.entry(
-            run,
-            row["denoised"],
-            decimal(row["denoised"], 4),
-            decimal(row["wiener"], 4),
-            decimal(row["noisy"], 4),
-            is_beaten=row["denoised"] >= row["wiener"],
-        )
-        for row in data.found.denoising.rows
-        if row["data"] == data.name and row["factor"] == 1.0
-        for run in [data.found.runs[row["run"]]]
-    ]
-    return table(data, ("denoised ↓", "linear filter's", "noisy"), entries)
+    """Compare the errors of denoised rows at the noise level of the training: a table for each corruption and level."""
+    rows = [row for row in data.found.denoising.rows if row["data"] == data.name and row["factor"] == 1.0]
+    tables = []
+    for kind in sorted({(row["corruption"], row["level"]) for row in rows}):
+        entries = [
+            data.entry(
+                data.found.runs[row["run"]],
+                row["denoised"],
+                decimal(row["denoised"], 4),
+                decimal(row["wiener"], 4),
+                decimal(row["noisy"], 4),
+                is_beaten=row["denoised"] >= row["wiener"],
+            )
+            for row in rows
+            if (row["corruption"], row["level"]) == kind
+        ]
+        caption = "Corruption: {}, {:.3g}.".format(*kind)
+        tables += table(data, ("denoised ↓", "linear filter's", "noisy"), entries, caption=caption)
+    return tables
 
 
 def compression(data: Data) -> list[Comparison]:

@@ -237,7 +237,9 @@ def _detection(params: Params, data: Mapping[str, Row]) -> Scores:
     scored = _known(path, COMPARE, rows, {*params.runs, *BASELINES}, data)
     for key, line in params.runs.items():
         is_measured = data[line.data]["anomaly"] and not anomalies.unmeasured(data[line.data])
-        if is_measured and key not in scored:
+        if not is_measured or key in scored:
+            continue
+        if _rows(paths.out("evaluate", key, "anomalies.json"), f"evaluate@{key}", ()):  # else no score is a number
             raise ResultError(f"{_short(path)}: no scores of the run {key}: run `dvc repro {COMPARE}`")
     return Scores(rows, _pictures(path.parent, COMPARE) if rows else {})
 

@@ -99,8 +99,8 @@ class MlflowRun:
         if broken := sorted(set(metrics) - {name for name in metrics if label(name) in finite}):
             self.tag("not_finite", ", ".join(broken))
         fresh = [Metric(name, value, now, step) for name, value in finite.items() if latest.get(name) != value]
-        if fresh:
-            self.client.log_batch(self.run_id, metrics=fresh)
+        for start in range(0, len(fresh), METRICS_PER_BATCH):
+            self.client.log_batch(self.run_id, metrics=fresh[start : start + METRICS_PER_BATCH])
         return len(fresh)
 
     def log_samples(self, step: int, picture: Picture) -> bool:

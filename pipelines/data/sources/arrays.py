@@ -34,8 +34,8 @@ class Arrays:
     reading  {option: value} with which a table that is a text file was read, without options at their defaults
     ids      the columns of a table that identify its rows
     masks    (rows, height, width) uint8, 1 where an image has a defect and 0 elsewhere; None if no row has a mask
-    names    {column: (rows,) UTF-8 bytes} by which people find each row in their files: the table's identifiers, the
-             path of an image in its folder, or the index of the row; {} for rows that come from no file of the user's
+    names    {column: (rows,) UTF-8 bytes} by which people find each row in their files: the path of an image in its
+             folder, or a table's identifiers and `row`, its index; {} for rows that come from no file of the user's
     notes    sentences on what was left out or converted
     proposed {option: value} that conf/data/NAME.yaml should have in addition to the options that read these rows
     """

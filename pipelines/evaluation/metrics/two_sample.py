@@ -59,6 +59,8 @@ def samples(trained: Trained, noise: Noise, drawn: Sides | None = None) -> dict[
         return {}
     fake, some_train, some_test, train = drawn or sides(trained, noise)
     n = len(fake)
+    if n < FOLDS:  # too few test or training rows to compare samples with
+        return {}
     widths = bandwidths(train)
     accuracy, floor = (two_sample_accuracy(rows, some_test, noise.seed) for rows in (fake, some_train))
     near, far = (nearest_distances(rows, train).median().item() for rows in (fake, some_test))
@@ -70,7 +72,7 @@ def samples(trained: Trained, noise: Noise, drawn: Sides | None = None) -> dict[
         "c2st_accuracy_floor": floor,
         "sample_distance": near,
         "test_distance": far,
-        "memorisation": near / far if far > 0 else math.inf,
+        **({"memorisation": near / far} if far > 0 else {}),  # 0: most test rows equal training rows
     }
 
 
