@@ -105,8 +105,9 @@ def as_sampled(model: object, x: Float[Tensor, "batch *event"], noise: Noise) ->
 
 
 def observes_binary(model: object) -> bool:
-    """Return whether a model is of binary pixels, so that its log p is not that of grey levels."""
-    return hasattr(getattr(model, "data_scale", None), "as_sampled")
+    """Return whether a model is of binary pixels for data of more levels, so that its log p is not that of the data."""
+    scale: Any = getattr(model, "data_scale", None)
+    return hasattr(scale, "as_sampled") and scale.levels > 2
 
 
 def whole(noise: Noise) -> Noise:

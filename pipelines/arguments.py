@@ -187,7 +187,9 @@ def inspect(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--size", metavar="HEIGHTxWIDTH", help="to which images are resized, such as 64x64")
     parser.add_argument("--mode", choices=["L", "RGB"], help="to which images are converted: grey or colours")
-    parser.add_argument("--no-header", action="store_true", help="the first line holds data, not names")
+    header = parser.add_mutually_exclusive_group()
+    header.add_argument("--no-header", action="store_true", help="the first line holds data, not names")
+    header.add_argument("--header", action="store_true", help="it holds names, though it looks like data")
     parser.set_defaults(check=_check_inspect)
 
 
@@ -255,7 +257,7 @@ def _check_text(asked: Namespace) -> None:
 
 
 def _check_inspect(asked: Namespace) -> None:
-    given = {name: bool(getattr(asked, name)) for name in ("delimiter", "missing", "no_header")}
+    given = {name: bool(getattr(asked, name)) for name in ("delimiter", "missing", "no_header", "header")}
     marks = {name: getattr(asked, name) is not None for name in ("decimal", "thousands")}
     _require_text(asked.path, {**given, **marks, "encoding": asked.encoding != "utf-8"})
 

@@ -35,7 +35,7 @@ INSTEAD = re.compile(
 OPTION = re.compile(
     r"(say|or|with|as|,) (--[a-z-]+)(?:(=)|\b)(?: ?('[^']*'(?:\"'\"'[^']*')*|(?!to |or |in |is )[^ ;,()]+|,))?"
 )
-FLAGS = ("--no-header", "--force")
+FLAGS = ("--no-header", "--header", "--force")
 PROGRAMS = ("gen-models", "dvc", "git", "chmod")
 FILE = re.compile(r"conf/\w+/[\w.-]+\.yaml|params\.yaml")
 

@@ -19,6 +19,7 @@ from pipelines.comparison import baselines, compare
 from pipelines.comparison.anomalies import Case, curves
 from pipelines.comparison.anomaly_baselines import anomaly_baselines
 from pipelines.comparison.score_agreement import spearman
+from pipelines.config.params import BASELINES
 from pipelines.data.store import Dataset, open_data
 from pipelines.evaluation import evaluate
 from pipelines.evaluation.prepared_rows import PreparedRows
@@ -351,3 +352,8 @@ def test_what_dvc_shows_of_a_run_is_flat_and_is_what_its_stages_measured(here, c
 
 def curve_of(key: str) -> str:
     return f"validation.{json.loads(paths.out('train', key, 'lineage.json').read_text())['metric']}"
+
+
+def test_no_line_of_params_may_have_the_name_of_a_baseline(compared):
+    named = {row["run"] for part in ("anomalies", "compression") for row in scores(part)} - set(RUNS)
+    assert named and named <= set(BASELINES)

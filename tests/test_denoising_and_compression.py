@@ -170,7 +170,7 @@ def test_rows_come_back_as_the_model_denoises_them(project, tmp_path, capsys):
     torch.testing.assert_close(torch.from_numpy(np.load(tmp_path / "clean.npy")), expected)
     denoise.main([model, f"{tmp_path}/noisy.npy"])
     assert "warning" not in capsys.readouterr().err
-    np.save(tmp_path / "unit.npy", x.numpy() / 17)
+    np.save(tmp_path / "unit.npy", trained.data.rows("test")[:7].numpy() / 16)
     denoise.main([model, f"{tmp_path}/unit.npy", "--output", f"{tmp_path}/dark.npy"])
     assert "this model takes grey levels 0 .. 16; multiply pixels of 0 .. 1 by 16" in capsys.readouterr().err
     denoise.main([model, f"{tmp_path}/noisy.npy"])

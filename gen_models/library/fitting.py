@@ -89,8 +89,8 @@ def fit(
     resumed = None
     if folder is not None:
         horizon = {} if schedule == "constant" else {"steps": steps}
-        if optimisers is not None:
-            settings["optimisers"] = {name: _about(optimiser) for name, optimiser in optimisers.items()}
+        own = None if optimisers is None else {name: _about(optimiser) for name, optimiser in optimisers.items()}
+        settings["optimisers"] = own
         settings |= {"lr": lr if isinstance(lr, float | int) else dict(lr), **horizon, "rows": _digest(rows)}
         resumed = _resume(folder_of(folder), training, settings, steps)
         history = resumed or []
@@ -182,6 +182,8 @@ def _resume(folder: Path, training: Training, settings: Mapping[str, Any], steps
     notes = checkpoint.load_training(folder, training)
     saved = notes.get("settings", {})
     for key, value in settings.items():
+        if key == "optimisers" and key not in saved:  # of a checkpoint that does not say
+            continue
         if saved.get(key) != value:
             what = "other rows" if key == "rows" else f"{key}={saved.get(key)!r}, not {value!r}"
             raise CheckpointError(f"{folder}: this training was begun with {what}; give that, or another folder")

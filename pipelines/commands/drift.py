@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> None:
 def _name_of(model: str) -> str:
     """Return the name of a model's history: that of the registered model, of whatever version, or the folder's."""
     if Path(model).is_dir():
-        return model.replace("/", "_")
+        return model.rstrip("/").replace("/", "_")
     return re.split("[@/]", model.removeprefix(SCHEME))[0]
 
 

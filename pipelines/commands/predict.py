@@ -80,7 +80,8 @@ def _columns(stored: StoredModel, found: np.ndarray, block: Any, facts: Mapping[
     if task == "reconstruct":
         values = as_rows(found, facts, task)
         for name, of in values.items():
-            columns[free(name, ("problem",))] = [None if k in block.problems else v for k, v in enumerate(of)]
+            taken = {"problem", *(other for other in values if other != name)}
+            columns[free(name, taken)] = [None if k in block.problems else v for k, v in enumerate(of)]
     else:
         found = found.astype(np.float64)
         found[list(block.problems)] = np.nan

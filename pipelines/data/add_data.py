@@ -57,9 +57,17 @@ def main(argv: Sequence[str]) -> None:
     print(describe(found))
     print(f"\n{conf_path}: written; look at columns, split and anomaly. The lines of {paths.MARK}:")
     print(edit.diff(), end="")
-    runs = [key for key, line in params().runs.items() if line.data == asked.name]
+    runs = _runs_on(asked.name)
     alone = f"; `make repro RUNS={runs[0]}` trains only that run" if runs else ""
     print(f"\n`gen-models check` looks for errors. `make repro` prepares the data and trains all runs{alone}.")
+
+
+def _runs_on(name: str) -> list[str]:
+    """Return the keys of the runs on a data set; none if params.yaml has a fault, which `gen-models check` names."""
+    try:
+        return [key for key, line in params().runs.items() if line.data == name]
+    except ConfigError:
+        return []
 
 
 def _write(path: Path, text: str) -> None:

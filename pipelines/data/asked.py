@@ -20,7 +20,7 @@ def wishes_of(asked: argparse.Namespace) -> Wishes:
             example = option("--kind", f"{text.strip('=') or 'shop'}=category")
             raise ConfigError(f"--kind {text}: expected COLUMN=KIND, such as {example}")
         kinds[column] = kind
-    return Wishes(asked.label, kinds, tuple(asked.id), tuple(asked.ignore))
+    return Wishes(asked.label, kinds, tuple(asked.id), tuple(asked.ignore), asked.header)
 
 
 def image_options_of(asked: argparse.Namespace) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pipelines.data.sources import mnist
 from pipelines.data.sources.arrays import Arrays
 from pipelines.data.sources.files import advice, printable, shown
 from pipelines.data.tables import open_table
+from pipelines.data.tables.csv_text import cut, looks_like_data
 from pipelines.data.tables.facts import Facts, with_numbers
 from pipelines.data.tables.facts import look as look_at_cells
 from pipelines.data.tables.open_table import Reading
@@ -142,6 +143,11 @@ def written(path: Path) -> str:
 def _look_at_table(path: Path, options: dict[str, Any], wishes: Wishes, reading: Reading, in_part: bool) -> Found:
     table = open_table.open_table(path, reading)
     wishes.check(table)
+    if table.kind == "csv" and reading.header and not wishes.header and looks_like_data(table.names):
+        raise DataError(
+            f"{shown(path)}, line 1: {cut(','.join(table.names))} may be data or the names of the columns; say "
+            "--no-header or --header"
+        )
     is_large = in_part and path.stat().st_size > LARGE_BYTES
     most_rows = FIRST_ROWS if is_large else None
     facts = look_at_cells(table, most_rows)

@@ -32,6 +32,7 @@ from pipelines.config.conf_files import data_conf
 from pipelines.config.data_files import check_file
 from pipelines.config.params import params
 from pipelines.data import anomalies
+from pipelines.data.about_rows import OF_READING
 from pipelines.data.checks import (
     OWN,
     SPLITS,
@@ -43,9 +44,8 @@ from pipelines.data.checks import (
     grey_levels,
     is_pooled,
 )
-from pipelines.data.row_names import together
 from pipelines.data.sources.arrays import Arrays
-from pipelines.data.store import CHUNK_BYTES, write_array, write_manifest
+from pipelines.data.store import CHUNK_BYTES, names_together, write_array, write_manifest
 from pipelines.data.tables.fill import stored_type, with_medians
 from pipelines.lineage.audit import run_stage
 from pipelines.runtime import paths
@@ -77,7 +77,7 @@ def prepare(folder: Path, name: str, conf: Mapping[str, Any], seed: int) -> dict
         print(f"{name}: {note}")
     arrays, dtype = plan.arrays, plan.dtype
     _require_room(folder, arrays, dtype)
-    names = together(arrays.names) if arrays.names else None
+    names = names_together(arrays.names) if arrays.names else None
     return write_manifest(
         folder,
         {
@@ -94,6 +94,7 @@ def prepare(folder: Path, name: str, conf: Mapping[str, Any], seed: int) -> dict
             "anomaly": plan.anomaly or None,
             "leakage": leakage(arrays.x, plan.splits, dtype),
             **_known(arrays, names),
+            **_for_training(conf),
             **({"seed": seed} if "seed" in conf else {}),
             **_left_out(arrays, plan.y, plan.anomaly, plan.splits),
         },
@@ -276,6 +277,19 @@ def _known(arrays: Arrays, names: np.ndarray | None) -> dict[str, Any]:
     if names is not None:
         known["names"] = {"columns": list(arrays.names), "bytes": [column.itemsize for column in arrays.names.values()]}
     return {name: value for name, value in known.items() if value}
+
+
+def _for_training(conf: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of the conf decides how models are trained and read new rows, even if it leaves these rows alone.
+
+    As part of the manifest it is part of the hash of the data, so that an edit reaches sweeps and trainings.
+    """
+    options = conf.get("options") or {}
+    known = {name: options[name] for name in OF_READING if name in options}
+    return {
+        **({"batch_size": conf["batch_size"]} if "batch_size" in conf else {}),
+        **({"options": known} if known else {}),
+    }
 
 
 def _left_out(

@@ -110,27 +110,35 @@ def _split(arrays: Arrays, *, has_anomaly: bool) -> dict[str, Any]:
         wanted = min(max(split["calibration"], round(CALIBRATION_ROWS / max(rows, 1), 2)), MOST_CALIBRATION)
         split["train"], split["calibration"] = round(split["train"] + split["calibration"] - wanted, 2), wanted
     # anomalies need calibration rows for a threshold; without them, data with too few rows get no such split
-    if not has_anomaly and not _calibration_rows(arrays, split):
+    shares = _shares(arrays, split)
+    if not has_anomaly and not _calibration_rows(arrays, shares):
         split["train"] += split.pop("calibration")
+        shares = _shares(arrays, split)
+    return shares
+
+
+def _shares(arrays: Arrays, split: Mapping[str, float]) -> dict[str, Any]:
+    """Return a split whose parts are the source's own where it has them, and whose other shares add up to 1."""
+    found: dict[str, Any] = dict(split)
     for part in arrays.parts or {}:
-        split[part] = split["train"] if part == "train" else OWN
-    shares = {part: share for part, share in split.items() if share != OWN}
+        found[part] = found["train"] if part == "train" else OWN
+    shares = {part: share for part, share in found.items() if share != OWN}
     total = sum(shares.values())
-    split |= {part: round(share / total, 4) for part, share in shares.items()}
-    split["train"] = round(1 - sum(split[part] for part in shares if part != "train"), 4)
-    return {part: split[part] for part in SPLITS if part in split}
+    found |= {part: round(share / total, 4) for part, share in shares.items()}
+    found["train"] = round(1 - sum(found[part] for part in shares if part != "train"), 4)
+    return {part: found[part] for part in SPLITS if part in found}
 
 
-def _calibration_rows(arrays: Arrays, split: Mapping[str, float]) -> int:
+def _calibration_rows(arrays: Arrays, split: Mapping[str, Any]) -> int:
     """Return how many calibration rows a split gives, of the training part's rows if the source has parts.
 
     split: {part: its share}; each class is cut at rounded places, as `split_rows` does
     """
     divided = np.arange(len(arrays.x)) if arrays.parts is None else arrays.parts["train"]
     sizes = np.array([len(divided)]) if arrays.y is None else np.unique(arrays.y[divided], return_counts=True)[1]
-    shares = np.array([split[part] for part in SPLITS if part in split])
-    edges = np.cumsum(shares / shares.sum())
-    first = [part for part in SPLITS if part in split].index("calibration")
+    divided_by = [part for part in SPLITS if part in split and split[part] != OWN]
+    edges = np.cumsum([split[part] for part in divided_by])
+    first = divided_by.index("calibration")
     return int((np.rint(edges[first] * sizes) - np.rint(edges[first - 1] * sizes)).sum())
 
 

@@ -1,6 +1,6 @@
 """What rows are called, so that people find them in their files: identifiers, paths of images, or indices."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,20 +16,6 @@ def by_index(rows: int) -> dict[str, np.ndarray]:
 def as_bytes(words: Collection[str | None]) -> np.ndarray:
     """Return identifiers as UTF-8 bytes, (rows,); an empty one for None, and at most MOST_LETTERS letters of each."""
     return np.array([(word or "")[:MOST_LETTERS].encode() for word in words])
-
-
-def type_of(widths: Sequence[int]) -> np.dtype:
-    """Return the type of the names of a row: a field f0, f1, ... of so many bytes for each column."""
-    return np.dtype([(f"f{k}", f"S{width}") for k, width in enumerate(widths)])
-
-
-def together(names: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the names of rows as one array, (rows,) of `type_of`, as SPLIT.names.npy has them."""
-    columns = list(names.values())
-    found = np.empty(len(columns[0]), dtype=type_of([column.itemsize for column in columns]))
-    for k, column in enumerate(columns):
-        found[f"f{k}"] = column
-    return found
 
 
 def beside(names: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,6 @@ import numpy as np
 
 from gen_models.errors import DataError, unknown
 from gen_models.table import Schema, from_json
-from pipelines.data.row_names import type_of
 from pipelines.runtime import paths
 
 if TYPE_CHECKING:
@@ -114,8 +113,8 @@ class Dataset:
     def names(self, split: str, rows: Sequence[int] | np.ndarray) -> dict[str, list[str]]:
         """Return {column: its text for each row} by which people find rows in their files; {} if nothing is known.
 
-        rows: the indices of rows in the split. The columns are `path` for images in a folder, else a table's identifiers
-        and `row`, the index in the file, which counts from 0.
+        rows: the indices of rows in the split. The columns are `path` for images in a folder, else a table's
+        identifiers and `row`, the index in the file, which counts from 0.
         """
         found = self._split(split).get("names")
         if found is None:
@@ -173,6 +172,8 @@ def open_folder(folder: Path) -> Dataset:
     """
     manifest = _read_manifest(folder)
     arrays, named = {}, manifest.get("names", {})
+    if named and not isinstance(named.get("bytes"), list):
+        raise _broken(folder / MANIFEST, "names.bytes: a list", repr(named.get("bytes")))
     for split, entry in manifest["splits"].items():
         rows = entry["rows"]
         expected = {
@@ -180,7 +181,7 @@ def open_folder(folder: Path) -> Dataset:
             "y": ((rows,), "int64"),
             "factors": ((rows, len(manifest.get("factors", ()))), "float32"),
             "mask": ((rows, *manifest.get("masks", ())), "uint8"),
-            "names": ((rows,), type_of(named.get("bytes", ()))),
+            "names": ((rows,), _type_of_names(named.get("bytes", ()))),
         }
         arrays[split] = {kind: _open_array(folder, split, kind, entry[kind]) for kind in KINDS if entry.get(kind)}
         for kind, array in arrays[split].items():
@@ -189,6 +190,20 @@ def open_folder(folder: Path) -> Dataset:
                 found = f"{array.shape} {array.dtype}"
                 raise _broken(folder / MANIFEST, f"{split}: {kind} {shape} {dtype}", found)
     return Dataset(manifest["name"], manifest, arrays)
+
+
+def _type_of_names(widths: Sequence[int]) -> np.dtype:
+    """Return the type of the names of a row: a field f0, f1, ... of so many bytes for each column."""
+    return np.dtype([(f"f{k}", f"S{width}") for k, width in enumerate(widths)])
+
+
+def names_together(names: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the names of rows as one array (rows,), as SPLIT.names.npy has them."""
+    columns = list(names.values())
+    found = np.empty(len(columns[0]), dtype=_type_of_names([column.itemsize for column in columns]))
+    for k, column in enumerate(columns):
+        found[f"f{k}"] = column
+    return found
 
 
 def write_array(path: Path, blocks: Iterator[np.ndarray], shape: tuple[int, ...], dtype: np.dtype) -> dict[str, Any]:

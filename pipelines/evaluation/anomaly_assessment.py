@@ -101,17 +101,21 @@ def assess(
         "average_precision": average_precision(scores, is_anomaly),
         "anomaly_share": float(is_anomaly.mean()),
         "kinds": [
-            {"kind": kind, **of_kind(scores, called, is_kind, ~is_anomaly)} for kind, is_kind in rows.kinds().items()
+            {"kind": kind, **of_kind(scores, called if can_call else None, is_kind, ~is_anomaly)}
+            for kind, is_kind in rows.kinds().items()
         ],
     }
     return row, scores
 
 
-def of_kind(scores: np.ndarray, called: np.ndarray, is_kind: np.ndarray, is_normal: np.ndarray) -> dict[str, float]:
+def of_kind(
+    scores: np.ndarray, called: np.ndarray | None, is_kind: np.ndarray, is_normal: np.ndarray
+) -> dict[str, float | None]:
     """Return the numbers rows, auroc, low, high and tpr of a score for one kind of anomaly (one class).
 
     The test rows of the kind are compared with the normal test rows. All arguments have shape (test rows,): the scores,
-    which rows are called anomalous, which rows belong to the kind, and which rows are normal.
+    which rows are called anomalous (None if that cannot be said; tpr is then None), which rows belong to the kind, and
+    which rows are normal.
     """
     chosen = is_kind | is_normal
     low, high = auroc_interval(scores[chosen], is_kind[chosen])
@@ -120,7 +124,7 @@ def of_kind(scores: np.ndarray, called: np.ndarray, is_kind: np.ndarray, is_norm
         "auroc": auroc(scores[chosen], is_kind[chosen]),
         "low": low,
         "high": high,
-        "tpr": float(called[is_kind].mean()),
+        "tpr": float(called[is_kind].mean()) if called is not None else None,
     }
 
 

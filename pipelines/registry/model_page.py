@@ -19,6 +19,7 @@ from pipelines.registry.promotion import Standing, standing_of
 from pipelines.runtime import paths
 
 HEAD = "| number | this model | better | beside it | what it means |\n|---|---|---|---|---|\n"
+BAR = "&#124;"  # in a table of Markdown
 SHOWN_MOVES = 10
 BELOW = "\n### All numbers\n"
 
@@ -106,7 +107,8 @@ def _moves_table(moved: Sequence[Mapping[str, Any]]) -> str:
     last = [row for row in moved if row["alias"] == CHAMPION][-SHOWN_MOVES:]
     if not last:
         return ""
-    rows = "".join(f"| {row['from'] or ''} | {row['to'] or ''} | {moves.said(row)} |\n" for row in reversed(last))
+    told = [(row, moves.said(row).replace("|", BAR)) for row in reversed(last)]
+    rows = "".join(f"| {row['from'] or ''} | {row['to'] or ''} | {words} |\n" for row, words in told)
     return f"\n| champion was | became | by whom, when and why |\n|---|---|---|\n{rows}"
 
 

@@ -154,8 +154,7 @@ def said(row: Mapping[str, Any]) -> str:
         OUTSIDE: "someone, in MLflow",
         DELETED: "someone, by deleting the version",
     }[how]
-    reason = str(row["reason"]).replace("|", "\\|")  # it stands in tables of Markdown
-    return f"{who}, {row['time'][:16].replace('T', ' ')}: {reason}"
+    return f"{who}, {row['time'][:16].replace('T', ' ')}: {row['reason']}"
 
 
 def _row(

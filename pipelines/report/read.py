@@ -239,7 +239,8 @@ def _detection(params: Params, data: Mapping[str, Row]) -> Scores:
         is_measured = data[line.data]["anomaly"] and not anomalies.unmeasured(data[line.data])
         if not is_measured or key in scored:
             continue
-        if _rows(paths.out("evaluate", key, "anomalies.json"), f"evaluate@{key}", ()):  # else no score is a number
+        own = paths.out("evaluate", key, "anomalies.json")  # an empty one: no score of the run is a number
+        if not own.is_file() or _rows(own, f"evaluate@{key}", ()):
             raise ResultError(f"{_short(path)}: no scores of the run {key}: run `dvc repro {COMPARE}`")
     return Scores(rows, _pictures(path.parent, COMPARE) if rows else {})
 

@@ -71,15 +71,13 @@ def calls(key: str, folders: Mapping[int, Path], rate: float) -> Calls | None:
     key: the run's name; folders: {seed: the folder of the evaluation}; rate: of false positives
     """
     defaults = [next((row for row in read_part(one, "scores") if row["is_default"]), None) for one in folders.values()]
-    if (default := defaults[0]) is None or not default["calibration_rows"]:
+    if not any(row is not None and row["calibration_rows"] for row in defaults):
         return None
     names = {seed: "none" if row is None else row["score"] for seed, row in zip(folders, defaults, strict=True)}
     if len(set(names.values())) > 1:
         told = ", ".join(f"{name} of seed {seed}" for seed, name in names.items())
-        raise DataError(
-            f"{key}: default scores differ ({told}): one is no number for some row; lower its learning rate"
-        )
-    name = default["score"]
+        raise DataError(f"{key}: default scores differ ({told}): one is NaN for some row; lower the learning rate")
+    (name,) = set(names.values())
     values, p = [], []
     for folder in folders.values():
         known = load_calibration(folder / FILE).scores[name]

@@ -54,9 +54,11 @@ def table(
     require_sha256(sha256, origin["sha256"], file)
     roles = roles_of(columns, "options")
     if not isinstance(missing, list | tuple) or not all(isinstance(word, str) for word in missing):
-        raise ConfigError(f"options.missing: {missing!r} is not a list of words; write missing: ['-999'], with quotes")
+        raise ConfigError(f"options.missing: {missing!r} is not a list of words; write missing: ['-999'] in options")
     if not isinstance(encoding, str):
-        raise ConfigError(f"options.encoding: {encoding!r} is not the name of an encoding; write encoding: cp1252")
+        raise ConfigError(
+            f"options.encoding: {encoding!r} is not the name of an encoding; write encoding: cp1252 in options"
+        )
     opened = open_table(file, Reading(delimiter, decimal, thousands, encoding, header, tuple(missing)))
     _require_known(opened, roles)
     x, places, words, names = _read(opened, roles)

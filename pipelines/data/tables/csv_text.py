@@ -5,6 +5,7 @@ stay text here; cells.py reads them as numbers, times and words.
 """
 
 import csv
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def header_of(path: Path, delimiter: str, encoding: str, has_header: bool) -> li
     names = [cell.strip() for cell in first]
     if not has_header:
         return [f"c{place}" for place in range(1, len(names) + 1)]
-    if _is_data(names):
+    if all(_is_number(name) for name in names):
         raise DataError(
             f"{shown(path)}, line 1: numbers where the names of the columns belong, {cut(delimiter.join(names))}; add "
             "a header line, or say --no-header, or write header: false in options"
@@ -247,13 +248,14 @@ def _open_quote(path: Path, line: int) -> DataError:
     return DataError(f"{shown(path)}, line {line}: a quote is opened and never closed; correct the quotes there")
 
 
-def _is_data(cells: Sequence[str]) -> bool:
-    """Return whether a first line holds data: numbers only, or many numbers of which some are no whole ones.
+def looks_like_data(header: Sequence[str]) -> bool:
+    """Return whether the first line may hold data: half of its cells or more are numbers, and these do not ascend.
 
-    A header may have whole numbers, such as years or the places of columns.
+    A header may have ascending numbers, such as years, wavelengths or the places of columns.
     """
-    numbers = [cell for cell in cells if _is_number(cell)]
-    return len(numbers) == len(cells) or (2 * len(numbers) >= len(cells) and not all(map(str.isdigit, numbers)))
+    numbers = [float(cell) for cell in header if _is_number(cell)]
+    ascend = len(numbers) > 2 and all(a < b for a, b in itertools.pairwise(numbers))
+    return 2 * len(numbers) >= len(header) and not ascend and not all(number.is_integer() for number in numbers)
 
 
 def _is_number(cell: str) -> bool:

@@ -67,12 +67,14 @@ class Wishes:
     kinds    {column: its kind}
     ids      the columns of identifiers
     ignored  the columns to leave out
+    header   whether the first line certainly holds the names of the columns, though it looks like data
     """
 
     label: str | None = None
     kinds: Mapping[str, str] = field(default_factory=dict)
     ids: Sequence[str] = ()
     ignored: Sequence[str] = ()
+    header: bool = False
 
     def check(self, table: Table) -> None:
         """Raise DataError for a column that the table lacks, and ConfigError for an unknown kind."""
@@ -97,7 +99,8 @@ def formats_of(facts: Mapping[str, Facts], table: Table, wishes: Wishes) -> dict
         return found
     texts = {name: fact for name, fact in facts.items() if fact.storage == "text" and fact.present}
     if reading.decimal is not None or reading.thousands is not None:
-        format_ = (reading.decimal or ".", reading.thousands or "")
+        decimal = reading.decimal or ("," if reading.thousands == "." else ".")
+        format_ = (decimal, reading.thousands or "")
         return (
             {name: format_ for name, fact in texts.items() if fact.share_of_numbers >= 1 - FEW_ODD}
             if format_ != (".", "")
@@ -129,23 +132,30 @@ def formats_of(facts: Mapping[str, Facts], table: Table, wishes: Wishes) -> dict
     decimals, groups = {d for d, _ in found.values()}, {t for _, t in found.values() if t}
     if len(decimals) == 1 and len(groups) == 1:  # columns without large numbers have no mark between thousands
         found = dict.fromkeys(found, (decimals.pop(), groups.pop()))
-    _require_one_way(found, texts, table)
+    _require_one_way(found, texts, table, wishes)
     return found
 
 
-def _require_one_way(found: Mapping[str, tuple[str, str]], texts: Mapping[str, Facts], table: Table) -> None:
+def _require_one_way(
+    found: Mapping[str, tuple[str, str]], texts: Mapping[str, Facts], table: Table, wishes: "Wishes"
+) -> None:
     """Raise DataError if columns need different formats, so that 1.934 means 1934 in one column only."""
     ways = {way: name for name, way in found.items()}
     if (",", ".") in ways:
         other = next((n for n, f in texts.items() if n not in found and f.forms["plain"] > f.forms["whole"]), None)
         ways |= {(".", ""): other} if other is not None and texts[other].share_of_numbers > 1 - FEW_ODD else {}
     elif by_comma := next((name for name, (decimal, _) in found.items() if decimal == ","), None):
+        spare = {*found, *wishes.ignored, *wishes.ids, wishes.label}
         for name, fact in texts.items():
-            if name not in found and 0 < fact.forms["dotted"] == fact.forms["plain"] - fact.forms["whole"]:
+            is_dotted = 0 < fact.forms["dotted"] == fact.forms["plain"] - fact.forms["whole"]
+            if is_dotted and name not in spare and fact.share_of_numbers >= 1 - FEW_ODD:
                 example = next((word for word in fact.words or {} if "." in word), "1.934")
+                fix = "say --thousands . or --decimal ,"
+                if any(thousands for _, thousands in found.values()):
+                    fix = "write all numbers in one way"
                 raise DataError(
                     f"{shown(table.path)}: column {name!r}: {example!r} may be {example.replace('.', '')} or "
-                    f"{example}, beside the decimal commas of {by_comma}; say --decimal , --thousands . or --decimal ,"
+                    f"{example}, beside the decimal commas of {by_comma}; {fix}"
                 )
     if len(ways) > 1:
         pairs = " and ".join(f"{name} as {_example(way)}" for way, name in ways.items())
@@ -174,7 +184,7 @@ def propose(
     label = _label(facts, table, wishes, found)
     for name, fact in facts.items():
         if name == label:
-            _propose_label(fact, found, table)
+            _propose_label(fact, found, table, is_asked=wishes.label is not None)
         elif name in wishes.ignored:
             found.leave_out(name, "as asked")
         elif name in wishes.ids:
@@ -257,7 +267,7 @@ def _last_words(facts: Mapping[str, Facts]) -> list[str]:
     return [last.name] if others and is_word and few and all(f.share_of_numbers == 1 for f in others) else []
 
 
-def _propose_label(fact: Facts, found: Proposal, table: Table) -> None:
+def _propose_label(fact: Facts, found: Proposal, table: Table, *, is_asked: bool) -> None:
     if fact.missing:
         row, word = fact.first_missing or (0, "empty")
         raise DataError(
@@ -265,9 +275,10 @@ def _propose_label(fact: Facts, found: Proposal, table: Table) -> None:
             "--label none"
         )
     if fact.words is None or len(fact.words) > max(fact.rows / 2, MOST_CLASSES):
+        leave_out = "" if is_asked else f"{option('--ignore', fact.name)} to leave it out, or "
         raise DataError(
-            f"{shown(table.path)}: column {cut(fact.name)} has too many values for labels; say "
-            f"{option('--ignore', fact.name)} to leave it out, or --label none to make it a feature"
+            f"{shown(table.path)}: column {cut(fact.name)} has too many values for labels; say {leave_out}--label none "
+            "to make it a feature"
         )
     found.columns[fact.name], found.reasons[fact.name] = {"role": "label"}, f"{len(fact.words)} classes"
     words = {word.lower(): word for word in fact.words}
@@ -276,7 +287,7 @@ def _propose_label(fact: Facts, found: Proposal, table: Table) -> None:
             alike = next(word for word in fact.words if word != words[word.lower()])
             raise DataError(
                 f"{shown(table.path)}: column {cut(fact.name)}: the labels {alike!r} and {words[alike.lower()]!r} "
-                f"differ in capitals only; write them alike, or say {option('--ignore', fact.name)}"
+                "differ in capitals only; write them alike"
             )
         found.anomaly = next((words[w] for w in TRUE if w in words and set(words) in map(set, TRUTH)), None)
 
