@@ -354,6 +354,6 @@ def curve_of(key: str) -> str:
     return f"validation.{json.loads(paths.out('train', key, 'lineage.json').read_text())['metric']}"
 
 
-def test_no_line_of_params_may_have_the_name_of_a_baseline(compared):
+def test_no_line_of_params_may_have_the_name_of_a_baseline(here, compared):
     named = {row["run"] for part in ("anomalies", "compression") for row in scores(part)} - set(RUNS)
     assert named and named <= set(BASELINES)

@@ -86,7 +86,7 @@ def test_the_labels_of_an_npz_never_become_a_feature(tmp_path):
 def test_labels_that_differ_in_capitals_only_are_asked_about(tmp_path):
     lines = [f"{k % 17},{('No', 'no', 'Yes')[k % 3]}" for k in range(ROWS)]
     with pytest.raises(
-        GenModelsError, match=r"the labels '[Nn]o' and '[Nn]o' differ in capitals only; write them alike"
+        GenModelsError, match=r"the labels '[Nn]o' and '[Nn]o' differ in capitals only; spell them alike"
     ):
         added(written(tmp_path, ["amount,is_fraud", *lines]))
 

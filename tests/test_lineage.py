@@ -190,8 +190,7 @@ class TestChoices:
     def test_a_version_that_someone_registers_by_hand_stands_in_no_ones_way(self, project, client, run):
         finish(project, run)
         register.register(run)
-        source = versions.find(client, run, "1").source
-        client.create_model_version(run, source)
+        client.create_model_version(run, client.get_model_version(run, "1").source)
         model_page.describe_model(client, run)
         assert client.get_registered_model(run).description.startswith("`vae` on `digits`")
 

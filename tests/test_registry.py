@@ -193,7 +193,7 @@ class TestRecorder:
 
     def test_more_numbers_than_fit_into_one_message_are_all_logged(self, project, client, run):
         recorder = tracking.Recorder(finish(project, run))
-        assert recorder.log_result(10, {f"auroc.nll.kind_{k}": k / 2000 for k in range(1100)}) == 1100
+        assert recorder.run.log_result(10, {f"auroc.nll.kind_{k}": k / 2000 for k in range(1100)}) == 1100
         assert len(client.get_run(recorder.run_id).data.metrics) == 1100
 
     def test_a_store_that_fails_in_the_middle_stops_nothing_and_misses_nothing(

@@ -287,7 +287,7 @@ def _propose_label(fact: Facts, found: Proposal, table: Table, *, is_asked: bool
             alike = next(word for word in fact.words if word != words[word.lower()])
             raise DataError(
                 f"{shown(table.path)}: column {cut(fact.name)}: the labels {alike!r} and {words[alike.lower()]!r} "
-                "differ in capitals only; write them alike"
+                "differ in capitals only; spell them alike"
             )
         found.anomaly = next((words[w] for w in TRUE if w in words and set(words) in map(set, TRUTH)), None)
 
