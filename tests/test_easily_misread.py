@@ -68,6 +68,9 @@ def test_a_first_line_of_data_is_no_header(tmp_path):
         added(written(tmp_path, lines))
     assert len(added(written(tmp_path, lines), "--no-header")["c1"]) == ROWS
     assert len(added(written(tmp_path, lines), "--header", "--force")) == 4, "the first line is taken at its word"
+    twice = [lines[0].replace(lines[0].split(",")[1], lines[0].split(",")[0]), *lines[1:]]
+    with pytest.raises(GenModelsError, match=r"two columns are named .* or say --no-header if the line holds data"):
+        added(written(tmp_path, twice, "twice.csv"), "--force")
     years = ["place,2021,2022,2023", *(f"p{k % 4},{k},{2 * k},{3 * k % 7}" for k in range(ROWS))]
     assert len(added(written(tmp_path, years, "years.csv"), "--force")["2022"]) == ROWS, "years may be a header"
 

@@ -78,7 +78,9 @@ def look(
     if source == "table":
         return _look_at_table(path, options, wishes, reading or Reading(), in_part)
     if wishes != Wishes():
-        raise ConfigError(f"{shown(path)} is not a table with columns; leave --label, --kind, --id and --ignore out")
+        raise ConfigError(
+            f"{shown(path)} is not a table with columns; leave --label, --kind, --id, --ignore and --header out"
+        )
     options |= images or {}
     if source == "idx" and (labels := _labels_beside(path)) is not None:
         options["labels"] = written(labels)

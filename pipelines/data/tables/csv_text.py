@@ -5,7 +5,6 @@ stay text here; cells.py reads them as numbers, times and words.
 """
 
 import csv
-import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -73,12 +72,13 @@ def header_of(path: Path, delimiter: str, encoding: str, has_header: bool) -> li
         )
     if names[0] == "" and len(names) > 1:
         names[0] = FIRST
+    instead = ", or say --no-header if the line holds data" if looks_like_data(names) else ""
     for place, name in enumerate(names, start=1):
         if not name:
-            raise DataError(f"{shown(path)}, line 1: column {place} has no name; give it one")
+            raise DataError(f"{shown(path)}, line 1: column {place} has no name; give it one{instead}")
         require_name(name, f"{shown(path)}, line 1: column {place},")
         if names.index(name) != place - 1:
-            raise DataError(f"{shown(path)}, line 1: two columns are named {cut(name)}; rename one")
+            raise DataError(f"{shown(path)}, line 1: two columns are named {cut(name)}; rename one{instead}")
     return names
 
 
@@ -249,13 +249,12 @@ def _open_quote(path: Path, line: int) -> DataError:
 
 
 def looks_like_data(header: Sequence[str]) -> bool:
-    """Return whether the first line may hold data: half of its cells or more are numbers, and these do not ascend.
+    """Return whether the first line may hold data: half of its cells or more are numbers, and some of these no digits.
 
-    A header may have ascending numbers, such as years, wavelengths or the places of columns.
+    A header may have digits, such as years or the places of columns.
     """
-    numbers = [float(cell) for cell in header if _is_number(cell)]
-    ascend = len(numbers) > 2 and all(a < b for a, b in itertools.pairwise(numbers))
-    return 2 * len(numbers) >= len(header) and not ascend and not all(number.is_integer() for number in numbers)
+    numbers = [cell for cell in header if _is_number(cell)]
+    return 2 * len(numbers) >= len(header) and not all(map(str.isdigit, numbers))
 
 
 def _is_number(cell: str) -> bool:
