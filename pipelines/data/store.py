@@ -8,8 +8,8 @@ what was found, and the command that writes the file again.
 
 There is no SPLIT.y.npy for rows without labels, no SPLIT.factors.npy unless a generator made the rows from known
 factors, no SPLIT.mask.npy unless images came with masks of their defects, and no SPLIT.names.npy unless the rows come
-from files of the user's. Arrays are written without pickle and
-opened memory-mapped, so a data set may be larger than memory.
+from files of the user's. Arrays are written without pickle and opened memory-mapped, so a data set may be larger than
+memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
