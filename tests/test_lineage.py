@@ -346,6 +346,33 @@ class TestLineage:
         assert found.state == verification.BROKEN and "t.csv" in found.words
 
 
+def test_models_are_compared_if_only_what_leaves_the_test_rows_alone_was_edited(project, client, run, capsys):
+    conf = project / "conf" / "data" / "digits.yaml"
+    text, manifest = conf.read_text(), project / "out" / "data" / "digits" / "manifest.json"
+    compared = {}
+    try:
+        for beta, nats, edit in ((1, 20.0, ""), (2, 21.0, "batch_size: 32\n"), (3, 19.0, "seed: 5\n")):
+            conf.write_text(text + edit)
+            prepare.main(["digits"])
+            said = trained(project, run, beta, nats)["reason"]
+            tags = versions.find(client, run, "candidate").tags
+            assert tags["evaluated_sha256"] == json.loads(manifest.read_text())["sha256"]
+            compared[edit] = tags["rows_sha256"]
+            assert ("21 is worse than version 1's 20" in said) == (beta == 2)
+            assert ("not comparable" in said) == (beta == 3)
+            if beta == 2:
+                capsys.readouterr()
+                versus.main([f"models:/{run}/1", run])
+                assert "95% interval" in capsys.readouterr().out
+            if beta == 3:
+                with pytest.raises(DataError, match="evaluated on different rows"):
+                    versus.main([f"models:/{run}/1", run])
+    finally:
+        conf.write_text(text)
+        prepare.main(["digits"])
+    assert len(set(compared.values())) == 2
+
+
 class TestVersus:
     @pytest.fixture
     def two(self, project):

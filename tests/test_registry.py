@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -379,6 +380,9 @@ class TestGate:
             (Standing("nats", 0.0, "d", "0 of 8 modes reached"), here, False),
             (Standing("nats", 0.0, "d", "0 of 8 modes reached"), None, False),
             (here, Standing("nats", 0.0, "d", "0 of 8 modes reached"), True),
+            (Standing("nats", 19.9, "other", rows_sha256="r"), replace(here, rows_sha256="r"), True),
+            (Standing("nats", 20.1, "other", rows_sha256="r"), replace(here, rows_sha256="r"), False),
+            (Standing("nats", 0.0, "other", rows_sha256="s"), replace(here, rows_sha256="r"), False),
         ],
     )
     def test_champion_moves_to_what_is_sound_and_not_worse_on_the_same_data(self, candidate, champion, passes):

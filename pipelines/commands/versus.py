@@ -5,8 +5,8 @@
     gen-models versus models:/vae-digits@champion vae-digits --metric mse
 
 Both models are measured on each test row. The printed interval is for the mean difference; it is much narrower than the
-intervals of the two means. Two models are refused if they were evaluated on different data, or on other data than those
-that are prepared now. (The stage `compare` puts all runs side by side; `versus` compares two.)
+intervals of the two means. Two models are refused if they were evaluated on different test rows, or on other test rows
+than those that are prepared now. (The stage `compare` puts all runs side by side; `versus` compares two.)
 """
 
 import json
@@ -17,6 +17,7 @@ from gen_models.errors import DataError, unknown
 from pipelines import arguments
 from pipelines.commands.stored_model import open_stored
 from pipelines.evaluation.versus import Contender, caveat, compare, contender, sentence
+from pipelines.registry import origins
 from pipelines.registry.names import SCHEME
 from pipelines.runtime import paths
 from pipelines.runtime.stage import parse
@@ -52,4 +53,5 @@ def opened(name: str) -> Contender:
     trained = [path.name for path in paths.out("train").glob("*") if (path / "lineage.json").is_file()]
     if name not in trained:
         raise DataError(f"{unknown('trained run', name, trained)}; a version is named {SCHEME}NAME@champion")
-    return contender(name, load_model(folder / "checkpoint"), json.loads((folder / "lineage.json").read_text()))
+    lineage = json.loads((folder / "lineage.json").read_text())
+    return contender(name, load_model(folder / "checkpoint"), {**lineage, **origins.test_rows(lineage)})

@@ -14,10 +14,12 @@ from gen_models.errors import DataError, unknown
 from gen_models.evaluating import observes_binary
 from gen_models.measures.paired import PER_ROW, Difference, paired, paired_mmd, row_values
 from gen_models.measures.sweep_metrics import METRICS
+from pipelines.data.rows_hash import rows_sha256
 from pipelines.data.store import manifest_of, open_data
 from pipelines.evaluation.prepared_rows import PreparedRows, fix_threads
 from pipelines.training.validation_metrics import ruler_of
 
+HASHES = ("data_sha256", "evaluated_sha256", "rows_sha256")
 UNITS = {"nats": " nats a row", "nats_iw50": " nats a row", "mse": ", squared error on the unit scale", "mmd": " MMD^2"}
 
 
@@ -29,7 +31,7 @@ class Contender:
     model   the model, which was trained
     metric  the metric by which its setting was chosen
     data    the name of the data on which it was evaluated
-    hashes  the hashes of these data, when the model was trained and when it was evaluated
+    hashes  the hashes of these data, when the model was trained and when it was evaluated, and that of their test rows
     """
 
     title: str
@@ -123,8 +125,9 @@ def _same_data(a: Contender, b: Contender) -> Any:
         raise DataError(
             f"{a.title} and {b.title} cannot be compared: evaluated on different rows, {_named(a)} and {_named(b)}"
         )
-    now = manifest_of(a.data)["sha256"]
-    if now not in a.hashes & b.hashes:
+    manifest = manifest_of(a.data)
+    now = manifest["sha256"]
+    if {now, rows_sha256(manifest)}.isdisjoint(a.hashes & b.hashes):
         raise DataError(
             f"{a.title} and {b.title} were evaluated on {_named(a)}, and out/data/{a.data} holds other rows now, "
             f"{now[:12]}: bring back the conf and the seed of these data, and run `gen-models prepare {a.data}`"
@@ -161,7 +164,7 @@ def contender(title: str, model: Any, facts: Mapping[str, Any]) -> Contender:
     """Return a contender.
 
     facts: the strings `metric`, `data`, `data_sha256` (of the data of its training) and, for a registered version,
-    `evaluated_sha256` (of the data of its evaluation)
+    `evaluated_sha256` (of the data of its evaluation) and `rows_sha256` (of the test rows)
     """
-    hashes = {facts.get("data_sha256"), facts.get("evaluated_sha256")} - {None, ""}
+    hashes = {facts.get(name) for name in HASHES} - {None, ""}
     return Contender(title, model, str(facts.get("metric")), str(facts.get("data")), frozenset(map(str, hashes)))

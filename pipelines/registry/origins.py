@@ -19,6 +19,7 @@ from typing import Any
 
 from gen_models.errors import GenModelsError
 from pipelines.config.params import params
+from pipelines.data.rows_hash import rows_sha256
 from pipelines.data.store import manifest_of
 from pipelines.lineage.hashing import file_sha256, sha256_json
 from pipelines.runtime import paths
@@ -45,6 +46,12 @@ def recorded(lineage: Mapping[str, Any]) -> dict[str, str]:
     }
     texts = {name: _text(value) for name, value in found.items() if value is not None}
     return {name: text for name, text in texts.items() if len(text) <= MOST_TAG}
+
+
+def test_rows(lineage: Mapping[str, Any]) -> dict[str, str]:
+    """Return {"rows_sha256": the hash of the test rows}; {} if the prepared data are missing or others by now."""
+    manifest = _manifest(lineage)
+    return {"rows_sha256": rows_sha256(manifest)} if manifest else {}
 
 
 def outputs(run: str) -> dict[str, str]:

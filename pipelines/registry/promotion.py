@@ -30,7 +30,8 @@ NOT_COLLAPSED = "no"
 class Standing:
     """What the gate compares of a version.
 
-    metric, value: a metric's name and its value on the test data, lower is better; data_sha256: the hash of these data
+    metric, value: a metric's name and its value on the test rows, lower is better
+    data_sha256: the hash of the data; rows_sha256: the hash of the test rows, "" for a version of an earlier release
     collapsed: in what way samples or latents collapsed, or ""
     """
 
@@ -38,6 +39,7 @@ class Standing:
     value: float
     data_sha256: str
     collapsed: str = ""
+    rows_sha256: str = ""
 
     @property
     def fault(self) -> str:
@@ -83,7 +85,8 @@ def incomparable(one: Standing, other: Standing) -> str:
     """Return why the metrics of two versions cannot be compared, or ""."""
     if one.metric != other.metric:
         return f"{one.metric} now, {other.metric} then"
-    if one.data_sha256 != other.data_sha256:
+    same_rows = one.rows_sha256 == other.rows_sha256 != ""
+    if one.data_sha256 != other.data_sha256 and not same_rows:
         return f"it was evaluated on other data ({one.data_sha256[:12]} now, {other.data_sha256[:12]} then)"
     return ""
 
@@ -96,6 +99,7 @@ def standing_of(tags: Mapping[str, str]) -> Standing:
         float(tags.get("value", "nan")),
         tags.get("evaluated_sha256", tags.get("data_sha256", "")),
         "" if collapsed == NOT_COLLAPSED else collapsed,
+        tags.get("rows_sha256", ""),
     )
 
 

@@ -36,6 +36,7 @@ from pipelines.registry.versions import Version
 from pipelines.runtime import paths
 from pipelines.runtime.stage import hold, parse, run_keys
 
+EVALUATED = ("metric", "value", "evaluated_sha256", "rows_sha256", "collapsed")
 LINEAGE = ("key", "run", "model", "family", "data", "data_sha256", "conf_sha256", "git_commit", "seed", "metric")
 COLLAPSED = "Collapsed: "
 GATE_LENGTH, MOST_OTHERS = 1000, 20
@@ -164,6 +165,7 @@ def _tags(lineage: Mapping[str, Any], evaluation: Mapping[str, Any], trained: Pa
         "calibration_sha256": _sha256(_calibration(lineage["run"])),
         "value": repr(float(value)),
         "evaluated_sha256": lineage["data_sha256"],
+        **origins.test_rows(lineage),
         "collapsed": "; ".join(collapsed) or NOT_COLLAPSED,
     }
 
@@ -186,7 +188,7 @@ def _describe(
     If another training than the version's ended with the same bytes, the tag `same_bytes` gets that training; the
     version keeps the lineage of the first.
     """
-    _set(client, version, {name: tags[name] for name in ("metric", "value", "evaluated_sha256", "collapsed")})
+    _set(client, version, {name: tags[name] for name in EVALUATED if name in tags})
     if version.tags.get("key") == tags["key"] and "code_sha256" not in version.tags:  # stored by an earlier release
         _set(client, version, origins.recorded(lineage))
     elif version.tags.get("key") != tags["key"]:
