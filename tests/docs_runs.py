@@ -177,8 +177,8 @@ DEFAULT = {  # pages of the default runs, and of people's own data
         "gen-models evaluate vae-digits": Does(leaves=("out/evaluate/vae-digits/latents.json",), says="latents"),
         "cat out/evaluate/vae-digits/latents.json": Does(check=counts_latents),
         "gen-models ui": Does(serves=MLFLOW, says="/#/models"),
-        "dvc repro evaluate@beta_vae-factors": Does(
-            before=add_factors, leaves=("out/evaluate/beta_vae-factors/latents.json",)
+        "make repro RUNS=beta_vae-factors": Does(
+            before=add_factors, leaves=("out/evaluate/beta_vae-factors/latents.json",), says="beta_vae-factors: "
         ),
     },
 }

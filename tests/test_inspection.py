@@ -142,13 +142,16 @@ KINDS = (
         (("OK", "bent", "scratch"), {"normal": "OK"}),
         (("bad", "good"), {"anomaly": "bad"}),
         (("bent", "good"), {"anomaly": None}),
+        (("bent", "good", "masks"), {"normal": "good"}),
         (("bent", "good", "normal"), {"anomaly": None}),
         (("a", "b", "c"), {"anomaly": None}),
     ],
 )
 def test_a_class_named_good_among_several_is_proposed_as_the_normal_one(tmp_path, classes, held_out):
+    masks = np.zeros((300, 1, 1), dtype=np.uint8) if "masks" in classes else None
+    classes = tuple(one for one in classes if one != "masks")
     y = np.arange(300) % len(classes)
-    arrays = Arrays(np.zeros((300, 2)), y, classes, origin={"sha256": "0"})
+    arrays = Arrays(np.zeros((300, 2)), y, classes, origin={"sha256": "0"}, masks=masks)
     conf = propose(Found(tmp_path, "npy", {}, arrays), "parts")
     assert {key: conf[key] for key in ("anomaly", "normal") if key in conf} == held_out
 

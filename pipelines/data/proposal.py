@@ -40,7 +40,8 @@ def propose(found: Found, name: str, *, anomaly: str | None = None, normal: str 
     said = {"anomaly": anomaly} if anomaly is not None else {"normal": normal}
     held_out = said if anomaly is not None or normal is not None else _held_out(found, arrays)
     rows = len(arrays.x) if arrays.parts is None else len(arrays.parts["train"])
-    split = _split(arrays, has_anomaly=held_out != {"anomaly": None})
+    is_split_anew = _tests_only_anomalies(arrays, held_out)
+    split = dict(ANOMALY_SPLIT) if is_split_anew else _split(arrays, has_anomaly=held_out != {"anomaly": None})
     train = int(split["train"] * rows)
     event = list(arrays.x.shape[1:])
     shape = {"event_shape": [1, *event] if len(event) == 2 else event, "levels": _levels(arrays)}
@@ -93,14 +94,26 @@ def models_for(arrays: Arrays) -> list[str]:
 def _held_out(found: Found, arrays: Arrays) -> dict[str, str | None]:
     """Return {"anomaly": class} or {"normal": class} if names tell which rows are anomalous, else {"anomaly": None}.
 
-    The name of a table's column of labels and the names of the classes are considered.
+    The name of a table's column of labels and the names of the classes are considered. A class named good is normal
+    beside several others, and beside one other if there are masks, which show its defects.
     """
     if found.anomaly is not None:
         return {"anomaly": found.anomaly}
-    if len(arrays.classes) == 2:
-        return {"anomaly": next((c for c in arrays.classes if c.lower() in ABNORMAL), None)}
+    abnormal = [c for c in arrays.classes if c.lower() in ABNORMAL]
+    if len(arrays.classes) == 2 and abnormal:
+        return {"anomaly": abnormal[0]}
     named = [c for c in arrays.classes if c.lower() in NORMAL]
-    return {"normal": named[0]} if len(named) == 1 and len(arrays.classes) > 2 else {"anomaly": None}
+    is_told = len(arrays.classes) > 2 or arrays.masks is not None
+    return {"normal": named[0]} if len(named) == 1 and is_told else {"anomaly": None}
+
+
+def _tests_only_anomalies(arrays: Arrays, held_out: Mapping[str, str | None]) -> bool:
+    """Return whether each of the source's own test rows is of a class that is held out: then there is no normal one."""
+    parts = arrays.parts or {}
+    if arrays.y is None or "test" not in parts or held_out == {"anomaly": None}:
+        return False
+    tested = {arrays.classes[k] for k in np.unique(arrays.y[parts["test"]])}
+    return held_out["normal"] not in tested if "normal" in held_out else tested == {held_out["anomaly"]}
 
 
 def _split(arrays: Arrays, *, has_anomaly: bool) -> dict[str, Any]:
