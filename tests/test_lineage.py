@@ -152,6 +152,8 @@ class TestChoices:
         assert champion(client, run) == "2"
         reason = trained(project, run, 2, 20.0, numbers=no_modes)["reason"]  # it is measured otherwise now
         assert champion(client, run) is None
+        with pytest.raises(RegistryError, match="no champion before this one is left"):
+            rollback.main([run, "--reason", "back"])
         typed(shlex.split(re.findall("`gen-models ([^`]*)`", reason)[-1]))
         register.register(run)
         assert champion(client, run) == "2"
@@ -346,31 +348,39 @@ class TestLineage:
         assert found.state == verification.BROKEN and "t.csv" in found.words
 
 
-def test_models_are_compared_if_only_what_leaves_the_test_rows_alone_was_edited(project, client, run, capsys):
+def test_models_are_compared_if_only_what_leaves_the_rows_alone_was_edited(project, client, run, capsys):
     conf = project / "conf" / "data" / "digits.yaml"
     text, manifest = conf.read_text(), project / "out" / "data" / "digits" / "manifest.json"
     compared = {}
+    shares = "split: {train: 0.6, validation: 0.15, calibration: 0.1, test: 0.15}\n"  # the same test rows
     try:
-        for beta, nats, edit in ((1, 20.0, ""), (2, 21.0, "batch_size: 32\n"), (3, 19.0, "seed: 5\n")):
-            conf.write_text(text + edit)
+        for beta, nats, edit in (
+            (1, 20.0, ""),
+            (2, 21.0, "batch_size: 32\n"),
+            (3, 19.0, "seed: 5\n"),
+            (4, 18.0, shares),
+        ):
+            conf.write_text(
+                re.sub(r"^split:.*\n", "", text, flags=re.MULTILINE) + edit if edit == shares else text + edit
+            )
             prepare.main(["digits"])
             said = trained(project, run, beta, nats)["reason"]
             tags = versions.find(client, run, "candidate").tags
             assert tags["evaluated_sha256"] == json.loads(manifest.read_text())["sha256"]
             compared[edit] = tags["rows_sha256"]
             assert ("21 is worse than version 1's 20" in said) == (beta == 2)
-            assert ("not comparable" in said) == (beta == 3)
+            assert ("not comparable" in said and "promote" in said) == (beta >= 3)
             if beta == 2:
                 capsys.readouterr()
                 versus.main([f"models:/{run}/1", run])
                 assert "95% interval" in capsys.readouterr().out
-            if beta == 3:
+            if beta >= 3:
                 with pytest.raises(DataError, match="evaluated on different rows"):
                     versus.main([f"models:/{run}/1", run])
     finally:
         conf.write_text(text)
         prepare.main(["digits"])
-    assert len(set(compared.values())) == 2
+    assert len(set(compared.values())) == 3
 
 
 class TestVersus:

@@ -74,6 +74,8 @@ def test_a_number_is_called_worse_than_its_baseline_if_it_is():
     worse = page(EVALUATIONS["vae"] | {"bits_per_dim": 3.3})
     assert "worse than 2.4, a histogram" in worse and "better than 0.02, PCA" in worse
     assert "better than 2.4, a histogram" in page(EVALUATIONS["vae"])
+    unclear = page(EVALUATIONS["vae"] | {"mse": 0.0199, "mse_error": 0.001})
+    assert "as 0.02, PCA" in unclear, "an interval that holds the baseline is no praise"
 
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])

@@ -20,7 +20,7 @@ from matplotlib import image
 from PIL import Image
 
 from pipelines.config.params import Run, params
-from pipelines.report import as_text, comparison_table, leaderboard, read, report
+from pipelines.report import as_text, comparison_table, leaderboard, read, report, versus_baselines
 from pipelines.report.comparison_table import other_steps
 from pipelines.report.page import _about
 from pipelines.report.page import page as page_of
@@ -635,6 +635,22 @@ class TestLeaderboard:
         assert leaderboard.best_of({"a": 1.0, "b": 2.0, "c": 1.0}, "lower") == ["a", "c"]
         assert leaderboard.best_of({"a": 0.9, "b": 1.1}, "higher") == ["b"]
         assert leaderboard.best_of({"a": 0.75, "b": 1.25}, 1.0) == ["a", "b"]
+
+    def test_the_same_quantity_in_another_unit_has_the_same_stars(self, project):
+        for key, nats in (("gmm-a", 100.0), ("realnvp-a", 100.5), ("vae-a", 110.0)):
+            bits = {"bits_per_dim": nats / (64 * math.log(2)), "dims": 64}
+            change(project, key, nats=nats, nats_error=0.4, rows=300, coverage=0.9 if key == "vae-a" else 0.85, **bits)
+        best = leaderboard.table(read.read(params()), DATA).best
+        assert set(best["bits_per_dim"]) == set(best["nats"]) == {"gmm-a", "realnvp-a"}
+        assert set(best["coverage"]) == {"gmm-a", "realnvp-a", "vae-a"}, "0.05 of 300 rows are less than two errors"
+
+    def test_clusters_are_above_k_means_only_by_more_than_the_test_rows_tell(self):
+        raw = {"acc_mean": 0.8, "acc_sd": 0.0, "seeds": 5, "rows": 360}
+        for share, side in ((0.803, "unclear"), (0.95, "above"), (0.6, "below")):
+            run = SimpleNamespace(line=SimpleNamespace(key="a"))
+            rows = [(raw, "k-means on the data", None), ({**raw, "acc_mean": share}, "a", run)]
+            found = versus_baselines.compared(rows, raw, "acc_mean", versus_baselines._share_interval)
+            assert getattr(found, side) == ["a"]
 
     @pytest.mark.parametrize("better", ["lower", "higher"])
     def test_what_errors_cannot_tell_from_the_best_is_marked_too(self, better):

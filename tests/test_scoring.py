@@ -24,22 +24,28 @@ from gen_models.build import build_model
 from gen_models.checkpoint import save_model
 from gen_models.errors import CheckpointError, DataError, GenModelsError
 from gen_models.measures.pixel_ranking import pixel_auroc
-from gen_models.measures.ranking import auroc
+from gen_models.measures.ranking import auroc, average_precision
 from gen_models.noise import Noise
 from gen_models.table import Column, Schema
 from pipelines.commands import drift, predict, score
-from pipelines.commands.input_rows import read_as
+from pipelines.commands.input_rows import read_as, read_blocks
+from pipelines.commands.output_file import _array, whole
+from pipelines.comparison.anomalies import Case, curves
 from pipelines.config.conf_files import data_conf
 from pipelines.config.params import Run
 from pipelines.data import add_data, prepare
 from pipelines.data.about_rows import about_rows
 from pipelines.data.store import open_data
+from pipelines.evaluation.metrics.two_sample import two_sample_accuracy
+from pipelines.evaluation.reasons import Reasons
 from pipelines.evaluation.row_scores import score_rows, write_calibration
 from pipelines.evaluation.score_facts import score_facts
 from pipelines.evaluation.trained_run import Trained
 from pipelines.registry import serving
 from pipelines.runtime import paths
+from pipelines.scoring import score_file
 from pipelines.scoring.column_drift import ColumnDrift, Moved
+from pipelines.scoring.drift import compare
 from pipelines.scoring.kept_rows import KeptRows
 from tests.project import make_project, params_of
 
@@ -305,6 +311,69 @@ def test_a_row_whose_score_is_no_number_takes_no_other_with_it(ask, bookings, tm
     assert last["problem"] or float(last["score"]) == math.inf, last
 
 
+@pytest.mark.parametrize("amount", [1e25, -1e30])
+def test_a_cell_that_makes_a_score_infinite_is_named_and_told(ask, bookings, tmp_path, capsys, amount):
+    path = write_rows(tmp_path / "may.csv", 30, seed=8, amount=amount)
+    *_, last = ask(path, "--fpr", "0.05")
+    assert (last["score"], last["decision"], last["rank"]) == ("inf", "anomaly", "1")
+    assert last["reason"].startswith(f"amount {amount:.6g} (usually ") and "; " not in last["reason"]
+    assert " of 30 rows are called" in capsys.readouterr().err
+
+
+def test_under_a_false_discovery_rate_the_picture_marks_where_rows_are_called(ask, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(score_file, "draw", lambda path, scored, scorer, edge: drawn.append(edge))
+    rows = ask(write_rows(tmp_path / "may.csv", 40, seed=3, amount=900), "--fdr", "0.5")
+    called = [float(row["score"]) for row in rows if row["decision"] == "anomaly"]
+    assert called and drawn[0] == pytest.approx(min(called))
+    ask(write_rows(tmp_path / "june.csv", 40, seed=3), "--fdr", "0.03")
+    assert math.isnan(drawn[1]), "no row is called"
+    assert math.isnan(score_file._edge(np.arange(9.0), None)), "nine rows know no score that 5% of normal rows exceed"
+
+
+def test_an_input_that_cannot_be_opened_is_not_blamed_on_the_output(tmp_path):
+    with (
+        pytest.raises(DataError, match=r"/not there: cannot be used \(No such file"),
+        whole(tmp_path / "a.csv") as file,
+    ):
+        file.write(b"half")
+        (tmp_path / "not there").open()
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(DataError, match=r"a\.csv: cannot be written \(No space left"), whole(tmp_path / "a.csv"):
+        raise OSError(28, "No space left on device")
+
+
+def test_rows_of_images_in_a_text_file_get_the_images_shape(tmp_path):
+    images = np.random.default_rng(0).integers(0, 17, (5, 1, 8, 8))
+    np.savetxt(
+        tmp_path / "rows.csv", images.reshape(5, 64), fmt="%d", delimiter=",", header=",".join(map(str, range(64)))
+    )
+    (block,) = read_blocks(tmp_path / "rows.csv", {"event_shape": [1, 8, 8], "levels": 17})
+    np.testing.assert_array_equal(block.x, images)
+
+
+def test_an_infinite_score_is_a_score():
+    labels, scores = np.array([False, False, True, True]), np.array([0.0, 1.0, np.inf, np.inf])
+    (curve,) = curves([Case({"run": "a", "score": "nll", "auroc": 1.0, "is_default": True}, scores)], labels).values()
+    assert np.interp(0.5, *curve) == 1
+    assert average_precision(scores, labels) == 1
+    assert two_sample_accuracy(torch.full((20, 2), 1e33), torch.zeros(20, 2), 0) == 1
+
+
+def test_a_whole_number_beyond_64_bits_is_written():
+    assert _array([1, 10**25]).to_pylist() == [1.0, 1e25]
+
+
+def test_a_time_within_the_usual_range_is_usual():
+    column = Column("when", kind="time")
+    facts = {"table": {"columns": Schema((column,)).as_json()}, "event_shape": [1]}
+    seconds = torch.arange(1_700_000_000, 1_700_000_000 + 16 * 86_400, 86_400, dtype=torch.float64)[:, None]
+    reasons = Reasons(None, "nll", seconds, facts)
+    usual = reasons._ranges["when"]
+    assert usual.text == "2023-11-14T22:13:20 to 2023-11-29T22:13:20"
+    assert usual.holds("2023-11-20T00:00:00") and not usual.holds("2024-01-01T00:00:00")
+
+
 def test_without_a_rate_nothing_is_decided_and_a_rate_that_cannot_be_kept_is_refused(ask, bookings, tmp_path, capsys):
     path = write_rows(tmp_path / "may.csv", 30, seed=4)
     assert {row["decision"] for row in ask(path)} == {""}
@@ -517,6 +586,11 @@ def moved_columns(train: np.ndarray, *blocks: np.ndarray) -> list[Moved]:
     for block in blocks:
         drift.add(block)
     return drift.moved(0.01)
+
+
+def test_few_calibration_rows_still_show_rows_beyond_all_of_them():
+    check = compare(np.full(20, 99.0), np.arange(10.0), name="may.csv", model="m", score="nll")
+    assert check.unusual == 1 and check.p < 1e-4
 
 
 def test_columns_of_rows_like_those_of_the_training_hardly_ever_move():

@@ -5,8 +5,9 @@
 s is the score of the row x. c_j is how far the score would fall if only column j held another, usual value; to compute
 it, only values of s are needed. If s is a sum of scores of single columns, c_j is the score of column j minus the
 smallest score of its usual values. If two columns are usual each but unusual together, a change of either would make
-the row usual, and both have a large contribution. c_j is a counterfactual in the sense of Wachter, Mittelstadt and
-Russell (2018), one column at a time.
+the row usual, and both have a large contribution. If s is infinite, the columns whose usual values make it finite add
+inf, and the others 0. c_j is a counterfactual in the sense of Wachter, Mittelstadt and Russell (2018), one column at a
+time.
 """
 
 from collections.abc import Callable, Sequence
@@ -72,5 +73,6 @@ def contributions(
     for first, end in groups:
         replaced = x.repeat_interleave(len(usual), dim=0)
         replaced[:, first:end] = usual[:, first:end].repeat(len(x), 1).to(x.dtype)
-        found.append(whole - score(replaced).double().view(len(x), len(usual)).amin(dim=1))
+        added = whole - score(replaced).double().view(len(x), len(usual)).amin(dim=1)
+        found.append(added.nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf))
     return torch.stack(found, dim=1) if found else torch.zeros(len(x), 0, dtype=torch.float64)

@@ -58,7 +58,7 @@ def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
     scores, labels = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=bool)
     positives, _ = _counts(labels)
     order = np.argsort(-scores, kind="stable")
-    is_last = np.append(np.diff(scores[order]) != 0, True)  # of the rows with this score
+    is_last = np.append(scores[order][1:] != scores[order][:-1], True)  # of the rows with this score
     found, called = np.cumsum(labels[order])[is_last], np.flatnonzero(is_last) + 1
     return float((np.diff(found, prepend=0) / positives * (found / called)).sum())
 

@@ -29,7 +29,7 @@ from gen_models.errors import DataError
 from gen_models.off_levels import off_levels
 from gen_models.table import from_json, missing_column
 from pipelines.data.sources import array_files, idx
-from pipelines.data.sources.files import advice, require_file, require_there, shown
+from pipelines.data.sources.files import advice, require_file, require_there, shown, unreadable
 from pipelines.data.tables import cells
 from pipelines.data.tables.encode import encoded
 from pipelines.data.tables.open_table import Reading, Table, kind_of, names_in, open_table
@@ -127,8 +127,11 @@ def count_rows(path: Path) -> int:
         return count_images(path)
     require_file(path)
     if kind_of(path) == "csv":
-        with path.open("rb") as file:
-            return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+        try:
+            with path.open("rb") as file:
+                return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+        except OSError as error:
+            raise unreadable(path, error) from None
     if kind_of(path) == "parquet":
         return open_table(path).rows or 0
     if kind_of(path) == "npy":
@@ -252,7 +255,7 @@ def _columns(table: Table, columns: Sequence[str], event: tuple[int, ...] | None
             parts.append(x)
         rows = np.stack(parts, axis=1) if parts else np.zeros((0, 0))
         with np.errstate(over="ignore"):
-            stored = rows.astype(np.float32)
+            stored = rows.astype(np.float32).reshape(len(rows), *(event or rows.shape[1:]))
         yield Rows(range(first, first + len(rows)), stored, problems, {})
         first += len(rows)
 

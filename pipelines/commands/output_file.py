@@ -137,10 +137,21 @@ def whole(output: Path) -> Iterator[BinaryIO]:
     Raises DataError if it cannot be written.
     """
     try:
-        with replacing(output) as file:
+        with replacing(output) as file, _of_others():
             yield file
     except OSError as error:
         raise DataError(f"{output}: cannot be written ({error.strerror})") from None
+
+
+@contextmanager
+def _of_others() -> Iterator[None]:
+    """Raise DataError for another file that cannot be opened; let the error of a write, which names no file, pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise DataError(f"{error.filename}: cannot be used ({error.strerror})") from None
 
 
 def _array(values: Sequence[Any] | np.ndarray) -> pa.Array:
@@ -148,6 +159,8 @@ def _array(values: Sequence[Any] | np.ndarray) -> pa.Array:
         return pa.array(values, from_pandas=True)  # NaN becomes an empty cell
     try:
         return pa.array(list(values))
+    except OverflowError:  # a whole number beyond 64 bits
+        return pa.array([None if value is None else float(value) for value in values])
     except pa.ArrowException:  # whole numbers and words in one column
         return pa.array([None if value is None else str(value) for value in values])
 

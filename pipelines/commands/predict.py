@@ -20,7 +20,7 @@ import numpy as np
 
 from gen_models.errors import DataError
 from pipelines import arguments
-from pipelines.commands.input_rows import count_rows, given_shape, place_of, read_as, read_blocks, read_latents
+from pipelines.commands.input_rows import Rows, count_rows, given_shape, place_of, read_as, read_blocks, read_latents
 from pipelines.commands.output_file import answering, as_rows, form_of
 from pipelines.commands.stored_model import StoredModel, open_stored
 from pipelines.data.row_names import beside, free
@@ -46,12 +46,12 @@ def _answer(stored: StoredModel, asked: Namespace) -> None:
     form = form_of(facts, given_shape(asked.input)) if asked.task == "reconstruct" else None
     with answering(asked.output, form) as answer, closing(progress):
         for block in read_blocks(asked.input, facts):
-            for place in sorted(block.problems) if asked.strict else ():
-                raise DataError(f"{place_of(asked.input, block.names[place], facts)}: {block.problems[place]}")
+            _require_strict(block, asked, facts)
             flat = block.x.reshape(len(block.x), math.prod(block.x.shape[1:]))
             found = serving.answer(model, flat, facts=facts, calibration=stored.calibration, task=asked.task)
-            for place in np.flatnonzero(np.isnan(found).any(axis=1)).tolist():
+            for place in np.flatnonzero(~_is_answered(found, asked.task)).tolist():
                 block.problems.setdefault(place, f"the model's {asked.task} of this row is not a number")
+            _require_strict(block, asked, facts)
             answer.write(_columns(stored, found, block, facts, asked.task))
             if block.problems and not problems:
                 first = (block.names[min(block.problems)], block.problems[min(block.problems)])
@@ -62,6 +62,17 @@ def _answer(stored: StoredModel, asked: Namespace) -> None:
             raise DataError(f"{where}: {first[1]} (no row can be answered)")
     if problems:
         print(f"{problems} of {answer.rows} rows have no answer; the column `problem` says why", file=sys.stderr)
+
+
+def _is_answered(found: np.ndarray, task: str) -> np.ndarray:
+    """Return whether each row's answer is one: scores may be infinite, rows that a model made may not."""
+    return np.isfinite(found).all(axis=1) if task == "reconstruct" else ~np.isnan(found).any(axis=1)
+
+
+def _require_strict(block: Rows, asked: Namespace, facts: Mapping[str, Any]) -> None:
+    """With --strict, raise DataError for the first row of a block that has a problem."""
+    for place in sorted(block.problems) if asked.strict else ():
+        raise DataError(f"{place_of(asked.input, block.names[place], facts)}: {block.problems[place]}")
 
 
 def _decode(stored: StoredModel, asked: Namespace) -> None:
@@ -78,7 +89,7 @@ def _columns(stored: StoredModel, found: np.ndarray, block: Any, facts: Mapping[
         names["path"] = np.array(block.names, dtype=object)
     columns: dict[str, Any] = {}
     if task == "reconstruct":
-        values = as_rows(found, facts, task)
+        values = as_rows(np.nan_to_num(found), facts, task)
         for name, of in values.items():
             taken = {"problem", *(other for other in values if other != name)}
             columns[free(name, taken)] = [None if k in block.problems else v for k, v in enumerate(of)]

@@ -5,8 +5,8 @@
     gen-models versus models:/vae-digits@champion vae-digits --metric mse
 
 Both models are measured on each test row. The printed interval is for the mean difference; it is much narrower than the
-intervals of the two means. Two models are refused if they were evaluated on different test rows, or on other test rows
-than those that are prepared now. (The stage `compare` puts all runs side by side; `versus` compares two.)
+intervals of the two means. Two models are refused if they were evaluated on different data, or on other data than those
+that are prepared now. (The stage `compare` puts all runs side by side; `versus` compares two.)
 """
 
 import json
@@ -54,4 +54,4 @@ def opened(name: str) -> Contender:
     if name not in trained:
         raise DataError(f"{unknown('trained run', name, trained)}; a version is named {SCHEME}NAME@champion")
     lineage = json.loads((folder / "lineage.json").read_text())
-    return contender(name, load_model(folder / "checkpoint"), {**lineage, **origins.test_rows(lineage)})
+    return contender(name, load_model(folder / "checkpoint"), {**lineage, **origins.rows(lineage)})

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import rankdata
 from sklearn.metrics import roc_curve
 
 from pipelines import figures
@@ -60,12 +61,14 @@ def compare_anomalies(params: Params, folder: Path) -> list[Row]:
 def curves(cases: list[Case], is_anomaly: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return the ROC curve of the default score of each run and baseline, the one with the largest area first.
 
-    is_anomaly: whether each test row is an anomaly, (rows,)
+    is_anomaly: whether each test row is an anomaly, (rows,). A score may be infinite: only ranks count
 
     Returns {label with area, run and score: (false-positive rates, true-positive rates)}.
     """
     return {
-        f"{case.row['auroc']:.3f}  {case.row['run']}, {case.row['score']}": roc_curve(is_anomaly, case.scores)[:2]
+        f"{case.row['auroc']:.3f}  {case.row['run']}, {case.row['score']}": roc_curve(
+            is_anomaly, rankdata(case.scores)
+        )[:2]
         for case in sorted(default(cases), key=lambda case: -case.row["auroc"])
     }
 

@@ -15,6 +15,7 @@ from pipelines.evaluation.prepared_rows import RowsOf
 from pipelines.evaluation.row_scores import REFERENCE_ROWS
 
 NEIGHBOURS = 5
+LARGEST = 1e30  # the forest takes numbers that 32 bits can hold
 
 Scorer = Callable[[Tensor], np.ndarray]
 
@@ -38,7 +39,7 @@ def fit(rows: RowsOf, reference: Tensor, seed: int) -> dict[tuple[str, str], Sco
     """
 
     def flat(x: Tensor) -> np.ndarray:
-        return rows.units(x).flatten(1).double().numpy()
+        return rows.units(x).flatten(1).double().clamp(-LARGEST, LARGEST).numpy()
 
     def scorer(score: Score) -> Scorer:
         return lambda x: score(flat(x))

@@ -35,6 +35,7 @@ from pipelines.evaluation.trained_run import Trained
 
 SEEDS = 5
 STARTS = 10
+LARGEST = 1e100  # k-means squares numbers
 TRAIN_ROWS = 20_000  # more rows do not improve k-means
 WHITENED = "whitened"  # a value of a record's "space"; the others are "latent" and "data"
 LEAST_SHARE = 1e-6  # a direction with less than this fraction of the largest variance is rounding error: left out
@@ -102,7 +103,7 @@ def cluster(rows: RowsOf, who: str, space: str, vectors: Vectors, seed: int, fol
     vectors: (the vectors of training rows, to which the centres are fitted, the vectors of test rows, whose clusters
     are compared with the classes)
     """
-    train, test = vectors
+    train, test = (np.nan_to_num(of, posinf=LARGEST, neginf=-LARGEST) for of in vectors)  # of a row far off the data
     truth = rows.labels("test")
     fits = k_means(rows, train, seed)
     guesses = [fit.predict(test) for fit in fits]

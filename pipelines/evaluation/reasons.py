@@ -13,6 +13,7 @@ How much a column adds to a score is how far the score would fall if this column
 (gen_models.anomalies.contributions).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,11 +47,11 @@ class Reason:
 
 @dataclass(frozen=True)
 class _Usual:
-    """text: usual values of a column in words; least, most: of a column of numbers; words: of any other column."""
+    """text: usual values of a column in words; least, most: of numbers or ISO times; words: of any other column."""
 
     text: str
-    least: float = 0.0
-    most: float = 0.0
+    least: Any = 0.0
+    most: Any = 0.0
     words: frozenset[Any] | None = None
 
     def holds(self, value: Any) -> bool:
@@ -71,6 +72,8 @@ class Reasons:
     def __init__(self, fitted: FittedScores, name: str, usual: Tensor | None, facts: Mapping[str, Any]):
         self._fitted, self._name, self._facts = fitted, name, facts
         self._usual = usual
+        columns = from_json(facts["table"]["columns"]).columns if facts.get("table") else ()
+        self._times = {column.name for column in columns if column.kind == "time"}
         self._is_image = len(facts["event_shape"]) == 3
         self._groups = {} if self._is_image else groups_of(facts)
         self._ranges = {} if usual is None or self._is_image else self._usual_ranges(usual.numpy())
@@ -82,6 +85,11 @@ class Reasons:
             has_maps = isinstance(self._fitted.model, Reconstructor)
             return "" if has_maps else f"{type(self._fitted.model).__name__} does not rebuild images"
         return "" if self._usual is not None else "the model has no calibration rows, nor usual values of its columns"
+
+    @property
+    def columns(self) -> int:
+        """How many columns a table's rows have; 0 for images."""
+        return len(self._groups)
 
     def of(self, x: np.ndarray) -> list[Reason]:
         """Return the reason for each row; a reason is empty if scores cannot be explained.
@@ -120,7 +128,10 @@ class Reasons:
             }
             for j in order
         ]
-        named = [part for part in parts[:MOST_COLUMNS] if part["adds"] > LEAST_SHARE * max(added.max(), 0)]
+        least = LEAST_SHARE * max(
+            added.max(), 0
+        )  # infinite if a column adds so much; then such columns alone are named
+        named = [part for part in parts[:MOST_COLUMNS] if part["adds"] > least or part["adds"] == math.inf]
         text = "; ".join(f"{part['column']} {_shown(part['value'])} ({self._beside(part)})" for part in named)
         return Reason(text or "no single column stands out", parts)
 
@@ -138,7 +149,8 @@ class Reasons:
         words, found = self._words(usual), {}
         for name, values in words.items():
             known = [value for value in values if value is not None]
-            if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in known) and known:
+            is_ordered = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in known)
+            if known and (is_ordered or name in self._times):  # ISO times are in the order of their texts
                 low, high = min(known), max(known)
                 found[name] = _Usual(_shown(low) if low == high else f"{_shown(low)} to {_shown(high)}", low, high)
             else:

@@ -31,7 +31,7 @@ class Contender:
     model   the model, which was trained
     metric  the metric by which its setting was chosen
     data    the name of the data on which it was evaluated
-    hashes  the hashes of these data, when the model was trained and when it was evaluated, and that of their test rows
+    hashes  the hashes of these data, when the model was trained and when it was evaluated, and that of their rows
     """
 
     title: str
@@ -164,7 +164,7 @@ def contender(title: str, model: Any, facts: Mapping[str, Any]) -> Contender:
     """Return a contender.
 
     facts: the strings `metric`, `data`, `data_sha256` (of the data of its training) and, for a registered version,
-    `evaluated_sha256` (of the data of its evaluation) and `rows_sha256` (of the test rows)
+    `evaluated_sha256` (of the data of its evaluation) and `rows_sha256` (of the rows of these data)
     """
     hashes = {facts.get(name) for name in HASHES} - {None, ""}
     return Contender(title, model, str(facts.get("metric")), str(facts.get("data")), frozenset(map(str, hashes)))

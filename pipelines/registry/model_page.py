@@ -18,6 +18,7 @@ from pipelines.registry.moves import CHAMPION
 from pipelines.registry.promotion import Standing, standing_of
 from pipelines.runtime import paths
 
+NORMAL_95 = 1.96  # standard errors from the middle of a 95% interval to its end
 HEAD = "| number | this model | better | beside it | what it means |\n|---|---|---|---|---|\n"
 BAR = "&#124;"  # in a table of Markdown
 SHOWN_MOVES = 10
@@ -159,7 +160,7 @@ def _row(meaning: Meaning, numbers: Mapping[str, float], *, is_praised: bool) ->
     beside = ""
     if math.isfinite(baseline):
         beside = f"{_shown(baseline)}: {meaning.beside}"
-        verdict = meaning.verdict(value, baseline)
+        verdict = meaning.verdict(value, baseline, NORMAL_95 * numbers.get(f"{meaning.name}_error", 0.0))
         if not meaning.is_ceiling and (is_praised or verdict == "worse than"):
             beside = f"{verdict} {_shown(baseline)}, {meaning.beside}"
     better = meaning.better if meaning.better in ("lower", "higher") else f"nearest to {meaning.better}"

@@ -5,11 +5,12 @@ last. When the list becomes too long for a tag, its rows go to the tag `alias_mo
 the list begins anew. A row is
 
     {"time", "alias", "from": version or null, "to": version or null,
-     "who", "how", "reason", "newest": number, "checkpoint_sha256"}
+     "who", "how", "reason", "newest": number, "checkpoint_sha256", "replaced": version or null}
 
 how is `register` (by that command, whose gate in promotion.py decides on champion), `promote` or `rollback` (by a
 person, with that command), `outside` (by a person, in MLflow) or `deleted` (the version to which the alias pointed was
-deleted). newest is the number of the newest version at that time.
+deleted). newest is the number of the newest version at that time, and replaced the version that the choice of a person
+turned down: "from", but for a row that repairs a chosen champion whose files are damaged.
 
 Before gen-models moves an alias, it writes the row to the tag `alias_move_begun`; after the move, it adds the row to
 the list and deletes that tag. If the process is killed in between, `settle` finds the tag. So it can tell this move
@@ -54,12 +55,17 @@ def moves_of(client: Any, model: str) -> list[Row]:
     return rows
 
 
-def move(client: Any, alias: str, version: Version, *, how: str, who: str, reason: str) -> Row:
+def move(
+    client: Any, alias: str, version: Version, *, how: str, who: str, reason: str, replaced: str | None = None
+) -> Row:
     """Move an alias to a version whose stored files are intact, record the move, and return its row.
+
+    replaced: the version that a person's choice turned down, if it is not the one that the alias leaves
 
     Raises RegistryError, with nothing moved, if a file of the version has changed.
     """
     row = _row(client, version.model, alias, version.number, how=how, who=who, reason=reason, held=version)
+    row["replaced"] = replaced or row["from"]
     client.set_registered_model_tag(version.model, BEGUN, json.dumps(row))
     try:
         versions.point(client, alias, version)
@@ -131,11 +137,16 @@ def is_by_person(row: Mapping[str, Any]) -> bool:
 def champions(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the numbers of the versions that were champion, the oldest first, without those that a rollback left.
 
-    A rollback removes all versions after the one to which it returns. So a second rollback goes one further back.
+    A rollback removes all versions after the one to which it returns. So a second rollback goes one further back. A
+    version that the gate withdrew, since it had collapsed, is removed too.
     """
     way: list[str] = []
     for row in rows:
-        if row["alias"] != CHAMPION or row["to"] is None:
+        if row["alias"] != CHAMPION:
+            continue
+        if row["to"] is None:
+            if row.get("how") == REGISTER and way and way[-1] == row["from"]:  # the gate withdrew it
+                del way[-1]
             continue
         if row.get("how") == ROLLBACK and row["to"] in way:
             del way[len(way) - way[::-1].index(row["to"]) :]

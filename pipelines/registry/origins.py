@@ -48,8 +48,8 @@ def recorded(lineage: Mapping[str, Any]) -> dict[str, str]:
     return {name: text for name, text in texts.items() if len(text) <= MOST_TAG}
 
 
-def test_rows(lineage: Mapping[str, Any]) -> dict[str, str]:
-    """Return {"rows_sha256": the hash of the test rows}; {} if the prepared data are missing or others by now."""
+def rows(lineage: Mapping[str, Any]) -> dict[str, str]:
+    """Return {"rows_sha256": the hash of the data's rows}; {} if the prepared data are missing or others by now."""
     manifest = _manifest(lineage)
     return {"rows_sha256": rows_sha256(manifest)} if manifest else {}
 

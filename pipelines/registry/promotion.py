@@ -24,6 +24,7 @@ from pipelines.registry.moves import CANDIDATE, CHAMPION, GATE, REGISTER
 from pipelines.registry.versions import Version
 
 NOT_COLLAPSED = "no"
+PLAIN = "whole rows"
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,9 @@ class Standing:
     """What the gate compares of a version.
 
     metric, value: a metric's name and its value on the test rows, lower is better
-    data_sha256: the hash of the data; rows_sha256: the hash of the test rows, "" for a version of an earlier release
+    data_sha256: the hash of the data; rows_sha256: the hash of their rows, "" for a version of an earlier release
     collapsed: in what way samples or latents collapsed, or ""
+    observed: what of the data the metric is about, beyond their hash, such as binary pixels; "" as a rule
     """
 
     metric: str
@@ -40,6 +42,7 @@ class Standing:
     data_sha256: str
     collapsed: str = ""
     rows_sha256: str = ""
+    observed: str = ""
 
     @property
     def fault(self) -> str:
@@ -85,6 +88,8 @@ def incomparable(one: Standing, other: Standing) -> str:
     """Return why the metrics of two versions cannot be compared, or ""."""
     if one.metric != other.metric:
         return f"{one.metric} now, {other.metric} then"
+    if one.observed != other.observed:
+        return f"{one.metric} of {one.observed or PLAIN} now, of {other.observed or PLAIN} then"
     same_rows = one.rows_sha256 == other.rows_sha256 != ""
     if one.data_sha256 != other.data_sha256 and not same_rows:
         return f"it was evaluated on other data ({one.data_sha256[:12]} now, {other.data_sha256[:12]} then)"
@@ -100,6 +105,7 @@ def standing_of(tags: Mapping[str, str]) -> Standing:
         tags.get("evaluated_sha256", tags.get("data_sha256", "")),
         "" if collapsed == NOT_COLLAPSED else collapsed,
         tags.get("rows_sha256", ""),
+        tags.get("observed", ""),
     )
 
 
@@ -170,11 +176,13 @@ def _beside_a_choice(
     if damage and present is not None and present.tags.get("checkpoint_sha256") == ours:
         reason = f"{damage}; the same model, chosen by {moves.said(chosen)}"
         how, who = chosen.get("how", moves.OUTSIDE), chosen.get("who", "unknown")
-        moves.move(client, CHAMPION, version, how=how, who=who, reason=reason)
+        replaced = chosen.get("replaced", chosen["from"])
+        moves.move(client, CHAMPION, version, how=how, who=who, reason=reason, replaced=replaced)
         return damage
     known = int(chosen.get("newest", version.number))
+    chosen_from = (chosen["to"], chosen.get("replaced", chosen["from"]))
     is_new = all(other.tags.get("checkpoint_sha256") != ours for other in held if int(other.number) <= known)
-    beaten = {other.number: other for other in held if other.number in (chosen["to"], chosen["from"])}
+    beaten = {other.number: other for other in held if other.number in chosen_from}
     theirs = [standing_of(other.tags) for other in beaten.values()]
     by = f"chosen by {moves.said(chosen)}"
     stays = f"version {present.number} stays champion, as {by}" if present else f"no version is champion, as {by}"

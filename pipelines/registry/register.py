@@ -36,7 +36,7 @@ from pipelines.registry.versions import Version
 from pipelines.runtime import paths
 from pipelines.runtime.stage import hold, parse, run_keys
 
-EVALUATED = ("metric", "value", "evaluated_sha256", "rows_sha256", "collapsed")
+EVALUATED = ("metric", "value", "evaluated_sha256", "rows_sha256", "observed", "collapsed")
 LINEAGE = ("key", "run", "model", "family", "data", "data_sha256", "conf_sha256", "git_commit", "seed", "metric")
 COLLAPSED = "Collapsed: "
 GATE_LENGTH, MOST_OTHERS = 1000, 20
@@ -165,9 +165,16 @@ def _tags(lineage: Mapping[str, Any], evaluation: Mapping[str, Any], trained: Pa
         "calibration_sha256": _sha256(_calibration(lineage["run"])),
         "value": repr(float(value)),
         "evaluated_sha256": lineage["data_sha256"],
-        **origins.test_rows(lineage),
+        **origins.rows(lineage),
+        "observed": _observed(lineage, evaluation),
         "collapsed": "; ".join(collapsed) or NOT_COLLAPSED,
     }
+
+
+def _observed(lineage: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
+    """Return what of the data the metric is about: binary pixels, or a rate of the front; "" for whole rows."""
+    front = lineage.get("front") if str(lineage["metric"]) == "distortion_at_rate" else None
+    return "binary pixels" if "binary_nats" in evaluation else f"the front {json.dumps(front)}" if front else ""
 
 
 def _calibration(key: str) -> Path | None:

@@ -8,6 +8,7 @@ was exchanged or damaged.
 import hashlib
 import json
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipelines import tracking
 from pipelines.registry import serving
 from pipelines.runtime import paths
 
+SECONDS_OF_AN_UPLOAD = 3600
 # MLflow writes these into a local store when it loads a version; the project's commands run no code from there.
 WRITTEN_BY_LOADING = ("__pycache__", "registered_model_meta")
 
@@ -185,10 +187,14 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def _forget_unfinished(client: Any, model: str, experiment_id: str) -> None:
-    """Delete uploads that did not become versions because the process was killed."""
+    """Delete uploads that did not become versions because the process was killed.
+
+    One that is younger than SECONDS_OF_AN_UPLOAD may be another copy's, on the same server, that is still at work.
+    """
     used = tracking.model_ids(client, model)
     for logged in client.search_logged_models([experiment_id], f"tags.run = '{model}'"):
-        if logged.model_id not in used:
+        age = time.time() - logged.creation_timestamp / 1000
+        if logged.model_id not in used and age > SECONDS_OF_AN_UPLOAD:
             client.delete_logged_model(logged.model_id)
 
 

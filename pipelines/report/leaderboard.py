@@ -12,11 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gen_models.measures.modes import SAMPLES
 from gen_models.table import from_json
+from pipelines.evaluation.metrics.two_sample import TWO_SAMPLE_ROWS
 from pipelines.report.as_text import decimal
 from pipelines.report.leaderboard_columns import COLUMNS, Better, Column
 from pipelines.report.read import Results, Row, RunResult
 
+SHARES = ("precision", "recall", "coverage", "high_quality")
 NORMAL_95 = 1.96  # standard errors from the middle of a 95% interval to its end
 
 
@@ -117,13 +120,13 @@ def _error(column: Column, numbers: Mapping[str, float]) -> float:
     low, high = (numbers.get(name) for name in column.interval)
     if low is not None and high is not None:
         return error_of(low, high)
-    return numbers.get(column.error, 0.0)
+    return numbers.get(column.digits_of, 0.0)
 
 
 def numbers_of(results: Results, key: str) -> dict[str, float]:
     """Return all numbers of a run by the names that COLUMNS use: its metrics, default anomaly score and clusters."""
     run = results.runs[key]
-    numbers = dict(run.metrics)
+    numbers = {**_errors(run.metrics), **run.metrics}
     if detected := default_score(results, key, run.line.data):
         pca = default_score(results, "pca", run.line.data)
         numbers |= {"auroc": detected["auroc"], "auroc_low": detected["low"], "auroc_high": detected["high"]}
@@ -134,11 +137,25 @@ def numbers_of(results: Results, key: str) -> dict[str, float]:
             numbers |= {name: own[f"{name}_mean"], f"{name}_sd": own[f"{name}_sd"]}
             numbers |= {f"{name}_kmeans": raw[f"{name}_mean"]} if raw else {}
     if own:
-        numbers |= {"acc_error": _share_error(own)} | ({"acc_kmeans_error": _share_error(raw)} if raw else {})
+        numbers |= {"acc_error": share_error(own)} | ({"acc_kmeans_error": share_error(raw)} if raw else {})
     return numbers
 
 
-def _share_error(clusters: Row) -> float:
+def _errors(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the standard errors that follow from other numbers of a run: of bits, and of shares of rows or samples."""
+    found = {}
+    for name in ("bits_per_dim", "bits_per_dim_iw50"):
+        if name in metrics and "nats_error" in metrics and metrics.get("dims"):
+            found[f"{name}_error"] = metrics["nats_error"] / (metrics["dims"] * math.log(2))
+    for name in SHARES:
+        if name in metrics and metrics.get("rows"):
+            rows = SAMPLES if name == "high_quality" else min(metrics["rows"], TWO_SAMPLE_ROWS)
+            share = min(max(metrics[name], 0.5 / rows), 1 - 0.5 / rows)
+            found[f"{name}_error"] = math.sqrt(share * (1 - share) / rows)
+    return found
+
+
+def share_error(clusters: Row) -> float:
     """Return the standard error of a cluster accuracy, over seeds of k-means and over test rows."""
     share = clusters["acc_mean"]
     return math.sqrt(clusters["acc_sd"] ** 2 / clusters["seeds"] + share * (1 - share) / clusters["rows"])

@@ -20,7 +20,7 @@ class Column:
     interval: the names of the metrics that are the lower and the upper end of its 95% interval, or ""
     references: for each metric with which the number is compared, that metric's name and a title for it
     is_likelihood: whether the number may be an upper bound of -log p
-    coarser: the name of another column's error, which limits the digits if this metric has no error
+    coarser: the name of an error that is not shown beside the number, but limits its digits and says what is a tie
     is_ranked: whether the numbers of two models can be compared
     """
 
@@ -61,11 +61,11 @@ COLUMNS = (
         "bits_per_dim", "bits/dim", "bits per dimension", "lower",
         "How many bits a code based on the model needs for one dimension. Compare it with a histogram for each pixel: "
         "a model above that has learned less than how often each pixel has each grey level.",
-        references=(("bits_per_dim_histogram", "histogram"),), is_likelihood=True,
+        error="bits_per_dim_error", references=(("bits_per_dim_histogram", "histogram"),), is_likelihood=True,
     ),
     Column(
         "bits_per_dim_iw50", "bits/dim, K = 50", "bits per dimension", "lower", f"The same by {IMPORTANCE}.",
-        references=(("bits_per_dim_histogram", "histogram"),), is_likelihood=True,
+        references=(("bits_per_dim_histogram", "histogram"),), is_likelihood=True, coarser="bits_per_dim_iw50_error",
     ),
     Column(
         "nats", f"{MINUS}log p", "nats per row", "lower",
@@ -105,7 +105,7 @@ COLUMNS = (
     Column(
         "gap_nats", "gap to the truth", "nats per row", "lower",
         f"{MINUS}log p of the model minus that of the true density, on the same rows: it estimates KL(truth, model).",
-        4, is_likelihood=True,
+        4, is_likelihood=True, coarser="nats_error",
     ),
     Column(
         "mse", "MSE", "squared error per dimension", "lower",
@@ -138,13 +138,13 @@ COLUMNS = (
         "Do samples look like data? The share of samples inside a ball around a test row, which reaches to its fifth "
         "nearest test row (Kynkaanniemi et al., 2019). Compare it with training rows in place of samples; the same "
         "holds for the next three columns.",
-        references=(("precision_floor", "train"),),
+        coarser="precision_error", references=(("precision_floor", "train"),),
     ),
     Column(
         "recall", "recall", "share of rows", "higher",
         "Do samples cover all of the data? The share of test rows inside a ball around a sample. Outliers among the "
         "samples have large balls, which make it too large.",
-        references=(("recall_floor", "train"),),
+        coarser="recall_error", references=(("recall_floor", "train"),),
     ),
     Column(
         "density", "density", "no unit", "higher",
@@ -155,7 +155,7 @@ COLUMNS = (
     Column(
         "coverage", "coverage", "share of rows", "higher",
         "The share of test rows whose ball contains a sample: like recall, but less sensitive to outliers.",
-        references=(("coverage_floor", "train"),),
+        coarser="coverage_error", references=(("coverage_floor", "train"),),
     ),
     Column(
         "frechet", "Fréchet", "squared feature distance", "lower",
@@ -173,7 +173,7 @@ COLUMNS = (
         "high_quality", "high quality", "share of samples", "higher",
         "The share of samples within 3 standard deviations of a mode (Lin et al., 2018). Compare it with that of "
         "training rows.",
-        references=(("high_quality_floor", "train"),),
+        coarser="high_quality_error", references=(("high_quality_floor", "train"),),
     ),
     Column(
         "critic_accuracy", "critic's accuracy", "share of rows", 0.5,

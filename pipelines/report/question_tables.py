@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from pipelines.report.as_text import decimal
 from pipelines.report.comparison_table import Comparison, Data, Entry, Pair, references, table
+from pipelines.report.denoising_and_compression import ERRORS
 from pipelines.report.key_numbers import histogram_of
 from pipelines.report.leaderboard import error_of, has_levels, is_bound
 from pipelines.report.read import BASELINES, Row
@@ -64,7 +65,10 @@ def variety(data: Data) -> list[Comparison]:
         return table(data, ("modes reached ↑", "data covered ↑"), modal)
     tables = []
     for caption, pairs in _by_pixels(data.having("coverage")):
-        entries = [data.entry(run, -n["coverage"], decimal(n["coverage"], 3)) for run, n in pairs]
+        entries = [
+            data.entry(run, -n["coverage"], decimal(n["coverage"], 3), error=n.get("coverage_error", 0.0))
+            for run, n in pairs
+        ]
         limit = [replace(it, value=-it.value) for it in _floor(pairs, "coverage_floor")]
         tables += table(data, ("data covered ↑",), entries, limit, caption=caption)
     return tables
@@ -147,7 +151,7 @@ def denoising(data: Data) -> list[Comparison]:
                 decimal(row["denoised"], 4),
                 decimal(row["wiener"], 4),
                 decimal(row["noisy"], 4),
-                is_beaten=row["denoised"] >= row["wiener"],
+                is_beaten=row["gain"] <= ERRORS * row["gain_error"],  # or not clearly apart
             )
             for row in rows
             if (row["corruption"], row["level"]) == kind

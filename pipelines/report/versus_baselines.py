@@ -18,8 +18,8 @@ class Comparison:
     above, unclear, below: the keys of the runs that are better than the baseline, not clearly different from it, or
     worse
 
-    A run is judged by its default score or its best clusters. It is unclear if the 95% interval of that score, or the
-    spread of these clusters over seeds, overlaps with the baseline's.
+    A run is judged by its default score or its best clusters. It is unclear if the 95% interval of its number
+    overlaps with the baseline's.
     """
 
     rows: list[tuple[Row, str, RunResult | None, str]]
@@ -44,9 +44,13 @@ def clustering(found: Results, data: str) -> Comparison:
         names = {"data": "k-means on the data", "latent": row["run"], "whitened": f"{row['run']}, whitened"}
         rows.append((row, names[row["space"]], None if row["space"] == "data" else found.runs[row["run"]]))
     raw = leaderboard.clusters_of(found, data, None)
-    return compared(
-        rows, raw, "acc_mean", lambda row: (row["acc_mean"] - row["acc_sd"], row["acc_mean"] + row["acc_sd"])
-    )  # fmt: skip
+    return compared(rows, raw, "acc_mean", _share_interval)
+
+
+def _share_interval(clusters: Row) -> tuple[float, float]:
+    """Return the 95% interval of a cluster accuracy, over seeds of k-means and over test rows."""
+    reach = leaderboard.NORMAL_95 * leaderboard.share_error(clusters)
+    return clusters["acc_mean"] - reach, clusters["acc_mean"] + reach
 
 
 def compared(

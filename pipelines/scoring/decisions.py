@@ -17,6 +17,7 @@ from gen_models.anomalies.conformal import conformal_p, q_values, require_rows
 from gen_models.errors import DataError
 from pipelines.registry.serving import NO_CALIBRATION
 
+ROUNDING = 1e-12  # a q-value such as 0.30000000000000004 is 0.3
 ANOMALY, NORMAL = "anomaly", "normal"
 KINDS = {"fpr": "false-positive rate", "fdr": "false-discovery rate"}
 
@@ -91,4 +92,4 @@ def decide(scores: np.ndarray, calibration: np.ndarray | None, rule: Rule | None
     if rule is None:
         return Decisions(p, q, rank, None)
     with np.errstate(invalid="ignore"):
-        return Decisions(p, q, rank, (p if rule.kind == "fpr" else q) <= rule.rate)
+        return Decisions(p, q, rank, (p if rule.kind == "fpr" else q) <= rule.rate * (1 + ROUNDING))

@@ -41,7 +41,7 @@ class Check:
     problems       how many of the new rows have no score
     distance, p    statistic of the Kolmogorov-Smirnov test (the largest difference of the two distribution functions of
                    the scores), and its p-value
-    unusual        the fraction of the new rows whose conformal p-value is at most USUAL_RATE, or that have no score
+    unusual        the fraction of the new rows whose conformal p-value is at most `usual_rate`, or that have no score
     q05 .. q95     quantiles of the finite scores of the new rows
     """
 
@@ -84,9 +84,14 @@ def compare(scores: np.ndarray, calibration: np.ndarray, *, name: str, model: st
         int((~has_score).sum()),
         float(found.statistic),
         float(found.pvalue),
-        float(((conformal_p(calibration, ranked) <= USUAL_RATE) | ~has_score).mean()),
+        float(((conformal_p(calibration, ranked) <= usual_rate(len(calibration))) | ~has_score).mean()),
         *(float(value) for value in np.quantile(finite if len(finite) else [np.nan], QUANTILES)),
     )
+
+
+def usual_rate(rows: int) -> float:
+    """Return the p-value at or below which a row is unusual: USUAL_RATE, or the least one that `rows` rows can give."""
+    return max(USUAL_RATE, 1 / (rows + 1))
 
 
 def read_history(path: Path) -> list[Check]:

@@ -17,10 +17,11 @@ from pipelines.data.sources.files import printable
 from pipelines.evaluation.row_scores import REFERENCE_ROWS
 from pipelines.registry.serving import NO_CALIBRATION
 from pipelines.scoring.column_drift import ColumnDrift
-from pipelines.scoring.drift import QUANTILES, append, bands, compare, read_history
+from pipelines.scoring.drift import QUANTILES, append, bands, compare, read_history, usual_rate
 from pipelines.scoring.scored_rows import Scorer, open_scorer, score_rows
 
 USUAL_LEVEL = 0.01  # of a false alarm of the scores, and of one of the columns
+MOST_DRAWN = 60  # lines in the picture of a history, the last ones
 MOST_COLUMNS = 5  # of those that differ, so many are told
 
 
@@ -58,17 +59,19 @@ def drift_file(
     made_with = (check.model, check.score)  # scores of other versions are not of the same scale
     checks = [one for one in append(history, check) if (one.model, one.score) == made_with]
     with whole(history.with_suffix(".png")) as file:
-        labels = [f"{one.input}\n{one.time[:10]}" for one in checks]
+        drawn = checks[-MOST_DRAWN:]
+        labels = [f"{one.input}\n{one.time[:10]}" for one in drawn]
         usual = np.quantile(scorer.calibration, QUANTILES)
         title = f"{scorer.stored.title}: {scorer.name} of each file, beside calibration rows"
-        figures.score_bands(labels, bands(checks), usual, np.array([one.p for one in checks]), file, title=title)
+        title += f"; the last {len(drawn)} of {len(checks)}" if len(drawn) < len(checks) else ""
+        figures.score_bands(labels, bands(drawn), usual, np.array([one.p for one in drawn]), file, title=title)
     level = USUAL_LEVEL if alarm is None else alarm / 2 if columns else alarm
     if check.p >= level:
         words = f"no difference from the calibration rows is seen (p {check.p:.2g})"
     else:
         words = f"its rows score otherwise than the calibration rows (p {check.p:.1g})"
-    rows = check.rows + check.problems
-    print(f"{name}: {words}; {check.unusual:.1%} of its {rows:,} rows are among the 5% most unusual")
+    rows, share = check.rows + check.problems, 100 * usual_rate(len(scorer.calibration))
+    print(f"{name}: {words}; {check.unusual:.1%} of its {rows:,} rows are among the {share:.3g}% most unusual")
     if check.problems:
         first = min(scored.problems)
         print(f"{check.problems:,} of them have no score and count as unusual, such as: {scored.problems[first]}")
@@ -79,7 +82,7 @@ def drift_file(
             print(f"{len(moved) - MOST_COLUMNS} more columns differ")
     print(
         f"{history}: {len(checks)} {'line' if len(checks) == 1 else 'lines'} of {check.model}; "
-        f"{history.with_suffix('.png')} shows them"
+        f"{history.with_suffix('.png')} shows {'them' if len(drawn) == len(checks) else f'the last {len(drawn)}'}"
     )
     return check.p < level or bool(moved)
 

@@ -24,6 +24,8 @@ from pipelines.scoring.kept_rows import KeptRows
 from pipelines.scoring.score_picture import draw
 from pipelines.scoring.scored_rows import ScoredRows, Scorer, open_scorer, score_rows
 
+WRITTEN_AT_ONCE = 65_536  # rows of an answer: its text takes more memory than its numbers
+MOST_EXPLAINED = 20_000  # rows times columns: each takes some milliseconds
 DIGITS = 8  # of p-values and q-values
 UNLIKELY = 0.001  # a line says that the scores differ from calibration scores if the test's p-value is below this
 
@@ -64,11 +66,11 @@ def score_file(
         )
     known = scorer.calibration
     rule = rule_of(fpr, fdr, known)
-    edge = math.nan if known is None else threshold(known, rule.rate if rule else USUAL_RATE)
+    edge = _edge(known, rule)
     with ExitStack() as files:  # a file that cannot be written is told before the work
         answer = files.enter_context(answering(out))
         parts = files.enter_context(answering(explain)) if explain is not None else None
-        scored, lines = _write(
+        scored, lines, edge = _write(
             answer, parts, scorer, path, rule, edge, reasons=reasons, strict=strict, drawn=out is not None
         )
     if out is not None:
@@ -88,11 +90,13 @@ def _write(
     reasons: int,
     strict: bool,
     drawn: bool,
-) -> tuple[ScoredRows, list[str]]:
-    """Score the rows at `path`, and write the answer; return the scored rows, and lines that sum up, some of them "".
+) -> tuple[ScoredRows, list[str], float]:
+    """Score the rows at `path`, and write the answer.
+
+    Returns the scored rows; lines that sum up, some of them ""; and the score from which on rows are called, or NaN.
 
     parts: where to write what each column adds to the scores of explained rows, or None
-    edge: the score from which on rows are called, by the rule or at USUAL_RATE; NaN without calibration rows
+    edge: as `_edge` returns it
     drawn: whether the most anomalous, borderline and most normal images are wanted for a picture
     The other arguments are as for `score_file`.
     """
@@ -103,7 +107,8 @@ def _write(
     explainer = Reasons(
         scorer.fitted, scorer.name, stored.calibration.usual if stored.calibration else None, stored.facts
     )
-    told = _explained(scored.anomalous, explainer, decisions) if reasons else {}
+    explained = min(reasons, max(1, MOST_EXPLAINED // max(1, explainer.columns)))
+    told = _explained(scored.anomalous, explainer, decisions, explained) if reasons else {}
     rows = len(scored.scores)
     found = {
         "score": scored.scores,
@@ -116,18 +121,42 @@ def _write(
         "model": np.full(rows, stored.title, dtype=object),
         "data": np.full(rows, str(stored.lineage.get("data_sha256", ""))[:12], dtype=object),
     }
-    answer.write(beside(scored.columns, found))
+    columns = beside(scored.columns, found)
+    for first in range(0, max(rows, 1), WRITTEN_AT_ONCE):
+        answer.write({name: values[first : first + WRITTEN_AT_ONCE] for name, values in columns.items()})
     if parts is not None:
         parts.write(_parts(scored.columns, told))
     lines = [_called(scored.scores, decisions, rule, known), _shift(scored.scores, known)]
     lines += [_without(scorer), explainer.why_none if reasons else ""]
+    if len(told) == explained < reasons:
+        lines.append(
+            f"only the {explained} most anomalous rows have reasons: of {explainer.columns:,} columns, each takes long"
+        )
     if scored.problems:
         lines.append(f"{len(scored.problems):,} rows have no score; the column `problem` says why")
-    return scored, lines
+    return scored, lines, edge if rule is None or rule.kind == "fpr" else _least_called(scored.scores, decisions)
 
 
-def _explained(kept: KeptRows, explainer: Reasons, decisions: Decisions) -> dict[int, Reason]:
-    """Return {index of a row in the file: its reason} for the kept rows that are called.
+def _edge(known: np.ndarray | None, rule: Rule | None) -> float:
+    """Return the score from which on rows are called, at the rule's rate or at USUAL_RATE.
+
+    It is NaN where there is none: without calibration rows, with too few of them, or for a false-discovery rate, whose
+    edge depends on all rows of the file. known: scores of calibration rows (n,), or None
+    """
+    if known is None or (rule is not None and rule.kind == "fdr"):
+        return math.nan
+    edge = threshold(known, rule.rate if rule else USUAL_RATE)
+    return edge if math.isfinite(edge) else math.nan
+
+
+def _least_called(scores: np.ndarray, decisions: Decisions) -> float:
+    """Return the smallest score of a called row; NaN if none is called."""
+    called = scores[decisions.is_called] if decisions.is_called is not None else scores[:0]
+    return float(called.min()) if len(called) else math.nan
+
+
+def _explained(kept: KeptRows, explainer: Reasons, decisions: Decisions, most: int) -> dict[int, Reason]:
+    """Return {index of a row in the file: its reason} for the kept rows that are called, at most the first `most`.
 
     If the user stated no rate, the rows that count as called are those with p <= USUAL_RATE or, without calibration
     rows, all kept rows.
@@ -137,7 +166,7 @@ def _explained(kept: KeptRows, explainer: Reasons, decisions: Decisions) -> dict
     chosen = decisions.is_called
     if chosen is None:
         chosen = np.isnan(decisions.p) | (decisions.p <= USUAL_RATE)
-    chosen = chosen[kept.places]
+    chosen = np.flatnonzero(chosen[kept.places])[:most]
     return dict(zip(kept.places[chosen].tolist(), explainer.of(kept.x[chosen]), strict=True))
 
 
@@ -163,7 +192,7 @@ def _called(scores: np.ndarray, decisions: Decisions, rule: Rule | None, known: 
 
     known: scores of calibration rows, or None
     """
-    rows = int(np.isfinite(scores).sum())
+    rows = int((~np.isnan(scores)).sum())
     if rule is None or decisions.is_called is None:
         return f"{rows:,} rows scored; state --fpr 0.01 or --fdr 0.1 for decisions" if known is not None else ""
     called = int(decisions.is_called.sum())
@@ -181,13 +210,13 @@ def _called(scores: np.ndarray, decisions: Decisions, rule: Rule | None, known: 
 
 def _shift(scores: np.ndarray, known: np.ndarray | None) -> str:
     """Return a warning if the scores are distributed otherwise than `known`, the calibration scores; else ""."""
-    finite = scores[np.isfinite(scores)]
-    if known is None or not len(finite):
+    found = scores[~np.isnan(scores)]
+    if known is None or not len(found):
         return ""
-    p = float(ks_2samp(known, finite).pvalue)
+    p = float(ks_2samp(known, found).pvalue)
     if p >= UNLIKELY:
         return ""
-    where = "larger" if np.median(finite) > np.median(known) else "smaller"
+    where = "larger" if np.median(found) > np.median(known) else "smaller"
     return f"the scores are {where} than those of calibration rows (p {p:.1g}): these rows are not of the same kind"
 
 

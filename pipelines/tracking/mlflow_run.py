@@ -94,10 +94,13 @@ class MlflowRun:
         A number is logged if it differs from the run's latest one of the same name. The names of numbers that are not
         finite go into the tag `not_finite`.
         """
-        latest, now = self.client.get_run(self.run_id).data.metrics, int(time.time() * 1000)
+        data, now = self.client.get_run(self.run_id).data, int(time.time() * 1000)
+        latest = data.metrics
         finite = {label(name): float(value) for name, value in metrics.items() if math.isfinite(value)}
         if broken := sorted(set(metrics) - {name for name in metrics if label(name) in finite}):
             self.tag("not_finite", ", ".join(broken))
+        elif "not_finite" in data.tags:
+            self.client.delete_tag(self.run_id, "not_finite")
         fresh = [Metric(name, value, now, step) for name, value in finite.items() if latest.get(name) != value]
         for start in range(0, len(fresh), METRICS_PER_BATCH):
             self.client.log_batch(self.run_id, metrics=fresh[start : start + METRICS_PER_BATCH])

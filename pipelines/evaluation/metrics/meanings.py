@@ -36,12 +36,12 @@ class Meaning:
     beside: str = ""
     is_ceiling: bool = False
 
-    def verdict(self, value: float, baseline: float) -> str:
+    def verdict(self, value: float, baseline: float, reach: float = 0.0) -> str:
         """Return how a value compares with the baseline's value: "better than", "worse than" or "as".
 
-        "as" is for equal values, and for metrics of which neither lower nor higher is better.
+        "as" is for values that differ by at most `reach`, and for metrics of which neither lower nor higher is better.
         """
-        if self.better not in ("lower", "higher") or value == baseline:
+        if self.better not in ("lower", "higher") or abs(value - baseline) <= reach:
             return "as"
         return "better than" if (value < baseline) == (self.better == "lower") else "worse than"
 

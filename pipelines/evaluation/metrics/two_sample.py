@@ -27,6 +27,7 @@ from gen_models.measures.samples import bandwidths, mmd2, nearest_distances
 from gen_models.noise import Noise
 from pipelines.evaluation.trained_run import Trained
 
+LARGEST = 1e30  # the forest takes numbers that 32 bits can hold
 TWO_SAMPLE_ROWS = 1000  # rows in each of the sets that are compared; an accuracy then has a standard error of 0.011
 FOREST = {"n_estimators": 200, "min_samples_leaf": 3, "n_jobs": 1}
 FOLDS = 5
@@ -95,7 +96,7 @@ def sides(trained: Trained, noise: Noise) -> Sides:
 
 def two_sample_accuracy(a: Tensor, b: Tensor, seed: int) -> float:
     """Return the cross-validated accuracy of a random forest that is trained to tell rows of a from rows of b."""
-    rows = torch.cat([a, b]).flatten(1).numpy()
+    rows = torch.cat([a, b]).flatten(1).clamp(-LARGEST, LARGEST).numpy()
     labels = np.repeat([0, 1], [len(a), len(b)])
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     guesses = cross_val_predict(RandomForestClassifier(**FOREST, random_state=seed), rows, labels, cv=folds)
