@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from gen_models.errors import DataError
+from gen_models.errors import DataError, unknown
 
 KINDS = ("number", "count", "flag", "category", "time")
-REFUSE, FILL, VALUE = "refuse", "fill", "value"  # what is done about a missing value
+MISSING = REFUSE, FILL, VALUE = "refuse", "fill", "value"  # what is done about a missing value
 NO_VALUE = ""  # the value of a category that stands for a missing one
 FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799  # of the years 1 to 9999, since 1970
 DAY = 86400.0
@@ -50,6 +50,8 @@ class Column:
              and an indicator is added. value: a category has one more value for it
     fill     the median of the training rows, which `prepare` finds; None before
     as_      for a time, one of TIMES
+
+    Raises DataError for another kind, missing or as_.
     """
 
     name: str
@@ -59,6 +61,15 @@ class Column:
     missing: str = REFUSE
     fill: float | None = None
     as_: str = "seconds"
+
+    def __post_init__(self) -> None:
+        for what, value, choices in (
+            ("kind", self.kind, KINDS),
+            ("missing", self.missing, MISSING),
+            ("as_", self.as_, TIMES),
+        ):
+            if value not in choices:
+                raise DataError(f"column {self.name!r}: {unknown(what, str(value), choices)}")
 
     @cached_property
     def levels(self) -> list[Any]:

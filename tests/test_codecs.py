@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import scipy.stats
 import torch
 from sklearn.datasets import load_digits
 
+from gen_models import save
 from gen_models.autoencoders.autoencoder import Autoencoder
 from gen_models.autoencoders.iwae import IWAE
 from gen_models.autoencoders.vae import VAE
@@ -94,6 +97,33 @@ def test_every_byte_comes_back(vae, dtype):
     found = bits_back.decompress(model, compressed)
     assert found.dtype == dtype
     assert torch.equal(found, x)
+
+
+@pytest.mark.parametrize("given", [torch.uint8, torch.int64, torch.float16, np.uint8])
+def test_rows_of_any_type_of_numbers_come_back(vae, given):
+    rows = TEST[:5].numpy().astype(given) if given is np.uint8 else TEST[:5].to(given)
+    compressed, _ = bits_back.compress(vae, rows, NOISE)
+    torch.testing.assert_close(bits_back.decompress(vae, compressed), TEST[:5], rtol=0, atol=0)
+    grid = latents.grid_of(vae, rows, 0.5)
+    back = latents.decompress(vae, latents.compress(vae, rows, grid))
+    torch.testing.assert_close(back, latents.quantised(vae, TEST[:5], grid), rtol=0, atol=0)
+
+
+def test_the_page_runs(vae, tmp_path, monkeypatch, capsys):
+    page = Path(__file__).parent.parent / "docs" / "codec.md"
+    (block,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    Path("out/train").mkdir(parents=True)
+    save(vae, "out/train/vae-digits")
+    np.save("rows.npy", TEST[:3].numpy().astype(np.uint8))
+    exec(compile(block, "docs/codec.md", "exec"), {"__name__": "page"})
+    assert re.fullmatch(r"\d\.\d+ True\n", capsys.readouterr().out)
+
+
+def test_rows_without_a_cell_are_refused(vae):
+    grid = latents.grid_of(vae, TEST, 0.5)
+    with pytest.raises(DataError, match="VAE encodes a row as nan: check that rows are finite"):
+        latents.compress(vae, TEST[:2] * torch.nan, grid)
 
 
 @pytest.mark.parametrize("likelihood", [{"variance": "learned"}, {"variance": "optimal"}, {"channels": [4]}, {}])

@@ -16,9 +16,10 @@ from torch import nn
 from gen_models.errors import ConfigError, DataError
 from gen_models.evaluating import draw, elbo, evaluating, log_prob
 from gen_models.layers.binarisation import Binarisation
+from gen_models.layers.data_scale import DataScale
 from gen_models.measures import samples
 from gen_models.measures.partitions import adjusted_rand, cluster_accuracy, normalised_mutual_information
-from gen_models.measures.ranking import auroc, auroc_interval
+from gen_models.measures.ranking import auroc, auroc_interval, average_precision
 from gen_models.measures.samples import bandwidths, mmd2, nearest_distances
 from gen_models.measures.sweep_metrics import Ruler, validation
 from gen_models.measures.units import bits_per_dim, unit_scale
@@ -420,3 +421,26 @@ def test_errors_name_the_metric_and_what_there_is():
         validation(ready(row), data_of(row), ["natts"])
     with pytest.raises(ConfigError, match="'nats' needs a density or bound, which SNWGAN is not: choose from mmd"):
         validation(ready(row), data_of(row), ["nats"])
+
+
+@pytest.mark.parametrize("measure", [auroc, auroc_interval, average_precision])
+@pytest.mark.parametrize(
+    ("scores", "labels", "said"),
+    [
+        ([1.0, math.nan, 3.0], [0, 1, 1], "score 1 is nan"),
+        ([1.0, 2.0], [0, 1, 1], "give one of each a row"),
+        ([1.0, 2.0], [[0], [1]], "give one of each a row"),
+    ],
+)
+def test_what_has_no_rank_is_refused(measure, scores, labels, said):
+    with pytest.raises(DataError, match=said):
+        measure(scores, labels)
+
+
+@pytest.mark.parametrize("value", [0.0, 1013.26, 12345.678, 1.7e9])
+def test_a_constant_column_is_zero_in_network_units(value):
+    scale = DataScale([2], None)
+    x = torch.stack([torch.full((1000,), value), torch.arange(1000.0)], dim=1)
+    scale.fit(x)
+    assert not scale.centre(x)[:, 0].any()
+    torch.testing.assert_close(scale.shift[1], x[:, 1].mean(), rtol=0, atol=0)

@@ -99,6 +99,12 @@ def columns(draw):
     return Column("c", "count" if kind == "count" else "number", step, **fill)
 
 
+@pytest.mark.parametrize(("key", "value"), [("kind", "categorical"), ("missing", "drop"), ("as_", "month")])
+def test_a_column_of_no_known_kind_is_refused(key, value):
+    with pytest.raises(GenModelsError, match=f"column 'shop': unknown {key} '{value}'"):
+        Column("shop", **{key: value})
+
+
 @given(st.data(), columns())
 @settings(max_examples=200, deadline=None)
 def test_values_come_back_from_their_numbers(data, column):

@@ -20,6 +20,7 @@ from torch import Tensor
 from gen_models.analysis.inference import observed
 from gen_models.autoencoders.gaussian import gaussian_log_density
 from gen_models.autoencoders.latent_variable import LatentVariableModel, importance_bound
+from gen_models.evaluating import evaluation_mode
 from gen_models.layers.arguments import require_whole
 from gen_models.noise import Noise
 
@@ -61,6 +62,18 @@ def annealed_evidence(
     """
     for key, value in {"temperatures": temperatures, "chains": chains, "leapfrogs": leapfrogs}.items():
         require_whole(key, value)
+    with evaluation_mode(model):
+        return _annealed(model, x, noise, temperatures, chains, leapfrogs)
+
+
+def _annealed(
+    model: LatentVariableModel,
+    x: Float[Tensor, "batch *event"],
+    noise: Noise,
+    temperatures: int,
+    chains: int,
+    leapfrogs: int,
+) -> Annealed:
     y = observed(model, x, noise)
 
     def target(z: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,7 @@ def conformal_p(calibration: ArrayLike, scores: ArrayLike) -> np.ndarray:
     exchangeable with them, P(p <= t) <= t for every t: a test that calls rows with p <= 0.05 anomalous has a
     false-positive rate of at most 5%, whatever the score. The 1 in the numerator makes this true for any n.
     """
-    calibration, scores = np.sort(np.asarray(calibration)), np.asarray(scores)
+    calibration, scores = np.sort(_known(calibration)), np.asarray(scores)
     below = np.searchsorted(calibration, scores, side="left")
     p = (1 + len(calibration) - below) / (len(calibration) + 1)
     return np.where(np.isnan(scores), np.nan, p)
@@ -33,11 +33,19 @@ def threshold(calibration: ArrayLike, rate: float) -> float:
 
     A row has p <= rate if at most rate (n + 1) - 1 of the n calibration scores are as large as its score, or larger.
     """
-    ordered = np.sort(np.asarray(calibration, dtype=np.float64))
+    ordered = np.sort(_known(calibration))
     allowed = math.floor(rate * (len(ordered) + 1) + 1e-9) - 1
-    return (
-        math.inf if allowed < 0 else float(ordered[len(ordered) - 1 - allowed]) if allowed < len(ordered) else -math.inf
-    )
+    if allowed < 0:
+        return math.inf
+    return float(ordered[len(ordered) - 1 - allowed]) if allowed < len(ordered) else -math.inf
+
+
+def _known(calibration: ArrayLike) -> np.ndarray:
+    """Return calibration scores as float64. Raises DataError if one is NaN: it would raise every p-value."""
+    scores = np.asarray(calibration, dtype=np.float64)
+    if np.isnan(scores).any():
+        raise DataError(f"calibration score {int(np.isnan(scores).argmax())} is nan: leave such rows out")
+    return scores
 
 
 def q_values(p: ArrayLike) -> np.ndarray:

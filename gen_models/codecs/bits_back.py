@@ -31,7 +31,7 @@ import torch
 from jaxtyping import Float, Int, UInt32
 from torch import Tensor, nn
 
-from gen_models.codecs.container import Compressed, common_header, require_header
+from gen_models.codecs.container import Compressed, Rows, as_floats, common_header, require_header
 from gen_models.codecs.entropy import Stack
 from gen_models.codecs.latent_channel import LatentChannel
 from gen_models.errors import CheckpointError, DataError
@@ -61,9 +61,7 @@ class Rate:
     ideal: float
 
 
-def compress(
-    model: nn.Module, x: Float[Tensor, "batch *event"], noise: Noise, *, latent_bits: int = LATENT_BITS
-) -> tuple[Compressed, Rate]:
+def compress(model: nn.Module, x: Rows, noise: Noise, *, latent_bits: int = LATENT_BITS) -> tuple[Compressed, Rate]:
     """Compress rows of grey levels, in the data's units, without loss; return the file's contents and their size.
 
     noise        the initial bits and the shifts; its seed is stored in the header
@@ -74,7 +72,7 @@ def compress(
     """
     if not 1 <= latent_bits <= MOST_LATENT_BITS:
         raise DataError(f"latent_bits = {latent_bits} cannot be used: give 1 to {MOST_LATENT_BITS}")
-    channel = LatentChannel(model, 2**latent_bits)
+    channel, x = LatentChannel(model, 2**latent_bits), as_floats(x)
     _require_levels(x, channel)
     first = _initial_words(channel.latents, noise)
     stack, ideal = Stack(first), 0.0

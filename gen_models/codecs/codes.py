@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gen_models.codecs.bits_back import one_thread
-from gen_models.codecs.container import Compressed, common_header, require_header
+from gen_models.codecs.container import Compressed, Rows, as_floats, common_header, require_header
 from gen_models.codecs.entropy import Stack
 from gen_models.errors import DataError, first_line
 from gen_models.evaluating import CHUNK_ROWS, evaluating
@@ -43,14 +43,16 @@ class Coded(Protocol):
     def prior_of(self, level: int, above: tuple[Tensor, ...]) -> tuple[Any, Tensor | None]: ...
 
 
-def compress(model: nn.Module, x: Float[Tensor, "batch *event"], *, table: str = "empirical") -> Compressed:
+def compress(model: nn.Module, x: Rows, *, table: str = "empirical") -> Compressed:
     """Compress rows, in the data's units. What the codebook discards is lost.
 
     table  empirical or prior
 
     Raises DataError for another table, or for a model without codes.
     """
-    coded = _coded(model)
+    if table not in TABLES:
+        raise DataError(f"table {table!r} does not exist: choose {' or '.join(TABLES)}")
+    coded, x = _coded(model), as_floats(x)
     grids = codes_of(model, x)
     header = common_header(METHOD, model, len(x), tuple(x.shape[1:]))
     header |= {"table": table, "grids": [list(grid.shape[1:]) for grid in grids]}
@@ -60,12 +62,10 @@ def compress(model: nn.Module, x: Float[Tensor, "batch *event"], *, table: str =
         header["counts"] = [count.tolist() for count in counts]
         for grid, count in reversed(list(zip(grids, counts, strict=True))):
             stack.push(grid.flatten().numpy(), count.astype(np.float64))
-    elif table == "prior":
+    else:
         with evaluating(model), one_thread():
             for start in reversed(range(0, len(x), ROWS_AT_ONCE)):
                 _push(stack, coded, tuple(grid[start : start + ROWS_AT_ONCE] for grid in grids))
-    else:
-        raise DataError(f"table {table!r} does not exist: choose {' or '.join(TABLES)}")
     return Compressed(header, stack.words())
 
 

@@ -21,12 +21,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import UInt32
-from torch import nn
+from torch import Tensor, nn
 
 from gen_models.errors import CheckpointError, DataError
 from gen_models.files import replacing
 
+Rows = Tensor | np.ndarray  # (batch, *event), of any type of numbers
 MAGIC = b"\x89GMC\r\n\x1a\n"
 VERSION = 2
 SETTINGS = (bool, int, float, str)  # attributes of these types are a module's settings
@@ -102,6 +104,12 @@ def parse(data: bytes, name: str) -> Compressed:
     if not isinstance(facts, dict):
         raise _damaged(name, "its header is no object")
     return Compressed(facts, np.frombuffer(payload, dtype="<u4").astype(np.uint32))
+
+
+def as_floats(x: Rows) -> Tensor:
+    """Return rows, an array or a tensor, as a tensor of float32 or, if they are, of float64."""
+    rows = torch.as_tensor(x)
+    return rows if rows.dtype in (torch.float32, torch.float64) else rows.float()
 
 
 def common_header(method: str, model: nn.Module, rows: int, event_shape: tuple[int, ...]) -> dict[str, Any]:

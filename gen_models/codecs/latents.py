@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gen_models.codecs.container import Compressed, common_header, require_header
+from gen_models.codecs.container import Compressed, Rows, as_floats, common_header, require_header
 from gen_models.codecs.entropy import Stack
 from gen_models.contracts import Decoder, Encoder
 from gen_models.errors import DataError
@@ -51,24 +51,19 @@ def grid_of(model: nn.Module, reference: Float[Tensor, "rows *event"], step: flo
     require_positive("step", step)
     if not len(reference):
         raise DataError("no rows to choose the step by: give at least one")
-    with evaluating(model):
-        z = by_rows(_encoder(model).encode, reference).double()
-    if not z.isfinite().all():
-        raise DataError(
-            f"{type(model).__name__} encodes a row as {z[~z.isfinite()][0].item()}: check that rows are finite"
-        )
+    z = _latents(model, as_floats(reference)).double()
     std = z.std(dim=0, correction=0)
     return Grid(z.mean(dim=0), step * torch.where(std > 0, std, torch.ones_like(std)))
 
 
-def compress(model: nn.Module, x: Float[Tensor, "batch *event"], grid: Grid) -> Compressed:
+def compress(model: nn.Module, x: Rows, grid: Grid) -> Compressed:
     """Compress rows, in the data's units. What the bottleneck and the grid discard is lost.
 
     Raises DataError if the model has no encoder or no decoder, or if a latent takes more than MOST_CELLS cells.
     """
     _decoder(model)
-    with evaluating(model):
-        cells = grid.cells(by_rows(_encoder(model).encode, x)).numpy()
+    x = as_floats(x)
+    cells = grid.cells(_latents(model, x)).numpy()
     tables = [_table(j, column) for j, column in enumerate(cells.T)]
     stack = Stack()
     for column, table in reversed(list(zip(cells.T, tables, strict=True))):
@@ -96,11 +91,20 @@ def decompress(model: nn.Module, compressed: Compressed) -> Float[Tensor, "batch
     return _decoded(model, grid, cells)
 
 
-def quantised(model: nn.Module, x: Float[Tensor, "batch *event"], grid: Grid) -> Float[Tensor, "batch *event"]:
-    """Return x' of each row x: the decoded middles of its latents' cells, without running the entropy coder."""
+def _latents(model: nn.Module, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
+    """Return the latents of rows. Raises DataError if one is not finite: it would lie in no cell."""
     with evaluating(model):
-        cells = grid.cells(by_rows(_encoder(model).encode, x))
-    return _decoded(model, grid, cells)
+        z = by_rows(_encoder(model).encode, x)
+    if not z.isfinite().all():
+        raise DataError(
+            f"{type(model).__name__} encodes a row as {z[~z.isfinite()][0].item()}: check that rows are finite"
+        )
+    return z
+
+
+def quantised(model: nn.Module, x: Rows, grid: Grid) -> Float[Tensor, "batch *event"]:
+    """Return x' of each row x: the decoded middles of its latents' cells, without running the entropy coder."""
+    return _decoded(model, grid, grid.cells(_latents(model, as_floats(x))))
 
 
 def _decoded(model: nn.Module, grid: Grid, cells: Int[Tensor, "batch latent"]) -> Tensor:

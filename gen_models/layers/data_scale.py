@@ -50,7 +50,8 @@ class DataScale(nn.Module):
     def fit(self, x: Float[Tensor, "batch *event"]) -> None:
         """Set shift and scale of continuous data from the rows of x; do nothing for data on grey levels."""
         if self.levels is None:
-            self.shift.copy_(x.mean(dim=0))
+            low, high = x.amin(dim=0), x.amax(dim=0)
+            self.shift.copy_(torch.where(low == high, low, x.mean(dim=0)))  # the mean of equal numbers is rounded
             self.scale.copy_(x.std(dim=0, correction=0).clamp_min(MIN_STD))
 
     def log_det(self) -> Float[Tensor, ""]:

@@ -33,9 +33,9 @@ LEAST_ROWS = 2  # of each kind, for the spread of the scores
 def auroc(scores: ArrayLike, labels: ArrayLike) -> float:
     """Return the area under the ROC curve for scores (n,) and labels (n,), true for anomalies; ties count half.
 
-    Raises DataError unless both kinds of rows occur.
+    Raises DataError unless both kinds of rows occur, and if a score is NaN.
     """
-    scores, labels = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=bool)
+    scores, labels = _checked(scores, labels)
     positives, negatives = _counts(labels)
     ranks = rankdata(scores)
     return float((ranks[labels].sum() - positives * (positives + 1) / 2) / (positives * negatives))
@@ -53,9 +53,9 @@ def auroc_interval(scores: ArrayLike, labels: ArrayLike, *, confidence: float = 
 def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
     """Return the average precision for scores (n,) and labels (n,), true for anomalies; equal scores are one threshold.
 
-    Raises DataError unless both kinds of rows occur.
+    Raises DataError unless both kinds of rows occur, and if a score is NaN.
     """
-    scores, labels = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=bool)
+    scores, labels = _checked(scores, labels)
     positives, _ = _counts(labels)
     order = np.argsort(-scores, kind="stable")
     is_last = np.append(scores[order][1:] != scores[order][:-1], True)  # of the rows with this score
@@ -105,6 +105,15 @@ def _variance(theta: float, positives: int, negatives: int) -> float:
     others = (positives + negatives) / 2 - 1
     spread = 1 + others * (1 - theta) / (2 - theta) + others * theta / (1 + theta)
     return theta * (1 - theta) * spread / (positives * negatives)
+
+
+def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    scores, labels = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=bool)
+    if scores.ndim != 1 or scores.shape != labels.shape:
+        raise DataError(f"scores of shape {scores.shape} and labels of shape {labels.shape}: give one of each a row")
+    if np.isnan(scores).any():
+        raise DataError(f"score {int(np.isnan(scores).argmax())} is nan, which has no rank: leave such rows out")
+    return scores, labels
 
 
 def _counts(labels: np.ndarray) -> tuple[int, int]:
