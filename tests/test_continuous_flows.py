@@ -1,5 +1,7 @@
 """Laws of continuous flows: inverse, log-determinant, closed forms, traces, gradients, counts, the minimiser."""
 
+import pickle
+
 import pytest
 import torch
 from torch import nn
@@ -106,6 +108,14 @@ def test_scores_are_the_same_in_training_mode():
     for mode in (True, False):
         flow.train(mode)
         torch.testing.assert_close(flow(x)[1], bijection()(x)[1], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_field_can_be_pickled(activation):
+    field, x, t = nudged(VectorField(3, [8], activation=activation)), normal(6, 3), torch.tensor(0.3).double()
+    again = pickle.loads(pickle.dumps(field))  # noqa: S301
+    for one, other in zip(again.with_divergence(t, x), field.with_divergence(t, x), strict=True):
+        assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -1,11 +1,13 @@
 """Laws that every model obeys; which of them apply follows from its capabilities. See tests/models.py."""
 
+import pickle
 from dataclasses import replace
 from functools import cache
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.nn.utils.parametrize import is_parametrized
 
 from gen_models.contracts import WarmStart, capabilities
 from gen_models.errors import ConfigError
@@ -47,6 +49,8 @@ UNDRAWN = [
     for name in ("log_prob", "encode", "reconstruct", "criticise")
     if SCORES[name][0] in row.offers and not (name == "log_prob" and row.data[1] is not None)
 ]
+# torch does not pickle a module with parametrised layers, such as a normalised convolution, but only its state_dict
+PICKLED = [row for row in ROWS if not any(map(is_parametrized, build(row).modules()))]
 PLAYERS = [pytest.param(row, i, id=f"{row}-{o.name}") for row in ROWS for i, o in enumerate(build(row).objectives())]
 
 each_model = pytest.mark.parametrize("row", ROWS, ids=str)
@@ -215,6 +219,15 @@ def test_a_score_survives_saving_and_loading(row, score, tmp_path):
     loaded = build(row, seed=9)
     loaded.load_state_dict(load_file(tmp_path / "weights.safetensors"))
     assert torch.equal(score(loaded, data_of(row)), scored(row, score))
+
+
+@pytest.mark.parametrize("row", PICKLED, ids=str)
+def test_a_pickled_model_answers_as_before(row):
+    model = ready(row)
+    again = pickle.loads(pickle.dumps(model))  # noqa: S301
+    for capability, score in SCORES.values():
+        if capability in row.offers:
+            assert torch.equal(score(again, data_of(row)), score(model, data_of(row)))
 
 
 @each_score

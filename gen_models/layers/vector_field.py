@@ -18,11 +18,20 @@ from torch.nn.functional import silu, softplus
 
 from gen_models.layers.arguments import require_choice, require_widths
 
+
+def silu_derivative(x: Tensor) -> Tensor:
+    return torch.sigmoid(x) * (1 + x * torch.sigmoid(-x))
+
+
+def tanh_derivative(x: Tensor) -> Tensor:
+    return 1 - torch.tanh(x).square()
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"silu": silu, "softplus": softplus, "tanh": torch.tanh}
 DERIVATIVES: dict[str, Callable[[Tensor], Tensor]] = {
-    "silu": lambda x: torch.sigmoid(x) * (1 + x * torch.sigmoid(-x)),
+    "silu": silu_derivative,
     "softplus": torch.sigmoid,
-    "tanh": lambda x: 1 - torch.tanh(x).square(),
+    "tanh": tanh_derivative,
 }
 
 
