@@ -143,6 +143,9 @@ def test_the_loss_is_the_same_whether_gradients_are_kept_or_not(monkeypatch):
     [
         ({"latents": [2], "hidden": [[3], [4]]}, "give a list of widths for each of latents = \\[2\\]"),
         ({"latents": [], "hidden": []}, "give a list of widths"),
+        ({"latents": 2, "hidden": [[3]]}, "latents = 2 .* such as \\[2\\]"),
+        ({"latents": [2], "hidden": 3}, "hidden = 3 .* such as \\[\\[8\\]\\]"),
+        ({"latents": [2], "hidden": [3]}, "hidden\\[0\\] = 3 .* such as \\[3\\]"),
         ({"latents": [2, 0], "hidden": [[3], [4]]}, "latents\\[1\\] = 0"),
         ({"samples": 0}, "samples = 0"),
         ({"gradient": "dreg"}, "unknown gradient 'dreg'"),

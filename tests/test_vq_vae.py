@@ -155,6 +155,7 @@ def test_a_short_training_uses_its_codes_and_learns_to_predict_them():
         ([1, 6, 4], {"scales": 2}, "halves a height of 6"),
         ([1, 4, 4], {"codes": 1}, "codes = 1"),
         ([1, 4, 4], {"decay": 1.0}, "decay = 1.0"),
+        ([1, 4, 4], {"decay": "a"}, "decay = 'a'"),
         ([1, 4, 4], {"beta": 0.0}, "beta = 0.0"),
         ([1, 4, 4], {"prior_layers": 0}, "prior_layers = 0"),
     ],
@@ -225,3 +226,9 @@ def test_a_collapsed_level_shows_in_its_own_perplexity():
     terms = model.loss(torch.full((3, 1, 4, 4), 5.0, dtype=torch.float64), NOISE).terms
     assert terms["perplexity_top"].item() == pytest.approx(1.0)
     assert terms["perplexity_bottom"].item() == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("share", ["a", True, 1.0, -0.1])
+def test_a_share_of_rows_without_their_bottom_that_cannot_be_is_one_line(share):
+    with pytest.raises(ConfigError, match=f"bottom_dropout = {share!r} cannot be used: give a share"):
+        tiny_two_levels(bottom_dropout=share)

@@ -29,7 +29,7 @@ from gen_models.autoencoders.mixed_likelihood import MixedLikelihood
 from gen_models.contracts import Loss, Objective
 from gen_models.errors import ConfigError
 from gen_models.evaluating import question
-from gen_models.layers.arguments import require_choice, require_whole
+from gen_models.layers.arguments import require_choice, require_widths
 from gen_models.layers.binarisation import Binarisation
 from gen_models.layers.cells import Cells
 from gen_models.layers.coder import by_vectors, decoder, encoder
@@ -263,12 +263,15 @@ def joined(pieces: Sequence[Float[Tensor, "batch _"]]) -> Float[Tensor, "batch s
 
 def require_layers(latents: Sequence[int], hidden: Sequence[Sequence[int]]) -> None:
     """Raise ConfigError unless `latents` has at least one layer, and `hidden` a list of widths for each layer."""
-    for i, latent in enumerate(latents):
-        require_whole(f"latents[{i}]", latent)
+    require_widths("latents", latents)
+    if not isinstance(hidden, Sequence) or isinstance(hidden, str):
+        raise ConfigError(f"hidden = {hidden!r} cannot be used: give a list of widths for each layer, such as [[8]]")
     if not latents or len(hidden) != len(latents):
         raise ConfigError(
             f"hidden = {list(hidden)} cannot be used: give a list of widths for each of latents = {list(latents)}"
         )
+    for i, widths in enumerate(hidden):
+        require_widths(f"hidden[{i}]", widths)
 
 
 def _stream(name: str, layer: int) -> str:

@@ -37,7 +37,7 @@ from gen_models.evaluating import question
 from gen_models.layers.arguments import require_positive, require_whole
 from gen_models.layers.grid_conv import down, grid_shape, start_at_unit_variance, up
 from gen_models.layers.levels import Levels
-from gen_models.layers.quantiser import Quantised, Quantiser
+from gen_models.layers.quantiser import Quantised, Quantiser, is_share
 from gen_models.layers.unit_images import UnitImages
 from gen_models.noise import Noise
 from gen_models.rebuildable import Rebuildable
@@ -79,7 +79,7 @@ class VQVAE2(Rebuildable, nn.Module):
         require_whole("channels", channels)
         require_whole("blocks", blocks, least=0)
         require_positive("beta", beta)
-        if not 0 <= bottom_dropout < 1:
+        if not is_share(bottom_dropout):
             raise ConfigError(f"bottom_dropout = {bottom_dropout!r} cannot be used: give a share from 0 to below 1")
         self.top_grid = grid_shape(event_shape, scales + 1)
         self.grid = grid_shape(event_shape, scales)

@@ -90,11 +90,11 @@ class Quantiser(nn.Module):
         super().__init__()
         require_whole("codes", size, least=2)
         require_whole("dim", dim)
-        if decay is not None and not 0 <= decay < 1:
+        if decay is not None and not is_share(decay):
             raise ConfigError(
                 f"decay = {decay!r} cannot be used: give a number from 0 to below 1, or null for gradients"
             )
-        if not 0 <= revive_below < 1:
+        if not is_share(revive_below):
             raise ConfigError(f"revive_below = {revive_below!r} cannot be used: give a share from 0 (never) to below 1")
         start = torch.randn(size, dim)
         self.codes = nn.Parameter(start) if decay is None else nn.Buffer(start)
@@ -215,6 +215,11 @@ class Quantiser(nn.Module):
         found = sum_over_workers(mine) if is_summed else mine
         counts, sums, candidates = found.split([1, vectors.shape[1], vectors.shape[1]], dim=1)
         return _Batch(counts[:, 0] * size / total, sums * size / total, candidates)
+
+
+def is_share(value: object) -> bool:
+    """Return whether value is a number from 0 to below 1."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
 
 
 def perplexity(weights: Float[Tensor, " codes"]) -> Float[Tensor, ""]:
