@@ -24,16 +24,16 @@ class GenerativeEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Gener
         """Train on the rows of X; y is ignored."""
         X = self._rows(X, reset=True, least=LEAST_ROWS)
         self._train_model(X)
-        self._n_features_out = gen_models.encode(self.model_, X[:1]).shape[1]
+        self._n_features_out = gen_models.encode(self._model(), X[:1]).shape[1]
         return self
 
     def transform(self, X: Any) -> np.ndarray:
         """Return the latents of the rows of X, (rows, latent)."""
         check_is_fitted(self)
-        return gen_models.encode(self.model_, self._rows(X)).astype(np.float64)
+        return gen_models.encode(self._model(), self._rows(X)).astype(np.float64)
 
     @offers(Decoder)
     def inverse_transform(self, Z: Any) -> np.ndarray:
         """Return the rows that the model decodes from latents Z, (rows, latent)."""
         check_is_fitted(self)
-        return gen_models.decode(self.model_, check_array(Z)).astype(np.float64)
+        return gen_models.decode(self._model(), check_array(Z)).astype(np.float64)

@@ -1,10 +1,11 @@
 """The base class of the estimators: it trains a model and keeps it as bytes, so estimators can be pickled and copied.
 
 The bytes are in the safetensors format. When the model is used first, it is built again from its class, its arguments
-and these bytes. For rows of a table it computes in float64, so that the result for a row does not depend on the other
-rows, not even in its last bits.
+and these bytes. For rows of a table it computes in float64, so that the result for a row depends on the other rows
+in its last bits only.
 """
 
+import copy
 import json
 from functools import lru_cache
 from typing import Any
@@ -18,9 +19,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 import gen_models
-from gen_models.build import build, build_model, build_optimisers
+from gen_models.build import build, build_optimisers
 from gen_models.contracts import Sampler
-from gen_models.errors import ConfigError
+from gen_models.errors import ConfigError, first_line
 from gen_models.layers.arguments import require_whole
 from gen_models.rebuildable import spec_of
 from gen_models_sklearn.recipe import recipe
@@ -36,7 +37,7 @@ def offers(capability: type) -> Any:
     capability  a protocol of gen_models.contracts, such as Sampler
     """
     return available_if(
-        lambda estimator: not hasattr(estimator, "weights_") or isinstance(estimator.model_, capability)
+        lambda estimator: not hasattr(estimator, "weights_") or isinstance(estimator._model(), capability)
     )
 
 
@@ -65,14 +66,18 @@ class GenerativeEstimator(BaseEstimator):
 
     @property
     def model_(self) -> nn.Module:
-        """The fitted PyTorch model, in evaluation mode."""
+        """A copy of the fitted PyTorch model, in evaluation mode; the estimator does not change with it."""
+        return copy.deepcopy(self._model())
+
+    def _model(self) -> nn.Module:
+        """Return the fitted model, which other calls use too."""
         check_is_fitted(self, "weights_")
         return _built(json.dumps(self.spec_), self.weights_, str(self.device), len(self.spec_["event_shape"]) == 1)
 
     @offers(Sampler)
     def sample(self, n_samples: int = 1, *, seed: int = 0) -> np.ndarray:
         """Draw n_samples rows of the shape of X's rows, in the units of X; the same seed draws the same rows."""
-        return gen_models.sample(self.model_, int(n_samples), seed=seed)
+        return gen_models.sample(self._model(), int(n_samples), seed=seed)
 
     def _rows(self, X: Any, *, reset: bool = False, least: int = 1) -> np.ndarray:
         """Return X as an array, after scikit-learn's checks; rows must have as many columns, or channels, as in `fit`.
@@ -89,13 +94,19 @@ class GenerativeEstimator(BaseEstimator):
             ensure_min_samples=least,
         )
 
+    def _require(self, model: nn.Module) -> None:
+        """Raise ConfigError if the model, not yet trained, does not offer what the estimator needs."""
+
     def _train_model(self, X: np.ndarray) -> None:
         """Train the model on the rows X, and keep its spec and weights."""
         require_whole("seed", seed := plain(self.seed), least=0)
         table = [None] * X.shape[1] if X.ndim == TABLE_AXES and self.levels is None else None
         how = recipe(self.model, self.arguments, X.shape[1:], table or plain(self.levels))
+        require_device(self.device)
         with torch.random.fork_rng(devices=[]):
-            model = build_model(how.spec, seed).to(self.device)
+            torch.default_generator.manual_seed(seed)  # and not those of GPUs, which the fork does not restore
+            model = build(how.spec).to(self.device)
+        self._require(model)
         gen_models.fit(
             model,
             X,
@@ -119,6 +130,15 @@ def _built(spec: str, weights: bytes, device: str, is_exact: bool) -> nn.Module:
         raise ConfigError("weights_ are not those of the model of spec_: fit the estimator again") from None
     model = model.eval().requires_grad_(False).to(device)
     return model.double() if is_exact else model
+
+
+def require_device(device: Any) -> None:
+    """Raise ConfigError unless tensors can be on the device."""
+    try:
+        torch.empty(0, device=str(device))
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for the device
+        known = "'cpu' or 'cuda'" if torch.cuda.is_available() else "'cpu'"
+        raise ConfigError(f"device = {device!r} cannot be used ({first_line(error, most=60)}): give {known}") from None
 
 
 def plain(value: Any) -> Any:

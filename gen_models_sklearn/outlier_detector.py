@@ -2,15 +2,13 @@
 
 import numpy as np
 
-import gen_models
-from gen_models.anomalies.scores import DEFAULTS
 from gen_models_sklearn.calibrated import CalibratedDetector
-from gen_models_sklearn.estimator import GenerativeEstimator
+from gen_models_sklearn.scoring import ScoringEstimator
 
-KEPT_ROWS = 1000  # training rows that are kept, if the score needs training rows
+SCORE_ROWS = 1000  # training rows to which the score is fitted
 
 
-class GenerativeOutlierDetector(CalibratedDetector, GenerativeEstimator):
+class GenerativeOutlierDetector(CalibratedDetector, ScoringEstimator):
     """An outlier detector that trains a model of gen_models and scores rows with it. See CalibratedDetector.
 
     anomaly_score   nll, neg_elbo, reconstruction, critic, ...; None: the first of these four that the model offers
@@ -18,7 +16,7 @@ class GenerativeOutlierDetector(CalibratedDetector, GenerativeEstimator):
     fpr             the false-positive rate of `predict`: the fraction of normal rows that it may call outliers
     model, arguments, levels, steps, batch, seed, device   see GenerativeEstimator
 
-    For PyOD's polarity, see PyODDetector.
+    After `fit`: what CalibratedDetector and ScoringEstimator name. For PyOD's polarity, see PyODDetector.
     """
 
     def __init__(
@@ -42,7 +40,7 @@ class GenerativeOutlierDetector(CalibratedDetector, GenerativeEstimator):
 
     def _train(self, rows: np.ndarray, order: np.ndarray) -> None:
         self._train_model(rows)
-        self.reference_ = None if self.anomaly_score in (None, *DEFAULTS) else rows[order[:KEPT_ROWS]]
+        self._fit_score(rows[order[:SCORE_ROWS]])
 
     def _scores(self, X: np.ndarray) -> np.ndarray:
-        return -gen_models.score(self.model_, X, self.anomaly_score, reference=self.reference_).astype(np.float64)
+        return -self._anomaly(X)

@@ -9,15 +9,15 @@ import numpy as np
 from scipy.special import erf
 from sklearn.utils.validation import check_is_fitted
 
-import gen_models
-from gen_models.anomalies.scores import DEFAULTS
 from gen_models.errors import ConfigError, unknown
-from gen_models_sklearn.estimator import LEAST_ROWS, GenerativeEstimator
+from gen_models_sklearn.calibrated import less_rounding, require_share
+from gen_models_sklearn.estimator import LEAST_ROWS
+from gen_models_sklearn.scoring import ScoringEstimator
 
 PROBABILITIES = ("linear", "unify")
 
 
-class PyODDetector(GenerativeEstimator):
+class PyODDetector(ScoringEstimator):
     """A detector with PyOD's polarity: scores are larger for rows that are more anomalous, and `predict` says 1 or 0.
 
     contamination   the fraction of X that is called anomalous, at most 0.5: the threshold is a quantile of the training
@@ -26,7 +26,7 @@ class PyODDetector(GenerativeEstimator):
     model, arguments, levels, steps, batch, seed, device   see GenerativeEstimator
 
     After `fit`: decision_scores_, the scores of the training rows; threshold_; labels_, 1 for training rows with a
-    score above the threshold, else 0.
+    score above the threshold, else 0; and what ScoringEstimator names.
     """
 
     def __init__(
@@ -48,24 +48,25 @@ class PyODDetector(GenerativeEstimator):
 
     def fit(self, X: Any, y: Any = None) -> "PyODDetector":
         """Train on the rows of X; y is ignored."""
-        if not 0 < self.contamination <= 0.5:
-            raise ConfigError(f"contamination = {self.contamination!r} cannot be used: give a share of at most 0.5")
+        require_share("contamination", self.contamination, most=0.5)
         X = self._rows(X, reset=True, least=LEAST_ROWS)
         self._train_model(X)
-        self.reference_ = None if self.anomaly_score in (None, *DEFAULTS) else X
-        self.decision_scores_ = self._scores(X)
+        self._fit_score(X)
+        scores = self._anomaly(X)
+        self.decision_scores_ = scores.astype(np.float64)
         self.threshold_ = float(np.quantile(self.decision_scores_, 1 - self.contamination))
-        self.labels_ = self._labels(self.decision_scores_)
+        self.labels_ = self._labels(scores)
         return self
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return a score for each row; larger is more anomalous."""
         check_is_fitted(self)
-        return self._scores(self._rows(X))
+        return self._anomaly(self._rows(X)).astype(np.float64)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return 1 for anomalies, 0 for normal rows."""
-        return self._labels(self.decision_function(X))
+        check_is_fitted(self)
+        return self._labels(self._anomaly(self._rows(X)))
 
     def fit_predict(self, X: Any, y: Any = None) -> np.ndarray:
         """Train on the rows of X and return their labels: 1 for anomalies, 0 for normal rows."""
@@ -90,7 +91,4 @@ class PyODDetector(GenerativeEstimator):
         return np.stack([1 - anomalous, anomalous], axis=1)
 
     def _labels(self, scores: np.ndarray) -> np.ndarray:
-        return (scores > self.threshold_).astype(int)
-
-    def _scores(self, X: np.ndarray) -> np.ndarray:
-        return gen_models.score(self.model_, X, self.anomaly_score, reference=self.reference_).astype(np.float64)
+        return (less_rounding(scores, self.decision_scores_) > self.threshold_).astype(int)

@@ -46,7 +46,8 @@ def recipe(
     arguments  {name: value} for the constructor, which replace those that `model` gives
     levels     what the numbers of a row are (gen_models.layers.levels)
 
-    Raises ConfigError if `model` is none of these.
+    Raises ConfigError if `model` is none of these, if `arguments` is no mapping, or if one of them gives another
+    event_shape or other levels than these.
     """
     conf = _read(model) if isinstance(model, str) else model
     if not isinstance(conf, Mapping):
@@ -54,9 +55,18 @@ def recipe(
     spec = dict(conf.get("model", conf))
     if "_target_" not in spec:
         raise ConfigError(f"model needs the key _target_ (the class to build); it has {', '.join(map(str, spec))}")
+    if not isinstance(arguments, Mapping | None):
+        raise ConfigError(f"arguments = {arguments!r} cannot be used: give a mapping, such as {{'latent': 2}}, or None")
+    spec |= arguments or {}
+    of_rows = {"event_shape": list(event_shape), "levels": levels}
+    fixes = {"event_shape": "leave it out, as X has it", "levels": "give levels= to the estimator"}
+    for key, value in of_rows.items():
+        own = spec.get(key)
+        if own not in (None, value) and not str(own).startswith("${"):  # as in the files of conf/model
+            raise ConfigError(f"{key} = {own!r} cannot be used in model or arguments: {fixes[key]}")
     quick = (conf.get("budgets") or {}).get("quick", {})
     return Recipe(
-        spec={**spec, **(arguments or {}), "event_shape": list(event_shape), "levels": levels},
+        spec={**spec, **of_rows},
         optim=dict(conf.get("optim", {})),
         settings={key: conf[key] for key in OF_TRAINING if key in conf},
         steps=0 if str(spec["_target_"]).startswith(OF_A_MIXTURE) else quick.get("steps", STEPS),

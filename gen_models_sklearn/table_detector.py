@@ -45,7 +45,8 @@ class TableOutlierDetector(CalibratedDetector, BaseEstimator):
         self.seed = seed
 
     def _rows(self, X: Any, *, reset: bool = False, least: int = 1) -> np.ndarray:
-        return validate_data(self, X, reset=reset, dtype=np.float64, ensure_min_samples=least)
+        """Return X as an array of its own, in C order: torch takes no negative strides, and warns of read-only rows."""
+        return validate_data(self, X, reset=reset, dtype=np.float64, order="C", copy=True, ensure_min_samples=least)
 
     def _train(self, rows: np.ndarray, order: np.ndarray) -> None:
         require_whole("seed", seed := plain(self.seed), least=0)
@@ -69,7 +70,7 @@ class TableOutlierDetector(CalibratedDetector, BaseEstimator):
 
 @lru_cache(maxsize=KEPT_MODELS)
 def _built(columns: int, weights: bytes) -> TableAnomalies:
-    """Return the detector in float64, in which a row's score does not depend on the rows beside it."""
+    """Return the detector in float64, in which a row's score depends on the rows beside it in its last bits only."""
     with torch.random.fork_rng(devices=[]):
         model = TableAnomalies(columns)
     try:

@@ -29,6 +29,7 @@ from gen_models_sklearn import (
     PyODDetector,
     TableOutlierDetector,
     recipe,
+    scoring,
 )
 from tests.project import HERE
 
@@ -37,6 +38,7 @@ X = RNG.normal(size=(300, 3)) @ RNG.normal(size=(3, 3)) + [10.0, 0.0, -5.0]
 FAR = X[:40] + 40.0
 ONE = {"arguments": {"components": 1, "em_steps": 2}}
 FLOW = {"_target_": "gen_models.flows.affine_flow.AffineFlow"}
+WIDE = {"arguments": {"latent": 2, "hidden": [64]}, "steps": 3}
 SMALL = {
     "detector": GenerativeOutlierDetector(**ONE),
     "flow": GenerativeOutlierDetector(FLOW, steps=3),
@@ -93,6 +95,31 @@ def test_a_fit_leaves_torchs_generator_as_it_was():
     torch.manual_seed(7)
     clone(SMALL["flow"]).fit(X).predict(X)
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_fit_reseeds_no_gpu(monkeypatch):
+    """torch's generators of GPUs would not be put back."""
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("a GPU's generator was seeded"))
+    clone(SMALL["flow"]).fit(X).predict(X)
+
+
+def test_the_model_of_an_estimator_is_the_callers_to_train():
+    fitted = clone(SMALL["flow"]).fit(X)
+    before, mine = answers(fitted), fitted.model_
+    gen_models.fit(mine.requires_grad_(True), FAR, steps=5)
+    assert not np.array_equal(-gen_models.score(mine, X), fitted.score_samples(X))
+    assert np.array_equal(answers(fitted), before)
+
+
+@pytest.mark.parametrize("name", ["detector", "table"])
+def test_rows_may_lie_in_memory_as_they_like(name):
+    fitted = clone(SMALL[name]).fit(X)
+    read_only = X.copy()
+    read_only.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for rows in (read_only, X[::-1], X[:, ::-1], np.asfortranarray(X)[::-2]):
+            assert np.array_equal(fitted.predict(rows), fitted.predict(rows.copy(order="C")))
 
 
 def test_an_answer_does_not_depend_on_the_other_rows():
@@ -169,11 +196,47 @@ def test_the_detector_of_tables_is_the_benchmarks_and_keeps_its_promises():
     assert len(few.weights_) < len(clone(few).set_params(kernels=1000).fit(train).weights_)
 
 
-def test_the_training_rows_that_a_score_keeps_are_drawn_from_all():
+@pytest.mark.parametrize(
+    "fitted",
+    [
+        GenerativeOutlierDetector("ae", **WIDE),
+        GenerativeOutlierDetector("vae", **WIDE, anomaly_score="latent_mahalanobis"),
+        TableOutlierDetector(steps=2),
+    ],
+)
+def test_decisions_do_not_depend_on_how_rows_are_cut(fitted):
+    """A calibration row ties with itself, whatever rows it is scored with."""
+    fitted.fit(X)
+    for decide in (fitted.predict, fitted.pvalues):
+        whole = decide(X)
+        for cut in (1, 2, 7, 50, 133, 298):
+            assert np.array_equal(np.concatenate([decide(X[:cut]), decide(X[cut:])]), whole)
+
+
+def test_a_row_at_the_threshold_of_pyod_is_not_above_it_when_it_comes_alone():
+    pyod = PyODDetector("ae", **WIDE).fit(X)
+    for row, score in zip(X[:100], pyod.decision_scores_, strict=False):
+        pyod.threshold_ = score
+        assert pyod.predict(row[None]) == 0
+
+
+def test_the_training_rows_of_a_score_are_drawn_from_all():
     ordered = np.sort(np.random.default_rng(2).normal(size=(3000, 1)), axis=0)
     detector = GenerativeOutlierDetector(**ONE, anomaly_score="typicality").fit(ordered)
-    assert len(detector.reference_) == 1000
-    assert abs(np.median(detector.reference_) - np.median(ordered)) < 0.2
+    (mean,) = detector.states_["typicality"].values()
+    assert abs(mean - gen_models.score(detector.model_, ordered).mean()) < 0.1
+
+
+@pytest.mark.parametrize("name", ["typicality", "latent_neighbours", "mean_rank"])
+def test_a_score_is_fitted_once_and_keeps_no_training_row(name, monkeypatch):
+    pyod = PyODDetector("vae", **WIDE, anomaly_score=name).fit(X)
+    assert pyod.anomaly_score_ == name
+    assert all(np.shape(value) != X.shape for value in vars(pyod).values())
+    expected = gen_models.score(pyod.model_, FAR, name, reference=X)
+    monkeypatch.setattr(scoring, "fit_scores", lambda *_, **__: pytest.fail("the score was fitted again"))
+    assert np.array_equal(pyod.decision_function(FAR), expected)
+    pyod.set_params(anomaly_score="reconstruction")  # for the next fit
+    assert np.array_equal(pyod.decision_function(FAR), expected)
 
 
 def test_calibration_rows_are_not_trained_on():
@@ -231,12 +294,31 @@ def test_an_encoder_decodes_what_it_encodes_if_the_model_can():
         ({"steps": -1}, "steps = -1"),
         ({"seed": None}, "seed = None"),
         ({"anomaly_score": "reconstruction"}, "unknown score 'reconstruction'"),
+        ({"seed": -1}, "seed = -1"),
+        ({"seed": 1.0}, r"seed = 1\.0"),
+        ({"device": "gpu"}, "device = 'gpu' cannot be used .*: give 'cpu'"),
+        ({"arguments": ["components"]}, r"arguments = \['components'\] cannot be used: give a mapping"),
+        ({"arguments": {"levels": 17}}, "levels = 17 cannot be used .*: give levels= to the estimator"),
+        ({"model": {**FLOW, "event_shape": [2]}}, r"event_shape = \[2\] cannot be used .*: leave it out"),
     ],
 )
-def test_a_wrong_setting_is_one_line(settings, match):
+def test_a_wrong_setting_is_one_line_before_the_training(settings, match, monkeypatch):
+    if settings != {"steps": -1}:
+        monkeypatch.setattr(gen_models, "fit", lambda *_, **__: pytest.fail("the model was trained first"))
     with pytest.raises(ConfigError, match=match) as caught:
         GenerativeOutlierDetector(**{**ONE, **settings}).fit(X)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("contamination", ["auto", None, 0, 0.6, True])
+def test_a_contamination_that_is_no_share_is_one_line(contamination):
+    with pytest.raises(ConfigError, match=f"contamination = {contamination!r} .*: give a share above 0, at most 0.5"):
+        PyODDetector(**ONE, contamination=contamination).fit(X)
+
+
+def test_the_spec_of_a_fitted_model_can_be_trained_again():
+    fitted = clone(SMALL["flow"]).fit(X)
+    assert_same(fitted, clone(fitted).set_params(model=fitted.spec_).fit(X))
 
 
 def test_an_installed_package_knows_the_confs_by_name(tmp_path, monkeypatch):

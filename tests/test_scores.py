@@ -85,6 +85,15 @@ def test_scores_are_finite_numbers_that_neither_neighbours_nor_their_order_chang
     assert model.training  # statistics over a batch were not used, and the mode came back
 
 
+@pytest.mark.parametrize("row", TWO, ids=str)
+def test_a_score_fitted_alone_is_the_one_fitted_with_all(row):
+    model, fitted = fitted_scores(row)
+    for name in fitted.names:
+        alone = fit_scores(model, data_of(row), Setting(row.data[1]), name=name)
+        assert torch.equal(alone(name, data_of(row)), fitted(name, data_of(row)))
+        assert set(alone.states) <= {name} or name == "mean_rank"
+
+
 @pytest.mark.parametrize("row", [row for row in ROWS if row.data[1] is None and "critic" not in row.offers], ids=str)
 def test_a_row_far_from_all_training_rows_is_more_anomalous(row):
     model, x = ready(row), data_of(row)

@@ -1,7 +1,7 @@
 """An anomaly score is a function of a model and a row; some scores are also fitted to training rows.
 
-A larger score always means more anomalous. The score of a row does not depend on the other rows of the batch, nor on
-the batch's size.
+A larger score always means more anomalous. Up to rounding, the score of a row does not depend on the other rows of
+the batch, nor on the batch's size.
 """
 
 from collections.abc import Callable, Mapping

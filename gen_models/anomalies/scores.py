@@ -107,27 +107,34 @@ class FittedScores:
         return found
 
 
-def fit_scores(model: Any, reference: Float[Tensor, "rows *event"] | None, setting: Setting) -> FittedScores:
+def offered(model: Any) -> tuple[str, ...]:
+    """Return the names of the scores that the model's capabilities allow; some of them do not apply to all data."""
+    return tuple(score.name for score in SCORES if score.offered(model))
+
+
+def fit_scores(
+    model: Any, reference: Float[Tensor, "rows *event"] | None, setting: Setting, *, name: str | None = None
+) -> FittedScores:
     """Return all scores that the model offers, fitted to the training rows `reference`.
 
-    Without training rows, return only the scores that need none.
+    Without training rows, return only the scores that need none. With the name of a score, fit only this one and those
+    that it needs; others that are fitted to training rows are then left out.
     """
     if reference is None:
         return FittedScores(model, {}, setting)
+    wanted = [s for s in SCORES if s.offered(model) and (name is None or s.name in _with_needs(name))]
     states: dict[str, State] = {}
     shared: dict[str, Tensor] = {}
     of_all = Asked(model, reference, shared, {}, setting, {})
     of_some = Asked(model, reference[:SHARED_ROWS], shared, {}, setting, {})
     with evaluating(model):
-        for score in SCORES:
-            if not score.offered(model):
-                continue
+        for score in wanted:
             state = score.fit(of_all) if score.fit is not None else {}
             if state is None:
                 continue
             if score.fit is not None:
                 states[score.name] = state
-            if any(score.name in other.needs and other.offered(model) for other in SCORES):
+            if any(score.name in other.needs for other in wanted):
                 shared[score.name] = score.values(of_some._replace(state=state))
     return FittedScores(model, states, setting)
 
