@@ -12,13 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gen_models.measures.modes import SAMPLES
 from gen_models.table import from_json
-from pipelines.evaluation.metrics.two_sample import TWO_SAMPLE_ROWS
 from pipelines.report.as_text import decimal
 from pipelines.report.leaderboard_columns import COLUMNS, Better, Column
 from pipelines.report.read import Results, Row, RunResult
 
+MOST_ROWS, MODE_SAMPLES = 1000, 2500  # of the tests of samples, and of the search for modes; metrics/ has them too
 SHARES = ("precision", "recall", "coverage", "high_quality")
 NORMAL_95 = 1.96  # standard errors from the middle of a 95% interval to its end
 
@@ -149,7 +148,7 @@ def _errors(metrics: Mapping[str, float]) -> dict[str, float]:
             found[f"{name}_error"] = metrics["nats_error"] / (metrics["dims"] * math.log(2))
     for name in SHARES:
         if name in metrics and metrics.get("rows"):
-            rows = SAMPLES if name == "high_quality" else min(metrics["rows"], TWO_SAMPLE_ROWS)
+            rows = MODE_SAMPLES if name == "high_quality" else min(metrics["rows"], MOST_ROWS)
             share = min(max(metrics[name], 0.5 / rows), 1 - 0.5 / rows)
             found[f"{name}_error"] = math.sqrt(share * (1 - share) / rows)
     return found
