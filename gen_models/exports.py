@@ -10,6 +10,7 @@ the code of its own models only: a new name in the list changes no file on which
 
 import ast
 import importlib
+import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,8 @@ def exports(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[],
 
     def get(name: str) -> Any:
         if name not in modules:
+            if importlib.util.find_spec(f"{package}.{name}") is not None:  # gen_models.flows, after import gen_models
+                return importlib.import_module(f"{package}.{name}")
             raise AttributeError(
                 f"module {package!r} has no attribute {name!r}; it offers {', '.join(sorted(modules))}"
             )

@@ -61,6 +61,8 @@ def _keeping(construct: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(construct)
     def keeping(self: Any, *positional: Any, **keywords: Any) -> None:
+        positional = tuple(_unboxed(value) for value in positional)
+        keywords = {name: _unboxed(value) for name, value in keywords.items()}
         if KEPT not in vars(self):
             try:
                 given = dict(signature.bind(self, *positional, **keywords).arguments)
@@ -73,6 +75,20 @@ def _keeping(construct: Callable[..., None]) -> Callable[..., None]:
         construct(self, *positional, **keywords)
 
     return keeping
+
+
+def _unboxed(value: Any) -> Any:
+    """Return the value with numpy's numbers as Python's, also in lists, tuples and mappings.
+
+    An array of whole numbers, such as a shape, becomes a list. Any other value is returned as it is.
+    """
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.ndim < 2):
+        return value.tolist()
+    if type(value) in (list, tuple):
+        return type(value)(_unboxed(item) for item in value)
+    if type(value) is dict:
+        return {key: _unboxed(item) for key, item in value.items()}
+    return value
 
 
 def _plain(value: Any) -> Any:
