@@ -4,6 +4,7 @@ It trains as the pipeline does: the same initial weights, rows, seed and setting
 """
 
 import hashlib
+import inspect
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,16 +18,17 @@ from gen_models import checkpoint, engine
 from gen_models.build import build_optimisers
 from gen_models.contracts import WarmStart, objectives_of
 from gen_models.engine import Report, Training
-from gen_models.errors import CheckpointError, ConfigError, unknown
-from gen_models.layers.arguments import require_positive, require_whole
-from gen_models.library.rows import checked, device_of, dtype_of, require_model
-from gen_models.library.stored import STARTED, folder_of, refuse_other_spec, require_place
+from gen_models.errors import CheckpointError, ConfigError, DivergedError, unknown
+from gen_models.library.arguments import positive, whole
+from gen_models.library.rows import check_rounding, checked, device_of, dtype_of, require_model
+from gen_models.library.stored import STARTED, files_of, folder_of, refuse_other_spec, require_place
 from gen_models.loader import Batches
 from gen_models.noise import Noise
 from gen_models.rebuildable import spec_of
 
 WARM_ROWS = 10_000  # rows that a warm start sees
 RESIDENT_BYTES = 1 << 30  # rows of at most so many bytes in float32 are moved to the model's device before training
+RATE = 1e-3  # of Adam, unless lr is given
 REPORTS = 20  # how many reports a training gives, unless report_every is given
 
 
@@ -46,7 +48,7 @@ def fit(
     *,
     steps: int = 2000,
     batch: int = 128,
-    lr: float | Mapping[str, float] = 1e-3,
+    lr: float | Mapping[str, float] | None = None,
     optimisers: Mapping[str, Optimizer] | None = None,
     seed: int = 0,
     order: str = "alternating",
@@ -62,11 +64,12 @@ def fit(
     x             (rows, *event): an array, a data frame of numbers, a memory-mapped array or a tensor
     steps         how many minibatches to train on; 0: only the warm start, such as EM
     batch         rows of a minibatch; all rows of x, if x has fewer
-    lr            learning rate of Adam; or {objective: learning rate}, for a model with several, such as a GAN
+    lr            learning rate of Adam, None for 1e-3; or {objective: learning rate}, for a model with several, such as
+                  a GAN
     optimisers    {objective: optimiser}, to use in place of Adam
     seed          of all random numbers in the training
-    warm_start    whether to run the model's warm start on x first; None: only if the model was not fitted or loaded
-                  before
+    warm_start    whether to run the model's warm start first, on the rows of x, or on 10,000 random ones if there are
+                  more; None: only if no fit of this model, or of the one that was saved, came before
     order, schedule, clip_norm   see gen_models.engine
     report_every  steps from one report to the next; None: a twentieth of `steps`
     folder        where to save a checkpoint at each report; if it holds one, the training continues from there, with
@@ -77,12 +80,16 @@ def fit(
     the folder holds another training or other files, and DivergedError if a loss is not finite.
     """
     require_model(model)
-    steps, batch = _whole("steps", steps, least=0), _whole("batch", batch)
-    seed = _whole("seed", seed, least=0)
-    every = max(1, steps // REPORTS) if report_every is None else _whole("report_every", report_every)
+    steps, batch = whole("steps", steps, least=0), whole("batch", batch)
+    seed = whole("seed", seed, least=0)
+    every = max(1, steps // REPORTS) if report_every is None else whole("report_every", report_every)
+    clip_norm = None if clip_norm is None else positive("clip_norm", clip_norm)
+    starts = not getattr(model, STARTED, False) if warm_start is None else warm_start
     rows = checked(model, x)
+    check_rounding(model, rows, is_started=not starts)
     if rows.numel() * 4 <= RESIDENT_BYTES:
         rows = rows.to(dtype_of(model)).to(device_of(model))
+    lr = _rates(lr, optimisers)
     training = Training(model, _optimisers(model, lr, optimisers))
     settings = {"seed": seed, "batch": batch, "order": order, "schedule": schedule, "clip_norm": clip_norm}
     history: list[Report] = []
@@ -91,11 +98,18 @@ def fit(
         horizon = {} if schedule == "constant" else {"steps": steps}
         own = None if optimisers is None else {name: _about(optimiser) for name, optimiser in optimisers.items()}
         settings["optimisers"] = own
-        settings |= {"lr": lr if isinstance(lr, float | int) else dict(lr), **horizon, "rows": _digest(rows)}
+        settings |= {"lr": lr, **horizon, "rows": _digest(rows)}
         resumed = _resume(folder_of(folder), training, settings, steps)
         history = resumed or []
-    if resumed is None and (warm_start or (warm_start is None and not getattr(model, STARTED, False))):
-        start(model, rows, seed)
+    if resumed is None:
+        if starts:
+            start(model, rows, seed)
+        elif steps == 0 and warm_start is None:
+            raise ConfigError(
+                "steps = 0 cannot be used: this model is fitted already; give warm_start=True to start anew"
+            )
+        _begin_rates(optimisers or {})
+    setattr(model, STARTED, True)  # at once, so that a fit after one that was stopped goes on from its weights
     reports = engine.fit(
         training,
         Batches(rows, min(batch, len(rows)), seed, device=device_of(model), dtype=dtype_of(model)),
@@ -114,12 +128,19 @@ def fit(
 
     if steps == 0:  # no step, no report
         keep()
-    for report in reports:
-        history.append(report)
-        if show:
-            print(f"step {report.step}", *(f"{name} {value:.4g}" for name, value in report.terms.items()), sep="  ")
-        keep()
-    setattr(model, STARTED, True)
+    try:
+        for report in reports:
+            history.append(report)
+            if show:
+                print(f"step {report.step}", *(f"{name} {value:.4g}" for name, value in report.terms.items()), sep="  ")
+            keep()
+    except DivergedError as error:
+        what, _, _ = str(error).partition(";")  # what follows names keys of a conf
+        how = "a smaller lr= or with clip_norm=" if optimisers is None else "a smaller rate or with clip_norm="
+        place = "" if folder is None else ", in another folder"
+        raise DivergedError(f"{what}; make the model anew and fit it with {how}{place}") from None
+    finally:
+        _restore_rates(optimisers or {})
     return Fitted(model.eval(), history)
 
 
@@ -134,16 +155,29 @@ def start(model: nn.Module, rows: Tensor, seed: int) -> None:
     model.warm_start(rows.to(dtype_of(model)).to(device_of(model)), Noise(seed))
 
 
+def _rates(
+    lr: float | Mapping[str, float] | None, optimisers: Mapping[str, Optimizer] | None
+) -> float | dict[str, float]:
+    """Return the argument `lr` of `fit`, checked, with RATE for None."""
+    if lr is None:
+        return RATE
+    if optimisers is not None:
+        raise ConfigError(
+            f"lr = {lr!r} cannot be used: optimisers have rates of their own; leave out lr, or optimisers"
+        )
+    if isinstance(lr, Mapping):
+        return {name: positive(f"lr[{name!r}]", rate) for name, rate in lr.items()}
+    return positive("lr", lr)
+
+
 def _optimisers(
-    model: nn.Module, lr: float | Mapping[str, float], given: Mapping[str, Optimizer] | None
+    model: nn.Module, lr: float | dict[str, float], given: Mapping[str, Optimizer] | None
 ) -> Mapping[str, Optimizer]:
     objectives = {objective.name: objective.module for objective in objectives_of(model)}
     if not any(p.requires_grad for p in model.parameters()):
         raise ConfigError("all parameters are frozen, as load() leaves them: model.requires_grad_(True) first")
     if given is None:
-        rates = dict(lr) if isinstance(lr, Mapping) else dict.fromkeys(objectives, lr)
-        for name, rate in rates.items():
-            require_positive(f"lr[{name!r}]" if isinstance(lr, Mapping) else "lr", rate)
+        rates = lr if isinstance(lr, dict) else dict.fromkeys(objectives, lr)
         return build_optimisers({name: {"_target_": "torch.optim.Adam", "lr": lr} for name, lr in rates.items()}, model)
     if not isinstance(given, Mapping):
         example = ", ".join(f"{name!r}: ..." for name in objectives)
@@ -153,6 +187,7 @@ def _optimisers(
     for name in [*given, *objectives]:
         if name not in objectives or name not in given:
             raise ConfigError(unknown("objective", name, objectives if name not in objectives else given))
+        _require_optimiser(f"optimisers[{name!r}]", given[name])
         wanted = {id(p) for p in objectives[name].parameters() if p.requires_grad}
         held = {id(p) for group in given[name].param_groups for p in group["params"]}
         if not wanted <= held or held - {id(p) for p in objectives[name].parameters()}:
@@ -161,6 +196,32 @@ def _optimisers(
                 f"{{o.name: o.module for o in model.objectives()}}[{name!r}].parameters()"
             )
     return given
+
+
+def _require_optimiser(name: str, optimiser: object) -> None:
+    """Raise ConfigError unless `optimiser` is an optimiser whose `step` needs no function that computes the loss."""
+    if not isinstance(optimiser, Optimizer):
+        raise ConfigError(f"{name} is a {type(optimiser).__name__}: give an optimiser, such as torch.optim.AdamW")
+    closure = inspect.signature(type(optimiser).step).parameters.get("closure")
+    if closure is not None and closure.default is closure.empty:
+        raise ConfigError(
+            f"{name} is a {type(optimiser).__name__}, whose step needs a function that computes the loss: give another "
+            f"one, such as torch.optim.AdamW"
+        )
+
+
+def _begin_rates(optimisers: Mapping[str, Optimizer]) -> None:
+    """Let the schedule of this training begin at the rates that the optimisers have now."""
+    for optimiser in optimisers.values():
+        for group in optimiser.param_groups:
+            group["initial_lr"] = group["lr"]
+
+
+def _restore_rates(optimisers: Mapping[str, Optimizer]) -> None:
+    """Give optimisers the rates back that they had before a schedule changed them."""
+    for optimiser in optimisers.values():
+        for group in optimiser.param_groups:
+            group["lr"] = group.get("initial_lr", group["lr"])
 
 
 def _about(optimiser: Optimizer) -> dict[str, Any]:
@@ -176,7 +237,7 @@ def _resume(folder: Path, training: Training, settings: Mapping[str, Any], steps
     require_place(folder)
     spec = spec_of(training.model)
     checkpoint.recover(folder)
-    if not folder.exists() or not any(folder.iterdir()):
+    if not folder.exists() or not files_of(folder):
         return None
     refuse_other_spec(folder, spec)
     notes = checkpoint.load_training(folder, training)
@@ -196,9 +257,3 @@ def _digest(rows: Tensor) -> str:
     found = hashlib.blake2b(str((rows.dtype, tuple(rows.shape))).encode(), digest_size=16)
     found.update(rows.cpu().contiguous().numpy().data)
     return found.hexdigest()
-
-
-def _whole(name: str, value: Any, *, least: int = 1) -> int:
-    value = value.item() if hasattr(value, "item") else value
-    require_whole(name, value, least=least)
-    return value

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gen_models.anomalies.scores import DEFAULTS, scorers
+from gen_models.anomalies.scores import DEFAULTS, SCORES, scorers
 from gen_models.contracts import (
     Decoder,
     Encoder,
@@ -18,10 +18,10 @@ from gen_models.contracts import (
 )
 from gen_models.errors import ConfigError, DataError, unknown
 from gen_models.evaluating import by_rows, draw, evaluating
-from gen_models.layers.arguments import require_positive, require_whole
-from gen_models.layers.data_scale import DataScale
 from gen_models.layers.levels import grey_levels
+from gen_models.library.arguments import positive, whole
 from gen_models.library.rows import (
+    data_scale_of,
     device_of,
     dtype_of,
     event_shape_of,
@@ -39,12 +39,17 @@ def score(model: nn.Module, x: Any, name: str | None = None, *, reference: Any =
 
     name       nll (-log p(x) in nats), neg_elbo (an upper bound of nll), reconstruction, critic, ...; None: the first
                of these four that the model offers. docs/anomalies.md lists all scores
-    reference  training rows, which some scores need, such as latent_mahalanobis
+    reference  training rows, which all scores need but nll, neg_elbo, reconstruction, denoising, code_prior and critic
 
     Raises ConfigError if the model does not offer the score, or if the score needs a reference and none is given, and
     DataError if the model cannot take the rows, or if a score is nan.
     """
     require_model(model)
+    if not isinstance(name, str | None):
+        raise ConfigError(f"name is a {type(name).__name__}, not a word: training rows are reference=")
+    for known in SCORES:
+        if known.name == name and reference is None and known.fit is not None and known.offered(model):
+            raise ConfigError(f"score {name!r} is fitted to training rows: give them as reference=")
     offered = scorers(
         model,
         None if reference is None else _in_random_order(rows_of(model, reference, "reference")),
@@ -67,14 +72,12 @@ def sample(model: nn.Module, n: int, *, seed: int = 0, temperature: float = 1.0)
     Raises ConfigError if the model cannot sample, or has no temperature and one other than 1 is given.
     """
     require_model(model)
-    require_whole("n", n)
-    require_whole("seed", seed, least=0)
+    n, seed = whole("n", n), whole("seed", seed, least=0)
+    temperature = positive("temperature", temperature)
     if not isinstance(model, Sampler):
         raise ConfigError(f"{type(model).__name__} cannot sample: {_offers(model)}")
-    if temperature != 1.0:
-        require_positive("temperature", temperature)
-        if not isinstance(model, TemperedSampler):
-            raise ConfigError(f"{type(model).__name__} has no temperature: {_offers(model)}")
+    if temperature != 1.0 and not isinstance(model, TemperedSampler):
+        raise ConfigError(f"{type(model).__name__} has no temperature: {_offers(model)}")
     with evaluating(model):
         drawn = draw(_At(model, temperature), n, Noise(seed))
     return _array(drawn)
@@ -162,8 +165,8 @@ def _statistics(model: nn.Module) -> dict[str, Any] | None:
 
     Return None for data on grey levels, or if the model does not keep them.
     """
-    scale = getattr(model, "data_scale", None)
-    if grey_levels(levels_of(model)) is not None or not isinstance(scale, DataScale):
+    scale = data_scale_of(model)
+    if grey_levels(levels_of(model)) is not None or scale is None:
         return None
     with torch.no_grad():
         return {"mean": scale.blank(), "std": scale.scale}

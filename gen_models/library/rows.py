@@ -10,12 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gen_models.errors import ConfigError, DataError
+from gen_models.errors import ConfigError, DataError, one_line
+from gen_models.layers.data_scale import DataScale
 from gen_models.layers.levels import Levels, coordinates, grey_levels, is_table
 from gen_models.rebuildable import arguments_of
+from gen_models.table import LARGEST
 
 CHECKED_AT_ONCE = 1 << 16  # rows
 LOST_BY_ROUNDING = 0.01  # of a column's standard deviation: more than this is refused
+OFF_STEP = 1e-6  # how far a number of steps may be from a whole number, relative to it: the error of float32
 
 
 def rows_of(model: nn.Module, x: Any, name: str = "x") -> Tensor:
@@ -33,19 +36,21 @@ def checked(model: nn.Module, x: Any, name: str = "x") -> Tensor:
     name  what error messages call x
 
     Raises DataError if x is empty or holds anything but finite real numbers, if its rows have another shape than the
-    model takes, if a value is none of those that the model's `levels` allow, or if float32, where the model computes in
-    it, cannot hold the differences between rows.
+    model takes, if a value is none of those that the model's `levels` allow, or if one is larger than the model's dtype
+    holds, or, in float64, than LARGEST. A row is refused or not whatever the other rows are.
     """
-    x = numbers(x, name)
-    _check_shape(x, event_shape_of(model), name)
+    rows = numbers(x, name)
+    _check_shape(rows, event_shape_of(model), name, x)
     levels = levels_of(model)
-    for start in range(0, len(x), CHECKED_AT_ONCE):
-        block = x[start : start + CHECKED_AT_ONCE]
+    largest = LARGEST if dtype_of(model) == torch.float64 else torch.finfo(torch.float32).max
+    for start in range(0, len(rows), CHECKED_AT_ONCE):
+        block = rows[start : start + CHECKED_AT_ONCE]
         refuse(~torch.isfinite(block), block, start, f"{name}{{place}} is {{value}}: fill or drop such rows first")
+        if block.dtype == torch.float64:  # no other dtype holds larger numbers
+            line = f"{name}{{place}} = {{value}} is too large, at most {largest:.6g}: divide such columns by a constant"
+            refuse(block.abs() > largest, block, start, line)
         _check_levels(block, start, levels, name)
-    if levels is None and dtype_of(model) == torch.float32:
-        _check_rounding(x[:CHECKED_AT_ONCE], name)
-    return x
+    return rows
 
 
 def numbers(x: Any, name: str) -> Tensor:
@@ -55,11 +60,19 @@ def numbers(x: Any, name: str) -> Tensor:
     if isinstance(x, Tensor):
         if x.is_complex():
             raise DataError(f"{name} has the dtype {x.dtype}: give real numbers")
+        if x.layout != torch.strided:
+            raise DataError(f"{name} is a sparse tensor: give {name}.to_dense()")
         return x.detach()
+    if hasattr(x, "toarray"):
+        raise DataError(f"{name} is a sparse array: give {name}.toarray()")
+    if np.ma.is_masked(x):
+        raise DataError(f"{name} has masked values: fill them, as with {name}.filled(0), or drop such rows first")
     try:
         array = np.asarray(x)
-    except ValueError as error:  # lists of different lengths
-        raise DataError(f"{name} is not an array: {error}") from None
+        if array.dtype.kind == "O" and _is_frame_of_numbers(x):  # its columns differ in dtype
+            array = x.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (ValueError, RuntimeError, TypeError) as error:  # lists of different lengths, or of tensors with gradients
+        raise DataError(f"{name} is not an array: {one_line(error)}") from None
     if array.dtype.kind not in "fiub":
         raise DataError(
             f"{name} has the dtype {array.dtype}: give real numbers; gen_models.table turns words, dates and missing "
@@ -81,14 +94,29 @@ def event_shape_of(model: nn.Module) -> tuple[int, ...] | None:
     return None if shape is None else tuple(shape)
 
 
+def data_scale_of(model: nn.Module) -> DataScale | None:
+    """Return the map with the scale of the training rows that a model keeps; None if it keeps none."""
+    for holder in (model, getattr(model, "images", None)):
+        scale = getattr(holder, "data_scale", None)
+        if isinstance(scale, DataScale):
+            return scale
+    return None
+
+
 def levels_of(model: nn.Module) -> Levels:
     """Return the argument `levels` with which a model was made; None if it has no such argument."""
     return arguments_of(model).get("levels")
 
 
 def dtype_of(model: nn.Module) -> torch.dtype:
-    """Return the dtype in which a model takes rows: float64 for a table or if a parameter is float64, else float32."""
-    is_exact = is_table(levels_of(model)) or any(p.dtype == torch.float64 for p in model.parameters())
+    """Return the dtype in which a model takes rows: float64 for a table or if a parameter is float64, else float32.
+
+    Raises ConfigError if a parameter has fewer digits than float32.
+    """
+    dtypes = {p.dtype for p in model.parameters()}
+    for dtype in dtypes & {torch.float16, torch.bfloat16}:
+        raise ConfigError(f"the model's parameters are {dtype}, which has too few digits: model.float() first")
+    is_exact = is_table(levels_of(model)) or torch.float64 in dtypes
     return torch.float64 if is_exact else torch.float32
 
 
@@ -105,7 +133,14 @@ def require_model(model: object) -> None:
         raise ConfigError(f"a model is expected, not a {type(model).__name__}: VAE(...), or load(path)")
 
 
-def _check_shape(x: Tensor, event_shape: Sequence[int] | None, name: str) -> None:
+def _is_frame_of_numbers(x: Any) -> bool:
+    """Return whether x is a data frame whose columns hold numbers or truth values, some of which may be missing."""
+    is_frame = hasattr(x, "to_numpy") and getattr(x, "ndim", 0) == 2
+    return is_frame and all(getattr(dtype, "kind", "O") in "fiub" for dtype in x.dtypes)
+
+
+def _check_shape(x: Tensor, event_shape: Sequence[int] | None, name: str, given: Any) -> None:
+    """Raise DataError unless x has rows of this shape; `given` is x as the caller passed it, for what he can type."""
     found = list(x.shape)
     if event_shape is None:
         event_shape = found[1:]
@@ -113,9 +148,11 @@ def _check_shape(x: Tensor, event_shape: Sequence[int] | None, name: str) -> Non
         axes = ", ".join(map(str, event_shape))
         fix = "give such rows"
         if _is_flat_form(found[1:], event_shape):
-            fix = f"give {name}.reshape(-1, {axes})"
+            array = f"{name}.to_numpy()" if hasattr(given, "to_numpy") else f"numpy.array({name})"
+            fix = f"give {name if hasattr(given, 'reshape') else array}.reshape(-1, {axes})"
         elif len(event_shape) == 3 and found[1:] == [*event_shape[1:], event_shape[0]]:
-            fix = f"channels come first; give numpy.moveaxis({name}, -1, 1)"
+            moved = f"{name}.movedim(-1, 1)" if isinstance(given, Tensor) else f"numpy.moveaxis({name}, -1, 1)"
+            fix = f"channels come first; give {moved}"
         raise DataError(f"{name} has the shape {tuple(found)}, and the model takes (rows, {axes}): {fix}")
     if not found[0]:
         raise DataError(f"{name} has no rows: give at least one")
@@ -133,6 +170,7 @@ def _check_levels(x: Tensor, start: int, levels: Levels, name: str) -> None:
     if is_table(levels):
         _check_columns(x, start, levels, name)
     elif (q := grey_levels(levels)) is not None and x.dtype != torch.bool:
+        x = x.int() if x.dtype in (torch.int8, torch.uint8, torch.int16) else x  # which q - 1 may not fit
         wrong = (x < 0) | (x > q - 1)
         wrong = wrong | (x != x.round()) if x.is_floating_point() else wrong
         refuse(wrong, x, start, f"{name}{{place}} = {{value}}, and levels = {q} takes whole numbers 0 .. {q - 1}")
@@ -148,19 +186,35 @@ def _check_columns(x: Tensor, start: int, levels: Any, name: str) -> None:
         group = x[:, first:end]
         wrong = (group.sum(dim=1) != 1)[:, None].expand(group.shape)
         refuse(wrong, group, start, f"{name}{{place}}: one of the numbers {first} .. {end - 1} of a category must be 1")
+    steps = torch.tensor(columns.steps, dtype=torch.float64, device=x.device)
+    counts = x.double() / steps
+    wrong = (steps > 0) & ((counts - counts.round()).abs() > OFF_STEP * counts.abs().clamp_min(1))
+    for _, column in wrong.nonzero()[:1].tolist():
+        allowed = f"levels takes multiples of {columns.steps[column]:g}"
+        refuse(wrong, x, start, f"{name}{{place}} = {{value}}, and {allowed}: round it, or give None for this column")
 
 
-def _check_rounding(x: Tensor, name: str) -> None:
-    """Raise DataError if float32 rounds a column too coarsely, such as times in seconds or pressures in pascals."""
+def check_rounding(model: nn.Module, x: Tensor, *, is_started: bool) -> None:
+    """Raise DataError if float32 rounds a column of training rows too coarsely, such as times in seconds.
+
+    x           rows that `checked` returned
+    is_started  whether the model keeps its scale, against which rounding may be small where these rows hardly vary
+    """
+    if levels_of(model) is not None or dtype_of(model) != torch.float32:
+        return
     if x.dtype not in (torch.float64, torch.int64, torch.int32):
         return
-    exact = x.double().flatten(1)
+    exact = x[:CHECKED_AT_ONCE].double().flatten(1)
     lost = (exact - exact.float()).abs().amax(dim=0)
     std = exact.std(dim=0, correction=0)
-    for column in ((lost > LOST_BY_ROUNDING * std) & (std > 0)).nonzero().flatten()[:1].tolist():
+    spread = std
+    if is_started and (scale := data_scale_of(model)) is not None:
+        spread = std.maximum(scale.scale.detach().to(std).flatten())
+    other = f"make the model with levels=[None] * {x.shape[1]}" if x.ndim == 2 else "fit model.double()"
+    for column in ((lost > LOST_BY_ROUNDING * spread) & (std > 0)).nonzero().flatten()[:1].tolist():
         raise DataError(
-            f"{name}: number {column} of a row varies by {std[column]:.3g} about {exact[:, column].mean():.6g}, which "
-            f"float32 cannot hold: subtract its mean first, or make the model with levels=[None] * {x.shape[1]}"
+            f"x: number {column} of a row varies by {std[column]:.3g} about {exact[:, column].mean():.6g}, which "
+            f"float32 cannot hold: subtract its mean first, or {other}"
         )
 
 
