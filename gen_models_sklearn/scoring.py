@@ -7,7 +7,7 @@ from torch import nn
 from gen_models.anomalies.score import Setting
 from gen_models.anomalies.scores import FittedScores, fit_scores, offered
 from gen_models.errors import ConfigError, unknown
-from gen_models.library.questions import _in_random_order, _statistics
+from gen_models.library.questions import in_random_order, statistics_of
 from gen_models.library.rows import levels_of, rows_of
 from gen_models_sklearn.estimator import GenerativeEstimator
 
@@ -32,7 +32,7 @@ class ScoringEstimator(GenerativeEstimator):
         model = self._model()
         default = FittedScores(model, {}, _setting(model)).default
         name = default if self.anomaly_score is None else self.anomaly_score
-        fitted = fit_scores(model, _in_random_order(rows_of(model, rows)), _setting(model), name=name)
+        fitted = fit_scores(model, in_random_order(rows_of(model, rows)), _setting(model), name=name)
         if name not in fitted.names:
             raise ConfigError(f"anomaly_score = {name!r} cannot be used for such rows: give another, as {default!r}")
         self.anomaly_score_ = name
@@ -50,4 +50,4 @@ class ScoringEstimator(GenerativeEstimator):
 
 
 def _setting(model: nn.Module) -> Setting:
-    return Setting(levels_of(model), _statistics(model))
+    return Setting(levels_of(model), statistics_of(model))

@@ -52,9 +52,9 @@ def score(model: nn.Module, x: Any, name: str | None = None, *, reference: Any =
             raise ConfigError(f"score {name!r} is fitted to training rows: give them as reference=")
     offered = scorers(
         model,
-        None if reference is None else _in_random_order(rows_of(model, reference, "reference")),
+        None if reference is None else in_random_order(rows_of(model, reference, "reference")),
         levels=levels_of(model),
-        statistics=_statistics(model),
+        statistics=statistics_of(model),
     )
     if not offered:
         raise ConfigError(f"{type(model).__name__} offers no score: {_offers(model)}")
@@ -123,7 +123,7 @@ def reconstruct(model: nn.Module, x: Any) -> np.ndarray:
     return _asked(model, model.reconstruct, rows_of(model, x))
 
 
-def _in_random_order(rows: Tensor) -> Tensor:
+def in_random_order(rows: Tensor) -> Tensor:
     """Return the rows in a random order, as they may be sorted, and some scores are fitted to the first of them."""
     return rows[Noise(0).permutation("reference", len(rows)).to(rows.device)]
 
@@ -160,7 +160,7 @@ def _array(x: Tensor) -> np.ndarray:
     return x.detach().cpu().numpy()
 
 
-def _statistics(model: nn.Module) -> dict[str, Any] | None:
+def statistics_of(model: nn.Module) -> dict[str, Any] | None:
     """Return the mean and standard deviation of the training rows, which define the unit scale of scores.
 
     Return None for data on grey levels, or if the model does not keep them.
