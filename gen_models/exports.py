@@ -23,7 +23,9 @@ def exports(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[],
 
     def get(name: str) -> Any:
         if name not in modules:
-            if importlib.util.find_spec(f"{package}.{name}") is not None:  # gen_models.flows, after import gen_models
+            if (
+                name.isidentifier() and importlib.util.find_spec(f"{package}.{name}") is not None
+            ):  # gen_models.flows, after import gen_models
                 return importlib.import_module(f"{package}.{name}")
             raise AttributeError(
                 f"module {package!r} has no attribute {name!r}; it offers {', '.join(sorted(modules))}"

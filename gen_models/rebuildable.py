@@ -17,6 +17,7 @@ from gen_models.errors import ConfigError
 from gen_models.layers.arguments import require_shape
 
 KEPT = "_arguments"
+STARTED = "_was_started"  # a mark on models that need no warm start; private, so that no digest of settings holds it
 
 
 class Rebuildable:
@@ -26,6 +27,8 @@ class Rebuildable:
         super().__init_subclass__(**keywords)
         if "__init__" in vars(cls):
             cls.__init__ = _keeping(vars(cls)["__init__"])  # type: ignore[method-assign]
+        if "warm_start" in vars(cls):
+            cls.warm_start = _marking(vars(cls)["warm_start"])  # type: ignore[attr-defined]
 
 
 def arguments_of(model: object) -> dict[str, Any]:
@@ -61,8 +64,8 @@ def _keeping(construct: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(construct)
     def keeping(self: Any, *positional: Any, **keywords: Any) -> None:
-        positional = tuple(_unboxed(value) for value in positional)
-        keywords = {name: _unboxed(value) for name, value in keywords.items()}
+        positional = tuple(plain_data(value) for value in positional)
+        keywords = {name: plain_data(value) for name, value in keywords.items()}
         if KEPT not in vars(self):
             try:
                 given = dict(signature.bind(self, *positional, **keywords).arguments)
@@ -77,7 +80,18 @@ def _keeping(construct: Callable[..., None]) -> Callable[..., None]:
     return keeping
 
 
-def _unboxed(value: Any) -> Any:
+def _marking(start: Callable[..., None]) -> Callable[..., None]:
+    """Return a `warm_start` that marks the model as started."""
+
+    @wraps(start)
+    def marking(self: Any, *positional: Any, **keywords: Any) -> None:
+        start(self, *positional, **keywords)
+        setattr(self, STARTED, True)
+
+    return marking
+
+
+def plain_data(value: Any) -> Any:
     """Return the value with numpy's numbers as Python's, also in lists, tuples and mappings.
 
     An array of whole numbers, such as a shape, becomes a list. Any other value is returned as it is.
@@ -85,9 +99,9 @@ def _unboxed(value: Any) -> Any:
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.ndim < 2):
         return value.tolist()
     if type(value) in (list, tuple):
-        return type(value)(_unboxed(item) for item in value)
+        return type(value)(plain_data(item) for item in value)
     if type(value) is dict:
-        return {key: _unboxed(item) for key, item in value.items()}
+        return {key: plain_data(item) for key, item in value.items()}
     return value
 
 

@@ -31,7 +31,8 @@ class CalibratedDetector(OutlierMixin, ABC):
     After `fit`: calibration_scores_, score_samples of the calibration rows; offset_, below which score_samples means an
     outlier. If a normal row is exchangeable with the n calibration rows, `predict` calls it an outlier with a
     probability of at most fpr, however bad the detector is. If n < 1/fpr - 1, `predict` calls no row an outlier.
-    `predict`, `pvalues` and `select` take scores that differ by rounding only for equal ones.
+    `predict`, `pvalues` and `select` take scores that differ by rounding only for equal ones; `mean_rank` alone differs
+    by a whole rank where another score of the model differs by rounding.
     """
 
     LEAST_TRAINING_ROWS = 1

@@ -10,6 +10,7 @@ import yaml
 
 from gen_models.errors import ConfigError, unknown
 from gen_models.layers.levels import Levels
+from gen_models.rebuildable import plain_data
 
 # conf/model of a checkout, or else of an installed package
 CONFS = (Path(__file__).resolve().parent.parent, Path(sysconfig.get_path("data")) / "share" / "gen_models")
@@ -61,7 +62,8 @@ def recipe(
     of_rows = {"event_shape": list(event_shape), "levels": levels}
     fixes = {"event_shape": "leave it out, as X has it", "levels": "give levels= to the estimator"}
     for key, value in of_rows.items():
-        own = spec.get(key)
+        own = plain_data(spec.get(key))
+        own = list(own) if isinstance(own, tuple) else own
         if own not in (None, value) and not str(own).startswith("${"):  # as in the files of conf/model
             raise ConfigError(f"{key} = {own!r} cannot be used in model or arguments: {fixes[key]}")
     quick = (conf.get("budgets") or {}).get("quick", {})

@@ -156,6 +156,18 @@ def test_a_class_named_good_among_several_is_proposed_as_the_normal_one(tmp_path
     assert {key: conf[key] for key in ("anomaly", "normal") if key in conf} == held_out
 
 
+@pytest.mark.parametrize("tested, is_anew", [(("bent",), True), (("bent", "good"), False)])
+def test_where_a_source_tests_anomalies_only_its_rows_are_divided_anew(tmp_path, tested, is_anew):
+    classes, y = ("bent", "good"), np.repeat([0, 1], 150)
+    of_test = [np.arange(150)[:20] + 150 * classes.index(one) for one in tested]
+    rest = np.setdiff1d(np.flatnonzero(y == 1), np.concatenate(of_test))
+    masks = np.zeros((300, 1, 1), dtype=np.uint8)
+    parts = {"train": rest, "test": np.concatenate(of_test)}
+    arrays = Arrays(np.zeros((300, 2)), y, classes, origin={"sha256": "0"}, masks=masks, parts=parts)
+    conf = propose(Found(tmp_path, "npy", {}, arrays), "parts")
+    assert conf["normal"] == "good" and (conf["split"]["test"] != "own") == is_anew
+
+
 @pytest.mark.parametrize("rows, share", [(200, 0.2), (1000, 0.2), (2000, 0.1), (4000, 0.05), (100_000, 0.05)])
 def test_few_rows_give_a_larger_share_to_calibration_so_that_decisions_at_one_percent_are_possible(
     tmp_path, rows, share

@@ -300,3 +300,12 @@ def test_a_family_is_there_after_importing_the_package_alone():
     code = "import gen_models as g; print(g.flows.RealNVP.__name__, g.engine.fit.__name__, hasattr(g, 'nothing'))"
     done = subprocess.run([sys.executable, "-c", code], cwd=HERE, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["RealNVP", "fit", "False"]
+
+
+def test_a_model_trained_in_a_loop_of_ones_own_goes_on_after_it_was_stored(tmp_path):
+    model = GaussianMixture([2], None, components=2)
+    model.warm_start(torch.from_numpy(X).double(), Noise(0))
+    save(model, tmp_path / "m")
+    again = load(tmp_path / "m").requires_grad_(True)
+    fit(again, X + 100, steps=1)
+    assert abs(sample(again, 200).mean() - X.mean()) < 10

@@ -375,7 +375,7 @@ def test_models_are_compared_if_only_what_leaves_the_rows_alone_was_edited(proje
                 versus.main([f"models:/{run}/1", run])
                 assert "95% interval" in capsys.readouterr().out
             if beta >= 3:
-                with pytest.raises(DataError, match="evaluated on different rows"):
+                with pytest.raises(DataError, match="they have other data"):
                     versus.main([f"models:/{run}/1", run])
     finally:
         conf.write_text(text)
@@ -430,7 +430,7 @@ class TestVersus:
         versus.main(["one", "one"])
         assert "The two are equal" in capsys.readouterr().out
         for words, said in (
-            (["one", "other"], "evaluated on different rows"),
+            (["one", "other"], "they have other data"),
             (["other", "other"], "out/data/digits holds other rows now"),
             (["one", "tow"], "did you mean 'two'"),
             (["one", "two", "--metric", "mes"], "did you mean 'mse'"),

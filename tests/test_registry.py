@@ -388,7 +388,8 @@ class TestGate:
             (here, Standing("nats", 0.0, "d", "0 of 8 modes reached"), True),
             (Standing("nats", 19.9, "other", rows_sha256="r"), replace(here, rows_sha256="r"), True),
             (Standing("nats", 20.1, "other", rows_sha256="r"), replace(here, rows_sha256="r"), False),
-            (Standing("nats", 0.0, "d", observed="binary pixels"), here, False),
+            (Standing("nats", 0.0, "d", observed="binary pixels"), replace(here, observed=""), False),
+            (Standing("nats", 19.9, "d", observed="binary pixels"), here, True),  # of an earlier release
             (Standing("nats", 0.0, "other", rows_sha256="s"), replace(here, rows_sha256="r"), False),
         ],
     )

@@ -21,6 +21,7 @@ from PIL import Image
 
 from gen_models.measures.modes import SAMPLES
 from pipelines.config.params import Run, params
+from pipelines.evaluation.metrics import standard_errors
 from pipelines.evaluation.metrics.two_sample import TWO_SAMPLE_ROWS
 from pipelines.report import as_text, comparison_table, leaderboard, read, report, versus_baselines
 from pipelines.report.comparison_table import other_steps
@@ -647,7 +648,7 @@ class TestLeaderboard:
         assert set(best["coverage"]) == {"gmm-a", "realnvp-a", "vae-a"}, "0.05 of 300 rows are less than two errors"
 
     def test_the_sizes_behind_the_errors_of_shares_are_those_of_the_metrics(self):
-        assert (leaderboard.MOST_ROWS, leaderboard.MODE_SAMPLES) == (TWO_SAMPLE_ROWS, SAMPLES)
+        assert (standard_errors.MOST_ROWS, standard_errors.MODE_SAMPLES) == (TWO_SAMPLE_ROWS, SAMPLES)
 
     def test_clusters_are_above_k_means_only_by_more_than_the_test_rows_tell(self):
         raw = {"acc_mean": 0.8, "acc_sd": 0.0, "seeds": 5, "rows": 360}

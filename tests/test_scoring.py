@@ -362,6 +362,8 @@ def test_an_infinite_score_is_a_score():
 
 def test_a_whole_number_beyond_64_bits_is_written():
     assert _array([1, 10**25]).to_pylist() == [1.0, 1e25]
+    assert _array([10**25, "a"]).to_pylist() == [str(10**25), "a"]
+    assert _array([1, 10**400]).to_pylist() == ["1", str(10**400)]
 
 
 def test_a_time_within_the_usual_range_is_usual():

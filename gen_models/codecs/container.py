@@ -108,7 +108,7 @@ def parse(data: bytes, name: str) -> Compressed:
 
 def as_floats(x: Rows) -> Tensor:
     """Return rows, an array or a tensor, as a tensor of float32 or, if they are, of float64."""
-    rows = torch.as_tensor(x)
+    rows = x if isinstance(x, Tensor) else torch.from_numpy(np.ascontiguousarray(x, dtype=x.dtype.newbyteorder("=")))
     return rows if rows.dtype in (torch.float32, torch.float64) else rows.float()
 
 

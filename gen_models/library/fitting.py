@@ -21,10 +21,10 @@ from gen_models.engine import Report, Training
 from gen_models.errors import CheckpointError, ConfigError, DivergedError, unknown
 from gen_models.library.arguments import positive, whole
 from gen_models.library.rows import check_rounding, checked, device_of, dtype_of, require_model
-from gen_models.library.stored import STARTED, files_of, folder_of, refuse_other_spec, require_place
+from gen_models.library.stored import files_of, folder_of, refuse_other_spec, require_place
 from gen_models.loader import Batches
 from gen_models.noise import Noise
-from gen_models.rebuildable import spec_of
+from gen_models.rebuildable import STARTED, spec_of
 
 WARM_ROWS = 10_000  # rows that a warm start sees
 RESIDENT_BYTES = 1 << 30  # rows of at most so many bytes in float32 are moved to the model's device before training

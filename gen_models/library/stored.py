@@ -18,9 +18,8 @@ from gen_models.build import ROOTS
 from gen_models.checkpoint_folder import DATA, MANIFEST, RESUME, about_data, recover, verify
 from gen_models.errors import CheckpointError, ConfigError, one_line
 from gen_models.library.rows import require_model
-from gen_models.rebuildable import KEPT, spec_of
+from gen_models.rebuildable import KEPT, STARTED, spec_of
 
-STARTED = "_was_started"  # a mark on models that need no warm start; private, so that no digest of settings holds it
 IS_STARTED = "is_started"  # the mark in a checkpoint's data.json, written only where it is false
 LEFT_BY_DESKTOPS = {".DS_Store", ".directory", "Thumbs.db", "desktop.ini"}
 OF_A_CHECKPOINT = {MANIFEST, RESUME, DATA, checkpoint.MODEL, checkpoint.WEIGHTS, checkpoint.RESUME_TENSORS}

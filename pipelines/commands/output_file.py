@@ -7,7 +7,7 @@ import csv
 import io
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -160,9 +160,11 @@ def _array(values: Sequence[Any] | np.ndarray) -> pa.Array:
     try:
         return pa.array(list(values))
     except OverflowError:  # a whole number beyond 64 bits
-        return pa.array([None if value is None else float(value) for value in values])
+        with suppress(ValueError, OverflowError):
+            return pa.array([None if value is None else float(value) for value in values])
     except pa.ArrowException:  # whole numbers and words in one column
-        return pa.array([None if value is None else str(value) for value in values])
+        pass
+    return pa.array([None if value is None else str(value) for value in values])
 
 
 def _is_number(kind: pa.DataType) -> bool:

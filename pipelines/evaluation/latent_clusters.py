@@ -103,7 +103,7 @@ def cluster(rows: RowsOf, who: str, space: str, vectors: Vectors, seed: int, fol
     vectors: (the vectors of training rows, to which the centres are fitted, the vectors of test rows, whose clusters
     are compared with the classes)
     """
-    train, test = (np.nan_to_num(of, posinf=LARGEST, neginf=-LARGEST) for of in vectors)  # of a row far off the data
+    train, test = (np.clip(np.nan_to_num(of), -LARGEST, LARGEST) for of in vectors)  # of a row far off the data
     truth = rows.labels("test")
     fits = k_means(rows, train, seed)
     guesses = [fit.predict(test) for fit in fits]

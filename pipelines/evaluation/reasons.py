@@ -128,9 +128,7 @@ class Reasons:
             }
             for j in order
         ]
-        least = LEAST_SHARE * max(
-            added.max(), 0
-        )  # infinite if a column adds so much; then such columns alone are named
+        least = LEAST_SHARE * max(added.max(), 0)  # inf if a column adds inf: then only such columns are named
         named = [part for part in parts[:MOST_COLUMNS] if part["adds"] > least or part["adds"] == math.inf]
         text = "; ".join(f"{part['column']} {_shown(part['value'])} ({self._beside(part)})" for part in named)
         return Reason(text or "no single column stands out", parts)

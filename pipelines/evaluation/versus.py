@@ -123,7 +123,7 @@ def caveat(a: Contender, b: Contender, metric: str) -> str:
 def _same_data(a: Contender, b: Contender) -> Any:
     if a.data != b.data or not a.hashes & b.hashes:
         raise DataError(
-            f"{a.title} and {b.title} cannot be compared: evaluated on different rows, {_named(a)} and {_named(b)}"
+            f"{a.title} and {b.title} cannot be compared: they have other data, {_named(a)} and {_named(b)}"
         )
     manifest = manifest_of(a.data)
     now = manifest["sha256"]

@@ -13,12 +13,12 @@ from typing import Any
 from gen_models.anomalies.conformal import least_rows, rounded_up
 from pipelines.evaluation.metrics.collapse import collapse
 from pipelines.evaluation.metrics.meanings import Meaning, that_matter
+from pipelines.evaluation.metrics.standard_errors import NORMAL_95, standard_errors
 from pipelines.registry import moves, versions
 from pipelines.registry.moves import CHAMPION
 from pipelines.registry.promotion import Standing, standing_of
 from pipelines.runtime import paths
 
-NORMAL_95 = 1.96  # standard errors from the middle of a 95% interval to its end
 HEAD = "| number | this model | better | beside it | what it means |\n|---|---|---|---|---|\n"
 BAR = "&#124;"  # in a table of Markdown
 SHOWN_MOVES = 10
@@ -36,7 +36,7 @@ def version_page(
     """
     extra, latents = more_numbers(model), _read(model, "latents.json", {})
     wrong = warnings(evaluation, latents)
-    known = {**evaluation, **extra}
+    known = {**standard_errors(evaluation), **evaluation, **extra}
     score = next((row for row in _read(model, "scores.json", []) if row["is_default"]), None)
     unpraised = {"auroc"} if score and score["lamp"] else set()
     rows = "".join(
@@ -132,10 +132,15 @@ def more_numbers(run: str) -> dict[str, float]:
     found: dict[str, float] = {}
     for row in _read(run, "anomalies.json", []):
         if row["is_default"]:
-            found |= {"auroc": row["auroc"], "auroc_chance": 0.5}
+            error = (row["high"] - row["low"]) / (2 * NORMAL_95)
+            found |= {"auroc": row["auroc"], "auroc_chance": 0.5, "auroc_error": error}
     for row in _read(run, "denoising.json", []):
         if row["factor"] == 1.0:
-            found |= {"denoised": row["denoised"], "denoised_linear": row["wiener"]}
+            found |= {
+                "denoised": row["denoised"],
+                "denoised_linear": row["wiener"],
+                "denoised_error": row["gain_error"],
+            }
     for row in _read(run, "clusters.json", []):
         if row["space"] == "latent" and "acc_mean" in row:
             found["acc"] = row["acc_mean"]
@@ -162,7 +167,8 @@ def _row(meaning: Meaning, numbers: Mapping[str, float], *, is_praised: bool) ->
         beside = f"{_shown(baseline)}: {meaning.beside}"
         verdict = meaning.verdict(value, baseline, NORMAL_95 * numbers.get(f"{meaning.name}_error", 0.0))
         if not meaning.is_ceiling and (is_praised or verdict == "worse than"):
-            beside = f"{verdict} {_shown(baseline)}, {meaning.beside}"
+            words = "about as good as" if verdict == "as" else verdict
+            beside = f"{words} {_shown(baseline)}, {meaning.beside}"
     better = meaning.better if meaning.better in ("lower", "higher") else f"nearest to {meaning.better}"
     return f"| {meaning.title} | **{_shown(value)}** | {better} | {beside} | {meaning.words} |\n"
 

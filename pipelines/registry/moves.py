@@ -5,12 +5,12 @@ last. When the list becomes too long for a tag, its rows go to the tag `alias_mo
 the list begins anew. A row is
 
     {"time", "alias", "from": version or null, "to": version or null,
-     "who", "how", "reason", "newest": number, "checkpoint_sha256", "replaced": version or null}
+     "who", "how", "reason", "newest": number, "checkpoint_sha256"}
 
 how is `register` (by that command, whose gate in promotion.py decides on champion), `promote` or `rollback` (by a
 person, with that command), `outside` (by a person, in MLflow) or `deleted` (the version to which the alias pointed was
-deleted). newest is the number of the newest version at that time, and replaced the version that the choice of a person
-turned down: "from", but for a row that repairs a chosen champion whose files are damaged.
+deleted). newest is the number of the newest version at that time. Moves to a version have "replaced", the version that
+the choice of a person turned down: "from", but for a row that repairs a chosen champion whose files are damaged.
 
 Before gen-models moves an alias, it writes the row to the tag `alias_move_begun`; after the move, it adds the row to
 the list and deletes that tag. If the process is killed in between, `settle` finds the tag. So it can tell this move
@@ -34,6 +34,7 @@ PAGE_LENGTH = 4_900  # of a tag; databases other than SQLite hold 5,000 characte
 REASON_LENGTH = 500
 REGISTER, PROMOTE, ROLLBACK, OUTSIDE, DELETED = "register", "promote", "rollback", "outside", "deleted"
 BY_PERSONS = (PROMOTE, ROLLBACK, OUTSIDE)
+LEFT = "the version that the alias leaves"
 GATE = "gen-models"  # the "who" of a move that `register` makes
 Row = dict[str, Any]
 
@@ -56,16 +57,16 @@ def moves_of(client: Any, model: str) -> list[Row]:
 
 
 def move(
-    client: Any, alias: str, version: Version, *, how: str, who: str, reason: str, replaced: str | None = None
+    client: Any, alias: str, version: Version, *, how: str, who: str, reason: str, replaced: str | None = LEFT
 ) -> Row:
     """Move an alias to a version whose stored files are intact, record the move, and return its row.
 
-    replaced: the version that a person's choice turned down, if it is not the one that the alias leaves
+    replaced: the version that a person's choice turned down, or None if there was none
 
     Raises RegistryError, with nothing moved, if a file of the version has changed.
     """
     row = _row(client, version.model, alias, version.number, how=how, who=who, reason=reason, held=version)
-    row["replaced"] = replaced or row["from"]
+    row["replaced"] = row["from"] if replaced == LEFT else replaced
     client.set_registered_model_tag(version.model, BEGUN, json.dumps(row))
     try:
         versions.point(client, alias, version)

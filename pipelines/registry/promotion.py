@@ -34,7 +34,8 @@ class Standing:
     metric, value: a metric's name and its value on the test rows, lower is better
     data_sha256: the hash of the data; rows_sha256: the hash of their rows, "" for a version of an earlier release
     collapsed: in what way samples or latents collapsed, or ""
-    observed: what of the data the metric is about, beyond their hash, such as binary pixels; "" as a rule
+    observed: what of the data the metric is about, such as binary pixels; "" for whole rows, None if that is not known,
+    as of versions of earlier releases
     """
 
     metric: str
@@ -42,7 +43,7 @@ class Standing:
     data_sha256: str
     collapsed: str = ""
     rows_sha256: str = ""
-    observed: str = ""
+    observed: str | None = None
 
     @property
     def fault(self) -> str:
@@ -88,7 +89,7 @@ def incomparable(one: Standing, other: Standing) -> str:
     """Return why the metrics of two versions cannot be compared, or ""."""
     if one.metric != other.metric:
         return f"{one.metric} now, {other.metric} then"
-    if one.observed != other.observed:
+    if None not in (one.observed, other.observed) and one.observed != other.observed:
         return f"{one.metric} of {one.observed or PLAIN} now, of {other.observed or PLAIN} then"
     same_rows = one.rows_sha256 == other.rows_sha256 != ""
     if one.data_sha256 != other.data_sha256 and not same_rows:
@@ -105,7 +106,7 @@ def standing_of(tags: Mapping[str, str]) -> Standing:
         tags.get("evaluated_sha256", tags.get("data_sha256", "")),
         "" if collapsed == NOT_COLLAPSED else collapsed,
         tags.get("rows_sha256", ""),
-        tags.get("observed", ""),
+        tags.get("observed"),
     )
 
 
@@ -150,7 +151,9 @@ def _move_champion(client: Any, version: Version, standing: Standing, number: st
         moves.move(client, CHAMPION, version, how=REGISTER, who=GATE, reason=reason)
         return reason
     if theirs is not None and not standing.fault and incomparable(standing, theirs):
+        is_same = (standing.metric, standing.data_sha256) == (theirs.metric, theirs.data_sha256)
         why = "other data" if standing.metric == theirs.metric else "another metric"
+        why = f"of {standing.observed or PLAIN}" if is_same else why
         return f"{reason}; `{command(version.model, version.number, why)}` makes this one champion"
     return reason
 

@@ -195,7 +195,7 @@ def _describe(
     If another training than the version's ended with the same bytes, the tag `same_bytes` gets that training; the
     version keeps the lineage of the first.
     """
-    _set(client, version, {name: tags[name] for name in EVALUATED if name in tags})
+    _set(client, version, {name: tags.get(name, "") for name in EVALUATED})
     if version.tags.get("key") == tags["key"] and "code_sha256" not in version.tags:  # stored by an earlier release
         _set(client, version, origins.recorded(lineage))
     elif version.tags.get("key") != tags["key"]:

@@ -13,13 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from gen_models.table import from_json
+from pipelines.evaluation.metrics.standard_errors import NORMAL_95, standard_errors
 from pipelines.report.as_text import decimal
 from pipelines.report.leaderboard_columns import COLUMNS, Better, Column
 from pipelines.report.read import Results, Row, RunResult
-
-MOST_ROWS, MODE_SAMPLES = 1000, 2500  # of the tests of samples, and of the search for modes; metrics/ has them too
-SHARES = ("precision", "recall", "coverage", "high_quality")
-NORMAL_95 = 1.96  # standard errors from the middle of a 95% interval to its end
 
 
 @dataclass(frozen=True)
@@ -125,7 +122,7 @@ def _error(column: Column, numbers: Mapping[str, float]) -> float:
 def numbers_of(results: Results, key: str) -> dict[str, float]:
     """Return all numbers of a run by the names that COLUMNS use: its metrics, default anomaly score and clusters."""
     run = results.runs[key]
-    numbers = {**_errors(run.metrics), **run.metrics}
+    numbers = {**standard_errors(run.metrics), **run.metrics}
     if detected := default_score(results, key, run.line.data):
         pca = default_score(results, "pca", run.line.data)
         numbers |= {"auroc": detected["auroc"], "auroc_low": detected["low"], "auroc_high": detected["high"]}
@@ -138,20 +135,6 @@ def numbers_of(results: Results, key: str) -> dict[str, float]:
     if own:
         numbers |= {"acc_error": share_error(own)} | ({"acc_kmeans_error": share_error(raw)} if raw else {})
     return numbers
-
-
-def _errors(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return the standard errors that follow from other numbers of a run: of bits, and of shares of rows or samples."""
-    found = {}
-    for name in ("bits_per_dim", "bits_per_dim_iw50"):
-        if name in metrics and "nats_error" in metrics and metrics.get("dims"):
-            found[f"{name}_error"] = metrics["nats_error"] / (metrics["dims"] * math.log(2))
-    for name in SHARES:
-        if name in metrics and metrics.get("rows"):
-            rows = MODE_SAMPLES if name == "high_quality" else min(metrics["rows"], MOST_ROWS)
-            share = min(max(metrics[name], 0.5 / rows), 1 - 0.5 / rows)
-            found[f"{name}_error"] = math.sqrt(share * (1 - share) / rows)
-    return found
 
 
 def share_error(clusters: Row) -> float:

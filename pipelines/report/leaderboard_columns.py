@@ -105,7 +105,7 @@ COLUMNS = (
     Column(
         "gap_nats", "gap to the truth", "nats per row", "lower",
         f"{MINUS}log p of the model minus that of the true density, on the same rows: it estimates KL(truth, model).",
-        4, is_likelihood=True, coarser="nats_error",
+        4, is_likelihood=True,
     ),
     Column(
         "mse", "MSE", "squared error per dimension", "lower",

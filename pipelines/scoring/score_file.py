@@ -130,7 +130,7 @@ def _write(
     lines += [_without(scorer), explainer.why_none if reasons else ""]
     if len(told) == explained < reasons:
         lines.append(
-            f"only the {explained} most anomalous rows have reasons: of {explainer.columns:,} columns, each takes long"
+            f"only the {explained} most anomalous rows have reasons: one of {explainer.columns:,} columns takes long"
         )
     if scored.problems:
         lines.append(f"{len(scored.problems):,} rows have no score; the column `problem` says why")

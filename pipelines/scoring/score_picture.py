@@ -24,5 +24,5 @@ def draw(path: Path, scored: ScoredRows, scorer: Scorer, edge: float) -> None:
             file, scored.scores, scorer.calibration, edge, rows, scorer.fitted,
             levels=stored.facts["levels"],
             map_scale=known.facts.get("map_scale") if known else None,
-            title=f"{stored.title}, {scorer.name} of {np.isfinite(scored.scores).sum():,} rows",
+            title=f"{stored.title}, {scorer.name} of {(~np.isnan(scored.scores)).sum():,} rows",
         )  # fmt: skip
