@@ -29,21 +29,27 @@ def short_fits():
 
 
 @pytest.fixture(scope="module")
-def measures() -> dict[str, np.ndarray]:
+def fitted() -> TableAnomalies:
     torch.manual_seed(SEED)
     model = TableAnomalies(TRAIN.shape[1])
     model.fit(torch.from_numpy(TRAIN), Noise(SEED))
-    return {name: values.double().numpy() for name, values in model.measures(torch.from_numpy(TEST)).items()}
+    return model
+
+
+@pytest.fixture(scope="module")
+def measures(fitted) -> dict[str, np.ndarray]:
+    return {name: values.double().numpy() for name, values in fitted.measures(torch.from_numpy(TEST)).items()}
 
 
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name == "local" else pytest.mark.slow) for name in MEASURES]
 )
-def test_without_a_measure_the_rest_keeps_its_weights(name, measures):
-    total = sum(MEASURES.values())
-    without = (total - MEASURES[name]) * _scores(f"default without {name}")
+def test_without_a_measure_the_rest_keeps_its_weights(name, fitted, measures):
+    weights = {**MEASURES, "local": MEASURES["local"] * float(fitted.evidence)}
+    total = sum(weights.values())
+    without = (total - weights[name]) * _scores(f"default without {name}")
     whole = total * _scores("default")
-    np.testing.assert_allclose(without + MEASURES[name] * measures[name], whole, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(without + weights[name] * measures[name], whole, rtol=1e-4, atol=1e-4)
 
 
 def test_a_relative_folder_is_found_from_the_folder_of_a_job(tmp_path, monkeypatch):

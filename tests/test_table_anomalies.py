@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import torch
+from torch.nn.functional import softplus
 
 from gen_models.analysis import table_anomalies
 from gen_models.analysis.contrast import Contrast
@@ -55,6 +56,40 @@ def test_local_kernels_measure_in_local_units():
     assert local.remoteness(dense[:1] + torch.tensor([[0.5, -0.5]])) > local.remoteness(
         sparse[:1] + torch.tensor([[0.5, -0.5]])
     )
+
+
+def test_local_kernels_are_a_density_and_count_where_rows_are_unequally_dense(short_fits):
+    normal = NOISE.normal("even", (300, 2), like=torch.zeros(1))
+    uneven = torch.cat([0.02 * normal[:150], normal[150:] + 8])
+    local = LocalKernels(2)
+    local.fit(uneven[::5], NOISE)
+    ticks = torch.arange(-3, 14, 0.01)
+    mass = sum(float(_density(local, torch.cartesian_prod(ticks[k : k + 50], ticks))) for k in range(0, len(ticks), 50))
+    assert mass * 0.01**2 == pytest.approx(1, abs=0.01)
+    assert float(_fitted(normal).evidence) < 0.2 and float(_fitted(uneven).evidence) > 0.7
+
+
+def _density(local: LocalKernels, y: torch.Tensor) -> torch.Tensor:
+    """The sum over rows y of p(y), from the left-out density of a table to which y is added as the last row."""
+    n = len(local.centres)
+    squares = (y[:, None] - local.centres).square().sum(dim=2)
+    kernels = (-0.5 * squares / local.variances).exp() / (2 * torch.pi * local.variances)
+    value = kernels.sum(dim=1) / n
+    own = local.left_out_log_density(torch.tensor([0])).exp()
+    ours = (-0.5 * (local.centres[:1] - local.centres[1:]).square().sum(dim=1) / local.variances[1:]).exp()
+    expected = (ours / (2 * torch.pi * local.variances[1:])).sum() / (n - 1)
+    torch.testing.assert_close(own[0], expected, rtol=1e-4, atol=1e-6)
+    return value.sum()
+
+
+def test_a_network_that_learns_rows_by_heart_is_kept_as_it_was_before():
+    held, losses = banana(12, Noise(9)), []
+    for steps in (25, 350):
+        torch.manual_seed(0)
+        model = Contrast(2, folds=2, steps=steps)
+        model.fit(torch.cat([banana(12), held]), NOISE)
+        losses.append(softplus(model.log_odds(banana(500, Noise(10)))).mean())
+    assert losses[1] < 1.2 * losses[0]
 
 
 def test_broken_relations_are_found(monkeypatch):

@@ -13,8 +13,12 @@ corruptions. Exchanged rows keep the distribution of every column, so they can b
 spread rows mostly lie far from real rows, and disturbed rows near them.
 
 The rows are split into folds. For each fold a network is trained on the other folds, and scores this one, so that
-training rows have scores like those of new rows. A new row gets the mean over networks.
+training rows have scores like those of new rows. A new row gets the mean over networks. Every CHECKED steps the loss on
+the fold is measured, and the network with the least such loss is kept: with few rows, the last one has learned them by
+heart.
 """
+
+import math
 
 import torch
 from jaxtyping import Float
@@ -29,6 +33,7 @@ LEAST_VARIANCE = 0.02  # added to the rows' variance in every direction of the s
 WIDEST_LOG = 1.1  # log of the largest factor that widens the spread
 NARROWEST_LOG, LOG_RANGE = -3.0, 4.1  # least log of the standard deviation of a disturbance, and the range of the log
 RATE, DECAY, WARM_STEPS = 2e-3, 1e-2, 50
+CHECKED, CHECK_ROWS = 25, 1000  # steps between two measurements, and rows of each; a smaller fold is repeated
 
 
 class Contrast(nn.Module):
@@ -41,7 +46,7 @@ class Contrast(nn.Module):
     """
 
     def __init__(
-        self, dim: int, *, hidden: tuple[int, ...] = (128, 128, 128), folds: int = 3, steps: int = 350, batch: int = 128
+        self, dim: int, *, hidden: tuple[int, ...] = (128, 128, 128), folds: int = 5, steps: int = 350, batch: int = 128
     ):
         super().__init__()
         require_whole("folds", folds, least=2)
@@ -54,7 +59,7 @@ class Contrast(nn.Module):
         folds = noise.permutation("contrast.folds", len(y)).to(y.device) % len(self.networks)
         held_out = torch.empty(len(y), dtype=y.dtype, device=y.device)
         for k, network in enumerate(self.networks):
-            self._train(network, y[folds != k], noise, f"contrast.{k}")
+            self._train(network, y[folds != k], y[folds == k], noise, f"contrast.{k}")
             with torch.no_grad():
                 held_out[folds == k] = _odds(network, y[folds == k])
         return held_out
@@ -64,8 +69,19 @@ class Contrast(nn.Module):
         """Return the mean of f(y) over the networks, larger for rows that look corrupted."""
         return torch.stack([_odds(network, y) for network in self.networks]).mean(dim=0)
 
-    def _train(self, network: nn.Module, y: Float[Tensor, "rows dim"], noise: Noise, stream: str) -> None:
+    def _train(
+        self,
+        network: nn.Module,
+        y: Float[Tensor, "rows dim"],
+        held: Float[Tensor, "held dim"],
+        noise: Noise,
+        stream: str,
+    ) -> None:
+        """Train on the rows y, and keep the weights with the least loss on the rows `held`."""
         corruptions = Corruptions(y)
+        some = held[torch.arange(max(CHECK_ROWS, len(held)), device=y.device) % len(held)][:CHECK_ROWS]
+        spoiled = torch.cat(corruptions(some, noise.at(self.steps), stream))
+        least, kept = math.inf, network.state_dict()
         optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
         cosine = torch.optim.lr_scheduler.LambdaLR(optimiser, self._share_of_rate)
         for step in range(self.steps):
@@ -73,11 +89,17 @@ class Contrast(nn.Module):
             rows = (draws.uniform(f"{stream}.rows", (self.batch,), like=y) * len(y)).long()
             real = y[rows]
             fake = torch.cat(corruptions(real, draws, stream))
-            loss = softplus(_odds(network, real)).mean() + softplus(-_odds(network, fake)).mean()
+            loss = _loss(network, real, fake)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             cosine.step()
+            if (step + 1) % CHECKED == 0 or step + 1 == self.steps:
+                with torch.no_grad():
+                    found = float(_loss(network, some, spoiled))
+                if found < least:
+                    least, kept = found, {name: of.clone() for name, of in network.state_dict().items()}
+        network.load_state_dict(kept)
 
     def _share_of_rate(self, step: int) -> float:
         return min(1.0, step / WARM_STEPS) * 0.5 * (1 + float(torch.tensor(torch.pi * step / self.steps).cos()))
@@ -112,6 +134,12 @@ class Corruptions:
         level = (NARROWEST_LOG + LOG_RANGE * uniform("level", 1)).exp()
         disturbed = x + torch.where(uniform("still", d) < uniform("still.share", 1), 0.0, level * normal("disturbed"))
         return [exchanged, spread, disturbed]
+
+
+def _loss(
+    network: nn.Module, real: Float[Tensor, "batch dim"], fake: Float[Tensor, "corrupted dim"]
+) -> Float[Tensor, ""]:
+    return softplus(_odds(network, real)).mean() + softplus(-_odds(network, fake)).mean()
 
 
 def _odds(network: nn.Module, y: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:

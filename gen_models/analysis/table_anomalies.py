@@ -8,7 +8,13 @@
 
 So that measures of different units can be added, each is centred and scaled by its mean and standard deviation over
 training rows. For this, each training row is scored without its own kernel, and by a network that was not trained on
-it. No label is used. A larger score is more anomalous.
+it.
+
+`local` counts as much as the rows speak for kernels of different widths. Its weight is multiplied by 1 - exp(-g), where
+g is by how many nats kernels of different widths make a left-out row more likely than kernels of one width do: the
+median over training rows, at least 0. Where all rows are about equally dense, g is near 0.
+
+No label is used. A larger score is more anomalous.
 """
 
 from collections.abc import Mapping
@@ -24,17 +30,18 @@ from gen_models.mixtures.kernel_density import KernelDensity
 from gen_models.mixtures.local_kernels import LocalKernels
 from gen_models.noise import Noise
 
-MEASURES = {"metric": 1.0, "round": 1.0, "local": 1.0, "contrast": 0.5}  # weights in the mean; contrast is the noisiest
+MEASURES = {"metric": 1.0, "round": 1.0, "local": 2.0, "contrast": 0.75}  # weights in the mean
 CALIBRATION = 2000  # training rows that give a measure's mean and standard deviation
 LEAST_ROWS = 4
 LEAST_STD = 1e-9
+LEAST_WEIGHT = 1e-6
 
 
 class TableAnomalies(nn.Module):
     """The four measures of rows of a table, and their weighted mean.
 
     dim      how many columns a row has
-    weights  {measure: its weight in the mean}; a measure without a weight is left out
+    weights  {measure: its weight in the mean}, that of `local` before it is multiplied; a measure without is left out
     steps    minibatches that each network of the contrast trains on; None: the number that `Contrast` takes
     """
 
@@ -42,6 +49,7 @@ class TableAnomalies(nn.Module):
     std: Tensor
     centre: Tensor
     spread: Tensor
+    evidence: Tensor
 
     def __init__(self, dim: int, *, weights: Mapping[str, float] = MEASURES, steps: int | None = None):
         super().__init__()
@@ -50,6 +58,7 @@ class TableAnomalies(nn.Module):
         self.std = nn.Buffer(torch.ones(dim, dtype=torch.float64))
         self.centre = nn.Buffer(torch.zeros(len(MEASURES)))
         self.spread = nn.Buffer(torch.ones(len(MEASURES)))
+        self.evidence = nn.Buffer(torch.ones(()))
         self.drawn_in = AsinhScale(dim)
         self.metric = KernelDensity(dim, covariance="full")
         self.round = KernelDensity(dim, covariance="spherical")
@@ -66,13 +75,18 @@ class TableAnomalies(nn.Module):
         self.drawn_in.fit(y)
         self.metric.fit(y, noise)
         self.round.fit(y, noise)
-        self.local.fit(self.drawn_in(y), noise)
+        u = self.drawn_in(y)
+        self.local.fit(u, noise)
         odds = self.contrast.fit(y, noise)
         rows = noise.permutation("table_anomalies", len(y))[:CALIBRATION].to(y.device)
         own = torch.stack(
             [-self.metric.left_out(rows), -self.round.left_out(rows), self.local.left_out(rows), odds[rows]]
         )
         self.centre, self.spread = own.mean(dim=1), own.std(dim=1).clamp_min(LEAST_STD)
+        of_one_width = KernelDensity(u.shape[1], covariance="spherical").to(u)
+        of_one_width.fit(u, noise)
+        gain = (self.local.left_out_log_density(rows) - of_one_width.left_out(rows)).median()
+        self.evidence = 1 - torch.exp(-gain.clamp_min(0))
 
     @torch.no_grad()
     def measures(self, x: Float[Tensor, "batch dim"]) -> dict[str, Float[Tensor, " batch"]]:
@@ -91,8 +105,9 @@ class TableAnomalies(nn.Module):
     def score(self, x: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
         """Return the weighted mean of the standardised measures for each row; larger is more anomalous."""
         found = self.measures(x)
-        total = torch.stack([w * found[name] for name, w in self.weights.items()]).sum(dim=0)
-        return total / sum(self.weights.values())
+        weights = {name: w * (float(self.evidence) if name == "local" else 1.0) for name, w in self.weights.items()}
+        total = torch.stack([w * found[name] for name, w in weights.items()]).sum(dim=0)
+        return total / max(sum(weights.values()), LEAST_WEIGHT)
 
     def _standardised(self, x: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
         return ((x.double() - self.mean) / self.std).to(self.centre.dtype)

@@ -8,6 +8,8 @@ The remoteness of a row y is min_k |y - y_k|^2 / (v s_k). So a row just outside 
 outside a sparse group.
 """
 
+import math
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -66,6 +68,15 @@ class LocalKernels(StoresRows):
     def left_out(self, rows: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         """Return, for each index i in `rows`, the remoteness of the training row y_i from the other training rows."""
         return by_blocks(self._least, lambda block: left_out_distances(self.centres, block), rows)
+
+    def left_out_log_density(self, rows: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+        """Return log p(y_i) in nats for each index i in `rows`, under the kernels of the other training rows."""
+        return by_blocks(self._log_density, lambda block: left_out_distances(self.centres, block), rows)
+
+    def _log_density(self, squares: Float[Tensor, "batch rows"]) -> Float[Tensor, " batch"]:
+        n, d = self.centres.shape
+        kernels = torch.logsumexp(-0.5 * (squares / self.variances + d * self.variances.log()), dim=1)
+        return kernels - math.log(n - 1) - 0.5 * d * math.log(2 * math.pi)
 
     def _least(self, squares: Float[Tensor, "batch rows"]) -> Float[Tensor, " batch"]:
         return squares.div_(self.variances).amin(dim=1)
