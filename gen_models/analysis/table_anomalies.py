@@ -30,7 +30,7 @@ from gen_models.mixtures.kernel_density import KernelDensity
 from gen_models.mixtures.local_kernels import LocalKernels
 from gen_models.noise import Noise
 
-MEASURES = {"metric": 1.0, "round": 1.0, "local": 2.0, "contrast": 0.75}  # weights in the mean
+MEASURES = {"metric": 0.5, "round": 1.0, "local": 3.0, "contrast": 0.75}  # weights in the mean
 CALIBRATION = 2000  # training rows that give a measure's mean and standard deviation
 LEAST_ROWS = 4
 LEAST_STD = 1e-9
