@@ -326,7 +326,7 @@ def _check_score(asked: Namespace) -> None:
         _check_table(option, path)
     _check_apart([asked.input], ("--out", asked.out), ("--explain", asked.explain), _picture_of(asked.out))
     if asked.fpr is not None and asked.fdr is not None:
-        raise DataError("--fpr and --fdr: give one of them, the rate at which rows are called anomalous")
+        raise DataError("--fpr and --fdr: give one of them, the rate at which rows are flagged")
     for option, rate in (("--fpr", asked.fpr), ("--fdr", asked.fdr)):
         _check_rate(option, rate)
     if asked.reasons < 0:

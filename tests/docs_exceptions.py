@@ -50,7 +50,7 @@ EXCEPTIONS = {
     "dvc exp run -S runs.vae-digits.seeds=3": "tests/test_params_edit.py::"
     "test_dvc_sets_a_value_of_a_line_by_its_place_under_runs_only",
     "ray stop": "ends every Ray of the user on the machine, also those of other tests",
-    "ray get-auth-token": TOKENS,
+    "ray get-auth-token|chmod 600 ~/.ray/auth_token": TOKENS,
     "docs/cluster.md: export RAY_AUTH_MODE=token RAY_ADDRESS=FIRST-MACHINE:6379": TWO_MACHINES,
     "docs/cluster.md: (RAY_ADDRESS=127.0.0.1:6379 )?gen-models preflight": PREFLIGHT,
     "docs/cluster.md: make repro": TWO_MACHINES,

@@ -231,7 +231,8 @@ def test_the_rows_that_are_called_are_those_with_p_at_most_the_rate_and_reasons_
     assert last["reason"].startswith("fee 60 (usually ")
     assert all(bool(row["reason"]) == (row["decision"] == "anomaly") for row in rows)
     assert (
-        " of 300 rows are called anomalies at a false-positive rate of 0.05; 15.0 would be" in capsys.readouterr().err
+        " of 300 rows are flagged as anomalies at a false-positive rate of 0.05; about 15.0 would be"
+        in capsys.readouterr().err
     )
     assert (tmp_path / "scores.png").is_file()
 
@@ -317,7 +318,7 @@ def test_a_cell_that_makes_a_score_infinite_is_named_and_told(ask, bookings, tmp
     *_, last = ask(path, "--fpr", "0.05")
     assert (last["score"], last["decision"], last["rank"]) == ("inf", "anomaly", "1")
     assert last["reason"].startswith(f"amount {amount:.6g} (usually ") and "; " not in last["reason"]
-    assert " of 30 rows are called" in capsys.readouterr().err
+    assert " of 30 rows are flagged" in capsys.readouterr().err
 
 
 def test_under_a_false_discovery_rate_the_picture_marks_where_rows_are_called(ask, tmp_path, monkeypatch):

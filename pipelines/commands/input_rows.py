@@ -264,7 +264,9 @@ def _images(path: Path, event: tuple[int, ...], facts: Mapping[str, Any]) -> Ite
     from pipelines.data.sources.image_rows import read_images_like
 
     if len(event) != 3:
-        raise DataError(f"{shown(path)}: a folder or an image, but this model takes rows of {_shape(event)} numbers")
+        raise DataError(
+            f"{shown(path)}: a folder or an image, but this model takes a table: give a CSV or Parquet file"
+        )
     images = read_images_like(path, event, options=facts.get("options", {}))
     at_once = max(1, min(ROWS_AT_ONCE, BYTES_AT_ONCE // (4 * math.prod(event))))
     while block := list(itertools.islice(images, at_once)):
@@ -338,6 +340,11 @@ def _checked(blocks: Iterator[Rows], facts: Mapping[str, Any], levels: int | Non
 
 
 def _wrong_size(path: Path, found: Sequence[int], event: Sequence[int]) -> str:
+    if len(event) == 3 and len(found) == 1:
+        return (
+            f"{shown(path)}: rows of {found[0]} numbers, but this model takes images of {_shape(event)}: give a folder "
+            f"of images, or rows of {math.prod(event)} numbers"
+        )
     order = " with the axes channels, height, width, or channels last" if len(event) == 3 else ""
     return (
         f"{shown(path)}: rows of shape {_shape(found)}; this model takes {_shape(event)}{order}, or rows of "

@@ -5,6 +5,7 @@ The file appears only when it is complete.
 
 import csv
 import io
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -140,7 +141,8 @@ def whole(output: Path) -> Iterator[BinaryIO]:
         with replacing(output) as file, _of_others():
             yield file
     except OSError as error:
-        raise DataError(f"{output}: cannot be written ({error.strerror})") from None
+        fix = "" if output.parent.is_dir() else f"; first, mkdir -p {shlex.quote(str(output.parent))}"
+        raise DataError(f"{output}: cannot be written ({error.strerror}){fix}") from None
 
 
 @contextmanager

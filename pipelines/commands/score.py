@@ -4,14 +4,14 @@
     gen-models score gmm-clients clients_of_may.csv --fpr 0.01 --out may.csv --explain why.csv
     gen-models score vae-photos new_photos/ --fdr 0.1 --out scores.parquet
 
---fpr 0.01: of the normal rows, on average at most one in a hundred is called an anomaly. --fdr 0.1: of the rows that
-are called anomalies, on average at most one in ten is normal. Without either there is no decision. Each row of the
-answer has
+--fpr 0.01: of the normal rows, on average at most one in a hundred is flagged as an anomaly. --fdr 0.1: of the rows
+that are flagged as anomalies, on average at most one in ten is normal. Without either there is no decision. Each row of
+the answer has
 
     its identifier or path, or `row`, counted from 0
     score      larger is more anomalous
     p          the fraction of normal rows that have at least this score, by calibration rows that the model never saw
-    q          the smallest false-discovery rate at which this row would be called an anomaly
+    q          the smallest false-discovery rate at which this row would be flagged as an anomaly
     decision   anomaly or normal
     rank       1 is the most anomalous
     reason     what is unusual about it: columns of a table with the values that are usual, a place in an image

@@ -28,6 +28,7 @@ def main(argv: Sequence[str]) -> None:
         raise ConfigError(f"{conf_path}: cannot be removed ({error.strerror})") from None
     print(f"{conf_path}: removed. The lines of {paths.MARK}:")
     print(edit.diff(), end="")
+    print(f"what was made of it stays: out/*/{name}, trainings in out/ and work/, registered models")
 
 
 if __name__ == "__main__":

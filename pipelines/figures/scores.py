@@ -25,13 +25,16 @@ def score_histogram(scores: np.ndarray, calibration: np.ndarray | None, edge: fl
 
     scores: of new rows, (rows,); scores that are not finite are left out
     calibration: of calibration rows, (n,), or None
-    edge: the score above which rows are called anomalous, drawn as a line; NaN or inf for none
+    edge: the score above which rows are flagged, drawn as a line; NaN or inf for none
     """
     with matplotlib.rc_context(STYLE):
         figure, (axes,) = panels_of(1, size=(6.4, 3.2))
         _histogram(axes, scores, calibration, BINS, WIDE, "these rows")
         if np.isfinite(edge):
-            axes.axvline(edge, color=GREY, linestyle="--", label="called from here on")
+            axes.axvline(edge, color=GREY, linestyle="--", label="flagged from here on")
+            flagged = np.clip(scores[scores > edge], *axes.get_xlim())
+            (marks,) = axes.plot(flagged, np.full(len(flagged), 0.03), "|", color=COLOURS[3], markersize=12)
+            marks.set(transform=axes.get_xaxis_transform(), label=f"{len(flagged):,} flagged rows")
         axes.set(xlabel="score (what lies beyond is drawn at the edge)", ylabel="share of rows")
         axes.legend()
         heading(figure, title)

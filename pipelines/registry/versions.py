@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gen_models.errors import RegistryError, first_line, unknown
+from gen_models.errors import GenModelsError, RegistryError, first_line, unknown
 from pipelines import tracking
+from pipelines.config.params import params
 from pipelines.registry import serving
 from pipelines.runtime import paths
 
@@ -72,6 +73,14 @@ def versions(client: Any, model: str) -> list[Version]:
             return sorted(found, key=lambda version: -int(version.number))
 
 
+def _runs() -> set[str]:
+    """Return the names of the runs of params.yaml; none where there is no sound params.yaml."""
+    try:
+        return set(params().runs)
+    except GenModelsError:
+        return set()
+
+
 def find(client: Any, model: str, which: str) -> Version:
     """Return the version that an alias or a number names.
 
@@ -82,6 +91,8 @@ def find(client: Any, model: str, which: str) -> Version:
             raise RegistryError(f"{model}: no model is registered in {tracking.shown_uri()}; {tracking.REGISTER}")
         if paths.out("train", model, "lineage.json").is_file():
             raise RegistryError(f"{model} is trained and not registered: run `gen-models register {model}`")
+        if model in _runs():
+            raise RegistryError(f"{model} is a run that is not trained yet: make repro RUNS={model}")
         raise RegistryError(unknown("registered model", model, known))
     held, named = {version.number: version for version in versions(client, model)}, aliases(client, model)
     number = named.get(which, which)

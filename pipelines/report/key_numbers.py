@@ -64,7 +64,7 @@ MEASURES = (
         ("precision_floor", "training rows {}"),
     ),
     Measure("acc", "of rows", "in the right cluster, higher is better", ("acc_kmeans", "k-means on the data {}")),
-    Measure("bytes_a_row", "bytes a row", "of the compressed rows, lower is better", decimals=None),
+    Measure("bytes_a_row", "bytes a row", "of the compressed rows, lower is better", ("bytes_error", "error {}"), None),
 )  # fmt: skip
 
 

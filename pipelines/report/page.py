@@ -3,6 +3,8 @@
 The page needs no other file: its pictures are inside it, and it has no scripts. Its links lead to the other pages.
 """
 
+import math
+
 from pipelines.report.cards import SHOWN, Card, grouped, most_bytes
 from pipelines.report.descriptions import description
 from pipelines.report.jinja_environment import environment
@@ -68,8 +70,11 @@ def _uses(found: Results, key: str) -> dict[str, float]:
     for row in found.denoising.rows:
         if row["run"] == key and row["factor"] == 1.0:
             used |= {"denoised": row["denoised"], "wiener": row["wiener"]}
-    sizes = [row["bytes_a_row"] for row in found.compression.rows if row["run"] == key]
-    return used | ({"bytes_a_row": min(sizes)} if sizes else {})
+    rows = [row for row in found.compression.rows if row["run"] == key]
+    if not rows:
+        return used
+    best = min(rows, key=lambda row: (row["mse"] / (row["mse_pca"] or math.inf), row["bytes_a_row"]))  # as in the table
+    return used | {"bytes_a_row": best["bytes_a_row"], "bytes_error": best["mse"]}
 
 
 def _picture(found: Results, run: RunResult) -> Thumbnail | None:

@@ -30,8 +30,8 @@ QUESTIONS = (
         "likely",
         "How likely are the test rows?",
         "The model's surprise at a test row, minus log p in nats: lower is better. ≤ marks an upper bound, of a VAE "
-        "the tighter of its two. A model above the histogram of each pixel or column has learned less than how often "
-        "each has each value.",
+        "the tighter of its two. A model above the histogram has learned less than the histogram knows: how often "
+        "each pixel or column has each of its values.",
         question_tables.likelihood,
     ),
     Question(
@@ -61,8 +61,8 @@ QUESTIONS = (
         "Are anomalies found?",
         "The models were trained without the anomalies. AUROC is the probability that an anomaly scores higher than a "
         "normal row: 1 is perfect, 0.5 is chance. Each model is shown by its default score, its likelihood where it "
-        "has one: no test label chose it, and its other scores stand with all numbers. A score that ranks rows as the "
-        "distance to the mean, principal components or the untrained network does is no merit of the training.",
+        "has one: no test label chose it, and its other scores stand with all numbers. If a score ranks rows as the "
+        "distance to the mean, principal components or the untrained network does, the training has added nothing.",
         question_tables.anomalies,
     ),
     Question(
@@ -91,7 +91,8 @@ QUESTIONS = (
         "compressed",
         "How small do rows become?",
         "The size of the file that holds all test rows, without the model. A file without loss may be smaller than the "
-        "nats of its model say: these are a bound on dequantised rows, and the file codes grey levels.",
+        "model's nats promise, because these are an upper bound. With loss, models are in the order of their error "
+        "divided by that of PCA in as many bytes.",
         question_tables.compression,
     ),
 )

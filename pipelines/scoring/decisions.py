@@ -1,4 +1,4 @@
-"""Decides which rows are called (marked as anomalous), at an error rate that the user states.
+"""Decides which rows are called (flagged as anomalies), at an error rate that the user states.
 
 Nobody has to guess how many of the rows are anomalies. p is a row's conformal p-value against the scores of calibration
 rows (normal rows that the training has not seen). q is its q-value, the smallest false-discovery rate at which the row

@@ -150,9 +150,9 @@ def _edge(known: np.ndarray | None, rule: Rule | None) -> float:
 
 
 def _least_called(scores: np.ndarray, decisions: Decisions) -> float:
-    """Return the smallest score of a called row; NaN if none is called."""
+    """Return the number just below the smallest score of a called row; NaN if none is called."""
     called = scores[decisions.is_called] if decisions.is_called is not None else scores[:0]
-    return float(called.min()) if len(called) else math.nan
+    return float(np.nextafter(called.min(), -math.inf)) if len(called) else math.nan
 
 
 def _explained(kept: KeptRows, explainer: Reasons, decisions: Decisions, most: int) -> dict[int, Reason]:
@@ -196,13 +196,13 @@ def _called(scores: np.ndarray, decisions: Decisions, rule: Rule | None, known: 
     if rule is None or decisions.is_called is None:
         return f"{rows:,} rows scored; state --fpr 0.01 or --fdr 0.1 for decisions" if known is not None else ""
     called = int(decisions.is_called.sum())
-    words = f"{called:,} of {rows:,} rows are called anomalies at {rule.words}"
+    words = f"{called:,} of {rows:,} rows are flagged as anomalies at {rule.words}"
     if rule.kind == "fpr":
-        return f"{words}; {rule.rate * rows:,.1f} would be if all rows were normal"
+        return f"{words}; about {rule.rate * rows:,.1f} would be even if all rows were normal"
     if not called and known is not None:
         least = math.ceil(rows / (rule.rate * (len(known) + 1)))
         return (
-            f"{words}; with {len(known):,} calibration rows this rate calls none, or at least {least:,} rows that all "
+            f"{words}; with {len(known):,} calibration rows this rate flags none, or at least {least:,} rows that all "
             "score above every calibration row: for fewer, say --fpr"
         )
     return words

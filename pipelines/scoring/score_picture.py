@@ -12,7 +12,7 @@ from pipelines.scoring.scored_rows import ScoredRows, Scorer
 def draw(path: Path, scored: ScoredRows, scorer: Scorer, edge: float) -> None:
     """Draw the picture to the file `path`: for images a sheet with maps of errors, else a histogram of the scores.
 
-    edge: the score above which rows are called anomalous, or NaN for none
+    edge: the score above which rows are flagged, or NaN for none
     """
     stored, known = scorer.stored, scorer.stored.calibration
     rows: dict[str, np.ndarray] = {}
