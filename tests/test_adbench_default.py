@@ -45,7 +45,7 @@ def measures(fitted) -> dict[str, np.ndarray]:
     "name", [pytest.param(name, marks=[] if name == "local" else pytest.mark.slow) for name in MEASURES]
 )
 def test_without_a_measure_the_rest_keeps_its_weights(name, fitted, measures):
-    weights = {**MEASURES, "local": MEASURES["local"] * float(fitted.evidence)}
+    weights = fitted.effective_weights
     total = sum(weights.values())
     without = (total - weights[name]) * _scores(f"default without {name}")
     whole = total * _scores("default")

@@ -99,9 +99,10 @@ def test_every_byte_comes_back(vae, dtype):
     assert torch.equal(found, x)
 
 
-@pytest.mark.parametrize("given", [torch.uint8, torch.int64, torch.float16, np.uint8])
+@pytest.mark.parametrize("given", [torch.uint8, torch.int64, torch.float16, torch.float64, np.uint8])
 def test_rows_of_any_type_of_numbers_come_back(vae, given):
     rows = TEST[:5].numpy().astype(given) if given is np.uint8 else TEST[:5].to(given)
+    assert torch.equal(bits_back.expected_bits(vae, rows, NOISE), bits_back.expected_bits(vae, TEST[:5], NOISE))
     compressed, _ = bits_back.compress(vae, rows, NOISE)
     torch.testing.assert_close(bits_back.decompress(vae, compressed), TEST[:5], rtol=0, atol=0)
     grid = latents.grid_of(vae, rows, 0.5)

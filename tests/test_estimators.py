@@ -31,6 +31,7 @@ from gen_models_sklearn import (
     recipe,
     scoring,
 )
+from gen_models_sklearn.table_detector import _built
 from tests.project import HERE
 
 RNG = np.random.default_rng(0)
@@ -188,7 +189,9 @@ def test_the_detector_of_tables_is_the_benchmarks_and_keeps_its_promises():
     assert (detector.predict(FAR) == -1).all() and (detector.predict(X[200:]) == -1).mean() < 0.25
     assert detector.select(new, alpha=0.2)[100:].all()
     found = detector.measures(new)
-    weighted = sum(weight * found[name] for name, weight in MEASURES.items()) / sum(MEASURES.values())
+    weights = _built(3, detector.weights_).effective_weights
+    assert weights.keys() == MEASURES.keys() and weights["local"] < MEASURES["local"]
+    weighted = sum(weight * found[name] for name, weight in weights.items()) / sum(weights.values())
     assert np.allclose(detector.score_samples(new), -weighted)
     again = TableOutlierDetector(steps=20, fpr=0.1, calibration=0.25).fit(train * [1e-6, 1e3, 1] + [0, 1e5, 3])
     assert np.allclose(again.score_samples(new * [1e-6, 1e3, 1] + [0, 1e5, 3]), -weighted, rtol=0.01, atol=0.01)

@@ -102,10 +102,15 @@ class TableAnomalies(nn.Module):
         )
         return dict(zip(MEASURES, (found - self.centre[:, None]) / self.spread[:, None], strict=True))
 
+    @property
+    def effective_weights(self) -> dict[str, float]:
+        """{measure: its weight in the mean}, in which that of `local` is multiplied by the evidence for it."""
+        return {name: w * (float(self.evidence) if name == "local" else 1.0) for name, w in self.weights.items()}
+
     def score(self, x: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
         """Return the weighted mean of the standardised measures for each row; larger is more anomalous."""
         found = self.measures(x)
-        weights = {name: w * (float(self.evidence) if name == "local" else 1.0) for name, w in self.weights.items()}
+        weights = self.effective_weights
         total = torch.stack([w * found[name] for name, w in weights.items()]).sum(dim=0)
         return total / max(sum(weights.values()), LEAST_WEIGHT)
 

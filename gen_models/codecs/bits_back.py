@@ -72,7 +72,7 @@ def compress(model: nn.Module, x: Rows, noise: Noise, *, latent_bits: int = LATE
     """
     if not 1 <= latent_bits <= MOST_LATENT_BITS:
         raise DataError(f"latent_bits = {latent_bits} cannot be used: give 1 to {MOST_LATENT_BITS}")
-    channel, x = LatentChannel(model, 2**latent_bits), as_floats(x)
+    channel, x = LatentChannel(model, 2**latent_bits), as_floats(x, model)
     _require_levels(x, channel)
     first = _initial_words(channel.latents, noise)
     stack, ideal = Stack(first), 0.0
@@ -119,16 +119,14 @@ def decompress(model: nn.Module, compressed: Compressed) -> Float[Tensor, "batch
     return torch.from_numpy(rows).to(getattr(torch, header["dtype"])).view(len(rows), *channel.event_shape)
 
 
-def expected_bits(
-    model: nn.Module, x: Float[Tensor, "batch *event"], noise: Noise, *, draws: int = 16
-) -> Float[Tensor, " batch"]:
+def expected_bits(model: nn.Module, x: Rows, noise: Noise, *, draws: int = 16) -> Float[Tensor, " batch"]:
     """Return the expected cost of each row in bits, E_q[-log2 P(x|z)] + KL(q(z|x) || p(z))/ln 2.
 
     E_q is a mean over `draws` draws of z. The cost is below the -ELBO that the model reports for dequantised data,
     because P gives a grey level the whole mass of its cell, and the cells of the lowest and the highest level include
     the tails.
     """
-    channel = LatentChannel(model, 2)
+    channel, x = LatentChannel(model, 2), as_floats(x, model)
     with evaluating(model):
         mu, std = channel.moments(x)
         kl = 0.5 * (std.square() + mu.square() - 1).sum(dim=1) - std.log().sum(dim=1)

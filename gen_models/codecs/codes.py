@@ -52,7 +52,7 @@ def compress(model: nn.Module, x: Rows, *, table: str = "empirical") -> Compress
     """
     if table not in TABLES:
         raise DataError(f"table {table!r} does not exist: choose {' or '.join(TABLES)}")
-    coded, x = _coded(model), as_floats(x)
+    coded, x = _coded(model), as_floats(x, model)
     grids = codes_of(model, x)
     header = common_header(METHOD, model, len(x), tuple(x.shape[1:]))
     header |= {"table": table, "grids": [list(grid.shape[1:]) for grid in grids]}

@@ -56,11 +56,11 @@ class Compressed:
         return body + hashlib.sha256(body).digest()
 
 
-def write(path: Path, compressed: Compressed) -> int:
+def write(path: Path | str, compressed: Compressed) -> int:
     """Write the file, whole or not at all, and return its size in bytes; raises DataError if it cannot be written."""
     data = compressed.as_bytes()
     try:
-        with replacing(path) as file:
+        with replacing(Path(path)) as file:
             file.write(data)
     except OSError as error:
         raise DataError(
@@ -69,10 +69,10 @@ def write(path: Path, compressed: Compressed) -> int:
     return len(data)
 
 
-def read(path: Path) -> Compressed:
+def read(path: Path | str) -> Compressed:
     """Return the contents of a file. Raises DataError if it is missing, of another format, cut or changed."""
     try:
-        data = path.read_bytes()
+        data = Path(path).read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     return parse(data, str(path))
@@ -106,10 +106,10 @@ def parse(data: bytes, name: str) -> Compressed:
     return Compressed(facts, np.frombuffer(payload, dtype="<u4").astype(np.uint32))
 
 
-def as_floats(x: Rows) -> Tensor:
-    """Return rows, an array or a tensor, as a tensor of float32 or, if they are, of float64."""
+def as_floats(x: Rows, model: nn.Module) -> Tensor:
+    """Return rows, an array or a tensor, as a tensor of the dtype of the model's parameters."""
     rows = x if isinstance(x, Tensor) else torch.from_numpy(np.ascontiguousarray(x, dtype=x.dtype.newbyteorder("=")))
-    return rows if rows.dtype in (torch.float32, torch.float64) else rows.float()
+    return rows.to(next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32))
 
 
 def common_header(method: str, model: nn.Module, rows: int, event_shape: tuple[int, ...]) -> dict[str, Any]:

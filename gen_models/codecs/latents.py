@@ -51,7 +51,7 @@ def grid_of(model: nn.Module, reference: Float[Tensor, "rows *event"], step: flo
     require_positive("step", step)
     if not len(reference):
         raise DataError("no rows to choose the step by: give at least one")
-    z = _latents(model, as_floats(reference)).double()
+    z = _latents(model, as_floats(reference, model)).double()
     std = z.std(dim=0, correction=0)
     return Grid(z.mean(dim=0), step * torch.where(std > 0, std, torch.ones_like(std)))
 
@@ -62,7 +62,7 @@ def compress(model: nn.Module, x: Rows, grid: Grid) -> Compressed:
     Raises DataError if the model has no encoder or no decoder, or if a latent takes more than MOST_CELLS cells.
     """
     _decoder(model)
-    x = as_floats(x)
+    x = as_floats(x, model)
     cells = grid.cells(_latents(model, x)).numpy()
     tables = [_table(j, column) for j, column in enumerate(cells.T)]
     stack = Stack()
@@ -104,7 +104,7 @@ def _latents(model: nn.Module, x: Float[Tensor, "batch *event"]) -> Float[Tensor
 
 def quantised(model: nn.Module, x: Rows, grid: Grid) -> Float[Tensor, "batch *event"]:
     """Return x' of each row x: the decoded middles of its latents' cells, without running the entropy coder."""
-    return _decoded(model, grid, grid.cells(_latents(model, as_floats(x))))
+    return _decoded(model, grid, grid.cells(_latents(model, as_floats(x, model))))
 
 
 def _decoded(model: nn.Module, grid: Grid, cells: Int[Tensor, "batch latent"]) -> Tensor:

@@ -16,6 +16,7 @@ from gen_models.checkpoint import load_model
 from gen_models.errors import DataError, unknown
 from pipelines import arguments
 from pipelines.commands.stored_model import open_stored
+from pipelines.config.params import params
 from pipelines.evaluation.versus import Contender, caveat, compare, contender, sentence
 from pipelines.registry import origins
 from pipelines.registry.names import SCHEME
@@ -52,6 +53,8 @@ def opened(name: str) -> Contender:
     folder = paths.out("train", name)
     trained = [path.name for path in paths.out("train").glob("*") if (path / "lineage.json").is_file()]
     if name not in trained:
+        if name in params().runs:
+            raise DataError(f"{name} is a run that is not trained yet: make repro RUNS={name}")
         raise DataError(f"{unknown('trained run', name, trained)}; a version is named {SCHEME}NAME@champion")
     lineage = json.loads((folder / "lineage.json").read_text())
     return contender(name, load_model(folder / "checkpoint"), {**lineage, **origins.rows(lineage)})
