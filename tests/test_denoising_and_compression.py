@@ -185,7 +185,7 @@ def test_rows_come_back_as_the_model_denoises_them(project, tmp_path, capsys):
         ("denoising_ae-digits none.npy", "none.npy: no such file"),
         (
             "denoising_ae-digits moons.npy",
-            r"moons.npy: rows of shape 2; this model takes 1x8x8 .*, or rows of 64 numbers",
+            r"moons.npy: rows of 2 numbers, but this model takes images of 1x8x8: give a folder of images",
         ),
         ("denoising_ae-digits nan.npy", r"nan.npy, row 0: number 3: nan"),
         ("denoising_ae-digits digits.npy --output clean.png", "ends with .npy, .csv, .parquet"),
