@@ -28,7 +28,7 @@ from pipelines.config.params import params
 from pipelines.data.store import Dataset, open_data
 from pipelines.evaluation.anomalous_rows import as_people_know
 from pipelines.evaluation.prepared_rows import PreparedRows
-from pipelines.evaluation.score_sheet import USUAL_RATE
+from pipelines.evaluation.score_sheet import usual_rate
 from pipelines.runtime import paths
 from pipelines.runtime.stage import hold, parse, run
 from pipelines.scoring.stability import Calls, calls, numbers, require_two
@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> None:
     asked, known = parse(argv, "stability", __doc__, arguments.stability), params()
     data = open_data(known.run(asked.run).data)
     calibration = len(PreparedRows(data).normal("calibration")) if "calibration" in data.splits else 0
-    rate = max(USUAL_RATE, 1 / (calibration + 1)) if asked.fpr is None else asked.fpr
+    rate = usual_rate(calibration) if asked.fpr is None else asked.fpr
     no_file = DataError(f"--out {asked.out}: {asked.run} {NO_CALLS}; leave out --out")
     if asked.out is not None and not calibration:
         raise no_file

@@ -16,9 +16,8 @@ from gen_models.checkpoint import load_model
 from gen_models.errors import DataError, unknown
 from pipelines import arguments
 from pipelines.commands.stored_model import open_stored
-from pipelines.config.params import params
 from pipelines.evaluation.versus import Contender, caveat, compare, contender, sentence
-from pipelines.registry import origins
+from pipelines.registry import origins, versions
 from pipelines.registry.names import SCHEME
 from pipelines.runtime import paths
 from pipelines.runtime.stage import parse
@@ -45,7 +44,7 @@ def main(argv: Sequence[str]) -> None:
 def opened(name: str) -> Contender:
     """Open the registered version, or the trained run, called `name`.
 
-    Raises RegistryError if there is no such version, and DataError if there is no such run.
+    Raises RegistryError if there is no such version or the run is not trained yet, DataError if there is no such run.
     """
     if name.startswith(SCHEME) or "@" in name:
         stored = open_stored(name)
@@ -53,8 +52,7 @@ def opened(name: str) -> Contender:
     folder = paths.out("train", name)
     trained = [path.name for path in paths.out("train").glob("*") if (path / "lineage.json").is_file()]
     if name not in trained:
-        if name in params().runs:
-            raise DataError(f"{name} is a run that is not trained yet: make repro RUNS={name}")
+        versions.refuse_untrained(name)
         raise DataError(f"{unknown('trained run', name, trained)}; a version is named {SCHEME}NAME@champion")
     lineage = json.loads((folder / "lineage.json").read_text())
     return contender(name, load_model(folder / "checkpoint"), {**lineage, **origins.rows(lineage)})

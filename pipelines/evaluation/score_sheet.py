@@ -39,7 +39,7 @@ def draw_scored(trained: Trained, scored: RowScores, known: Calibration | None, 
     scores, calibration = scored.test[name], scored.calibration.get(name)
     edge = math.nan
     if calibration is not None:
-        edge = threshold(calibration, max(USUAL_RATE, 1 / (len(calibration) + 1)))  # few rows allow no smaller rate
+        edge = threshold(calibration, usual_rate(len(calibration)))
     rows: dict[str, np.ndarray] = {}
     if figures.is_image(trained.data.event_shape):
         images = trained.data.x("test")
@@ -47,6 +47,11 @@ def draw_scored(trained: Trained, scored: RowScores, known: Calibration | None, 
     title = f"{trained.run.key}, {name} of {len(scores):,} test rows"
     scale = known.facts.get("map_scale") if known else None
     draw(to, scores, calibration, edge, rows, scored.fitted, levels=trained.data.levels, map_scale=scale, title=title)
+
+
+def usual_rate(rows: int) -> float:
+    """Return the p-value at or below which a row is unusual: USUAL_RATE, or the least one that `rows` rows can give."""
+    return max(USUAL_RATE, 1 / (rows + 1))
 
 
 def strips(scores: np.ndarray, edge: float) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ from typing import Any
 from gen_models.anomalies.conformal import least_rows, rounded_up
 from pipelines.evaluation.metrics.collapse import collapse
 from pipelines.evaluation.metrics.meanings import Meaning, that_matter
-from pipelines.evaluation.metrics.standard_errors import NORMAL_95, standard_errors
+from pipelines.evaluation.metrics.standard_errors import NORMAL_95, error_of, standard_errors
 from pipelines.registry import moves, versions
 from pipelines.registry.moves import CHAMPION
 from pipelines.registry.promotion import Standing, standing_of
@@ -132,7 +132,7 @@ def more_numbers(run: str) -> dict[str, float]:
     found: dict[str, float] = {}
     for row in _read(run, "anomalies.json", []):
         if row["is_default"]:
-            error = (row["high"] - row["low"]) / (2 * NORMAL_95)
+            error = error_of(row["low"], row["high"])
             found |= {"auroc": row["auroc"], "auroc_chance": 0.5, "auroc_error": error}
     for row in _read(run, "denoising.json", []):
         if row["factor"] == 1.0:

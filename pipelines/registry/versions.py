@@ -73,12 +73,14 @@ def versions(client: Any, model: str) -> list[Version]:
             return sorted(found, key=lambda version: -int(version.number))
 
 
-def _runs() -> set[str]:
-    """Return the names of the runs of params.yaml; none where there is no sound params.yaml."""
+def refuse_untrained(run: str) -> None:
+    """Raise RegistryError, with the command that trains it, if params.yaml lists this run."""
     try:
-        return set(params().runs)
-    except GenModelsError:
-        return set()
+        listed = params().runs
+    except GenModelsError:  # there is no sound params.yaml here
+        return
+    if run in listed:
+        raise RegistryError(f"{run} is a run that is not trained yet: make repro RUNS={run}")
 
 
 def find(client: Any, model: str, which: str) -> Version:
@@ -91,8 +93,7 @@ def find(client: Any, model: str, which: str) -> Version:
             raise RegistryError(f"{model}: no model is registered in {tracking.shown_uri()}; {tracking.REGISTER}")
         if paths.out("train", model, "lineage.json").is_file():
             raise RegistryError(f"{model} is trained and not registered: run `gen-models register {model}`")
-        if model in _runs():
-            raise RegistryError(f"{model} is a run that is not trained yet: make repro RUNS={model}")
+        refuse_untrained(model)
         raise RegistryError(unknown("registered model", model, known))
     held, named = {version.number: version for version in versions(client, model)}, aliases(client, model)
     number = named.get(which, which)

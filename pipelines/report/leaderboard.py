@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gen_models.table import from_json
-from pipelines.evaluation.metrics.standard_errors import NORMAL_95, standard_errors
+from pipelines.evaluation.metrics.standard_errors import NORMAL_95, error_of, standard_errors
 from pipelines.report.as_text import decimal
 from pipelines.report.leaderboard_columns import COLUMNS, Better, Column
 from pipelines.report.read import Results, Row, RunResult
@@ -104,11 +104,6 @@ def is_tied(difference: float, *errors: float) -> bool:
     cautious, since values on the same test rows err together.
     """
     return abs(difference) <= NORMAL_95 * math.hypot(*errors)
-
-
-def error_of(low: float, high: float) -> float:
-    """Return the standard error that a 95% interval stands for."""
-    return (high - low) / (2 * NORMAL_95)
 
 
 def _error(column: Column, numbers: Mapping[str, float]) -> float:

@@ -7,11 +7,12 @@ and returns [] if none is left.
 import math
 from dataclasses import replace
 
+from pipelines.evaluation.metrics.standard_errors import error_of
 from pipelines.report.as_text import decimal
 from pipelines.report.comparison_table import Comparison, Data, Entry, Pair, references, table
 from pipelines.report.denoising_and_compression import ERRORS
 from pipelines.report.key_numbers import histogram_of
-from pipelines.report.leaderboard import error_of, has_levels, is_bound
+from pipelines.report.leaderboard import has_levels, is_bound
 from pipelines.report.read import BASELINES, Row
 from pipelines.report.unusual_rows import with_others
 

@@ -24,10 +24,10 @@ from scipy.stats import ks_2samp
 from gen_models.anomalies.conformal import conformal_p
 from gen_models.errors import DataError
 from gen_models.files import replacing
+from pipelines.evaluation.score_sheet import usual_rate
 
 SECONDS_TO_WAIT = 20
 LEAST_ROWS = 8  # with fewer, no difference could be seen
-USUAL_RATE = 0.05  # a row is unusual if its p-value is at most this; so are 5% of calibration rows
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -87,11 +87,6 @@ def compare(scores: np.ndarray, calibration: np.ndarray, *, name: str, model: st
         float(((conformal_p(calibration, ranked) <= usual_rate(len(calibration))) | ~has_score).mean()),
         *(float(value) for value in np.quantile(finite if len(finite) else [np.nan], QUANTILES)),
     )
-
-
-def usual_rate(rows: int) -> float:
-    """Return the p-value at or below which a row is unusual: USUAL_RATE, or the least one that `rows` rows can give."""
-    return max(USUAL_RATE, 1 / (rows + 1))
 
 
 def read_history(path: Path) -> list[Check]:

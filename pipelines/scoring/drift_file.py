@@ -15,9 +15,10 @@ from pipelines import figures
 from pipelines.commands.output_file import whole
 from pipelines.data.sources.files import printable
 from pipelines.evaluation.row_scores import REFERENCE_ROWS
+from pipelines.evaluation.score_sheet import usual_rate
 from pipelines.registry.serving import NO_CALIBRATION
 from pipelines.scoring.column_drift import ColumnDrift
-from pipelines.scoring.drift import QUANTILES, append, bands, compare, read_history, usual_rate
+from pipelines.scoring.drift import QUANTILES, append, bands, compare, read_history
 from pipelines.scoring.scored_rows import Scorer, open_scorer, score_rows
 
 USUAL_LEVEL = 0.01  # of a false alarm of the scores, and of one of the columns

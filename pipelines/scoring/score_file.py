@@ -66,12 +66,11 @@ def score_file(
         )
     known = scorer.calibration
     rule = rule_of(fpr, fdr, known)
-    edge = _edge(known, rule)
     with ExitStack() as files:  # a file that cannot be written is told before the work
         answer = files.enter_context(answering(out))
         parts = files.enter_context(answering(explain)) if explain is not None else None
         scored, lines, edge = _write(
-            answer, parts, scorer, path, rule, edge, reasons=reasons, strict=strict, drawn=out is not None
+            answer, parts, scorer, path, rule, reasons=reasons, strict=strict, drawn=out is not None
         )
     if out is not None:
         draw(out.with_suffix(".png"), scored, scorer, edge)
@@ -85,7 +84,6 @@ def _write(
     scorer: Scorer,
     path: Path,
     rule: Rule | None,
-    edge: float,
     *,
     reasons: int,
     strict: bool,
@@ -96,11 +94,11 @@ def _write(
     Returns the scored rows; lines that sum up, some of them ""; and the score from which on rows are called, or NaN.
 
     parts: where to write what each column adds to the scores of explained rows, or None
-    edge: as `_edge` returns it
     drawn: whether the most anomalous, borderline and most normal images are wanted for a picture
     The other arguments are as for `score_file`.
     """
     known, stored = scorer.calibration, scorer.stored
+    edge = _edge(known, rule)
     shown = SHEET_IMAGES if scorer.is_of_images and drawn else 0
     scored = score_rows(scorer, path, most_anomalous=reasons, shown=shown, edge=edge, strict=strict)
     decisions = decide(scored.scores, known, rule)

@@ -8,6 +8,11 @@ MOST_ROWS, MODE_SAMPLES = 1000, 2500  # of the tests of samples (two_sample.py),
 SHARES = ("precision", "recall", "coverage", "high_quality")
 
 
+def error_of(low: float, high: float) -> float:
+    """Return the standard error that a 95% interval stands for."""
+    return (high - low) / (2 * NORMAL_95)
+
+
 def standard_errors(metrics: Mapping[str, float]) -> dict[str, float]:
     """Return {NAME_error: the standard error of the metric NAME}, of bits and of shares. metrics: {name: value}"""
     found = {}
