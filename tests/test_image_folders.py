@@ -148,6 +148,11 @@ UNUSABLE = {
         "train/images/1.png train/masks/1.png test/images/2.png test/masks/2.png",
         r"images and masks are images and their masks, no classes; move",
     ),
+    "masks one folder deeper": (
+        "nut/train/good/1.png nut/test/bent/1.png nut/ground_truth/bent/1_mask.png new/2.png",
+        r"/nut/ground_truth: masks, which would be taken for images; give \S+/root/nut, or move them out of \S+/root$",
+    ),
+    "masks of a class": ("a/1.png a/masks/1.png b/2.png", r"/a/masks: masks, which would be taken for \S+ move them"),
     "a mask without its image": (
         "train/good/0.png test/bent/0.png ground_truth/bent/7_mask.png",
         r"ground_truth/bent/7_mask\.png: a mask without its image; expected test/bent/7\.png",
@@ -169,6 +174,13 @@ def test_folders_that_can_be_understood_in_two_ways_are_one_line(tmp_path, name)
     with pytest.raises(DataError, match=line) as caught:
         read(make(tmp_path / "root", images))
     assert str(caught.value).isprintable()
+
+
+def test_a_folder_of_masks_alone_is_no_folder_of_images(tmp_path):
+    make(tmp_path / "nut", "train/good/1.png test/bent/1.png ground_truth/bent/1_mask.png")
+    assert len(read(tmp_path / "nut").x) == 2
+    with pytest.raises(DataError, match=r"/ground_truth: by its name, masks and no images; give \S+/nut, or"):
+        read(tmp_path / "nut" / "ground_truth")
 
 
 # --- masks

@@ -72,6 +72,7 @@ def arrange(found: ImageFiles) -> Layout:
         notes += [f"the folder {shown(name)} is taken for a class, as the others beside it" for name in sorted(names)]
     notes += [f"the folder {printable(name)} is looked through: nothing is beside it" for name in outer]
     _require_no_pairs(ways, root)
+    _require_no_masks_inside(images, root)
     files = tuple(file for _, file in images)
     classes = _classes(ways, files, root)
     notes += _alike(classes)
@@ -101,6 +102,35 @@ def split_masks(found: ImageFiles) -> tuple[list[tuple[Way, Path]], list[tuple[W
     images = [(way, file) for way, file in placed if len(way) <= cut or way[cut] not in holders]
     masks = [(way[cut + 1 :], file) for way, file in placed if len(way) > cut and way[cut] in holders]
     return images, masks
+
+
+def _require_no_masks_inside(images: Sequence[tuple[Way, Path]], root: Path) -> None:
+    """Raise DataError for masks in a folder of their own that is deeper than beside the parts: they would become rows.
+
+    images: (its way, the file) of each image that is no mask as `split_masks` sees it
+    """
+    if is_ground_truth(root.name):
+        raise DataError(
+            f"{shown(root)}: by its name, masks and no images; give {shown(root.parent)}, or give the folder another "
+            "name"
+        )
+    beside: dict[Way, set[str]] = {}
+    holding = {way for way, _ in images}
+    for way in sorted(holding):
+        for depth, name in enumerate(way):
+            beside.setdefault(way[:depth], set()).add(name)
+    for way, names in sorted(beside.items()):
+        masks = sorted(filter(is_ground_truth, names))
+        others = {name for name in names if not may_be_masks(name)}
+        if way and (others or way in holding) and all(part_of(name) or is_pictures(name) for name in others):
+            masks += sorted(filter(may_be_masks, names))
+        if masks:
+            inside = root.joinpath(*way)
+            give = f"give {shown(inside)}, or " if any(map(part_of, others)) else ""
+            raise DataError(
+                f"{shown(inside / masks[0])}: masks, which would be taken for images; {give}move them out of "
+                f"{shown(root)}"
+            )
 
 
 def _look_through(ways: Sequence[Way], outside: str) -> tuple[Way, list[Way]]:
