@@ -2,18 +2,20 @@
 
 `evaluate` uses it for a run's test rows, and `gen-models score` for the rows of a file. A map holds, for each pixel of
 an image, the squared error of the model's reconstruction. Calibration rows are normal rows that the training has not
-seen. A row is called, which means marked as anomalous, if its score is above the edge.
+seen. A row is flagged, which means marked as anomalous, if its score is above the edge.
 """
 
 import math
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import torch
 
 from gen_models.anomalies.calibration import Calibration
-from gen_models.anomalies.conformal import threshold
+from gen_models.anomalies.conformal import conformal_p, threshold
 from gen_models.anomalies.reconstruction_scores import error_maps
 from gen_models.anomalies.scores import FittedScores
 from gen_models.contracts import Reconstructor
@@ -24,6 +26,7 @@ from pipelines.evaluation.trained_run import Trained
 from pipelines.figures.style import Target
 
 SHEET_IMAGES = 12  # of each kind
+LETTERS = 15  # of a name below an image: its last ones
 USUAL_RATE = 0.05  # the false-positive rate that sets the edge, and which rows get a reason, if the user states no rate
 KINDS = ("most anomalous", "borderline", "most normal")  # the strips of a sheet, from top to bottom
 
@@ -40,13 +43,16 @@ def draw_scored(trained: Trained, scored: RowScores, known: Calibration | None, 
     edge = math.nan
     if calibration is not None:
         edge = threshold(calibration, usual_rate(len(calibration)))
-    rows: dict[str, np.ndarray] = {}
+    shown: dict[str, figures.Strip] = {}
     if figures.is_image(trained.data.event_shape):
         images = trained.data.x("test")
-        rows = {kind: np.asarray(images[chosen], dtype=np.float32) for kind, chosen in strips(scores, edge).items()}
+        p = conformal_p(calibration, scores) if calibration is not None else np.full(len(scores), math.nan)
+        for kind, chosen in strips(scores, edge).items():
+            names = captions(trained.data.names("test", chosen) or {"test row": chosen.tolist()}, p[chosen])
+            shown[kind] = figures.Strip(np.asarray(images[chosen], dtype=np.float32), names)
     title = f"{trained.run.key}, {name} of {len(scores):,} test rows"
     scale = known.facts.get("map_scale") if known else None
-    draw(to, scores, calibration, edge, rows, scored.fitted, levels=trained.data.levels, map_scale=scale, title=title)
+    draw(to, scores, calibration, edge, shown, scored.fitted, levels=trained.data.levels, map_scale=scale, title=title)
 
 
 def usual_rate(rows: int) -> float:
@@ -57,14 +63,43 @@ def usual_rate(rows: int) -> float:
 def strips(scores: np.ndarray, edge: float) -> dict[str, np.ndarray]:
     """Return {kind: indices of the rows in this strip}, for each of KINDS; the row that fits the kind best comes first.
 
-    Borderline rows are those whose scores are nearest to the edge; without an edge they are left out.
+    Borderline rows are those whose scores are nearest to the edge, without the rows of the other strips; if no row is
+    left, or without an edge, there is no such strip.
 
     scores: (rows,); edge: a score, or NaN or inf for no edge
     """
     keys = dict(zip(KINDS, (-scores, np.abs(scores - edge), scores), strict=True))
     if not np.isfinite(edge):
         del keys["borderline"]
-    return {kind: np.argsort(values, kind="stable")[:SHEET_IMAGES] for kind, values in keys.items()}
+    return without_repeats({kind: np.argsort(values, kind="stable") for kind, values in keys.items()})
+
+
+def without_repeats(places: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the first SHEET_IMAGES rows of each kind; borderline rows are only those of no other strip.
+
+    places: {kind: indices of rows, the row that fits the kind best first}
+    """
+    found = {kind: of[:SHEET_IMAGES] for kind, of in places.items()}
+    most, between, least = KINDS
+    if between in places:
+        found[between] = places[between][~np.isin(places[between], [*found[most], *found[least]])][:SHEET_IMAGES]
+    return {kind: of for kind, of in found.items() if len(of)}
+
+
+def captions(names: Mapping[str, Sequence[Any]], p: np.ndarray) -> list[str]:
+    """Return what is written below each image: its name, or the end of a long one, and its p-value.
+
+    names: {column: a value for each image} of the columns that identify rows, of which the first is used
+    p: (rows,), NaN for rows without one
+    """
+    column, values = next(iter(names.items()))
+    is_path = column == "path"
+    words = [_end_of(str(PurePosixPath(value).with_suffix("")) if is_path else f"{column} {value}") for value in values]
+    return [f"{word}\n" + ("" if math.isnan(of) else f"p {of:.2g}") for word, of in zip(words, p, strict=True)]
+
+
+def _end_of(name: str) -> str:
+    return name if len(name) <= LETTERS else f"…{name[1 - LETTERS :]}"
 
 
 def draw(
@@ -72,30 +107,29 @@ def draw(
     scores: np.ndarray,
     calibration: np.ndarray | None,
     edge: float,
-    rows: Mapping[str, np.ndarray],
+    shown: Mapping[str, figures.Strip],
     fitted: FittedScores,
     *,
     levels: int | None,
     map_scale: float | None,
     title: str,
 ) -> None:
-    """Draw images in strips or, if `rows` is empty, a histogram of the scores.
+    """Draw images in strips or, if `shown` is empty, a histogram of the scores.
 
     Below each strip of images are the maps of their errors, if the model can reconstruct images.
 
     scores: of all rows, (rows,); calibration: scores of calibration rows, (n,), or None
-    edge: the score above which rows are called, or NaN for none
-    rows: {one of KINDS: images (n, channels, height, width)}; {} if the rows are not images
+    edge: the score above which rows are flagged, or NaN for none
+    shown: {one of KINDS: its strip, without maps}; {} if the rows are not images
     fitted: the scores of the model, which computes the maps
     levels, map_scale: as `figures.score_sheet` takes them
     """
-    if not rows:
+    if not shown:
         figures.score_histogram(scores, calibration, edge, to, title=title)
         return
-    maps = {}
     if isinstance(fitted.model, Reconstructor):
-        maps = {kind: maps_of(fitted, images) for kind, images in rows.items() if len(images)}
-    figures.score_sheet(rows, maps, to, levels=levels, map_scale=map_scale, title=title)
+        shown = {kind: replace(of, maps=maps_of(fitted, of.images)) for kind, of in shown.items() if len(of.images)}
+    figures.score_sheet(shown, to, levels=levels, map_scale=map_scale, title=title)
 
 
 def maps_of(fitted: FittedScores, images: np.ndarray) -> np.ndarray:

@@ -18,12 +18,13 @@ from pipelines.figures.latent_charts import latent_kl, latent_map, traversal
 from pipelines.figures.plane import classes, density, flow_of_the_plane, scatter
 from pipelines.figures.ranks import mean_ranks
 from pipelines.figures.rate_distortion import rate_distortion
-from pipelines.figures.scores import score_bands, score_distributions, score_histogram, score_sheet
+from pipelines.figures.scores import Strip, score_bands, score_distributions, score_histogram, score_sheet
 from pipelines.figures.step_samples import draws, step_picture
 from pipelines.figures.trial_samples import trial_samples
 
 __all__ = [
     "LineFlow",
+    "Strip",
     "animation",
     "classes",
     "columns",

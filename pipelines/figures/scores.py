@@ -4,7 +4,8 @@ Calibration rows are normal rows that the training has not seen. A map holds, fo
 error of the model's reconstruction. A larger score is more anomalous.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import matplotlib
 import numpy as np
@@ -12,12 +13,30 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipelines.figures.image_grids import padded_row, tiles_of
-from pipelines.figures.style import COLOURS, DPI, GREY, STYLE, Target, heading, panels_of, plain, save
+from pipelines.figures.style import COLOURS, DPI, GREY, INK, STYLE, Target, heading, panels_of, plain, save
 
 BINS = 60
 WIDE = 12.0  # a score so many spreads from the middle of calibration scores is drawn at the edge; in small panels 3
 MAP = "inferno"
 BRIGHTEST = 50.0  # an error of so many times map_scale has the brightest colour; below, colours are logarithmic
+TILE = 0.72  # the width of an image in a sheet, in inches
+CAPTION, LINE = 5.6, 0.095  # the size of a caption's letters, in points, and the height of its lines, in inches
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Images of one kind in a sheet, such as the most anomalous ones.
+
+    images      (n, channels, height, width)
+    captions    what is written below each image, n texts of the same number of lines; () for none
+    is_flagged  whether each image is flagged as an anomaly, (n,); the caption is then orange. None: none is
+    maps        the map of errors of each image, (n, height, width), or None
+    """
+
+    images: np.ndarray
+    captions: Sequence[str] = ()
+    is_flagged: np.ndarray | None = None
+    maps: np.ndarray | None = None
 
 
 def score_histogram(scores: np.ndarray, calibration: np.ndarray | None, edge: float, to: Target, *, title: str) -> None:
@@ -59,48 +78,66 @@ def score_distributions(panels: Mapping[str, tuple[np.ndarray, np.ndarray | None
 
 
 def score_sheet(
-    rows: Mapping[str, np.ndarray],
-    maps: Mapping[str, np.ndarray],
-    to: Target,
-    *,
-    levels: int | None,
-    map_scale: float | None,
-    title: str,
+    strips: Mapping[str, Strip], to: Target, *, levels: int | None, map_scale: float | None, title: str
 ) -> None:
-    """Draw strips of images with their names, one below the other, and below each strip the error maps of its images.
+    """Draw strips of images with their names, one below the other; below each strip its maps, and then its captions.
 
-    rows: {name of a strip, such as "most anomalous": images (n, channels, height, width)}
-    maps: {name of a strip: maps (n, height, width)}, or {} for no maps
+    strips: {name, such as "most anomalous": the strip}; strips without images are left out
     levels: the number of grey levels of the images, or None for continuous pixels
     map_scale: the error that few pixels of normal images exceed; an error of this size is drawn dark in all maps. None:
     the largest error in the maps takes its place
     """
-    rows = {name: images for name, images in rows.items() if len(images)}
-    top = map_scale or max((float(of.max()) for of in maps.values()), default=1.0)
-    columns = max(len(images) for images in rows.values())
-    tiles = tiles_of(np.concatenate(list(rows.values())), levels)
-    strips, start = [], 0
-    for name, images in rows.items():
-        own = tiles[start : start + len(images)]
-        start += len(images)
-        strips.append((name, padded_row(np.broadcast_to(own, (*own.shape[:3], 3)), columns)))
-        if name in maps:
-            bright = np.log1p(maps[name] / max(top, 1e-30)) / np.log1p(BRIGHTEST)
-            coloured = matplotlib.colormaps[MAP](np.clip(bright, 0, 1))[..., :3]
-            strips.append(("their errors", padded_row(coloured, columns)))
-    grid = np.concatenate([strip for _, strip in strips])
-    tall, wide = grid.shape[0] / len(strips), grid.shape[1] / columns
-    size = 0.62
-    width, height = 1.7 + size * columns, 0.4 + size * len(strips) * tall / wide
+    strips = {name: strip for name, strip in strips.items() if len(strip.images)}
+    columns = max(len(strip.images) for strip in strips.values())
+    tiles = tiles_of(np.concatenate([strip.images for strip in strips.values()]), levels)
+    ends = np.cumsum([len(strip.images) for strip in strips.values()])
+    top = map_scale or max((float(of.maps.max()) for of in strips.values() if of.maps is not None), default=1.0)
+    bands: list[tuple[str, np.ndarray | Strip]] = []  # from top to bottom: pictures, and strips for their captions
+    for (name, strip), own in zip(strips.items(), np.split(tiles, ends[:-1]), strict=True):
+        bands.append((name, padded_row(np.broadcast_to(own, (*own.shape[:3], 3)), columns)))
+        if strip.maps is not None:
+            bands.append(("their errors", padded_row(_coloured(strip.maps, top), columns)))
+        bands += [("", strip)] if strip.captions else []
+    heights = [
+        TILE * columns * of.shape[0] / of.shape[1] if isinstance(of, np.ndarray) else _caption_height(of)
+        for _, of in bands
+    ]
+    width, height = 1.7 + TILE * columns, 0.4 + sum(heights)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), dpi=DPI)
-        axes = figure.add_axes((1.6 / width, 0.04 / height, size * columns / width, (height - 0.4) / height))
-        axes.imshow(grid, interpolation="nearest", aspect="auto")
-        axes.set_axis_off()
-        for k, (name, _) in enumerate(strips):
-            axes.text(-0.02 * wide * columns, (k + 0.5) * tall, name, ha="right", va="center", fontsize=8)
-        figure.text(0.08 / width, 1 - 0.08 / height, title, va="top", weight="bold", fontsize=10)
+        above = height - 0.36
+        for (name, of), tall in zip(bands, heights, strict=True):
+            above -= tall
+            if isinstance(of, Strip):
+                _write_captions(figure, of, above + tall)
+                continue
+            axes = figure.add_axes((1.6 / width, above / height, TILE * columns / width, tall / height))
+            axes.imshow(of, interpolation="nearest", aspect="auto")
+            axes.set_axis_off()
+            figure.text(1.52 / width, (above + tall / 2) / height, name, ha="right", va="center", fontsize=8)
+        figure.text(0.08 / width, 1 - 0.08 / height, plain(title), va="top", weight="bold", fontsize=10)
         save(figure, to)
+
+
+def _coloured(maps: np.ndarray, top: float) -> np.ndarray:
+    """Return maps (n, height, width) in colours, (n, height, width, 3); top: the error that is drawn dark."""
+    bright = np.log1p(maps / max(top, 1e-30)) / np.log1p(BRIGHTEST)
+    return matplotlib.colormaps[MAP](np.clip(bright, 0, 1))[..., :3]
+
+
+def _caption_height(strip: Strip) -> float:
+    return LINE * (1 + max(caption.count("\n") for caption in strip.captions)) + 0.09
+
+
+def _write_captions(figure: Figure, strip: Strip, at: float) -> None:
+    """Write the captions of a strip, each below its image. at: inches from the bottom of the figure to their top"""
+    width, height = figure.get_size_inches()
+    flagged = strip.is_flagged if strip.is_flagged is not None else np.zeros(len(strip.captions), dtype=bool)
+    for k, (caption, is_flagged) in enumerate(zip(strip.captions, flagged, strict=True)):
+        figure.text(
+            (1.6 + TILE * (k + 0.5)) / width, (at - 0.03) / height, plain(caption), ha="center", va="top",
+            fontsize=CAPTION, linespacing=1.1, color=COLOURS[3] if is_flagged else INK,
+        )  # fmt: skip
 
 
 def score_bands(
@@ -126,6 +163,7 @@ def score_bands(
         axes.set_xticks(range(len(labels)), words)
         axes.tick_params(axis="x", labelsize=7.5)
         axes.set(ylabel="score: 5%, 25%, 50%, 75%, 95%")
+        axes.set_xlabel("grey bands: the same shares of calibration rows; red boxes: p below 0.01", fontsize=7.5)
         heading(figure, title)
         save(figure, to)
 

@@ -69,11 +69,11 @@ def score_file(
     with ExitStack() as files:  # a file that cannot be written is told before the work
         answer = files.enter_context(answering(out))
         parts = files.enter_context(answering(explain)) if explain is not None else None
-        scored, lines, edge = _write(
+        scored, decisions, lines, edge = _write(
             answer, parts, scorer, path, rule, reasons=reasons, strict=strict, drawn=out is not None
         )
     if out is not None:
-        draw(out.with_suffix(".png"), scored, scorer, edge)
+        draw(out.with_suffix(".png"), scored, scorer, decisions, edge)
     for line in filter(None, lines):
         print(line, file=sys.stderr)
 
@@ -88,10 +88,11 @@ def _write(
     reasons: int,
     strict: bool,
     drawn: bool,
-) -> tuple[ScoredRows, list[str], float]:
+) -> tuple[ScoredRows, Decisions, list[str], float]:
     """Score the rows at `path`, and write the answer.
 
-    Returns the scored rows; lines that sum up, some of them ""; and the score from which on rows are called, or NaN.
+    Returns the scored rows; the decisions; lines that sum up, some of them ""; and the score from which on rows are
+    called, or NaN.
 
     parts: where to write what each column adds to the scores of explained rows, or None
     drawn: whether the most anomalous, borderline and most normal images are wanted for a picture
@@ -132,7 +133,8 @@ def _write(
         )
     if scored.problems:
         lines.append(f"{len(scored.problems):,} rows have no score; the column `problem` says why")
-    return scored, lines, edge if rule is None or rule.kind == "fpr" else _least_called(scored.scores, decisions)
+    edge = edge if rule is None or rule.kind == "fpr" else _least_called(scored.scores, decisions)
+    return scored, decisions, lines, edge
 
 
 def _edge(known: np.ndarray | None, rule: Rule | None) -> float:

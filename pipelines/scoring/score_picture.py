@@ -1,28 +1,48 @@
 """Draws the rows of a file with their scores. The picture's file appears only when it is complete."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 
+from pipelines import figures
 from pipelines.commands.output_file import whole
 from pipelines.evaluation import score_sheet
+from pipelines.scoring.decisions import Decisions
+from pipelines.scoring.kept_rows import KeptRows
 from pipelines.scoring.scored_rows import ScoredRows, Scorer
 
 
-def draw(path: Path, scored: ScoredRows, scorer: Scorer, edge: float) -> None:
+def draw(path: Path, scored: ScoredRows, scorer: Scorer, decisions: Decisions, edge: float) -> None:
     """Draw the picture to the file `path`: for images a sheet with maps of errors, else a histogram of the scores.
 
     edge: the score above which rows are flagged, or NaN for none
     """
     stored, known = scorer.stored, scorer.stored.calibration
-    rows: dict[str, np.ndarray] = {}
-    if scorer.is_of_images:
-        kept = zip(score_sheet.KINDS, (scored.anomalous, scored.borderline, scored.normal), strict=True)
-        rows = {kind: of.x[: score_sheet.SHEET_IMAGES] for kind, of in kept if of.x is not None}
+    shown = _strips(scored, decisions, has_edge=not math.isnan(edge)) if scorer.is_of_images else {}
     with whole(path) as file:
         score_sheet.draw(
-            file, scored.scores, scorer.calibration, edge, rows, scorer.fitted,
+            file, scored.scores, scorer.calibration, edge, shown, scorer.fitted,
             levels=stored.facts["levels"],
             map_scale=known.facts.get("map_scale") if known else None,
-            title=f"{stored.title}, {scorer.name} of {(~np.isnan(scored.scores)).sum():,} rows",
+            title=f"{stored.title}, {scorer.name} of {(~np.isnan(scored.scores)).sum():,} rows"
+            + (", flagged rows have orange names" if shown and decisions.is_called is not None else ""),
         )  # fmt: skip
+
+
+def _strips(scored: ScoredRows, decisions: Decisions, *, has_edge: bool) -> dict[str, figures.Strip]:
+    """Return {one of score_sheet.KINDS: the rows that were kept for it, with their names, p-values and decisions}."""
+    kept: dict[str, KeptRows] = dict(
+        zip(score_sheet.KINDS, (scored.anomalous, scored.borderline, scored.normal), strict=True)
+    )
+    places = {kind: of.places for kind, of in kept.items() if has_edge or of is not scored.borderline}
+    found = {}
+    for kind, rows in score_sheet.without_repeats(places).items():
+        x, flags = kept[kind].x, decisions.is_called
+        assert x is not None
+        found[kind] = figures.Strip(
+            np.concatenate([x[kept[kind].places == row] for row in rows]),
+            score_sheet.captions({name: of[rows] for name, of in scored.columns.items()}, decisions.p[rows]),
+            flags[rows] if flags is not None else None,
+        )
+    return found

@@ -103,13 +103,13 @@ def score_rows(
 
     most_anomalous: how many rows with the largest scores are kept, to be explained
     shown: how many rows are kept to be drawn, of each of three kinds: with the largest scores, with the smallest, and
-    with scores nearest to `edge`
+    with scores nearest to `edge`; of the last three times as many, since some are of the first two kinds as well
     strict: whether to stop at the first row that cannot be scored
     watch: called with the scored rows of each block, (rows, *event)
 
     Raises DataError if no row can be scored. With strict, raises it for the first row that cannot be scored.
     """
-    found = ScoredRows(KeptRows(max(most_anomalous, shown)), KeptRows(shown), KeptRows(shown))
+    found = ScoredRows(KeptRows(max(most_anomalous, shown)), KeptRows(3 * shown), KeptRows(shown))
     scores: list[np.ndarray] = []
     columns: list[dict[str, np.ndarray]] = []
     start = 0
