@@ -87,9 +87,10 @@ def play_here(game: Play, at_once: int = 1) -> list[Job]:
 @pytest.mark.parametrize(("scheduler", "at_once"), [("none", 1), ("halving", 1), ("halving", 3)])
 def test_each_job_starts_once_after_those_that_it_needs_and_as_early_as_that(fresh, at_once, scheduler):
     game = play_of(plans(scheduler))
+    planned = game.total
     began = play_here(game, at_once)
     assert game.errors == []
-    assert len(began) == game.total == game.ended_jobs
+    assert len(began) == game.total == game.ended_jobs == planned
     position = {(job.kind, job.owner, job.folder, str(job.configuration.get("task", {}).get("steps"))): index
                 for index, job in enumerate(began)}  # fmt: skip
     assert len(position) == len(began), "a job was done twice"
@@ -110,6 +111,22 @@ def test_each_job_starts_once_after_those_that_it_needs_and_as_early_as_that(fre
         course = plan.course()
         asked = [len(tasks) for tasks, _ in course.rounds()]
         assert list(rounds_of.values()) == asked == course.sizes()
+
+
+def test_the_count_of_jobs_follows_the_finalists_and_ends_at_what_was_done(fresh):
+    """Finalists that were cut at a rung are trained to the end beside their other seeds, which no plan can foresee."""
+    found = plans("halving")
+    for plan in found:
+        plan.conf["budget"]["seeds"] = 2
+        plan.conf["sweep"]["finalists"] = 3
+    game = play_of(found)
+    planned, began = game.total, 0
+    while job := game.next_job():
+        do(job)
+        game.ended(job)
+        began += 1
+        assert began == game.ended_jobs <= game.total
+    assert game.is_over and game.total == began > planned, game.errors
 
 
 def test_what_is_finished_is_not_done_again_and_a_failure_stops_only_what_needs_it(fresh):

@@ -13,7 +13,7 @@ class Progress:
     """Shows how much of `total` units of work is done: a bar on a terminal, else lines. `close` ends it.
 
     what: the title; total: 0 if it is not known; unit: what one unit is called, in the singular, such as "trial".
-    Callers may call `show(done, note)` as often as they like: without a terminal, a line is printed at most every
+    Callers may call `show` as often as they like: without a terminal, a line is printed at most every
     SECONDS_BETWEEN_LINES and at the end.
     """
 
@@ -28,10 +28,14 @@ class Progress:
         self._first: tuple[int, float] | None = None  # (done, time) of the first call of show
         self._shown, self._printed = -1, time.monotonic()
 
-    def show(self, done: int, note: str) -> None:
-        """Show that `done` units are done, with `note` beside the number; do nothing if `done` has not changed."""
+    def show(self, done: int, note: str, total: int | None = None) -> None:
+        """Show that `done` units are done, with `note` beside the number; do nothing if `done` has not changed.
+
+        total: of how many units, if that has changed; None: it has not
+        """
         if done == self._shown:
             return
+        self._total = self._total if total is None else total
         self._shown = done
         self._first = self._first or (done, time.monotonic())
         if self._is_terminal:
@@ -52,7 +56,8 @@ class Progress:
 
     def _draw(self, done: int, note: str) -> None:
         if self._bar is None:  # made here, so that the bar's pace does not count the seconds before the first step
-            self._bar = tqdm(total=self._total or None, initial=done, desc=self._what, unit=self._unit)
+            self._bar = tqdm(initial=done, desc=self._what, unit=self._unit)
+        self._bar.total = self._total or None
         self._bar.set_postfix_str(note, refresh=False)
         self._bar.update(done - self._bar.n)
         self._bar.refresh()

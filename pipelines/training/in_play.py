@@ -52,11 +52,14 @@ class SweepInPlay:
 
     rounds: the rounds that were not walked yet; best: the row of its best trial, once the sweep is decided
     error: why the sweep cannot be decided, or None
+    planned: how many trials its rounds train, as far as this is known before any; walked: those of the rounds so far
     """
 
     plan: SweepPlan
     course: Course  # as far as it was walked
     rounds: Iterator[tuple[list[Task], int]]
+    planned: int
+    walked: int = 0
     open: set[str] = field(default_factory=set)  # the folders of the trials that the present round waits for
     best: dict[str, Any] | None = None
     error: str | None = None
@@ -69,6 +72,7 @@ class SweepInPlay:
     def advance(self) -> list[Task]:
         """Walk to the next round that has unfinished tasks, and return these tasks; [] if there is no such round."""
         for tasks, until in self.rounds:
+            self.walked += len(tasks)
             waiting = [replace(task, steps=until) for task in tasks if not RunLog(Path(task.folder)).is_finished(until)]
             if waiting:
                 self.open = {task.folder for task in waiting}
@@ -98,15 +102,16 @@ class Play:
         plan_training: Callable[[str, Mapping[str, Any]], TrainingPlan],
         plan_evaluation: Callable[[str, Path], EvaluationPlan],
     ):
-        courses = {plan.key: (plan, plan.course()) for plan in sweeps}
-        self.sweeps = {key: SweepInPlay(plan, course, course.rounds()) for key, (plan, course) in courses.items()}
+        self.sweeps: dict[str, SweepInPlay] = {}
+        for plan in sweeps:
+            course = plan.course()
+            self.sweeps[plan.key] = SweepInPlay(plan, course, course.rounds(), sum(course.sizes()))
         self.trainings: dict[str, TrainingPlan] = {}  # those that were not finished when they were planned
         self.trained_in: dict[str, Path] = {}  # {run: the folder of its training}
         self.evaluations: dict[str, EvaluationPlan] = {}
         self.errors: list[str] = []
         self.failed: set[str] = set()  # the runs that will have no result
         self.trains_apart = False
-        self.total = sum(sum(plan.course().sizes()) for plan in sweeps) + 2 * len(runs)
         self.running: dict[str, Job] = {}  # by folder
         self.ended_jobs = 0
         self.took: list[tuple[str, str, int, str, float]] = []  # (kind, owner, round, sweep, seconds) of each ended job
@@ -125,6 +130,17 @@ class Play:
     def is_over(self) -> bool:
         """Whether no job is running, and `next_job` has none to return."""
         return not self.running and not any(self._queues())
+
+    @property
+    def total(self) -> int:
+        """How many jobs there are: those that ended, run or are ready, and those that will follow as far as is known.
+
+        A round of a sweep may have fewer or more trials than was expected before the round.
+        """
+        trainings = sum(job.kind == TRAINING for job in list(self.running.values())) + len(self._ready[TRAINING])
+        ready = sum(len(jobs) for jobs in self._ready.values())
+        trials = sum(max(0, of.planned - of.walked) for of in self.sweeps.values() if not of.is_over)
+        return self.ended_jobs + len(self.running) + ready + trials + trainings + 2 * len(self._waiting)
 
     @property
     def apart(self) -> list[TrainingPlan]:

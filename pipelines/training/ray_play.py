@@ -152,7 +152,7 @@ class Watch:
         for key, plan in list(self._game.trainings.items()):
             if plan.log.history_path.is_file():
                 self._follow(key, plan)
-        self._progress.show(self._game.ended_jobs, self._game.words())
+        self._progress.show(self._game.ended_jobs, self._game.words(), self._game.total)
         if self._runs and time.monotonic() > self._page_is_due:
             self._write_page()
 
