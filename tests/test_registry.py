@@ -27,7 +27,7 @@ from pipelines.registry.promotion import Standing, gate
 from pipelines.report import sweep_pictures
 from pipelines.tracking.sweep_page import sweep_page
 from pipelines.training import trials
-from pipelines.training.ranking import undecided
+from pipelines.training.ranking import as_good, undecided
 from tests.finished import PROJECT, finish, make_project, metrics_at
 
 NUMBERS = itertools.count()
@@ -346,6 +346,26 @@ class TestReplay:
         assert first_cells == ["trial", "---", "3", "2", "0"]
         assert trials.choose(rows, "vae-digits")["trial"] == 3
         assert sweep_page({"data": "digits"}, rows[1:2]).endswith("No setting has a finite value.")
+
+    def test_settings_that_seeds_cannot_tell_apart_are_named(self):
+        def row(trial: int, mean: float, sd: float | None = 0.1) -> dict[str, object]:
+            told = {"mean": mean, "sd": sd, "seeds": [0, 1, 2]} if sd is not None else {}
+            return {"trial": trial, "override": {"model.beta": trial}, "value": mean, **told}
+
+        # with 6 degrees of freedom t is 2.447, so that means differ if 0.1 * sqrt(2/3) * 2.447 = 0.2 lies between them
+        assert [of["trial"] for of in as_good([row(2, 1.19), row(0, 1.0), row(1, 1.21)])] == [2]
+        assert undecided([row(0, 1.0), row(1, 1.21)]).startswith(
+            "The seeds do not tell the best setting from model.beta 1"
+        )
+        assert undecided([row(0, 1.0), row(1, 1.3)]) == undecided([row(0, 1.0), row(1, 1.01, None)]) == ""
+
+    def test_the_page_of_a_sweep_shows_the_rate_beside_the_metric(self):
+        rows = [
+            {"trial": k, "override": {"model.beta": k}, "value": k, "metrics": {"validation.vae.rate_nats": rate}}
+            for k, rate in enumerate((12.3, 0.004))
+        ]
+        lines = [line for line in sweep_page({"data": "digits"}, rows).splitlines() if line.startswith("| ")]
+        assert lines[0] == "| trial | value | `model.beta` | `vae.rate_nats` |" and lines[-1].endswith("| 1 | 0.004 |")
 
     def test_settings_that_hardly_differ_are_said_to_decide_nothing(self):
         alike = [{"trial": k, "override": {"model.beta": k}, "value": 0.1434 + 2e-5 * k} for k in range(3)]

@@ -6,6 +6,7 @@ from typing import Any
 from pipelines.training.ranking import number, ranking, undecided
 
 SHOWN = 10
+TERMS = ("rate_nats", "distortion_mse")  # endings of the metrics that are shown beside the one that sweeps compare
 
 
 def sweep_page(lineage: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> str:
@@ -23,15 +24,21 @@ def sweep_page(lineage: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) 
     first = ranked[0]
     value = "mean over seeds" if first.get("mean") is not None else "validation metric"
     keys = sorted({key for trial in ranked for key in trial["override"]})
-    lines = [["trial", "value", *(f"`{key}`" for key in keys)], ["---"] * (2 + len(keys))]
-    lines += [[str(row["trial"]), _value(row), *(_cell(row["override"].get(key)) for key in keys)] for row in ranked]
+    terms = sorted(
+        {name for trial in ranked for name in trial.get("metrics", {}) if name.endswith(TERMS)}, reverse=True
+    )
+    names = [name.removeprefix("validation.") for name in terms]
+    lines = [["trial", "value", *(f"`{key}`" for key in (*keys, *names))], ["---"] * (2 + len(keys) + len(names))]
+    for row in ranked:
+        measured = [f"{row['metrics'][name]:.4g}" if name in row["metrics"] else "" for name in terms]
+        lines.append([str(row["trial"]), _value(row), *(_cell(row["override"].get(key)) for key in keys), *measured])
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines[: 2 + SHOWN])
     doubt = f"**{said}** " if (said := undecided(trials)) else ""
     return (
         f"{counted}. Trial {first['trial']} has the best {value}, {_value(first)} (lower is better); `train` "
         f"uses its setting. {doubt}The best {min(len(ranked), SHOWN)} of {len(ranked)} settings:\n\n{table}\n\n"
-        "A value is that of the trial's best report. Below this run, each trial is a run of its own, with its curve; "
-        "the artifact `images` shows samples of the settings side by side."
+        "All numbers are those of a trial's best report. Below this run, each trial is a run of its own, with its "
+        "curve; the artifact `images` shows samples of the settings side by side."
     )
 
 

@@ -57,10 +57,12 @@ def summary(plan: SweepPlan, best: Mapping[str, Any], rows: Sequence[Mapping[str
     stands = "the conf and what its line sets" if plan.fixed else "the conf as it is"
     setting = ", ".join(f"{key} {value}" for key, value in best["override"].items()) or stands
     doubt = f". {said}" if (said := undecided(rows)) else ""
-    value = f"{best['value']:.4g}"
+    settings = sum("of" not in row for row in rows)
+    value, of = f"{best['value']:.4g}", f"{settings} settings"
     if best.get("mean") is not None:
-        value = f"{best['mean']:.4g} +- {best['sd']:.2g} over {len(best['seeds'])} seeds"
-    return f"sweep {plan.key}: best {plan.conf['metric']} {value} of {len(rows)} trials with {setting}{doubt}"
+        value = f"{best['mean']:.4g} +- {best['sd']:.2g} (mean and deviation over {len(best['seeds'])} seeds)"
+        of += f" in {len(rows)} trials"
+    return f"sweep {plan.key}: best {plan.conf['metric']} {value} of {of}, with {setting}{doubt}"
 
 
 def replaced(plan: SweepPlan, best: Mapping[str, Any]) -> str:
