@@ -240,7 +240,7 @@ def test_counts_are_those_of_the_data(project, tmp_path, capsys):
     for line in (
         "10 of 3 float64",
         "0 .. 29",
-        "1 numbers (x[2])",
+        "1 cell (x[2])",
         "0 of 3 columns",
         "1 rows are equal",
         "labels      none",

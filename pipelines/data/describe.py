@@ -1,7 +1,7 @@
 """Describes what a file or folder of data holds, in the text that `inspect` and `add-data` print."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,7 @@ def _of_rows(found: Found, arrays: Arrays) -> list[str]:
         f"  rows        {len(x)} of {shape} {x.dtype}",
         f"  files       {origin['files']}, {origin['bytes']} bytes, {digest}",
         f"  range       {facts['low']:g} .. {facts['high']:g}",
-        f"  missing     {facts['missing']} numbers{_columns(arrays, facts['missing_in'])}",
+        f"  missing     {_missing(found, arrays, facts)}",
         f"  constant    {constant}{_columns(arrays, facts['constant'])}",
         f"  duplicates  {facts['duplicates']} rows are equal to an earlier one",
         f"  labels      {_balance(arrays)}",
@@ -101,6 +101,20 @@ def _columns(arrays: Arrays, places: Sequence[int]) -> str:
         return ""
     names = ", ".join(arrays.columns[k] for k in places[:5])
     return f" ({names}{', ...' if len(places) > 5 else ''})"
+
+
+def _missing(found: Found, arrays: Arrays, facts: Mapping[str, Any]) -> str:
+    """Return how many cells of a table's features are missing, or how many numbers of other rows, and in which columns.
+
+    facts: what `_facts` returned
+    """
+    if not found.facts:
+        return f"{facts['missing']} numbers{_columns(arrays, facts['missing_in'])}"
+    used = [name for name in found.facts if "role" not in found.columns.get(name, {})]
+    counts = {name: count for name in used if (count := sum(found.facts[name].missing.values()))}
+    names = ", ".join(shown(name) for name in list(counts)[:5]) + (", ..." if len(counts) > 5 else "")
+    total = sum(counts.values())
+    return f"{total} cell{'s' * (total != 1)}" + (f" ({names})" if counts else "")
 
 
 def _balance(arrays: Arrays) -> str:

@@ -26,7 +26,8 @@ def draw(found: Found, path: Path) -> Path | None:
         shown = dict(list(charts.items())[:MOST_COLUMNS])
         used = {name for name in shown if "role" not in found.columns.get(name, {"role": "ignore"})}
         used |= {name for name in shown if name not in found.columns}  # x[0], x[1], ... of a column x of lists
-        return _written(path, lambda to: figures.columns(shown, to, used=used)) if shown else None
+        missing = {name: sum(found.facts[name].missing.values()) for name in shown}
+        return _written(path, lambda to: figures.columns(shown, to, used=used, missing=missing)) if shown else None
     if found.arrays is not None and figures.is_image(found.arrays.x.shape[1:]) and found.arrays.x.shape[1] in (1, 3):
         sheet = _sheet(found)
         return _written(path, lambda to: figures.image_grid(sheet, to, levels=None, columns=IMAGES_OF_A_CLASS))

@@ -5,19 +5,24 @@ from collections.abc import Mapping
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from pipelines.figures.style import COLOURS, GREY, STYLE, Target, panels_of, plain, save
 
 BINS = 30
 SHOWN_WORDS = 8
 LONGEST = 24  # letters of a word or a title
+PLACES, MOST_POINTS = 3, 1e6  # numbers with at most so many decimal places lie on a grid, of at most so many points
 
 
-def columns(charts: Mapping[str, np.ndarray | Mapping[str, int]], to: Target, *, used: set[str]) -> None:
+def columns(
+    charts: Mapping[str, np.ndarray | Mapping[str, int]], to: Target, *, used: set[str], missing: Mapping[str, int]
+) -> None:
     """Draw, for each column of a table, a histogram of its numbers or bars for how often each word occurs.
 
     charts: {title of a column: finite numbers (rows,), or {word: how often it occurs}}
     used: titles of the columns that the model gets as input; they are drawn in colour, the others in grey
+    missing: {title: how many cells of the column are missing}, which is written beside the title
     """
     with matplotlib.rc_context(STYLE):
         figure, places = panels_of(len(charts), columns=min(4, len(charts)), size=(2.9, 2.1))
@@ -26,10 +31,24 @@ def columns(charts: Mapping[str, np.ndarray | Mapping[str, int]], to: Target, *,
             if isinstance(content, Mapping):
                 _bars(axes, content, colour)
             else:
-                axes.hist(content, bins=BINS, color=colour)
+                axes.hist(content, bins=_edges(content), color=colour)
+                axes.xaxis.set_major_locator(MaxNLocator(4))
             axes.set_title(_short(title))
+            if count := missing.get(title):
+                axes.set_title(f"{count:,} missing", loc="right", fontsize=7, weight="normal", color=GREY)
             axes.grid(visible=False)
         save(figure, to)
+
+
+def _edges(numbers: np.ndarray) -> list[float]:
+    """Return the edges of at most BINS bins; of numbers on a grid, such as whole ones, each has as many grid points."""
+    low, high = float(numbers.min()), float(numbers.max())
+    step = next((10.0**-k for k in range(PLACES + 1) if (np.round(numbers, k) == numbers).all()), 0.0)
+    points = round((high - low) / step) + 1 if step and high - low < step * MOST_POINTS else 0
+    if not points:
+        return np.histogram_bin_edges(numbers, bins=BINS).tolist()
+    width = step * -(-points // BINS)
+    return (low - step / 2 + width * np.arange(-(-points // round(width / step)) + 1)).tolist()
 
 
 def _bars(axes: Axes, counts: Mapping[str, int], colour: str) -> None:
