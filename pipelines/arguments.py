@@ -40,8 +40,8 @@ def predict(parser: ArgumentParser) -> None:
 
 def score(parser: ArgumentParser) -> None:
     _add_model_and_rows(parser)
-    parser.add_argument("--fpr", type=float, metavar="RATE", help="call rows at this false-positive rate")
-    parser.add_argument("--fdr", type=float, metavar="RATE", help="call rows at this false-discovery rate")
+    parser.add_argument("--fpr", type=_rate, metavar="RATE", help="flag rows at this false-positive rate, 0.01 or 1%%")
+    parser.add_argument("--fdr", type=_rate, metavar="RATE", help="flag rows at this false-discovery rate")
     parser.add_argument("--out", "--output", type=Path, help="FILE.csv or .parquet; without it, CSV to the terminal")
     _add_score(parser)
     parser.add_argument("--reasons", type=int, default=MOST_REASONS, help="how many rows get one (%(default)s)")
@@ -55,7 +55,7 @@ def drift(parser: ArgumentParser) -> None:
     _add_score(parser)
     parser.add_argument("--history", type=Path, metavar="FILE", help="FILE.csv; by default drift/MODEL.csv")
     parser.add_argument(
-        "--alarm", type=float, metavar="RATE", help="exit with 3 if the rows have moved; the rate of false alarms"
+        "--alarm", type=_rate, metavar="RATE", help="exit with 3 if the rows have moved; the rate of false alarms"
     )
     parser.set_defaults(check=_check_drift)
 
@@ -63,7 +63,7 @@ def drift(parser: ArgumentParser) -> None:
 def stability(parser: ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run of params.yaml that was trained")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings to compare (%(default)s)")
-    parser.add_argument("--fpr", type=float, metavar="RATE", help="flag rows at this false-positive rate (0.05)")
+    parser.add_argument("--fpr", type=_rate, metavar="RATE", help="flag rows at this false-positive rate (0.05)")
     parser.add_argument(
         "--out", "--output", type=Path, help="FILE.csv or .parquet: how many trainings flag each test row"
     )
@@ -122,8 +122,9 @@ def lineage(parser: ArgumentParser) -> None:
 
 def promote(parser: ArgumentParser) -> None:
     _add_registered(parser)
-    parser.add_argument("version", metavar="VERSION", help="its number, or an alias such as candidate")
+    parser.add_argument("version", nargs="?", metavar="VERSION", help="its number, or an alias such as candidate")
     _add_reason(parser)
+    parser.set_defaults(check=_check_promote)
 
 
 def rollback(parser: ArgumentParser) -> None:
@@ -246,6 +247,13 @@ def _mark(word: str) -> str:
     return MARKS.get(word, word)
 
 
+def _rate(word: str) -> float:
+    try:
+        return float(word[:-1]) / 100 if word.endswith("%") else float(word)
+    except ValueError:
+        raise DataError(f"{word} is not a rate; give a number between 0 and 1, such as 0.01, or 1%") from None
+
+
 def reading(asked: Namespace) -> dict[str, Any]:
     """Return the options that say how a table's text is read, as `input_rows.read_as` takes them."""
     return {key: getattr(asked, key) for key in ("encoding", "decimal", "thousands", "missing")}
@@ -313,6 +321,16 @@ def _check_reason(asked: Namespace) -> None:
         raise DataError("--reason: say in some words why, such as --reason 'misses the sevens'")
     if len(asked.reason) > MOST_REASON:
         raise DataError(f"--reason: {len(asked.reason)} characters; at most {MOST_REASON} are kept, say it shorter")
+
+
+def _check_promote(asked: Namespace) -> None:
+    """Also take the version from a name such as vae-digits@3."""
+    _check_reason(asked)
+    if asked.version is None:
+        name, _, version = asked.name.partition("@")
+        if not version:
+            raise DataError(f"promote {name}: say which version, such as `gen-models promote {name} candidate`")
+        asked.name, asked.version = name, version
 
 
 def _check_gc(asked: Namespace) -> None:
