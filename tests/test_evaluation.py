@@ -17,10 +17,11 @@ from pipelines.data.densities import LOG_DENSITIES
 from pipelines.data.store import Dataset, open_data
 from pipelines.evaluation import anomaly_assessment, evaluate, latent_clusters, trained_run
 from pipelines.evaluation.metrics import two_sample
+from pipelines.evaluation.metrics.meanings import below_baselines
 from pipelines.evaluation.metrics.pixel_histogram import bernoulli_log_prob, histogram_log_prob
 from pipelines.evaluation.result_files import read_part, read_scores
 from pipelines.evaluation.row_scores import score_rows
-from pipelines.evaluation.score_sheet import strips
+from pipelines.evaluation.score_sheet import captions, strips
 from pipelines.evaluation.trained_run import Trained, open_trained
 from pipelines.runtime import paths
 from tests.drawing import drawn_from
@@ -112,8 +113,22 @@ def test_a_sheet_has_the_ends_of_the_ranking_and_what_lies_next_to_the_threshold
     chosen = strips(scores, 30.2)
     assert scores[chosen["most anomalous"]].tolist() == list(range(39, 27, -1))
     assert scores[chosen["most normal"]].tolist() == list(range(12))
-    assert scores[chosen["borderline"]][:3].tolist() == [30, 31, 29]
+    assert scores[chosen["borderline"]][:3].tolist() == [27, 26, 25], "those of the other strips are left out"
+    assert {k: v.tolist() for k, v in strips(scores[:20], 0.5).items() if k == "borderline"}.keys() == set()
     assert "borderline" not in strips(scores, np.nan) and "borderline" not in strips(scores, np.inf)
+
+
+def test_an_image_is_named_below_it_so_that_people_find_its_file():
+    paths = {"path": ["good/017.png", "a folder/of a long name/v1.2/017.jpeg"], "note": ["", ""]}
+    assert captions(paths, np.array([0.0346, 1.0])) == ["good/017\np 0.035", "… name/v1.2/017\np 1"]
+    assert captions({"row": [7]}, np.array([np.nan])) == ["row 7\n"]
+
+
+def test_a_model_that_is_worse_than_a_histogram_is_told_so():
+    numbers = {"nats": 5.0, "nats_error": 0.1, "nats_histogram": 4.5, "rows": 100, "dims": 2}
+    assert below_baselines(numbers) == ["nats 5 is worse than 4.5, that of a histogram of each column alone"]
+    assert below_baselines({**numbers, "nats_error": 0.3}) == [], "within its error"
+    assert below_baselines({**numbers, "nats": 4.0}) == below_baselines({"nats": 5.0}) == []
 
 
 @pytest.mark.parametrize("key", EXPECTED)

@@ -10,6 +10,7 @@ import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from gen_models import checkpoint
 from gen_models.evaluating import evaluating
@@ -23,6 +24,8 @@ from pipelines.evaluation.denoising_errors import denoising_errors
 from pipelines.evaluation.latent_clusters import latent_clusters
 from pipelines.evaluation.metrics import all_metrics
 from pipelines.evaluation.metrics.collapse import collapse
+from pipelines.evaluation.metrics.meanings import below_baselines
+from pipelines.evaluation.metrics.standard_errors import standard_errors
 from pipelines.evaluation.plots import all_plots, training_animation
 from pipelines.evaluation.result_files import MESSAGES, SHEETS, write_part, write_parts
 from pipelines.evaluation.row_scores import score_rows, write_calibration
@@ -50,10 +53,10 @@ def measure(run: Run, *, trained: Path, data: Path, seed: int, to: Path) -> None
         all_plots.pictures(opened, noise, folder)
     training_animation.animation(opened, folder / "training.gif")
     scored = score_rows(opened, seed)
-    known = write_calibration(opened, scored, folder)
-    scores = score_facts(opened, scored, known)
+    calibration = write_calibration(opened, scored, folder)
+    scores = score_facts(opened, scored, calibration)
     write_part(folder, "scores", scores)
-    draw_scored(opened, scored, known, folder / "scores.png")
+    draw_scored(opened, scored, calibration, folder / "scores.png")
     write_anomalous_rows(opened, scores, folder)
     write_parts(
         folder,
@@ -63,9 +66,14 @@ def measure(run: Run, *, trained: Path, data: Path, seed: int, to: Path) -> None
         denoising=denoising_errors(opened, seed, folder / SHEETS),
         compression=compression_rates(opened, seed),
     )
+    names = {"criterion": f"criterion ({lineage_of(opened)['metric']})"}
     measured = {name: value for name, value in numbers.items() if isinstance(value, float)}
-    lines = [", ".join(f"{name} {value:.4g}" for name, value in measured.items())]
+    lines = [", ".join(f"{names.get(name, name)} {value:.4g}" for name, value in measured.items())]
     lines += [f"warning: {sentence}" for sentence in collapse(measured)]
+    lines += [
+        f"warning: {sentence}"
+        for sentence in below_baselines(measured | standard_errors({**measured, "rows": len(opened.normal("test"))}))
+    ]
     lines += [f"warning: its score {row['score']} {row['lamp']}" for row in scores if row["lamp"]]
     lines += [f"warning: its score {name} is no number for some rows, so it is left out" for name in scored.left_out]
     if seen:
@@ -79,13 +87,16 @@ def criterion(trained: Trained) -> dict[str, float]:
 
     Registered versions of a model are compared by it.
     """
-    lineage = json.loads((trained.folder / "lineage.json").read_text())
     is_normal = ~trained.is_anomaly("test")
-    ruler = ruler_of(trained.data, "test", lineage["front"])
+    ruler = ruler_of(trained.data, "test", lineage_of(trained)["front"])
     if ruler.factors is not None:
         ruler = replace(ruler, factors=ruler.factors[is_normal])
-    (value,) = validation(trained.model, trained.normal("test"), [lineage["metric"]], ruler).values()
+    (value,) = validation(trained.model, trained.normal("test"), [lineage_of(trained)["metric"]], ruler).values()
     return {"criterion": value}
+
+
+def lineage_of(trained: Trained) -> dict[str, Any]:
+    return json.loads((trained.folder / "lineage.json").read_text())
 
 
 def origin(trained: Trained) -> dict[str, int | str]:

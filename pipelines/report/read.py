@@ -158,6 +158,7 @@ class Results:
 
 def read(params: Params) -> Results:
     """Read the outputs of the whole graph. Raises ResultError, which names the first file that cannot be used."""
+    _require_runs(params)
     used = {line.data for line in (*params.sweeps.values(), *params.runs.values())}
     data = {name: _manifest(name, params) for name in params.data_sets if name in used}
     sweeps = {key: _sweep(line, data[line.data], params) for key, line in params.sweeps.items()}
@@ -167,6 +168,17 @@ def read(params: Params) -> Results:
     compression = _used(params, data, "compression", COMPRESSED, CODECS)
     scored, agreements = _scored(params, data)
     return Results(params, data, sweeps, runs, detection, clustering, denoising, compression, scored, agreements)
+
+
+def _require_runs(params: Params) -> None:
+    """Raise ResultError, which names them, if some runs have no results at all: the report shows all runs."""
+    missing = [key for key in params.runs if not paths.out("evaluate", key, "metrics.json").is_file()]
+    if missing:
+        some = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        raise ResultError(
+            f"no results of {len(missing)} of {len(params.runs)} runs of params.yaml ({some}), and the report shows "
+            "all: run `make repro` (or `gen-models play` and `dvc repro`), or take their lines out"
+        )
 
 
 def _manifest(name: str, params: Params) -> Row:

@@ -10,6 +10,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipelines.evaluation.metrics.standard_errors import NORMAL_95
+
 MOST = 5
 
 
@@ -131,3 +133,18 @@ def that_matter(numbers: Mapping[str, float]) -> list[Meaning]:
         if math.isfinite(numbers.get(meaning.name, math.nan)):
             chosen.setdefault(meaning.group, meaning)
     return list(chosen.values())[:MOST]
+
+
+def below_baselines(numbers: Mapping[str, float]) -> list[str]:
+    """Return a sentence for each metric that matters and is worse than that of a simple method, beyond its error.
+
+    numbers: {metric: value} of the model, with standard errors as NAME_error where they are known
+    """
+    found = []
+    for meaning in that_matter(numbers):
+        value, baseline = numbers[meaning.name], numbers.get(meaning.baseline, math.nan)
+        reach = NORMAL_95 * numbers.get(f"{meaning.name}_error", 0.0)
+        is_simple = math.isfinite(baseline) and not meaning.is_ceiling
+        if is_simple and meaning.verdict(value, baseline, reach) == "worse than":
+            found.append(f"{meaning.name} {value:.4g} is worse than {baseline:.4g}, that of {meaning.beside}")
+    return found
