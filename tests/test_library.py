@@ -356,6 +356,7 @@ def wrong(x, place, value):
         (lambda: fit(flow(), X, lr=0), "lr = 0"),
         (lambda: fit(flow(), X, order="both"), "unknown order of play 'both'"),
         (lambda: score(flow(), X, "nlll"), "did you mean 'nll'"),
+        (lambda: score(flow(), X, "typicallity"), "did you mean 'typicality'"),
         (lambda: reconstruct(flow(), X), "cannot reconstruct: it offers density"),
         (lambda: decode(flow(), X[:, :1]), "z has 1 numbers"),
         (lambda: sample(flow(), 0), "n = 0"),

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gen_models.anomalies import scores
 from gen_models.anomalies.scores import DEFAULTS, SCORES, scorers
 from gen_models.contracts import (
     Decoder,
@@ -60,7 +61,7 @@ def score(model: nn.Module, x: Any, name: str | None = None, *, reference: Any =
         raise ConfigError(f"{type(model).__name__} offers no score: {_offers(model)}")
     name = name or next((first for first in DEFAULTS if first in offered), next(iter(offered)))
     if name not in offered:
-        raise ConfigError(unknown("score", name, offered))
+        raise ConfigError(unknown("score", name, offered if reference is not None else scores.offered(model)))
     return _array(offered[name](rows_of(model, x)))
 
 

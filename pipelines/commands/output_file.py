@@ -38,6 +38,7 @@ class Answer:
         self.output, self._file, self._form = output, file, form
         self.rows = 0
         self.columns: tuple[str, ...] = ()
+        self.shape: tuple[int, ...] = ()  # of a row, if the file is complete and its rows got a form
         self._tables: list[pa.Table] = []
 
     def write(self, columns: Columns) -> None:
@@ -63,8 +64,16 @@ class Answer:
         kept = [name for name, column in zip(table.column_names, table.columns, strict=True) if _is_number(column.type)]
         parts = [table[name].to_numpy() for name in kept]
         rows = np.stack(parts, axis=1) if parts else np.zeros((self.rows, 0))
-        np.save(self._file, self._form(rows) if self._form else rows, allow_pickle=False)
+        if self._form is not None:
+            rows = self._form(rows)
+            self.shape = rows.shape[1:]
+        np.save(self._file, rows, allow_pickle=False)
         self.columns = tuple(kept)
+
+    def about(self) -> str:
+        """Return in words what was written, such as "16 rows of x0, x1" or "16 rows of 1x8x8"."""
+        names = ", ".join(self.columns[:6]) + (", ..." if len(self.columns) > 6 else "")
+        return f"{self.rows} rows of {'x'.join(map(str, self.shape)) or names}"
 
 
 @contextmanager
@@ -85,9 +94,7 @@ def answering(output: Path | None, form: Form | None = None) -> Iterator[Answer]
         answer = Answer(output, file, form)
         yield answer
         answer.finish()
-    print(
-        f"{output}: {answer.rows} rows of {', '.join(answer.columns[:6])}{', ...' if len(answer.columns) > 6 else ''}"
-    )
+    print(f"{output}: {answer.about()}")
 
 
 def as_rows(values: np.ndarray, facts: Mapping[str, Any], name: str) -> dict[str, Any]:

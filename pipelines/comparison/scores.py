@@ -114,8 +114,12 @@ def _in_words(row: Row, defaults: Sequence[Row]) -> str:
         if value is not None
     ]
     own = sum(not one["lamp"] for one in defaults)
-    told = f"{row['data']}: {row['rows']:,} test rows scored by {len(row['runs'])} runs, {own} by rankings of their own"
+    told = f"{row['data']}: {row['rows']:,} test rows scored by {_runs(len(row['runs']))}; rankings of their own: {own}"
     if not pairs:
         return told
     least, one, other = min(pairs)
     return f"{told}; the least rank correlation is {least:.3f}, of {one} and {other}"
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'s' * (count != 1)}"
