@@ -27,7 +27,7 @@ class TableOutlierDetector(CalibratedDetector, BaseEstimator):
 
     calibration  the fraction of the rows of X on which the detector is not trained: they set threshold and p-values
     fpr          the false-positive rate of `predict`: the fraction of normal rows that it may call outliers
-    steps        minibatches that each of five networks trains on; None: 350
+    steps        minibatches that each of ten networks trains on; None: 350
     kernels      the most training rows that are kept; if there are more, random ones are
     seed         of the calibration rows, the kernels and all random numbers in training
 

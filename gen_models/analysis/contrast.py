@@ -15,10 +15,12 @@ spread rows mostly lie far from real rows, and disturbed rows near them.
 The rows are split into folds. For each fold a network is trained on the other folds, and scores this one, so that
 training rows have scores like those of new rows. A new row gets the mean over networks. Every CHECKED steps the loss on
 the fold is measured, and the network with the least such loss is kept: with few rows, the last one has learned them by
-heart.
+heart. The networks are too small to gain by a second thread, so torch trains them in one.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
@@ -46,7 +48,13 @@ class Contrast(nn.Module):
     """
 
     def __init__(
-        self, dim: int, *, hidden: tuple[int, ...] = (128, 128, 128), folds: int = 5, steps: int = 350, batch: int = 128
+        self,
+        dim: int,
+        *,
+        hidden: tuple[int, ...] = (128, 128, 128),
+        folds: int = 10,
+        steps: int = 350,
+        batch: int = 128,
     ):
         super().__init__()
         require_whole("folds", folds, least=2)
@@ -56,6 +64,10 @@ class Contrast(nn.Module):
 
     def fit(self, y: Float[Tensor, "rows dim"], noise: Noise) -> Float[Tensor, " rows"]:
         """Train every network; return the score of each training row by the network that did not see it."""
+        with _one_thread():
+            return self._fit(y, noise)
+
+    def _fit(self, y: Float[Tensor, "rows dim"], noise: Noise) -> Float[Tensor, " rows"]:
         folds = noise.permutation("contrast.folds", len(y)).to(y.device) % len(self.networks)
         held_out = torch.empty(len(y), dtype=y.dtype, device=y.device)
         for k, network in enumerate(self.networks):
@@ -103,6 +115,16 @@ class Contrast(nn.Module):
 
     def _share_of_rate(self, step: int) -> float:
         return min(1.0, step / WARM_STEPS) * 0.5 * (1 + float(torch.tensor(torch.pi * step / self.steps).cos()))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Corruptions:
