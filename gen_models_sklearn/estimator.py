@@ -85,7 +85,7 @@ class GenerativeEstimator(BaseEstimator):
         reset  true in `fit`, which sets this number
         least  the fewest rows that are allowed
         """
-        return validate_data(
+        return validated(
             self,
             X,
             reset=reset,
@@ -139,6 +139,16 @@ def require_device(device: Any) -> None:
     except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for the device
         known = "'cpu' or 'cuda'" if torch.cuda.is_available() else "'cpu'"
         raise ConfigError(f"device = {device!r} cannot be used ({first_line(error, most=60)}): give {known}") from None
+
+
+def validated(estimator: BaseEstimator, X: Any, **options: Any) -> Any:
+    """Return what scikit-learn's validate_data returns; its error for words gets a hint how they become numbers."""
+    try:
+        return validate_data(estimator, X, **options)
+    except ValueError as error:
+        if "could not convert string" not in str(error):
+            raise
+        raise ValueError(f"{error}; gen_models.table turns words, dates and missing cells into numbers") from None
 
 
 def plain(value: Any) -> Any:

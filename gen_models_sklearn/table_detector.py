@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from safetensors.torch import load, save
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from gen_models.analysis.table_anomalies import LEAST_ROWS, TableAnomalies
 from gen_models.errors import ConfigError
 from gen_models.layers.arguments import require_whole
 from gen_models.noise import Noise
 from gen_models_sklearn.calibrated import CalibratedDetector
-from gen_models_sklearn.estimator import plain
+from gen_models_sklearn.estimator import plain, validated
 
 KEPT_MODELS = 8  # built models that are kept for the next call
 
@@ -46,7 +46,7 @@ class TableOutlierDetector(CalibratedDetector, BaseEstimator):
 
     def _rows(self, X: Any, *, reset: bool = False, least: int = 1) -> np.ndarray:
         """Return X as an array of its own, in C order: torch takes no negative strides, and warns of read-only rows."""
-        return validate_data(self, X, reset=reset, dtype=np.float64, order="C", copy=True, ensure_min_samples=least)
+        return validated(self, X, reset=reset, dtype=np.float64, order="C", copy=True, ensure_min_samples=least)
 
     def _train(self, rows: np.ndarray, order: np.ndarray) -> None:
         require_whole("seed", seed := plain(self.seed), least=0)

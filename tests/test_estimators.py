@@ -345,3 +345,10 @@ def test_the_page_runs(capsys):
     areas = {name.strip(): float(area) for name, area in re.findall(r"^(.*?) +AUROC ([\d.]+)", printed, re.MULTILINE)}
     assert {"isolation forest", "5 neighbours", "gmm", "ae"} <= set(areas)
     assert areas["gmm"] > 0.9
+
+
+@pytest.mark.parametrize("detector", [GenerativeOutlierDetector(), TableOutlierDetector()])
+def test_words_are_refused_with_a_hint_how_they_become_numbers(detector):
+    rows = np.array([["north", 1.0], ["south", 2.0]] * 20, dtype=object)
+    with pytest.raises(ValueError, match=r"'north'; gen_models\.table turns words, dates and missing cells"):
+        detector.fit(rows)

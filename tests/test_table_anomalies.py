@@ -119,6 +119,11 @@ def test_a_row_is_scored_alone(short_fits):
     torch.testing.assert_close(model.score(x), one_by_one, rtol=1e-4, atol=1e-4)
 
 
+def test_fewer_rows_than_networks_are_enough(short_fits):
+    found = _fitted(banana(table_anomalies.LEAST_ROWS)).score(banana(3, Noise(4)))
+    assert torch.isfinite(found).all()
+
+
 def test_too_few_rows_are_refused():
     with pytest.raises(DataError, match="at least 4"):
         TableAnomalies(2).fit(banana(3), NOISE)

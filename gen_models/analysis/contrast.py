@@ -68,12 +68,14 @@ class Contrast(nn.Module):
             return self._fit(y, noise)
 
     def _fit(self, y: Float[Tensor, "rows dim"], noise: Noise) -> Float[Tensor, " rows"]:
-        folds = noise.permutation("contrast.folds", len(y)).to(y.device) % len(self.networks)
+        folds = min(len(self.networks), len(y))  # of fewer rows than networks, each row is a fold of several networks
+        fold_of = noise.permutation("contrast.folds", len(y)).to(y.device) % folds
         held_out = torch.empty(len(y), dtype=y.dtype, device=y.device)
         for k, network in enumerate(self.networks):
-            self._train(network, y[folds != k], y[folds == k], noise, f"contrast.{k}")
+            is_held = fold_of == k % folds
+            self._train(network, y[~is_held], y[is_held], noise, f"contrast.{k}")
             with torch.no_grad():
-                held_out[folds == k] = _odds(network, y[folds == k])
+                held_out[is_held] = _odds(network, y[is_held])
         return held_out
 
     @torch.no_grad()
