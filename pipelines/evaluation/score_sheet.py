@@ -71,10 +71,10 @@ def strips(scores: np.ndarray, edge: float) -> dict[str, np.ndarray]:
     keys = dict(zip(KINDS, (-scores, np.abs(scores - edge), scores), strict=True))
     if not np.isfinite(edge):
         del keys["borderline"]
-    return without_repeats({kind: np.argsort(values, kind="stable") for kind, values in keys.items()})
+    return rows_of_strips({kind: np.argsort(values, kind="stable") for kind, values in keys.items()})
 
 
-def without_repeats(places: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def rows_of_strips(places: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the first SHEET_IMAGES rows of each kind; borderline rows are only those of no other strip.
 
     places: {kind: indices of rows, the row that fits the kind best first}

@@ -22,7 +22,7 @@ def columns(
 
     charts: {title of a column: finite numbers (rows,), or {word: how often it occurs}}
     used: titles of the columns that the model gets as input; they are drawn in colour, the others in grey
-    missing: {title: how many cells of the column are missing}, which is written beside the title
+    missing: {title: how many cells of the column are missing}, which is written below its chart
     """
     with matplotlib.rc_context(STYLE):
         figure, places = panels_of(len(charts), columns=min(4, len(charts)), size=(2.9, 2.1))
@@ -35,13 +35,13 @@ def columns(
                 axes.xaxis.set_major_locator(MaxNLocator(4))
             axes.set_title(_short(title))
             if count := missing.get(title):
-                axes.set_title(f"{count:,} missing", loc="right", fontsize=7, weight="normal", color=GREY)
+                axes.set_xlabel(f"{count:,} missing", fontsize=7.5)
             axes.grid(visible=False)
         save(figure, to)
 
 
 def _edges(numbers: np.ndarray) -> list[float]:
-    """Return the edges of at most BINS bins; of numbers on a grid, such as whole ones, each has as many grid points."""
+    """Return the edges of at most BINS bins. If the numbers lie on a grid, each bin has equally many of its points."""
     low, high = float(numbers.min()), float(numbers.max())
     step = next((10.0**-k for k in range(PLACES + 1) if (np.round(numbers, k) == numbers).all()), 0.0)
     points = round((high - low) / step) + 1 if step and high - low < step * MOST_POINTS else 0

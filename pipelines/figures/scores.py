@@ -21,6 +21,7 @@ MAP = "inferno"
 BRIGHTEST = 50.0  # an error of so many times map_scale has the brightest colour; below, colours are logarithmic
 TILE = 0.72  # the width of an image in a sheet, in inches
 CAPTION, LINE = 5.6, 0.095  # the size of a caption's letters, in points, and the height of its lines, in inches
+LETTER = 0.1  # the width of a letter of a sheet's title, in inches, at most
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def score_sheet(
         TILE * columns * of.shape[0] / of.shape[1] if isinstance(of, np.ndarray) else _caption_height(of)
         for _, of in bands
     ]
-    width, height = 1.7 + TILE * columns, 0.4 + sum(heights)
+    width, height = max(1.7 + TILE * columns, LETTER * len(title)), 0.4 + sum(heights)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), dpi=DPI)
         above = height - 0.36
@@ -148,7 +149,7 @@ def score_bands(
     labels: a name for each file
     bands: the quantiles at 5%, 25%, 50%, 75% and 95% of each file's scores, (files, 5)
     usual: the same quantiles of the scores of calibration rows, (5,)
-    p: for each file the p-value of the test that it scores as the calibration rows do; below 0.01 the box is red
+    p: for each file the p-value of the test that it scores as the calibration rows do; below 0.01 the box is orange
     """
     with matplotlib.rc_context(STYLE):
         figure, (axes,) = panels_of(1, size=(max(6.6, 1.6 + 0.9 * len(labels)), 3.6))
@@ -163,7 +164,7 @@ def score_bands(
         axes.set_xticks(range(len(labels)), words)
         axes.tick_params(axis="x", labelsize=7.5)
         axes.set(ylabel="score: 5%, 25%, 50%, 75%, 95%")
-        axes.set_xlabel("grey bands: the same shares of calibration rows; red boxes: p below 0.01", fontsize=7.5)
+        axes.set_xlabel("grey bands: the same quantiles of calibration rows; orange boxes: p below 0.01", fontsize=7.5)
         heading(figure, title)
         save(figure, to)
 

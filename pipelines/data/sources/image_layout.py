@@ -72,7 +72,7 @@ def arrange(found: ImageFiles) -> Layout:
         notes += [f"the folder {shown(name)} is taken for a class, as the others beside it" for name in sorted(names)]
     notes += [f"the folder {printable(name)} is looked through: nothing is beside it" for name in outer]
     _require_no_pairs(ways, root)
-    _require_no_masks_inside(images, root)
+    require_no_masks_inside(images, root)
     files = tuple(file for _, file in images)
     classes = _classes(ways, files, root)
     notes += _alike(classes)
@@ -104,7 +104,7 @@ def split_masks(found: ImageFiles) -> tuple[list[tuple[Way, Path]], list[tuple[W
     return images, masks
 
 
-def _require_no_masks_inside(images: Sequence[tuple[Way, Path]], root: Path) -> None:
+def require_no_masks_inside(images: Sequence[tuple[Way, Path]], root: Path) -> None:
     """Raise DataError for masks in a folder of their own that is deeper than beside the parts: they would become rows.
 
     images: (its way, the file) of each image that is no mask as `split_masks` sees it
@@ -121,12 +121,13 @@ def _require_no_masks_inside(images: Sequence[tuple[Way, Path]], root: Path) -> 
             beside.setdefault(way[:depth], set()).add(name)
     for way, names in sorted(beside.items()):
         masks = sorted(filter(is_ground_truth, names))
-        others = {name for name in names if not may_be_masks(name)}
+        others = {name for name in names if not (may_be_masks(name) or is_ground_truth(name))}
         if way and (others or way in holding) and all(part_of(name) or is_pictures(name) for name in others):
             masks += sorted(filter(may_be_masks, names))
         if masks:
             inside = root.joinpath(*way)
-            give = f"give {shown(inside)}, or " if any(map(part_of, others)) else ""
+            is_whole = "train" in map(part_of, others) and all(map(part_of, others))
+            give = f"give {shown(inside)}, or " if is_whole else ""
             raise DataError(
                 f"{shown(inside / masks[0])}: masks, which would be taken for images; {give}move them out of "
                 f"{shown(root)}"

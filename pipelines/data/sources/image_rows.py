@@ -14,7 +14,7 @@ from pipelines.data.sources.files import name_of, require_there, shown
 from pipelines.data.sources.image_colours import CHANNELS, Look, require_look
 from pipelines.data.sources.image_decoding import read_image, require_size
 from pipelines.data.sources.image_files import find_images
-from pipelines.data.sources.image_layout import split_masks
+from pipelines.data.sources.image_layout import require_no_masks_inside, split_masks
 
 Row = tuple[str, np.ndarray | None, str]
 
@@ -55,7 +55,9 @@ def _files(path: Path) -> tuple[Path, list[Path]]:
     require_there(path)
     if not path.is_dir():
         return path.parent, [path]
-    return path, [file for _, file in split_masks(find_images(path))[0]]
+    images, _ = split_masks(find_images(path))
+    require_no_masks_inside(images, path)
+    return path, [file for _, file in images]
 
 
 def _row(file: Path, root: Path, shape: tuple[int, ...], size: tuple[int, int] | None, look: Look) -> Row:
