@@ -129,6 +129,19 @@ def test_the_count_of_jobs_follows_the_finalists_and_ends_at_what_was_done(fresh
     assert game.is_over and game.total == began > planned, game.errors
 
 
+def test_trainings_that_are_done_apart_are_counted_once(fresh):
+    game = play_of(plans())
+    game.trains_apart = True
+    planned = game.total
+    play_here(game)
+    for plan in game.apart:
+        list(train_or_diverge(plan.task))
+        game.trained(plan)
+        assert game.ended_jobs <= game.total == planned
+    play_here(game)
+    assert game.is_over and not game.apart and game.ended_jobs == game.total == planned, game.errors
+
+
 def test_what_is_finished_is_not_done_again_and_a_failure_stops_only_what_needs_it(fresh):
     first = play_of(plans())
     job = first.next_job()
@@ -142,7 +155,7 @@ def test_what_is_finished_is_not_done_again_and_a_failure_stops_only_what_needs_
         else:
             do(job)
             game.ended(job)
-    assert game.is_over
+    assert game.is_over and game.ended_jobs == game.total, "what will not be done any more is not waited for"
     assert game.errors == ["sweep ae-digits: the disk is full"]
     assert sum(job.owner == "ae-digits" for job in began) == 1, "the other trials of a failed sweep are not begun"
     assert {job.owner for job in began if job.kind != TRIAL} == {"gmm-digits"}

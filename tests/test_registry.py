@@ -352,11 +352,13 @@ class TestReplay:
             told = {"mean": mean, "sd": sd, "seeds": [0, 1, 2]} if sd is not None else {}
             return {"trial": trial, "override": {"model.beta": trial}, "value": mean, **told}
 
-        # with 6 degrees of freedom t is 2.447, so that means differ if 0.1 * sqrt(2/3) * 2.447 = 0.2 lies between them
-        assert [of["trial"] for of in as_good([row(2, 1.19), row(0, 1.0), row(1, 1.21)])] == [2]
-        assert undecided([row(0, 1.0), row(1, 1.21)]).startswith(
-            "The seeds do not tell the best setting from model.beta 1"
-        )
+        # with 4 degrees of freedom t is 2.776, and 0.1 * sqrt(2/3) * 2.776 = 0.227
+        assert [of["trial"] for of in as_good([row(2, 1.22), row(0, 1.0), row(1, 1.23)])] == [2]
+        # a setting with a wide spread says nothing of one with a narrow one
+        assert [of["trial"] for of in as_good([row(0, 1.0, 1e-3), row(1, 1.1, 1e-3), row(2, 2.0, 1.0)])] == [2]
+        said = undecided([row(0, 1.0), row(1, 1.21)])
+        assert said.startswith("The seeds do not tell trial 0 (model.beta 0) from trial 1 (model.beta 1): give more")
+        assert " and 2 more: give" in undecided([row(k, 1.0 + k / 100) for k in range(6)])
         assert undecided([row(0, 1.0), row(1, 1.3)]) == undecided([row(0, 1.0), row(1, 1.01, None)]) == ""
 
     def test_the_page_of_a_sweep_shows_the_rate_beside_the_metric(self):
@@ -366,6 +368,8 @@ class TestReplay:
         ]
         lines = [line for line in sweep_page({"data": "digits"}, rows).splitlines() if line.startswith("| ")]
         assert lines[0] == "| trial | value | `model.beta` | `vae.rate_nats` |" and lines[-1].endswith("| 1 | 0.004 |")
+        again = {**rows[1], "trial": 2, "of": 1, "metrics": {"validation.vae.rate_nats": 0.002}}
+        assert sweep_page({"data": "digits"}, [*rows, again]).count("| 1 | 0.003 |") == 1, "the mean over its seeds"
 
     def test_settings_that_hardly_differ_are_said_to_decide_nothing(self):
         alike = [{"trial": k, "override": {"model.beta": k}, "value": 0.1434 + 2e-5 * k} for k in range(3)]

@@ -29,13 +29,14 @@ class Progress:
         self._shown, self._printed = -1, time.monotonic()
 
     def show(self, done: int, note: str, total: int | None = None) -> None:
-        """Show that `done` units are done, with `note` beside the number; do nothing if `done` has not changed.
+        """Show that `done` units are done, with `note` beside the number; do nothing if no number has changed.
 
         total: of how many units, if that has changed; None: it has not
         """
-        if done == self._shown:
+        total = self._total if total is None else total
+        if done == self._shown and total == self._total:
             return
-        self._total = self._total if total is None else total
+        self._total = total
         self._shown = done
         self._first = self._first or (done, time.monotonic())
         if self._is_terminal:
@@ -56,7 +57,7 @@ class Progress:
 
     def _draw(self, done: int, note: str) -> None:
         if self._bar is None:  # made here, so that the bar's pace does not count the seconds before the first step
-            self._bar = tqdm(initial=done, desc=self._what, unit=self._unit)
+            self._bar = tqdm(total=self._total or None, initial=done, desc=self._what, unit=self._unit)
         self._bar.total = self._total or None
         self._bar.set_postfix_str(note, refresh=False)
         self._bar.update(done - self._bar.n)

@@ -30,21 +30,29 @@ def sweep_page(lineage: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) 
     names = [name.removeprefix("validation.") for name in terms]
     lines = [["trial", "value", *(f"`{key}`" for key in (*keys, *names))], ["---"] * (2 + len(keys) + len(names))]
     for row in ranked:
-        measured = [f"{row['metrics'][name]:.4g}" if name in row["metrics"] else "" for name in terms]
+        measured = [_mean(trials, row, name) for name in terms]
         lines.append([str(row["trial"]), _value(row), *(_cell(row["override"].get(key)) for key in keys), *measured])
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines[: 2 + SHOWN])
     doubt = f"**{said}** " if (said := undecided(trials)) else ""
     return (
         f"{counted}. Trial {first['trial']} has the best {value}, {_value(first)} (lower is better); `train` "
         f"uses its setting. {doubt}The best {min(len(ranked), SHOWN)} of {len(ranked)} settings:\n\n{table}\n\n"
-        "All numbers are those of a trial's best report. Below this run, each trial is a run of its own, with its "
-        "curve; the artifact `images` shows samples of the settings side by side."
+        "A trial's numbers are those of its best report; of a setting with several seeds, their means are shown. Below "
+        "this run, each trial is a run of its own, with its curve; the artifact `images` shows samples of the settings "
+        "side by side."
     )
 
 
 def _value(trial: Mapping[str, Any]) -> str:
     spread = f" ± {trial['sd']:.2g} ({len(trial['seeds'])} seeds)" if trial.get("mean") is not None else ""
     return f"{number(trial):.4g}{spread}"
+
+
+def _mean(trials: Sequence[Mapping[str, Any]], first: Mapping[str, Any], name: str) -> str:
+    """Return the mean of a metric over the trials of one setting, of which `first` is the first; "" without one."""
+    same = [trial for trial in trials if trial is first or trial.get("of") == first["trial"]]
+    values = [trial["metrics"][name] for trial in same if name in trial.get("metrics", {})]
+    return f"{sum(values) / len(values):.4g}" if values else ""
 
 
 def _cell(value: Any) -> str:

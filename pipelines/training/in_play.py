@@ -52,7 +52,8 @@ class SweepInPlay:
 
     rounds: the rounds that were not walked yet; best: the row of its best trial, once the sweep is decided
     error: why the sweep cannot be decided, or None
-    planned: how many trials its rounds train, as far as this is known before any; walked: those of the rounds so far
+    planned: how many trials its rounds train, as far as this is known before any
+    walked: how many the rounds so far train; queued: those of them that were not trained before and became jobs
     """
 
     plan: SweepPlan
@@ -60,6 +61,7 @@ class SweepInPlay:
     rounds: Iterator[tuple[list[Task], int]]
     planned: int
     walked: int = 0
+    queued: int = 0
     open: set[str] = field(default_factory=set)  # the folders of the trials that the present round waits for
     best: dict[str, Any] | None = None
     error: str | None = None
@@ -72,8 +74,9 @@ class SweepInPlay:
     def advance(self) -> list[Task]:
         """Walk to the next round that has unfinished tasks, and return these tasks; [] if there is no such round."""
         for tasks, until in self.rounds:
-            self.walked += len(tasks)
             waiting = [replace(task, steps=until) for task in tasks if not RunLog(Path(task.folder)).is_finished(until)]
+            self.queued += len(waiting)
+            self.walked += len(tasks)
             if waiting:
                 self.open = {task.folder for task in waiting}
                 return waiting
@@ -133,14 +136,12 @@ class Play:
 
     @property
     def total(self) -> int:
-        """How many jobs there are: those that ended, run or are ready, and those that will follow as far as is known.
+        """How many jobs there are, those that ended among them, as far as is known.
 
         A round of a sweep may have fewer or more trials than was expected before the round.
         """
-        trainings = sum(job.kind == TRAINING for job in list(self.running.values())) + len(self._ready[TRAINING])
-        ready = sum(len(jobs) for jobs in self._ready.values())
-        trials = sum(max(0, of.planned - of.walked) for of in self.sweeps.values() if not of.is_over)
-        return self.ended_jobs + len(self.running) + ready + trials + trainings + 2 * len(self._waiting)
+        to_come = sum(max(0, sweep.planned - sweep.walked) for sweep in self.sweeps.values() if not sweep.is_over)
+        return 2 * len(self._setting_of) + to_come + sum(sweep.queued for sweep in self.sweeps.values())
 
     @property
     def apart(self) -> list[TrainingPlan]:
@@ -149,15 +150,13 @@ class Play:
 
     def next_job(self) -> Job | None:
         """Return a job that may start now, and count it as running; None if there is no such job now."""
-        for ready in self._queues():
-            while ready:
-                job = ready.popleft()
-                if job.kind == TRIAL and self.sweeps[job.owner].error:
-                    continue  # another trial of this sweep failed
-                self.running[job.folder] = job
-                self._began[job.folder] = time.monotonic()
-                return job
-        return None
+        ready = next(filter(None, self._queues()), None)
+        if ready is None:
+            return None
+        job = ready.popleft()
+        self.running[job.folder] = job
+        self._began[job.folder] = time.monotonic()
+        return job
 
     def ended(self, job: Job, error: str | None = None) -> None:
         """Take note that a job has ended, and make ready the jobs that waited for it.
@@ -174,6 +173,7 @@ class Play:
         elif error:
             self.errors.append(f"{job.kind} {job.owner}: {error}")
             self.failed.add(job.owner)
+            self.ended_jobs += job.kind == TRAINING  # its evaluation will not come
         elif job.kind == TRAINING:
             self.trained(self.trainings[job.owner])
 
@@ -182,6 +182,9 @@ class Play:
 
         If the training diverged, its run counts as failed instead.
         """
+        for job in [job for job in self._ready[TRAINING] if job.owner == plan.key]:  # one that was done apart
+            self._ready[TRAINING].remove(job)
+            self.ended_jobs += 1
         if plan.is_collected():
             self._evaluate(plan.key, paths.out("train", plan.key))
         elif plan.log.diverged() is None:
@@ -243,6 +246,9 @@ class Play:
     def _fail(self, sweep: SweepInPlay, line: str) -> None:
         sweep.error = line
         self.errors.append(line)
+        for job in [job for job in self._ready[TRIAL] if job.owner == sweep.plan.key]:
+            self._ready[TRIAL].remove(job)
+            sweep.queued -= 1
         for run in [run for run, setting in self._waiting.items() if setting == sweep.plan.key]:
             del self._waiting[run]
             self.ended_jobs += 2

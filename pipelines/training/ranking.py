@@ -9,6 +9,7 @@ Row = TypeVar("Row", bound=Mapping[str, Any])
 HARDLY = 1e-3  # of the best value: below this, seeds and minibatches decide
 FEWEST = 3  # settings
 CONFIDENCE = 0.95
+MOST_NAMED = 3
 
 
 def ranking(trials: Sequence[Row]) -> list[Row]:
@@ -39,38 +40,36 @@ def undecided(trials: Sequence[Mapping[str, Any]]) -> str:
         )
     if not (alike := as_good(trials)):
         return ""
-    which = ", ".join(_setting(trial) for trial in alike)
-    return f"The seeds do not tell the best setting from {which}: give more seeds, or take either."
+    best, more = ranking(trials)[0], len(alike) - MOST_NAMED
+    names = ", ".join(_named(trial) for trial in alike[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return f"The seeds do not tell {_named(best)} from {names}: give more seeds, or take any of these."
 
 
 def as_good(trials: Sequence[Row]) -> list[Row]:
-    """Return the settings whose means over seeds do not differ from the best one's, the nearest first.
+    """Return the settings whose means over seeds do not clearly differ from the best one's, the nearest first.
 
-    A difference counts if it is outside the 95% confidence interval of Student's t, with one standard deviation for all
-    settings, pooled over them. Settings with one seed are left out. trials: as for `ranking`
+    A difference is clear if it is outside Welch's 95% interval for two means. That the best was chosen among several is
+    not corrected for, so that a few more settings may be as good. Settings with one seed, or of which a seed diverged,
+    are left out. trials: as for `ranking`
     """
     settings = [trial for trial in ranking(trials) if trial.get("sd") is not None]
-    if len(settings) < 2:
-        return []
+    return [trial for trial in settings[1:] if number(trial) - number(settings[0]) <= _reach(settings[0], trial)]
+
+
+def _reach(a: Mapping[str, Any], b: Mapping[str, Any]) -> float:
+    """Return half the length of the interval for the difference of the means of two settings."""
     from scipy.special import stdtrit  # a tenth of a second
 
-    freedom = sum(len(trial["seeds"]) - 1 for trial in settings)
-    variance = sum((len(trial["seeds"]) - 1) * trial["sd"] ** 2 for trial in settings) / freedom
-    best = settings[0]
-
-    def margin(trial: Row) -> float:
-        error = math.sqrt(variance * (1 / len(best["seeds"]) + 1 / len(trial["seeds"])))
-        return float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
-
-    return [trial for trial in settings[1:] if number(trial) - number(best) <= margin(trial)]
+    variances = [trial["sd"] ** 2 / len(trial["seeds"]) for trial in (a, b)]
+    if not any(variances):
+        return 0.0
+    parts = sum(of**2 / (len(trial["seeds"]) - 1) for of, trial in zip(variances, (a, b), strict=True))
+    freedom = sum(variances) ** 2 / parts
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(sum(variances))
 
 
-def _setting(trial: Mapping[str, Any]) -> str:
-    """Return the setting of a trial in words, such as "model.beta 4"."""
-    return (
-        " and ".join(
-            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
-            for key, value in trial["override"].items()
-        )
-        or "the conf as it is"
-    )
+def _named(trial: Mapping[str, Any]) -> str:
+    """Return a trial with its setting, such as "trial 2 (model.beta 4)"."""
+    shown = {key: f"{of:.4g}" if isinstance(of, float) else str(of) for key, of in trial["override"].items()}
+    words = [f"{key} {of}" for key, of in shown.items()]
+    return f"trial {trial['trial']}" + (f" ({', '.join(words)})" if words else "")

@@ -58,7 +58,7 @@ def summary(plan: SweepPlan, best: Mapping[str, Any], rows: Sequence[Mapping[str
     setting = ", ".join(f"{key} {value}" for key, value in best["override"].items()) or stands
     doubt = f". {said}" if (said := undecided(rows)) else ""
     settings = sum("of" not in row for row in rows)
-    value, of = f"{best['value']:.4g}", f"{settings} settings"
+    value, of = f"{best['value']:.4g}", f"{settings} setting{'s' * (settings != 1)}"
     if best.get("mean") is not None:
         value = f"{best['mean']:.4g} +- {best['sd']:.2g} (mean and deviation over {len(best['seeds'])} seeds)"
         of += f" in {len(rows)} trials"
