@@ -76,5 +76,5 @@ def _built(columns: int, weights: bytes) -> TableAnomalies:
     try:
         model.load_state_dict(load(weights))
     except RuntimeError:
-        raise ConfigError("weights_ are not those of a detector with as many columns: fit it again") from None
+        raise ConfigError("weights_ are of another version, or of other columns: fit the detector again") from None
     return model.eval().requires_grad_(False).double()

@@ -8,7 +8,7 @@ parser's default `check`: a function of the parsed arguments that raises DataErr
 """
 
 import shlex
-from argparse import ArgumentParser, Namespace, _ArgumentGroup
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, _ArgumentGroup
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,9 @@ def lineage(parser: ArgumentParser) -> None:
 
 def promote(parser: ArgumentParser) -> None:
     _add_registered(parser)
-    parser.add_argument("version", nargs="?", metavar="VERSION", help="its number, or an alias such as candidate")
+    parser.add_argument(
+        "version", nargs="?", metavar="VERSION", help="its number, or an alias such as candidate; or NAME@VERSION"
+    )
     _add_reason(parser)
     parser.set_defaults(check=_check_promote)
 
@@ -251,7 +253,7 @@ def _rate(word: str) -> float:
     try:
         return float(word[:-1]) / 100 if word.endswith("%") else float(word)
     except ValueError:
-        raise DataError(f"{word} is not a rate; give a number between 0 and 1, such as 0.01, or 1%") from None
+        raise ArgumentTypeError(f"{word!r} is not a rate; give a number between 0 and 1, such as 0.01, or 1%") from None
 
 
 def reading(asked: Namespace) -> dict[str, Any]:
@@ -326,11 +328,13 @@ def _check_reason(asked: Namespace) -> None:
 def _check_promote(asked: Namespace) -> None:
     """Also take the version from a name such as vae-digits@3."""
     _check_reason(asked)
-    if asked.version is None:
-        name, _, version = asked.name.partition("@")
-        if not version:
-            raise DataError(f"promote {name}: say which version, such as `gen-models promote {name} candidate`")
-        asked.name, asked.version = name, version
+    name, _, version = asked.name.partition("@")
+    if version and asked.version:
+        raise DataError(f"promote {asked.name} {asked.version}: two versions; leave one of them out")
+    if not version and not asked.version:
+        typed = f"gen-models promote {shlex.quote(name)} candidate --reason {shlex.quote(asked.reason)}"
+        raise DataError(f"promote {name}: say which version, as `{typed}`")
+    asked.name, asked.version = name, version or asked.version
 
 
 def _check_gc(asked: Namespace) -> None:

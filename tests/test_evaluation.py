@@ -129,6 +129,9 @@ def test_a_model_that_is_worse_than_a_histogram_is_told_so():
     assert below_baselines(numbers) == ["nats 5 is worse than 4.5, that of a histogram of each column alone"]
     assert below_baselines({**numbers, "nats_error": 0.3}) == [], "within its error"
     assert below_baselines({**numbers, "nats": 4.0}) == below_baselines({"nats": 5.0}) == []
+    assert below_baselines({**numbers, "nats_error": np.nan}) == below_baselines({"mse": 1.005, "mse_pca": 1.0}) == []
+    known = {**numbers, "gap_nats": 1.0}  # a number without a simple method hides none that has one
+    assert len(below_baselines(known)) == len(below_baselines({**known, "bits_per_dim": 4.0})) == 1
 
 
 @pytest.mark.parametrize("key", EXPECTED)

@@ -27,6 +27,10 @@ WRONG = [  # words that cannot be right, whatever the project holds
     ["predict", "vae-digits", "rows.npy", "--output", "scores.txt"],
     ["score", "vae-digits", "rows.npy", "--fpr", "0.1", "--fdr", "0.1"],
     ["score", "vae-digits", "rows.npy", "--fpr", "5"],
+    ["score", "vae-digits", "rows.npy", "--fpr", "100%"],
+    ["score", "vae-digits", "rows.npy", "--fpr", "5x"],
+    ["promote", "vae-digits", "--reason", "why"],
+    ["promote", "vae-digits@3", "4", "--reason", "why"],
     ["score", "vae-digits", "rows.npy", "--out", "scores.npy"],
     ["drift", "vae-digits", "rows.npy", "--history", "scores.txt"],
     ["drift", "gmm-clients", "may.csv", "--history", "may.csv"],
@@ -58,6 +62,15 @@ def help_of(main, argv, capsys) -> str:
         main(argv)
     assert ended.value.code == 0
     return capsys.readouterr().out
+
+
+def test_a_rate_may_be_a_percentage_and_its_error_says_so(capsys):
+    parser = argparse.ArgumentParser()
+    arguments.score(parser)
+    assert parser.parse_args(["vae-digits", "rows.npy", "--fpr", "1%"]).fpr == pytest.approx(0.01)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["vae-digits", "rows.npy", "--fpr", "5x"])
+    assert "'5x' is not a rate; give a number between 0 and 1, such as 0.01, or 1%" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", COMMANDS)

@@ -89,7 +89,7 @@ def choose(client, run, how, version):
     if how == "outside":
         client.set_registered_model_alias(run, "champion", version)
     elif how == "promote":
-        promote.main([run, version, "--reason", "looked at it"])
+        promote.main([f"{run}@{version}", "--reason", "looked at it"])
     else:
         rollback.main([run, "--reason", "misses the sevens"])
 

@@ -296,6 +296,16 @@ def error_of(project: Path) -> str:
     return message
 
 
+def test_all_runs_without_results_are_named_at_once(project):
+    runs = sorted(path.name for path in (project / "out" / "evaluate").iterdir())
+    for run in runs[:2]:
+        shutil.rmtree(project / "out" / "evaluate" / run)
+    said = error_of(project)
+    assert (
+        f"2 of {len(runs)} have no results (" in said and all(run in said for run in runs[:2]) and "make repro" in said
+    )
+
+
 class TestEveryPage:
     def test_it_needs_nothing_but_itself(self, project, pages):
         assert set(pages) == {"index.html", "details.html", "games.html", f"pictures-{DATA}.html"}

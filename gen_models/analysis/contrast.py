@@ -68,7 +68,9 @@ class Contrast(nn.Module):
             return self._fit(y, noise)
 
     def _fit(self, y: Float[Tensor, "rows dim"], noise: Noise) -> Float[Tensor, " rows"]:
-        folds = min(len(self.networks), len(y))  # of fewer rows than networks, each row is a fold of several networks
+        folds = min(
+            len(self.networks), len(y)
+        )  # with fewer rows than networks, the last one that did not see a row scores it
         fold_of = noise.permutation("contrast.folds", len(y)).to(y.device) % folds
         held_out = torch.empty(len(y), dtype=y.dtype, device=y.device)
         for k, network in enumerate(self.networks):

@@ -1,7 +1,7 @@
 """promote: makes a version of a registered model its champion by hand, the version that commands use by default.
 
     gen-models promote vae-digits 4 --reason "the new split is the one to use"
-    gen-models promote vae-digits candidate --reason "looked at its samples"
+    gen-models promote vae-digits@candidate --reason "looked at its samples"
 
 The version's stored files are verified, and the move is recorded with who made it and why. The next `gen-models
 register` keeps the choice, unless it registers a model that is new since then and better on the same data.

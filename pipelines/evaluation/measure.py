@@ -70,10 +70,8 @@ def measure(run: Run, *, trained: Path, data: Path, seed: int, to: Path) -> None
     measured = {name: value for name, value in numbers.items() if isinstance(value, float)}
     lines = [", ".join(f"{names.get(name, name)} {value:.4g}" for name, value in measured.items())]
     lines += [f"warning: {sentence}" for sentence in collapse(measured)]
-    lines += [
-        f"warning: {sentence}"
-        for sentence in below_baselines(measured | standard_errors({**measured, "rows": len(opened.normal("test"))}))
-    ]
+    known = {name: value for name, value in numbers.items() if not isinstance(value, str)}
+    lines += [f"warning: {sentence}" for sentence in below_baselines({**standard_errors(known), **known})]
     lines += [f"warning: its score {row['score']} {row['lamp']}" for row in scores if row["lamp"]]
     lines += [f"warning: its score {name} is no number for some rows, so it is left out" for name in scored.left_out]
     if seen:

@@ -172,12 +172,12 @@ def read(params: Params) -> Results:
 
 def _require_runs(params: Params) -> None:
     """Raise ResultError, which names them, if some runs have no results at all: the report shows all runs."""
-    missing = [key for key in params.runs if not paths.out("evaluate", key, "metrics.json").is_file()]
+    missing = [key for key in params.runs if not paths.out("evaluate", key).is_dir()]
     if missing:
         some = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
         raise ResultError(
-            f"no results of {len(missing)} of {len(params.runs)} runs of params.yaml ({some}), and the report shows "
-            "all: run `make repro` (or `gen-models play` and `dvc repro`), or take their lines out"
+            f"the report shows all runs of params.yaml, and {len(missing)} of {len(params.runs)} have no results "
+            f"({some}): run `make repro` (or `gen-models play` and `dvc repro`), or take their lines out"
         )
 
 

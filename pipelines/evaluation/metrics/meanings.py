@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pipelines.evaluation.metrics.standard_errors import NORMAL_95
 
 MOST = 5
+CLEARLY = 0.01  # of the value of a simple method: a model that is worse by less is not said to be
 
 
 @dataclass(frozen=True)
@@ -136,15 +137,19 @@ def that_matter(numbers: Mapping[str, float]) -> list[Meaning]:
 
 
 def below_baselines(numbers: Mapping[str, float]) -> list[str]:
-    """Return a sentence for each metric that matters and is worse than that of a simple method, beyond its error.
+    """Return a sentence for each metric that is worse than that of a simple method, beyond its error and CLEARLY.
 
-    numbers: {metric: value} of the model, with standard errors as NAME_error where they are known
+    numbers: {metric: value} of the model, with standard errors as NAME_error; one that is not there counts as 0, and
+    with one that is not finite nothing is said. Of each group of metrics, the first that has a simple method is looked
+    at.
     """
-    found = []
-    for meaning in that_matter(numbers):
-        value, baseline = numbers[meaning.name], numbers.get(meaning.baseline, math.nan)
-        reach = NORMAL_95 * numbers.get(f"{meaning.name}_error", 0.0)
-        is_simple = math.isfinite(baseline) and not meaning.is_ceiling
-        if is_simple and meaning.verdict(value, baseline, reach) == "worse than":
+    found, looked_at = [], set()
+    for meaning in MEANINGS:
+        value, baseline = (numbers.get(name, math.nan) for name in (meaning.name, meaning.baseline))
+        reach = max(NORMAL_95 * numbers.get(f"{meaning.name}_error", 0.0), CLEARLY * abs(baseline))
+        if meaning.is_ceiling or meaning.group in looked_at or not math.isfinite(value + baseline + reach):
+            continue
+        looked_at.add(meaning.group)
+        if meaning.verdict(value, baseline, reach) == "worse than":
             found.append(f"{meaning.name} {value:.4g} is worse than {baseline:.4g}, that of {meaning.beside}")
     return found
