@@ -119,7 +119,11 @@ def test_a_sampler_that_repeats_its_training_rows_is_said_to(small_forest):
 def test_nothing_is_said_of_numbers_that_are_not_there():
     assert collapse({}) == collapse({"rows": 3.0, "recall": 0.1}) == collapse({"recall": math.nan}) == []
     assert collapse({"coverage": 0.49, "coverage_floor": 0.98}) == []  # half is not below half
-    assert len(collapse({"coverage": 0.48, "coverage_floor": 0.98})) == 1
+    blurred = {"coverage": 0.48, "coverage_floor": 0.98}
+    assert len(collapse(blurred)) == 1 and collapse({**blurred, "nats": 3.0}) == [], (
+        "a likelihood shows what is left out"
+    )
+    assert len(collapse({**blurred, "nats": 3.0, "modes": 7.0, "modes_known": 8.0})) == 1
 
 
 # Frechet distance of own features

@@ -72,7 +72,7 @@ def gate(candidate: Standing, champion: Standing | None, number: str) -> tuple[b
     """
     ours = f"{candidate.metric} {candidate.value:.6g}"
     if candidate.fault:
-        return False, f"{candidate.fault}, so it cannot be champion"
+        return False, f"{candidate.fault}, so it becomes champion by `gen-models promote` only"
     if champion is None:
         return True, f"the first champion, {ours}"
     if why := incomparable(candidate, champion):
