@@ -363,11 +363,21 @@ class TestReplay:
 
     def test_the_page_of_a_sweep_shows_the_rate_beside_the_metric(self):
         rows = [
-            {"trial": k, "override": {"model.beta": k}, "value": k, "metrics": {"validation.vae.rate_nats": rate}}
+            {
+                "trial": k,
+                "override": {"model.beta": k},
+                "value": k,
+                "metrics": {"validation.vae.rate_nats": rate, "vae.rate_nats": 9.0},  # the second is of training rows
+            }
             for k, rate in enumerate((12.3, 0.004))
         ]
         lines = [line for line in sweep_page({"data": "digits"}, rows).splitlines() if line.startswith("| ")]
         assert lines[0] == "| trial | value | `model.beta` | `vae.rate_nats` |" and lines[-1].endswith("| 1 | 0.004 |")
+        assert "has one seed, so" in sweep_page({"data": "digits"}, rows)
+        cut = sweep_page({"data": "digits"}, [{**rows[0], "steps": 500}, {**rows[1], "steps": 125}])
+        assert "| `vae.rate_nats` | steps |" in cut and "| 0.004 | 125 |" in cut, (
+            "a trial that was cut is shown as such"
+        )
         again = {**rows[1], "trial": 2, "of": 1, "metrics": {"validation.vae.rate_nats": 0.002}}
         assert sweep_page({"data": "digits"}, [*rows, again]).count("| 1 | 0.003 |") == 1, "the mean over its seeds"
 

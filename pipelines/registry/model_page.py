@@ -50,7 +50,8 @@ def version_page(
         + "".join(f"> **{line}**\n\n" for line in wrong)
         + (HEAD + rows if rows else "")
         + f"\n[The run that trained it](#/experiments/{trained_by[0]}/runs/{trained_by[1]}): its curves, settings, "
-        "pictures and checkpoint. All models side by side: `reports/index.html` in the project's folder.\n"
+        "pictures and checkpoint. All models side by side, after `make repro`: `reports/index.html` in the project's "
+        "folder.\n"
         + f"\n{_use_table(model, number) if _is_of_table(model) else _use(model, number, evaluation)}"
         + (f"\n{_score(model, number, score)}" if score else "")
         + BELOW

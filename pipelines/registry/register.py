@@ -45,7 +45,8 @@ GATE_LENGTH, MOST_OTHERS = 1000, 20
 def main(argv: list[str]) -> None:
     asked, known = parse(argv, "register", __doc__, run_keys), params()
     runs = [known.run(key).key for key in asked.runs] or list(known.runs)
-    sweeps = [] if asked.runs else list(known.sweeps)
+    used = {known.run(key).setting for key in runs}
+    sweeps = [key for key in known.sweeps if key in used or not asked.runs]
     client = tracking.open_store()
     with tracking.translated():
         store = Store(client) if tracking.is_local() else None

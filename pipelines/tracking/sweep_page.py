@@ -6,6 +6,7 @@ from typing import Any
 from pipelines.training.ranking import number, ranking, undecided
 
 SHOWN = 10
+VALIDATION = "validation."
 TERMS = ("rate_nats", "distortion_mse")  # endings of the metrics that are shown beside the one that sweeps compare
 
 
@@ -24,16 +25,20 @@ def sweep_page(lineage: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) 
     first = ranked[0]
     value = "mean over seeds" if first.get("mean") is not None else "validation metric"
     keys = sorted({key for trial in ranked for key in trial["override"]})
-    terms = sorted(
-        {name for trial in ranked for name in trial.get("metrics", {}) if name.endswith(TERMS)}, reverse=True
-    )
-    names = [name.removeprefix("validation.") for name in terms]
+    measured = {name for trial in ranked for name in trial.get("metrics", {}) if name.startswith(VALIDATION)}
+    terms = sorted((name for name in measured if name.endswith(TERMS)), reverse=True)
+    names = [name.removeprefix(VALIDATION) for name in terms]
     lines = [["trial", "value", *(f"`{key}`" for key in (*keys, *names))], ["---"] * (2 + len(keys) + len(names))]
     for row in ranked:
-        measured = [_mean(trials, row, name) for name in terms]
-        lines.append([str(row["trial"]), _value(row), *(_cell(row["override"].get(key)) for key in keys), *measured])
+        means = [_mean(trials, row, name) for name in terms]
+        lines.append([str(row["trial"]), _value(row), *(_cell(row["override"].get(key)) for key in keys), *means])
+    if len({row.get("steps") for row in ranked}) > 1:
+        steps = ["steps", "---", *(str(row.get("steps", "")) for row in ranked)]
+        lines = [[*line, cell] for line, cell in zip(lines, steps, strict=True)]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines[: 2 + SHOWN])
     doubt = f"**{said}** " if (said := undecided(trials)) else ""
+    if len(ranked) > 1 and first.get("mean") is None:
+        doubt += "Each setting has one seed, so a small difference may be chance. "
     return (
         f"{counted}. Trial {first['trial']} has the best {value}, {_value(first)} (lower is better); `train` "
         f"uses its setting. {doubt}The best {min(len(ranked), SHOWN)} of {len(ranked)} settings:\n\n{table}\n\n"
