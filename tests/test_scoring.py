@@ -387,7 +387,9 @@ def test_without_a_rate_nothing_is_decided_and_a_rate_that_cannot_be_kept_is_ref
         ask(path, "--fpr", "0.1", "--fdr", "0.1")
     with pytest.raises(DataError, match="unknown score 'nl': did you mean 'nll'"):
         ask(path, "--score", "nl")
-    with pytest.raises(DataError, match="this model has no calibration rows"):
+    with pytest.raises(
+        DataError, match=r"a checkpoint has no calibration rows, so no p-values; give --calibration \S+"
+    ):
         score.main([str(bookings[0]), str(path), "--fpr", "0.1"])
 
 
@@ -546,7 +548,7 @@ def test_rows_of_the_same_kind_do_not_drift_others_do_and_the_history_grows(book
     with pytest.raises(SystemExit, match=r"^3$"):
         drift.main([str(folder), str(other), *words])
     said = capsys.readouterr().out
-    assert f": 1 line of {may['model']}; " in said, "scores of another version are of another scale"
+    assert f": 1 line of {may['model']} and nll; " in said, "scores of another version are of another scale"
     assert len(history.read_text().splitlines()) == 4, "yet its lines stay"
     (tmp_path / "list.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="not a history of drift"):

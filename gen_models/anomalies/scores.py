@@ -79,7 +79,7 @@ class FittedScores:
         False.
         """
         if name not in self.names:
-            raise DataError(unknown("score", name, self.names))
+            raise DataError(unknown_score(self.model, name, self.names))
         return self._found(x, _with_needs(name), is_checked)[name]
 
     def all(self, x: Float[Tensor, "batch *event"], *, is_checked: bool = True) -> dict[str, Float[Tensor, " batch"]]:
@@ -105,6 +105,13 @@ class FittedScores:
                     values = score.values(asked)
                     found[score.name] = checked(score.name, values) if is_checked else values
         return found
+
+
+def unknown_score(model: Any, name: str, names: Collection[str]) -> str:
+    """Return one line that says that a model has no score called `name`; names: those that it has."""
+    if name in {score.name for score in SCORES}:
+        return f"{type(model).__name__} has no score {name!r}: choose from {', '.join(sorted(names)) or '(none)'}"
+    return unknown("score", name, names)
 
 
 def offered(model: Any) -> tuple[str, ...]:

@@ -54,7 +54,8 @@ def main(argv: Sequence[str]) -> None:
             model, x, latents.grid_of(model, reference, STEP if asked.step is None else asked.step)
         )
     size = container.write(asked.output, compressed)
-    print(f"{asked.output}: {len(x)} rows by {method} in {size} bytes, {_a_number(8 * size, x)} bits a number")
+    rows = f"{len(x)} row{'s' * (len(x) != 1)}"
+    print(f"{asked.output}: {rows} by {method} in {size} bytes, {_a_number(8 * size, x)} bits a number")
     for line in (*notes, *_beside(model, x, compressed, facts)):
         print(f"  {line}")
 

@@ -6,7 +6,7 @@
     gen-models drift gmm-clients clients_of_july.csv --alarm 0.001    # exits with 3 if they differ
 
 Calibration rows were kept out of the training. Each line of the history has the p-value of a test that the scores of
-the new rows and of the calibration rows have the same distribution, the fraction of new rows that would be called
+the new rows and of the calibration rows have the same distribution, the fraction of new rows that would be flagged
 anomalous at a false-positive rate of 5%, and quantiles of the scores. A picture next to the history shows all
 lines of the same version. For a table, the columns whose values differ from those of the training rows are named.
 

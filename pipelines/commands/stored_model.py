@@ -46,6 +46,12 @@ def open_model(name: str) -> tuple[Any, dict[str, Any]]:
     return stored.model, stored.facts
 
 
+def checkpoint_in(name: str) -> Path | None:
+    """Return the folder of the checkpoint that is, or is in, the folder called `name`; None if there is none."""
+    folders = (Path(name), Path(name) / "checkpoint")  # the second one if it is that of a training, out/train/RUN
+    return next((folder for folder in folders if (folder / MANIFEST).is_file()), None)
+
+
 def open_stored(name: str) -> StoredModel:
     """Open and verify a model: NAME[@ALIAS], NAME@VERSION, models:/... or a checkpoint's folder.
 
@@ -54,10 +60,12 @@ def open_stored(name: str) -> StoredModel:
     Raises RegistryError, with the nearest match and what exists, if there is no such model, or if a stored file of the
     version has changed; CheckpointError if the checkpoint in a folder is incomplete or changed.
     """
-    if (Path(name) / MANIFEST).is_file():
-        return StoredModel(name, load_model(Path(name)), serving.facts_of(Path(name)), None, {})
+    if (folder := checkpoint_in(name)) is not None:
+        return StoredModel(name, load_model(folder), serving.facts_of(folder), None, {})
     if os.sep in name and not name.startswith(names.SCHEME):
-        raise RegistryError(f"{name}: no checkpoint in that folder ({MANIFEST} is missing)")
+        model, _, number = name.partition("/")
+        fix = f"; a version is named {model}@{number}" if number.isdecimal() else ""
+        raise RegistryError(f"{name}: no checkpoint in that folder ({MANIFEST} is missing){fix}")
     with tracking.translated():
         client = tracking.open_store(must_exist=True)
         version = names.find(client, name)

@@ -83,8 +83,12 @@ class Reasons:
         """Why this model's scores cannot be explained; "" if they can."""
         if self._is_image:
             has_maps = isinstance(self._fitted.model, Reconstructor)
-            return "" if has_maps else f"{type(self._fitted.model).__name__} does not rebuild images"
-        return "" if self._usual is not None else "the model has no calibration rows, nor usual values of its columns"
+            return "" if has_maps else f"no reasons: {type(self._fitted.model).__name__} does not rebuild images"
+        return (
+            ""
+            if self._usual is not None
+            else "no reasons: the model has no calibration rows, nor usual values of its columns"
+        )
 
     @property
     def columns(self) -> int:

@@ -63,27 +63,29 @@ def usual_rate(rows: int) -> float:
 def strips(scores: np.ndarray, edge: float) -> dict[str, np.ndarray]:
     """Return {kind: indices of the rows in this strip}, for each of KINDS; the row that fits the kind best comes first.
 
-    Borderline rows are those whose scores are nearest to the edge, without the rows of the other strips; if no row is
-    left, or without an edge, there is no such strip.
+    Borderline rows are those whose scores are nearest to the edge; without an edge there is no such strip.
 
     scores: (rows,); edge: a score, or NaN or inf for no edge
     """
     keys = dict(zip(KINDS, (-scores, np.abs(scores - edge), scores), strict=True))
     if not np.isfinite(edge):
         del keys["borderline"]
-    return rows_of_strips({kind: np.argsort(values, kind="stable") for kind, values in keys.items()})
+    places = {kind: np.argsort(values, kind="stable") for kind, values in keys.items()}
+    return rows_of_strips(places, len(scores))
 
 
-def rows_of_strips(places: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the first SHEET_IMAGES rows of each kind; borderline rows are only those of no other strip.
+def rows_of_strips(places: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+    """Return the first rows of each kind, at most SHEET_IMAGES; no row is in two strips.
 
-    places: {kind: indices of rows, the row that fits the kind best first}
+    places: {kind: indices of rows, the row that fits the kind best first}; count: the number of rows in all, which the
+    strips share if they are few
     """
-    found = {kind: of[:SHEET_IMAGES] for kind, of in places.items()}
-    most, between, least = KINDS
-    if between in places:
-        found[between] = places[between][~np.isin(places[between], [*found[most], *found[least]])][:SHEET_IMAGES]
-    return {kind: of for kind, of in found.items() if len(of)}
+    most = min(SHEET_IMAGES, math.ceil(count / len(places)))
+    found: dict[str, np.ndarray] = {}
+    for kind in (KINDS[0], KINDS[2], KINDS[1]):  # borderline rows are chosen last
+        taken = np.concatenate([*found.values(), np.zeros(0, dtype=int)])
+        found[kind] = places.get(kind, taken[:0])[~np.isin(places.get(kind, taken[:0]), taken)][:most]
+    return {kind: found[kind] for kind in KINDS if len(found[kind])}
 
 
 def captions(names: Mapping[str, Sequence[Any]], p: np.ndarray) -> list[str]:

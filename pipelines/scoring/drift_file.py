@@ -16,10 +16,9 @@ from pipelines.commands.output_file import whole
 from pipelines.data.sources.files import printable
 from pipelines.evaluation.row_scores import REFERENCE_ROWS
 from pipelines.evaluation.score_sheet import usual_rate
-from pipelines.registry.serving import NO_CALIBRATION
 from pipelines.scoring.column_drift import ColumnDrift
 from pipelines.scoring.drift import QUANTILES, append, bands, compare, read_history
-from pipelines.scoring.scored_rows import Scorer, open_scorer, score_rows
+from pipelines.scoring.scored_rows import Scorer, no_calibration, open_scorer, score_rows
 
 USUAL_LEVEL = 0.01  # of a false alarm of the scores, and of one of the columns
 MOST_DRAWN = 60  # lines in the picture of a history, the last ones
@@ -51,7 +50,7 @@ def drift_file(
     """
     scorer = open_scorer(model, score, calibration, reading)
     if scorer.calibration is None:
-        raise DataError(f"{scorer.stored.title}: {NO_CALIBRATION}")
+        raise DataError(no_calibration(model, scorer))
     read_history(history)  # a file that is none is told before the work
     columns = _columns_of(scorer)
     scored = score_rows(scorer, path, watch=columns.add if columns else None)
@@ -59,7 +58,8 @@ def drift_file(
     check = compare(scored.scores, scorer.calibration, name=name, model=scorer.stored.title, score=scorer.name)
     made_with = (check.model, check.score)  # scores of other versions are not of the same scale
     checks = [one for one in append(history, check) if (one.model, one.score) == made_with]
-    with whole(history.with_suffix(".png")) as file:
+    picture = history.with_suffix(".png" if score is None else f".{score}.png")
+    with whole(picture) as file:
         drawn = checks[-MOST_DRAWN:]
         labels = [f"{one.input}\n{one.time[:10]}" for one in drawn]
         usual = np.quantile(scorer.calibration, QUANTILES)
@@ -82,8 +82,8 @@ def drift_file(
         if len(moved) > MOST_COLUMNS:
             print(f"{len(moved) - MOST_COLUMNS} more columns differ")
     print(
-        f"{history}: {len(checks)} {'line' if len(checks) == 1 else 'lines'} of {check.model}; "
-        f"{history.with_suffix('.png')} shows {'them' if len(drawn) == len(checks) else f'the last {len(drawn)}'}"
+        f"{history}: {len(checks)} {'line' if len(checks) == 1 else 'lines'} of {check.model} and {check.score}; "
+        f"{picture} shows {'them' if len(drawn) == len(checks) else f'the last {len(drawn)}'}"
     )
     return check.p < level or bool(moved)
 

@@ -22,7 +22,7 @@ from pipelines.evaluation.score_sheet import SHEET_IMAGES, USUAL_RATE
 from pipelines.scoring.decisions import Decisions, Rule, decide, rule_of
 from pipelines.scoring.kept_rows import KeptRows
 from pipelines.scoring.score_picture import draw
-from pipelines.scoring.scored_rows import ScoredRows, Scorer, open_scorer, score_rows
+from pipelines.scoring.scored_rows import ScoredRows, Scorer, no_calibration, open_scorer, score_rows
 
 WRITTEN_AT_ONCE = 65_536  # rows of an answer: its text takes more memory than its numbers
 MOST_EXPLAINED = 20_000  # rows times columns: each takes some milliseconds
@@ -65,6 +65,8 @@ def score_file(
             "--explain: what each column adds; images have none, and their maps are in the picture of --out"
         )
     known = scorer.calibration
+    if known is None and (fpr or fdr):
+        raise DataError(f"--{'fpr' if fpr else 'fdr'}: {no_calibration(model, scorer)}")
     rule = rule_of(fpr, fdr, known)
     with ExitStack() as files:  # a file that cannot be written is told before the work
         answer = files.enter_context(answering(out))
@@ -125,14 +127,15 @@ def _write(
         answer.write({name: values[first : first + WRITTEN_AT_ONCE] for name, values in columns.items()})
     if parts is not None:
         parts.write(_parts(scored.columns, told))
-    lines = [_called(scored.scores, decisions, rule, known), _shift(scored.scores, known)]
+    lines = [_called(scored.scores, decisions, rule, known), _shift(scored.scores, known, scorer.is_of_images)]
     lines += [_without(scorer), explainer.why_none if reasons else ""]
     if len(told) == explained < reasons:
         lines.append(
             f"only the {explained} most anomalous rows have reasons: one of {explainer.columns:,} columns takes long"
         )
     if scored.problems:
-        lines.append(f"{len(scored.problems):,} rows have no score; the column `problem` says why")
+        why = scored.problems[min(scored.problems)]
+        lines.append(f"{len(scored.problems):,} rows have no score; the column `problem` says why, such as: {why}")
     edge = edge if rule is None or rule.kind == "fpr" else _least_called(scored.scores, decisions)
     return scored, decisions, lines, edge
 
@@ -208,7 +211,7 @@ def _called(scores: np.ndarray, decisions: Decisions, rule: Rule | None, known: 
     return words
 
 
-def _shift(scores: np.ndarray, known: np.ndarray | None) -> str:
+def _shift(scores: np.ndarray, known: np.ndarray | None, is_of_images: bool) -> str:
     """Return a warning if the scores are distributed otherwise than `known`, the calibration scores; else ""."""
     found = scores[~np.isnan(scores)]
     if known is None or not len(found):
@@ -217,7 +220,8 @@ def _shift(scores: np.ndarray, known: np.ndarray | None) -> str:
     if p >= UNLIKELY:
         return ""
     where = "larger" if np.median(found) > np.median(known) else "smaller"
-    return f"the scores are {where} than those of calibration rows (p {p:.1g}): these rows are not of the same kind"
+    said = f"the scores are {where} than those of calibration rows (p {p:.1g}): these rows are not of the same kind"
+    return said if is_of_images else f"{said}; `gen-models drift` says which columns differ"
 
 
 def _without(scorer: Scorer) -> str:

@@ -3,6 +3,8 @@
 Only scores, names, and the few rows that will be explained or drawn stay in memory.
 """
 
+import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -13,14 +15,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from gen_models.anomalies.calibration import Calibration, load_calibration
-from gen_models.anomalies.scores import FittedScores
-from gen_models.checkpoint import MANIFEST, digest
-from gen_models.errors import DataError, unknown
+from gen_models.anomalies.calibration import FILE, Calibration, load_calibration
+from gen_models.anomalies.scores import FittedScores, unknown_score
+from gen_models.checkpoint import digest
+from gen_models.errors import DataError
 from gen_models.evaluating import by_rows
 from pipelines.commands.input_rows import Rows, count_rows, place_of, read_as, read_blocks
-from pipelines.commands.stored_model import StoredModel, open_stored
+from pipelines.commands.stored_model import StoredModel, checkpoint_in, open_stored
 from pipelines.registry import serving
+from pipelines.registry.serving import NO_CALIBRATION
 from pipelines.runtime.progress import Progress
 from pipelines.scoring.kept_rows import KeptRows
 
@@ -80,11 +83,11 @@ def open_scorer(
     Raises DataError if the model has no such score, or if the file of calibration scores belongs to another model.
     """
     stored = open_stored(model)
-    known = _calibration(calibration, Path(model)) if calibration else stored.calibration
+    known = _calibration(calibration, model) if calibration else stored.calibration
     fitted = serving.row_scores(stored.model, stored.facts, known)
     name = score or fitted.default
     if name not in fitted.names:
-        raise DataError(unknown("score", name, fitted.names))
+        raise DataError(unknown_score(stored.model, name, fitted.names))
     stored = replace(stored, calibration=known, facts=read_as(stored.facts, **(reading or {})))
     return Scorer(stored, fitted, name, known.scores.get(name) if known else None)
 
@@ -103,13 +106,13 @@ def score_rows(
 
     most_anomalous: how many rows with the largest scores are kept, to be explained
     shown: how many rows are kept to be drawn, of each of three kinds: with the largest scores, with the smallest, and
-    with scores nearest to `edge`; of the last three times as many, since some are of the first two kinds as well
+    with scores nearest to `edge`; of the smallest twice and of the last three times as many, as a row may be of several
     strict: whether to stop at the first row that cannot be scored
     watch: called with the scored rows of each block, (rows, *event)
 
     Raises DataError if no row can be scored. With strict, raises it for the first row that cannot be scored.
     """
-    found = ScoredRows(KeptRows(max(most_anomalous, shown)), KeptRows(3 * shown), KeptRows(shown))
+    found = ScoredRows(KeptRows(max(most_anomalous, shown)), KeptRows(3 * shown), KeptRows(2 * shown))
     scores: list[np.ndarray] = []
     columns: list[dict[str, np.ndarray]] = []
     start = 0
@@ -140,13 +143,26 @@ def score_rows(
     return found
 
 
-def _calibration(path: Path, folder: Path) -> Calibration:
+def no_calibration(model: str, scorer: Scorer) -> str:
+    """Return one line that says that a model has no calibration rows, and how to give it some.
+
+    model: the name of a registered model, or a checkpoint's folder
+    """
+    folder = checkpoint_in(model)
+    if folder is None:
+        return NO_CALIBRATION
+    found = folder.resolve().parents[2] / "evaluate" / folder.resolve().parent.name / FILE
+    where = shlex.quote(os.path.relpath(found)) if found.is_file() else f"out/evaluate/RUN/{FILE}"
+    return f"{scorer.stored.title}: a checkpoint has no calibration rows, so no p-values; give --calibration {where}"
+
+
+def _calibration(path: Path, model: str) -> Calibration:
     """Read a file of calibration scores for the checkpoint in a folder.
 
     Raises DataError if the scores were computed with another checkpoint, or if the folder holds no checkpoint.
     """
-    if not (folder / MANIFEST).is_file():
-        raise DataError(f"--calibration: {folder} is a registered model, which has its own; leave the option out")
+    if (folder := checkpoint_in(model)) is None:
+        raise DataError(f"--calibration: {model} is a registered model, which has its own; leave the option out")
     found = load_calibration(path)
     if found.facts.get("checkpoint_sha256") != digest(folder):
         raise DataError(f"{path}: calibration scores of another model than {folder}; give the file of the same run")
