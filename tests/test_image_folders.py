@@ -179,8 +179,10 @@ def test_folders_that_can_be_understood_in_two_ways_are_one_line(tmp_path, name)
 def test_a_folder_of_masks_alone_is_no_folder_of_images(tmp_path):
     make(tmp_path / "nut", "train/good/1.png test/bent/1.png ground_truth/bent/1_mask.png")
     assert len(read(tmp_path / "nut").x) == 2
-    with pytest.raises(DataError, match=r"/ground_truth: by its name, masks and no images; give \S+/nut, or"):
+    with pytest.raises(DataError, match=r"by the name of ground_truth, masks and no images; give \S+/nut, or"):
         read(tmp_path / "nut" / "ground_truth")
+    with pytest.raises(DataError, match=r"/bent: by the name of ground_truth"):
+        read(tmp_path / "nut" / "ground_truth" / "bent")
 
 
 # --- masks

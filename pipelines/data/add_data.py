@@ -22,7 +22,7 @@ from pipelines.config.params_edit import adding, data_name
 from pipelines.data.asked import image_options_of, reading_of, wishes_of
 from pipelines.data.describe import describe
 from pipelines.data.look import collection_in, look
-from pipelines.data.proposal import check, conf_text, models_for, propose
+from pipelines.data.proposal import advice, check, conf_text, models_for, propose
 from pipelines.data.sources.files import require_there, shown
 from pipelines.runtime import paths
 from pipelines.runtime.stage import parse, run
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> None:
     found = look(path, wishes=wishes_of(asked), reading=reading_of(asked), images=image_options_of(asked))
     assert found.arrays is not None
     conf = propose(found, asked.name, anomaly=asked.anomaly, normal=asked.normal)
-    check(found, conf, seed=0)
+    plan = check(found, conf, seed=0)
     edit = adding(asked.name, watched(conf["options"]), models_for(found.arrays))
     was_there = conf_path.exists()
     _write(conf_path, conf_text(conf, found))
@@ -55,6 +55,7 @@ def main(argv: Sequence[str]) -> None:
             conf_path.unlink()
         raise
     print(describe(found))
+    print("\n" + "\n".join(advice(found, plan)))
     print(f"\n{conf_path}: written; look at columns, split and anomaly. The lines of {paths.MARK}:")
     print(edit.diff(), end="")
     runs = _runs_on(asked.name)

@@ -25,7 +25,7 @@ from pipelines.data.asked import image_options_of, reading_of, wishes_of
 from pipelines.data.describe import describe
 from pipelines.data.look import COLLECTIONS, Found, collection_in, look
 from pipelines.data.picture import draw
-from pipelines.data.proposal import check, conf_text, propose
+from pipelines.data.proposal import advice, check, conf_text, propose
 from pipelines.data.source_table import SOURCES
 from pipelines.data.sources import mnist
 from pipelines.data.sources.files import require_there, shown
@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> None:
         return
     conf = propose(found, name)
     try:
-        check(found, conf, seed=0)
+        print("\n".join(advice(found, check(found, conf, seed=0))))
     except GenModelsError as error:
         print(f"prepare would refuse it: {error}")
     print(f"\nconf/data/{name}.yaml would be:")

@@ -12,6 +12,7 @@ from pipelines.data.look import Found
 from pipelines.data.tables.facts import Facts
 
 MOST_COLUMNS = 40
+DARK = 16  # bytes with larger values are grey levels up to 255; up to this, the largest value is drawn white
 IMAGES_OF_A_CLASS, MOST_CLASSES = 12, 12
 
 
@@ -30,17 +31,18 @@ def draw(found: Found, path: Path) -> Path | None:
         return _written(path, lambda to: figures.columns(shown, to, used=used, missing=missing)) if shown else None
     if found.arrays is not None and figures.is_image(found.arrays.x.shape[1:]) and found.arrays.x.shape[1] in (1, 3):
         sheet = _sheet(found)
-        return _written(path, lambda to: figures.image_grid(sheet, to, levels=None, columns=IMAGES_OF_A_CLASS))
+        levels = 256 if sheet.dtype == np.uint8 and sheet.max(initial=0) > DARK else None
+        return _written(path, lambda to: figures.image_grid(sheet, to, levels=levels, columns=IMAGES_OF_A_CLASS))
     return None
 
 
 def _content(fact: Facts) -> np.ndarray | Mapping[str, int] | None:
     """Return what a chart of a column shows, or None if there is nothing.
 
-    It is the numbers, for a histogram, if the column has more than 12 different values, else {word: how often}.
+    It is the numbers, for a histogram, if the column has more than 2 different ones, else {word: how often}.
     """
     numbers = fact.numbers()
-    if len(numbers) > 1 and (fact.words is None or len(fact.words) > 12):
+    if len(numbers) > 1 and fact.share_of_numbers == 1.0 and (fact.words is None or len(fact.words) > 2):
         return numbers
     return fact.words or None
 

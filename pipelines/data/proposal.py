@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from gen_models.anomalies.conformal import rounded_up
 from gen_models.noise import Noise
 from pipelines.config import yaml_file
 from pipelines.config.conf_files import of_columns
 from pipelines.data.checks import MOST_LEVELS, OWN, SPLITS, check_conf, shaped
 from pipelines.data.look import Found
-from pipelines.data.prepare import blocks_of, planned
+from pipelines.data.prepare import Plan, blocks_of, planned
 from pipelines.data.sources.arrays import Arrays
 from pipelines.data.sources.files import shown
 
@@ -20,6 +21,7 @@ NORMAL = ("good", "normal", "ok", "healthy", "nominal")
 FEW_ROWS = 256  # with fewer training rows, the usual minibatch of 128 is too large a share of them
 CALIBRATION_ROWS, MOST_CALIBRATION = 200, 0.2  # 200 rows are enough for decisions at 1%; at most 20% of the rows
 SPLIT = {"train": 0.65, "validation": 0.15, "calibration": 0.05, "test": 0.15}
+IMAGE_AXES, LARGEST_DENSE = 3, 40  # of an image; pixels of its longer side
 MOST_FOR_MIXTURE = 64  # numbers in a row; a full covariance has the square of them
 ANOMALY_SPLIT = {"train": 0.5, "validation": 0.1, "calibration": 0.2, "test": 0.2}
 
@@ -56,13 +58,31 @@ def propose(found: Found, name: str, *, anomaly: str | None = None, normal: str 
     }
 
 
-def check(found: Found, conf: Mapping[str, Any], seed: int) -> None:
-    """Raise the error that `prepare` would raise for these rows, this conf and this seed. Nothing is written."""
+def check(found: Found, conf: Mapping[str, Any], seed: int) -> Plan:
+    """Return how `prepare` would divide these rows with this conf and seed, or raise its error. Nothing is written."""
     where = f"conf/data/{conf['name']}.yaml"
     full = {**conf, **of_columns(conf, where)}
     check_conf(full, conf["name"], where)
     assert found.arrays is not None
-    planned(shaped(found.arrays, full, where), full, Noise(seed), where)
+    return planned(shaped(found.arrays, full, where), full, Noise(seed), where)
+
+
+def advice(found: Found, plan: Plan) -> list[str]:
+    """Return lines on what the proposed split and the size of images mean for the person who adds the data."""
+    assert found.arrays is not None
+    lines = []
+    calibration = len(plan.splits.get("calibration", ()))
+    if calibration:
+        rate = rounded_up(1 / (calibration + 1))
+        lines.append(f"{calibration} calibration rows: rows can be flagged at a false-positive rate of {rate} or more")
+    else:
+        lines.append("no calibration rows: rows get no p-values and cannot be flagged")
+    shape = found.arrays.x.shape[1:]
+    if len(shape) == IMAGE_AXES and max(shape[1:]) > LARGEST_DENSE:
+        lines.append(
+            f"{shape[1]}x{shape[2]} is large for the dense vae: say --size 32x32, or write conv_vae for vae in its line"
+        )
+    return lines
 
 
 def conf_text(conf: Mapping[str, Any], found: Found) -> str:

@@ -295,7 +295,9 @@ def _propose_label(fact: Facts, found: Proposal, table: Table, *, is_asked: bool
 def _propose_feature(fact: Facts, found: Proposal, table: Table, is_formatted: bool, kind: str | None) -> None:
     name = fact.name
     if kind is not None:
-        found.columns[name], found.reasons[name] = _as_asked(fact, kind, table), "as asked"
+        found.columns[name] = _as_asked(fact, kind, table)
+        is_count = kind == "number" and found.columns[name].get("kind") == "count"
+        found.reasons[name] = "as asked; a count, as all are whole" if is_count else "as asked"
     elif name in table.index:
         _left_out(fact, found, "the index of a data frame", "id")
     elif not fact.present:
@@ -311,7 +313,7 @@ def _propose_feature(fact: Facts, found: Proposal, table: Table, is_formatted: b
         fix = (
             f"{option('--kind', f'{name}=time')} takes them as seconds"
             if is_iso
-            else "write them as 2024-12-31 to use them"
+            else f"write them as 2024-12-31, and {option('--kind', f'{name}=time')} takes them as seconds"
         )
         _left_out(fact, found, f"times; {fix}", note_fix=False)
     elif _is_flag(fact):
@@ -333,7 +335,8 @@ def _propose_feature(fact: Facts, found: Proposal, table: Table, is_formatted: b
             _left_out(fact, found, "numbers with a sign such as % or $; remove the sign to use them", note_fix=False)
             return
         many = f"{len(fact.words)}" if fact.words is not None else "many"
-        what = "a different text in each row" if fact.are_all_different() else f"text, {many} different values"
+        named = f"a different text in each row; {option('--id', name)} names rows by it"
+        what = named if fact.are_all_different() else f"text, {many} different values"
         fix = "" if fact.words is None else f"; {option('--kind', f'{name}=category')} takes it"
         _left_out(fact, found, what + fix, note_fix=False)
     elif fact.are_all_different():
@@ -368,7 +371,8 @@ def _as_asked(fact: Facts, kind: str, table: Table) -> dict[str, Any]:
 
 def _left_out(fact: Facts, found: Proposal, reason: str, role: str = "ignore", *, note_fix: bool = True) -> None:
     found.leave_out(fact.name, reason.split(";")[0], role)
-    fix = "; --kind NAME=KIND makes it a feature" if note_fix and role == "id" else ""
+    kinds = f"; {option('--kind', f'{fact.name}=number')} (or category) makes it a feature"
+    fix = kinds if note_fix and role == "id" else ""
     found.notes.append(f"{fact.name}: left out, {reason}{fix}")
 
 
@@ -377,8 +381,9 @@ def _note_missing(fact: Facts, found: Proposal, table: Table) -> None:
         return
     row, word = fact.first_missing or (0, "empty")
     cell = f"the first in {table.place(row)}" if word == "empty" else f"{word} in {table.place(row)}"
-    done = "its own value" if found.columns[fact.name].get("missing") == VALUE else "the median and an indicator"
-    found.notes.append(f"{fact.name}: {fact.rows - fact.present} of {fact.rows} missing ({cell}), replaced by {done}")
+    is_value = found.columns[fact.name].get("missing") == VALUE
+    done = "kept as a value of its own" if is_value else "replaced by the median and an indicator"
+    found.notes.append(f"{fact.name}: {fact.rows - fact.present} of {fact.rows} missing ({cell}), {done}")
 
 
 def _note_outlier(fact: Facts, found: Proposal, table: Table) -> None:
