@@ -23,11 +23,13 @@ from gen_models.build import build, build_optimisers
 from gen_models.contracts import Sampler
 from gen_models.errors import ConfigError, first_line
 from gen_models.layers.arguments import require_whole
+from gen_models.library.rows import WORDS
 from gen_models.rebuildable import spec_of
 from gen_models_sklearn.recipe import recipe
 
 KEPT_MODELS = 8  # built models that are kept for the next call
-TABLE_AXES = 2
+TABLE_AXES, IMAGE_AXES = 2, 3  # of X, and of a row
+CHANNELS = (1, 3, 4)  # of an image: grey, colours, colours and transparency
 LEAST_ROWS = 2
 
 
@@ -85,7 +87,7 @@ class GenerativeEstimator(BaseEstimator):
         reset  true in `fit`, which sets this number
         least  the fewest rows that are allowed
         """
-        return validated(
+        rows = validated(
             self,
             X,
             reset=reset,
@@ -93,6 +95,10 @@ class GenerativeEstimator(BaseEstimator):
             allow_nd=True,
             ensure_min_samples=least,
         )
+        shape = rows.shape[1:]
+        if reset and len(shape) == IMAGE_AXES and shape[2] in CHANNELS and shape[0] > max(CHANNELS):
+            raise ValueError(f"X has the shape {rows.shape}, and channels come first: give numpy.moveaxis(X, -1, 1)")
+        return rows
 
     def _require(self, model: nn.Module) -> None:
         """Raise ConfigError if the model, not yet trained, does not offer what the estimator needs."""
@@ -148,7 +154,7 @@ def validated(estimator: BaseEstimator, X: Any, **options: Any) -> Any:
     except ValueError as error:
         if "could not convert string" not in str(error):
             raise
-        raise ValueError(f"{error}; gen_models.table turns words, dates and missing cells into numbers") from None
+        raise ValueError(f"{error}; {WORDS}") from None
 
 
 def plain(value: Any) -> Any:

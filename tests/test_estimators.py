@@ -350,5 +350,10 @@ def test_the_page_runs(capsys):
 @pytest.mark.parametrize("detector", [GenerativeOutlierDetector(), TableOutlierDetector()])
 def test_words_are_refused_with_a_hint_how_they_become_numbers(detector):
     rows = np.array([["north", 1.0], ["south", 2.0]] * 20, dtype=object)
-    with pytest.raises(ValueError, match=r"'north'; gen_models\.table turns words, dates and missing cells"):
+    with pytest.raises(ValueError, match=r"'north'; Schema\.encode of gen_models\.table turns words"):
         detector.fit(rows)
+
+
+def test_images_with_channels_last_are_not_taken_for_images_of_many_channels():
+    with pytest.raises(ValueError, match=r"\(4, 16, 8, 3\), and channels come first: give numpy.moveaxis\(X, -1, 1\)"):
+        GenerativeOutlierDetector("vae", steps=1).fit(np.zeros((4, 16, 8, 3)))

@@ -17,7 +17,7 @@ from gen_models.contracts import (
     TemperedSampler,
     capabilities,
 )
-from gen_models.errors import ConfigError, DataError, unknown
+from gen_models.errors import ConfigError, DataError
 from gen_models.evaluating import by_rows, draw, evaluating
 from gen_models.layers.levels import grey_levels
 from gen_models.library.arguments import positive, whole
@@ -61,7 +61,9 @@ def score(model: nn.Module, x: Any, name: str | None = None, *, reference: Any =
         raise ConfigError(f"{type(model).__name__} offers no score: {_offers(model)}")
     name = name or next((first for first in DEFAULTS if first in offered), next(iter(offered)))
     if name not in offered:
-        raise ConfigError(unknown("score", name, offered if reference is not None else scores.offered(model)))
+        raise ConfigError(
+            scores.unknown_score(model, name, offered if reference is not None else scores.offered(model))
+        )
     return _array(offered[name](rows_of(model, x)))
 
 

@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Sequence
+from numbers import Real
 from os import PathLike
 from typing import Any
 
@@ -16,6 +17,7 @@ from gen_models.layers.levels import Levels, coordinates, grey_levels, is_table
 from gen_models.rebuildable import arguments_of
 from gen_models.table import LARGEST
 
+WORDS = "Schema.encode of gen_models.table turns words, dates and missing cells into numbers"
 CHECKED_AT_ONCE = 1 << 16  # rows
 LOST_BY_ROUNDING = 0.01  # of a column's standard deviation: more than this is refused
 OFF_STEP = 1e-6  # how far a number of steps may be from a whole number, relative to it: the error of float32
@@ -74,10 +76,10 @@ def numbers(x: Any, name: str) -> Tensor:
     except (ValueError, RuntimeError, TypeError) as error:  # lists of different lengths, or of tensors with gradients
         raise DataError(f"{name} is not an array: {one_line(error)}") from None
     if array.dtype.kind not in "fiub":
-        raise DataError(
-            f"{name} has the dtype {array.dtype}: give real numbers; gen_models.table turns words, dates and missing "
-            f"cells into numbers"
+        fix = (
+            f"{name}.astype(float)" if all(isinstance(cell, Real) for cell in array.flat) else f"real numbers; {WORDS}"
         )
+        raise DataError(f"{name} has the dtype {array.dtype}: give {fix}")
     if array.dtype.kind == "u" and array.itemsize > 1:  # torch gathers no other unsigned numbers
         array = array.astype(np.float64 if array.itemsize > 2 else np.int32)
     elif array.dtype.kind == "f" and array.itemsize > 8:
