@@ -10,6 +10,8 @@ import pytest
 from pipelines.config.params import params
 from pipelines.data.prepare import main as prepare
 from pipelines.evaluation.evaluation_plan import evaluation_plan
+from pipelines.runtime import progress
+from pipelines.runtime.progress import Progress
 from pipelines.training.in_play import EVALUATION, TRAINING, TRIAL, Job, Play
 from pipelines.training.sweep_plan import SweepPlan, sweep_plan
 from pipelines.training.task import Task
@@ -160,3 +162,14 @@ def test_what_is_finished_is_not_done_again_and_a_failure_stops_only_what_needs_
     assert sum(job.owner == "ae-digits" for job in began) == 1, "the other trials of a failed sweep are not begun"
     assert {job.owner for job in began if job.kind != TRIAL} == {"gmm-digits"}
     assert sum(job.kind == TRIAL and job.owner == "gmm-digits" for job in began) == 2, "one trial was finished before"
+
+
+def test_a_long_job_is_not_silent(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    shown = Progress("play", 3, "job")
+    for seconds in range(0, 200, 5):
+        now[0] = float(seconds)
+        shown.show(1, f"step {seconds}", 3)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in lines] == ["65", "130", "195"], "more than a minute after the line before"

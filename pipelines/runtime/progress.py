@@ -7,6 +7,7 @@ from typing import TextIO
 from tqdm import tqdm
 
 SECONDS_BETWEEN_LINES = 10.0
+SECONDS_OF_SILENCE = 60.0  # after which a line is printed although nothing was done
 
 
 class Progress:
@@ -29,12 +30,15 @@ class Progress:
         self._shown, self._printed = -1, time.monotonic()
 
     def show(self, done: int, note: str, total: int | None = None) -> None:
-        """Show that `done` units are done, with `note` beside the number; do nothing if no number has changed.
+        """Show that `done` units are done, with `note` beside the number.
+
+        If no number has changed, nothing is shown, or without a terminal a line after SECONDS_OF_SILENCE.
 
         total: of how many units, if that has changed; None: it has not
         """
         total = self._total if total is None else total
-        if done == self._shown and total == self._total:
+        is_silent = not self._is_terminal and time.monotonic() - self._printed > SECONDS_OF_SILENCE
+        if done == self._shown and total == self._total and not is_silent:
             return
         self._total = total
         self._shown = done

@@ -141,6 +141,7 @@ class Watch:
         self._progress = Progress("play", game.total, "job")
         self._followers: dict[str, Follower] = {}
         self._told: set[str] = set()
+        self._at: dict[str, int] = {}  # the last step that each training in work has reported
 
     def __call__(self) -> None:
         for key, sweep in self._game.sweeps.items():
@@ -152,7 +153,8 @@ class Watch:
         for key, plan in list(self._game.trainings.items()):
             if plan.log.history_path.is_file():
                 self._follow(key, plan)
-        self._progress.show(self._game.ended_jobs, self._game.words(), self._game.total)
+        steps = [f"{key} is at step {step} of {self._game.trainings[key].task.steps}" for key, step in self._at.items()]
+        self._progress.show(self._game.ended_jobs, "; ".join([self._game.words(), *steps]), self._game.total)
         if self._runs and time.monotonic() > self._page_is_due:
             self._write_page()
 
@@ -180,9 +182,11 @@ class Watch:
         follower = self._followers[key]
         if follower.is_over:
             return
-        follower.catch_up()
+        if line := follower.catch_up():
+            self._at[key] = line["step"]
         if plan.task.folder not in self._game.running and plan.is_played():
             follower.finish("FINISHED")
+            self._at.pop(key, None)
             self._progress.line(f"train {key}: {end_of(plan.log.history(), plan.task.conf)}")
 
 
