@@ -16,7 +16,7 @@ from pipelines.figures.image_grids import padded_row, tiles_of
 from pipelines.figures.style import COLOURS, DPI, GREY, INK, STYLE, Target, heading, panels_of, plain, save
 
 BINS = 60
-WIDE = 12.0  # a score so many spreads from the middle of calibration scores is drawn at the edge; in small panels 3
+WIDE = 4.0  # a score so many spreads from the middle of calibration scores is drawn at the edge; in small panels 3
 MAP = "inferno"
 BRIGHTEST = 50.0  # an error of so many times map_scale has the brightest colour; below, colours are logarithmic
 TILE = 0.72  # the width of an image in a sheet, in inches
@@ -49,13 +49,18 @@ def score_histogram(scores: np.ndarray, calibration: np.ndarray | None, edge: fl
     """
     with matplotlib.rc_context(STYLE):
         figure, (axes,) = panels_of(1, size=(6.4, 3.2))
-        _histogram(axes, scores, calibration, BINS, WIDE, "these rows")
+        first, last = _histogram(axes, scores, calibration, BINS, WIDE, "these rows")
+        if beyond := int((scores > last).sum()):
+            axes.text(
+                last, 0.12, f"{beyond:,} beyond →", ha="right", fontsize=7.5, transform=axes.get_xaxis_transform()
+            )
         if np.isfinite(edge):
             axes.axvline(edge, color=GREY, linestyle="--", label="flagged from here on")
-            flagged = np.clip(scores[scores > edge], *axes.get_xlim())
+            half = (last - first) / BINS / 2  # the marks of what lies beyond stand in the middle of the last bin
+            flagged = np.clip(scores[scores > edge], first + half, last - half)
             (marks,) = axes.plot(flagged, np.full(len(flagged), 0.03), "|", color=COLOURS[3], markersize=12)
             marks.set(transform=axes.get_xaxis_transform(), label=f"{len(flagged):,} flagged rows")
-        axes.set(xlabel="score (what lies beyond is drawn at the edge)", ylabel="share of rows")
+        axes.set(xlabel="score" + " (what lies beyond is drawn in the last bin)" * bool(beyond), ylabel="share of rows")
         axes.legend()
         heading(figure, title)
         save(figure, to)
@@ -69,7 +74,7 @@ def score_distributions(panels: Mapping[str, tuple[np.ndarray, np.ndarray | None
     with matplotlib.rc_context(STYLE):
         figure, drawn = panels_of(len(panels), columns=min(3, len(panels)), size=(3.7 if len(panels) > 1 else 6.4, 2.5))
         for axes, (name, (scores, calibration)) in zip(drawn, panels.items(), strict=True):
-            _histogram(axes, scores, calibration, BINS // 2, WIDE / 4, "test rows")
+            _histogram(axes, scores, calibration, BINS // 2, WIDE * 0.75, "test rows")
             axes.set_title(name, fontsize=8.5)
             axes.set(xlabel="score (beyond: at the edge)", ylabel="share of rows")
             axes.tick_params(labelsize=7.5)
@@ -157,7 +162,16 @@ def score_bands(
         axes.axhspan(usual[1], usual[3], color=GREY, alpha=0.25, linewidth=0)
         axes.axhline(usual[2], color=GREY, linewidth=1.0)
         boxes = [dict(zip(("whislo", "q1", "med", "q3", "whishi"), row, strict=True)) for row in bands.tolist()]
-        drawn = axes.bxp(boxes, positions=list(range(len(labels))), showfliers=False, widths=0.45, patch_artist=True)
+        drawn = axes.bxp(
+            boxes,
+            positions=list(range(len(labels))),
+            showfliers=False,
+            widths=0.45,
+            patch_artist=True,
+            medianprops={"color": INK},
+        )
+        for median in drawn["medians"]:
+            median.set_color(INK)
         for k, box in enumerate(drawn["boxes"]):
             box.set(facecolor=COLOURS[3 if p[k] < 0.01 else 0], alpha=0.6)
         words = [f"{plain(label)}\np {value:.2g}" for label, value in zip(labels, p, strict=True)]
@@ -171,11 +185,12 @@ def score_bands(
 
 def _histogram(
     axes: Axes, scores: np.ndarray, calibration: np.ndarray | None, count: int, wide: float, label: str
-) -> None:
+) -> tuple[float, float]:
     """Draw histograms of the finite scores and of the calibration scores, as fractions of rows, in the same bins.
 
     The bins reach at most `wide` spreads (from the 1% to the 99% quantile of the calibration scores) from the median of
     the calibration scores; scores beyond are drawn in the last bin. Without calibration scores the scores set the bins.
+    Returns where the first bin begins and the last one ends.
 
     count: the number of bins
     """
@@ -195,3 +210,4 @@ def _histogram(
             np.clip(known, first, last), bins=bins, weights=weights, histtype="step", color=COLOURS[3], linewidth=1.4,
             label="calibration rows",
         )  # fmt: skip
+    return first, last

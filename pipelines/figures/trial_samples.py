@@ -1,6 +1,7 @@
 """Draws the samples of a sweep's trials side by side. A sweep trains a model with several settings, the trials."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from textwrap import wrap
 
 import matplotlib
 import numpy as np
@@ -9,6 +10,7 @@ from pipelines.figures.image_grids import is_image, mosaic
 from pipelines.figures.style import COLOURS, STYLE, Target, extent, panels_of, save
 
 IMAGES = 36  # images of each trial, in a square
+LINE = 34  # letters of a line of a label
 
 
 def trial_samples(samples: Mapping[str, np.ndarray], to: Target, *, levels: int | None, columns: int = 4) -> None:
@@ -17,17 +19,17 @@ def trial_samples(samples: Mapping[str, np.ndarray], to: Target, *, levels: int 
     samples: {label of a trial, such as its setting: its samples (n, *event)}
     levels: the number of grey levels of images, or None for continuous pixels
 
-    Images are drawn as a grid, rows of one number as a histogram, and other rows as points, by their first two numbers.
-    The points show little of rows with more than two numbers.
+    Images are drawn as a grid, rows of one number as a histogram, and other rows as points: those of two numbers as
+    they are, longer ones by the first two principal components of all samples, whose columns are standardised.
     """
     first = next(iter(samples.values()))
     with matplotlib.rc_context(STYLE):
         figure, panels = panels_of(len(samples), columns=min(columns, len(samples)), size=(2.6, 2.75))
-        points = [np.asarray(one, dtype=float).reshape(len(one), -1)[:, :2] for one in samples.values()]
+        points = _in_a_plane([np.asarray(one, dtype=float).reshape(len(one), -1) for one in samples.values()])
         low, high = extent(np.concatenate(points))
         bins = list(np.linspace(low[0], high[0], 25))
         for axes, (label, drawn), flat in zip(panels, samples.items(), points, strict=True):
-            axes.set_title(label, fontsize=8)
+            axes.set_title("\n".join(wrap(label, LINE)), fontsize=7.5)
             if is_image(first.shape[1:]):
                 axes.imshow(mosaic(drawn[:IMAGES], levels=levels, columns=6), interpolation="none")
                 axes.set_axis_off()
@@ -37,3 +39,15 @@ def trial_samples(samples: Mapping[str, np.ndarray], to: Target, *, levels: int 
                 axes.scatter(flat[:, 0], flat[:, 1], s=10, alpha=0.8, color=COLOURS[0], linewidths=0)
                 axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
         save(figure, to)
+
+
+def _in_a_plane(samples: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return samples (n, numbers) as points (n, 2), or (n, 1) for rows of one number; see `trial_samples`."""
+    if samples[0].shape[1] <= 2:
+        return list(samples)
+    together = np.concatenate(samples)
+    spread = together.std(axis=0)
+    together = (together - together.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    finite = np.nan_to_num(together, posinf=0.0, neginf=0.0)
+    _, directions = np.linalg.eigh(finite.T @ finite)
+    return np.split(finite @ directions[:, :-3:-1], np.cumsum([len(one) for one in samples])[:-1])
