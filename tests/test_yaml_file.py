@@ -95,6 +95,7 @@ REFUSED = [  # a file, the line that it must give after its name, and the file a
     ("a: 1\nb: 2\na: 3", "line 3: the key a is also in line 1, and one would be lost: remove one", "a: 1\nb: 2"),
     ("a: {b: 1, b: 1}", "line 1: the key b is also in line 1", "a: {b: 1}"),
     ("a.b: 1", "line 1: DVC reads the key a.b as keys inside one another: write a_b", "a_b: 1"),
+    ("grids: {a.b: [1]}", "line 1: unknown key 'grids': did you mean 'grid'?", "grid: {a.b: [1]}"),
     ("1: a", 'line 1: the key 1 is no text: write "1"', '"1": a'),
     ("[a]: 1", "line 1: a key is one name, no list and no mapping", "a: 1"),
     ("a: !!str 1", "line 1: the tag !str is not read alike: leave it out", "a: 1"),

@@ -5,6 +5,7 @@ how to write it instead. Quoted text, anchors and merge keys are allowed.
 """
 
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,9 @@ class _Walk:
                     raise self.refusal(key, f'the key {key.value or "(empty)"} is no text: write "{key.value}"')
                 if "." in key.value and not (self.dotted_keys or above in DOTTED):
                     fixed = key.value.replace(".", "_")
+                    meant = get_close_matches(above, DOTTED, n=1)
+                    if meant:
+                        raise self.refusal(key, f"unknown key {above!r}: did you mean {meant[0]!r}?")
                     raise self.refusal(key, f"DVC reads the key {key.value} as keys inside one another: write {fixed}")
             if key.value in lines:
                 raise self.refusal(

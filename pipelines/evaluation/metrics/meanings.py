@@ -151,5 +151,7 @@ def below_baselines(numbers: Mapping[str, float]) -> list[str]:
             continue
         looked_at.add(meaning.group)
         if meaning.verdict(value, baseline, reach) == "worse than":
-            found.append(f"{meaning.name} {value:.4g} is worse than {baseline:.4g}, that of {meaning.beside}")
+            found.append(
+                f"{meaning.name} {value:.4g} is worse than {baseline:.4g}, that of {meaning.beside}: try another model"
+            )
     return found
