@@ -24,7 +24,8 @@ def trial_samples(samples: Mapping[str, np.ndarray], to: Target, *, levels: int 
     """
     first = next(iter(samples.values()))
     with matplotlib.rc_context(STYLE):
-        figure, panels = panels_of(len(samples), columns=min(columns, len(samples)), size=(2.6, 2.75))
+        figure, panels = panels_of(len(samples), columns=min(columns, len(samples)), size=(2.6, 2.85))
+        figure.set_layout_engine("constrained", h_pad=0.1)
         points = _in_a_plane([np.asarray(one, dtype=float).reshape(len(one), -1) for one in samples.values()])
         low, high = extent(np.concatenate(points))
         bins = list(np.linspace(low[0], high[0], 25))
