@@ -36,7 +36,7 @@ Half of the normal rows train; the other half and all anomalies are the test. Th
 `breast_cancer`, and 0.872 for the tables of ADBench (`gen-models benchmark adbench FOLDER`). The default detector was
 developed on the 17 tables of odd number; those of even number were scored once for each recipe. No label chooses
 anything for a table. The lead over the neighbours comes from the odd tables: on the even ones five neighbours are
-ahead. The interval of the difference over all 30 begins at 0 (-0.000005).
+ahead. The 95% interval of the difference over all 30 begins just above 0 (0.0001).
 """,
     "Latent models": """\
 Rows on MNIST use its official test images: all 10,000 of them, 5,000 for bounds, 2,000 for codebooks, 500 where each

@@ -164,7 +164,7 @@ def test_rows_come_back_as_the_model_denoises_them(project, tmp_path, capsys):
     np.save(tmp_path / "noisy.npy", x.numpy())
     model = str(paths.out("train", "denoising_ae-digits", "checkpoint"))
     denoise.main([model, f"{tmp_path}/noisy.npy", "--output", f"{tmp_path}/clean.npy"])
-    assert "7 rows of denoise0" in capsys.readouterr().out
+    assert "7 rows of 1x8x8" in capsys.readouterr().out
     with torch.no_grad():
         expected = trained.model.denoise(x)
     torch.testing.assert_close(torch.from_numpy(np.load(tmp_path / "clean.npy")), expected)

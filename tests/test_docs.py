@@ -110,7 +110,7 @@ def test_a_row_behind_its_best_baseline_is_told_though_it_met_its_target():
 def test_what_the_page_says_of_odd_and_even_tables_is_so():
     found = json.loads((RESULTS / "adbench-30.json").read_text())["baselines"]
     assert found["default, even"] < found["knn5, even"] and found["default, odd"] > found["knn5, odd"]
-    assert found["above knn1, 95% from"] < 0 < found["above knn1, 95% to"]
+    assert 0 < found["above knn1, 95% from"] < 0.0005, "just above 0"
 
 
 def test_readme_python_runs_and_trains(tmp_path, monkeypatch, capsys):
