@@ -96,7 +96,7 @@ class GenerativeEstimator(BaseEstimator):
             ensure_min_samples=least,
         )
         shape = rows.shape[1:]
-        if reset and len(shape) == IMAGE_AXES and shape[2] in CHANNELS and shape[0] > max(CHANNELS):
+        if reset and len(shape) == IMAGE_AXES and shape[2] in CHANNELS and min(shape[:2]) > max(CHANNELS):
             raise ValueError(f"X has the shape {rows.shape}, and channels come first: give numpy.moveaxis(X, -1, 1)")
         return rows
 

@@ -3,6 +3,7 @@
 import re
 import shlex
 import struct
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from gen_models.anomalies.conformal import require_rows
 from gen_models.errors import ConfigError, DataError
 from pipelines.config.compose import compose
 from pipelines.config.conf_files import data_conf
@@ -405,3 +407,21 @@ def test_the_command_line_says_what_is_wrong_in_one_line(project, tmp_path):
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert yaml.safe_load("a: 1") == {"a": 1}
     assert paths.root() == project
+
+
+def test_the_least_rate_of_the_calibration_rows_and_a_large_image_are_told_before_the_training(
+    project, tmp_path, capsys
+):
+    inspect.main([str(save_rows(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(600, 3))))])
+    said = capsys.readouterr().out
+    rows = int(
+        re.search(r"^(\d+) calibration rows: rows can be flagged at a false-positive rate of", said, re.MULTILINE)[1]
+    )
+    assert require_rows(rows, float(re.search(r"rate of ([\d.]+) or more", said)[1])) is None
+    inspect.main([str(save_rows(tmp_path / "large.npy", np.zeros((600, 1, 64, 48), dtype=np.uint8)))])
+    assert "64x48 is large for the dense vae: write conv_vae for vae in params.yaml" in capsys.readouterr().out
+
+
+def save_rows(path: Path, rows: np.ndarray) -> Path:
+    np.save(path, rows)
+    return path

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from gen_models import checkpoint
 from gen_models.build import build_model
@@ -18,6 +19,8 @@ from pipelines.data import prepare
 from pipelines.data.store import open_data
 from pipelines.evaluation.plots import all_plots, image_plots, line_plots
 from pipelines.evaluation.trained_run import Trained
+from pipelines.figures.scores import _histogram
+from pipelines.figures.trial_samples import _in_a_plane
 from pipelines.report.gallery import KINDS
 from pipelines.runtime import paths
 from pipelines.training.task import task_of
@@ -211,3 +214,22 @@ def test_a_bijection_has_a_density_and_as_many_latents_as_numbers(here):
             found = all_plots.is_bijection(untrained(key))
         assert found == (key in ("realnvp-checkerboard", "realnvp-two_moons", "scalar_flow-bimodal")), key
     assert math.prod(open_data("digits").event_shape) == 64  # of data on levels no row is a point of the density
+
+
+def test_one_sample_that_is_not_finite_hides_no_other():
+    rows = np.random.default_rng(0).normal(size=(40, 5)) * (1, 100, 1, 1, 1)
+    broken = rows.copy()
+    broken[3, 1] = np.inf
+    first, second = _in_a_plane([rows, broken])
+    assert np.isnan(second[3]).all() and np.isfinite(np.delete(second, 3, axis=0)).all()
+    assert np.isfinite(first).all() and (first.std(axis=0) > 0.5).all(), "two directions, whatever the columns' units"
+
+
+def test_the_bins_of_a_histogram_reach_the_edge_and_what_lies_outside_is_counted(tmp_path):
+    known = np.linspace(0, 1, 99)
+    scores = np.concatenate([known, [-100.0, 100.0, np.inf, np.nan]])
+    axes = Figure().add_subplot()
+    first, last = _histogram(axes, scores, known, 60, 4.0, "rows", reach=9.0)
+    assert -100 < first < 0 and 9.0 < last < 100
+    figures.score_histogram(scores, known, 9.0, tmp_path / "a.png", title="scores")
+    assert (tmp_path / "a.png").stat().st_size > 5000

@@ -7,8 +7,8 @@
 
 Calibration rows were kept out of the training. Each line of the history has the p-value of a test that the scores of
 the new rows and of the calibration rows have the same distribution, the fraction of new rows that would be flagged
-anomalous at a false-positive rate of 5%, and quantiles of the scores. A picture next to the history shows all
-lines of the same version. For a table, the columns whose values differ from those of the training rows are named.
+anomalous at a false-positive rate of 5%, and quantiles of the scores. A picture next to the history shows all lines of
+the same version and score. For a table, the columns whose values differ from those of the training rows are named.
 
 With --alarm RATE, the exit code is 3 if the scores or a column differ. If nothing has changed, the probability of an
 alarm is about RATE at most. Without it, the exit code says only whether the comparison could be made.

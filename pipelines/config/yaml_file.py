@@ -145,10 +145,9 @@ class _Walk:
                 if key.tag != f"{TAG}str":
                     raise self.refusal(key, f'the key {key.value or "(empty)"} is no text: write "{key.value}"')
                 if "." in key.value and not (self.dotted_keys or above in DOTTED):
-                    fixed = key.value.replace(".", "_")
-                    meant = get_close_matches(above, DOTTED, n=1)
-                    if meant:
+                    if meant := get_close_matches(above, DOTTED, n=1, cutoff=0.75):
                         raise self.refusal(key, f"unknown key {above!r}: did you mean {meant[0]!r}?")
+                    fixed = key.value.replace(".", "_")
                     raise self.refusal(key, f"DVC reads the key {key.value} as keys inside one another: write {fixed}")
             if key.value in lines:
                 raise self.refusal(

@@ -79,9 +79,8 @@ def advice(found: Found, plan: Plan) -> list[str]:
         lines.append("no calibration rows: rows get no p-values and cannot be flagged")
     shape = found.arrays.x.shape[1:]
     if len(shape) == IMAGE_AXES and max(shape[1:]) > LARGEST_DENSE:
-        lines.append(
-            f"{shape[1]}x{shape[2]} is large for the dense vae: say --size 32x32, or write conv_vae for vae in its line"
-        )
+        small = "say --size with at most 32 pixels a side, or " if found.source == "image_folder" else ""
+        lines.append(f"{shape[1]}x{shape[2]} is large for the dense vae: {small}write conv_vae for vae in params.yaml")
     return lines
 
 

@@ -4,6 +4,7 @@ Calibration rows are normal rows that the training has not seen. A map holds, fo
 error of the model's reconstruction. A larger score is more anomalous.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -49,18 +50,23 @@ def score_histogram(scores: np.ndarray, calibration: np.ndarray | None, edge: fl
     """
     with matplotlib.rc_context(STYLE):
         figure, (axes,) = panels_of(1, size=(6.4, 3.2))
-        first, last = _histogram(axes, scores, calibration, BINS, WIDE, "these rows")
-        if beyond := int((scores > last).sum()):
-            axes.text(
-                last, 0.12, f"{beyond:,} beyond →", ha="right", fontsize=7.5, transform=axes.get_xaxis_transform()
-            )
+        first, last = _histogram(axes, scores, calibration, BINS, WIDE, "these rows", reach=edge)
+        finite = scores[np.isfinite(scores)]
+        beyond, below = int((finite > last).sum()), int((finite < first).sum())
+        said = {
+            "right": (last, f"{beyond:,} beyond →" * bool(beyond)),
+            "left": (first, f"← {below:,} below" * bool(below)),
+        }
+        for side, (place, words) in said.items():
+            axes.text(place, 0.12, words, ha=side, fontsize=7.5, transform=axes.get_xaxis_transform())
         if np.isfinite(edge):
             axes.axvline(edge, color=GREY, linestyle="--", label="flagged from here on")
             half = (last - first) / BINS / 2  # the marks of what lies beyond stand in the middle of the last bin
             flagged = np.clip(scores[scores > edge], first + half, last - half)
             (marks,) = axes.plot(flagged, np.full(len(flagged), 0.03), "|", color=COLOURS[3], markersize=12)
             marks.set(transform=axes.get_xaxis_transform(), label=f"{len(flagged):,} flagged rows")
-        axes.set(xlabel="score" + " (what lies beyond is drawn in the last bin)" * bool(beyond), ylabel="share of rows")
+        outside = " (what lies outside is drawn in the end bins)" if beyond or below else ""
+        axes.set(xlabel=f"score{outside}", ylabel="share of rows")
         axes.legend()
         heading(figure, title)
         save(figure, to)
@@ -163,15 +169,9 @@ def score_bands(
         axes.axhline(usual[2], color=GREY, linewidth=1.0)
         boxes = [dict(zip(("whislo", "q1", "med", "q3", "whishi"), row, strict=True)) for row in bands.tolist()]
         drawn = axes.bxp(
-            boxes,
-            positions=list(range(len(labels))),
-            showfliers=False,
-            widths=0.45,
-            patch_artist=True,
+            boxes, positions=list(range(len(labels))), showfliers=False, widths=0.45, patch_artist=True,
             medianprops={"color": INK},
-        )
-        for median in drawn["medians"]:
-            median.set_color(INK)
+        )  # fmt: skip
         for k, box in enumerate(drawn["boxes"]):
             box.set(facecolor=COLOURS[3 if p[k] < 0.01 else 0], alpha=0.6)
         words = [f"{plain(label)}\np {value:.2g}" for label, value in zip(labels, p, strict=True)]
@@ -184,7 +184,14 @@ def score_bands(
 
 
 def _histogram(
-    axes: Axes, scores: np.ndarray, calibration: np.ndarray | None, count: int, wide: float, label: str
+    axes: Axes,
+    scores: np.ndarray,
+    calibration: np.ndarray | None,
+    count: int,
+    wide: float,
+    label: str,
+    *,
+    reach: float = math.nan,
 ) -> tuple[float, float]:
     """Draw histograms of the finite scores and of the calibration scores, as fractions of rows, in the same bins.
 
@@ -192,7 +199,7 @@ def _histogram(
     the calibration scores; scores beyond are drawn in the last bin. Without calibration scores the scores set the bins.
     Returns where the first bin begins and the last one ends.
 
-    count: the number of bins
+    count: the number of bins; reach: a score up to which the bins reach at least, or NaN
     """
     finite = scores[np.isfinite(scores)]
     has_known = calibration is not None and len(calibration) > 0
@@ -201,6 +208,7 @@ def _histogram(
     spread = max(high - low, 1e-12)
     first = max(min([*finite, *known, low]), middle - wide * spread)
     last = min(max([*finite, *known, high]), middle + wide * spread)
+    last = max(last, reach + 0.1 * spread) if np.isfinite(reach) else last
     bins = np.linspace(first, max(last, first + 1e-12), count + 1).tolist()
     weights = np.full(len(finite), 1 / max(1, len(finite)))
     axes.hist(np.clip(finite, first, last), bins=bins, weights=weights, color=COLOURS[0], label=label)

@@ -26,8 +26,10 @@ def trial_samples(samples: Mapping[str, np.ndarray], to: Target, *, levels: int 
     with matplotlib.rc_context(STYLE):
         figure, panels = panels_of(len(samples), columns=min(columns, len(samples)), size=(2.6, 2.85))
         figure.set_layout_engine("constrained", h_pad=0.1)
-        points = _in_a_plane([np.asarray(one, dtype=float).reshape(len(one), -1) for one in samples.values()])
-        low, high = extent(np.concatenate(points))
+        points = [np.asarray(one, dtype=float).reshape(len(one), -1) for one in samples.values()]
+        points = [one[:, :2] for one in points] if is_image(first.shape[1:]) else _in_a_plane(points)
+        together = np.concatenate(points)
+        low, high = extent(together[np.isfinite(together).all(axis=1)])
         bins = list(np.linspace(low[0], high[0], 25))
         for axes, (label, drawn), flat in zip(panels, samples.items(), points, strict=True):
             axes.set_title("\n".join(wrap(label, LINE)), fontsize=7.5)
@@ -47,8 +49,11 @@ def _in_a_plane(samples: Sequence[np.ndarray]) -> list[np.ndarray]:
     if samples[0].shape[1] <= 2:
         return list(samples)
     together = np.concatenate(samples)
-    spread = together.std(axis=0)
-    together = (together - together.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    finite = np.nan_to_num(together, posinf=0.0, neginf=0.0)
-    _, directions = np.linalg.eigh(finite.T @ finite)
-    return np.split(finite @ directions[:, :-3:-1], np.cumsum([len(one) for one in samples])[:-1])
+    is_finite = np.isfinite(together).all(axis=1)
+    rows = together[is_finite]
+    spread = rows.std(axis=0) if len(rows) else np.zeros(together.shape[1])
+    rows = (rows - rows.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    _, _, directions = np.linalg.svd(rows, full_matrices=False)
+    points = np.full((len(together), 2), np.nan)  # a row that is not finite is not drawn
+    points[is_finite] = (rows @ directions[:2].T)[:, :2] if len(directions) > 1 else 0.0
+    return np.split(points, np.cumsum([len(one) for one in samples])[:-1])

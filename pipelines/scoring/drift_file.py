@@ -41,7 +41,7 @@ def drift_file(
     score: the name of an anomaly score; None: the model's default
     calibration: the file of calibration scores, for a checkpoint's folder; None for a registered model, which has one
     history: the CSV to which the line is added; its picture, of all lines of this version and score, gets the same
-    name with .png
+    name with .png, or with .S.png for another score S than the default
     reading: how the text of a table is read, as for `open_scorer`
     alarm: the probability of a false alarm, of the scores and all columns together; None: USUAL_LEVEL for each of both
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from gen_models.anomalies.calibration import FILE, Calibration, load_calibration
-from gen_models.anomalies.scores import FittedScores, unknown_score
+from gen_models.anomalies.scores import FittedScores, offered, unknown_score
 from gen_models.checkpoint import digest
 from gen_models.errors import DataError
 from gen_models.evaluating import by_rows
@@ -87,6 +87,10 @@ def open_scorer(
     fitted = serving.row_scores(stored.model, stored.facts, known)
     name = score or fitted.default
     if name not in fitted.names:
+        if known is None and name in offered(stored.model):
+            raise DataError(
+                f"score {name!r} is fitted to training rows: give a registered version, or --calibration FILE"
+            )
         raise DataError(unknown_score(stored.model, name, fitted.names))
     stored = replace(stored, calibration=known, facts=read_as(stored.facts, **(reading or {})))
     return Scorer(stored, fitted, name, known.scores.get(name) if known else None)
@@ -151,9 +155,13 @@ def no_calibration(model: str, scorer: Scorer) -> str:
     folder = checkpoint_in(model)
     if folder is None:
         return NO_CALIBRATION
-    found = folder.resolve().parents[2] / "evaluate" / folder.resolve().parent.name / FILE
+    run = folder.resolve().parent
+    found = run.parent.parent / "evaluate" / run.name / FILE
     where = shlex.quote(os.path.relpath(found)) if found.is_file() else f"out/evaluate/RUN/{FILE}"
-    return f"{scorer.stored.title}: a checkpoint has no calibration rows, so no p-values; give --calibration {where}"
+    return (
+        f"{scorer.stored.title}: a checkpoint has no calibration rows, so no p-values; give --calibration {where}, "
+        "which `evaluate` writes for data with a share `calibration:` in split"
+    )
 
 
 def _calibration(path: Path, model: str) -> Calibration:

@@ -37,7 +37,7 @@ def sweep_page(lineage: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) 
         lines = [[*line, cell] for line, cell in zip(lines, steps, strict=True)]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines[: 2 + SHOWN])
     doubt = f"**{said}** " if (said := undecided(trials)) else ""
-    if len(ranked) > 1 and first.get("mean") is None:
+    if len(ranked) > 1 and not any("of" in trial for trial in trials):
         doubt += "Each setting has one seed, so a small difference may be chance. "
     return (
         f"{counted}. Trial {first['trial']} has the best {value}, {_value(first)} (lower is better); `train` "

@@ -109,10 +109,11 @@ def require_no_masks_inside(images: Sequence[tuple[Way, Path]], root: Path) -> N
 
     images: (its way, the file) of each image that is no mask as `split_masks` sees it
     """
-    if holder := next((folder for folder in (root, root.parent) if is_ground_truth(folder.name)), None):
+    whole = root.absolute()
+    if holder := next((folder for folder in (whole, whole.parent) if is_ground_truth(folder.name)), None):
         raise DataError(
             f"{shown(root)}: by the name of {shown(holder.name)}, masks and no images; give {shown(holder.parent)}, or "
-            "give the folder another name"
+            f"rename {shown(holder.name)}"
         )
     beside: dict[Way, set[str]] = {}
     holding = {way for way, _ in images}

@@ -371,7 +371,8 @@ def _as_asked(fact: Facts, kind: str, table: Table) -> dict[str, Any]:
 
 def _left_out(fact: Facts, found: Proposal, reason: str, role: str = "ignore", *, note_fix: bool = True) -> None:
     found.leave_out(fact.name, reason.split(";")[0], role)
-    kinds = f"; {option('--kind', f'{fact.name}=number')} (or category) makes it a feature"
+    kind = "category" if fact.odd is not None else "number"
+    kinds = f"; {option('--kind', f'{fact.name}={kind}')} makes it a feature"
     fix = kinds if note_fix and role == "id" else ""
     found.notes.append(f"{fact.name}: left out, {reason}{fix}")
 
