@@ -19,8 +19,6 @@ heart. The networks are too small to gain by a second thread, so torch trains th
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
@@ -30,6 +28,7 @@ from torch.nn.functional import softplus
 from gen_models.layers.arguments import require_whole
 from gen_models.layers.mlp import mlp
 from gen_models.noise import Noise
+from gen_models.one_thread import one_thread
 
 LEAST_VARIANCE = 0.02  # added to the rows' variance in every direction of the spread
 WIDEST_LOG = 1.1  # log of the largest factor that widens the spread
@@ -63,14 +62,12 @@ class Contrast(nn.Module):
         self.steps, self.batch = steps, batch
 
     def fit(self, y: Float[Tensor, "rows dim"], noise: Noise) -> Float[Tensor, " rows"]:
-        """Train every network; return the score of each training row by the network that did not see it."""
-        with _one_thread():
+        """Train every network; return the score of each training row by the last network that did not see it."""
+        with one_thread():
             return self._fit(y, noise)
 
     def _fit(self, y: Float[Tensor, "rows dim"], noise: Noise) -> Float[Tensor, " rows"]:
-        folds = min(
-            len(self.networks), len(y)
-        )  # with fewer rows than networks, the last one that did not see a row scores it
+        folds = min(len(self.networks), len(y))  # of fewer rows than networks, some are held out by several
         fold_of = noise.permutation("contrast.folds", len(y)).to(y.device) % folds
         held_out = torch.empty(len(y), dtype=y.dtype, device=y.device)
         for k, network in enumerate(self.networks):
@@ -119,16 +116,6 @@ class Contrast(nn.Module):
 
     def _share_of_rate(self, step: int) -> float:
         return min(1.0, step / WARM_STEPS) * 0.5 * (1 + float(torch.tensor(torch.pi * step / self.steps).cos()))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class Corruptions:

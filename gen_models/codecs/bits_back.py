@@ -22,8 +22,6 @@ the initial noise.
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +35,7 @@ from gen_models.codecs.latent_channel import LatentChannel
 from gen_models.errors import CheckpointError, DataError
 from gen_models.evaluating import evaluating
 from gen_models.noise import Noise
+from gen_models.one_thread import one_thread
 
 METHOD = "bits_back"
 LATENT_BITS = 12  # for each latent: bins are then narrow compared with a posterior's standard deviation of 0.01
@@ -136,17 +135,6 @@ def expected_bits(model: nn.Module, x: Rows, noise: Noise, *, draws: int = 16) -
             masses = channel.masses_at(z, x.flatten(1)).clamp_min(2.0**-BITS_A_SYMBOL)  # the coder's least probability
             log_p += masses.log().sum(dim=1) / draws
     return (kl - log_p) / math.log(2)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Run torch on one thread inside the context: how a product is split among threads changes how it rounds."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _require_levels(x: Tensor, channel: LatentChannel) -> None:

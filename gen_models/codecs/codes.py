@@ -19,11 +19,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gen_models.codecs.bits_back import one_thread
 from gen_models.codecs.container import Compressed, Rows, as_floats, common_header, require_header
 from gen_models.codecs.entropy import Stack
 from gen_models.errors import DataError, first_line
 from gen_models.evaluating import CHUNK_ROWS, evaluating
+from gen_models.one_thread import one_thread
 
 METHOD = "codes"
 TABLES = ("empirical", "prior")

@@ -85,11 +85,11 @@ def criterion(trained: Trained) -> dict[str, float]:
 
     Registered versions of a model are compared by it.
     """
-    is_normal = ~trained.is_anomaly("test")
-    ruler = ruler_of(trained.data, "test", lineage_of(trained)["front"])
+    lineage, is_normal = lineage_of(trained), ~trained.is_anomaly("test")
+    ruler = ruler_of(trained.data, "test", lineage["front"])
     if ruler.factors is not None:
         ruler = replace(ruler, factors=ruler.factors[is_normal])
-    (value,) = validation(trained.model, trained.normal("test"), [lineage_of(trained)["metric"]], ruler).values()
+    (value,) = validation(trained.model, trained.normal("test"), [lineage["metric"]], ruler).values()
     return {"criterion": value}
 
 

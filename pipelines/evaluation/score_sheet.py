@@ -82,10 +82,10 @@ def rows_of_strips(places: Mapping[str, np.ndarray], count: int) -> dict[str, np
     """
     most = min(SHEET_IMAGES, math.ceil(count / len(places)))
     found: dict[str, np.ndarray] = {}
-    for kind in (KINDS[0], KINDS[2], KINDS[1]):  # borderline rows are chosen last
-        taken = np.concatenate([*found.values(), np.zeros(0, dtype=int)])
-        found[kind] = places.get(kind, taken[:0])[~np.isin(places.get(kind, taken[:0]), taken)][:most]
-    return {kind: found[kind] for kind in KINDS if len(found[kind])}
+    for kind in sorted(places, key=(KINDS[0], KINDS[2], KINDS[1]).index):  # borderline rows are chosen last
+        of = places[kind]
+        found[kind] = of[~np.isin(of, [row for rows in found.values() for row in rows])][:most]
+    return {kind: found[kind] for kind in KINDS if len(found.get(kind, ()))}
 
 
 def captions(names: Mapping[str, Sequence[Any]], p: np.ndarray) -> list[str]:

@@ -15,7 +15,6 @@ from scipy.stats import rankdata
 
 from gen_models.anomalies.conformal import conformal_p, q_values, require_rows
 from gen_models.errors import DataError
-from pipelines.registry.serving import NO_CALIBRATION
 
 ROUNDING = 1e-12  # a q-value such as 0.30000000000000004 is 0.3
 ANOMALY, NORMAL = "anomaly", "normal"
@@ -58,10 +57,11 @@ class Decisions:
         return found
 
 
-def rule_of(fpr: float | None, fdr: float | None, calibration: np.ndarray | None) -> Rule | None:
+def rule_of(fpr: float | None, fdr: float | None, calibration: np.ndarray | None, *, without: str) -> Rule | None:
     """Return the rule that the user stated, or None if no rate was stated.
 
     fpr, fdr: the stated rate; at least one of them is None; calibration: scores of calibration rows (n,), or None
+    without: what the error says if they are None
 
     Raises DataError if a rate was stated but is not between 0 and 1, or if there are no or too few calibration rows for
     it.
@@ -70,7 +70,7 @@ def rule_of(fpr: float | None, fdr: float | None, calibration: np.ndarray | None
         return None
     rule = Rule("fpr", fpr) if fpr is not None else Rule("fdr", float(fdr or 0))
     if calibration is None:
-        raise DataError(f"--{rule.kind}: {NO_CALIBRATION}")
+        raise DataError(f"--{rule.kind}: {without}")
     require_rows(len(calibration), rule.rate)
     return rule
 

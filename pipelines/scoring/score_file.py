@@ -65,9 +65,7 @@ def score_file(
             "--explain: what each column adds; images have none, and their maps are in the picture of --out"
         )
     known = scorer.calibration
-    if known is None and (fpr or fdr):
-        raise DataError(f"--{'fpr' if fpr else 'fdr'}: {no_calibration(model, scorer)}")
-    rule = rule_of(fpr, fdr, known)
+    rule = rule_of(fpr, fdr, known, without=no_calibration(model, scorer))
     with ExitStack() as files:  # a file that cannot be written is told before the work
         answer = files.enter_context(answering(out))
         parts = files.enter_context(answering(explain)) if explain is not None else None
