@@ -23,6 +23,7 @@ from torch.special import log_ndtr, ndtr
 from gen_models.autoencoders.gaussian import gaussian_log_density
 from gen_models.errors import ConfigError
 from gen_models.layers.arguments import require_choice, require_positive
+from gen_models.layers.labels import PSEUDO_ROWS
 from gen_models.noise import Noise
 from gen_models.workers import sum_over_workers
 
@@ -32,7 +33,6 @@ FAR = 1e4  # in units of sigma: stands for infinity as the outer edge of the low
 LEAST_RATIO = 1e-6  # least log ratio of a cell's two tails: a cell much narrower than sigma keeps a finite gradient
 MIN_SIGMA = 1e-3  # a quarter of the width of one of 256 cells; without a floor an exact fit has an unbounded likelihood
 MOMENTUM = 0.1  # weight of the new value in the running variance, as in batch norm
-PSEUDO_ROWS = 1.0  # rows of value 1/2 added to the mean: a pixel that is 0 in all rows keeps finite log-odds
 
 
 class Likelihood(nn.Module, ABC):

@@ -45,6 +45,12 @@ class Coordinates:
         """The indices of all numbers that are flags or belong to a category, in increasing order."""
         return sorted([*self.flags, *(i for first, end in self.groups for i in range(first, end))])
 
+    @property
+    def numbers(self) -> list[int]:
+        """The indices of all other numbers, in increasing order."""
+        labels = set(self.labels)
+        return [i for i in range(len(self.steps)) if i not in labels]
+
 
 def grey_levels(levels: Levels) -> int | None:
     """Return q if `levels` says that the data are on q grey levels, else None."""
