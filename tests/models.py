@@ -81,6 +81,7 @@ TINY_VQ: dict[str, object] = {
 
 ON_TABLES: list[tuple[str, Callable[..., nn.Module], dict[str, object], tuple[str, ...]]] = [
     ("gmm", GaussianMixture, {"components": 3, "em_steps": 3}, MIXTURE),
+    ("gmm labels", GaussianMixture, {"components": 3, "em_steps": 3, "labels": "probabilities"}, MIXTURE),
     ("affine_flow", AffineFlow, {}, FLOW),
     ("scalar_flow", ScalarFlow, {"map": "gaussians", "base": "normal", "components": 3}, FLOW),
     ("nice", NICE, {"couplings": 3, "hidden": [8], "to_line": "histogram"}, FLOW),

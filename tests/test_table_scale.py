@@ -3,7 +3,7 @@
 import copy
 import math
 from decimal import Decimal
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -21,10 +21,11 @@ from gen_models.evaluating import elbo, log_prob
 from gen_models.flows.affine_flow import AffineFlow
 from gen_models.flows.glow import Glow
 from gen_models.flows.realnvp import RealNVP
+from gen_models.layers.labels import PSEUDO_ROWS
 from gen_models.layers.levels import Levels, coordinates
 from gen_models.layers.table_scale import MixedScale, TableScale, scale_of
 from gen_models.loader import Batches
-from gen_models.mixtures.gaussian_mixture import GaussianMixture
+from gen_models.mixtures.gaussian_mixture import COVARIANCES, GaussianMixture
 from gen_models.noise import Noise
 from tests.models import ROWS, TABLE, Row, assert_legal, build, data_of, ready
 
@@ -102,6 +103,71 @@ def test_probabilities_and_densities_of_a_mixed_row_sum_to_one():
     f = model.decoder(torch.randn(1, 2, generator=draws(1), dtype=torch.float64))
     nats = model.likelihood.log_prob(model.data_scale(x, NOISE), f) + model.data_scale.log_det()
     assert float(nats.detach().exp().sum() * (line[1] - line[0])) == pytest.approx(1, abs=1e-9)
+
+
+def labelled(n: int = 2000) -> torch.Tensor:
+    """Rows of a number, a rare flag and a category, whose shares differ between three clusters of the number."""
+    z = torch.randint(0, 3, (n,), generator=draws())
+    number = 4.0 * z + torch.randn(n, generator=draws(1))
+    flag = torch.rand(n, generator=draws(2)) < torch.tensor([0.02, 0.06, 0.1])[z]
+    kind = torch.where(torch.rand(n, generator=draws(3)) < 0.8, z, torch.randint(0, 3, (n,), generator=draws(4)))
+    return torch.cat([number[:, None], flag[:, None], torch.nn.functional.one_hot(kind, 3)], dim=1).double()
+
+
+MIXED = [None, "flag", {"category": 3}]
+
+
+@pytest.mark.parametrize("covariance", COVARIANCES)
+def test_a_mixture_with_probabilities_of_labels_sums_to_one_and_draws_labels_as_often_as_the_data(covariance):
+    """A normal that has to cover a dequantised flag reaches over its edge: it would draw a rare flag twice as often."""
+    x = labelled()
+    model = gmm(MIXED, 5, covariance=covariance, labels="probabilities").double()
+    model.warm_start(x, NOISE)
+    line = torch.linspace(-60, 80, 2001, dtype=torch.float64)
+    labels = torch.tensor([[a, *(float(k == b) for k in range(3))] for a, b in product((0.0, 1.0), range(3))]).double()
+    cells = torch.cat([line.repeat_interleave(6)[:, None], labels.repeat(len(line), 1)], dim=1)
+    with torch.no_grad():
+        assert float(model.log_prob(cells).exp().sum() * (line[1] - line[0])) == pytest.approx(1, abs=1e-9)
+        shares = model.sample(40_000, NOISE)[:, 1:].mean(dim=0)
+        probabilities, dequantised = model, gmm(MIXED, 5, covariance=covariance).double()
+        dequantised.warm_start(x, NOISE)
+        assert probabilities.log_prob(x).mean() > dequantised.log_prob(x).mean() + 0.2
+    torch.testing.assert_close(shares, x[:, 1:].mean(dim=0), rtol=0, atol=0.01)
+
+
+def test_em_of_labels_never_lowers_the_likelihood_times_the_prior():
+    """The prior of each p_k is Dirichlet: a row more, with the labels of all rows, in each component."""
+    x = labelled()
+    model = gmm(MIXED, 5, labels="probabilities").double()
+    y = (model.data_scale.fit(x), model.data_scale(x, NOISE))[1]
+    model.start_at(y[:4], y)
+    labels = model.component_labels
+    frequencies, values = labels.frequencies(y), []
+    for _ in range(40):
+        prior = PSEUDO_ROWS * float(labels.log_prob(frequencies[None]).sum().detach())
+        values.append(float(model.em_step(y)) + prior / len(y))
+    assert values[-1] > values[0] + 1e-3
+    assert min(b - a for a, b in pairwise(values)) > -1e-12
+
+
+def test_a_value_that_a_component_has_not_seen_keeps_a_probability_that_grows_with_its_share_of_all_rows():
+    x = torch.tensor([[0.0, 1, 0, 0]] * 50 + [[9.0, 0, 1, 0]] * 50 + [[9.0, 0, 0, 1]] * 5).double()
+    model = GaussianMixture([4], [None, {"category": 3}], components=2, em_steps=9, labels="probabilities").double()
+    model.warm_start(x, NOISE)
+    seen, common, rare = model.log_prob(torch.cat([x[:1, :1].repeat(3, 1), torch.eye(3)], dim=1).double()).detach()
+    assert seen > common + 3 and common > rare + 1 and rare.isfinite()
+
+
+@pytest.mark.parametrize("covariance", COVARIANCES)
+def test_a_mixture_of_a_table_without_numbers_has_the_probabilities_of_its_cells(covariance):
+    x = labelled()[:, 1:]
+    model = gmm(MIXED[1:], 4, covariance=covariance, labels="probabilities").double()
+    model.warm_start(x, NOISE)
+    model.project()
+    cells, counts = x.unique(dim=0, return_counts=True)
+    torch.testing.assert_close(
+        model.log_prob(cells).exp().detach(), counts / len(x), rtol=0, atol=0.02, check_dtype=False
+    )
 
 
 def test_flags_and_categories_are_drawn_with_their_probabilities_which_start_at_the_data_s():

@@ -8,6 +8,9 @@ The M step is exact under the constraint Sigma_k >= MIN_VARIANCE I: the maximise
 the eigenvalues of the weighted covariance from below. (If the floor were added to the diagonal instead, EM could lower
 the likelihood.) Without a floor the likelihood has no maximum: a component on a single row shrinks for ever. Dempster,
 Laird and Rubin, 1977; Bishop, 2006, section 9.2.2.
+
+In a table, flags and categories can be taken for numbers, dequantised as in table_scale.py, or have probabilities given
+the component, p(y|k) = N(numbers; mu_k, Sigma_k) P(labels|k): see component_labels.py.
 """
 
 import math
@@ -20,15 +23,17 @@ from torch import Tensor, nn
 from gen_models.contracts import Objective
 from gen_models.evaluating import question
 from gen_models.layers.arguments import require_choice, require_whole
-from gen_models.layers.data_scale import dimensions
-from gen_models.layers.levels import Levels
-from gen_models.layers.table_scale import scale_of
+from gen_models.layers.data_scale import DataScale, dimensions
+from gen_models.layers.levels import Levels, is_table
+from gen_models.layers.table_scale import MixedScale, scale_of
 from gen_models.likelihood import LikelihoodModel
+from gen_models.mixtures.component_labels import ComponentLabels
 from gen_models.mixtures.kmeans import kmeans_plus_plus
 from gen_models.noise import Noise
 
 COVARIANCES = ("full", "diagonal", "spherical")
 WEIGHTS = ("learned", "uniform")
+LABELS = ("dequantised", "probabilities")
 MIN_VARIANCE = 1e-6  # in network units: of standardised data, or of grey levels divided by how many there are
 
 
@@ -43,6 +48,8 @@ class GaussianMixture(LikelihoodModel):
     covariance  full, diagonal, or spherical: one variance for each component
     em_steps    steps of EM in the warm start; the gradient steps of a training refine the result
     weights     learned, or uniform: pi_k = 1/K throughout
+    labels      of a table's flags and categories. dequantised: they are numbers to the Gaussians. probabilities: each
+                component has a probability for each of their values
     """
 
     def __init__(
@@ -54,14 +61,25 @@ class GaussianMixture(LikelihoodModel):
         covariance: str = "full",
         em_steps: int = 50,
         weights: str = "learned",
+        labels: str = "dequantised",
     ):
         super().__init__()
         require_whole("components", components)
         require_whole("em_steps", em_steps, least=0)
         require_choice("covariance", covariance, COVARIANCES)
         require_choice("weights", weights, WEIGHTS)
+        require_choice("labels", labels, LABELS)
         D = dimensions(event_shape)
-        self.data_scale = scale_of(event_shape, levels)
+        self.data_scale: DataScale = scale_of(event_shape, levels)
+        self.component_labels: ComponentLabels | None = None
+        numbers = list(range(D))
+        if labels == "probabilities" and is_table(levels):
+            self.data_scale = scale = MixedScale(event_shape, levels)
+            if scale.columns.labels:
+                self.component_labels = ComponentLabels(scale.columns, components)
+                numbers = scale.columns.numbers
+                D = len(numbers)
+        self.numbers = nn.Buffer(torch.tensor(numbers, dtype=torch.int64), persistent=False)
         self.covariance = covariance
         self.em_steps = em_steps
         self.are_weights_learned = weights == "learned"
@@ -88,12 +106,18 @@ class GaussianMixture(LikelihoodModel):
         """Set equal weights, the given means, and one variance for all components and dimensions.
 
         The variance is the mean squared distance of rows y, in network units, to their nearest mean, divided by the
-        number of dimensions.
+        number of dimensions. Labels that have probabilities start half at the given means', half at the frequencies of
+        all rows.
         """
-        squares = torch.cdist(y.flatten(1), means).amin(dim=1).square()
-        variance = (squares.mean() / means.shape[1]).clamp_min(MIN_VARIANCE)
+        if self.component_labels is not None:
+            frequencies = self.component_labels.frequencies(y)
+            for k, mean in enumerate(means):
+                self.component_labels.set_from(k, mean, 1, frequencies)
+        own = self._numbers(means)
+        squares = torch.cdist(self._numbers(y.flatten(1)), own).amin(dim=1).square()
+        variance = (squares.mean() / max(own.shape[1], 1)).clamp_min(MIN_VARIANCE)
         self.logits.zero_()
-        self.means.copy_(means)
+        self.means.copy_(own)
         self.log_scales.fill_(0.5 * math.log(variance.item()))
         if self.covariance == "full":
             self.lower.zero_()
@@ -104,7 +128,8 @@ class GaussianMixture(LikelihoodModel):
 
         E: r_ik = p(k|y_i).  M: N_k = sum_i r_ik, pi_k = N_k/N, mu_k = sum_i r_ik y_i / N_k,
         Sigma_k = sum_i r_ik (y_i - mu_k)(y_i - mu_k)^T / N_k, whose eigenvalues are raised to MIN_VARIANCE where they
-        are smaller. N is the number of rows. A step never lowers the likelihood.
+        are smaller. N is the number of rows. A step never lowers the likelihood, or with probabilities of labels the
+        likelihood times their prior.
         """
         log_joint = self.log_joint(y)
         log_density = torch.logsumexp(log_joint, dim=1)
@@ -117,8 +142,10 @@ class GaussianMixture(LikelihoodModel):
         for k in torch.nonzero(counts > len(flat) * torch.finfo(flat.dtype).eps).flatten().tolist():
             weights = r[:, k] / counts[k]  # a component that owns no row keeps its mean and covariance
             mean = weights @ flat
-            self.means[k] = mean
-            self._set_covariance(k, flat - mean, weights)
+            self.means[k] = self._numbers(mean)
+            self._set_covariance(k, self._numbers(flat - mean), weights)
+            if self.component_labels is not None:
+                self.component_labels.set_from(k, mean, float(counts[k]), self.component_labels.frequencies(flat))
         return log_density.mean()
 
     @torch.no_grad()
@@ -140,8 +167,12 @@ class GaussianMixture(LikelihoodModel):
         return torch.logsumexp(self.log_joint(y), dim=1)
 
     def log_joint(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch components"]:
-        """Return log p(k, y) = log pi_k - 1/2 |L_k^-1 (y - mu_k)|^2 - log det L_k - D/2 log(2 pi), in D dimensions."""
-        residual = y.flatten(1).T - self.means[:, :, None]  # (components, dim, batch)
+        """Return log p(k, y) = log pi_k - 1/2 |L_k^-1 (y - mu_k)|^2 - log det L_k - D/2 log(2 pi), in D dimensions.
+
+        If labels have probabilities, D is the number of the other columns, and log P(labels|k) is added.
+        """
+        flat = y.flatten(1)
+        residual = self._numbers(flat).T - self.means[:, :, None]  # (components, dim, batch)
         if self.covariance == "full":
             white = torch.linalg.solve_triangular(self.scale_tril(), residual, upper=False)
         else:
@@ -149,7 +180,8 @@ class GaussianMixture(LikelihoodModel):
         D = self.means.shape[1]
         log_det = self.log_scales.expand(-1, D).sum(dim=1)
         log_normal = -0.5 * white.square().sum(dim=1).T - log_det - 0.5 * D * math.log(2 * math.pi)
-        return torch.log_softmax(self.logits, dim=0) + log_normal
+        log_joint = torch.log_softmax(self.logits, dim=0) + log_normal
+        return log_joint if self.component_labels is None else log_joint + self.component_labels.log_prob(flat)
 
     def scale_tril(self) -> Float[Tensor, "components dim dim"]:
         """Return the lower triangular L_k of all components, with Sigma_k = L_k L_k^T."""
@@ -162,16 +194,24 @@ class GaussianMixture(LikelihoodModel):
         return L
 
     def draw(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
-        """Draw k ~ pi and epsilon ~ N(0, I), n times; return mu_k + L_k epsilon, in network units."""
+        """Draw k ~ pi and epsilon ~ N(0, I), n times; return mu_k + L_k epsilon, in network units, and the labels."""
         k = noise.categorical("mixture.component", self.logits, n)
         epsilon = noise.normal("mixture.normal", (n, self.means.shape[1]), like=self.means)
         spread = (self.scale_tril()[k] @ epsilon[:, :, None]).squeeze(2)
-        return (self.means[k] + spread).unflatten(1, self.data_scale.event_shape)
+        y = self.means[k] + spread
+        if self.component_labels is not None:
+            wide = y.new_zeros(n, *self.data_scale.event_shape).index_copy(1, self.numbers, y)
+            return self.component_labels.draw(wide, k, noise)
+        return y.unflatten(1, self.data_scale.event_shape)
 
     @question
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
         """Return the responsibilities p(k|x): the posterior of the discrete latent variable; latent = components."""
         return torch.softmax(self.log_joint(self.data_scale.centre(x)), dim=1)
+
+    def _numbers(self, rows: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows numbers"]:
+        """Return what the Gaussians are of: all numbers of the rows, or those that are no labels."""
+        return rows if self.component_labels is None else rows[..., self.numbers]
 
     def _set_covariance(self, k: int, residual: Float[Tensor, "batch dim"], weights: Float[Tensor, " batch"]) -> None:
         """Do the M step of Sigma_k >= MIN_VARIANCE I, from the rows y_i - mu_k and the weights r_ik / N_k."""
