@@ -28,7 +28,7 @@ from gen_models.measures.ranking import auroc, average_precision
 from gen_models.noise import Noise
 from gen_models.table import Column, Schema
 from pipelines.commands import drift, predict, score
-from pipelines.commands.input_rows import read_as, read_blocks
+from pipelines.commands.input_rows import Rows, read_as, read_blocks
 from pipelines.commands.output_file import _array, whole
 from pipelines.comparison.anomalies import Case, curves
 from pipelines.config.conf_files import data_conf
@@ -262,6 +262,29 @@ def test_a_word_of_the_new_file_may_mean_missing(ask, tmp_path):
     path = write_rows(tmp_path / "may.csv", 3, seed=3, amount="n.v.")
     assert ask(path)[-1]["problem"].startswith("amount: 'n.v.' is not a number")
     assert ask(path, "--missing", "n.v.")[-1]["problem"].startswith("amount: missing")
+
+
+@pytest.mark.parametrize("column", [Column("x", step=0.01), Column("x", "count")], ids=["price", "count"])
+@pytest.mark.parametrize("reading", [{}, {"decimal": ","}], ids=["points in training", "commas in training"])
+def test_a_point_that_may_stand_between_thousands_is_asked_about_and_either_answer_reads_it(tmp_path, column, reading):
+    """Read as 2.304, thousands would be a thousandth of what they are, and nobody would be told."""
+    facts = {"event_shape": [1], "table": {"columns": Schema((column,)).as_json(), "reading": reading}}
+    path = tmp_path / "june.csv"
+
+    def read(*cells: str, **said: str) -> Rows:
+        path.write_text("\n".join(["x", *cells]) + "\n")
+        return next(read_blocks(path, read_as(facts, **said)))
+
+    asked = read("2.304", "2.310", "812")
+    assert set(asked.problems) == {0, 1}
+    assert asked.problems[0] == "x: '2.304' may be 2.304 or 2304; say --thousands . or --decimal ."
+    by_thousands, by_decimal = read("2.304", "812", thousands="."), read("2.304", "812", decimal=".")
+    assert by_thousands.x[:, 0].tolist() == [2304, 812] and not by_thousands.problems
+    if column.kind == "count":
+        assert by_decimal.problems == {0: "x: 2.304 is not a whole number"}
+    else:
+        assert by_decimal.x[:, 0] == pytest.approx([2.304, 812]) and not by_decimal.problems
+    assert not read("2.000", "812.000").problems  # whole numbers with three decimals
 
 
 def test_one_mark_is_never_both_the_decimal_and_that_of_thousands():

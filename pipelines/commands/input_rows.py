@@ -186,6 +186,8 @@ def _of_schema(path: Path, known: Mapping[str, Any]) -> Iterator[Rows]:
 
 def _advice(problem: str) -> str:
     """Return what to do about a cell that is no number or no time; "" if that is unclear."""
+    if re.search(r": '(.*)' may be \1 or ", problem):
+        return "; say --thousands . or --decimal ."
     found = re.search(r": '(.*)' is not a (number|time)$", problem)
     if found is None:
         return ""

@@ -107,6 +107,11 @@ def numbers(
     return x, np.asarray(pc.fill_null(pc.invert(is_number), False))
 
 
+def is_form(column: pa.Array, form: str, missing: tuple[str, ...] = ()) -> np.ndarray:
+    """Return which cells of a column of text are written in one of FORMS, (rows,) bool."""
+    return np.asarray(pc.fill_null(pc.match_substring_regex(trimmed(column, missing), FORMS[form]), False))
+
+
 def _ungrouped(cells: pa.Array, decimal: str, thousands: str) -> pa.Array:
     """Remove the marks between groups of three digits; a cell with a mark elsewhere keeps it, and is not a number."""
     if not thousands:
