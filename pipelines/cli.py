@@ -63,13 +63,17 @@ TOOLS = {
     ),
     "preflight": Command("pipelines.commands.preflight", "whether the cluster can do what params.yaml asks of it"),
     "check": Command("pipelines.commands.check", "whether params.yaml and the conf files can be used"),
-    "estimate": Command("pipelines.commands.estimate", "how long the steps of params.yaml will take, by timing some"),
+    "estimate": Command(
+        "pipelines.commands.estimate",
+        "[RUN ...]: how long the steps of params.yaml will take, by timing some",
+        run_keys,
+    ),
     "inspect": Command(
         "pipelines.data.inspect", "PATH: what a file or folder of data holds, and how to add it", arguments.inspect
     ),
     "add-data": Command("pipelines.data.add_data", "NAME PATH: write conf/data/NAME.yaml for it", arguments.add_data),
     "remove-data": Command("pipelines.data.remove_data", "NAME: take back what add-data wrote", arguments.remove_data),
-    "list": Command("pipelines.commands.listing", "models, data sets, sweeps and runs that there are"),
+    "list": Command("pipelines.commands.listing", "models, data sets and runs that there are"),
     "games": Command(
         "pipelines.commands.games", "FOLDER: pictures of games of two numbers under each order of play", arguments.games
     ),

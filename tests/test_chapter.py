@@ -127,6 +127,10 @@ def test_estimate_times_each_line_and_adds_up(tmp_path, monkeypatch, capsys):
     told = estimate.duration(0.1 * (20_000 + trials * 4_000 / 2))
     assert printed[0] == f"vae-digits: {trials} trials x 4000 and 20000 steps, 100 ms each: {told}"
     assert printed[1].startswith(f"about {told} for the steps of budget full on 2 cores")
+    estimate.main(["vae-digits"])
+    assert capsys.readouterr().out.splitlines() == printed
+    with pytest.raises(ConfigError, match="unknown run 'vae-digit': did you mean 'vae-digits'"):
+        estimate.main(["vae-digit"])
 
 
 def test_estimate_gives_a_reuse_the_steps_that_its_sweep_sets(tmp_path, monkeypatch):

@@ -137,7 +137,7 @@ def test_integers_on_levels_stay_bytes(tmp_path, source):
 def test_a_summary_names_leaks_and_the_held_out_class(tmp_path, source):
     source(np.zeros((40, 2)))
     text = stage.summary(prepare(tmp_path, "toy", {**CONF, "anomaly": "b"}, seed=0))
-    assert "toy: 40 rows of 2 float32" in text
+    assert "toy: 40 rows of 2 numbers, stored as float32" in text
     assert "class 'b' is in the test split only" in text
     assert "duplicates  5 in train/validation, 25 in train/test" in text
 

@@ -30,6 +30,7 @@ from pipelines.commands.input_rows import read_as, read_events
 from pipelines.commands.stored_model import open_model
 from pipelines.evaluation import png_and_jpeg
 from pipelines.runtime.stage import parse
+from pipelines.runtime.words import counted
 
 STEP = 0.25  # of the grid of latents, in their standard deviations
 
@@ -54,8 +55,9 @@ def main(argv: Sequence[str]) -> None:
             model, x, latents.grid_of(model, reference, STEP if asked.step is None else asked.step)
         )
     size = container.write(asked.output, compressed)
-    rows = f"{len(x)} row{'s' * (len(x) != 1)}"
-    print(f"{asked.output}: {rows} by {method} in {size} bytes, {_a_number(8 * size, x)} bits a number")
+    print(
+        f"{asked.output}: {counted(len(x), 'row')} by {method} in {size} bytes, {_a_number(8 * size, x)} bits a number"
+    )
     for line in (*notes, *_beside(model, x, compressed, facts)):
         print(f"  {line}")
 

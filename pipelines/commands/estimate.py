@@ -1,6 +1,7 @@
 """estimate: prints how long the steps of params.yaml's sweeps and trainings will take, from steps timed now.
 
-    gen-models estimate
+    gen-models estimate               of all lines
+    gen-models estimate vae-digits    of these lines alone
 
 Each line of params.yaml is timed on one thread of this machine for about a second, with the settings of its conf. The
 rows are random; they take as long as rows of the data. A sweep's trials run side by side, one on each core. The
@@ -20,7 +21,7 @@ from gen_models.loader import Batches
 from gen_models.noise import Noise
 from pipelines.config.compose import compose_line, override
 from pipelines.config.params import Params, Run, params
-from pipelines.runtime.stage import no_argument
+from pipelines.runtime.stage import parse, run_keys
 from pipelines.training.initial_model import build_training
 from pipelines.training.search import settings
 
@@ -29,18 +30,19 @@ SECONDS = 1.0
 
 
 def main(argv: list[str]) -> None:
-    no_argument(argv, "estimate", __doc__)
+    named = parse(argv, "estimate", __doc__, run_keys).runs
     graph, cores = params(), os.cpu_count() or 1
+    lines = [graph.run(key) for key in dict.fromkeys(named)] or list(graph.runs.values())
     torch.set_num_threads(1)
     total = 0.0
-    for key, line in graph.runs.items():
+    for line in lines:
         conf = conf_of(line, graph)
-        budget, trials = conf["budget"], trials_of(conf, graph.seed) if key in graph.sweeps else 0
+        budget, trials = conf["budget"], trials_of(conf, graph.seed) if line.key in graph.sweeps else 0
         cost = seconds_per_step(conf, graph.seed)
         seconds = cost * (budget["steps"] + trials * budget["trial_steps"] / min(cores, max(trials, 1)))
         total += seconds
         swept = f"{trials} trials x {budget['trial_steps']} and " if trials else ""
-        print(f"{key}: {swept}{budget['steps']} steps, {1000 * cost:.3g} ms each: {duration(seconds)}", flush=True)
+        print(f"{line.key}: {swept}{budget['steps']} steps, {1000 * cost:.3g} ms each: {duration(seconds)}", flush=True)
     print(
         f"about {duration(total)} for the steps of budget {graph.budget} on {cores} cores, by the steps timed here; "
         "reports, evaluation and the starts of processes come on top"

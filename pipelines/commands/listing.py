@@ -1,4 +1,4 @@
-"""list: prints the models, data sets, sweeps and runs of the project, with the capabilities of each model.
+"""list: prints the models, data sets and runs of the project, with the capabilities of each model.
 
     gen-models list
 
@@ -30,12 +30,11 @@ def main(argv: list[str]) -> None:
     for name in names("data"):
         conf = data_conf(name)
         used = "" if name in graph.data_sets else "   (not under data: or files: in params.yaml)"
-        print(f"  {name:<16} {'x'.join(map(str, conf['event_shape']))}, levels {conf['levels']}{used}")
-    for title, lines in (("sweeps", graph.sweeps), ("runs", graph.runs)):
-        print(f"{title} (params.yaml)")
-        for line in lines.values():
-            setting = f", setting of {line.setting}" if line.setting != line.key else ""
-            print(f"  {line.key:<24} {line.model} on {line.data}{setting}")
+        print(f"  {name:<16} {'x'.join(map(str, conf['event_shape']))}, {_kind(conf['levels'])}{used}")
+    print("runs (params.yaml)")
+    for line in graph.runs.values():
+        how = "with its own sweep" if line.key in graph.sweeps else f"with the setting of {line.setting}"
+        print(f"  {line.key:<24} {line.model} on {line.data}, {how}")
 
 
 def _class(conf: Mapping[str, Any], path: str) -> type:
@@ -49,6 +48,13 @@ def _class(conf: Mapping[str, Any], path: str) -> type:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError):
         raise ConfigError(f"{path}: model._target_ {target!r}: there is no such class") from None
+
+
+def _kind(levels: Any) -> str:
+    """Return in words what the conf's `levels` says of the numbers of a row."""
+    if isinstance(levels, int):
+        return f"{levels} grey levels"
+    return "continuous" if levels is None else "a table whose columns differ in kind"
 
 
 def _offers(model: type) -> list[str]:

@@ -19,6 +19,7 @@ from typing import TypeVar
 from gen_models.errors import GenModelsError
 from pipelines.config.params import params
 from pipelines.runtime.stage import no_argument
+from pipelines.runtime.words import counted
 
 T = TypeVar("T")
 
@@ -59,4 +60,4 @@ def main(argv: list[str]) -> None:
     finally:
         connection.__exit__(None, None, None)
     if failed:
-        raise PreflightError(f"{len(failed)} check{'s' * (len(failed) > 1)} failed: {', '.join(failed)}")
+        raise PreflightError(f"{counted(len(failed), 'check')} failed: {', '.join(failed)}")

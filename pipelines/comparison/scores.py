@@ -20,6 +20,7 @@ from pipelines.config.params import Params
 from pipelines.data.store import Dataset, open_data
 from pipelines.evaluation.result_files import read_scores
 from pipelines.runtime import paths
+from pipelines.runtime.words import counted
 
 MOST_COLUMNS = 40  # how many columns of a table's row are shown
 
@@ -114,12 +115,9 @@ def _in_words(row: Row, defaults: Sequence[Row]) -> str:
         if value is not None
     ]
     own = sum(not one["lamp"] for one in defaults)
-    told = f"{row['data']}: {row['rows']:,} test rows scored by {_runs(len(row['runs']))}; rankings of their own: {own}"
+    runs = counted(len(row["runs"]), "run")
+    told = f"{row['data']}: {row['rows']:,} test rows scored by {runs}; rankings of their own: {own}"
     if not pairs:
         return told
     least, one, other = min(pairs)
     return f"{told}; the least rank correlation is {least:.3f}, of {one} and {other}"
-
-
-def _runs(count: int) -> str:
-    return f"{count} run{'s' * (count != 1)}"

@@ -12,6 +12,7 @@ from pipelines.data.sources.arrays import Arrays
 from pipelines.data.sources.files import shown
 from pipelines.data.tables.csv_text import SPELLED
 from pipelines.data.tables.open_table import kind_of
+from pipelines.runtime.words import counted
 
 SHOWN_CLASSES = 12
 SHOWN_COLUMNS = 60
@@ -114,7 +115,7 @@ def _missing(found: Found, arrays: Arrays, facts: Mapping[str, Any]) -> str:
     counts = {name: count for name in used if (count := sum(found.facts[name].missing.values()))}
     names = ", ".join(shown(name) for name in list(counts)[:5]) + (", ..." if len(counts) > 5 else "")
     total = sum(counts.values())
-    return f"{total} cell{'s' * (total != 1)}" + (f" ({names})" if counts else "")
+    return counted(total, "cell") + (f" ({names})" if counts else "")
 
 
 def _balance(arrays: Arrays) -> str:

@@ -50,6 +50,7 @@ from pipelines.data.tables.fill import stored_type, with_medians
 from pipelines.lineage.audit import run_stage
 from pipelines.runtime import paths
 from pipelines.runtime.stage import argument, produce
+from pipelines.runtime.words import counted
 
 ANOMALY_SHARES = "split: {train: 0.5, validation: 0.1, calibration: 0.2, test: 0.2}"  # the split that `notes` proposes
 DIGITS = 6  # statistics are rounded: last bits of sums differ between processors, and the data's hash must not differ
@@ -209,11 +210,11 @@ def summary(manifest: Mapping[str, Any]) -> str:
     shape = "x".join(str(size) for size in manifest["event_shape"])
     grid = f", {manifest['levels']} levels" if manifest["levels"] else ""
     total = sum(split["rows"] for split in manifest["splits"].values())
-    lines = [f"{manifest['name']}: {total} rows of {shape} {manifest['dtype']}{grid}, sha256 {manifest['sha256'][:12]}"]
+    what = "numbers" if len(manifest["event_shape"]) == 1 else "pixels"
+    of = f"rows of {shape} {what}{grid}, stored as {manifest['dtype']}"
+    lines = [f"{manifest['name']}: {total} {of}, sha256 {manifest['sha256'][:12]}"]
     for name, split in manifest["splits"].items():
-        counts = split["labels"].values()
-        labels = f"{len(counts)} classes of {min(counts)} .. {max(counts)}" if counts else "no labels"
-        lines.append(f"  {name:<12}{split['rows']:>8} rows, {labels}")
+        lines.append(f"  {name:<12}{split['rows']:>8} rows, {_classes(split['labels'])}")
     held_out = [repr(name) for name, count in anomalies.tested_rows(manifest).items() if count]
     if held_out:
         one, many = f"class {held_out[0]} is", f"classes {', '.join(held_out)} are"
@@ -228,7 +229,7 @@ def notes(manifest: Mapping[str, Any]) -> list[str]:
     """Return sentences on anomalies that are left out or too few to measure; the last one says what to do."""
     lost = manifest.get("left_out", {})
     found = [
-        f"{count} row{'s' * (count > 1)} of {name!r} outside the source's test part "
+        f"{counted(count, 'row')} of {name!r} outside the source's test part "
         f"{'are' if count > 1 else 'is'} left out: anomalies are neither trained on nor moved"
         for name, count in lost.items()
     ]
@@ -243,6 +244,16 @@ def notes(manifest: Mapping[str, Any]) -> list[str]:
         shares = f"to divide all rows anew, write {ANOMALY_SHARES}"
         found[-1] += f"; {shares}" if lost else f"; give each kind {anomalies.LEAST_ROWS} test rows or more"
     return found
+
+
+def _classes(counts: Mapping[str, int]) -> str:
+    """Return how many classes the rows of a split have, and how large these are. counts: {class: its rows}"""
+    if not counts:
+        return "no labels"
+    if len(counts) == 1:
+        return f"all of class {next(iter(counts))!r}"
+    low, high = min(counts.values()), max(counts.values())
+    return f"{len(counts)} classes of {low if low == high else f'{low} to {high}'} rows"
 
 
 def blocks_of(array: np.ndarray, rows: np.ndarray, dtype: np.dtype) -> Iterator[np.ndarray]:

@@ -97,7 +97,7 @@ def captions(names: Mapping[str, Sequence[Any]], p: np.ndarray) -> list[str]:
     column, values = next(iter(names.items()))
     is_path = column == "path"
     words = [_end_of(str(PurePosixPath(value).with_suffix("")) if is_path else f"{column} {value}") for value in values]
-    return [f"{word}\n" + ("" if math.isnan(of) else f"p {of:.2g}") for word, of in zip(words, p, strict=True)]
+    return [f"{word}\n" + ("" if math.isnan(of) else f"p {of:.3g}") for word, of in zip(words, p, strict=True)]
 
 
 def _end_of(name: str) -> str:

@@ -114,10 +114,12 @@ def score_sheet(
         TILE * columns * of.shape[0] / of.shape[1] if isinstance(of, np.ndarray) else _caption_height(of)
         for _, of in bands
     ]
-    width, height = max(1.7 + TILE * columns, LETTER * len(title)), 0.4 + sum(heights)
+    lines = title.split("\n")
+    head = 0.18 + 0.18 * len(lines)
+    width, height = max(1.7 + TILE * columns, LETTER * max(map(len, lines))), 0.04 + head + sum(heights)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), dpi=DPI)
-        above = height - 0.36
+        above = height - head
         for (name, of), tall in zip(bands, heights, strict=True):
             above -= tall
             if isinstance(of, Strip):

@@ -73,7 +73,7 @@ def score_file(
             answer, parts, scorer, path, rule, reasons=reasons, strict=strict, drawn=out is not None
         )
     if out is not None:
-        draw(out.with_suffix(".png"), scored, scorer, decisions, edge)
+        draw(out.with_suffix(".png"), scored, scorer, decisions, rule, edge)
     for line in filter(None, lines):
         print(line, file=sys.stderr)
 
@@ -203,8 +203,8 @@ def _called(scores: np.ndarray, decisions: Decisions, rule: Rule | None, known: 
     if not called and known is not None:
         least = math.ceil(rows / (rule.rate * (len(known) + 1)))
         return (
-            f"{words}; with {len(known):,} calibration rows this rate flags none, or at least {least:,} rows that all "
-            "score above every calibration row: for fewer, say --fpr"
+            f"{words}; with {len(known):,} calibration rows no p-value is below {1 / (len(known) + 1):.2g}, so that at "
+            f"this rate fewer than {least:,} of {rows:,} rows are never flagged: for single rows, say --fpr"
         )
     return words
 

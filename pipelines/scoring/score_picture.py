@@ -8,15 +8,15 @@ import numpy as np
 from pipelines import figures
 from pipelines.commands.output_file import whole
 from pipelines.evaluation import score_sheet
-from pipelines.scoring.decisions import Decisions
+from pipelines.scoring.decisions import Decisions, Rule
 from pipelines.scoring.kept_rows import KeptRows
 from pipelines.scoring.scored_rows import ScoredRows, Scorer
 
 
-def draw(path: Path, scored: ScoredRows, scorer: Scorer, decisions: Decisions, edge: float) -> None:
+def draw(path: Path, scored: ScoredRows, scorer: Scorer, decisions: Decisions, rule: Rule | None, edge: float) -> None:
     """Draw the picture to the file `path`: for images a sheet with maps of errors, else a histogram of the scores.
 
-    edge: the score above which rows are flagged, or NaN for none
+    rule: the rate at which rows are flagged, or None; edge: the score above which they are, or NaN for none
     """
     stored, known = scorer.stored, scorer.stored.calibration
     shown = _strips(scored, decisions, has_edge=not math.isnan(edge)) if scorer.is_of_images else {}
@@ -26,8 +26,16 @@ def draw(path: Path, scored: ScoredRows, scorer: Scorer, decisions: Decisions, e
             levels=stored.facts["levels"],
             map_scale=known.facts.get("map_scale") if known else None,
             title=f"{stored.title}, {scorer.name} of {(~np.isnan(scored.scores)).sum():,} rows"
-            + (", flagged rows have orange names" if shown and decisions.is_called is not None else ""),
+            + _flagged(decisions, rule, is_of_images=bool(shown)),
         )  # fmt: skip
+
+
+def _flagged(decisions: Decisions, rule: Rule | None, *, is_of_images: bool) -> str:
+    """Return a line on how many rows are flagged, and at which rate; "" without a rate."""
+    if rule is None or decisions.is_called is None:
+        return ""
+    marks = " and have orange names" if is_of_images else ""
+    return f"\n{int(decisions.is_called.sum()):,} are flagged at {rule.words}{marks}"
 
 
 def _strips(scored: ScoredRows, decisions: Decisions, *, has_edge: bool) -> dict[str, figures.Strip]:

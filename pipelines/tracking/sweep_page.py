@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipelines.runtime.words import counted
 from pipelines.training.ranking import number, ranking, undecided
 
 SHOWN = 10
@@ -17,11 +18,11 @@ def sweep_page(lineage: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) 
     trials: rows of trials.json; a row with "of": n repeats the setting of trial n with another seed
     """
     diverged = sum(trial["value"] is None for trial in trials)
-    what = f"{len(trials)} trial{'s' * (len(trials) != 1)} on `{lineage['data']}`"
-    counted = f"{what}, {diverged} of them diverged" if diverged else what
+    what = f"{counted(len(trials), 'trial')} on `{lineage['data']}`"
+    tried = f"{what}, {diverged} of them diverged" if diverged else what
     ranked = ranking(trials)
     if not ranked:
-        return f"{counted}. No setting has a finite value."
+        return f"{tried}. No setting has a finite value."
     first = ranked[0]
     value = "mean over seeds" if first.get("mean") is not None else "validation metric"
     keys = sorted({key for trial in ranked for key in trial["override"]})
@@ -40,7 +41,7 @@ def sweep_page(lineage: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) 
     if len(ranked) > 1 and not any("of" in trial for trial in trials):
         doubt += "Each setting has one seed, so a small difference may be chance. "
     return (
-        f"{counted}. Trial {first['trial']} has the best {value}, {_value(first)} (lower is better); `train` "
+        f"{tried}. Trial {first['trial']} has the best {value}, {_value(first)} (lower is better); `train` "
         f"uses its setting. {doubt}The best {min(len(ranked), SHOWN)} of {len(ranked)} settings:\n\n{table}\n\n"
         "A trial's numbers are those of its best report; of a setting with several seeds, their means are shown. Below "
         "this run, each trial is a run of its own, with its curve; the artifact `images` shows samples of the settings "

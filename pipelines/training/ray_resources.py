@@ -15,6 +15,7 @@ from typing import Any
 
 from pipelines.config.cluster_conf import ClusterConf, cluster_conf
 from pipelines.config.params import Params
+from pipelines.runtime.words import counted
 from pipelines.training.in_play import EVALUATION, TRAINING, TRIAL
 from pipelines.training.ray_cluster import LOCAL, ClusterError, is_elsewhere
 
@@ -84,8 +85,8 @@ class Resources:
     def as_words(self) -> str:
         """Return what the cluster has, and for how many jobs of each kind there is room."""
         jobs = [f"{self.at_once[kind]} x {KEYS[kind]} ({share.as_words()})" for kind, share in self.shares.items()]
-        nodes = f"{len(self.nodes)} node{'s' * (len(self.nodes) != 1)} with {has(self.nodes)}"
-        return f"{nodes}; room for {', '.join(jobs) or f'{self.most} jobs'}"
+        nodes = counted(len(self.nodes), "node")
+        return f"{nodes} with {has(self.nodes)}; room for {', '.join(jobs) or f'{self.most} jobs'}"
 
 
 class Room:
@@ -243,10 +244,9 @@ def _refusal(nodes: Sequence[Node], kind: str, share: Share, where: str) -> Clus
 
 
 def _of(nodes: Sequence[Node], name: str) -> str:
-    total = sum(getattr(node, name) for node in nodes)
-    return f"{total:g} {name[:-1].upper()}{'s' * (total != 1)}"
+    return counted(sum(getattr(node, name) for node in nodes), name[:-1].upper())
 
 
 def _amounts(cpus: float, gpus: float) -> str:
-    words = f"{cpus:g} CPU{'s' * (cpus != 1)}"
-    return f"{words} and {gpus:g} GPU{'s' * (gpus > 1)}" if gpus else words
+    words = counted(cpus, "CPU")
+    return f"{words} and {counted(gpus, 'GPU')}" if gpus else words

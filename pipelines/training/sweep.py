@@ -24,6 +24,7 @@ from pipelines.config.params import params
 from pipelines.lineage.audit import run_stage
 from pipelines.runtime import paths
 from pipelines.runtime.stage import argument, produce
+from pipelines.runtime.words import counted
 from pipelines.training.ranking import undecided
 from pipelines.training.search import as_it_stands
 from pipelines.training.sweep_plan import SweepPlan, sweep_plan
@@ -58,7 +59,7 @@ def summary(plan: SweepPlan, best: Mapping[str, Any], rows: Sequence[Mapping[str
     setting = ", ".join(f"{key} {value}" for key, value in best["override"].items()) or stands
     doubt = f". {said}" if (said := undecided(rows)) else ""
     settings = sum("of" not in row for row in rows)
-    value, of = f"{best['value']:.4g}", f"{settings} setting{'s' * (settings != 1)}"
+    value, of = f"{best['value']:.4g}", counted(settings, "setting")
     if best.get("mean") is not None:
         value = f"{best['mean']:.4g} +- {best['sd']:.2g} (mean and deviation over {len(best['seeds'])} seeds)"
         of += f" in {len(rows)} trials"

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from PIL import features
 
+from pipelines.runtime.words import counted
+
 SUFFIXES = frozenset(
     [
         *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
@@ -77,9 +79,7 @@ class LeftOut:
         """
         others = sorted(self.others.items(), key=lambda item: (-item[1], item[0] or "~"))[:SHOWN_KINDS]
         there = [f"{count} {suffix or 'with no known ending'}" for suffix, count in others]
-        there += [
-            f"{count} {kind} {what}{'s' * (count > 1)}" for (kind, what), count in self.junk.most_common(SHOWN_KINDS)
-        ]
+        there += [counted(count, f"{kind} {what}") for (kind, what), count in self.junk.most_common(SHOWN_KINDS)]
         cure = next((_of(count, CURE_OF[suffix]) for suffix, count in others if suffix in CURE_OF), "")
         return (", ".join(there) or "nothing") + (f"; {cure}" if cure else "")
 
