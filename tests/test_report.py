@@ -637,12 +637,16 @@ class TestLeaderboard:
     def test_the_best_of_each_column_follows_its_direction(self, project):
         best = leaderboard.table(read.read(params()), DATA).best
         assert best["nats"] == ["realnvp-a"]  # lowest
-        assert best["mmd2"] == ["vae-a"]  # lowest that is finite
+        assert best["mmd2"] == ["vae-a"]  # nearest to 0 of those that are finite
         assert best["auroc"] == ["vae-a"]  # highest, no baseline
         assert best["acc"] == ["gmm-a"]
         assert best["c2st_accuracy"] == ["gmm-a"]  # nearest to a half, from below
         assert best["memorisation"] == ["vae-a"]  # nearest to 1
         assert best["mse"] == best["nats_iw50"] == []  # nothing to compare
+        change(project, "gmm-a", mmd2=-0.004, density=1.6)
+        change(project, "vae-a", density=0.93)
+        best = leaderboard.table(read.read(params()), DATA).best
+        assert best["mmd2"] == best["density"] == ["vae-a"], "samples that crowd are no better than the data"
 
     def test_ties_are_all_best(self):
         assert leaderboard.best_of({"a": 1.0, "b": 2.0, "c": 1.0}, "lower") == ["a", "c"]

@@ -121,7 +121,7 @@ COLUMNS = (
         error="c2st_accuracy_error", references=(("c2st_accuracy_floor", "floor"),),
     ),
     Column(
-        "mmd2", "1000 MMD²", "no unit", "lower",
+        "mmd2", "1000 MMD²", "no unit", 0.0,
         "Squared maximum mean discrepancy between samples and test rows (Gretton et al., 2012). The estimate is "
         "unbiased, so it may be negative. The floor has training rows in place of samples; values as near to 0 as the "
         "floor do not differ clearly from 0.",
@@ -147,7 +147,7 @@ COLUMNS = (
         coarser="recall_error", references=(("recall_floor", "train"),),
     ),
     Column(
-        "density", "density", "no unit", "higher",
+        "density", "density", "no unit", 1.0,
         "In how many test rows' balls a sample is, divided by 5 (Naeem et al., 2020): like precision, but less "
         "sensitive to outliers. Near 1 for perfect samples; above 1, samples crowd where the data are dense.",
         2, references=(("density_floor", "train"),),
