@@ -5,11 +5,13 @@ p_k under a Dirichlet prior that adds PSEUDO_ROWS rows (layers/labels.py) with t
 no row of a component has therefore keeps a probability, which is the larger the more common the value is.
 """
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gen_models.layers.labels import Labels, with_prior
+from gen_models.layers.labels import PSEUDO_ROWS, Labels, with_prior
 from gen_models.layers.levels import Coordinates
 from gen_models.noise import Noise
 
@@ -22,27 +24,38 @@ class ComponentLabels(nn.Module):
     """
 
     at: Tensor
+    frequencies: Tensor
+    rows: Tensor
 
     def __init__(self, columns: Coordinates, components: int):
         super().__init__()
         self.labels = Labels(columns)
         self.at = nn.Buffer(torch.tensor(columns.labels, dtype=torch.int64), persistent=False)
         self.logits = nn.Parameter(torch.zeros(components, len(columns.labels)))
+        self.frequencies = nn.Buffer(self.labels.even(torch.empty(len(columns.steps))))  # of the labels in all rows
+        self.rows = nn.Buffer(torch.tensor(math.inf))  # how many rows that were; inf: no prior yet
 
     def log_prob(self, y: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch components"]:
         """Return log P of the labels of each row y under each component."""
         none = torch.zeros(1, dtype=y.dtype, device=y.device)
         return sum(self.labels.log_probs(y[:, None], self._wide(y.shape[1])), start=none)
 
-    def frequencies(self, y: Float[Tensor, "batch dim"]) -> Float[Tensor, " dim"]:
-        """Return the mean of rows y and of PSEUDO_ROWS rows with even labels, so that no label's mean is 0 or 1."""
-        mean = y.mean(dim=0)
-        return with_prior(mean, len(y), self.labels.even(mean))
+    @torch.no_grad()
+    def fit_prior(self, y: Float[Tensor, "batch dim"]) -> None:
+        """Set the prior's frequencies: the mean of all rows y and PSEUDO_ROWS rows with even labels, never 0 or 1."""
+        mean = y.double().mean(dim=0)
+        self.frequencies.copy_(with_prior(mean, len(y), self.labels.even(mean)))
+        self.rows.fill_(len(y))
 
     @torch.no_grad()
-    def set_from(self, k: int, mean: Float[Tensor, " dim"], rows: float, frequencies: Float[Tensor, " dim"]) -> None:
-        """Set p_k from the mean over `rows` rows of the component and the frequencies of all rows."""
-        self.logits[k] = self.labels.logits(with_prior(mean, rows, frequencies))[self.at]
+    def set_from(self, k: int, mean: Float[Tensor, " dim"], rows: float) -> None:
+        """Set p_k from the mean over `rows` rows of the component, and the prior."""
+        p = with_prior(mean.double(), rows, self.frequencies.double())
+        self.logits[k] = self.labels.logits(p)[self.at]
+
+    def penalty(self) -> Float[Tensor, ""]:
+        """Return -log of the prior's density at all p_k, up to a constant, divided by the number of training rows."""
+        return -PSEUDO_ROWS * self.log_prob(self.frequencies[None]).sum() / self.rows
 
     def draw(self, y: Float[Tensor, "batch dim"], k: Tensor, noise: Noise) -> Float[Tensor, "batch dim"]:
         """Return rows y with labels drawn from the components k, one for each row."""

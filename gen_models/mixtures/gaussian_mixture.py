@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gen_models.contracts import Objective
+from gen_models.contracts import Loss, Objective
 from gen_models.evaluating import question
 from gen_models.layers.arguments import require_choice, require_whole
 from gen_models.layers.data_scale import DataScale, dimensions
@@ -93,6 +93,12 @@ class GaussianMixture(LikelihoodModel):
     def objectives(self) -> tuple[Objective, ...]:
         return (Objective("likelihood", self, self.loss, after_step=self.project),)
 
+    def loss(self, x: Float[Tensor, "batch *event"], noise: Noise) -> Loss:
+        """Return the loss of maximum likelihood; if labels have probabilities, with their prior, as in `em_step`."""
+        loss = super().loss(x, noise)
+        labels = self.component_labels
+        return loss if labels is None else loss._replace(value=loss.value + labels.penalty())
+
     def warm_start(self, x: Float[Tensor, "batch *event"], noise: Noise) -> None:
         """Standardise continuous data, choose the means by k-means++ and run em_steps of EM on x."""
         self.data_scale.fit(x)
@@ -110,9 +116,9 @@ class GaussianMixture(LikelihoodModel):
         all rows.
         """
         if self.component_labels is not None:
-            frequencies = self.component_labels.frequencies(y)
+            self.component_labels.fit_prior(y)
             for k, mean in enumerate(means):
-                self.component_labels.set_from(k, mean, 1, frequencies)
+                self.component_labels.set_from(k, mean, 1)
         own = self._numbers(means)
         squares = torch.cdist(self._numbers(y.flatten(1)), own).amin(dim=1).square()
         variance = (squares.mean() / max(own.shape[1], 1)).clamp_min(MIN_VARIANCE)
@@ -145,7 +151,7 @@ class GaussianMixture(LikelihoodModel):
             self.means[k] = self._numbers(mean)
             self._set_covariance(k, self._numbers(flat - mean), weights)
             if self.component_labels is not None:
-                self.component_labels.set_from(k, mean, float(counts[k]), self.component_labels.frequencies(flat))
+                self.component_labels.set_from(k, mean, float(counts[k]))
         return log_density.mean()
 
     @torch.no_grad()
@@ -163,7 +169,7 @@ class GaussianMixture(LikelihoodModel):
             self._set_full(k, sigma[k])
 
     def log_density(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, " batch"]:
-        """Return log sum_k pi_k N(y; mu_k, Sigma_k)."""
+        """Return log sum_k p(k, y)."""
         return torch.logsumexp(self.log_joint(y), dim=1)
 
     def log_joint(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch components"]:
@@ -215,6 +221,8 @@ class GaussianMixture(LikelihoodModel):
 
     def _set_covariance(self, k: int, residual: Float[Tensor, "batch dim"], weights: Float[Tensor, " batch"]) -> None:
         """Do the M step of Sigma_k >= MIN_VARIANCE I, from the rows y_i - mu_k and the weights r_ik / N_k."""
+        if not residual.shape[1]:  # a table of labels alone
+            return
         if self.covariance == "full":
             self._set_full(k, (residual * weights[:, None]).T @ residual)
             return

@@ -37,7 +37,7 @@ def independent_columns_log_prob(
         total += _of_values(train[:, first:end].argmax(dim=1), test[:, first:end].argmax(dim=1), end - first)
     for flag in columns.flags:
         total += _of_values(train[:, flag].long(), test[:, flag].long(), 2)
-    for number in sorted(set(range(train.shape[1])) - set(columns.labels)):
+    for number in columns.numbers:
         total += _of_numbers(train[:, number], validation[:, number], test[:, number], columns.steps[number])
     return total
 
