@@ -202,9 +202,12 @@ def _called(scores: np.ndarray, decisions: Decisions, rule: Rule | None, known: 
         return f"{words}; about {rule.rate * rows:,.1f} would be even if all rows were normal"
     if not called and known is not None:
         least = math.ceil(rows / (rule.rate * (len(known) + 1)))
+        if least <= 1:
+            return words
         return (
-            f"{words}; with {len(known):,} calibration rows no p-value is below {1 / (len(known) + 1):.2g}, so that at "
-            f"this rate fewer than {least:,} of {rows:,} rows are never flagged: for single rows, say --fpr"
+            f"{words}; with {len(known):,} calibration rows no p-value is below {1 / (len(known) + 1):.2g}, so at this "
+            f"rate at least {least:,} rows must stand out together before any is flagged; to judge each row by itself, "
+            "say --fpr"
         )
     return words
 

@@ -34,8 +34,8 @@ def _flagged(decisions: Decisions, rule: Rule | None, *, is_of_images: bool) -> 
     """Return a line on how many rows are flagged, and at which rate; "" without a rate."""
     if rule is None or decisions.is_called is None:
         return ""
-    marks = " and have orange names" if is_of_images else ""
-    return f"\n{int(decisions.is_called.sum()):,} are flagged at {rule.words}{marks}"
+    marks = ", with orange names" if is_of_images else ""
+    return f"\nflagged at {rule.words}: {int(decisions.is_called.sum()):,}{marks}"
 
 
 def _strips(scored: ScoredRows, decisions: Decisions, *, has_edge: bool) -> dict[str, figures.Strip]:
