@@ -316,7 +316,6 @@ CASES = [
     Case("a word among numbers", with_({}, b=["far", *B[1:]]), "prepare mine", "'far' is not a number"),
     Case("decimal commas", conf(table({"a": [x.replace(".", ",") for x in A], "b": [x.replace(".", ",") for x in B]}, delimiter=";")),
          "prepare mine", "decimal comma", 2, then="is not a number"),
-    Case("thousands by points", with_({"c": {"step": 0.01}}, c=[f"2.30{k % 10}" for k in range(ROWS)]), "prepare mine", "may be 2.300 or 2300", 2, then="is not a number"),
     Case("a constant", conf(table({"a": A, "b": ["7.5"] * ROWS})), "prepare mine", "is 7.5 in every training row"),
     Case("a name that YAML reads as a number", raw(conf(table({"a": A, "5": B}), columns={"a": {}, "z": {}}), "z: {}", "5: {}"),
          "prepare mine", "the key 5 is no text: write"),

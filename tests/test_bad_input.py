@@ -1037,6 +1037,10 @@ ODD = {
         lines_of(("1.934,5", "2"), ("-2,25", "4"), ("3", "1.234.567"), ("0,125", "-7"), separator=";").encode(),
         {"decimal": ",", "thousands": "."},
     ),
+    "thousands by points, and so commas": (
+        lines_of(("1.934,5", "2"), ("-2,25", "4"), ("3", "1.234.567"), ("0,125", "-7"), separator=";").encode(),
+        {"thousands": "."},
+    ),
     "other ways to write a number": (
         lines_of(("+1.9345e3", "2.0"), ("-2.25", "4."), ("3", "1234567"), (".125", "-7e0")).encode(),
         {},

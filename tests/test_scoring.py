@@ -22,13 +22,13 @@ from gen_models.anomalies.score import Setting
 from gen_models.anomalies.scores import fit_scores
 from gen_models.build import build_model
 from gen_models.checkpoint import save_model
-from gen_models.errors import CheckpointError, DataError, GenModelsError
+from gen_models.errors import CheckpointError, ConfigError, DataError, GenModelsError
 from gen_models.measures.pixel_ranking import pixel_auroc
 from gen_models.measures.ranking import auroc, average_precision
 from gen_models.noise import Noise
 from gen_models.table import Column, Schema
 from pipelines.commands import drift, predict, score
-from pipelines.commands.input_rows import Rows, read_as, read_blocks
+from pipelines.commands.input_rows import read_as, read_blocks
 from pipelines.commands.output_file import _array, whole
 from pipelines.comparison.anomalies import Case, curves
 from pipelines.config.conf_files import data_conf
@@ -36,6 +36,7 @@ from pipelines.config.params import Run
 from pipelines.data import add_data, prepare
 from pipelines.data.about_rows import about_rows
 from pipelines.data.store import open_data
+from pipelines.data.tables.open_table import Reading
 from pipelines.evaluation.metrics.two_sample import two_sample_accuracy
 from pipelines.evaluation.reasons import Reasons
 from pipelines.evaluation.row_scores import score_rows, write_calibration
@@ -264,27 +265,28 @@ def test_a_word_of_the_new_file_may_mean_missing(ask, tmp_path):
     assert ask(path, "--missing", "n.v.")[-1]["problem"].startswith("amount: missing")
 
 
-@pytest.mark.parametrize("column", [Column("x", step=0.01), Column("x", "count")], ids=["price", "count"])
 @pytest.mark.parametrize("reading", [{}, {"decimal": ","}], ids=["points in training", "commas in training"])
-def test_a_point_that_may_stand_between_thousands_is_asked_about_and_either_answer_reads_it(tmp_path, column, reading):
-    """Read as 2.304, thousands would be a thousandth of what they are, and nobody would be told."""
-    facts = {"event_shape": [1], "table": {"columns": Schema((column,)).as_json(), "reading": reading}}
+def test_a_point_that_may_stand_between_thousands_is_asked_about_and_the_answer_reads_it(tmp_path, capsys, reading):
+    """Read as 2.304, thousands would be a thousandth of what they are, and only their scores would tell."""
+    table = {"columns": Schema((Column("x", step=0.01),)).as_json(), "reading": reading}
+    facts = {"event_shape": [1], "table": table, "statistics": {"mean": [2600.0], "std": [900.0]}}
     path = tmp_path / "june.csv"
 
-    def read(*cells: str, **said: str) -> Rows:
+    def read(*cells: str, **said: str) -> tuple[list[float], bool]:
         path.write_text("\n".join(["x", *cells]) + "\n")
-        return next(read_blocks(path, read_as(facts, **said)))
+        block = next(read_blocks(path, read_as(facts, **said)))
+        assert not block.problems
+        return block.x[
+            :, 0
+        ].tolist(), "; if the point stands between thousands, say --thousands ." in capsys.readouterr().err
 
-    asked = read("2.304", "2.310", "812")
-    assert set(asked.problems) == {0, 1}
-    assert asked.problems[0] == "x: '2.304' may be 2.304 or 2304; say --thousands . or --decimal ."
-    by_thousands, by_decimal = read("2.304", "812", thousands="."), read("2.304", "812", decimal=".")
-    assert by_thousands.x[:, 0].tolist() == [2304, 812] and not by_thousands.problems
-    if column.kind == "count":
-        assert by_decimal.problems == {0: "x: 2.304 is not a whole number"}
-    else:
-        assert by_decimal.x[:, 0] == pytest.approx([2.304, 812]) and not by_decimal.problems
-    assert not read("2.000", "812.000").problems  # whole numbers with three decimals
+    assert read("2.304", "2.310", "812") == ([pytest.approx(2.304), pytest.approx(2.31), 812], True)
+    assert read("2.304", "2.310", "812", thousands=".") == ([2304, 2310, 812], False)
+    assert read("2.304", "2.310", "812", decimal=".")[1] is False, "somebody said what a point is"
+    assert read("2.304", "2.31", "812")[1] is False, "no mark between thousands stands before two digits"
+    assert read("2304.125", "2.304")[1] is False, "nor behind four"
+    facts["statistics"]["mean"] = [2.5]
+    assert read("2.304", "2.310")[1] is False, "as in the training rows"
 
 
 def test_one_mark_is_never_both_the_decimal_and_that_of_thousands():
@@ -297,6 +299,9 @@ def test_one_mark_is_never_both_the_decimal_and_that_of_thousands():
     }  # fmt: skip
     with pytest.raises(DataError, match="cannot be both"):
         read_as(facts, decimal=",", thousands=",")
+    with pytest.raises(ConfigError, match=r"options\.thousands: '\.' cannot be the decimal mark too; give two marks"):
+        Reading(decimal=".", thousands=".")
+    assert (Reading(thousands=".").point, Reading(thousands=",").point, Reading().point) == (",", ".", ".")
     of_training = {"table": {"columns": [], "reading": {"missing": ["?"]}}}
     assert read_as(of_training, missing=["n.v."])["table"]["reading"]["missing"] == ["?", "n.v."]
     with pytest.raises(DataError, match="--decimal: this model was not trained on a table"):

@@ -28,6 +28,7 @@ from torch import Tensor
 from gen_models.errors import DataError
 from gen_models.off_levels import off_levels
 from gen_models.table import from_json, missing_column
+from pipelines.commands.thousands import questions
 from pipelines.data.sources import array_files, idx
 from pipelines.data.sources.files import advice, require_file, require_there, shown, unreadable
 from pipelines.data.tables import cells
@@ -67,7 +68,7 @@ def read_blocks(path: Path, facts: Mapping[str, Any], *, on_grid: bool = True) -
     if path.is_dir() or (len(event) == 3 and path.suffix.lower() in image_endings()):
         blocks = _images(path, event, facts)
     elif facts.get("table"):
-        blocks = _of_schema(path, facts["table"])
+        blocks = _of_schema(path, facts)
     elif kind_of(path) in ("csv", "parquet"):
         blocks = _columns(open_table(path), facts.get("columns", ()), event)
     else:
@@ -172,12 +173,15 @@ def image_endings() -> tuple[str, ...]:
     return tuple(SUFFIXES)
 
 
-def _of_schema(path: Path, known: Mapping[str, Any]) -> Iterator[Rows]:
+def _of_schema(path: Path, facts: Mapping[str, Any]) -> Iterator[Rows]:
     """Yield the rows of a table, encoded as numbers by the schema of the training table.
 
-    known: facts["table"]. The file's separator may differ from that of the training file.
+    The file's separator may differ from that of the training file.
     """
+    known = facts["table"]
     schema, table = from_json(known["columns"]), open_table(path, _reading(known))
+    for question in questions(table, schema, facts):
+        print(question, file=sys.stderr)
     ids = [name for name in known.get("ids", ()) if name in table.names]
     for block in encoded(table, schema, others=ids):
         problems = {row: why + (_advice(why) if table.kind == "csv" else "") for row, why in block.problems.items()}
@@ -186,8 +190,6 @@ def _of_schema(path: Path, known: Mapping[str, Any]) -> Iterator[Rows]:
 
 def _advice(problem: str) -> str:
     """Return what to do about a cell that is no number or no time; "" if that is unclear."""
-    if re.search(r": '(.*)' may be \1 or ", problem):
-        return "; say --thousands . or --decimal ."
     found = re.search(r": '(.*)' is not a (number|time)$", problem)
     if found is None:
         return ""

@@ -143,8 +143,6 @@ def _refusal(opened: Table, block: Block, roles: Roles) -> DataError:
         fix = f"correct it, or {ignore}"
         if known[name].kind == "category":
             fix = f"correct it, or add {word} to columns.{name}.values"
-    elif " may be " in reason:
-        fix = "write thousands: '.' in options, or decimal: '.' in options"
     elif COMMA.search(reason) and opened.kind == "csv":
         fix = "a decimal comma, or one between thousands? write decimal: ',' in options, or thousands: ',' in options"
     else:

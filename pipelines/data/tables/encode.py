@@ -12,8 +12,6 @@ from pipelines.data.sources.files import shown
 from pipelines.data.tables import cells
 from pipelines.data.tables.open_table import Reading, Table
 
-OFF = 1e-6  # in steps: further than this from a whole number, a number is no multiple of its step
-
 
 @dataclass(frozen=True)
 class Block:
@@ -72,27 +70,10 @@ def _numbers_of(values: pa.Array, column: Column, reading: Reading) -> tuple[np.
         odd &= np.isnan(x)
     else:
         x, odd = cells.numbers(
-            values, decimal=reading.decimal or ".", thousands=reading.thousands or "", missing=reading.missing
+            values, decimal=reading.point, thousands=reading.thousands or "", missing=reading.missing
         )
     encoded_, problems = column.encode(x)
-    for row in np.flatnonzero(_unclear(values, x, column, reading)):
-        cell = str(values[int(row)].as_py()).strip()
-        problems[int(row)] = f"{column.name}: {cell!r} may be {cell} or {cell.replace('.', '')}"
     for row in np.flatnonzero(odd):
         cell = str(values[int(row)].as_py()).strip()[:60]
         problems[int(row)] = f"{column.name}: {cell!r} is not a {'time' if column.kind == 'time' else 'number'}"
     return encoded_, problems
-
-
-def _unclear(values: pa.Array, x: np.ndarray, column: Column, reading: Reading) -> np.ndarray:
-    """Return which cells may hold a mark between thousands where a point is read: 2.304 of a column in steps of 0.01.
-
-    A point before exactly three digits is doubted only in columns of which a step is known that some of these numbers
-    are no multiple of, and only until somebody says --thousands . or --decimal .
-    """
-    step = 1 if column.kind == "count" else column.step
-    if step is None or not cells.is_text(values) or reading.thousands or reading.decimal == ".":
-        return np.zeros(len(x), dtype=bool)
-    has_point = cells.is_form(values, "dotted", reading.missing)
-    in_steps = x[has_point] / step
-    return has_point if (np.abs(in_steps - np.rint(in_steps)) > OFF).any() else np.zeros(len(x), dtype=bool)

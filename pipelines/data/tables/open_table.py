@@ -41,7 +41,8 @@ class Reading:
     """How a table that is a text file is read.
 
     delimiter  the mark between cells; None: it is found by looking at the file
-    decimal    the decimal mark; None: a point, unless `formats_of` (propose.py) finds another for a new conf
+    decimal    the decimal mark; None: a point, or a comma if points stand between thousands, unless `formats_of`
+               (propose.py) finds another for a new conf
     thousands  the mark between groups of three digits, "" for none; None: none, unless `formats_of` finds one
     encoding   the encoding of the text
     header     whether the first line names the columns
@@ -60,6 +61,13 @@ class Reading:
             value = getattr(self, key)
             if value is not None and value not in tuple(known):
                 raise ConfigError(f"options.{key}: {value!r} is not one of {', '.join(map(repr, known))}")
+        if self.thousands and self.thousands == self.decimal:
+            raise ConfigError(f"options.thousands: {self.thousands!r} cannot be the decimal mark too; give two marks")
+
+    @property
+    def point(self) -> str:
+        """The decimal mark by which cells are read."""
+        return self.decimal or ("," if self.thousands == "." else ".")
 
     def options(self) -> dict[str, Any]:
         """Return the settings that differ from their defaults, as the `options:` of conf/data/NAME.yaml."""

@@ -99,8 +99,7 @@ def formats_of(facts: Mapping[str, Facts], table: Table, wishes: Wishes) -> dict
         return found
     texts = {name: fact for name, fact in facts.items() if fact.storage == "text" and fact.present}
     if reading.decimal is not None or reading.thousands is not None:
-        decimal = reading.decimal or ("," if reading.thousands == "." else ".")
-        format_ = (decimal, reading.thousands or "")
+        format_ = (reading.point, reading.thousands or "")
         return (
             {name: format_ for name, fact in texts.items() if fact.share_of_numbers >= 1 - FEW_ODD}
             if format_ != (".", "")
