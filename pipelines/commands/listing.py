@@ -54,7 +54,7 @@ def _kind(levels: Any) -> str:
     """Return in words what the conf's `levels` says of the numbers of a row."""
     if isinstance(levels, int):
         return f"{levels} grey levels"
-    return "continuous" if levels is None else "columns of several kinds"
+    return "continuous" if levels is None else "a table"
 
 
 def _offers(model: type) -> list[str]:
