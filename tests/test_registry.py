@@ -11,6 +11,8 @@ import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
 
 import numpy as np
 import pytest
@@ -348,18 +350,28 @@ class TestReplay:
         assert sweep_page({"data": "digits"}, rows[1:2]).endswith("No setting has a finite value.")
 
     def test_settings_that_seeds_cannot_tell_apart_are_named(self):
-        def row(trial: int, mean: float, sd: float | None = 0.1) -> dict[str, object]:
-            told = {"mean": mean, "sd": sd, "seeds": [0, 1, 2]} if sd is not None else {}
-            return {"trial": trial, "override": {"model.beta": trial}, "value": mean, **told}
+        def rows(*settings: tuple[float, float, float]) -> list[dict[str, Any]]:
+            """A setting for each three values, one a seed; the repeats follow, as in trials.json."""
+            found = []
+            for seed in range(3):
+                for k, values in enumerate(settings):
+                    told = {"mean": fmean(values), "sd": stdev(values), "seeds": [0, 1, 2]} if seed == 0 else {"of": k}
+                    at = {"trial": len(found), "seed": seed, "override": {"model.beta": k}, "value": values[seed]}
+                    found.append(at | told)
+            return found
 
-        # with 4 degrees of freedom t is 2.776, and 0.1 * sqrt(2/3) * 2.776 = 0.227
-        assert [of["trial"] for of in as_good([row(2, 1.22), row(0, 1.0), row(1, 1.23)])] == [2]
+        # each seed says that the first is better, by 6.3, 9.4 and 6.9: t is 7.9, above 4.3 with 2 degrees of freedom
+        assert undecided(rows((165.1, 166.1, 171.7), (171.4, 175.5, 178.6))) == ""
+        # the same values, but no seed by seed: the differences are 13.5, 5.3 and 3.8, and t is 2.5
+        alike = rows((165.1, 166.1, 171.7), (178.6, 171.4, 175.5))
+        assert [of["trial"] for of in as_good(alike)] == [1]
+        said = "The seeds do not tell trial 0 (model.beta 0) from trial 1 (model.beta 1): give more seeds"
+        assert undecided(alike).startswith(said)
         # a setting with a wide spread says nothing of one with a narrow one
-        assert [of["trial"] for of in as_good([row(0, 1.0, 1e-3), row(1, 1.1, 1e-3), row(2, 2.0, 1.0)])] == [2]
-        said = undecided([row(0, 1.0), row(1, 1.21)])
-        assert said.startswith("The seeds do not tell trial 0 (model.beta 0) from trial 1 (model.beta 1): give more")
-        assert " and 2 more: give" in undecided([row(k, 1.0 + k / 100) for k in range(6)])
-        assert undecided([row(0, 1.0), row(1, 1.3)]) == undecided([row(0, 1.0), row(1, 1.01, None)]) == ""
+        assert [of["trial"] for of in as_good(rows((1, 1.001, 1), (1.1, 1.101, 1.1), (1, 3, 2)))] == [2]
+        many = rows(*((1.0, 1.0 + k / 100, 1.0 - k / 200) for k in range(6)))
+        assert " and 2 more: give" in undecided(many)
+        assert undecided([rows((1, 1, 1))[0], {"trial": 9, "override": {}, "value": 1.01}]) == ""
 
     def test_the_page_of_a_sweep_shows_the_rate_beside_the_metric(self):
         rows = [
@@ -372,10 +384,12 @@ class TestReplay:
             for k, rate in enumerate((12.3, 0.004))
         ]
         lines = [line for line in sweep_page({"data": "digits"}, rows).splitlines() if line.startswith("| ")]
-        assert lines[0] == "| trial | value | `model.beta` | `vae.rate_nats` |" and lines[-1].endswith("| 1 | 0.004 |")
+        assert lines[0] == "| trial | value | `model.beta` | `validation/vae.rate_nats` |" and lines[-1].endswith(
+            "| 1 | 0.004 |"
+        )
         assert "has one seed, so" in sweep_page({"data": "digits"}, rows)
         cut = sweep_page({"data": "digits"}, [{**rows[0], "steps": 500}, {**rows[1], "steps": 125}])
-        assert "| `vae.rate_nats` | steps |" in cut and "| 0.004 | 125 |" in cut, (
+        assert "| `validation/vae.rate_nats` | steps |" in cut and "| 0.004 | 125 |" in cut, (
             "a trial that was cut is shown as such"
         )
         again = {**rows[1], "trial": 2, "of": 1, "metrics": {"validation.vae.rate_nats": 0.002}}

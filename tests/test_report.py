@@ -25,6 +25,7 @@ from pipelines.evaluation.metrics import standard_errors
 from pipelines.evaluation.metrics.two_sample import TWO_SAMPLE_ROWS
 from pipelines.report import as_text, comparison_table, leaderboard, read, report, versus_baselines
 from pipelines.report.comparison_table import other_steps
+from pipelines.report.details_page import details_page
 from pipelines.report.page import _about
 from pipelines.report.page import page as page_of
 from pipelines.report.read import ResultError
@@ -469,7 +470,7 @@ class TestFirstPage:
         assert "gmm ★ 0.440 ± 0.020" in real and "training rows limit 0.510" in real and "realnvp" not in real
         assert "vae 0.0125 0.0250" in rest, "the only one, so there is no best"
         assert f"vae ★ nll {HOSTILE} 0.950" in rest and "PCA baseline 0.850" in rest
-        assert "gmm ★ 0.700 ± 0.016" in rest and "k-means on the data baseline 0.600 ± 0.017" in rest
+        assert "gmm ★ 9 clusters 0.700 ± 0.016" in rest and "k-means on the data baseline 0.600 ± 0.017" in rest
         assert "vae 0.0233 0.0345 0.0900" in rest
 
     def test_samples_of_binary_pixels_are_compared_with_one_another(self, project):
@@ -698,6 +699,17 @@ class TestLeaderboard:
             row["low"], row["high"] = row["auroc"] - 0.5, row["auroc"] + 0.5
         path.write_text(json.dumps(rows))
         assert set(leaderboard.table(read.read(params()), DATA).best["auroc"]) > {"vae-a"}
+
+    def test_settings_of_the_conf_that_were_stopped_early_are_compared_at_the_step_where_they_were(self, project):
+        """With 229 after 167 steps beside 151 after 500, a choice of little use would look like a large gain."""
+        path = project / "out" / "sweep" / "gmm-a" / "trials.json"
+        rows = json.loads(path.read_text())
+        values = {5: 128.0, 10: 129.0, 20: 125.0}
+        history = [{"step": step, "metrics": {"validation.nats": value}} for step, value in values.items()]
+        rows[0]["steps"], rows[2]["history"] = 10, history
+        path.write_text(json.dumps(rows))
+        told = "; the settings of the conf have 130.0 at step 10, where they were stopped and the chosen ones had 128.0"
+        assert told in details_page(read.read(params())).replace("<code>", "").replace("</code>", "")
 
     def test_the_page_marks_the_best_and_the_bounds(self, page):
         best = [attributes for attributes in page.all("td") if attributes.get("class") == "best"]

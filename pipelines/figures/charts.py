@@ -42,9 +42,9 @@ def trials(
     rows: for each trial {"trial": its number, "override": {key: value}, "value": its metric, or None,
     "metrics": {name: number}}; trials without a finite value are left out
     metric: the name of the metric, measured on validation rows; lower is better
-    best: the number of the best trial, which is drawn in colour
-    front: {"rate": name, "distortion": name}, two names in `metrics`; a last panel draws these against each other and
-    joins the trials that no other trial beats in both. None: no such panel
+    best: the number of the best trial, which is drawn in colour; of a setting with several seeds, its mean is
+    front: {"rate": name, "distortion": name}, two names in `metrics`; a last panel draws these against each other, as
+    means over the seeds of each setting, and joins the settings that no other one beats in both. None: no such panel
     """
     kept = [row for row in rows if row["value"] is not None and np.isfinite(row["value"])]
     values = np.array([row["value"] for row in kept], dtype=float)
@@ -60,17 +60,22 @@ def trials(
             axes.scatter(places, values, s=24, color=GREY, linewidths=0)
             _draw_means(axes, places, kept)
             if chosen is not None:
-                axes.scatter(places[chosen], values[chosen], s=60, color=COLOURS[3], zorder=3)
-                at = (places[chosen], values[chosen])
-                note = axes.annotate(f"{values[chosen]:.4g}", at, xytext=(6, 6), textcoords="offset points")
+                mean = kept[chosen].get("mean")
+                at = (places[chosen], values[chosen] if mean is None else mean)
+                axes.scatter(*at, s=60, color=COLOURS[3], zorder=3)
+                note = axes.annotate(f"{at[1]:.4g}", at, xytext=(6, 6), textcoords="offset points")
                 note.set_in_layout(False)
             axes.margins(x=0.14, y=0.1)
             axes.set(xlabel=key, ylabel=f"validation {metric}")
         if front is not None:
             names = (front["rate"], front["distortion"])
-            points = [[_held_out(row["metrics"], name) for name in names] for row in kept]
-            labels = [setting(row["override"]) for row in kept]
-            _draw_front(panels[-1], np.array(points, dtype=float).reshape(-1, 2), labels, names)
+            points = np.array([[_held_out(row["metrics"], name) for name in names] for row in kept]).reshape(-1, 2)
+            firsts = [row for row in kept if "of" not in row]
+            same = [[row is first or row.get("of") == first["trial"] for row in kept] for first in firsts]
+            means = np.array([points[of].mean(axis=0) for of in same], dtype=float).reshape(-1, 2)
+            if len(points) > len(means):
+                panels[-1].scatter(points[:, 0], points[:, 1], s=9, color=GREY, alpha=0.6, linewidths=0, label="a seed")
+            _draw_front(panels[-1], means, [setting(row["override"]) for row in firsts], names)
         figure.suptitle(
             f"{len(rows)} trials, validation {metric}, lower is better", x=0.01, ha="left", weight="bold", fontsize=10
         )
@@ -98,6 +103,7 @@ def _draw_front(axes: Axes, points: np.ndarray, labels: Sequence[str], axis_labe
     axes.plot(on_front[:, 0], on_front[:, 1], marker="o", markersize=5, color=COLOURS[0], label="front")
     if not best.all():
         axes.scatter(points[~best, 0], points[~best, 1], s=24, color=GREY, linewidths=0, label="beaten in both")
+    if len(axes.collections):
         axes.legend()
     spread = np.maximum(np.ptp(points, axis=0), 1e-12) if len(points) else 1.0
     written: list[np.ndarray] = []

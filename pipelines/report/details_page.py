@@ -1,6 +1,8 @@
 """Makes the page reports/details.html: all numbers, every comparison with baselines, sweeps and provenance."""
 
+import math
 from collections import Counter
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
@@ -80,7 +82,6 @@ def held_out(manifest: Row) -> str:
 def sweep(found: Results, result: SweepResult) -> dict[str, Any]:
     """Return what the page shows of a sweep: its picture, its cost, the best setting and its trials, the best first."""
     finished = [row for row in result.trials if row["value"] is not None]
-    first = next((row for row in finished if row["trial"] == 0), None)
     runs = [run for run in found.runs.values() if run.line.setting == result.line.key]
     return {
         "result": result,
@@ -96,13 +97,36 @@ def sweep(found: Results, result: SweepResult) -> dict[str, Any]:
         "samples": sample_picture(found, result, runs),
         "steps": sum(row["steps"] for row in result.trials),
         "diverged": len(result.trials) - len(finished),
-        "as_conf": number(first) if first else None,
+        "as_conf": _as_conf(finished, result.best),
         "undecided": undecided(result.trials),
         "mean": result.best.get("mean"),
         "has_seeds": any("mean" in row for row in result.trials),
         "swept": sorted({key for row in result.trials for key in row["override"]}),
+        "front": list((result.best["front"] or {}).values()),
         "trials": sorted(result.trials, key=lambda row: (row["value"] is None, row["value"] or 0.0, row["trial"])),
     }  # fmt: skip
+
+
+def _as_conf(trials: Sequence[Row], best: Row) -> Row | None:
+    """Return the number of trial 0, which has the settings of the conf, or None if it was chosen or has none.
+
+    trials: those with a value; best: the row of the chosen one in best.json
+
+    If a scheduler stopped trial 0 early, `cut` is the step, and `chosen` the best number of the chosen trial up to it.
+    """
+    by_trial = {row["trial"]: row for row in trials}
+    if best["trial"] == 0 or 0 not in by_trial or best["trial"] not in by_trial:
+        return None
+    first, chosen = by_trial[0], by_trial[best["trial"]]
+    if first["steps"] >= chosen["steps"]:
+        return {"value": number(first)}
+    name = f"validation.{best['metric']}"
+    until = [
+        line["metrics"][name]
+        for line in chosen.get("history", ())
+        if line["step"] <= first["steps"] and name in line["metrics"]
+    ]
+    return {"value": first["value"], "cut": first["steps"], "chosen": min(until, default=math.nan)}
 
 
 def sample_picture(found: Results, result: SweepResult, runs: list[RunResult]) -> gallery.Picture | None:

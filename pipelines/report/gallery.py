@@ -9,7 +9,10 @@ from pipelines.report.read import BASELINES, Results, RunResult
 from pipelines.report.versus_baselines import Comparison
 
 KINDS = {  # {a picture of evaluate: (heading, caption)}, in the order of the page
-    "samples": ("Samples", "Drawn from the model; of numbers, beside test rows."),
+    "samples": (
+        "Samples",
+        "Drawn from the model; of numbers, beside test rows. Draws of a VAE with a Gaussian decoder carry its noise.",
+    ),
     "temperatures": ("Temperatures", "The same draws at rising temperatures T: sharper and less varied below 1."),
     "reconstructions": ("Reconstructions", "Pairs of rows: test images, and below each what came back."),
     "interpolation": (

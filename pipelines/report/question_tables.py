@@ -12,9 +12,10 @@ from pipelines.report.as_text import decimal
 from pipelines.report.comparison_table import Comparison, Data, Entry, Pair, references, table
 from pipelines.report.denoising_and_compression import ERRORS
 from pipelines.report.key_numbers import histogram_of
-from pipelines.report.leaderboard import has_levels, is_bound
+from pipelines.report.leaderboard import clusters_of, has_levels, is_bound
 from pipelines.report.read import BASELINES, Row
 from pipelines.report.unusual_rows import with_others
+from pipelines.runtime.words import counted
 
 BINARY = "Of binary pixels, each black or white."
 
@@ -128,10 +129,13 @@ def unusual(data: Data) -> list[Comparison]:
 
 def clusters(data: Data) -> list[Comparison]:
     """Compare the clusters of latents with the clusters of the data themselves."""
-    entries = [
-        data.entry(run, -n["acc"], _with_error(n["acc"], n["acc_error"], 3), decimal(n["nmi"], 3), error=n["acc_error"])
-        for run, n in data.having("acc", "acc_error", "nmi")
-    ]
+    entries = []
+    for run, n in data.having("acc", "acc_error", "nmi"):
+        cells = (_with_error(n["acc"], n["acc_error"], 3), decimal(n["nmi"], 3))
+        k = (clusters_of(data.found, data.name, run.line.key) or {}).get("k")
+        is_told = k is not None and k != len(data.found.data[data.name]["classes"])
+        note = counted(k or 0, "cluster") if is_told else ""
+        entries.append(data.entry(run, -n["acc"], *cells, error=n["acc_error"], note=note))
     first = next((n for _, n in data.having("acc_kmeans", "nmi_kmeans")), None)
     beside = []
     if first:

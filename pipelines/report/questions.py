@@ -77,8 +77,9 @@ QUESTIONS = (
     Question(
         "clusters",
         "Do clusters match the classes?",
-        "k-means clusters the latents without labels. The numbers are the share of rows in the cluster of their class, "
-        "and the normalised mutual information of clusters and classes.",
+        "k-means clusters the latents without labels; a mixture clusters by its components. The numbers are the share "
+        "of rows in the cluster of their class, and the normalised mutual information of clusters and classes. The "
+        "share is low where there are more clusters than classes, since only one cluster counts for a class.",
         question_tables.clusters,
     ),
     Question(

@@ -28,7 +28,7 @@ def sweep_page(lineage: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) 
     keys = sorted({key for trial in ranked for key in trial["override"]})
     measured = {name for trial in ranked for name in trial.get("metrics", {}) if name.startswith(VALIDATION)}
     terms = sorted((name for name in measured if name.endswith(TERMS)), reverse=True)
-    names = [name.removeprefix(VALIDATION) for name in terms]
+    names = [name.replace(VALIDATION, "validation/", 1) for name in terms]  # as MLflow has them
     lines = [["trial", "value", *(f"`{key}`" for key in (*keys, *names))], ["---"] * (2 + len(keys) + len(names))]
     for row in ranked:
         means = [_mean(trials, row, name) for name in terms]

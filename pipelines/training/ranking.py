@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
 from typing import Any, TypeVar
 
 Row = TypeVar("Row", bound=Mapping[str, Any])
@@ -42,30 +43,36 @@ def undecided(trials: Sequence[Mapping[str, Any]]) -> str:
         return ""
     best, more = ranking(trials)[0], len(alike) - MOST_NAMED
     names = ", ".join(_named(trial) for trial in alike[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-    return f"The seeds do not tell {_named(best)} from {names}: give more seeds, or take any of these."
+    return f"The seeds do not tell {_named(best)} from {names}: give more seeds before you rely on the difference."
 
 
 def as_good(trials: Sequence[Row]) -> list[Row]:
     """Return the settings whose means over seeds do not clearly differ from the best one's, the nearest first.
 
-    A difference is clear if it is outside Welch's 95% interval for two means. That the best was chosen among several is
+    A difference is clear if it is outside the 95% interval of Student's t for the differences seed by seed: settings
+    with the same seeds have the same first weights, order of rows and noise. That the best was chosen among several is
     not corrected for, so that a few more settings may be as good. Settings with one seed, or of which a seed diverged,
     are left out. trials: as for `ranking`
     """
     settings = [trial for trial in ranking(trials) if trial.get("sd") is not None]
-    return [trial for trial in settings[1:] if number(trial) - number(settings[0]) <= _reach(settings[0], trial)]
+    return [trial for trial in settings[1:] if not _is_clear(_by_seed(trials, settings[0]), _by_seed(trials, trial))]
 
 
-def _reach(a: Mapping[str, Any], b: Mapping[str, Any]) -> float:
-    """Return half the length of the interval for the difference of the means of two settings."""
+def _is_clear(a: Mapping[int, float], b: Mapping[int, float]) -> bool:
+    """Return whether the means of two settings clearly differ. a, b: {seed: value}"""
     from scipy.special import stdtrit  # a tenth of a second
 
-    variances = [trial["sd"] ** 2 / len(trial["seeds"]) for trial in (a, b)]
-    if not any(variances):
-        return 0.0
-    parts = sum(of**2 / (len(trial["seeds"]) - 1) for of, trial in zip(variances, (a, b), strict=True))
-    freedom = sum(variances) ** 2 / parts
-    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(sum(variances))
+    differences = [b[seed] - a[seed] for seed in a.keys() & b.keys()]
+    if len(differences) < 2:
+        return False
+    reach = stdtrit(len(differences) - 1, (1 + CONFIDENCE) / 2) * stdev(differences) / math.sqrt(len(differences))
+    return abs(fmean(differences)) > reach
+
+
+def _by_seed(trials: Sequence[Mapping[str, Any]], first: Mapping[str, Any]) -> dict[int, float]:
+    """Return {seed: value} of the setting of which `first` is the first trial."""
+    same = [trial for trial in trials if trial is first or trial.get("of") == first["trial"]]
+    return {trial["seed"]: trial["value"] for trial in same if trial["value"] is not None}
 
 
 def _named(trial: Mapping[str, Any]) -> str:
