@@ -286,7 +286,14 @@ ROWS = [
     Row("vq_vae2 digits", VQVAE2, SCANS, TINY_VQ, QUANTISED),
     Row("vq_vae2 gradient", VQVAE2, SCANS, {**TINY_VQ, "decay": None, "bottom_dropout": 0.3}, QUANTISED),
     *(
-        Row(f"{name} table", model, TABLE, arguments, offers, name in ("gmm", "affine_flow", "scalar_flow"))
+        Row(
+            f"{name} table",
+            model,
+            TABLE,
+            arguments,
+            offers,
+            name in ("gmm", "gmm labels", "affine_flow", "scalar_flow"),
+        )
         for name, model, arguments, offers in ON_TABLES
     ),
 ]

@@ -104,6 +104,29 @@ def test_probabilities_and_densities_of_a_mixed_row_sum_to_one():
     assert float(nats.detach().exp().sum() * (line[1] - line[0])) == pytest.approx(1, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        VAE([2], [0.01, 1], latent=1, hidden=[8], likelihood="mixed", sigma=0.9),
+        GaussianMixture([2], [0.01, 1], components=2, covariance="diagonal"),
+    ],
+    ids=["vae", "gmm"],
+)
+def test_no_samples_pile_up_at_the_least_value_of_a_skewed_column(model):
+    """Prices near 0 and counts: a Gaussian puts a third of its draws below their least value."""
+    amounts = (5 * torch.rand(2000, generator=draws(), dtype=torch.float64).log().neg() + 1).mul(100).round() / 100
+    counts = torch.poisson(torch.full((2000,), 1.5, dtype=torch.float64), generator=draws(1))
+    x = torch.stack([amounts, counts], dim=1)
+    model = model.double()
+    model.warm_start(x, NOISE)
+    with torch.no_grad():
+        sampled, fewer = model.sample(4000, NOISE), model.sample(50, NOISE)
+    assert torch.equal(sampled[:50], fewer), "a row's draws do not depend on how many rows there are"
+    assert sampled.amin(0).ge(x.amin(0)).all() and sampled.amax(0).le(x.amax(0)).all()
+    assert (sampled[:, 0] == x[:, 0].min()).double().mean() < 0.01
+    assert (sampled[:, 1] == 0).double().mean() < (x[:, 1] == 0).double().mean() + 0.1
+
+
 def labelled(n: int = 2000) -> torch.Tensor:
     """Rows of a number, a rare flag and a category, whose shares differ between three clusters of the number."""
     z = torch.randint(0, 3, (n,), generator=draws())

@@ -9,11 +9,11 @@ Times in seconds or pressures in pascals have more digits than float32 holds. Ro
 float64, and only y has the network's dtype.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
@@ -22,6 +22,7 @@ from gen_models.layers.levels import Column, Levels, coordinates, is_table
 from gen_models.noise import Noise
 
 EXACT = ("shift", "exact_scale", "step", "over", "under", "least", "most")  # in float64, whatever the network's dtype
+TRIES = 20  # draws of a row whose discrete numbers leave their ranges
 LONGEST = (2**20, 2**53)  # bounds on numerator and denominator of a step; beyond them float64 has no exact multiples
 
 
@@ -115,6 +116,26 @@ class TableScale(DataScale):
         for first, end in self.columns.groups:
             row[:, first:end] = one_hot(x[:, first:end].argmax(dim=1), end - first)
         return row
+
+    def drawn(self, draw: Callable[[Noise], Tensor], noise: Noise) -> Float[Tensor, "batch dim"]:
+        """Return drawn rows; a row with a discrete number outside the range that `fit` saw is drawn again.
+
+        Moved to the edge of the range, such numbers would pile up there. After TRIES draws they are moved. Flags and
+        categories have no such range.
+        """
+        y = draw(noise)
+        for attempt in range(1, TRIES):
+            is_outside = self._is_outside(y)
+            if not is_outside.any():
+                break
+            y = torch.where(is_outside[:, None], draw(noise.again(attempt)), y)
+        return self.quantise(y)
+
+    def _is_outside(self, y: Float[Tensor, "batch dim"]) -> Bool[Tensor, " batch"]:
+        steps = self._in_steps(self._unscaled(y)).floor()
+        is_outside = self.is_discrete & ((steps < self.least) | (steps > self.most))
+        is_outside[:, self.columns.labels] = False
+        return is_outside.any(dim=1)
 
     def blank(self) -> Float[Tensor, " dim"]:
         return self.shift - self.step / 2
