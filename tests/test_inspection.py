@@ -240,7 +240,7 @@ def test_counts_are_those_of_the_data(project, tmp_path, capsys):
     inspect.main([str(tmp_path / "x.npy")])
     printed = capsys.readouterr().out
     for line in (
-        "10 of 3 float64",
+        "10 of 3 numbers, float64",
         "0 .. 29",
         "1 cell (x[2])",
         "0 of 3 columns",
@@ -255,6 +255,7 @@ def test_counts_are_those_of_the_data(project, tmp_path, capsys):
 def test_text_and_constant_columns_are_left_out_and_missing_numbers_are_kept_and_all_is_said(project, tmp_path, capsys):
     name = [f"Ann {chr(97 + k % 26)}{chr(97 + k // 26)}" for k in range(ROWS)]
     columns = {**table(), "name": name, "same": [3] * ROWS, "gap": ["", *(k * k for k in range(ROWS - 1))]}
+    columns["income"] = [100 * (20 + k % 17) for k in range(ROWS)]
     write_csv(tmp_path / "t.csv", columns)
     add_data.main(["mine", str(tmp_path / "t.csv")])
     printed = capsys.readouterr().out
@@ -267,9 +268,10 @@ def test_text_and_constant_columns_are_left_out_and_missing_numbers_are_kept_and
     entries = data_conf("mine")["columns"]
     assert [key for key in entries if entries[key].get("role") == "ignore"] == ["name", "same"]
     assert entries["gap"] == {"kind": "count", "missing": "fill"}
+    assert entries["income"] == {"kind": "number", "step": 100}, "else samples are no hundreds, and a histogram wins"
     prepare.main(["mine"])
     data = open_data("mine")
-    assert data.columns == ("a", "b", "gap", "gap is missing")
+    assert data.columns == ("a", "b", "gap", "gap is missing", "income")
     rows = np.concatenate([data.x(split) for split in data.splits])
     median = np.median(data.x("train")[data.x("train")[:, 3] == 0, 2])
     assert rows[rows[:, 3] == 1, 2].tolist() == [round(median)]

@@ -69,6 +69,11 @@ def least_rows(rate: float) -> int:
     return math.ceil(1 / rate - 1e-9) - 1
 
 
+def attained(calibration_rows: int, rate: float) -> float:
+    """Return the share of normal rows that have p <= rate: the largest p-value there is, k/(n + 1), up to the rate."""
+    return math.floor(rate * (calibration_rows + 1) + 1e-9) / (calibration_rows + 1)
+
+
 def require_rows(calibration_rows: int, rate: float) -> None:
     """Raise DataError unless 0 < rate < 1 and the smallest p-value, 1/(calibration_rows + 1), is at most the rate."""
     if not 0 < rate < 1:

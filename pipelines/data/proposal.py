@@ -139,7 +139,9 @@ def _split(arrays: Arrays, *, has_anomaly: bool) -> dict[str, Any]:
     split: dict[str, Any] = dict(ANOMALY_SPLIT if has_anomaly else SPLIT)
     if not has_anomaly:
         rows = len(arrays.x) if arrays.parts is None else len(arrays.parts["train"])
-        wanted = min(max(split["calibration"], round(CALIBRATION_ROWS / max(rows, 1), 2)), MOST_CALIBRATION)
+        wanted = min(
+            max(split["calibration"], math.ceil(100 * CALIBRATION_ROWS / max(rows, 1)) / 100), MOST_CALIBRATION
+        )
         split["train"], split["calibration"] = round(split["train"] + split["calibration"] - wanted, 2), wanted
     # anomalies need calibration rows for a threshold; without them, data with too few rows get no such split
     shares = _shares(arrays, split)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import ks_2samp
 
-from gen_models.anomalies.conformal import threshold
+from gen_models.anomalies.conformal import attained, threshold
 from gen_models.errors import DataError
 from pipelines.commands.output_file import Answer, answering
 from pipelines.data.row_names import beside
@@ -199,7 +199,8 @@ def _called(scores: np.ndarray, decisions: Decisions, rule: Rule | None, known: 
     called = int(decisions.is_called.sum())
     words = f"{called:,} of {rows:,} rows are flagged as anomalies at {rule.words}"
     if rule.kind == "fpr":
-        return f"{words}; about {rule.rate * rows:,.1f} would be even if all rows were normal"
+        reached = attained(len(known), rule.rate) if known is not None else rule.rate
+        return f"{words}; about {reached * rows:,.1f} would be even if all rows were normal"
     if not called and known is not None:
         least = math.ceil(rows / (rule.rate * (len(known) + 1)))
         if least <= 1:

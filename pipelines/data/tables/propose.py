@@ -21,6 +21,7 @@ from pipelines.data.tables.open_table import Table
 
 MOST_VALUES = 20  # text with more different values becomes a category only if --kind asks for it
 MOST_ASKED_VALUES = 1000
+LEAST_STEPS = 10  # whole numbers with fewer different values tell no step above 1
 MOST_CLASSES = 50  # a column with more different values is not proposed as the label, whatever its name
 # fmt: off
 LABELS = {
@@ -453,7 +454,9 @@ def _category(fact: Facts) -> dict[str, Any]:
 
 def _number(fact: Facts) -> dict[str, Any]:
     if fact.is_whole:
-        return {"kind": "count", **_missing(fact)}
+        tens = int(step_of(fact.numbers()) or 1)
+        is_told = tens > 1 and len(np.unique(fact.numbers())) >= LEAST_STEPS
+        return {"kind": "number", "step": tens, **_missing(fact)} if is_told else {"kind": "count", **_missing(fact)}
     step = step_of(fact.numbers())
     if step is not None and fact.places is None:  # a row after the sample needs more decimal places
         step = _finest_step(fact.numbers())
