@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 
 import numpy as np
 import pytest
@@ -139,6 +140,7 @@ def test_a_summary_names_leaks_and_the_held_out_class(tmp_path, source):
     text = stage.summary(prepare(tmp_path, "toy", {**CONF, "anomaly": "b"}, seed=0))
     assert "toy: 40 rows of 2 numbers, stored as float32" in text
     assert "class 'b' is in the test split only" in text
+    assert re.search(r"train +\d+ rows, all of class 'a'\n", text)
     assert "duplicates  5 in train/validation, 25 in train/test" in text
 
 

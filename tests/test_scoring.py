@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from gen_models.anomalies.calibration import FILE, Calibration, load_calibration, save_calibration
-from gen_models.anomalies.conformal import conformal_p, least_rows, q_values, require_rows, threshold
+from gen_models.anomalies.conformal import attained, conformal_p, least_rows, q_values, require_rows, threshold
 from gen_models.anomalies.contributions import contributions, marginals
 from gen_models.anomalies.score import Setting
 from gen_models.anomalies.scores import fit_scores
@@ -232,7 +232,7 @@ def test_the_rows_that_are_called_are_those_with_p_at_most_the_rate_and_reasons_
     assert last["reason"].startswith("fee 60 (usually ")
     assert all(bool(row["reason"]) == (row["decision"] == "anomaly") for row in rows)
     assert (
-        " of 300 rows are flagged as anomalies at a false-positive rate of 0.05; about 15.0 would be"
+        " of 300 rows are flagged as anomalies at a false-positive rate of 0.05; about 14.9 would be"
         in capsys.readouterr().err
     )
     assert (tmp_path / "scores.png").is_file()
@@ -257,6 +257,34 @@ def test_the_same_rows_in_another_layout_are_read_by_the_option_that_the_refusal
     assert [bool(row["score"]) for row in found] == ["nörth" not in row["problem"] for row in found]
     known = [(row, same) for row, same in zip(found, wanted, strict=True) if row["score"]]
     assert len(known) > 10 and all(row["score"] == same["score"] for row, same in known)
+
+
+def test_a_file_in_another_encoding_or_with_points_for_commas_gets_the_option_that_reads_it(tmp_path):
+    columns = (Column("Stück", "count"), Column("Preis", step=0.01))
+    reading = {"encoding": "cp1252", "decimal": ",", "thousands": "."}
+    facts = {"event_shape": [2], "table": {"columns": Schema(columns).as_json(), "reading": reading}}
+    path = tmp_path / "mai.csv"
+    path.write_text("Stück;Preis\n3;1.149,22\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"mai\.csv: its header is UTF-8, not cp1252: say --encoding utf-8$"):
+        next(read_blocks(path, facts))
+    facts = read_as(facts, encoding="utf-8")
+    assert next(read_blocks(path, facts)).x.tolist() == [[3, pytest.approx(1149.22)]]
+    path.write_text("Stück,Preis\n3,149.22\n4,12.5\n", encoding="utf-8")
+    assert (
+        next(read_blocks(path, facts))
+        .problems[0]
+        .endswith("'149.22' is not a number; a decimal point? say --decimal .")
+    )
+    assert next(read_blocks(path, read_as(facts, decimal="."))).x[:, 1].tolist() == pytest.approx([149.22, 12.5])
+
+
+@pytest.mark.parametrize(("rows", "rate"), [(195, 0.01), (99, 0.01), (250, 0.02), (19, 0.05)])
+def test_the_number_of_flags_that_is_foretold_is_that_of_normal_rows(rows, rate):
+    """With 195 calibration rows, no p-value lies between 1/196 and 2/196, so that 0.01 flags 0.5% of normal rows."""
+    scores = RNG.normal(size=(4000, rows + 1))  # the last is a normal row, exchangeable with the others
+    p = (1 + (scores[:, :-1] >= scores[:, -1:]).sum(axis=1)) / (rows + 1)
+    share = attained(rows, rate)
+    assert share <= rate and abs((p <= rate).mean() - share) < 4 * math.sqrt(share / 4000)
 
 
 def test_a_word_of_the_new_file_may_mean_missing(ask, tmp_path):

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from gen_models.errors import DataError
 from gen_models.off_levels import off_levels
-from gen_models.table import from_json, missing_column
+from gen_models.table import Schema, from_json, missing_column
 from pipelines.commands.thousands import questions
 from pipelines.data.sources import array_files, idx
 from pipelines.data.sources.files import advice, require_file, require_there, shown, unreadable
@@ -180,22 +180,40 @@ def _of_schema(path: Path, facts: Mapping[str, Any]) -> Iterator[Rows]:
     """
     known = facts["table"]
     schema, table = from_json(known["columns"]), open_table(path, _reading(known))
+    _require_encoding(table, schema)
     for question in questions(table, schema, facts):
         print(question, file=sys.stderr)
     ids = [name for name in known.get("ids", ()) if name in table.names]
     for block in encoded(table, schema, others=ids):
-        problems = {row: why + (_advice(why) if table.kind == "csv" else "") for row, why in block.problems.items()}
+        problems = {
+            row: why + (_advice(why, table.reading) if table.reading else "") for row, why in block.problems.items()
+        }
         yield Rows(range(block.first, block.first + len(block.x)), block.x, problems, block.words)
 
 
-def _advice(problem: str) -> str:
-    """Return what to do about a cell that is no number or no time; "" if that is unclear."""
+def _require_encoding(table: Table, schema: Schema) -> None:
+    """Raise DataError if columns of the schema are missing, and are there when the header is read as UTF-8."""
+    wanted = {column.name for column in schema.columns}
+    if table.reading is None or wanted <= set(table.names):
+        return
+    try:
+        names = {name.encode(table.reading.encoding).decode("utf-8") for name in table.names}
+    except (UnicodeError, LookupError):
+        return
+    if wanted <= names:
+        raise DataError(f"{shown(table.path)}: its header is UTF-8, not {table.reading.encoding}: say --encoding utf-8")
+
+
+def _advice(problem: str, reading: Reading) -> str:
+    """Return what to do about a cell that is no number or no time, read in this way; "" if that is unclear."""
     found = re.search(r": '(.*)' is not a (number|time)$", problem)
     if found is None:
         return ""
     cell, kind = found.groups()
     if kind == "time":
         return "; write times as 2026-05-01 12:30"
+    if reading.point == "," and re.fullmatch(r"[+-]?(\d{1,3}(,\d{3})+|\d*)\.\d+", cell):
+        return "; a decimal point? say --decimal ." + (" --thousands ," if "," in cell else "")
     if re.fullmatch(r"[+-]?\d{1,3},\d{3}", cell):
         return "; a decimal comma? say --decimal , or, for a mark between groups of three digits, --thousands ,"
     if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", cell):

@@ -17,7 +17,7 @@ in blocks, so a data set may be larger than memory.
 import itertools
 import math
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -214,7 +214,7 @@ def summary(manifest: Mapping[str, Any]) -> str:
     of = f"rows of {shape} {what}{grid}, stored as {manifest['dtype']}"
     lines = [f"{manifest['name']}: {total} {of}, sha256 {manifest['sha256'][:12]}"]
     for name, split in manifest["splits"].items():
-        lines.append(f"  {name:<12}{split['rows']:>8} rows, {_classes(split['labels'])}")
+        lines.append(f"  {name:<12}{split['rows']:>8} rows, {_classes(split['labels'], manifest['classes'])}")
     held_out = [repr(name) for name, count in anomalies.tested_rows(manifest).items() if count]
     if held_out:
         one, many = f"class {held_out[0]} is", f"classes {', '.join(held_out)} are"
@@ -246,12 +246,15 @@ def notes(manifest: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _classes(counts: Mapping[str, int]) -> str:
-    """Return how many classes the rows of a split have, and how large these are. counts: {class: its rows}"""
+def _classes(counts: Mapping[str, int], names: Sequence[str]) -> str:
+    """Return how many classes the rows of a split have, and how large these are.
+
+    counts: {index of a class: its rows}; names: of the classes
+    """
     if not counts:
         return "no labels"
     if len(counts) == 1:
-        return f"all of class {next(iter(counts))!r}"
+        return f"all of class {names[int(next(iter(counts)))]!r}"
     low, high = min(counts.values()), max(counts.values())
     return f"{len(counts)} classes of {low if low == high else f'{low} to {high}'} rows"
 
