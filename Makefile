@@ -9,11 +9,12 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
-repro: $(VENV)/.installed ## run the whole graph, or what changed of it; the page is reports/index.html; RUNS="a b": these runs alone, and no page
+repro: $(VENV)/.installed ## run the whole graph, or what changed of it; the page is reports/index.html; RUNS="a b": these runs alone, on out/report/index.html
 	gen-models check
 	gen-models play $(RUNS)
 	dvc repro $(addprefix evaluate@,$(RUNS))
 	$(if $(RUNS),gen-models register $(RUNS))
+	$(if $(RUNS),gen-models report $(RUNS))
 	@[ -n "$$MLFLOW_TRACKING_URI" ] || [ -f mlflow.db ] || gen-models register # a store that was removed
 
 # A budget other than that of chapter/params.yaml gets a project folder of its own: DVC sees a budget in a file only, and

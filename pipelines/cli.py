@@ -53,7 +53,7 @@ STAGES = {
     "register": Command(
         "pipelines.registry.register", "[RUN ...]: log runs and register models in MLflow, once", run_keys
     ),
-    "report": Command("pipelines.report.report", "pages to look at, from reports/index.html"),
+    "report": Command("pipelines.commands.report_of_runs", "[RUN ...]: pages to look at, reports/index.html", run_keys),
 }
 TOOLS = {
     "play": Command(

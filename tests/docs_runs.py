@@ -107,11 +107,15 @@ DEFAULT = {  # pages of the default runs, and of people's own data
         "make repro": Does(leaves=GRAPH),
         "make ui": Does(serves=MLFLOW, says="/#/models"),
         "source .venv/bin/activate": Does(),
-        "make repro RUNS=vae-digits": Does(leaves=("out/evaluate/vae-digits/metrics.json",), says="vae-digits: "),
+        "make repro RUNS=vae-digits": Does(
+            leaves=("out/evaluate/vae-digits/metrics.json", "out/report/index.html"), says="vae-digits: "
+        ),
         "gen-models list": Does(says=r"bernoulli_vae"),
         "gen-models inspect clients.csv": INSPECTS,
         "gen-models add-data clients clients.csv": ADDS,
-        "make repro RUNS=gmm-clients": Does(leaves=("out/evaluate/gmm-clients/metrics.json",), says="gmm-clients: "),
+        "make repro RUNS=gmm-clients": Does(
+            leaves=("out/evaluate/gmm-clients/metrics.json", "out/report/index.html"), says="gmm-clients: "
+        ),
         "gen-models score gmm-clients clients_of_may.csv --fpr 0.01 --output may.csv": Does(
             writes=("may.csv", "may.png"), check=names_the_column
         ),
@@ -157,7 +161,9 @@ DEFAULT = {  # pages of the default runs, and of people's own data
         "gen-models inspect clients.csv": INSPECTS,
         "gen-models add-data clients clients.csv": ADDS,
         "source .venv/bin/activate": Does(),
-        "make repro RUNS=gmm-clients": Does(leaves=("out/evaluate/gmm-clients/metrics.json",), says="gmm-clients: "),
+        "make repro RUNS=gmm-clients": Does(
+            leaves=("out/evaluate/gmm-clients/metrics.json", "out/report/index.html"), says="gmm-clients: "
+        ),
         "gen-models predict gmm-clients clients_of_may.csv --output scores.csv": Does(writes=("scores.csv",)),
         "gen-models remove-data clients": Does(check=is_taken_back),
     },

@@ -13,13 +13,13 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from gen_models.errors import DataError, GenModelsError
+from gen_models.errors import ConfigError, DataError, GenModelsError
 from pipelines import figures
 from pipelines.comparison import baselines, compare
 from pipelines.comparison.anomalies import Case, curves
 from pipelines.comparison.anomaly_baselines import anomaly_baselines
 from pipelines.comparison.score_agreement import spearman
-from pipelines.config.params import BASELINES
+from pipelines.config.params import BASELINES, params
 from pipelines.data.store import Dataset, open_data
 from pipelines.evaluation import evaluate
 from pipelines.evaluation.prepared_rows import PreparedRows
@@ -230,6 +230,21 @@ def test_scores_of_an_evaluation_that_are_gone_ask_for_it_in_one_line(here):
         compare.main([])
     path.write_bytes(content)
     assert "\n" not in str(caught.value)
+
+
+def test_a_part_of_the_runs_is_compared_by_itself(here, tmp_path):
+    part = params().only(["gmm-two_moons", "vae-two_moons"])
+    assert (list(part.runs), list(part.sweeps), part.data) == (
+        ["gmm-two_moons", "vae-two_moons"],
+        list(part.runs),
+        ("two_moons",),
+    )
+    compare.compare(part, tmp_path)
+    rows = json.loads((tmp_path / "scores" / "scores.json").read_text())
+    assert {row["run"] for row in rows} == set(part.runs)
+    assert {row["data"] for row in json.loads((tmp_path / "clusters" / "scores.json").read_text())} <= {"two_moons"}
+    with pytest.raises(ConfigError, match="unknown run 'gmm-moons': did you mean 'gmm-two_moons'"):
+        params().only(["gmm-moons"])
 
 
 def test_runs_that_were_taken_out_are_not_read(here):

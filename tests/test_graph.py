@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.project import call, candidates, make_project, params_of
+from tests.trained import files
 
 pytestmark = pytest.mark.slow
 SWEEPS = {
@@ -115,6 +116,15 @@ def test_every_output_is_there(project):
     assert candidates(project) == dict.fromkeys(RUNS, "1")
     assert (project / "reports" / "index.html").is_file()
     assert not (project / "out" / "register").exists()
+
+
+def test_some_runs_have_pages_of_their_own_and_the_graph_does_not_notice(project):
+    before = files(project / "reports")
+    done = call(project, "gen-models", "report", "vae-digits", seconds=SECONDS)
+    assert done.returncode == 0 and done.stdout == "out/report/index.html: runs vae-digits\n", done.stdout + done.stderr
+    page = (project / "out" / "report" / "index.html").read_text()
+    assert "vae-digits" in page and not any(key in page for key in RUNS if key != "vae-digits")
+    assert files(project / "reports") == before
 
 
 def test_a_second_repro_runs_nothing(project):

@@ -38,14 +38,18 @@ from pipelines.runtime.stage import no_argument, produce
 
 def main(argv: list[str]) -> None:
     no_argument(argv, "compare", __doc__)
-    asked = params()
     with produce(paths.out("compare")) as folder:
-        for name, compare in COMPARISONS.items():
-            (folder / name).mkdir()
-            rows = compare(asked, folder / name)
-            (folder / name / "scores.json").write_text(json.dumps(rows, indent=1) + "\n")
-        write_metrics(asked, folder / "metrics")
-        write_curves(asked, folder / "curves")
+        compare(params(), folder)
+
+
+def compare(asked: Params, folder: Path) -> None:
+    """Write all of out/compare, for the runs and data sets of `asked`, into a folder."""
+    for name, part in COMPARISONS.items():
+        (folder / name).mkdir(parents=True)
+        rows = part(asked, folder / name)
+        (folder / name / "scores.json").write_text(json.dumps(rows, indent=1) + "\n")
+    write_metrics(asked, folder / "metrics")
+    write_curves(asked, folder / "curves")
 
 
 def compare_clusters(params: Params, folder: Path) -> list[Row]:

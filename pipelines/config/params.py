@@ -1,7 +1,7 @@
 """Reads params.yaml into typed objects: the data sets, sweeps and runs for which DVC runs stages."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -67,6 +67,14 @@ class Params:
         if key not in self.runs:
             raise ConfigError(f"{paths.MARK}: " + unknown("run", key, self.runs))
         return self.runs[key]
+
+    def only(self, keys: Iterable[str]) -> "Params":
+        """Return the part of these runs: with the sweeps that chose their settings, and their data sets."""
+        runs = {key: self.run(key) for key in dict.fromkeys(keys)}
+        sweeps = {run.setting: self.sweep(run.setting) for run in runs.values()}
+        used = {run.data for run in (*runs.values(), *sweeps.values())}
+        data, files = tuple(d for d in self.data if d in used), {d: p for d, p in self.files.items() if d in used}
+        return replace(self, data=data, files=files, sweeps=sweeps, runs=runs)
 
     def sweep(self, key: str) -> Run:
         if key not in self.sweeps:

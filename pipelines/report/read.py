@@ -156,28 +156,33 @@ class Results:
         return row["lamp"] if row else ""
 
 
-def read(params: Params) -> Results:
-    """Read the outputs of the whole graph. Raises ResultError, which names the first file that cannot be used."""
-    _require_runs(params)
+def read(params: Params, compared: Path | None = None) -> Results:
+    """Read the outputs of the whole graph. Raises ResultError, which names the first file that cannot be used.
+
+    compared: the folder that `compare` wrote for these runs; None: out/compare
+    """
+    require_runs(params)
+    compared = compared or paths.out("compare")
     used = {line.data for line in (*params.sweeps.values(), *params.runs.values())}
     data = {name: _manifest(name, params) for name in params.data_sets if name in used}
     sweeps = {key: _sweep(line, data[line.data], params) for key, line in params.sweeps.items()}
     runs = {key: _run(line, data[line.data], params) for key, line in params.runs.items()}
-    detection, clustering = _detection(params, data), _clustering(params, data)
-    denoising = _used(params, data, "denoising", DENOISED)
-    compression = _used(params, data, "compression", COMPRESSED, CODECS)
-    scored, agreements = _scored(params, data)
+    detection, clustering = _detection(params, data, compared), _clustering(params, data, compared)
+    denoising = _used(params, data, compared / "denoising", DENOISED)
+    compression = _used(params, data, compared / "compression", COMPRESSED, CODECS)
+    scored, agreements = _scored(params, data, compared)
     return Results(params, data, sweeps, runs, detection, clustering, denoising, compression, scored, agreements)
 
 
-def _require_runs(params: Params) -> None:
+def require_runs(params: Params) -> None:
     """Raise ResultError, which names them, if some runs have no results at all: the report shows all runs."""
     missing = [key for key in params.runs if not paths.out("evaluate", key).is_dir()]
     if missing:
         some = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
         raise ResultError(
             f"the report shows all runs of params.yaml, and {len(missing)} of {len(params.runs)} have no results "
-            f"({some}): run `make repro` (or `gen-models play` and `dvc repro`), or take their lines out"
+            f"({some}): run `make repro` (or `gen-models play` and `dvc repro`), or name the runs to show: "
+            f"`gen-models report RUN ...`"
         )
 
 
@@ -243,8 +248,8 @@ def _latents(path: Path, stage: str) -> Row | None:
     return _json(path, stage, ("sentence", "is_collapsed"), may_hold_nan=True) if path.exists() else None
 
 
-def _detection(params: Params, data: Mapping[str, Row]) -> Scores:
-    path = paths.out("compare", "anomalies", "scores.json")
+def _detection(params: Params, data: Mapping[str, Row], compared: Path) -> Scores:
+    path = compared / "anomalies" / "scores.json"
     rows = _rows(path, COMPARE, DETECTED)
     scored = _known(path, COMPARE, rows, {*params.runs, *BASELINES}, data)
     for key, line in params.runs.items():
@@ -257,8 +262,8 @@ def _detection(params: Params, data: Mapping[str, Row]) -> Scores:
     return Scores(rows, _pictures(path.parent, COMPARE) if rows else {})
 
 
-def _scored(params: Params, data: Mapping[str, Row]) -> tuple[Scores, dict[str, Row]]:
-    folder = paths.out("compare", "scores")
+def _scored(params: Params, data: Mapping[str, Row], compared: Path) -> tuple[Scores, dict[str, Row]]:
+    folder = compared / "scores"
     rows = _rows(folder / "scores.json", COMPARE, SCORED, may_hold_nan=True)
     _known(folder / "scores.json", COMPARE, rows, params.runs, data)
     agreements = _rows(folder / "agreement.json", COMPARE, AGREEING)
@@ -267,18 +272,18 @@ def _scored(params: Params, data: Mapping[str, Row]) -> tuple[Scores, dict[str, 
     return Scores(rows, _pictures(folder, COMPARE)), {row["data"]: row for row in agreements}
 
 
-def _clustering(params: Params, data: Mapping[str, Row]) -> Scores:
-    path = paths.out("compare", "clusters", "scores.json")
+def _clustering(params: Params, data: Mapping[str, Row], compared: Path) -> Scores:
+    path = compared / "clusters" / "scores.json"
     rows = _rows(path, COMPARE, CLUSTERED)
     _known(path, COMPARE, [row for row in rows if row["space"] != "data"], params.runs, data)
     return Scores(rows, _pictures(path.parent, COMPARE))
 
 
 def _used(
-    params: Params, data: Mapping[str, Row], part: str, keys: tuple[str, ...], beside: tuple[str, ...] = ()
+    params: Params, data: Mapping[str, Row], folder: Path, keys: tuple[str, ...], beside: tuple[str, ...] = ()
 ) -> Scores:
-    """Read the part `denoising` or `compression` of compare. beside: the names of baselines that its rows may have"""
-    path = paths.out("compare", part, "scores.json")
+    """Read the part of compare in a folder. beside: the names of baselines that its rows may have"""
+    path = folder / "scores.json"
     rows = _rows(path, COMPARE, keys)
     _known(path, COMPARE, rows, {*params.runs, *beside}, data)
     return Scores(rows, _pictures(path.parent, COMPARE))
