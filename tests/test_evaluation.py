@@ -1,6 +1,7 @@
 """evaluate on tiny trained models: what it writes, from which rows, and the same again."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from pipelines.data.densities import LOG_DENSITIES
 from pipelines.data.store import Dataset, open_data
 from pipelines.evaluation import anomaly_assessment, evaluate, latent_clusters, trained_run
 from pipelines.evaluation.metrics import two_sample
-from pipelines.evaluation.metrics.meanings import below_baselines
+from pipelines.evaluation.metrics.meanings import below_baselines, unlike_the_data
 from pipelines.evaluation.metrics.pixel_histogram import bernoulli_log_prob, histogram_log_prob
 from pipelines.evaluation.result_files import read_part, read_scores
 from pipelines.evaluation.row_scores import score_rows
@@ -121,7 +122,7 @@ def test_a_sheet_has_the_ends_of_the_ranking_and_what_lies_next_to_the_threshold
 
 def test_an_image_is_named_below_it_so_that_people_find_its_file():
     paths = {"path": ["good/017.png", "a folder/of a long name/v1.2/017.jpeg"], "note": ["", ""]}
-    assert captions(paths, np.array([0.0346, 1.0])) == ["good/017\np 0.035", "… name/v1.2/017\np 1"]
+    assert captions(paths, np.array([0.0346, 1.0])) == ["good/017\np 0.0346", "… name/v1.2/017\np 1"]
     assert captions({"row": [7]}, np.array([np.nan])) == ["row 7\n"]
 
 
@@ -134,6 +135,14 @@ def test_a_model_that_is_worse_than_a_histogram_is_told_so():
     assert below_baselines({**numbers, "nats_error": np.nan}) == below_baselines({"mse": 1.005, "mse_pca": 1.0}) == []
     known = {**numbers, "gap_nats": 1.0}  # a number without a simple method hides none that has one
     assert len(below_baselines(known)) == len(below_baselines({**known, "bits_per_dim": 4.0})) == 1
+
+
+def test_a_model_whose_samples_look_unlike_the_data_is_told():
+    """A VAE of photographs may find each defect and draw none that looks like a photograph."""
+    (said,) = unlike_the_data({"precision": 0.25, "precision_floor": 0.95})
+    assert said.startswith("precision 0.25 is far below 0.95, that of training rows: few of its samples look like")
+    assert unlike_the_data({"precision": 0.6, "precision_floor": 0.95}) == unlike_the_data({"nats": 1.0}) == []
+    assert unlike_the_data({"precision": math.nan, "precision_floor": 0.95}) == []
 
 
 @pytest.mark.parametrize("key", EXPECTED)

@@ -194,6 +194,8 @@ def _called(scores: np.ndarray, decisions: Decisions, rule: Rule | None, known: 
     known: scores of calibration rows, or None
     """
     rows = int((~np.isnan(scores)).sum())
+    if not len(scores):
+        return "there is no row: the file has a header only, or nothing"
     if rule is None or decisions.is_called is None:
         return f"{rows:,} rows scored; state --fpr 0.01 or --fdr 0.1 for decisions" if known is not None else ""
     called = int(decisions.is_called.sum())

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from pipelines.evaluation.metrics.standard_errors import NORMAL_95
 
+FEW = 0.5  # of the training rows' precision: samples with less look unlike the data
 MOST = 5
 CLEARLY = 0.01  # of the value of a simple method: a model that is worse by less is not said to be
 
@@ -155,3 +156,14 @@ def below_baselines(numbers: Mapping[str, float]) -> list[str]:
                 f"{meaning.name} {value:.4g} is worse than {baseline:.4g}, that of {meaning.beside}: try another model"
             )
     return found
+
+
+def unlike_the_data(numbers: Mapping[str, float]) -> list[str]:
+    """Return a sentence if few samples look like the data, by the precision and its floor; else an empty list."""
+    precision, floor = (numbers.get(name, math.nan) for name in ("precision", "precision_floor"))
+    if not precision < FEW * floor:
+        return []
+    return [
+        f"precision {precision:.2g} is far below {floor:.2g}, that of training rows: few of its samples look like the "
+        "data, so do not use it to make new rows"
+    ]
