@@ -29,9 +29,8 @@ def main(argv: list[str]) -> None:
     asked = params().only(named)
     read.require_runs(asked)
     for name in dict.fromkeys(run.data for run in asked.runs.values()):
-        if not paths.out("baselines", name).is_dir():
-            print(f"{name}: measuring methods without a network, to compare with", flush=True)
-            baselines.main([name])
+        print(f"{name}: measuring methods without a network, to compare with", flush=True)
+        baselines.main([name])  # always: those in out/baselines may be of earlier data
     with produce(paths.out("report")) as folder:
         with redirect_stdout(StringIO()):  # its line on each number is for the stage
             compare(asked, folder / "compare")
