@@ -495,7 +495,7 @@ ELSEWHERE = {  # advice that needs the graph, a server, a download or a huge fil
     "pipelines/commands/compress.py": "tests/test_codec_commands.py",
     "pipelines/commands/decompress.py": "tests/test_codec_commands.py",
     "pipelines/commands/gc.py": "tests/test_lineage.py",
-    "pipelines/commands/input_rows.py": "tests/test_scoring.py",
+    "pipelines/commands/reading_hints.py": "tests/test_scoring.py",
     "pipelines/commands/versus.py": "tests/test_lineage.py",
     "pipelines/commands/mlflow_server.py": "tests/test_ui.py",
     "pipelines/commands/served_users.py": "tests/test_ui.py",

@@ -34,7 +34,7 @@ def threshold(calibration: ArrayLike, rate: float) -> float:
     A row has p <= rate if at most rate (n + 1) - 1 of the n calibration scores are as large as its score, or larger.
     """
     ordered = np.sort(_known(calibration))
-    allowed = math.floor(rate * (len(ordered) + 1) + 1e-9) - 1
+    allowed = _p_values(len(ordered), rate) - 1
     if allowed < 0:
         return math.inf
     return float(ordered[len(ordered) - 1 - allowed]) if allowed < len(ordered) else -math.inf
@@ -71,7 +71,12 @@ def least_rows(rate: float) -> int:
 
 def attained(calibration_rows: int, rate: float) -> float:
     """Return the share of normal rows that have p <= rate: the largest p-value there is, k/(n + 1), up to the rate."""
-    return math.floor(rate * (calibration_rows + 1) + 1e-9) / (calibration_rows + 1)
+    return _p_values(calibration_rows, rate) / (calibration_rows + 1)
+
+
+def _p_values(calibration_rows: int, rate: float) -> int:
+    """Return how many of the p-values 1/(n + 1), 2/(n + 1), ... are at most the rate."""
+    return math.floor(rate * (calibration_rows + 1) + 1e-9)
 
 
 def require_rows(calibration_rows: int, rate: float) -> None:

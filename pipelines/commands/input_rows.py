@@ -27,8 +27,8 @@ from torch import Tensor
 
 from gen_models.errors import DataError
 from gen_models.off_levels import off_levels
-from gen_models.table import Schema, from_json, missing_column
-from pipelines.commands.thousands import questions
+from gen_models.table import from_json, missing_column
+from pipelines.commands.reading_hints import questions, require_encoding
 from pipelines.data.sources import array_files, idx
 from pipelines.data.sources.files import advice, require_file, require_there, shown, unreadable
 from pipelines.data.tables import cells
@@ -180,7 +180,7 @@ def _of_schema(path: Path, facts: Mapping[str, Any]) -> Iterator[Rows]:
     """
     known = facts["table"]
     schema, table = from_json(known["columns"]), open_table(path, _reading(known))
-    _require_encoding(table, schema)
+    require_encoding(table, schema)
     for question in questions(table, schema, facts):
         print(question, file=sys.stderr)
     ids = [name for name in known.get("ids", ()) if name in table.names]
@@ -189,19 +189,6 @@ def _of_schema(path: Path, facts: Mapping[str, Any]) -> Iterator[Rows]:
             row: why + (_advice(why, table.reading) if table.reading else "") for row, why in block.problems.items()
         }
         yield Rows(range(block.first, block.first + len(block.x)), block.x, problems, block.words)
-
-
-def _require_encoding(table: Table, schema: Schema) -> None:
-    """Raise DataError if columns of the schema are missing, and are there when the header is read as UTF-8."""
-    wanted = {column.name for column in schema.columns}
-    if table.reading is None or wanted <= set(table.names):
-        return
-    try:
-        names = {name.encode(table.reading.encoding).decode("utf-8") for name in table.names}
-    except (UnicodeError, LookupError):
-        return
-    if wanted <= names:
-        raise DataError(f"{shown(table.path)}: its header is UTF-8, not {table.reading.encoding}: say --encoding utf-8")
 
 
 def _advice(problem: str, reading: Reading) -> str:

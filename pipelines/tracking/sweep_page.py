@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.runtime.words import counted
-from pipelines.training.ranking import number, ranking, undecided
+from pipelines.training.ranking import number, of_setting, ranking, undecided
 
 SHOWN = 10
 VALIDATION = "validation."
@@ -56,8 +56,7 @@ def _value(trial: Mapping[str, Any]) -> str:
 
 def _mean(trials: Sequence[Mapping[str, Any]], first: Mapping[str, Any], name: str) -> str:
     """Return the mean of a metric over the trials of one setting, of which `first` is the first; "" without one."""
-    same = [trial for trial in trials if trial is first or trial.get("of") == first["trial"]]
-    values = [trial["metrics"][name] for trial in same if name in trial.get("metrics", {})]
+    values = [trial["metrics"][name] for trial in of_setting(trials, first) if name in trial.get("metrics", {})]
     return f"{sum(values) / len(values):.4g}" if values else ""
 
 

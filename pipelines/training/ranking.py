@@ -69,10 +69,14 @@ def _is_clear(a: Mapping[int, float], b: Mapping[int, float]) -> bool:
     return abs(fmean(differences)) > reach
 
 
+def of_setting(trials: Sequence[Row], first: Row) -> list[Row]:
+    """Return the trials of one setting, one for each seed, of which `first` is the first."""
+    return [trial for trial in trials if trial is first or trial.get("of") == first["trial"]]
+
+
 def _by_seed(trials: Sequence[Mapping[str, Any]], first: Mapping[str, Any]) -> dict[int, float]:
     """Return {seed: value} of the setting of which `first` is the first trial."""
-    same = [trial for trial in trials if trial is first or trial.get("of") == first["trial"]]
-    return {trial["seed"]: trial["value"] for trial in same if trial["value"] is not None}
+    return {trial["seed"]: trial["value"] for trial in of_setting(trials, first) if trial["value"] is not None}
 
 
 def _named(trial: Mapping[str, Any]) -> str:

@@ -1,7 +1,8 @@
-"""Finds columns of a new file in which a point may stand between thousands, though it is read as the decimal mark.
+"""Finds out that the text of a new file means something else than what is read, and names the option that reads it.
 
-A file that says 2.304 for what the training file called 2304.00 has no cell that cannot be read. All its numbers are a
-thousandth of what they mean, and nothing but their scores would tell.
+Two faults leave cells that can all be read. A header in UTF-8, read in another encoding, has other names. And a file
+that says 2.304 for what the training file called 2304.00 has numbers that are a thousandth of what they mean: nothing
+but their scores would tell.
 """
 
 from collections.abc import Mapping
@@ -9,12 +10,26 @@ from typing import Any
 
 import numpy as np
 
+from gen_models.errors import DataError
 from gen_models.table import Schema
 from pipelines.data.sources.files import shown
 from pipelines.data.tables import cells
 from pipelines.data.tables.open_table import Table
 
 MOST = 0.9  # of the doubted numbers: so many must be nearer to the training mean without the point
+
+
+def require_encoding(table: Table, schema: Schema) -> None:
+    """Raise DataError if columns of the schema are missing, and are there when the header is read as UTF-8."""
+    wanted = {column.name for column in schema.columns}
+    if table.reading is None or wanted <= set(table.names):
+        return
+    try:
+        names = {name.encode(table.reading.encoding).decode("utf-8") for name in table.names}
+    except (UnicodeError, LookupError):
+        return
+    if wanted <= names:
+        raise DataError(f"{shown(table.path)}: its header is UTF-8, not {table.reading.encoding}: say --encoding utf-8")
 
 
 def questions(table: Table, schema: Schema, facts: Mapping[str, Any]) -> list[str]:
