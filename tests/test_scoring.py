@@ -270,21 +270,18 @@ def test_a_file_in_another_encoding_or_with_points_for_commas_gets_the_option_th
     facts = read_as(facts, encoding="utf-8")
     assert next(read_blocks(path, facts)).x.tolist() == [[3, pytest.approx(1149.22)]]
     path.write_text("Stück,Preis\n3,149.22\n4,12.5\n", encoding="utf-8")
-    assert (
-        next(read_blocks(path, facts))
-        .problems[0]
-        .endswith("'149.22' is not a number; a decimal point? say --decimal .")
-    )
+    problem = next(read_blocks(path, facts)).problems[0]
+    assert problem.endswith("'149.22' is not a number; a decimal point? say --decimal .")
     assert next(read_blocks(path, read_as(facts, decimal="."))).x[:, 1].tolist() == pytest.approx([149.22, 12.5])
 
 
 @pytest.mark.parametrize(("rows", "rate"), [(195, 0.01), (99, 0.01), (250, 0.02), (19, 0.05)])
 def test_the_number_of_flags_that_is_foretold_is_that_of_normal_rows(rows, rate):
     """With 195 calibration rows, no p-value lies between 1/196 and 2/196, so that 0.01 flags 0.5% of normal rows."""
-    scores = RNG.normal(size=(4000, rows + 1))  # the last is a normal row, exchangeable with the others
+    scores = RNG.normal(size=(40_000, rows + 1))  # the last is a normal row, exchangeable with the others
     p = (1 + (scores[:, :-1] >= scores[:, -1:]).sum(axis=1)) / (rows + 1)
     share = attained(rows, rate)
-    assert share <= rate and abs((p <= rate).mean() - share) < 4 * math.sqrt(share / 4000)
+    assert share <= rate and abs((p <= rate).mean() - share) < 4 * math.sqrt(share / 40_000)
 
 
 def test_a_word_of_the_new_file_may_mean_missing(ask, tmp_path):
@@ -304,9 +301,8 @@ def test_a_point_that_may_stand_between_thousands_is_asked_about_and_the_answer_
         path.write_text("\n".join(["x", *cells]) + "\n")
         block = next(read_blocks(path, read_as(facts, **said)))
         assert not block.problems
-        return block.x[
-            :, 0
-        ].tolist(), "; if the point stands between thousands, say --thousands ." in capsys.readouterr().err
+        is_asked = "; if the point stands between thousands, say --thousands ." in capsys.readouterr().err
+        return block.x[:, 0].tolist(), is_asked
 
     assert read("2.304", "2.310", "812") == ([pytest.approx(2.304), pytest.approx(2.31), 812], True)
     assert read("2.304", "2.310", "812", thousands=".") == ([2304, 2310, 812], False)
