@@ -55,10 +55,6 @@ class Noise:
         """Return noise that gives all rows the same draws: for scores, which must not depend on a row's position."""
         return replace(self, is_shared=True)
 
-    def again(self, attempt: int) -> Noise:
-        """Return other noise, for rows that are drawn again; attempt 1, 2, ... each has draws of its own."""
-        return replace(self, seed=_key(f"{self.seed}/again/{attempt}", digest_bytes=8))
-
     def rows_from(self, first: int) -> Noise:
         """Return the noise of the rows after the first `first` rows: for the next part of a large batch."""
         return replace(self, first=self.first + first)

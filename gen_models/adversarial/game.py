@@ -127,9 +127,5 @@ class Game(Rebuildable, nn.Module):
     @question
     def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
         """Draw n times z ~ N(0, I) and return the rows G(z), in the data's units."""
-
-        def draw(noise: Noise) -> Tensor:
-            y = self.generator(noise.normal("prior", (n, self.latent), like=self.data_scale.scale))
-            return y.reshape(n, *self.data_scale.event_shape)
-
-        return self.data_scale.drawn(draw, noise)
+        y = self.generator(noise.normal("prior", (n, self.latent), like=self.data_scale.scale))
+        return self.data_scale.quantise(y.reshape(n, *self.data_scale.event_shape))

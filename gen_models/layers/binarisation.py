@@ -6,7 +6,7 @@ differ from it by about 2 nats. The likelihood is the probability of the binary 
 likelihoods of y, but not with densities of the grey levels. Data with levels = 2 are binary already, so that y = x.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -68,10 +68,6 @@ class Binarisation(nn.Module):
         Samples of the model have the same two values, so rows and samples can be compared.
         """
         return self.quantise(self(x, noise))
-
-    def drawn(self, draw: Callable[[Noise], Tensor], noise: Noise) -> Float[Tensor, "batch *event"]:
-        """Return rows drawn by a model, in the data's units. draw: returns binary y from a noise"""
-        return self.quantise(draw(noise))
 
     def quantise(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
         """Return binary draws y in the data's units: each pixel is 0 or levels - 1."""

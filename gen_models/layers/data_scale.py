@@ -6,7 +6,7 @@ mean and standard deviation, which `fit` computes once.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -81,10 +81,6 @@ class DataScale(nn.Module):
     def blank(self) -> Float[Tensor, "*event"]:
         """Return the row whose values replace erased ones, in the data's units: 0 for grey levels, else the mean."""
         return self.shift
-
-    def drawn(self, draw: Callable[[Noise], Tensor], noise: Noise) -> Float[Tensor, "batch *event"]:
-        """Return rows drawn by a model, in the data's units. draw: returns rows y in network units from a noise"""
-        return self.quantise(draw(noise))
 
     def quantise(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
         """Return a draw y in the data's units: floor(levels y) within 0 .. levels - 1, or scale y + shift."""

@@ -9,11 +9,11 @@ Times in seconds or pressures in pascals have more digits than float32 holds. Ro
 float64, and only y has the network's dtype.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
@@ -22,7 +22,6 @@ from gen_models.layers.levels import Column, Levels, coordinates, is_table
 from gen_models.noise import Noise
 
 EXACT = ("shift", "exact_scale", "step", "over", "under", "least", "most")  # in float64, whatever the network's dtype
-TRIES = 20  # draws of a row whose discrete numbers leave their ranges
 LONGEST = (2**20, 2**53)  # bounds on numerator and denominator of a step; beyond them float64 has no exact multiples
 
 
@@ -36,7 +35,9 @@ class TableScale(DataScale):
 
     The attribute `levels` is None: there are no grey levels. `scale` is a copy of `exact_scale` in the network's dtype.
     `quantise` returns rows that the table could hold: a discrete column has multiples of its step, between the least
-    and the largest value that `fit` saw.
+    and the largest value that `fit` saw. A number drawn beyond an end of this range is reflected at that end (Schuster,
+    1985, for kernel densities). If such numbers were moved to the end itself, they would pile up there. If such rows
+    were drawn again, components near an end would become too rare. A flag takes the nearer of 0 and 1.
     """
 
     exact_scale: Tensor
@@ -111,34 +112,21 @@ class TableScale(DataScale):
         Of the numbers of a category, the largest becomes 1 and the others become 0.
         """
         x = self._unscaled(y)
-        steps = self._in_steps(x).floor().clamp(self.least, self.most)
+        steps = self._within(self._in_steps(x).floor())
         row = torch.where(self.is_discrete, steps * self.over / self.under, x)
         for first, end in self.columns.groups:
             row[:, first:end] = one_hot(x[:, first:end].argmax(dim=1), end - first)
         return row
 
-    def drawn(self, draw: Callable[[Noise], Tensor], noise: Noise) -> Float[Tensor, "batch dim"]:
-        """Return drawn rows; a row with a discrete number outside the range that `fit` saw is drawn again.
-
-        Moved to the edge of the range, such numbers would pile up there. After TRIES draws they are moved. Flags and
-        categories have no such range.
-        """
-        y = draw(noise)
-        for attempt in range(1, TRIES):
-            is_outside = self._is_outside(y)
-            if not is_outside.any():
-                break
-            y = torch.where(is_outside[:, None], draw(noise.again(attempt)), y)
-        return self.quantise(y)
-
-    def _is_outside(self, y: Float[Tensor, "batch dim"]) -> Bool[Tensor, " batch"]:
-        steps = self._in_steps(self._unscaled(y)).floor()
-        is_outside = self.is_discrete & ((steps < self.least) | (steps > self.most))
-        is_outside[:, self.columns.labels] = False
-        return is_outside.any(dim=1)
-
     def blank(self) -> Float[Tensor, " dim"]:
         return self.shift - self.step / 2
+
+    def _within(self, steps: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+        """Return numbers of steps between `least` and `most`; the mirrors are the outer borders of these two cells."""
+        count = self.most - self.least + 1
+        place = torch.remainder(steps - self.least, 2 * count)  # the range, then its mirror image, repeat for ever
+        reflected = self.least + torch.minimum(place, 2 * count - 1 - place)
+        return torch.where(self.is_flag | ~count.isfinite(), steps.clamp(self.least, self.most), reflected)
 
     def _scaled(self, x: Tensor) -> Tensor:
         return ((x - self.shift) / self.exact_scale).to(self.scale.dtype)
