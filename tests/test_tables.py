@@ -157,6 +157,8 @@ CELLS = {
     "truth": (["true", "false", "true"], "flag", ["true", "false", "true"]),
     "Truth": (["True", "False", "True"], "flag", ["true", "false", "true"]),
     "yes and no": (["yes", "no", "yes"], "flag", ["yes", "no", "yes"]),
+    "yes and no in German": (["ja", "nein", "ja"], "flag", ["ja", "nein", "ja"]),
+    "truth of a German spreadsheet": (["WAHR", "FALSCH", "WAHR"], "flag", ["wahr", "falsch", "wahr"]),
     "0 and 1": (["1", "0", "1"], "flag", ["1", "0", "1"]),
     "words": (["red", "blue", "red"], "category", ["red", "blue", "red"]),
     "codes with leading zeros": (["007", "010", "007"], "category", ["007", "010", "007"]),
@@ -535,6 +537,10 @@ def test_a_step_holds_for_every_row_also_those_after_the_sample(project, tmp_pat
     cells = [*[f"{k % 7}.25" for k in range(40)], *[f"{k}.12345" for k in range(20)]]
     entry = look(write(tmp_path / "t.csv", {"a": NORMAL, "price": cells})).columns["price"]
     assert entry == {"kind": "number", "step": 1e-5}
+    hundreds = [*[f"{100 * (k % 15)}" for k in range(55)], *["250"] * 5]
+    for cells, step in ((hundreds, 50), ([*hundreds[:-1], "7"], None), (hundreds[:55] + ["300"] * 5, 100)):
+        entry = look(write(tmp_path / "t.csv", {"a": NORMAL, "rent": cells})).columns["rent"]
+        assert entry == ({"kind": "count"} if step is None else {"kind": "number", "step": step})
 
 
 def test_flags_are_read_however_they_are_written(project, tmp_path):

@@ -182,9 +182,11 @@ def _encoding(path: Path, error: UnicodeError, encoding: str) -> DataError:
     what = "a byte"
     if isinstance(error, UnicodeDecodeError):
         what = f"byte 0x{error.object[error.start]:02x}"
+    is_utf8 = _python(encoding) == "utf-8-sig"
+    other, first = ("cp1252", "save the table as UTF-8, or ") if is_utf8 else ("utf-8", "")
     return DataError(
-        f"{shown(path)}: {what} is not {encoding.upper()}; save the table as UTF-8, or say --encoding cp1252; "
-        "for data to train on, write encoding: cp1252 in options of conf/data/NAME.yaml"
+        f"{shown(path)}: {what} is not {encoding.upper()}; {first}say --encoding {other}; "
+        f"for data to train on, write encoding: {other} in options of conf/data/NAME.yaml"
     )
 
 

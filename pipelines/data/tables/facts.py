@@ -14,6 +14,7 @@ from pipelines.data.tables.open_table import Table
 MOST_WORDS = 1000  # the words of a column are counted up to so many different ones
 SAMPLE_ROWS = 100_000  # whether values repeat, and their order, is judged by so many first rows
 MOST_PLACES = 9
+LARGEST_WHOLE = 2**53  # float64 holds no larger odd number
 FAR = 1e6  # a number is an outlier so many times farther from the median than others: 32 bits then see these as equal
 LEAST_FOR_OUTLIER = 10  # with fewer numbers, none is called an outlier
 FEW_ODD = 0.1  # if less than this fraction of a column's cells are not numbers, these cells are mistakes among numbers
@@ -35,6 +36,7 @@ class Facts:
     low, high      the smallest and the largest number
     low_row        the first row with the smallest number; high_row: with the largest
     is_whole       whether all numbers are whole
+    divisor        the largest whole number that divides all numbers while they are whole; 0 while all are 0
     places         the largest number of decimal places that a number needs; None if more than MOST_PLACES
     """
 
@@ -53,6 +55,7 @@ class Facts:
     low_row: int = 0
     high_row: int = 0
     is_whole: bool = True
+    divisor: int = 0
     places: int | None = 0
 
     @property
@@ -135,7 +138,7 @@ def with_numbers(
     formats: {column: (decimal mark, mark between thousands)} of these columns; most_rows: as for `look`
     """
     for name in formats:
-        facts[name].sample, facts[name].odd, facts[name].is_whole = [], None, True
+        facts[name].sample, facts[name].odd, facts[name].is_whole, facts[name].divisor = [], None, True, 0
         facts[name].low, facts[name].high, facts[name].places = np.inf, -np.inf, 0
     rows = 0
     for block in table.blocks(list(formats)) if formats else ():
@@ -219,10 +222,16 @@ def _add_numbers(facts: Facts, x: np.ndarray, odd: np.ndarray, column: pa.Array,
         if (high := float(seen.max())) > facts.high:
             facts.high, facts.high_row = high, begin + int((x == high).argmax())
         facts.is_whole = facts.is_whole and bool((seen == np.rint(seen)).all())
+        facts.divisor = _divisor(seen, facts.divisor) if facts.is_whole else 1
         facts.places = _places(seen, facts.places)
     held = sum(map(len, facts.sample))
     if held < SAMPLE_ROWS:
         facts.sample.append(x[: SAMPLE_ROWS - held])
+
+
+def _divisor(x: np.ndarray, known: int) -> int:
+    """Return the largest whole number that divides `known` and the whole numbers x; 1 beyond LARGEST_WHOLE."""
+    return int(np.gcd.reduce(x.astype(np.int64), initial=known)) if np.abs(x).max() <= LARGEST_WHOLE else 1
 
 
 def _places(x: np.ndarray, least: int | None) -> int | None:

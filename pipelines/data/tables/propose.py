@@ -3,6 +3,7 @@
 If only the user can decide what a column is, the error says which command-line option decides it.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ ANSWERS = {
 IDS = re.compile(
     r"^(id|idx|index|uuid|guid|row|rownum|row_?(no|nr|number|id)|unnamed: \d+)$|(_|\b)(id|uuid|guid)$", re.I
 )
-TRUE = ("true", "yes", "y", "t", "1", "1.0")
+TRUE = ("true", "yes", "y", "t", "1", "1.0", "ja", "wahr", "oui", "vrai", "si", "sí")
 
 
 @dataclass
@@ -454,15 +455,15 @@ def _category(fact: Facts) -> dict[str, Any]:
 
 def _number(fact: Facts) -> dict[str, Any]:
     if fact.is_whole:
-        tens = int(step_of(fact.numbers()) or 1)
-        is_told = tens > 1 and len(np.unique(fact.numbers())) >= LEAST_STEPS
-        return {"kind": "number", "step": tens, **_missing(fact)} if is_told else {"kind": "count", **_missing(fact)}
-    step = step_of(fact.numbers())
-    if step is not None and fact.places is None:  # a row after the sample needs more decimal places
-        step = _finest_step(fact.numbers())
-    elif step is not None and fact.places is not None:
-        step = min(step, float(f"1e-{fact.places:02}"))
-    return {"kind": "number", **({"step": step} if step is not None else {}), **_missing(fact)}
+        step = math.gcd(int(step_of(fact.numbers()) or 1), fact.divisor)  # a row after the sample may be off its grid
+        is_told = step > 1 and len(np.unique(fact.numbers())) >= LEAST_STEPS
+        return {"kind": "number", "step": step, **_missing(fact)} if is_told else {"kind": "count", **_missing(fact)}
+    grid = step_of(fact.numbers())
+    if grid is not None and fact.places is None:  # a row after the sample needs more decimal places
+        grid = _finest_step(fact.numbers())
+    elif grid is not None and fact.places is not None:
+        grid = min(grid, float(f"1e-{fact.places:02}"))
+    return {"kind": "number", **({"step": grid} if grid is not None else {}), **_missing(fact)}
 
 
 def _missing(fact: Facts) -> dict[str, Any]:
