@@ -264,9 +264,14 @@ def test_a_file_in_another_encoding_or_with_points_for_commas_gets_the_option_th
     reading = {"encoding": "cp1252", "decimal": ",", "thousands": "."}
     facts = {"event_shape": [2], "table": {"columns": Schema(columns).as_json(), "reading": reading}}
     path = tmp_path / "mai.csv"
+    for encoding in ("utf-8", "utf-8-sig"):
+        path.write_text("Stück;Preis\n3;1.149,22\n", encoding=encoding)
+        with pytest.raises(DataError, match=r"mai\.csv: its header is UTF-8, not cp1252: say --encoding utf-8$"):
+            next(read_blocks(path, facts))
+    path.write_text("Stück;Preis\n3;1.149,22\nÁ;2\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"mai\.csv: byte 0x81 is not CP1252; say --encoding utf-8;"):
+        list(read_blocks(path, facts))
     path.write_text("Stück;Preis\n3;1.149,22\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"mai\.csv: its header is UTF-8, not cp1252: say --encoding utf-8$"):
-        next(read_blocks(path, facts))
     facts = read_as(facts, encoding="utf-8")
     assert next(read_blocks(path, facts)).x.tolist() == [[3, pytest.approx(1149.22)]]
     path.write_text("Stück,Preis\n3,149.22\n4,12.5\n", encoding="utf-8")

@@ -25,7 +25,7 @@ def require_encoding(table: Table, schema: Schema) -> None:
     if table.reading is None or wanted <= set(table.names):
         return
     try:
-        names = {name.encode(table.reading.encoding).decode("utf-8") for name in table.names}
+        names = {name.encode(table.reading.encoding).decode("utf-8-sig") for name in table.names}
     except (UnicodeError, LookupError):
         return
     if wanted <= names:
@@ -50,7 +50,7 @@ def questions(table: Table, schema: Schema, facts: Mapping[str, Any]) -> list[st
     if block is None:
         return []
     found = []
-    means = np.asarray((facts.get("statistics") or {}).get("mean", ())).ravel()
+    means = np.asarray((facts.get("statistics") or {}).get("mean", ()), dtype=np.float64).ravel()  # null becomes NaN
     for name, first in numbers.items():
         if first >= len(means) or not cells.is_text(block[name]):
             continue

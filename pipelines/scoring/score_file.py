@@ -195,7 +195,7 @@ def _called(scores: np.ndarray, decisions: Decisions, rule: Rule | None, known: 
     """
     rows = int((~np.isnan(scores)).sum())
     if not len(scores):
-        return "there is no row: the file has a header only, or nothing"
+        return "there is no row in the file"
     if rule is None or decisions.is_called is None:
         return f"{rows:,} rows scored; state --fpr 0.01 or --fdr 0.1 for decisions" if known is not None else ""
     called = int(decisions.is_called.sum())
@@ -204,7 +204,7 @@ def _called(scores: np.ndarray, decisions: Decisions, rule: Rule | None, known: 
         reached = attained(len(known), rule.rate) if known is not None else rule.rate
         return f"{words}; about {reached * rows:,.1f} would be even if all rows were normal"
     if not called and known is not None:
-        least = math.ceil(rows / (rule.rate * (len(known) + 1)))
+        least = math.ceil(rows / (rule.rate * (len(known) + 1)) - 1e-9)  # less than the error of the division
         if least <= 1:
             return words
         return (
