@@ -13,8 +13,8 @@ repro: $(VENV)/.installed ## run the whole graph, or what changed of it; the pag
 	gen-models check
 	gen-models play $(RUNS)
 	dvc repro $(addprefix evaluate@,$(RUNS))
-	$(if $(RUNS),gen-models register $(RUNS))
 	$(if $(RUNS),gen-models report $(RUNS))
+	$(if $(RUNS),gen-models register $(RUNS))
 	@[ -n "$$MLFLOW_TRACKING_URI" ] || [ -f mlflow.db ] || gen-models register # a store that was removed
 
 # A budget other than that of chapter/params.yaml gets a project folder of its own: DVC sees a budget in a file only, and

@@ -140,7 +140,7 @@ def test_a_model_that_is_worse_than_a_histogram_is_told_so():
 def test_a_model_whose_samples_look_unlike_the_data_is_told():
     """A VAE of photographs may find each defect and draw none that looks like a photograph."""
     (said,) = unlike_the_data({"precision": 0.25, "precision_floor": 0.95})
-    assert said.startswith("precision 0.25 is far below 0.95, that of training rows: few of its samples look like")
+    assert said.startswith("precision 0.25 is far below 0.95, that of training rows: too few of its samples look like")
     assert unlike_the_data({"precision": 0.6, "precision_floor": 0.95}) == unlike_the_data({"nats": 1.0}) == []
     assert unlike_the_data({"precision": math.nan, "precision_floor": 0.95}) == []
 

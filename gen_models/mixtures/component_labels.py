@@ -54,7 +54,10 @@ class ComponentLabels(nn.Module):
         self.logits[k] = self.labels.logits(p)[self.at]
 
     def penalty(self) -> Float[Tensor, ""]:
-        """Return -log of the prior's density at all p_k, up to a constant, divided by the number of training rows."""
+        """Return -log of the prior's density at all p_k, up to a constant, divided by the rows of `fit_prior`.
+
+        If these are some of the training rows only, the prior weighs as if it had proportionally more rows of its own.
+        """
         return -PSEUDO_ROWS * self.log_prob(self.frequencies[None]).sum() / self.rows
 
     def draw(self, y: Float[Tensor, "batch dim"], k: Tensor, noise: Noise) -> Float[Tensor, "batch dim"]:

@@ -27,7 +27,7 @@ def main(argv: list[str]) -> None:
     from pipelines.comparison.compare import compare
 
     asked = params().only(named)
-    read.require_runs(asked)
+    read.require_runs(asked, are_named=True)
     for name in dict.fromkeys(run.data for run in asked.runs.values()):
         print(f"{name}: measuring methods without a network, to compare with", flush=True)
         baselines.main([name])  # always: those in out/baselines may be of earlier data

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
+from pipelines.config import yaml_file
+from pipelines.config.params import Run
 from pipelines.data import anomalies
 from pipelines.report import (
     denoising_and_compression,
@@ -19,7 +21,8 @@ from pipelines.report import (
 from pipelines.report.jinja_environment import environment
 from pipelines.report.leaderboard_columns import COLUMNS
 from pipelines.report.read import Results, Row, RunResult, SweepResult
-from pipelines.training.ranking import number, undecided
+from pipelines.runtime import paths
+from pipelines.training.ranking import undecided
 
 
 def details_page(found: Results) -> str:
@@ -97,7 +100,7 @@ def sweep(found: Results, result: SweepResult) -> dict[str, Any]:
         "samples": sample_picture(found, result, runs),
         "steps": sum(row["steps"] for row in result.trials),
         "diverged": len(result.trials) - len(finished),
-        "as_conf": _as_conf(finished, result.best),
+        "as_conf": None if _is_grid(result.line) else _as_conf(finished, result.best),
         "undecided": undecided(result.trials),
         "mean": result.best.get("mean"),
         "has_seeds": any("mean" in row for row in result.trials),
@@ -107,8 +110,14 @@ def sweep(found: Results, result: SweepResult) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _is_grid(line: Run) -> bool:
+    """Return whether a sweep tries every combination of values, so that trial 0 has no settings of the conf."""
+    conf = yaml_file.read(paths.root() / "conf" / "model" / f"{line.model}.yaml", dotted_keys=True)
+    return line.grid is not None or (conf.get("sweep") or {}).get("searcher") == "grid"
+
+
 def _as_conf(trials: Sequence[Row], best: Row) -> Row | None:
-    """Return the number of trial 0, which has the settings of the conf, or None if it was chosen or has none.
+    """Return the value of trial 0, which has the settings of the conf, or None if it was chosen or has none.
 
     trials: those with a value; best: the row of the chosen one in best.json
 
@@ -119,7 +128,7 @@ def _as_conf(trials: Sequence[Row], best: Row) -> Row | None:
         return None
     first, chosen = by_trial[0], by_trial[best["trial"]]
     if first["steps"] >= chosen["steps"]:
-        return {"value": number(first)}
+        return {"value": first["value"], "mean": first.get("mean"), "sd": first.get("sd")}
     name = f"validation.{best['metric']}"
     until = [
         line["metrics"][name]

@@ -174,11 +174,16 @@ def read(params: Params, compared: Path | None = None) -> Results:
     return Results(params, data, sweeps, runs, detection, clustering, denoising, compression, scored, agreements)
 
 
-def require_runs(params: Params) -> None:
-    """Raise ResultError, which names them, if some runs have no results at all: the report shows all runs."""
+def require_runs(params: Params, *, are_named: bool = False) -> None:
+    """Raise ResultError, which names them, if some runs have no results at all.
+
+    are_named: whether somebody has named these runs; else they are all of params.yaml
+    """
     missing = [key for key in params.runs if not paths.out("evaluate", key).is_dir()]
     if missing:
         some = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        if are_named:
+            raise ResultError(f'no results of {some}: run `make repro RUNS="{" ".join(missing)}"`, or leave them out')
         raise ResultError(
             f"the report shows all runs of params.yaml, and {len(missing)} of {len(params.runs)} have no results "
             f"({some}): run `make repro` (or `gen-models play` and `dvc repro`), or name the runs to show: "

@@ -159,11 +159,11 @@ def below_baselines(numbers: Mapping[str, float]) -> list[str]:
 
 
 def unlike_the_data(numbers: Mapping[str, float]) -> list[str]:
-    """Return a sentence if few samples look like the data, by the precision and its floor; else an empty list."""
+    """Return a sentence if too few samples look like the data, by the precision and its floor; else an empty list."""
     precision, floor = (numbers.get(name, math.nan) for name in ("precision", "precision_floor"))
     if not precision < FEW * floor:
         return []
     return [
-        f"precision {precision:.2g} is far below {floor:.2g}, that of training rows: few of its samples look like the "
-        "data, so do not use it to make new rows"
+        f"precision {precision:.2g} is far below {floor:.2g}, that of training rows: too few of its samples look like "
+        "the data, so do not use it to make new rows"
     ]
