@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 
 from gen_models.anomalies.conformal import require_rows
+from gen_models.build import build
 from gen_models.errors import ConfigError, DataError
 from pipelines.config.compose import compose
 from pipelines.config.conf_files import data_conf
@@ -20,7 +21,7 @@ from pipelines.config.data_files import check_files
 from pipelines.config.params import params
 from pipelines.data import add_data, inspect, prepare
 from pipelines.data.inspect import Found, propose
-from pipelines.data.proposal import check
+from pipelines.data.proposal import check, models_for
 from pipelines.data.sources.arrays import Arrays
 from pipelines.data.store import open_data
 from pipelines.runtime import paths
@@ -420,8 +421,18 @@ def test_the_least_rate_of_the_calibration_rows_and_a_large_image_are_told_befor
         re.search(r"^(\d+) calibration rows: rows can be flagged at a false-positive rate of", said, re.MULTILINE)[1]
     )
     assert require_rows(rows, float(re.search(r"rate of ([\d.]+) or more", said)[1])) is None
-    inspect.main([str(save_rows(tmp_path / "large.npy", np.zeros((600, 1, 64, 48), dtype=np.uint8)))])
-    assert "64x48 is large for the dense vae: write conv_vae for vae in params.yaml" in capsys.readouterr().out
+    inspect.main([str(save_rows(tmp_path / "large.npy", np.zeros((600, 1, 96, 48), dtype=np.uint8)))])
+    assert "images of 96x48 pixels make training slow; our results are of 32x32 at most" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("shape", "model"), [((1, 64, 48), "conv_vae"), ((1, 64, 3), "vae"), ((40, 28), "vae"), ((3, 41, 41), "conv_vae")]
+)
+def test_large_images_get_a_model_that_can_be_built_for_them(shape, model):
+    assert models_for(Arrays(np.zeros((2, *shape), dtype=np.uint8), None, ())) == [model]
+    conf = yaml.safe_load((HERE / "conf" / "model" / f"{model}.yaml").read_text())["model"]
+    conf |= {"event_shape": [1, *shape] if len(shape) == 2 else list(shape), "levels": 256}
+    assert build(conf)
 
 
 def save_rows(path: Path, rows: np.ndarray) -> Path:

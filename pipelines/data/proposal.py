@@ -21,7 +21,9 @@ NORMAL = ("good", "normal", "ok", "healthy", "nominal")
 FEW_ROWS = 256  # with fewer training rows, the usual minibatch of 128 is too large a share of them
 CALIBRATION_ROWS, MOST_CALIBRATION = 200, 0.2  # 200 rows are enough for decisions at 1%; at most 20% of the rows
 SPLIT = {"train": 0.65, "validation": 0.15, "calibration": 0.05, "test": 0.15}
-IMAGE_AXES, LARGEST_DENSE = 3, 40  # of an image; pixels of its longer side
+LARGEST_DENSE = 40  # pixels of an image's longer side; the layers of larger images are convolutions
+LARGEST_USUAL = 64  # pixels of the longer side; trainings of larger images take more than minutes
+HALVED = 4  # pixels of the shorter side that conf/model/conv_vae.yaml, which halves it twice, needs
 MOST_FOR_MIXTURE = 64  # numbers in a row; a full covariance has the square of them
 ANOMALY_SPLIT = {"train": 0.5, "validation": 0.1, "calibration": 0.2, "test": 0.2}
 
@@ -77,10 +79,10 @@ def advice(found: Found, plan: Plan) -> list[str]:
         lines.append(f"{calibration} calibration rows: rows can be flagged at a false-positive rate of {rate} or more")
     else:
         lines.append("no calibration rows: rows get no p-values and cannot be flagged")
-    shape = found.arrays.x.shape[1:]
-    if len(shape) == IMAGE_AXES and max(shape[1:]) > LARGEST_DENSE:
-        small = "say --size with at most 32 pixels a side, or " if found.source == "image_folder" else ""
-        lines.append(f"{shape[1]}x{shape[2]} is large for the dense vae: {small}write conv_vae for vae in params.yaml")
+    if _side(found.arrays) > LARGEST_USUAL:
+        height, width = found.arrays.x.shape[-2:]
+        small = ": --size 64x64 resizes them" if found.source == "image_folder" else ""
+        lines.append(f"images of {height}x{width} pixels make training slow{small}; our results are of 32x32 at most")
     return lines
 
 
@@ -104,10 +106,16 @@ def models_for(arrays: Arrays) -> list[str]:
     """Return the names of the models that suit the rows, those that train most quickly first."""
     numbers = math.prod(arrays.x.shape[1:])
     if arrays.x.ndim > 2:
-        return ["vae"]
+        is_wide = _side(arrays) > LARGEST_DENSE and min(arrays.x.shape[-2:]) >= HALVED
+        return ["conv_vae" if is_wide else "vae"]
     if arrays.schema is not None and arrays.schema.discrete:
         return ["gmm", "table_vae"] if numbers <= MOST_FOR_MIXTURE else ["table_vae"]
     return (["gmm"] if numbers <= MOST_FOR_MIXTURE else []) + (["realnvp"] if numbers > 1 else [])
+
+
+def _side(arrays: Arrays) -> int:
+    """Return the longer side of images, in pixels; 0 for rows of a table."""
+    return max(arrays.x.shape[-2:]) if arrays.x.ndim > 2 else 0
 
 
 def _held_out(found: Found, arrays: Arrays) -> dict[str, str | None]:
