@@ -14,6 +14,7 @@ only.
 
 import datetime
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -35,6 +36,12 @@ TIMES: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # from seconds since 1
     "hour": lambda t: np.floor(t / 3600) % 24,
     "weekday": lambda t: (np.floor(t / DAY) + 3) % 7,  # Monday is 0
 }
+DAY_FIRST = (  # what makes 1.6.2024 8:15 the ISO form 2024-06-01 08:15: (pattern, replacement), one after another
+    (r"^([0-9]{1,2})[.]([0-9]{1,2})[.]([0-9]{4})", r"\3-\2-\1"),
+    (r"-([0-9])-", r"-0\1-"),
+    (r"-([0-9])($|[T ])", r"-0\1\2"),
+    (r"[T ]([0-9]):", r"T0\1:"),
+)
 COUNTED = {"hour": 24, "weekday": 7}  # times with this many values, which `encode` also takes as they are
 
 
@@ -99,7 +106,8 @@ class Column:
         """Return ((rows, len(names)) float64, {row: why its value cannot be used}).
 
         values  (rows,) numbers, with NaN for a missing one; or words, with None. Times are seconds since 1970, UTC,
-                datetime values or text in ISO form. An hour or weekday may also be the number that `decode` returns
+                datetime values or text, in ISO form or as 31.12.2024 08:15. An hour or weekday may also be the number
+                that `decode` returns
         """
         if self.kind == "category":
             return self._one_hot(values)
@@ -325,12 +333,15 @@ def missing_column(name: str, there: Sequence[str], wanted: Sequence[str]) -> st
 
 
 def _seconds(value: Any) -> float:
-    """Return the seconds since 1970, UTC, of a datetime, a text in ISO form or a number; NaN for anything else."""
+    """Return the seconds since 1970, UTC, of a datetime, a text such as in `encode` or a number; NaN for others."""
     word = word_of(value)
     if word is None or isinstance(value, (int, float, np.number)):
         return _number(value)
+    iso = word
+    for pattern, replacement in DAY_FIRST:
+        iso = re.sub(pattern, replacement, iso)
     try:
-        moment = datetime.datetime.fromisoformat(word)
+        moment = datetime.datetime.fromisoformat(iso)
     except ValueError:
         return _number(value)
     return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()

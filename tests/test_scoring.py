@@ -278,6 +278,11 @@ def test_a_file_in_another_encoding_or_with_points_for_commas_gets_the_option_th
     problem = next(read_blocks(path, facts)).problems[0]
     assert problem.endswith("'149.22' is not a number; a decimal point? say --decimal .")
     assert next(read_blocks(path, read_as(facts, decimal="."))).x[:, 1].tolist() == pytest.approx([149.22, 12.5])
+    facts["table"]["reading"] = {"decimal": ","}
+    path.write_text("Stück;Preis\n3;49,22\n4;4.902\n", encoding="utf-8")  # read as 4.902, a large sum looks usual
+    problem = next(read_blocks(path, facts)).problems[1]
+    assert problem == "Preis: '4.902' is not a number; a point between thousands? say --thousands ."
+    assert next(read_blocks(path, read_as(facts, thousands="."))).x[:, 1].tolist() == pytest.approx([49.22, 4902])
 
 
 @pytest.mark.parametrize(("rows", "rate"), [(195, 0.01), (99, 0.01), (250, 0.02), (19, 0.05)])

@@ -167,6 +167,7 @@ CELLS = {
     "decimal commas": (["1,5", "2,25", "-3"], "number", [1.5, 2.25, -3]),
     "thousands": (["1,934.5", "12,000,000", "7.25"], "number", [1934.5, 12_000_000, 7.25]),
     "thousands by points": (["1.934,5", "12.000,25", "7"], "number", [1934.5, 12000.25, 7]),
+    "a point between thousands alone": (["1,5", "4.902", "3,25"], "number", [1.5, 4902, 3.25]),
     "thousands by blanks": (["1 934.5", "12 000", "7"], "number", [1934.5, 12000, 7]),
 }
 
@@ -176,7 +177,7 @@ CELLS = {
 def test_cells_are_read_as_people_mean_them(project, tmp_path, name, end):
     cells, kind, values = CELLS[name]
     cells = [cells[k % 3] for k in range(ROWS)]
-    other = [cell.replace(".", ",") for cell in NORMAL] if name == "thousands by points" else NORMAL
+    other = [cell.replace(".", ",") for cell in NORMAL] if "between" in name or "by points" in name else NORMAL
     path = write(tmp_path / f"t{end}", {"c": cells, "a": other}, "\t" if end == ".TSV" else ",")
     found = look(path)
     assert found.columns["c"]["kind"] == kind, found.notes
@@ -185,6 +186,24 @@ def test_cells_are_read_as_people_mean_them(project, tmp_path, name, end):
         back = schema.decode(np.nan_to_num(np.asarray(found.arrays.x)))["c"]
         assert back[:3] == values
     assert np.asarray(found.arrays.x)[:, -1] == pytest.approx([float(cell) for cell in NORMAL])
+
+
+def test_dates_with_the_day_first_are_the_days_of_the_iso_form(project, tmp_path):
+    """However a table is read: from a text file by Arrow, or cell by cell, as a server does."""
+    written = ["06.05.2024", "31.12.2023 08:15", "1.6.2024", "1.6.2024 7:05", "9.12.2023 23:59:58"]
+    iso = ["2024-05-06", "2023-12-31 08:15", "2024-06-01", "2024-06-01 07:05", "2023-12-09 23:59:58"]
+    table = {"a": NORMAL, "at": [written[k % 5] for k in range(ROWS)]}
+    found = look(write(tmp_path / "t.csv", table), wishes=Wishes(kinds={"at": "time"}))
+    schema = found.arrays.schema
+    x, problems = schema.encode({"a": np.zeros(5), "at": np.array(iso)})
+    assert np.asarray(found.arrays.x)[:5, 1].tolist() == x[:, 1].tolist() and not problems
+    assert schema.encode({"a": np.zeros(5), "at": np.array(written)})[0].tolist() == x.tolist()
+    with pytest.raises(GenModelsError, match=r"line 3, column 'at': '30\.02\.2024' is not a time"):
+        look(
+            write(tmp_path / "t.csv", {**table, "at": ["1.1.2024", "30.02.2024", *table["at"][2:]]}),
+            wishes=Wishes(kinds={"at": "time"}),
+        )
+    assert "takes them as seconds" in " ".join(look(tmp_path / "t.csv").notes)
 
 
 def test_one_mistake_among_numbers_never_makes_classes_of_them(project, tmp_path):

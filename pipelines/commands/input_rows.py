@@ -199,6 +199,8 @@ def _advice(problem: str, reading: Reading) -> str:
     cell, kind = found.groups()
     if kind == "time":
         return "; write times as 2026-05-01 12:30"
+    if reading.point == "," and not reading.thousands and re.fullmatch(r"[+-]?\d{1,3}\.\d{3}", cell):
+        return "; a point between thousands? say --thousands ."
     if reading.point == "," and re.fullmatch(r"[+-]?(\d{1,3}(,\d{3})+|\d*)\.\d+", cell):
         return "; a decimal point? say --decimal ." + (" --thousands ," if "," in cell else "")
     if re.fullmatch(r"[+-]?\d{1,3},\d{3}", cell):

@@ -58,9 +58,13 @@ FORMS = {  # how a number may be written; 007 and 2023_09 are codes, not numbers
     "either": rf"^[+-]?{GROUPED},[0-9]{{3}}$",  # 1,934 is 1934 or 1.934
     "spaced": rf"^[+-]?{GROUPED}(['{BLANKS}][0-9]{{3}})+(\.[0-9]+)?$",
 }
+NO_NUMBER = "?.?"  # in place of a cell that must not be read as a number
 SIGNED = r"^[+-]?([$€£¥] ?[0-9][0-9., ']*|[0-9][0-9., ']* ?[%$€£¥])$"
 PHONE = r"^(\+|00)[0-9][0-9 /().-]{7,}$"
-TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?( ?(Z|UTC|[+-][0-9]{2}:?[0-9]{2}))?$"
+TIME = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?( ?(Z|UTC|[+-][0-9]{2}:?[0-9]{2}))?$"
+    r"|^[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}([T ][0-9]{1,2}:[0-9]{2}(:[0-9]{2})?)?$"
+)
 OTHER_TIME = (
     r"^[0-9]{1,4}[./-][0-9]{1,2}[./-][0-9]{1,4}([T ,]+[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?( ?[AaPp][Mm])?)?$"
     r"|^[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?$"
@@ -113,7 +117,10 @@ def numbers(
             return np.full(len(column), np.nan), np.asarray(pc.is_valid(column))
         x = np.array(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
         return x, np.zeros(len(x), dtype=bool)
-    cells = _pointed(_ungrouped(trimmed(column, missing), decimal, thousands), decimal, thousands)
+    cells = trimmed(column, missing)
+    if decimal == "," and not thousands:
+        cells = _without_doubtful(cells)
+    cells = _pointed(_ungrouped(cells, decimal, thousands), decimal, thousands)
     is_number = pc.match_substring_regex(cells, FORMS["plain"])
     fit = pc.if_else(is_number, cells, pa.scalar(None, cells.type))
     fit = pc.replace_substring_regex(fit, r"^\+", "")
@@ -135,25 +142,39 @@ def _ungrouped(cells: pa.Array, decimal: str, thousands: str) -> pa.Array:
     return pc.if_else(pc.fill_null(is_grouped, False), pc.replace_substring_regex(cells, mark, ""), cells)
 
 
+def _without_doubtful(cells: pa.Array) -> pa.Array:
+    """Make a cell such as 4.902 no number if others of the column have decimal commas: it may mean 4902."""
+    if not matching(cells, FORMS["comma"]):
+        return cells
+    is_doubtful = pc.fill_null(pc.match_substring_regex(cells, FORMS["dotted"]), False)
+    return pc.if_else(is_doubtful, pa.scalar(NO_NUMBER, cells.type), cells)
+
+
 def _pointed(cells: pa.Array, decimal: str, thousands: str) -> pa.Array:
     """Write the decimal mark as a point.
 
-    If points separate thousands, `_ungrouped` has removed them. A cell that still has a point becomes "?.?", which is
-    not a number.
+    If points separate thousands, `_ungrouped` has removed them. A cell that still has a point is then no number.
     """
     if decimal == ".":
         return cells
     if thousands == ".":
-        cells = pc.if_else(pc.fill_null(pc.match_substring(cells, "."), False), pa.scalar("?.?", cells.type), cells)
+        cells = pc.if_else(pc.fill_null(pc.match_substring(cells, "."), False), pa.scalar(NO_NUMBER, cells.type), cells)
     return pc.replace_substring(cells, ",", ".")
 
 
 def seconds(column: pa.Array, missing: tuple[str, ...] = ()) -> np.ndarray:
-    """Return (rows,) float64 seconds since 1970, UTC; NaN where a cell is missing or not an ISO date or time."""
+    """Return (rows,) float64 seconds since 1970, UTC; NaN where a cell is missing or neither a date nor a time.
+
+    Text is in ISO form, or has the day first and points, as in 31.12.2024 08:15.
+    """
     if is_text(column):
         import pandas as pd  # takes half a second, and only a table with times needs it
 
-        iso = pc.replace_substring_regex(trimmed(column, missing), " ?UTC$", "Z")
+        from gen_models.table import DAY_FIRST
+
+        iso = trimmed(column, missing)
+        for pattern, replacement in (*DAY_FIRST, (" ?UTC$", "Z")):
+            iso = pc.replace_substring_regex(iso, pattern, replacement)
         moments = pd.to_datetime(iso.to_pandas(), errors="coerce", utc=True, format="ISO8601")
         return _seconds(moments.to_numpy(dtype="datetime64[us]"))
     return _seconds(column.cast(pa.timestamp("us"), safe=False).to_numpy(zero_copy_only=False))

@@ -3,7 +3,6 @@
 If only the user can decide what a column is, the error says which command-line option decides it.
 """
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from pipelines.data.tables.open_table import Table
 
 MOST_VALUES = 20  # text with more different values becomes a category only if --kind asks for it
 MOST_ASKED_VALUES = 1000
-LEAST_STEPS = 10  # whole numbers with fewer different values tell no step above 1
+LEAST_STEPS, LEAST_CELLS = 3, 30  # different values, and cells: whole numbers with fewer tell no step above 1
 MOST_CLASSES = 50  # a column with more different values is not proposed as the label, whatever its name
 # fmt: off
 LABELS = {
@@ -113,7 +112,7 @@ def formats_of(facts: Mapping[str, Facts], table: Table, wishes: Wishes) -> dict
         if fact.share_of_numbers < 1 - FEW_ODD or not any(forms[f] for f in ("comma", "groups", "either", "spaced")):
             continue
         if forms["comma"] > forms["either"]:  # a decimal comma that no mark between thousands can be
-            found[name] = (",", _mark_of_thousands(fact))
+            found[name] = (",", "." if _is_grouped_by_points(fact) else _mark_of_thousands(fact))
         elif forms["groups"] or (forms["either"] and forms["plain"] > forms["whole"]):
             found[name] = (".", ",")
         elif forms["spaced"]:
@@ -130,6 +129,9 @@ def formats_of(facts: Mapping[str, Facts], table: Table, wishes: Wishes) -> dict
             f"{shown(table.path)}: column {name!r}: {example!r} may be {example.replace(',', '')} or "
             f"{example.replace(',', '.')}; say --thousands , or --decimal ,"
         )
+    spare = {*wishes.ignored, *wishes.ids, wishes.label}
+    if (",", ".") in found.values():  # then 2.304 is 2304 in a column without decimal commas too
+        found |= {n: (",", ".") for n, f in texts.items() if n not in {*found, *spare} and _is_grouped_by_points(f)}
     decimals, groups = {d for d, _ in found.values()}, {t for _, t in found.values() if t}
     if len(decimals) == 1 and len(groups) == 1:  # columns without large numbers have no mark between thousands
         found = dict.fromkeys(found, (decimals.pop(), groups.pop()))
@@ -148,8 +150,7 @@ def _require_one_way(
     elif by_comma := next((name for name, (decimal, _) in found.items() if decimal == ","), None):
         spare = {*found, *wishes.ignored, *wishes.ids, wishes.label}
         for name, fact in texts.items():
-            is_dotted = 0 < fact.forms["dotted"] == fact.forms["plain"] - fact.forms["whole"]
-            if is_dotted and name not in spare and fact.share_of_numbers >= 1 - FEW_ODD:
+            if name not in spare and _is_grouped_by_points(fact):
                 example = next((word for word in fact.words or {} if "." in word), "1.934")
                 fix = "say --thousands . or --decimal ,"
                 if any(thousands for _, thousands in found.values()):
@@ -423,6 +424,12 @@ def _are_codes(fact: Facts) -> bool:
     return _share(fact, r"^[+-]?0[0-9]+$|_") > 0 or _share(fact, PHONE) > 0.5
 
 
+def _is_grouped_by_points(fact: Facts) -> bool:
+    """Return whether, in a column of numbers, each point of a number without a comma has three digits after it."""
+    forms = fact.forms
+    return 0 < forms["dotted"] == forms["plain"] - forms["whole"] and fact.share_of_numbers >= 1 - FEW_ODD
+
+
 def _mark_of_thousands(fact: Facts) -> str:
     """Return the mark between groups of three digits in a column without commas in that place; "" for none."""
     marks = {".": r"[0-9]\.[0-9]{3}(,|\.)", "'": "[0-9]'[0-9]{3}", " ": f"[0-9][{BLANKS}][0-9]{{3}}"}
@@ -455,9 +462,10 @@ def _category(fact: Facts) -> dict[str, Any]:
 
 def _number(fact: Facts) -> dict[str, Any]:
     if fact.is_whole:
-        step = math.gcd(int(step_of(fact.numbers()) or 1), fact.divisor)  # a row after the sample may be off its grid
-        is_told = step > 1 and len(np.unique(fact.numbers())) >= LEAST_STEPS
-        return {"kind": "number", "step": step, **_missing(fact)} if is_told else {"kind": "count", **_missing(fact)}
+        is_told = fact.present >= LEAST_CELLS and len(np.unique(fact.numbers())) >= LEAST_STEPS
+        if is_told and fact.divisor > 1:
+            return {"kind": "number", "step": fact.divisor, **_missing(fact)}
+        return {"kind": "count", **_missing(fact)}
     grid = step_of(fact.numbers())
     if grid is not None and fact.places is None:  # a row after the sample needs more decimal places
         grid = _finest_step(fact.numbers())
