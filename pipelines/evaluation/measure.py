@@ -24,7 +24,7 @@ from pipelines.evaluation.denoising_errors import denoising_errors
 from pipelines.evaluation.latent_clusters import latent_clusters
 from pipelines.evaluation.metrics import all_metrics
 from pipelines.evaluation.metrics.collapse import collapse
-from pipelines.evaluation.metrics.meanings import below_baselines, unlike_the_data
+from pipelines.evaluation.metrics.meanings import below_baselines, rests_on_one_row, unlike_the_data
 from pipelines.evaluation.metrics.standard_errors import standard_errors
 from pipelines.evaluation.plots import all_plots, training_animation
 from pipelines.evaluation.result_files import MESSAGES, SHEETS, write_part, write_parts
@@ -72,7 +72,7 @@ def measure(run: Run, *, trained: Path, data: Path, seed: int, to: Path) -> None
     lines += [f"warning: {sentence}" for sentence in collapse(measured)]
     known = {name: value for name, value in numbers.items() if not isinstance(value, str)}
     lines += [f"warning: {sentence}" for sentence in below_baselines({**standard_errors(known), **known})]
-    lines += [f"warning: {sentence}" for sentence in unlike_the_data(known)]
+    lines += [f"warning: {sentence}" for sentence in (*rests_on_one_row(known), *unlike_the_data(known))]
     lines += [f"warning: its score {row['score']} {row['lamp']}" for row in scores if row["lamp"]]
     lines += [f"warning: its score {name} is no number for some rows, so it is left out" for name in scored.left_out]
     if seen:

@@ -20,7 +20,12 @@ from pipelines.evaluation.prepared_rows import PreparedRows, fix_threads
 from pipelines.training.validation_metrics import ruler_of
 
 HASHES = ("data_sha256", "evaluated_sha256", "rows_sha256")
-UNITS = {"nats": " nats a row", "nats_iw50": " nats a row", "mse": ", squared error on the unit scale", "mmd": " MMD^2"}
+UNITS = {
+    "nats": " nats a row",
+    "nats_iw50": " nats a row",
+    "mse": ", squared error of pixels from 0 to 1 or columns in standard deviations",
+    "mmd": " MMD^2",
+}
 
 
 @dataclass(frozen=True)

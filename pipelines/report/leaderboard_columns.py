@@ -109,8 +109,8 @@ COLUMNS = (
     ),
     Column(
         "mse", "MSE", "squared error per dimension", "lower",
-        "Mean squared error of reconstructed test rows, on the unit scale. Compare it with PCA, a linear model, with "
-        "as many components as the model has latents.",
+        "Mean squared error of reconstructed test rows; grey levels are on a scale from 0 to 1, other numbers in "
+        "standard deviations. Compare it with PCA, a linear model, with as many components as the model has latents.",
         None, references=(("mse_pca", "PCA"),),
     ),
     Column(

@@ -30,8 +30,7 @@ def likelihood(data: Data) -> list[Comparison]:
             value = numbers[f"least_{name}"]
             sign = "≤ " if is_bound(run, has_levels(data.found.data[data.name])) or f"{name}_iw50" in numbers else ""
             error = numbers.get(f"{name}_error")
-            shown = error if value == numbers.get(name) else None  # the tighter bound has no error of its own
-            entries.append(data.entry(run, value, sign + _with_error(value, shown, 2), error=error or 0.0))
+            entries.append(data.entry(run, value, sign + _with_error(value, error, 2), error=error or 0.0))
         beside = [
             ("nats_histogram", histogram_of(data.on_levels), "baseline"),
             ("truth_nats", "the true density", "limit"),

@@ -52,8 +52,9 @@ QUESTIONS = (
     Question(
         "rebuilt",
         "How well are rows rebuilt?",
-        "The mean squared error of test rows after encoding and decoding, on a scale from 0 to 1, beside that of PCA "
-        "with as many components as the model has latents; a grid of codes has no such PCA.",
+        "The mean squared error of test rows after encoding and decoding, beside that of PCA with as many components "
+        "as the model has latents; a grid of codes has no such PCA. Grey levels are on a scale from 0 to 1, other "
+        "numbers in standard deviations of the training rows.",
         question_tables.rebuilding,
     ),
     Question(
@@ -85,7 +86,8 @@ QUESTIONS = (
     Question(
         "denoised",
         "Is noise removed?",
-        "The mean squared error of noisy test rows after denoising, beside the best linear filter and doing nothing.",
+        "The mean squared error of noisy test rows after denoising, beside the best linear filter and doing nothing. "
+        "Its scale is that of rebuilt rows.",
         question_tables.denoising,
     ),
     Question(

@@ -4,6 +4,7 @@ nats                     minus the mean over test rows of log p(x) for a Density
                          term) for a Bound
 nats_error               the standard error of nats over rows. Each row has random draws of its own, so it includes the
                          error of the draws
+nats_without_worst       nats without the most surprising row, which may make most of the mean
 nats_iw50                for a Bound: minus the mean of the importance-weighted bound with 50 draws (Burda et al.,
                          2016); in expectation, at most nats
 nats_histogram           minus the mean of log p(x) for a model in which pixels or columns are independent, each with
@@ -12,7 +13,7 @@ bits_per_dim[_iw50, _histogram]
                          for data on grey levels: nats, nats_iw50 and nats_histogram in bits, per number of a row
 truth_nats, gap_nats     for data whose density p* is known: minus the mean of log p*(x) on the same rows, and nats
                          minus truth_nats
-binary_nats[_error, _iw50], binary_nats_pixels
+binary_nats[_error, _without_worst, _iw50], binary_nats_pixels
                          for a model of binary pixels, in place of all above. A row x on the grey levels 0 .. q - 1
                          becomes the binary row y ~ Bernoulli(x/(q - 1)), whose likelihood is measured as above;
                          _pixels is that of a model with independent pixels. Such a model has no density of the grey
@@ -50,7 +51,12 @@ def likelihood(trained: Trained, noise: Noise) -> dict[str, float]:
         found = {f"nats_iw{IMPORTANCE_SAMPLES}": -weighted.mean().item()}
     else:
         return {}
-    found = {"nats": -log_p.mean().item(), "nats_error": log_p.std().item() / math.sqrt(len(x)), **found}
+    found = {
+        "nats": -log_p.mean().item(),
+        "nats_error": log_p.std().item() / math.sqrt(len(x)),
+        "nats_without_worst": -log_p.sort().values[1:].mean().item(),
+        **found,
+    }
     scale = getattr(model, "data_scale", None)
     if isinstance(scale, Binarisation):
         found = {f"binary_{name}": value for name, value in found.items()}
@@ -76,7 +82,7 @@ def _bits(trained: Trained, found: dict[str, float]) -> dict[str, float]:
     if trained.data.levels is None:
         return {}
     dims = math.prod(trained.data.event_shape)
-    nats = {name: value for name, value in found.items() if name != "nats_error"}
+    nats = {name: value for name, value in found.items() if name not in ("nats_error", "nats_without_worst")}
     return {name.replace("nats", "bits_per_dim"): bits_per_dim(-value, dims) for name, value in nats.items()}
 
 

@@ -14,6 +14,7 @@ from pipelines.evaluation.metrics.standard_errors import NORMAL_95
 
 FEW = 0.5  # of the training rows' precision: samples with less look unlike the data
 MOST = 5
+LEAST_ROWS = 100  # of fewer rows, one that is no outlier may add half a standard error to the mean
 CLEARLY = 0.01  # of the value of a simple method: a model that is worse by less is not said to be
 
 
@@ -78,7 +79,7 @@ MEANINGS = (
     ),
     Meaning(
         "mse", "reconstruction", "reconstruction error", "lower",
-        "Squared error per pixel or column, on the unit scale, of test rows that went through the model's bottleneck.",
+        "Squared error per pixel (from 0 to 1) or column (in standard deviations) of rebuilt test rows.",
         "mse_pca", "PCA with as many numbers",
     ),
     Meaning(
@@ -154,6 +155,22 @@ def below_baselines(numbers: Mapping[str, float]) -> list[str]:
         if meaning.verdict(value, baseline, reach) == "worse than":
             found.append(
                 f"{meaning.name} {value:.4g} is worse than {baseline:.4g}, that of {meaning.beside}: try another model"
+            )
+    return found
+
+
+def rests_on_one_row(numbers: Mapping[str, float]) -> list[str]:
+    """Return a sentence if one test row makes much of a mean over test rows; else an empty list.
+
+    It does if it adds more than half a standard error. Of 100 rows without outliers none adds that much.
+    """
+    found = []
+    for name in ("nats", "binary_nats"):
+        value, without, error = (numbers.get(name + end, math.nan) for end in ("", "_without_worst", "_error"))
+        if numbers.get("rows", 0) >= LEAST_ROWS and value - without > error / 2:
+            found.append(
+                f"{name} {value:.4g} rests on one of {numbers['rows']:,.0f} test rows: without the most surprising one "
+                f"it is {without:.4g}"
             )
     return found
 
