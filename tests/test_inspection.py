@@ -244,7 +244,7 @@ def test_counts_are_those_of_the_data(project, tmp_path, capsys):
         "10 of 3 numbers, float64",
         "0 .. 29",
         "1 cell (x[2])",
-        "0 of 3 columns",
+        "0 of 3 numbers",
         "1 rows are equal",
         "labels      none",
     ):

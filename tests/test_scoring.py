@@ -13,10 +13,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
+from scipy.stats import norm
 from torch import nn
 
 from gen_models.anomalies.calibration import FILE, Calibration, load_calibration, save_calibration
-from gen_models.anomalies.conformal import attained, conformal_p, least_rows, q_values, require_rows, threshold
+from gen_models.anomalies.conformal import (
+    attained,
+    conformal_p,
+    least_rows,
+    most_attained,
+    q_values,
+    require_rows,
+    threshold,
+)
 from gen_models.anomalies.contributions import contributions, marginals
 from gen_models.anomalies.score import Setting
 from gen_models.anomalies.scores import fit_scores
@@ -292,6 +301,10 @@ def test_the_number_of_flags_that_is_foretold_is_that_of_normal_rows(rows, rate)
     p = (1 + (scores[:, :-1] >= scores[:, -1:]).sum(axis=1)) / (rows + 1)
     share = attained(rows, rate)
     assert share <= rate and abs((p <= rate).mean() - share) < 4 * math.sqrt(share / 40_000)
+    k = math.floor(rate * (rows + 1) + 1e-9)
+    shares = norm.sf(np.sort(scores[:, :-1], axis=1)[:, -k])  # of normal rows beyond the threshold of each draw
+    is_more = shares > most_attained(rows, rate)
+    assert abs(is_more.mean() - 0.025) < 4 * math.sqrt(0.025 / 40_000)
 
 
 def test_a_word_of_the_new_file_may_mean_missing(ask, tmp_path):

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import false_discovery_control
+from scipy.stats import beta, false_discovery_control
 
 from gen_models.errors import DataError
 
@@ -72,6 +72,16 @@ def least_rows(rate: float) -> int:
 def attained(calibration_rows: int, rate: float) -> float:
     """Return the share of normal rows that have p <= rate: the largest p-value there is, k/(n + 1), up to the rate."""
     return _p_values(calibration_rows, rate) / (calibration_rows + 1)
+
+
+def most_attained(calibration_rows: int, rate: float) -> float:
+    """Return the share of normal rows that have p <= rate, in the long run, if the calibration rows are unlucky ones.
+
+    Over draws of the calibration rows the share has the beta distribution Beta(k, n + 1 - k) with the mean `attained`
+    (Vovk, 2012); the result is its 97.5% quantile.
+    """
+    k = _p_values(calibration_rows, rate)
+    return float(beta(k, calibration_rows + 1 - k).ppf(0.975)) if 0 < k <= calibration_rows else float(k > 0)
 
 
 def _p_values(calibration_rows: int, rate: float) -> int:

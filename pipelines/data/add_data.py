@@ -56,7 +56,8 @@ def main(argv: Sequence[str]) -> None:
         raise
     print(describe(found))
     print("\n" + "\n".join(advice(found, plan)))
-    print(f"\n{conf_path}: written; look at columns, split and anomaly. The lines of {paths.MARK}:")
+    to_see = "columns, split and anomaly" if conf.get("columns") else "split and anomaly"
+    print(f"\n{conf_path}: written; look at {to_see}. The lines of {paths.MARK}:")
     print(edit.diff(), end="")
     runs = _runs_on(asked.name)
     alone = f"; `make repro RUNS={runs[0]}` trains only that run" if runs else ""

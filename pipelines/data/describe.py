@@ -56,7 +56,7 @@ def _of_rows(found: Found, arrays: Arrays) -> list[str]:
     shape = "x".join(map(str, x.shape[1:]))
     digest = f"sha256 {origin['sha256']}{'' if origin['files'] == 1 else ' of all'}"
     what = "numbers" if x.ndim == 2 else "pixels"
-    constant = f"{len(facts['constant'])} of {math.prod(x.shape[1:])} columns"
+    constant = f"{len(facts['constant'])} of {math.prod(x.shape[1:])} {what}"
     lines = [
         f"  rows        {len(x)} of {shape} {what}, {x.dtype}",
         f"  files       {origin['files']}, {origin['bytes']} bytes, {digest}",

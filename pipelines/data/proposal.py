@@ -90,7 +90,8 @@ def conf_text(conf: Mapping[str, Any], found: Found) -> str:
     """Return the text of conf/data/NAME.yaml, laid out as the project's confs are, with a reason beside each column."""
     assert found.arrays is not None
     shape = "x".join(map(str, found.arrays.x.shape[1:]))
-    lines = [f"# {len(found.arrays.x)} rows of {shape} from {shown(found.path.name)}."]
+    what = "numbers" if found.arrays.x.ndim == 2 else "pixels"
+    lines = [f"# {len(found.arrays.x)} rows of {shape} {what}, from {shown(found.path.name)}."]
     for key, value in conf.items():
         if key != "columns":
             lines.append(f"{key}: {yaml_file.dump(value)}")

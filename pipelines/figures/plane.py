@@ -21,7 +21,7 @@ from pipelines.figures.style import (
 )
 
 
-def scatter(layers: Points, to: Target, *, x_label: str = "x1", y_label: str = "x2", title: str = "") -> None:
+def scatter(layers: Points, to: Target, *, x_label: str = "x0", y_label: str = "x1", title: str = "") -> None:
     """Draw a panel for each set of points, all with the same axes.
 
     layers: {title of a panel, such as "test data": points (n, 2)}
@@ -79,8 +79,8 @@ def density(
 ) -> None:
     """Draw a log density in the plane as colours, with points (n, 2) on top.
 
-    grid: log p(x) in nats on a grid; a row of the array has one value of x2, the lowest first, a column one of x1
-    extent: (lowest x1, highest x1, lowest x2, highest x2) of the grid
+    grid: log p(x) in nats on a grid; a row of the array has one value of x1, the lowest first, a column one of x0
+    extent: (lowest x0, highest x0, lowest x1, highest x1) of the grid
     """
     top = float(np.max(grid[np.isfinite(grid)], initial=-np.inf))
     with matplotlib.rc_context(STYLE | {"axes.grid": False}):
@@ -88,7 +88,7 @@ def density(
         # eight nats below the top is a factor of 3000: lower densities look empty
         shown = axes.imshow(grid, origin="lower", extent=extent, aspect="auto", cmap="viridis", vmin=top - 8, vmax=top)
         axes.scatter(points[:, 0], points[:, 1], s=5, color="white", alpha=0.6, linewidths=0)
-        axes.set(xlim=extent[:2], ylim=extent[2:], xlabel="x1", ylabel="x2", title=title)
+        axes.set(xlim=extent[:2], ylim=extent[2:], xlabel="x0", ylabel="x1", title=title)
         figure.colorbar(shown, ax=axes, label="log p(x), nats", extend="min")
         save(figure, to)
 

@@ -56,7 +56,7 @@ def step_picture(folder: Path, step: int, dataset: Any, *, tile_pixels: int = TI
     if is_image(dataset.event_shape):
         return mosaic(samples, levels=dataset.levels, columns=8, tile_pixels=tile_pixels)
     data = np.asarray(dataset.x("validation")[:STEP_ROWS], dtype=np.float64).reshape(-1, math.prod(dataset.event_shape))
-    samples, (x_label, y_label) = samples.reshape(len(samples), -1), ("x1", "x2")
+    samples, (x_label, y_label) = samples.reshape(len(samples), -1), ("x0", "x1")
     if data.shape[1] > 2:
         data, samples = _along_widest(data, samples)
         x_label, y_label = "data's first component", "data's second component"

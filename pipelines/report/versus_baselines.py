@@ -44,7 +44,7 @@ def clustering(found: Results, data: str) -> Comparison:
         names = {"data": "k-means on the data", "latent": row["run"], "whitened": f"{row['run']}, whitened"}
         rows.append((row, names[row["space"]], None if row["space"] == "data" else found.runs[row["run"]]))
     raw = leaderboard.clusters_of(found, data, None)
-    return compared(rows, raw, "acc_mean", _share_interval)
+    return compared(rows, raw, "acc_mean", _share_interval, judged=lambda row: raw is None or row["k"] == raw["k"])
 
 
 def _share_interval(clusters: Row) -> tuple[float, float]:
@@ -58,10 +58,13 @@ def compared(
     baseline: Row | None,
     by: str,
     spread: Callable[[Row], tuple[float, float]],
+    *,
+    judged: Callable[[Row], bool] = lambda row: True,
 ) -> Comparison:
     """Compare rows with a baseline's row by the number `by`, the largest first.
 
     baseline: its row, or None if there is none to compare with; spread: returns the interval (low, high) of a row
+    judged: whether a row may be above or below the baseline
     """
     found = Comparison([], [], [], [])
     told = set()
@@ -71,7 +74,7 @@ def compared(
         found.rows.append(
             (row, name, who, ("+" if difference > 0 else "") + decimal(difference, 3) if is_other else "")
         )
-        stands_for_run = row.get("is_default", True)
+        stands_for_run = row.get("is_default", True) and judged(row)
         if who is None or not is_other or who.line.key in told or not stands_for_run:
             continue
         told.add(who.line.key)

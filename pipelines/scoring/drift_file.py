@@ -67,8 +67,13 @@ def drift_file(
         title += f"; the last {len(drawn)} of {len(checks)}" if len(drawn) < len(checks) else ""
         figures.score_bands(labels, bands(drawn), usual, np.array([one.p for one in drawn]), file, title=title)
     level = USUAL_LEVEL if alarm is None else alarm / 2 if columns else alarm
-    if check.p >= level:
+    if check.p >= max(level, USUAL_LEVEL):
         words = f"no difference from the calibration rows is seen (p {check.p:.2g})"
+    elif check.p >= level:
+        half = f", which is half of {alarm:g} beside the columns" if columns else ""
+        words = (
+            f"a difference from the calibration rows is likely (p {check.p:.2g}), but p is not below {level:g}{half}"
+        )
     else:
         words = f"its rows score otherwise than the calibration rows (p {check.p:.1g})"
     rows, share = check.rows + check.problems, 100 * usual_rate(len(scorer.calibration))

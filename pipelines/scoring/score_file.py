@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import ks_2samp
 
-from gen_models.anomalies.conformal import attained, threshold
+from gen_models.anomalies.conformal import attained, most_attained, threshold
 from gen_models.errors import DataError
 from pipelines.commands.output_file import Answer, answering
 from pipelines.data.row_names import beside
@@ -74,6 +74,8 @@ def score_file(
         )
     if out is not None:
         draw(out.with_suffix(".png"), scored, scorer, decisions, rule, edge)
+    if known is None:
+        lines.append(no_calibration(model, scorer))
     for line in filter(None, lines):
         print(line, file=sys.stderr)
 
@@ -126,7 +128,7 @@ def _write(
     if parts is not None:
         parts.write(_parts(scored.columns, told))
     lines = [_called(scored.scores, decisions, rule, known), _shift(scored.scores, known, scorer.is_of_images)]
-    lines += [_without(scorer), explainer.why_none if reasons else ""]
+    lines += [explainer.why_none if reasons else ""]
     if len(told) == explained < reasons:
         lines.append(
             f"only the {explained} most anomalous rows have reasons: one of {explainer.columns:,} columns takes long"
@@ -202,7 +204,11 @@ def _called(scores: np.ndarray, decisions: Decisions, rule: Rule | None, known: 
     words = f"{called:,} of {rows:,} rows are flagged as anomalies at {rule.words}"
     if rule.kind == "fpr":
         reached = attained(len(known), rule.rate) if known is not None else rule.rate
-        return f"{words}; about {reached * rows:,.1f} would be even if all rows were normal"
+        words = f"{words}; about {reached * rows:,.1f} would be even if all rows were normal"
+        if known is None:
+            return words
+        most = most_attained(len(known), rule.rate) * rows
+        return f"{words} (up to {most:,.1f}, depending on the {len(known):,} calibration rows)"
     if not called and known is not None:
         least = math.ceil(rows / (rule.rate * (len(known) + 1)) - 1e-9)  # less than the error of the division
         if least <= 1:
@@ -226,10 +232,6 @@ def _shift(scores: np.ndarray, known: np.ndarray | None, is_of_images: bool) -> 
     where = "larger" if np.median(found) > np.median(known) else "smaller"
     said = f"the scores are {where} than those of calibration rows (p {p:.1g}): these rows are not of the same kind"
     return said if is_of_images else f"{said}; `gen-models drift` says which columns differ"
-
-
-def _without(scorer: Scorer) -> str:
-    return "" if scorer.calibration is not None else f"no p-values: {scorer.stored.title} has no calibration rows"
 
 
 def _spread(rows: int, values: Mapping[int, str]) -> np.ndarray:

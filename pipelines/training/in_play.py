@@ -199,7 +199,8 @@ class Play:
         for job in list(self.running.values()):  # another thread may start and end jobs meanwhile
             counts[job.kind, job.owner] = counts.get((job.kind, job.owner), 0) + 1
         names = [f"{kind} {owner}" + (f" x{count}" if count > 1 else "") for (kind, owner), count in counts.items()]
-        running = f"now {', '.join(names)}" if names else "all done" if self.is_over else "nothing runs"
+        idle = "all done" if self.ended_jobs >= self.total else "nothing runs"
+        running = f"now {', '.join(names)}" if names else idle
         decided = sum(sweep.best is not None for sweep in self.sweeps.values())
         return running + (f"; {decided} of {len(self.sweeps)} sweeps decided" if self.sweeps else "")
 

@@ -25,8 +25,8 @@ def density(trained: Trained, noise: Noise, to: Path) -> None:
     model, x = trained.model, trained.normal("test")
     low, high = x.amin(dim=0), x.amax(dim=0)
     low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
-    x1, x2 = (torch.linspace(float(low[k]), float(high[k]), GRID) for k in (0, 1))
-    grid = torch.stack(torch.meshgrid(x1, x2, indexing="xy"), dim=-1).reshape(-1, 2)
+    x0, x1 = (torch.linspace(float(low[k]), float(high[k]), GRID) for k in (0, 1))
+    grid = torch.stack(torch.meshgrid(x0, x1, indexing="xy"), dim=-1).reshape(-1, 2)
     if isinstance(model, Density):
         values, title = by_rows(model.log_prob, grid), "log density"
     else:
