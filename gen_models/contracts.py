@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gen_models.errors import ConfigError
@@ -148,6 +148,13 @@ class Critic(Protocol):
     def criticise(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, " batch"]: ...
 
 
+@runtime_checkable
+class Clusterer(Protocol):
+    """A model that has clusters of its own: `cluster` returns the index of each row's cluster, 0 .. K - 1."""
+
+    def cluster(self, x: Float[Tensor, "batch *event"]) -> Int[Tensor, " batch"]: ...
+
+
 CAPABILITIES: dict[str, type] = {
     "density": Density,
     "bound": Bound,
@@ -157,6 +164,7 @@ CAPABILITIES: dict[str, type] = {
     "sampler": Sampler,
     "temperature": TemperedSampler,
     "critic": Critic,
+    "clusterer": Clusterer,
 }
 
 

@@ -165,6 +165,9 @@ DEFAULT = {  # pages of the default runs, and of people's own data
             leaves=("out/evaluate/gmm-clients/metrics.json", "out/report/index.html"), says="gmm-clients: "
         ),
         "gen-models predict gmm-clients clients_of_may.csv --output scores.csv": Does(writes=("scores.csv",)),
+        "gen-models predict gmm-clients clients_of_may.csv --task cluster --output clusters.csv": Does(
+            writes=("clusters.csv",)
+        ),
         "gen-models remove-data clients": Does(check=is_taken_back),
     },
     "docs/denoising.md": {

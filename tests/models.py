@@ -62,7 +62,7 @@ class Row:
         return self.name
 
 
-MIXTURE = ("density", "encoder", "sampler")
+MIXTURE = ("density", "encoder", "sampler", "clusterer")
 AUTOENCODER = ("encoder", "decoder", "reconstructor")
 VARIATIONAL = ("bound", "encoder", "decoder", "reconstructor", "sampler")
 FLOW = ("density", "encoder", "decoder", "sampler", "temperature")

@@ -33,6 +33,7 @@ SCORED = [
 ]
 QUESTIONS = SCORES | {
     "log_prob of its own draws": ("density", lambda model, x: model.log_prob(x, NOISE)),
+    "cluster": ("clusterer", lambda model, x: model.cluster(x)),
     "sample": ("sampler", lambda model, x: model.sample(5, NOISE)),
     "sample_at": ("temperature", lambda model, x: model.sample_at(5, NOISE, 0.7)),
     "decode": ("decoder", lambda model, x: model.decode(model.encode(x))),

@@ -27,6 +27,7 @@ from gen_models import checkpoint
 from gen_models.anomalies.scores import scores
 from gen_models.build import build_model
 from gen_models.errors import DataError, RegistryError
+from gen_models.mixtures.gaussian_mixture import GaussianMixture
 from gen_models.noise import Noise
 from gen_models.table import TIMES, Column, Schema
 from pipelines import tracking
@@ -74,6 +75,15 @@ class TestAnswer:
         z = serving.answer(vae, rows, facts=FACTS, task="encode")
         back = serving.answer(vae, z, facts=FACTS, task="decode")
         np.testing.assert_array_equal(back, serving.answer(vae, rows, facts=FACTS, task="reconstruct"))
+
+    def test_a_mixture_tells_the_component_that_most_likely_made_a_row(self):
+        mixture = GaussianMixture([2], None, components=3, em_steps=5)
+        x = torch.randn(30, 2) + 8 * torch.arange(3).repeat(10)[:, None]
+        mixture.warm_start(x, Noise(0))
+        found = serving.answer(mixture.eval(), x.numpy(), facts=FLAT, task="cluster")
+        responsibilities = serving.answer(mixture, x.numpy(), facts=FLAT, task="encode")
+        assert found.shape == (30, 1) and (found[:, 0] == responsibilities.argmax(axis=1)).all()
+        assert len({tuple(found[k::3, 0]) for k in range(3)}) == 3, "each group has a cluster of its own"
 
     @pytest.mark.parametrize(("name", "score"), [("vae", "neg_elbo"), ("realnvp", "nll"), ("sn_wgan", "critic")])
     def test_the_score_is_the_first_that_the_model_offers(self, name, score, rows):

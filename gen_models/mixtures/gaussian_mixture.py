@@ -17,7 +17,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gen_models.contracts import Loss, Objective
@@ -214,6 +214,11 @@ class GaussianMixture(LikelihoodModel):
     def encode(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch latent"]:
         """Return the responsibilities p(k|x): the posterior of the discrete latent variable; latent = components."""
         return torch.softmax(self.log_joint(self.data_scale.centre(x)), dim=1)
+
+    @question
+    def cluster(self, x: Float[Tensor, "batch *event"]) -> Int[Tensor, " batch"]:
+        """Return the component k of largest p(k|x) for each row x."""
+        return self.log_joint(self.data_scale.centre(x)).argmax(dim=1)
 
     def _numbers(self, rows: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows numbers"]:
         """Return what the Gaussians are of: all numbers of the rows, or those that are no labels."""

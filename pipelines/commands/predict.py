@@ -3,6 +3,7 @@
     gen-models predict vae-digits@champion out/data/digits/test.x.npy --output scores.csv
     gen-models predict vae-photos new_photos/ --task encode --output latents.npy
     gen-models predict gmm-clients clients_of_may.csv --output scores.parquet
+    gen-models predict gmm-clients clients_of_may.csv --task cluster --output clusters.csv
 
 The file is read as the training data were: a table with its words, dates and missing cells, or a folder of images. Each
 row of the answer has the row's name (a path, or its identifier in the table). If the model cannot answer for a row, the
@@ -98,6 +99,8 @@ def _columns(stored: StoredModel, found: np.ndarray, block: Any, facts: Mapping[
         found[list(block.problems)] = np.nan
         of_answer = serving.answer_names(stored.model, task, found.shape[1], facts, stored.calibration)
         columns |= {name: found[:, k] for k, name in enumerate(of_answer)}
+        if task == "cluster":
+            columns[task] = [None if math.isnan(k) else int(k) for k in found[:, 0]]
     columns["problem"] = np.array([block.problems.get(place, "") for place in range(len(found))], dtype=object)
     return beside(names, columns)
 

@@ -17,6 +17,7 @@ Rows are vectors: (rows, D) numbers in the units of the training data, or (rows,
     encode       (rows, latent)
     decode       (rows, D)
     reconstruct  (rows, D)
+    cluster      (rows, 1)       the index of the row's cluster, of a model that has clusters, such as a mixture
     sample       (n, D)          depends on n, seed and temperature; temperature 1 is the model itself, and others need
                                  a model that has one; n = 0 means as many samples as the input has rows
 """
@@ -44,7 +45,7 @@ from gen_models.anomalies.conformal import conformal_p
 from gen_models.anomalies.score import Setting
 from gen_models.anomalies.scores import FittedScores
 from gen_models.checkpoint import about_data, load_model
-from gen_models.contracts import Decoder, Encoder, Reconstructor, Sampler, capabilities
+from gen_models.contracts import Clusterer, Decoder, Encoder, Reconstructor, Sampler, capabilities
 from gen_models.errors import DataError, unknown
 from gen_models.evaluating import by_rows, draw, evaluating
 from gen_models.names import TASKS
@@ -95,7 +96,8 @@ def answer_table(
 ) -> Any:
     """Return the answer to a data frame with a table's columns, also as a data frame.
 
-    score, p_value, encode   a column for each number; score also gives `p_value`, if the model has calibration rows
+    score, p_value, encode, cluster
+                             a column for each number; score also gives `p_value`, if the model has calibration rows
     reconstruct, sample      the columns of the table, with its words and units
 
     All tasks but sample also give the column `problem`: why a row has no answer, or "". If a row has none, its numbers
@@ -189,6 +191,7 @@ def tasks(model: nn.Module) -> tuple[str, ...]:
         "encode": isinstance(model, Encoder),
         "decode": isinstance(model, Decoder),
         "reconstruct": isinstance(model, Reconstructor),
+        "cluster": isinstance(model, Clusterer),
         "sample": isinstance(model, Sampler),
     }
     return tuple(task for task in TASKS if offers[task])
@@ -299,7 +302,7 @@ def _function(
             return lambda x: scores(scores.default, x, is_checked=False)  # a row without a score takes no other with it
         known = calibration.scores[scores.default]
         return lambda x: torch.from_numpy(conformal_p(known, scores(scores.default, x, is_checked=False).numpy()))
-    return getattr(model, task)  # encode, decode and reconstruct are methods of those names
+    return getattr(model, task)  # encode, decode, reconstruct and cluster are methods of those names
 
 
 def _sample(model: Any, n: int, seed: int, temperature: float, facts: Mapping[str, Any]) -> Tensor:

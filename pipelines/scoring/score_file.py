@@ -19,6 +19,7 @@ from pipelines.commands.output_file import Answer, answering
 from pipelines.data.row_names import beside
 from pipelines.evaluation.reasons import Reason, Reasons
 from pipelines.evaluation.score_sheet import SHEET_IMAGES, USUAL_RATE
+from pipelines.runtime.words import counted
 from pipelines.scoring.decisions import Decisions, Rule, decide, rule_of
 from pipelines.scoring.kept_rows import KeptRows
 from pipelines.scoring.score_picture import draw
@@ -135,7 +136,8 @@ def _write(
         )
     if scored.problems:
         why = scored.problems[min(scored.problems)]
-        lines.append(f"{len(scored.problems):,} rows have no score; the column `problem` says why, such as: {why}")
+        have = f"{counted(len(scored.problems), 'row')} {'has' if len(scored.problems) == 1 else 'have'}"
+        lines.append(f"{have} no score; the column `problem` says why, such as: {why}")
     edge = edge if rule is None or rule.kind == "fpr" else _least_called(scored.scores, decisions)
     return scored, decisions, lines, edge
 
