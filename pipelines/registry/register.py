@@ -47,6 +47,8 @@ def main(argv: list[str]) -> None:
     runs = [known.run(key).key for key in asked.runs] or list(known.runs)
     used = {known.run(key).setting for key in runs}
     sweeps = [key for key in known.sweeps if key in used or not asked.runs]
+    if not asked.runs:
+        sweeps, runs = _there("sweep", sweeps, "not swept yet"), _there("train", runs, "not trained yet")
     client = tracking.open_store()
     with tracking.translated():
         store = Store(client) if tracking.is_local() else None
@@ -54,6 +56,14 @@ def main(argv: list[str]) -> None:
     failed += [name for name in runs if not _tell(name, lambda key: register_run(key, store), name)]
     if failed:
         raise SystemExit(1)
+
+
+def _there(stage: str, keys: list[str], otherwise: str) -> list[str]:
+    """Return the keys that have an output of a stage; print one line with all others."""
+    absent = [key for key in keys if not paths.out(stage, key).is_dir()]
+    if absent:
+        print(f"{otherwise}: {', '.join(absent)}")
+    return [key for key in keys if key not in absent]
 
 
 def register_sweep(sweep: str, store: Store | None = None) -> str:
