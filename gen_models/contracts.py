@@ -150,7 +150,10 @@ class Critic(Protocol):
 
 @runtime_checkable
 class Clusterer(Protocol):
-    """A model that has clusters of its own: `cluster` returns the index of each row's cluster, 0 .. K - 1."""
+    """A model that has clusters of its own: `cluster` returns the index of each row's cluster, 0 .. K - 1.
+
+    It is -1 for a row so far from all clusters that none can be told.
+    """
 
     def cluster(self, x: Float[Tensor, "batch *event"]) -> Int[Tensor, " batch"]: ...
 

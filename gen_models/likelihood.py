@@ -58,7 +58,7 @@ class LikelihoodModel(Rebuildable, nn.Module, ABC):
     @question
     def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
         """Draw n rows, in the data's units."""
-        return self.data_scale.quantise(self.draw(n, noise))
+        return self.data_scale.drawn(self.draw(n, noise))
 
     def _log_prob(self, x: Tensor, noise: Noise) -> Tensor:
         return self.log_density(self.data_scale(x, noise)) + self.data_scale.log_det()

@@ -94,7 +94,9 @@ TOOLS = {
         arguments.benchmark,
     ),
     "predict": Command(
-        "pipelines.commands.predict", "MODEL[@ALIAS] FILE: score, encode, decode or reconstruct rows", arguments.predict
+        "pipelines.commands.predict",
+        "MODEL[@ALIAS] FILE: score, encode, decode, reconstruct or cluster rows",
+        arguments.predict,
     ),
     "sample": Command("pipelines.commands.sample", "MODEL[@ALIAS]: draw rows", arguments.sample),
     "denoise": Command(

@@ -83,7 +83,9 @@ class TestAnswer:
         found = serving.answer(mixture.eval(), x.numpy(), facts=FLAT, task="cluster")
         responsibilities = serving.answer(mixture, x.numpy(), facts=FLAT, task="encode")
         assert found.shape == (30, 1) and (found[:, 0] == responsibilities.argmax(axis=1)).all()
-        assert len({tuple(found[k::3, 0]) for k in range(3)}) == 3, "each group has a cluster of its own"
+        assert [len(set(found[k::3, 0])) for k in range(3)] == [1, 1, 1] and len(set(found[:, 0])) == 3
+        far = serving.answer(mixture, np.full((1, 2), 3e38, dtype=np.float32), facts=FLAT, task="cluster")
+        assert np.isnan(far).all(), "a row without a density has no cluster"
 
     @pytest.mark.parametrize(("name", "score"), [("vae", "neg_elbo"), ("realnvp", "nll"), ("sn_wgan", "critic")])
     def test_the_score_is_the_first_that_the_model_offers(self, name, score, rows):

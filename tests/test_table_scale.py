@@ -109,7 +109,10 @@ def test_numbers_beyond_an_end_are_reflected_at_the_border_of_its_cell():
     scale = scale_of([3], [1, "flag", 0.5])
     scale.fit(torch.tensor([[2.0, 0.0, 1.5], [5.0, 1.0, 1.5]]))
     drawn = torch.arange(-4, 12, dtype=torch.float64)[:, None].expand(-1, 3)
-    found = scale.quantise((drawn + scale.step / 2 - scale.shift) / scale.exact_scale)
+    y = (drawn + scale.step / 2 - scale.shift) / scale.exact_scale
+    found, moved = scale.drawn(y), scale.quantise(y)
+    assert moved[:, 0].tolist() == drawn[:, 0].clamp(2, 5).tolist(), "an odd row that is decoded stays at the end"
+    assert scale.drawn(torch.tensor([[torch.inf] * 3, [-torch.inf] * 3]))[:, 0].tolist() == [5, 2]
     assert found[:, 0].tolist() == [4, 5, 5, 4, 3, 2, 2, 3, 4, 5, 5, 4, 3, 2, 2, 3]
     assert found[:, 1].tolist() == [0] * 5 + [1] * 11
     assert found[:, 2].tolist() == [1.5] * 16
@@ -133,7 +136,7 @@ def test_shares_and_means_stay_where_prices_pile_up_at_the_edge():
     with torch.no_grad():
         sampled = model.sample(20_000, NOISE)
     off = (sampled.mean(dim=0) - x.mean(dim=0)).abs() / x.std(dim=0)
-    assert off.max() < 0.08
+    assert off.max() < 0.1
 
 
 @pytest.mark.parametrize(

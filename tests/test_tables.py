@@ -172,6 +172,20 @@ CELLS = {
 }
 
 
+def test_points_beside_decimal_commas_are_between_thousands_where_a_cell_tells_it(project, tmp_path):
+    amounts = ["1.149,22", "3,50", "12,10"]
+    path = write(
+        tmp_path / "t.csv", {"p": [amounts[k % 3] for k in range(ROWS)], "n": ["2.304", "12", "7"] * (ROWS // 3)}, ";"
+    )
+    assert np.asarray(look(path).arrays.x)[:2].tolist() == [[1149.22, 2304], [3.5, 12]]
+    amounts[0] = "4.902"  # this does not tell it for the other column
+    write(path, {"p": [amounts[k % 3] for k in range(ROWS)], "n": ["2.304", "12", "7"] * (ROWS // 3)}, ";")
+    with pytest.raises(GenModelsError, match=r"'2\.304' may be 2304 or 2\.304, beside the decimal commas of p"):
+        look(path)
+    for mark, row in ((".", [4902, 2304]), ("", [4.902, 2.304])):
+        assert np.asarray(look(path, reading=Reading(thousands=mark)).arrays.x)[0].tolist() == row
+
+
 @pytest.mark.parametrize("name", CELLS)
 @pytest.mark.parametrize("end", [".csv", ".TSV"])
 def test_cells_are_read_as_people_mean_them(project, tmp_path, name, end):

@@ -128,4 +128,4 @@ class Game(Rebuildable, nn.Module):
     def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
         """Draw n times z ~ N(0, I) and return the rows G(z), in the data's units."""
         y = self.generator(noise.normal("prior", (n, self.latent), like=self.data_scale.scale))
-        return self.data_scale.quantise(y.reshape(n, *self.data_scale.event_shape))
+        return self.data_scale.drawn(y.reshape(n, *self.data_scale.event_shape))

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import beta, false_discovery_control
+from scipy.stats import betabinom, false_discovery_control
 
 from gen_models.errors import DataError
 
@@ -74,14 +74,16 @@ def attained(calibration_rows: int, rate: float) -> float:
     return _p_values(calibration_rows, rate) / (calibration_rows + 1)
 
 
-def most_attained(calibration_rows: int, rate: float) -> float:
-    """Return the share of normal rows that have p <= rate, in the long run, if the calibration rows are unlucky ones.
+def most_flagged(rows: int, calibration_rows: int, rate: float) -> int:
+    """Return how many of `rows` normal rows may have p <= rate by chance: more do in one case of 40, or fewer.
 
-    Over draws of the calibration rows the share has the beta distribution Beta(k, n + 1 - k) with the mean `attained`
-    (Vovk, 2012); the result is its 97.5% quantile.
+    Over draws of the calibration rows the share of such rows has the beta distribution Beta(k, n + 1 - k) with the mean
+    `attained` (Vovk, 2012), so their number has the beta-binomial one; the result is its 97.5% quantile.
     """
     k = _p_values(calibration_rows, rate)
-    return float(beta(k, calibration_rows + 1 - k).ppf(0.975)) if 0 < k <= calibration_rows else float(k > 0)
+    if not 0 < k <= calibration_rows:
+        return rows if k else 0
+    return int(betabinom(rows, k, calibration_rows + 1 - k).ppf(0.975))
 
 
 def _p_values(calibration_rows: int, rate: float) -> int:

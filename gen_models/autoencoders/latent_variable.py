@@ -169,7 +169,7 @@ class LatentVariableModel(Rebuildable, nn.Module, ABC):
     def sample(self, n: int, noise: Noise) -> Float[Tensor, "batch *event"]:
         """Draw z ~ p(z), then x ~ p(x|z), n times; so x contains the likelihood's noise (of size sigma if Gaussian)."""
         y = self.likelihood.draw(self.decoder(self.prior(n, noise)), noise)
-        return self.data_scale.quantise(y.unflatten(1, self.data_scale.event_shape))
+        return self.data_scale.drawn(y.unflatten(1, self.data_scale.event_shape))
 
     # The pieces of the bound. y, in network units, has the shape (batch, dim); each z_l has (batch, samples, latent_l)
 

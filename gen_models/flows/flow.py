@@ -65,7 +65,7 @@ class Flow(LikelihoodModel):
     @question
     def sample_at(self, n: int, noise: Noise, temperature: float) -> Float[Tensor, "batch *event"]:
         """Draw n rows, in the data's units, at a temperature; temperature 1 gives the same rows as `sample`."""
-        return self.data_scale.quantise(self.draw(n, noise, temperature=temperature))
+        return self.data_scale.drawn(self.draw(n, noise, temperature=temperature))
 
     def normal_draw(self, n: int, noise: Noise, temperature: float) -> Float[Tensor, "batch latent"]:
         """Return `temperature` times n draws from N(0, I) in D dimensions; samples of a flow are made from these."""
@@ -81,6 +81,6 @@ class Flow(LikelihoodModel):
     def decode(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch *event"]:
         """Return the row in whose cell f^-1(z) falls, so that decode(encode(x)) = x.
 
-        `sample` returns decode(z) for z drawn from the base.
+        `sample` returns decode(z) for z drawn from the base; in tables it reflects what lies beyond their ranges.
         """
         return self.data_scale.quantise(self.bijection.inverse(z)[0])

@@ -69,6 +69,10 @@ class Binarisation(nn.Module):
         """
         return self.quantise(self(x, noise))
 
+    def drawn(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
+        """Return rows y that a model drew, in the data's units."""
+        return self.quantise(y)
+
     def quantise(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
         """Return binary draws y in the data's units: each pixel is 0 or levels - 1."""
         return y.round() * self.scale

@@ -82,8 +82,12 @@ class DataScale(nn.Module):
         """Return the row whose values replace erased ones, in the data's units: 0 for grey levels, else the mean."""
         return self.shift
 
+    def drawn(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
+        """Return rows y that a model drew, in the data's units."""
+        return self.quantise(y)
+
     def quantise(self, y: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch *event"]:
-        """Return a draw y in the data's units: floor(levels y) within 0 .. levels - 1, or scale y + shift."""
+        """Return y in the data's units: floor(levels y) within 0 .. levels - 1, or scale y + shift."""
         x = y * self.scale + self.shift
         return x if self.levels is None else x.floor().clamp(0, self.levels - 1)
 

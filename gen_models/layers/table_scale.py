@@ -34,10 +34,10 @@ class TableScale(DataScale):
     """The map y = (x + s u - shift)/scale of a table's rows, with s = 0 for continuous columns.
 
     The attribute `levels` is None: there are no grey levels. `scale` is a copy of `exact_scale` in the network's dtype.
-    `quantise` returns rows that the table could hold: a discrete column has multiples of its step, between the least
-    and the largest value that `fit` saw. A number drawn beyond an end of this range is reflected at that end (Schuster,
-    1985, for kernel densities). If such numbers were moved to the end itself, they would pile up there. If such rows
-    were drawn again, components near an end would become too rare. A flag takes the nearer of 0 and 1.
+    `quantise` and `drawn` return rows that the table could hold: a discrete column has multiples of its step, between
+    the least and the largest value that `fit` saw. `quantise` moves a number beyond an end of this range to the end.
+    Draws would pile up there, so `drawn` reflects them at the end (Schuster, 1985, for kernel densities). If such rows
+    were drawn again, components near an end would become too rare. Both move flags to the nearer of 0 and 1.
     """
 
     exact_scale: Tensor
@@ -107,12 +107,19 @@ class TableScale(DataScale):
         return self._unscaled(y) - self.step / 2
 
     def quantise(self, y: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-        """Return the rows in whose cells the draws y fall, in float64.
+        """Return the rows in whose cells y falls, in float64.
 
         Of the numbers of a category, the largest becomes 1 and the others become 0.
         """
         x = self._unscaled(y)
-        steps = self._within(self._in_steps(x).floor())
+        return self._row(x, self._in_steps(x).floor().clamp(self.least, self.most))
+
+    def drawn(self, y: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+        x = self._unscaled(y)
+        return self._row(x, self._reflected(self._in_steps(x).floor()))
+
+    def _row(self, x: Float[Tensor, "batch dim"], steps: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+        """Return rows x with these numbers of steps in discrete columns, and with one 1 for each category."""
         row = torch.where(self.is_discrete, steps * self.over / self.under, x)
         for first, end in self.columns.groups:
             row[:, first:end] = one_hot(x[:, first:end].argmax(dim=1), end - first)
@@ -121,12 +128,13 @@ class TableScale(DataScale):
     def blank(self) -> Float[Tensor, " dim"]:
         return self.shift - self.step / 2
 
-    def _within(self, steps: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+    def _reflected(self, steps: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
         """Return numbers of steps between `least` and `most`; the mirrors are the outer borders of these two cells."""
         count = self.most - self.least + 1
         place = torch.remainder(steps - self.least, 2 * count)  # the range, then its mirror image, repeat for ever
         reflected = self.least + torch.minimum(place, 2 * count - 1 - place)
-        return torch.where(self.is_flag | ~count.isfinite(), steps.clamp(self.least, self.most), reflected)
+        is_moved = self.is_flag | ~count.isfinite() | ~steps.isfinite()
+        return torch.where(is_moved, steps.clamp(self.least, self.most), reflected)
 
     def _scaled(self, x: Tensor) -> Tensor:
         return ((x - self.shift) / self.exact_scale).to(self.scale.dtype)

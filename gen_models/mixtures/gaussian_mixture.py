@@ -217,8 +217,9 @@ class GaussianMixture(LikelihoodModel):
 
     @question
     def cluster(self, x: Float[Tensor, "batch *event"]) -> Int[Tensor, " batch"]:
-        """Return the component k of largest p(k|x) for each row x."""
-        return self.log_joint(self.data_scale.centre(x)).argmax(dim=1)
+        """Return the component k of largest p(k|x) for each row x; -1 where all densities are 0 in floating point."""
+        largest, k = self.log_joint(self.data_scale.centre(x)).max(dim=1)
+        return torch.where(largest.isfinite(), k, -1)
 
     def _numbers(self, rows: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows numbers"]:
         """Return what the Gaussians are of: all numbers of the rows, or those that are no labels."""

@@ -199,8 +199,8 @@ def _advice(problem: str, reading: Reading) -> str:
     cell, kind = found.groups()
     if kind == "time":
         return "; write times as 2026-05-01 12:30"
-    if reading.point == "," and not reading.thousands and re.fullmatch(r"[+-]?\d{1,3}\.\d{3}", cell):
-        return "; a point between thousands? say --thousands ."
+    if reading.point == "," and reading.thousands is None and re.fullmatch(cells.FORMS["dotted"], cell):
+        return "; say --thousands . if the point stands between thousands, else --thousands none"
     if reading.point == "," and re.fullmatch(r"[+-]?(\d{1,3}(,\d{3})+|\d*)\.\d+", cell):
         return "; a decimal point? say --decimal ." + (" --thousands ," if "," in cell else "")
     if re.fullmatch(r"[+-]?\d{1,3},\d{3}", cell):
@@ -234,7 +234,7 @@ def read_as(facts: Mapping[str, Any], **reading: Any) -> dict[str, Any]:
     if changed.get("thousands") == (changed.get("decimal") or "."):  # one mark cannot be both
         if {"decimal", "thousands"} <= set(given):
             raise DataError(f"--decimal and --thousands: {given['decimal']!r} cannot be both; give two marks")
-        changed |= {"thousands": ""} if "decimal" in given else {"decimal": "," if given["thousands"] == "." else "."}
+        changed |= {"thousands": None} if "decimal" in given else {"decimal": "," if given["thousands"] == "." else "."}
     found = {**table, "reading": changed}
     _reading(found)  # refuses what cannot be
     return {**facts, "table": found}

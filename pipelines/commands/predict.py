@@ -1,4 +1,4 @@
-"""predict: lets a registered model, or one in a checkpoint's folder, score, encode, decode or reconstruct rows.
+"""predict: lets a registered model, or one in a checkpoint's folder, score, encode, decode, rebuild or cluster rows.
 
     gen-models predict vae-digits@champion out/data/digits/test.x.npy --output scores.csv
     gen-models predict vae-photos new_photos/ --task encode --output latents.npy

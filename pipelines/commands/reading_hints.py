@@ -41,7 +41,7 @@ def questions(table: Table, schema: Schema, facts: Mapping[str, Any]) -> list[st
     facts: what the model knows of its training data, of which "statistics" is used
     """
     reading = table.reading
-    if table.kind != "csv" or reading is None or reading.thousands or reading.decimal == ".":
+    if table.kind != "csv" or reading is None or reading.thousands is not None or reading.decimal is not None:
         return []
     places = schema.groups
     counted = [column.name for column in schema.columns if column.kind in ("number", "count")]

@@ -129,6 +129,8 @@ def answer_table(
     else:
         names = answer_names(model, task, found.shape[1], facts, calibration)
         frame = pd.DataFrame({name: found[:, k] for k, name in enumerate(names)})
+        if task == "cluster":
+            frame = frame.astype("Int64")
         if task == "score" and calibration is not None:
             frame["p_value"] = conformal_p(calibration.scores[names[0]], found[:, 0])
     if problems:  # JSON has null and no NaN: one such number would spoil the whole answer for strict readers
@@ -302,7 +304,9 @@ def _function(
             return lambda x: scores(scores.default, x, is_checked=False)  # a row without a score takes no other with it
         known = calibration.scores[scores.default]
         return lambda x: torch.from_numpy(conformal_p(known, scores(scores.default, x, is_checked=False).numpy()))
-    return getattr(model, task)  # encode, decode, reconstruct and cluster are methods of those names
+    if task == "cluster":
+        return lambda x: (found := model.cluster(x)).double().masked_fill(found < 0, math.nan)
+    return getattr(model, task)  # encode, decode and reconstruct are methods of those names
 
 
 def _sample(model: Any, n: int, seed: int, temperature: float, facts: Mapping[str, Any]) -> Tensor:

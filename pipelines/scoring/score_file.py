@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import ks_2samp
 
-from gen_models.anomalies.conformal import attained, most_attained, threshold
+from gen_models.anomalies.conformal import attained, most_flagged, threshold
 from gen_models.errors import DataError
 from pipelines.commands.output_file import Answer, answering
 from pipelines.data.row_names import beside
@@ -200,18 +200,19 @@ def _called(scores: np.ndarray, decisions: Decisions, rule: Rule | None, known: 
     rows = int((~np.isnan(scores)).sum())
     if not len(scores):
         return "there is no row in the file"
+    if known is None:  # then no rate can be stated
+        return ""
     if rule is None or decisions.is_called is None:
-        return f"{rows:,} rows scored; state --fpr 0.01 or --fdr 0.1 for decisions" if known is not None else ""
+        return f"{rows:,} rows scored; state --fpr 0.01 or --fdr 0.1 for decisions"
     called = int(decisions.is_called.sum())
     words = f"{called:,} of {rows:,} rows are flagged as anomalies at {rule.words}"
     if rule.kind == "fpr":
-        reached = attained(len(known), rule.rate) if known is not None else rule.rate
-        words = f"{words}; about {reached * rows:,.1f} would be even if all rows were normal"
-        if known is None:
-            return words
-        most = most_attained(len(known), rule.rate) * rows
-        return f"{words} (up to {most:,.1f}, depending on the {len(known):,} calibration rows)"
-    if not called and known is not None:
+        usual, most = attained(len(known), rule.rate) * rows, most_flagged(rows, len(known), rule.rate)
+        return (
+            f"{words}; about {usual:,.1f} would be even if all rows were normal (up to {most:,} by chance, with "
+            f"{len(known):,} calibration rows)"
+        )
+    if not called:
         least = math.ceil(rows / (rule.rate * (len(known) + 1)) - 1e-9)  # less than the error of the division
         if least <= 1:
             return words

@@ -21,6 +21,7 @@ from pipelines.data.tables.encode import Block, encoded
 from pipelines.data.tables.open_table import Reading, Table, open_table
 
 WHOLE = re.compile(r"-?[0-9]{1,15}")
+POINT = re.compile(r"'[+-]?[1-9][0-9]{0,2}[.][0-9]{3}' is not a number")
 COMMA = re.compile(r"'[+-]?[0-9.]*[0-9],[0-9]+(\.[0-9]+)?' is not a number")
 
 
@@ -143,6 +144,11 @@ def _refusal(opened: Table, block: Block, roles: Roles) -> DataError:
         fix = f"correct it, or {ignore}"
         if known[name].kind == "category":
             fix = f"correct it, or add {word} to columns.{name}.values"
+    elif POINT.search(reason) and opened.reading is not None and opened.reading.point == ",":
+        fix = (
+            "say --thousands . if the point stands between thousands, else --thousands none; for data that are added, "
+        )
+        fix += "write thousands: . or thousands: '' in options of the conf"
     elif COMMA.search(reason) and opened.kind == "csv":
         fix = "a decimal comma, or one between thousands? write decimal: ',' in options, or thousands: ',' in options"
     else:

@@ -63,7 +63,7 @@ SIGNED = r"^[+-]?([$€£¥] ?[0-9][0-9., ']*|[0-9][0-9., ']* ?[%$€£¥])$"
 PHONE = r"^(\+|00)[0-9][0-9 /().-]{7,}$"
 TIME = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?( ?(Z|UTC|[+-][0-9]{2}:?[0-9]{2}))?$"
-    r"|^[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}([T ][0-9]{1,2}:[0-9]{2}(:[0-9]{2})?)?$"
+    r"|^(0?[1-9]|[12][0-9]|3[01])\.(0?[1-9]|1[0-2])\.[0-9]{4}([T ][0-9]{1,2}:[0-9]{2}(:[0-9]{2})?)?$"
 )
 OTHER_TIME = (
     r"^[0-9]{1,4}[./-][0-9]{1,2}[./-][0-9]{1,4}([T ,]+[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?( ?[AaPp][Mm])?)?$"
@@ -97,12 +97,13 @@ def trimmed(column: pa.Array, more: tuple[str, ...] = ()) -> pa.Array:
 
 
 def numbers(
-    column: pa.Array, *, decimal: str = ".", thousands: str = "", missing: tuple[str, ...] = ()
+    column: pa.Array, *, decimal: str = ".", thousands: str | None = None, missing: tuple[str, ...] = ()
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read the cells of a column as numbers, and return (x, is_odd), each (rows,).
 
-    decimal: the decimal mark; thousands: the mark between groups of three digits, "" for none; missing: further words
-    that mark a missing value. All three matter for a column of text only.
+    decimal: the decimal mark; thousands: the mark between groups of three digits, "" for none, None if nobody has said
+    it: beside decimal commas, 4.902 is then no number; missing: further words that mark a missing value. All three
+    matter for a column of text only.
 
     x is float64 and NaN where a cell is missing or not a number; is_odd is True where a cell is neither missing nor a
     number. True and false count as 1 and 0, moments of Arrow's types as seconds since 1970.
@@ -118,8 +119,8 @@ def numbers(
         x = np.array(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
         return x, np.zeros(len(x), dtype=bool)
     cells = trimmed(column, missing)
-    if decimal == "," and not thousands:
-        cells = _without_doubtful(cells)
+    if decimal == "," and thousands is None:  # then 4.902 may mean 4902
+        cells = _without(cells, FORMS["dotted"])
     cells = _pointed(_ungrouped(cells, decimal, thousands), decimal, thousands)
     is_number = pc.match_substring_regex(cells, FORMS["plain"])
     fit = pc.if_else(is_number, cells, pa.scalar(None, cells.type))
@@ -133,7 +134,7 @@ def is_form(column: pa.Array, form: str, missing: tuple[str, ...] = ()) -> np.nd
     return np.asarray(pc.fill_null(pc.match_substring_regex(trimmed(column, missing), FORMS[form]), False))
 
 
-def _ungrouped(cells: pa.Array, decimal: str, thousands: str) -> pa.Array:
+def _ungrouped(cells: pa.Array, decimal: str, thousands: str | None) -> pa.Array:
     """Remove the marks between groups of three digits; a cell with a mark elsewhere keeps it, and is not a number."""
     if not thousands:
         return cells
@@ -142,15 +143,13 @@ def _ungrouped(cells: pa.Array, decimal: str, thousands: str) -> pa.Array:
     return pc.if_else(pc.fill_null(is_grouped, False), pc.replace_substring_regex(cells, mark, ""), cells)
 
 
-def _without_doubtful(cells: pa.Array) -> pa.Array:
-    """Make a cell such as 4.902 no number if others of the column have decimal commas: it may mean 4902."""
-    if not matching(cells, FORMS["comma"]):
-        return cells
-    is_doubtful = pc.fill_null(pc.match_substring_regex(cells, FORMS["dotted"]), False)
-    return pc.if_else(is_doubtful, pa.scalar(NO_NUMBER, cells.type), cells)
+def _without(cells: pa.Array, pattern: str) -> pa.Array:
+    """Replace the cells in which a regular expression is found by one that is no number."""
+    is_found = pc.fill_null(pc.match_substring_regex(cells, pattern), False)
+    return pc.if_else(is_found, pa.scalar(NO_NUMBER, cells.type), cells)
 
 
-def _pointed(cells: pa.Array, decimal: str, thousands: str) -> pa.Array:
+def _pointed(cells: pa.Array, decimal: str, thousands: str | None) -> pa.Array:
     """Write the decimal mark as a point.
 
     If points separate thousands, `_ungrouped` has removed them. A cell that still has a point is then no number.
@@ -158,7 +157,7 @@ def _pointed(cells: pa.Array, decimal: str, thousands: str) -> pa.Array:
     if decimal == ".":
         return cells
     if thousands == ".":
-        cells = pc.if_else(pc.fill_null(pc.match_substring(cells, "."), False), pa.scalar(NO_NUMBER, cells.type), cells)
+        cells = _without(cells, "[.]")
     return pc.replace_substring(cells, ",", ".")
 
 

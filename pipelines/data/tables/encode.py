@@ -69,9 +69,7 @@ def _numbers_of(values: pa.Array, column: Column, reading: Reading) -> tuple[np.
         x = np.where(np.isnan(x), numbers, x)  # `sample` writes hours and weekdays as numbers
         odd &= np.isnan(x)
     else:
-        x, odd = cells.numbers(
-            values, decimal=reading.point, thousands=reading.thousands or "", missing=reading.missing
-        )
+        x, odd = cells.numbers(values, decimal=reading.point, thousands=reading.thousands, missing=reading.missing)
     encoded_, problems = column.encode(x)
     for row in np.flatnonzero(odd):
         cell = str(values[int(row)].as_py()).strip()[:60]

@@ -130,12 +130,12 @@ def look(table: Table, most_rows: int | None = None) -> dict[str, Facts]:
 def with_numbers(
     facts: Mapping[str, Facts],
     table: Table,
-    formats: Mapping[str, tuple[str, str]],
+    formats: Mapping[str, tuple[str, str | None]],
     most_rows: int | None = None,
 ) -> None:
     """Read again those columns whose numbers are not written as 1234.5, and correct their facts in place.
 
-    formats: {column: (decimal mark, mark between thousands)} of these columns; most_rows: as for `look`
+    formats: {column: (decimal mark, mark between thousands or None)} of these columns; most_rows: as for `look`
     """
     for name in formats:
         facts[name].sample, facts[name].odd, facts[name].is_whole, facts[name].divisor = [], None, True, 0

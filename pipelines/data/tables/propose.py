@@ -39,6 +39,9 @@ IDS = re.compile(
 TRUE = ("true", "yes", "y", "t", "1", "1.0", "ja", "wahr", "oui", "vrai", "si", "sí")
 
 
+Format = tuple[str, str | None]  # (decimal mark, mark between groups of three digits)
+
+
 @dataclass
 class Proposal:
     """What conf/data/NAME.yaml will say of a table.
@@ -88,31 +91,33 @@ class Wishes:
                 raise ConfigError(f"--kind {name}={kind}: " + unknown("kind", kind, KINDS))
 
 
-def formats_of(facts: Mapping[str, Facts], table: Table, wishes: Wishes) -> dict[str, tuple[str, str]]:
-    """Return {column: (decimal mark, mark between thousands)} for columns of numbers not written as 1234.5.
+def formats_of(facts: Mapping[str, Facts], table: Table, wishes: Wishes) -> dict[str, Format]:
+    """Return {column: (decimal mark, mark between thousands or None)} for columns of numbers not written as 1234.5.
 
     Raises DataError if columns are written in different ways, or if nothing tells whether 1,934 is 1934 or 1.934; in
     this case the error names the option for each of the two meanings.
     """
     reading = table.reading
-    found: dict[str, tuple[str, str]] = {}
+    found: dict[str, Format] = {}
     if reading is None:
         return found
     texts = {name: fact for name, fact in facts.items() if fact.storage == "text" and fact.present}
-    if reading.decimal is not None or reading.thousands is not None:
-        format_ = (reading.point, reading.thousands or "")
-        return (
-            {name: format_ for name, fact in texts.items() if fact.share_of_numbers >= 1 - FEW_ODD}
-            if format_ != (".", "")
-            else {}
-        )
+    has_no_groups = reading.thousands == ""  # as somebody has said
+    if reading.decimal is not None or reading.thousands:
+        if reading.point == "." and not reading.thousands:
+            return found
+        format_ = (reading.point, reading.thousands)
+        return {name: format_ for name, fact in texts.items() if fact.share_of_numbers >= 1 - FEW_ODD}
     unclear = []
     for name, fact in texts.items():
         forms = fact.forms
         if fact.share_of_numbers < 1 - FEW_ODD or not any(forms[f] for f in ("comma", "groups", "either", "spaced")):
             continue
         if forms["comma"] > forms["either"]:  # a decimal comma that no mark between thousands can be
-            found[name] = (",", "." if _is_grouped_by_points(fact) else _mark_of_thousands(fact))
+            mark = "." if _is_grouped_by_points(fact) else _mark_of_thousands(fact)
+            found[name] = (",", "" if has_no_groups else mark)
+        elif has_no_groups:
+            found[name] = (",", "")
         elif forms["groups"] or (forms["either"] and forms["plain"] > forms["whole"]):
             found[name] = (".", ",")
         elif forms["spaced"]:
@@ -129,49 +134,49 @@ def formats_of(facts: Mapping[str, Facts], table: Table, wishes: Wishes) -> dict
             f"{shown(table.path)}: column {name!r}: {example!r} may be {example.replace(',', '')} or "
             f"{example.replace(',', '.')}; say --thousands , or --decimal ,"
         )
-    spare = {*wishes.ignored, *wishes.ids, wishes.label}
-    if (",", ".") in found.values():  # then 2.304 is 2304 in a column without decimal commas too
-        found |= {n: (",", ".") for n, f in texts.items() if n not in {*found, *spare} and _is_grouped_by_points(f)}
+    spare = {*found, *wishes.ignored, *wishes.ids, wishes.label}
+    dotted = [name for name, fact in texts.items() if name not in spare and _is_grouped_by_points(fact)]
+    if dotted and not has_no_groups and any(decimal == "," for decimal, _ in found.values()):
+        if not any(_mark_of_thousands(texts[name]) == "." for name in found):
+            raise _either_point(dotted[0], found, facts, table)
+        found |= dict.fromkeys(dotted, (",", "."))  # a cell such as 1.149,22 in another column has told it
     decimals, groups = {d for d, _ in found.values()}, {t for _, t in found.values() if t}
     if len(decimals) == 1 and len(groups) == 1:  # columns without large numbers have no mark between thousands
         found = dict.fromkeys(found, (decimals.pop(), groups.pop()))
-    _require_one_way(found, texts, table, wishes)
+    _require_one_way(found, texts, table)
     return found
 
 
-def _require_one_way(
-    found: Mapping[str, tuple[str, str]], texts: Mapping[str, Facts], table: Table, wishes: "Wishes"
-) -> None:
+def _require_one_way(found: Mapping[str, Format], texts: Mapping[str, Facts], table: Table) -> None:
     """Raise DataError if columns need different formats, so that 1.934 means 1934 in one column only."""
     ways = {way: name for name, way in found.items()}
     if (",", ".") in ways:
         other = next((n for n, f in texts.items() if n not in found and f.forms["plain"] > f.forms["whole"]), None)
-        ways |= {(".", ""): other} if other is not None and texts[other].share_of_numbers > 1 - FEW_ODD else {}
-    elif by_comma := next((name for name, (decimal, _) in found.items() if decimal == ","), None):
-        spare = {*found, *wishes.ignored, *wishes.ids, wishes.label}
-        for name, fact in texts.items():
-            if name not in spare and _is_grouped_by_points(fact):
-                example = next((word for word in fact.words or {} if "." in word), "1.934")
-                fix = "say --thousands . or --decimal ,"
-                if any(thousands for _, thousands in found.values()):
-                    fix = "write all numbers in one way"
-                raise DataError(
-                    f"{shown(table.path)}: column {name!r}: {example!r} may be {example.replace('.', '')} or "
-                    f"{example}, beside the decimal commas of {by_comma}; {fix}"
-                )
+        ways |= {(".", None): other} if other is not None and texts[other].share_of_numbers > 1 - FEW_ODD else {}
     if len(ways) > 1:
         pairs = " and ".join(f"{name} as {_example(way)}" for way, name in ways.items())
         raise DataError(f"{shown(table.path)}: columns write numbers in different ways, {pairs}; save them in one way")
 
 
-def _example(way: tuple[str, str]) -> str:
+def _either_point(name: str, found: Mapping[str, Format], facts: Mapping[str, Facts], table: Table) -> DataError:
+    """Return the error for a column whose points may stand between thousands, beside columns with decimal commas."""
+    example = next((word for word in facts[name].words or {} if "." in word), "1.934")
+    by_comma = next(other for other, (decimal, _) in found.items() if decimal == ",")
+    fix = "say --thousands . or --thousands none"
+    if any(thousands not in (None, ".") for _, thousands in found.values()):
+        fix = "write all numbers in one way"
+    return DataError(
+        f"{shown(table.path)}: column {name!r}: {example!r} may be {example.replace('.', '')} or {example}, beside the "
+        f"decimal commas of {by_comma}; {fix}"
+    )
+
+
+def _example(way: Format) -> str:
     decimal, thousands = way
-    return f"1{thousands}234{decimal}5"
+    return f"1{thousands or ''}234{decimal}5"
 
 
-def propose(
-    facts: Mapping[str, Facts], table: Table, formats: Mapping[str, tuple[str, str]], wishes: Wishes
-) -> Proposal:
+def propose(facts: Mapping[str, Facts], table: Table, formats: Mapping[str, Format], wishes: Wishes) -> Proposal:
     """Return a proposal for all columns.
 
     formats: what `formats_of` returned
@@ -311,10 +316,10 @@ def _propose_feature(fact: Facts, found: Proposal, table: Table, is_formatted: b
     elif fact.is_constant:
         _left_out(fact, found, "constant")
     elif fact.storage == "time" or _is_time(fact):
-        is_iso = fact.storage == "time" or _share(fact, TIME) >= FEW_ODD
+        is_read = fact.storage == "time" or _share(fact, TIME) >= 1 - FEW_ODD
         fix = (
             f"{option('--kind', f'{name}=time')} takes them as seconds"
-            if is_iso
+            if is_read
             else f"write them as 2024-12-31, and {option('--kind', f'{name}=time')} takes them as seconds"
         )
         _left_out(fact, found, f"times; {fix}", note_fix=False)
@@ -430,10 +435,10 @@ def _is_grouped_by_points(fact: Facts) -> bool:
     return 0 < forms["dotted"] == forms["plain"] - forms["whole"] and fact.share_of_numbers >= 1 - FEW_ODD
 
 
-def _mark_of_thousands(fact: Facts) -> str:
-    """Return the mark between groups of three digits in a column without commas in that place; "" for none."""
+def _mark_of_thousands(fact: Facts) -> str | None:
+    """Return the mark between groups of three digits in a column without commas in that place; None for none."""
     marks = {".": r"[0-9]\.[0-9]{3}(,|\.)", "'": "[0-9]'[0-9]{3}", " ": f"[0-9][{BLANKS}][0-9]{{3}}"}
-    return next((mark for mark, pattern in marks.items() if _share(fact, pattern) > 0), "")
+    return next((mark for mark, pattern in marks.items() if _share(fact, pattern) > 0), None)
 
 
 def _share(fact: Facts, pattern: str) -> float:

@@ -14,7 +14,7 @@ from pipelines.evaluation.metrics.standard_errors import NORMAL_95
 
 FEW = 0.5  # of the training rows' precision: samples with less look unlike the data
 MOST = 5
-LEAST_ROWS = 100  # of fewer rows, one that is no outlier may add half a standard error to the mean
+LEAST_ROWS, MUCH = 100, 0.8  # rows, standard errors: of fewer rows, one that is no outlier may add as much to the mean
 CLEARLY = 0.01  # of the value of a simple method: a model that is worse by less is not said to be
 
 
@@ -162,12 +162,13 @@ def below_baselines(numbers: Mapping[str, float]) -> list[str]:
 def rests_on_one_row(numbers: Mapping[str, float]) -> list[str]:
     """Return a sentence if one test row makes much of a mean over test rows; else an empty list.
 
-    It does if it adds more than half a standard error. Of 100 rows without outliers none adds that much.
+    It does if it adds more than MUCH standard errors: one that lies t sqrt(n) standard deviations of the other n rows
+    away adds t / sqrt(1 + t^2) of them.
     """
     found = []
     for name in ("nats", "binary_nats"):
         value, without, error = (numbers.get(name + end, math.nan) for end in ("", "_without_worst", "_error"))
-        if numbers.get("rows", 0) >= LEAST_ROWS and value - without > error / 2:
+        if numbers.get("rows", 0) >= LEAST_ROWS and value - without > MUCH * error:
             found.append(
                 f"{name} {value:.4g} rests on one of {numbers['rows']:,.0f} test rows: without the most surprising one "
                 f"it is {without:.4g}"
