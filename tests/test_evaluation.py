@@ -192,7 +192,9 @@ def test_the_most_anomalous_rows_are_those_with_the_largest_scores_and_each_has_
         for x, reason in zip(data.x("test")[found["test_row"]], found["reason"], strict=True):
             assert all(part.split()[1] in {f"{x[0]:.6g}", f"{x[1]:.6g}"} for part in reason.split("; ")), reason
     else:
-        assert found["reason"].str.match(r"rebuilt worst around row \d, column \d \(\d+% of the error\)").all()
+        assert (
+            found["reason"].str.match(r"rebuilt worst around row \d of 8, column \d of 8 \(\d+% of the error\)").all()
+        )
 
 
 def test_numbers_agree_with_one_another_and_with_their_definitions(here):

@@ -78,6 +78,11 @@ def test_check_refuses_a_path_that_is_not_the_one_that_is_read_and_its_fix_is_ta
         check.main([])
     write_files(project, t="data/t.csv", pair="pair")
     check.main([])
+    write_conf(project, "pair", "npy", [2], path="pair/x.npy", labels="y.npy")
+    lost, found = str(project / "y.npy"), str(project / "pair" / "y.npy")
+    with pytest.raises(ConfigError, match=f"options.labels: there is no {lost}; .* or is absolute; write '{found}'"):
+        check.main([])
+    write_conf(project, "pair", "npy", [2], path="pair/x.npy", labels=found)
     write_files(project, t=str(project / "data" / "t.csv"))
     check.main([])
     (project / "data" / "t.csv").unlink()

@@ -93,7 +93,8 @@ def _beside(model: nn.Module, x: Tensor, compressed: Compressed, facts: Mapping[
     if method != LOSSLESS and len(x):
         units = {"levels": levels, "statistics": facts["statistics"]}
         error = (unit_scale(back, **units) - unit_scale(x, **units)).square().mean().item()
-        lines.append(f"squared error {error:.3g} a number on the unit scale")
+        scale = "of columns in standard deviations" if levels is None else "of grey levels from 0 to 1"
+        lines.append(f"squared error {error:.3g} a number, {scale}")
     if (size := png_bytes(back, levels)) is not None:
         lines.append(f"the same pictures as one PNG: {size} bytes")
     return lines

@@ -28,6 +28,7 @@ from pipelines.data.row_names import beside, free
 from pipelines.registry import serving
 from pipelines.runtime.progress import Progress
 from pipelines.runtime.stage import parse, run
+from pipelines.scoring.cluster_profiles import ClusterProfiles
 
 
 def main(argv: Sequence[str]) -> None:
@@ -45,6 +46,7 @@ def _answer(stored: StoredModel, asked: Namespace) -> None:
     problems, first = 0, (None, "")
     progress = Progress(asked.task, count_rows(asked.input), "row", stream=sys.stderr)
     form = form_of(facts, given_shape(asked.input)) if asked.task == "reconstruct" else None
+    profiles = ClusterProfiles(stored.calibration, facts)
     with answering(asked.output, form) as answer, closing(progress):
         for block in read_blocks(asked.input, facts):
             _require_strict(block, asked, facts)
@@ -53,6 +55,9 @@ def _answer(stored: StoredModel, asked: Namespace) -> None:
             for place in np.flatnonzero(~_is_answered(found, asked.task)).tolist():
                 block.problems.setdefault(place, f"the model's {asked.task} of this row is not a number")
             _require_strict(block, asked, facts)
+            if asked.task == "cluster":
+                has_answer = ~np.isin(np.arange(len(flat)), list(block.problems))
+                profiles.add(flat[has_answer], found[has_answer, 0])
             answer.write(_columns(stored, found, block, facts, asked.task))
             if block.problems and not problems:
                 first = (block.names[min(block.problems)], block.problems[min(block.problems)])
@@ -61,6 +66,8 @@ def _answer(stored: StoredModel, asked: Namespace) -> None:
         if problems == answer.rows > 0:
             where = place_of(asked.input, first[0], facts)
             raise DataError(f"{where}: {first[1]} (no row can be answered)")
+    for line in profiles.lines():
+        print(line, file=sys.stderr)
     if problems:
         print(f"{problems} of {answer.rows} rows have no answer; the column `problem` says why", file=sys.stderr)
 

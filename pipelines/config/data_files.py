@@ -37,6 +37,14 @@ def check_file(graph: Params, name: str, conf: Mapping[str, Any]) -> None:
     read = files_of(conf.get("options"))
     if not read:
         raise ConfigError(f"{where}: conf/data/{name}.yaml reads no file, it has no options.path; list it under data:")
+    lost = next((path for path in read[1:] if not path.exists()), None)
+    if lost is not None and read[0].exists():
+        beside = read[0].parent / lost.name
+        fix = f"; write {str(beside)!r}" if beside.exists() else ""
+        raise ConfigError(
+            f"conf/data/{name}.yaml: options.labels: there is no {lost}; a path starts at the project folder or is "
+            f"absolute{fix}"
+        )
     if not all(_holds(folder, path) for path in read):
         raise ConfigError(
             f"{where}: {written!r} is not what conf/data/{name}.yaml reads: write {watch(read)!r} here, "

@@ -79,9 +79,10 @@ def advice(found: Found, plan: Plan) -> list[str]:
         lines.append(f"{calibration} calibration rows: rows can be flagged at a false-positive rate of {rate} or more")
     else:
         lines.append("no calibration rows: rows get no p-values and cannot be flagged")
-    if _side(found.arrays) > LARGEST_USUAL:
+    if (side := _side(found.arrays)) > LARGEST_USUAL:
         height, width = found.arrays.x.shape[-2:]
-        small = ": --size 64x64 resizes them" if found.source == "image_folder" else ""
+        to = f"{max(1, height * LARGEST_USUAL // side)}x{max(1, width * LARGEST_USUAL // side)}"
+        small = f": --size {to} resizes them" if found.source == "image_folder" else ""
         lines.append(f"images of {height}x{width} pixels make training slow{small}; our results are of 32x32 at most")
     return lines
 

@@ -109,7 +109,8 @@ class Reasons:
         for error in maps_of(self._fitted, x):
             row, column = map(int, np.unravel_index(int(error.argmax()), error.shape))
             share = error[_around(row, error.shape[0]), _around(column, error.shape[1])].sum() / max(error.sum(), 1e-30)
-            found.append(Reason(f"rebuilt worst around row {row}, column {column} ({share:.0%} of the error)"))
+            place = f"row {row} of {error.shape[0]}, column {column} of {error.shape[1]}"
+            found.append(Reason(f"rebuilt worst around {place} ({share:.0%} of the error)"))
         return found
 
     def _of_table(self, x: np.ndarray) -> list[Reason]:
@@ -157,7 +158,8 @@ class Reasons:
                 found[name] = _Usual(_shown(low) if low == high else f"{_shown(low)} to {_shown(high)}", low, high)
             else:
                 often = sorted(set(known), key=lambda value: (-known.count(value), str(value)))
-                text = ", ".join(map(_shown, often[:MOST_WORDS])) or "missing"
+                more = f" and {len(often) - MOST_WORDS} more" if len(often) > MOST_WORDS else ""
+                text = ", ".join(map(_shown, often[:MOST_WORDS])) + more or "missing"
                 found[name] = _Usual(text, words=frozenset(values))
         return found
 

@@ -115,10 +115,15 @@ def sentence(a: Contender, b: Contender, verdict: Verdict) -> str:
 
 
 def caveat(a: Contender, b: Contender, metric: str) -> str:
-    """Return a warning if exactly one of the two models gives the ELBO in place of its log p; else ""."""
+    """Return a warning if one of the two models, or each, gives the ELBO in place of its log p; else ""."""
     bounds = [one for one in (a, b) if not isinstance(one.model, Density)]
-    if metric != "nats" or len(bounds) != 1:
+    if metric != "nats" or not bounds:
         return ""
+    if len(bounds) == 2:
+        return (
+            "The nats of both are their ELBOs: they say by how much the bounds differ, and log p may differ by less or "
+            "more. --metric nats_iw50 compares tighter bounds."
+        )
     return (
         f"The nats of {bounds[0].title} are its ELBO: its true nats are lower by an unknown amount, which no interval "
         "above holds. The annealed estimate in the report is nearer to the truth."

@@ -100,7 +100,11 @@ def find(client: Any, model: str, which: str) -> Version:
     if number in held:
         return held[number]
     if which == "champion" and "candidate" in named:
-        why = held[named["candidate"]].tags.get("gate", "no version passed the gate").partition(";")[0]
+        why = (
+            held[named["candidate"]]
+            .tags.get("gate", f"none passed the gate, or `gen-models register {model}` was cut short")
+            .partition(";")[0]
+        )
         why += ")" * (why.count("(") - why.count(")"))
         raise RegistryError(f"{model}: no version is champion: {why}; name a version, such as {model}@candidate")
     raise RegistryError(unknown(f"alias or version of {model}", which, [*named, *held]))

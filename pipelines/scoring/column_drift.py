@@ -18,7 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from gen_models.anomalies.calibration import Calibration
+from gen_models.anomalies.contributions import QUANTILES
 from gen_models.table import Column, from_json, groups_of
+from pipelines.evaluation.row_scores import REFERENCE_ROWS
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,19 @@ class Moved:
     usual: float
 
     def __str__(self) -> str:
-        return f"{self.column}: {self.share:.0%} of the rows {self.words}, usually about {self.usual:.0%}"
+        usual = f"about {self.usual:.0%}" if self.usual > 0 else f"fewer than {1 / QUANTILES:.0%}"
+        return f"{self.column}: {self.share:.0%} of the rows {self.words}, usually {usual}"
+
+
+def column_drift(calibration: Calibration | None, facts: Mapping[str, Any]) -> "ColumnDrift | None":
+    """Return a count of what new rows hold in each column; None for images, which have no columns.
+
+    calibration: what the model keeps of its training rows, or None; facts: as for ColumnDrift
+    """
+    if calibration is None or calibration.usual is None:
+        return None
+    least = min(calibration.rows, REFERENCE_ROWS)  # an old file does not say how many training rows there were
+    return ColumnDrift(calibration.usual.numpy(), facts, int(calibration.facts.get("training_rows", least)))
 
 
 class ColumnDrift:

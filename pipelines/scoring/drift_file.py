@@ -14,12 +14,12 @@ from gen_models.errors import DataError
 from pipelines import figures
 from pipelines.commands.output_file import whole
 from pipelines.data.sources.files import printable
-from pipelines.evaluation.row_scores import REFERENCE_ROWS
 from pipelines.evaluation.score_sheet import usual_rate
-from pipelines.scoring.column_drift import ColumnDrift
+from pipelines.scoring.column_drift import column_drift
 from pipelines.scoring.drift import QUANTILES, append, bands, compare, read_history
-from pipelines.scoring.scored_rows import Scorer, no_calibration, open_scorer, score_rows
+from pipelines.scoring.scored_rows import no_calibration, open_scorer, score_rows
 
+NO_COLUMN = "no single column differs by more than 6% of the rows and what chance may add"
 USUAL_LEVEL = 0.01  # of a false alarm of the scores, and of one of the columns
 MOST_DRAWN = 60  # lines in the picture of a history, the last ones
 MOST_COLUMNS = 5  # of those that differ, so many are told
@@ -52,7 +52,7 @@ def drift_file(
     if scorer.calibration is None:
         raise DataError(no_calibration(model, scorer))
     read_history(history)  # a file that is none is told before the work
-    columns = _columns_of(scorer)
+    columns = column_drift(scorer.stored.calibration, scorer.stored.facts)
     scored = score_rows(scorer, path, watch=columns.add if columns else None)
     name = printable(path.name)
     check = compare(scored.scores, scorer.calibration, name=name, model=scorer.stored.title, score=scorer.name)
@@ -83,7 +83,7 @@ def drift_file(
         print(f"{check.problems:,} of them have no score and count as unusual, such as: {scored.problems[first]}")
     moved = columns.moved(level) if columns else []
     if columns:
-        print("\n".join(map(str, moved[:MOST_COLUMNS])) if moved else "no single column differs from the training rows")
+        print("\n".join(map(str, moved[:MOST_COLUMNS])) if moved else NO_COLUMN)
         if len(moved) > MOST_COLUMNS:
             print(f"{len(moved) - MOST_COLUMNS} more columns differ")
     print(
@@ -91,14 +91,3 @@ def drift_file(
         f"{picture} shows {'them' if len(drawn) == len(checks) else f'the last {len(drawn)}'}"
     )
     return check.p < level or bool(moved)
-
-
-def _columns_of(scorer: Scorer) -> ColumnDrift | None:
-    """Return a count of what the new rows hold in each column; None for images, which have no columns."""
-    known = scorer.stored.calibration
-    if known is None or known.usual is None:
-        return None
-    training_rows = known.facts.get(
-        "training_rows", min(known.rows, REFERENCE_ROWS)
-    )  # an old file does not say how many
-    return ColumnDrift(known.usual.numpy(), scorer.stored.facts, int(training_rows))

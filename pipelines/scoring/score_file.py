@@ -234,7 +234,7 @@ def _shift(scores: np.ndarray, known: np.ndarray | None, is_of_images: bool) -> 
         return ""
     where = "larger" if np.median(found) > np.median(known) else "smaller"
     said = f"the scores are {where} than those of calibration rows (p {p:.1g}): these rows are not of the same kind"
-    return said if is_of_images else f"{said}; `gen-models drift` says which columns differ"
+    return said if is_of_images else f"{said}; `gen-models drift` names single columns that differ"
 
 
 def _spread(rows: int, values: Mapping[int, str]) -> np.ndarray:

@@ -37,7 +37,7 @@ def undecided(trials: Sequence[Mapping[str, Any]]) -> str:
     if len(values) >= FEWEST and max(values) - min(values) < HARDLY * abs(min(values)):
         return (
             f"The choice means little: the best and the worst of {len(values)} settings differ by less than "
-            f"{HARDLY:.1%}. More trial_steps, or a model that has not collapsed, may tell them apart."
+            f"{HARDLY:.1%}. More trial_steps may tell them apart."
         )
     if not (alike := as_good(trials)):
         return ""
