@@ -49,7 +49,7 @@ def test_points_beside_decimal_commas_may_be_thousands_and_are_asked_about(tmp_p
         added(dotted(tmp_path))
     salaries = sorted(1000 * (1 + k % 9) + 100 + k for k in range(ROWS))
     assert added(dotted(tmp_path), "--thousands", ".")["salary"].tolist() == salaries
-    found = added(dotted(tmp_path), "--decimal", ",", "--force")["salary"]
+    found = added(dotted(tmp_path), "--thousands", "none", "--force")["salary"]
     assert found.tolist() == pytest.approx([salary / 1000 for salary in salaries])
 
 
