@@ -47,7 +47,10 @@ def overview(panels: Mapping[str, np.ndarray | Path], to: Target, *, columns: in
     with matplotlib.rc_context(STYLE):
         figure, places = panels_of(len(panels), columns=columns, size=(2.6, 2.75))
         for axes, (name, picture) in zip(places, panels.items(), strict=True):
-            axes.imshow(image.imread(picture) if isinstance(picture, Path) else picture, interpolation="none")
+            if isinstance(picture, Path):  # a figure with text, which is made smaller
+                axes.imshow(image.imread(picture), interpolation="lanczos")
+            else:
+                axes.imshow(picture, interpolation="none")
             axes.set_title(name)
             axes.set_axis_off()
         save(figure, to)
