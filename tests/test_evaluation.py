@@ -127,6 +127,8 @@ def test_a_model_that_is_worse_than_a_histogram_is_told_so():
     assert below_baselines({**numbers, "nats_error": 0.3}) == [], "within its error"
     assert below_baselines({**numbers, "nats": 4.0}) == below_baselines({"nats": 5.0}) == []
     assert below_baselines({**numbers, "nats_error": np.nan}) == below_baselines({"mse": 1.005, "mse_pca": 1.0}) == []
+    rebuilt = {"mse": 2.0, "mse_pca": 1.0}
+    assert len(below_baselines(rebuilt)) == 1 and below_baselines({**rebuilt, "denoised": 0.5}) == []
     known = {**numbers, "gap_nats": 1.0}  # a number without a simple method hides none that has one
     assert len(below_baselines(known)) == len(below_baselines({**known, "bits_per_dim": 4.0})) == 1
 

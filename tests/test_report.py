@@ -711,6 +711,16 @@ class TestLeaderboard:
         told = "; the settings of the conf have 130.0 at step 10, where they were stopped and the chosen ones had 128.0"
         assert told in details_page(read.read(params())).replace("<code>", "").replace("</code>", "")
 
+    def test_clusters_of_another_number_than_the_classes_are_shown_and_not_judged(self, project):
+        path = project / "out" / "compare" / "clusters" / "scores.json"
+        rows = json.loads(path.read_text())
+        for row in rows:
+            row["k"] = 16 if row["run"] == "gmm-a" else row["k"]
+        path.write_text(json.dumps(rows))
+        found = versus_baselines.clustering(read.read(params()), DATA)
+        assert "gmm-a" not in [*found.above, *found.below, *found.unclear] and found.below == ["vae-a"]
+        assert any(run is not None and run.line.key == "gmm-a" for _, _, run, _ in found.rows)
+
     def test_the_page_marks_the_best_and_the_bounds(self, page):
         best = [attributes for attributes in page.all("td") if attributes.get("class") == "best"]
         columns = ("nats", "c2st_accuracy", "mmd2", "memorisation", "auroc", "acc", "nmi", "ari")

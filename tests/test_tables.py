@@ -182,6 +182,8 @@ def test_points_beside_decimal_commas_are_between_thousands_where_a_cell_tells_i
     write(path, {"p": [amounts[k % 3] for k in range(ROWS)], "n": ["2.304", "12", "7"] * (ROWS // 3)}, ";")
     with pytest.raises(GenModelsError, match=r"'2\.304' may be 2304 or 2\.304, beside the decimal commas of p"):
         look(path)
+    with pytest.raises(GenModelsError, match=r"'4\.902' is not a number; say --thousands \. if "):
+        look(path, reading=Reading(decimal=","))
     for mark, row in ((".", [4902, 2304]), ("", [4.902, 2.304])):
         assert np.asarray(look(path, reading=Reading(thousands=mark)).arrays.x)[0].tolist() == row
 

@@ -23,6 +23,8 @@ from gen_models.anomalies.contributions import QUANTILES
 from gen_models.table import Column, from_json, groups_of
 from pipelines.evaluation.row_scores import REFERENCE_ROWS
 
+LEAST = 1 / QUANTILES  # share of the rows: smaller ones, and smaller differences, are not seen
+
 
 @dataclass(frozen=True)
 class Moved:
@@ -34,7 +36,7 @@ class Moved:
     usual: float
 
     def __str__(self) -> str:
-        usual = f"about {self.usual:.0%}" if self.usual > 0 else f"fewer than {1 / QUANTILES:.0%}"
+        usual = f"about {self.usual:.0%}" if self.usual > 0 else f"fewer than {LEAST:.0%}"
         return f"{self.column}: {self.share:.0%} of the rows {self.words}, usually {usual}"
 
 

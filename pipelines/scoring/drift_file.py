@@ -15,11 +15,11 @@ from pipelines import figures
 from pipelines.commands.output_file import whole
 from pipelines.data.sources.files import printable
 from pipelines.evaluation.score_sheet import usual_rate
-from pipelines.scoring.column_drift import column_drift
+from pipelines.scoring.column_drift import LEAST, column_drift
 from pipelines.scoring.drift import QUANTILES, append, bands, compare, read_history
 from pipelines.scoring.scored_rows import no_calibration, open_scorer, score_rows
 
-NO_COLUMN = "no single column differs by more than 6% of the rows and what chance may add"
+NO_COLUMN = f"no single column differs by more than {LEAST:.0%} of the rows and what chance may add"
 USUAL_LEVEL = 0.01  # of a false alarm of the scores, and of one of the columns
 MOST_DRAWN = 60  # lines in the picture of a history, the last ones
 MOST_COLUMNS = 5  # of those that differ, so many are told

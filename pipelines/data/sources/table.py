@@ -17,11 +17,12 @@ from pipelines.data.row_names import as_bytes, by_index
 from pipelines.data.sources.arrays import Arrays
 from pipelines.data.sources.files import Scratch, locate, origin_of, require_sha256, shown
 from pipelines.data.sources.labels import classes_of
+from pipelines.data.tables.cells import FORMS
 from pipelines.data.tables.encode import Block, encoded
 from pipelines.data.tables.open_table import Reading, Table, open_table
 
 WHOLE = re.compile(r"-?[0-9]{1,15}")
-POINT = re.compile(r"'[+-]?[1-9][0-9]{0,2}[.][0-9]{3}' is not a number")
+POINT = re.compile(FORMS["dotted"].replace("^", "'").replace("$", "' is not a number"))
 COMMA = re.compile(r"'[+-]?[0-9.]*[0-9],[0-9]+(\.[0-9]+)?' is not a number")
 
 
