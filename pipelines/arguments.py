@@ -112,7 +112,7 @@ def compress(parser: ArgumentParser) -> None:
 def decompress(parser: ArgumentParser) -> None:
     _add_model(parser, "; the one that compressed them")
     parser.add_argument("input", type=Path, metavar="FILE", help="of `gen-models compress`")
-    parser.add_argument("--output", type=Path, required=True, help="ROWS.npy")
+    _add_output(parser)
     parser.set_defaults(check=_check_decompress)
 
 
@@ -422,6 +422,5 @@ def _check_compress(asked: Namespace) -> None:
 
 
 def _check_decompress(asked: Namespace) -> None:
-    if asked.output.suffix != ".npy":
-        raise DataError(f"--output {asked.output}: expected a name that ends with .npy")
+    _check_output(asked)
     _check_apart([asked.input], ("--output", asked.output))

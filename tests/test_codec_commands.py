@@ -1,6 +1,7 @@
 """compress and decompress as commands: an array comes back as it was, a wrong word is one line."""
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -9,6 +10,7 @@ from gen_models import checkpoint
 from gen_models.build import build_model
 from gen_models.checkpoint import load_model
 from gen_models.errors import GenModelsError
+from gen_models.table import Column, Schema
 from pipelines.commands import compress, decompress
 from tests.models import TINY_VQ
 
@@ -46,6 +48,30 @@ def test_an_array_comes_back_in_its_type_and_shape(folder, name, capsys):
     assert (folder / "back.npy").read_bytes() == (folder / f"{name}.npy").read_bytes()
 
 
+def test_rows_of_a_table_come_back_as_a_table(tmp_path, capsys):
+    """Names, words, dates, whole numbers and booleans: in the file, and by CSV on the terminal."""
+    columns = ("number", {"step": 250.0}), ("flag", {"values": ("false", "true")}), ("time", {"as_": "days"})
+    schema = Schema(
+        (*(Column(kind, kind, **more) for kind, more in columns), Column("shop", "category", values=("b", "c")))
+    )
+    text = "number,flag,time,shop\n500,true,2024-02-29,c\n1750,false,2025-01-01,b\n"
+    (tmp_path / "rows.csv").write_text(text)
+    spec = {"_target_": "gen_models.flows.affine_flow.AffineFlow", "event_shape": [len(schema.names)], "levels": None}
+    model = build_model(spec, seed=0)
+    data = {"table": {"columns": schema.as_json()}}
+    checkpoint.save_model(tmp_path / "flow", spec, model, data=data)
+    options = ["--method", "latents", "--step", "0.0001"]
+    compress.main([f"{tmp_path}/flow", f"{tmp_path}/rows.csv", "--output", f"{tmp_path}/rows.gmc", *options])
+    capsys.readouterr()
+    decompress.main([f"{tmp_path}/flow", f"{tmp_path}/rows.gmc"])
+    assert capsys.readouterr().out == text
+    decompress.main([f"{tmp_path}/flow", f"{tmp_path}/rows.gmc", "--output", f"{tmp_path}/rows.parquet"])
+    assert pq.read_table(tmp_path / "rows.parquet").to_pylist() == [
+        {"number": 500, "flag": True, "time": "2024-02-29", "shop": "c"},
+        {"number": 1750, "flag": False, "time": "2025-01-01", "shop": "b"},
+    ]
+
+
 @pytest.mark.parametrize("options", [[], ["--table", "prior"], ["--method", "latents", "--step", "0.5"]])
 def test_what_is_lost_is_the_models_and_is_said(folder, options, capsys):
     compress.main([f"{folder}/vq_vae", f"{folder}/images.npy", "--output", f"{folder}/rows.gmc", *options])
@@ -72,7 +98,7 @@ def test_what_is_lost_is_the_models_and_is_said(folder, options, capsys):
         ("compress vae none.npy --output rows.gmc", "no such file"),
         ("compress none images.npy --output rows.gmc", "no checkpoint in that folder"),
         ("decompress vae images.npy --output back.npy", "not a file of `gen-models compress`"),
-        ("decompress vae rows.gmc --output back.csv", "ends with .npy"),
+        ("decompress vae rows.gmc --output back.txt", "ends with .npy, .csv, .parquet"),
         ("decompress vq_vae vae.gmc --output back.npy", "give the checkpoint that compressed them"),
     ],
 )

@@ -53,7 +53,7 @@ WRONG = [  # words that cannot be right, whatever the project holds
     ["compress", "vae-digits", "rows.npy"],
     ["compress", "vae-digits", "rows.npy", "--output", "a.gmc", "--method", "zip"],
     ["compress", "vae-digits", "rows.npy", "--output", "a.gmc", "--table", "priors"],
-    ["decompress", "vae-digits", "a.gmc", "--output", "rows.csv"],
+    ["decompress", "vae-digits", "a.gmc", "--output", "rows.txt"],
 ]
 
 

@@ -131,7 +131,10 @@ class TestStore:
         with HTTPServer(("127.0.0.1", 0), AsksWhoIsThere) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
             monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{server.server_port}")
-            with pytest.raises(tracking.StoreError, match="set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_P") as e:
+            with pytest.raises(
+                tracking.StoreError,
+                match="the server asks for a user; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_P",
+            ) as e:
                 tracking.open_store()
             server.shutdown()
         assert "\n" not in str(e.value) and "secret" not in str(e.value)
@@ -611,6 +614,15 @@ class TestAllRuns:
         assert register.register_run("never-trained") == "not trained yet"
         assert register.register_sweep("vae-digits") == "not swept yet"
 
+    def test_what_was_never_trained_is_named_once_and_no_failure(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.setenv("GEN_MODELS_ROOT", str(make_project(tmp_path / "new", ["one", "two"])))
+        finish(tmp_path / "new", "two")
+        capsys.readouterr()
+        register.main([])
+        told = capsys.readouterr().out.splitlines()
+        assert told[:2] == ["not swept yet: one, two", "not trained yet: one"] and len(told) == 3
+        assert told[2].startswith("two: ")
+
     @pytest.mark.slow
     def test_a_lost_store_is_rebuilt(self, tmp_path, monkeypatch, capsys):
         """Runs, histories, sample grids, evaluation, versions and aliases: all from what lies in out/."""
@@ -624,10 +636,10 @@ class TestAllRuns:
         done = command(root, "register")  # a new process: this one still holds the removed file open
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines() == [
-            *(f"sweep {key}: not swept yet" for key in ("one", "two", "three")),
+            "not swept yet: one, two, three",
+            "not trained yet: three",
             "one: logged 9 numbers and 3 pictures; version 1 (candidate, champion); the first champion, nats 20",
             "two: logged 9 numbers and 3 pictures; version 1 (candidate, champion); the first champion, nats 20",
-            "three: not trained yet",
         ]
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/./mlflow.db")
         client = tracking.open_store()

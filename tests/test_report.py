@@ -25,7 +25,7 @@ from pipelines.evaluation.metrics import standard_errors
 from pipelines.evaluation.metrics.two_sample import TWO_SAMPLE_ROWS
 from pipelines.report import as_text, comparison_table, leaderboard, read, report, versus_baselines
 from pipelines.report.comparison_table import other_steps
-from pipelines.report.details_page import details_page
+from pipelines.report.details_page import _is_grid, details_page
 from pipelines.report.page import _about
 from pipelines.report.page import page as page_of
 from pipelines.report.read import ResultError
@@ -699,6 +699,19 @@ class TestLeaderboard:
             row["low"], row["high"] = row["auroc"] - 0.5, row["auroc"] + 0.5
         path.write_text(json.dumps(rows))
         assert set(leaderboard.table(read.read(params()), DATA).best["auroc"]) > {"vae-a"}
+
+    @pytest.mark.parametrize("where", ["config.yaml", "model/vae.yaml"])
+    def test_a_grid_of_a_conf_is_one(self, project, where):
+        """Its first trial is not the conf's own setting."""
+        line = params().runs["vae-a"]
+        assert not _is_grid(line) and _is_grid(dataclasses.replace(line, grid={"model.beta": [1, 2]}))
+        path = project / "conf" / where
+        text = path.read_text()
+        own, grid = "searcher: sobol # or random", "searcher: grid # or random"
+        path.write_text(
+            text.replace(own, grid) if own in text else text.replace("sweep:\n", "sweep:\n  searcher: grid\n")
+        )
+        assert _is_grid(line)
 
     def test_settings_of_the_conf_that_were_stopped_early_are_compared_at_the_step_where_they_were(self, project):
         """With 229 after 167 steps beside 151 after 500, a choice of little use would look like a large gain."""

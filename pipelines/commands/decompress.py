@@ -1,8 +1,11 @@
 """decompress: reads the rows from a file that `gen-models compress` wrote.
 
     gen-models decompress vae-digits@champion rows.gmc --output rows.npy
+    gen-models decompress vae-orders orders.gmc --output orders.csv
 
-The model must be the one that compressed the rows. docs/codec.md says on which machines the file can be read.
+A .csv or .parquet file gets the columns of the model's table, with their words and dates; without --output, CSV goes to
+the terminal. The model must be the one that compressed the rows. docs/codec.md says on which machines the file can be
+read.
 """
 
 import math
@@ -16,9 +19,10 @@ from gen_models.codecs import container
 from gen_models.codecs.methods import DECOMPRESS, LOSSLESS
 from gen_models.errors import DataError, unknown
 from pipelines import arguments
-from pipelines.commands.output_file import save_rows
+from pipelines.commands.output_file import answering, as_rows, save_rows
 from pipelines.commands.stored_model import open_model
 from pipelines.runtime.stage import parse
+from pipelines.runtime.words import counted
 
 
 def main(argv: Sequence[str]) -> None:
@@ -28,11 +32,17 @@ def main(argv: Sequence[str]) -> None:
     method = str(compressed.header.get("method"))[:40]
     if method not in DECOMPRESS:
         raise DataError(f"{asked.input}: " + unknown("method", method, DECOMPRESS))
-    model, _ = open_model(asked.model)
-    rows = _as_array(DECOMPRESS[method](model, compressed), compressed.header.get("array"))
-    save_rows(asked.output, rows)
+    model, facts = open_model(asked.model)
+    x = DECOMPRESS[method](model, compressed)
     loss = "as they were" if method == LOSSLESS else "as the model reconstructs them"
-    print(f"{asked.output}: {len(rows)} rows, {loss}")
+    if asked.output is not None and asked.output.suffix == ".npy":
+        save_rows(asked.output, _as_array(x, compressed.header.get("array")))
+        print(f"{asked.output}: {counted(len(x), 'row')}, {loss}")
+        return
+    with answering(asked.output) as answer:
+        answer.write(as_rows(x.flatten(1).numpy(), facts, "x"))
+    if asked.output is not None:
+        print(f"the rows are {loss}")
 
 
 def _as_array(x: Tensor, stored: Any) -> np.ndarray:

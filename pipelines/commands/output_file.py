@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from gen_models.errors import DataError
 from gen_models.files import replacing
-from gen_models.table import from_json
+from gen_models.table import from_json, word_of
 
 Columns = Mapping[str, Sequence[Any] | np.ndarray]
 Form = Callable[[np.ndarray], np.ndarray]
@@ -176,6 +176,11 @@ def _array(values: Sequence[Any] | np.ndarray) -> pa.Array:
     return pa.array([None if value is None else str(value) for value in values])
 
 
+def _in_csv(column: pa.ChunkedArray) -> list[Any]:
+    values = column.to_pylist()
+    return [word_of(value) for value in values] if pa.types.is_boolean(column.type) else values
+
+
 def _is_number(kind: pa.DataType) -> bool:
     return pa.types.is_floating(kind) or pa.types.is_integer(kind)
 
@@ -185,5 +190,5 @@ def _as_csv(table: pa.Table, *, header: bool) -> str:
     writer = csv.writer(text, lineterminator="\n")
     if header:
         writer.writerow(table.column_names)
-    writer.writerows(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    writer.writerows(zip(*(_in_csv(column) for column in table.columns), strict=True))
     return text.getvalue()

@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 from sklearn.metrics import roc_curve
 
 from pipelines import figures
-from pipelines.comparison.gather import Row, gather
+from pipelines.comparison.gather import Row, gather, tell_range
 from pipelines.config.params import Params
 from pipelines.data import anomalies
 from pipelines.data.store import manifest_of, open_data
@@ -35,7 +35,7 @@ class Case:
 def compare_anomalies(params: Params, folder: Path) -> list[Row]:
     """Return the records of all scores, and draw roc.png and, for images, extremes-DATA.png into `folder`.
 
-    Prints a line for each score, and for each data set whose test rows have too few anomalies.
+    Prints a line for each data set, also for those whose test rows have too few anomalies.
     """
     rows = gather(params, "anomalies")
     stored = {folder: read_scores(folder) for folder in {_folder(params, row) for row in rows}}
@@ -50,8 +50,7 @@ def compare_anomalies(params: Params, folder: Path) -> list[Row]:
     figures.roc(panels, folder / "roc.png")
     for name, cases in by_data.items():
         draw_extremes(max(default(cases), key=lambda case: case.row["auroc"]), data[name], folder)
-    for row in rows:
-        print(f"{row['run']} {row['score']}: AUROC {row['auroc']:.3f} ({row['low']:.3f} to {row['high']:.3f})")
+    tell_range(rows, "anomaly score", "auroc", "AUROC")
     for name in dict.fromkeys(line.data for line in params.runs.values()):
         if name not in by_data and (reason := anomalies.unmeasured(manifest_of(name))):
             print(f"{name}: no anomaly scores: {reason}")

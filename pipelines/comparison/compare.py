@@ -16,7 +16,8 @@ pictures that need all runs. So one more run costs only that run's evaluation.
     compression/   scores.json, rates-DATA.png
     metrics/, curves/   the few numbers of each run that `dvc metrics` shows, and its curve for `dvc plots`
 
-Each scores.json is a list of records, one for each result of a run or baseline.
+Each scores.json is a list of records, one for each result of a run or baseline. The report's pages show them all; here
+one line for each data set and part is printed.
 """
 
 import json
@@ -28,7 +29,7 @@ from pipelines import figures
 from pipelines.comparison.anomalies import compare_anomalies
 from pipelines.comparison.compression_baselines import reached
 from pipelines.comparison.dvc_files import write_curves, write_metrics
-from pipelines.comparison.gather import Row, gather, sheets
+from pipelines.comparison.gather import Row, gather, sheets, tell_range
 from pipelines.comparison.scores import compare_scores
 from pipelines.config.params import Params, params
 from pipelines.lineage.audit import run_stage
@@ -53,36 +54,25 @@ def compare(asked: Params, folder: Path) -> None:
 
 
 def compare_clusters(params: Params, folder: Path) -> list[Row]:
-    """Return the records of the clusters in each run's latents and in the data themselves, and copy their pictures.
-
-    Prints a line for each.
-    """
+    """Return the records of the clusters in each run's latents and in the data themselves, and copy their pictures."""
     rows = gather(params, "clusters")
     _copy(params, "clusters-*.png", folder)
-    for row in rows:
-        what = ", whitened" * (row["space"] == "whitened")
-        numbers = ", ".join(f"{name} {row[f'{name}_mean']:.3f}" for name in ("acc", "nmi", "ari"))
-        print(f"{row['run']}{what} on {row['data']}: {numbers}")
+    tell_range(rows, "clustering", "acc_mean", "accuracy")
     return rows
 
 
 def compare_denoising(params: Params, folder: Path) -> list[Row]:
-    """Return the records of each denoiser beside the best linear one, and copy their pictures.
-
-    Prints a line for each.
-    """
+    """Return the records of each denoiser beside the best linear one, and copy their pictures."""
     rows = gather(params, "denoising")
     _copy(params, "denoised-*.png", folder)
-    for row in rows:
-        errors = ", ".join(f"{name} {row[name]:.5f}" for name in ("noisy", "denoised", "wiener"))
-        print(f"{row['run']} {row['corruption']} {row['level']:.3g}: MSE {errors}")
+    tell_range(rows, "denoising", "denoised", "squared error", ".5f")
     return rows
 
 
 def compare_compression(params: Params, folder: Path) -> list[Row]:
     """Return the records of rate and distortion of all runs and baselines, and draw rates-DATA.png for each data set.
 
-    Adds to each run's record the lowest error of PCA and of JPEG in at most as many bytes. Prints a line for each.
+    Adds to each run's record the lowest error of PCA and of JPEG in at most as many bytes.
     """
     rows = gather(params, "compression", baselines_first=True)
     for index, row in enumerate(rows):
@@ -91,9 +81,7 @@ def compare_compression(params: Params, folder: Path) -> list[Row]:
     for data in dict.fromkeys(row["data"] for row in rows):
         mine = [row for row in rows if row["data"] == data]
         figures.rate_distortion(mine, folder / f"rates-{data}.png", title=f"{data}: {mine[0]['rows']:,} test rows")
-    for row in rows:
-        size = f"{row['bytes_a_row']:.2f} bytes a row, MSE {row['mse']:.5f}"
-        print(f"{row['run']} {row['method']} {row['setting']}: {size}")
+    tell_range(rows, "compressed file", "bytes_a_row", "bytes a row", ".2f")
     return rows
 
 

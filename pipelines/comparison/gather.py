@@ -3,7 +3,7 @@
 A record is a dictionary of results; a part is a list of records in one file (see pipelines/evaluation/result_files.py).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from gen_models.errors import DataError
 from pipelines.config.params import Params
 from pipelines.evaluation.result_files import SHEETS, read_part
 from pipelines.runtime import paths
+from pipelines.runtime.words import counted
 
 Row = dict[str, Any]
 
@@ -35,6 +36,17 @@ def gather(params: Params, part: str, *, baselines_first: bool = False, with_bas
             beside = _read(paths.out("baselines", line.data), part, params.stage("baselines", line.data))
         rows += [*beside, *own] if baselines_first else [*own, *beside]
     return rows
+
+
+def tell_range(rows: Sequence[Row], what: str, key: str, named: str, shown: str = ".3f") -> None:
+    """Print for each data set one line: how many results there are, and the least and the largest value of one key.
+
+    what: what a record is, in the singular, such as "anomaly score"
+    named: the key in words; shown: how a value is formatted
+    """
+    for name in dict.fromkeys(row["data"] for row in rows):
+        values = [row[key] for row in rows if row["data"] == name]
+        print(f"{name}: {counted(len(values), what)}, {named} {min(values):{shown}} to {max(values):{shown}}")
 
 
 def sheets(params: Params, pattern: str) -> Iterable[Path]:

@@ -112,8 +112,12 @@ def sweep(found: Results, result: SweepResult) -> dict[str, Any]:
 
 def _is_grid(line: Run) -> bool:
     """Return whether a sweep tries every combination of values, so that trial 0 has no settings of the conf."""
-    conf = yaml_file.read(paths.root() / "conf" / "model" / f"{line.model}.yaml", dotted_keys=True)
-    return line.grid is not None or (conf.get("sweep") or {}).get("searcher") == "grid"
+    conf = paths.root() / "conf"
+    files = [
+        yaml_file.read(path, dotted_keys=True) for path in (conf / "model" / f"{line.model}.yaml", conf / "config.yaml")
+    ]
+    said = [searcher for file in files if (searcher := (file.get("sweep") or {}).get("searcher"))]
+    return line.grid is not None or said[:1] == ["grid"]
 
 
 def _as_conf(trials: Sequence[Row], best: Row) -> Row | None:

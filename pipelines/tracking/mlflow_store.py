@@ -114,10 +114,12 @@ def translated() -> Iterator[None]:
     try:
         yield
     except FAILURES as error:
+        said = first_line(error)
         hint = "; if the file is damaged, remove it and run `gen-models register`" if is_local() else ""
         if "error code 401" in str(error):
+            said = "the server asks for a user"
             hint = "; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to those of a user of this server"
-        raise StoreError(f"{shown_uri()}: {first_line(error)}{hint}") from error
+        raise StoreError(f"{shown_uri()}: {said}{hint}") from error
 
 
 def fetch(artifact_uri: str) -> Path:
