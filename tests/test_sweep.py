@@ -27,7 +27,8 @@ from pipelines.data.prepare import main as prepare
 from pipelines.evaluation import evaluate
 from pipelines.runtime import paths
 from pipelines.training import play as command
-from pipelines.training import ray_cluster, ray_resources, ray_train, sweep, train
+from pipelines.training import ray_cluster, ray_resources, ray_train, ray_tune, sweep, train
+from pipelines.training.in_play import TRIAL, Job
 from pipelines.training.run_log import RunLog
 from pipelines.training.sweep_plan import SweepPlan
 from pipelines.training.task import Task, task_of
@@ -159,6 +160,31 @@ def test_asha_stops_trials_whose_trajectories_are_those_of_the_unstopped(project
 def test_a_trial_that_fails_is_one_line(again):
     _, _, said = again
     assert "sweep broken: " in said and "batch_size" in said and "\n" not in said
+
+
+class Misled:
+    """Two jobs, and an error of the play itself when it is told that the first has ended."""
+
+    is_over = False
+
+    def __init__(self) -> None:
+        self.waiting = [Job(TRIAL, "sweep", name, {}, lambda: True) for name in ("first", "second")]
+        self.told: list[str] = []
+
+    def next_job(self) -> Job | None:
+        return self.waiting.pop(0) if self.waiting and len(self.told) == 2 - len(self.waiting) else None
+
+    def ended(self, job: Job, error: str | None = None) -> None:
+        self.told.append(job.folder)
+        raise ZeroDivisionError("of the play")
+
+
+def test_an_error_of_the_play_itself_is_the_one_that_is_raised_and_ends_it(project):
+    """Ray would take it for the job's, do the job again, and end in an error of its own."""
+    play = Misled()
+    with ray_cluster.cluster() as ray, pytest.raises(ZeroDivisionError, match="of the play"):
+        ray_tune.tune(ray, play, meanwhile=lambda: None, work=lambda _: None)
+    assert play.told == ["first"] and [job.folder for job in play.waiting] == ["second"]
 
 
 def fit(task: Task, workers: int, **more: Any) -> None:

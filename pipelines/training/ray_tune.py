@@ -80,9 +80,9 @@ def tune(
         """Gives Tune the next ready job as a trial, when Tune asks for one and the cluster has room for the job."""
 
         def suggest(self, trial_id: str) -> Any:
-            job = here.held or here.play.next_job()
+            job = None if here.error else here.held or here.play.next_job()
             if job is None:
-                return Searcher.FINISHED if here.play.is_over else None
+                return Searcher.FINISHED if here.error or here.play.is_over else None
             if not here.room.has_room(job.kind):
                 here.held = job
                 return None
@@ -129,10 +129,11 @@ def tune(
             ),
         )
         try:
-            in_thread(tuner.fit, ClusterWatch(ray, resources, here.kinds, meanwhile))
+            in_thread(tuner.fit, here.watch(ClusterWatch(ray, resources, here.kinds, meanwhile)))
         finally:
             if storage:
                 forget_ray(storage, experiment.name)
+    here.watch(lambda: None)()
 
 
 class _InDriver:
@@ -146,15 +147,35 @@ class _InDriver:
         self.play, self.room = play, room
         self.given: dict[str, Job] = {}  # {Ray's number of a trial: its job}
         self.held: Job | None = None  # the next job, which waits for room
+        self.error: Exception | None = None  # of the play, when it was told that a job has ended
 
     def kinds(self) -> list[str]:
         """Return the kinds of the jobs that were handed out, or wait for room."""
         return [job.kind for job in [*list(self.given.values()), self.held] if job is not None]
 
     def ended(self, trial_id: str, error: str | None = None) -> None:
-        job = self.given.pop(trial_id)
+        """Tell the play that a job has ended. No error leaves this method, since Ray would take it for the job's.
+
+        Ray would then do the job once more, and say so a second time; whatever it says twice of a job is heard once.
+        """
+        job = self.given.pop(trial_id, None)
+        if job is None:
+            return
         self.room.give_back(job.kind)
-        self.play.ended(job, error)
+        try:
+            self.play.ended(job, error)
+        except Exception as raised:
+            self.error = self.error or raised
+
+    def watch(self, meanwhile: Callable[[], None]) -> Callable[[], None]:
+        """Return a function that raises the play's error if there is one, and calls `meanwhile` otherwise."""
+
+        def look() -> None:
+            if self.error:
+                raise self.error
+            meanwhile()
+
+        return look
 
     def __reduce__(self) -> tuple[type, tuple]:
         return object, ()
