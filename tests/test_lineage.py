@@ -1,5 +1,6 @@
 """The registry one can walk back: choices stand, each move has its reason, each part of a version is checked again."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -25,7 +26,15 @@ from pipelines.cli import _main as typed
 from pipelines.commands import gc, lineage, promote, rollback, versus
 from pipelines.data import prepare
 from pipelines.data.store import open_data
-from pipelines.evaluation.versus import Contender, caveat, require_same_pixels
+from pipelines.evaluation.versus import (
+    Contender,
+    Verdict,
+    caveat,
+    contender,
+    require_same_pixels,
+    sentence,
+    unequal,
+)
 from pipelines.registry import model_page, moves, names, register, verification, versions
 from pipelines.registry.moves import moves_of
 from pipelines.registry.up_to_date import Store
@@ -416,6 +425,19 @@ class TestVersus:
             assert caveat(*two, "nats").startswith("The nats of vae are its ELBO")
         assert caveat(elbo, elbo, "nats").startswith("The nats of both are their ELBOs")
         assert caveat(density, density, "nats") == caveat(elbo, density, "mmd") == caveat(elbo, elbo, "mmd") == ""
+
+    def test_what_decides_beside_the_mean_is_said(self):
+        """A mean that one row decides, and trainings that saw more rows: from a run's lineage or a version's tags."""
+        facts = {"metric": "nats", "data": "digits", "steps": 100, "params": {"batch_size": 20}}
+        a = contender("a", None, facts)
+        b = contender("b", None, facts | {"steps": "100", "params": '{"batch_size": 50}'})
+        assert unequal(a, a) == unequal(a, contender("c", None, {})) == ""
+        assert unequal(a, b).endswith("a 2,000 (100 x 20), b 5,000 (100 x 50).")
+        of_a, of_b = torch.zeros(40), torch.ones(40)
+        of_b[:10], of_b[0] = -1.0, -400.0
+        verdict = Verdict("nats", (0.0, 0.0), paired(of_a, of_b), 0, (30, 10))
+        assert "But a is lower on 30 of the 40 rows" in sentence(a, b, verdict)
+        assert "But" not in sentence(a, b, dataclasses.replace(verdict, lower=(24, 16)))
 
     def test_log_p_of_black_and_white_pixels_is_not_compared_with_that_of_grey_levels(self):
         grey = Contender("vae", build_model(SPECS["vae"], 0), "nats", "digits", frozenset())

@@ -24,7 +24,7 @@ from pipelines.config.params import Run, params
 from pipelines.evaluation.metrics import standard_errors
 from pipelines.evaluation.metrics.two_sample import TWO_SAMPLE_ROWS
 from pipelines.report import as_text, comparison_table, leaderboard, read, report, versus_baselines
-from pipelines.report.comparison_table import other_steps
+from pipelines.report.comparison_table import Data
 from pipelines.report.details_page import _is_grid, details_page
 from pipelines.report.page import _about
 from pipelines.report.page import page as page_of
@@ -438,10 +438,18 @@ class TestFirstPage:
     def test_a_card_says_what_its_line_sets_or_tries(self):
         line = Run("a", "vae", "digits", "a", fixed={"model.beta": 4})
         result = SimpleNamespace(line=line, lineage={"params": {"model.beta": 2}, "steps": 200})
-        assert _about(result).endswith(" Set: model.beta 4.") and other_steps(result) == ""
+        assert _about(result).endswith(" Set: model.beta 4.")
         result.line = dataclasses.replace(line, fixed={"budget.steps": 200}, grid={"model.beta": [1, 2]})
         assert _about(result).endswith("A grid of model.beta [1, 2]; this run has model.beta 2.")
-        assert other_steps(result) == "200 steps"
+
+    def test_runs_that_saw_different_numbers_of_rows_say_how_many_in_each_table(self, project):
+        assert Data(read.read(params()), DATA).seen == {}
+        path = project / "out" / "train" / "vae-a" / "lineage.json"
+        lineage = json.loads(path.read_text())
+        path.write_text(json.dumps(lineage | {"params": lineage["params"] | {"batch_size": 7}}))
+        found = Data(read.read(params()), DATA)
+        assert found.seen["vae-a"] == f"{lineage['steps']:,} minibatches of 7" and set(found.seen) == set(RUNS)
+        assert found.entry(found.runs[0], 1.0, note="a note").note == f"a note; {found.seen[found.runs[0].line.key]}"
 
     def test_it_is_small_whatever_the_pictures(self, project):
         noise = np.random.default_rng(0).integers(0, 256, (700, 700, 3), dtype=np.uint8)

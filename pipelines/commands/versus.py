@@ -16,7 +16,7 @@ from gen_models.checkpoint import load_model
 from gen_models.errors import DataError, unknown
 from pipelines import arguments
 from pipelines.commands.stored_model import open_stored
-from pipelines.evaluation.versus import Contender, caveat, compare, contender, sentence
+from pipelines.evaluation.versus import Contender, caveat, compare, contender, sentence, unequal
 from pipelines.registry import origins, versions
 from pipelines.registry.names import SCHEME
 from pipelines.runtime import paths
@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> None:
     if found.left_out:
         print(f"{found.left_out} rows are left out: one of the two gives no finite number for them.")
     print(sentence(a, b, found))
-    if said := caveat(a, b, found.metric):
+    for said in filter(None, (caveat(a, b, found.metric), unequal(a, b))):
         print(said)
 
 

@@ -3,6 +3,8 @@
 The metrics are those by which a sweep chooses (gen_models.measures.sweep_metrics); for all of them lower is better.
 """
 
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +14,7 @@ import torch
 from gen_models.contracts import Density, capabilities
 from gen_models.errors import DataError, unknown
 from gen_models.evaluating import observes_binary
-from gen_models.measures.paired import PER_ROW, Difference, paired, paired_mmd, row_values
+from gen_models.measures.paired import CONFIDENCE, PER_ROW, Difference, paired, paired_mmd, row_values
 from gen_models.measures.sweep_metrics import METRICS
 from pipelines.data.rows_hash import rows_sha256
 from pipelines.data.store import manifest_of, open_data
@@ -37,6 +39,7 @@ class Contender:
     metric  the metric by which its setting was chosen
     data    the name of the data on which it was evaluated
     hashes  the hashes of these data, when the model was trained and when it was evaluated, and that of their rows
+    seen    (minibatches of its training, rows in each), or None if that is not recorded
     """
 
     title: str
@@ -44,6 +47,7 @@ class Contender:
     metric: str
     data: str
     hashes: frozenset[str]
+    seen: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,12 +58,14 @@ class Verdict:
     values      (its value for a, its value for b), over the rows that were compared
     difference  a's value minus b's, with its interval
     left_out    how many test rows were left out, because a or b gave no finite number for them
+    lower       (on how many rows a has the lower value, on how many b has), or None for a metric of all rows together
     """
 
     metric: str
     values: tuple[float, float]
     difference: Difference
     left_out: int
+    lower: tuple[int, int] | None = None
 
 
 def compare(a: Contender, b: Contender, metric: str | None = None) -> Verdict:
@@ -86,7 +92,8 @@ def compare(a: Contender, b: Contender, metric: str | None = None) -> Verdict:
         raise DataError(f"{a.title} and {b.title}: there is no test row for which both give a finite {metric}")
     of_a, of_b = of_a[is_finite], of_b[is_finite]
     means = of_a.mean().item(), of_b.mean().item()
-    return Verdict(metric, means, paired(of_a, of_b), int((~is_finite).sum()))
+    lower = int((of_a < of_b).sum()), int((of_b < of_a).sum())
+    return Verdict(metric, means, paired(of_a, of_b), int((~is_finite).sum()), lower)
 
 
 def require_same_pixels(a: Contender, b: Contender, metric: str) -> None:
@@ -105,7 +112,8 @@ def sentence(a: Contender, b: Contender, verdict: Verdict) -> str:
     if d.low == d.high == 0:
         return f"The two are equal: the same {verdict.metric} on each of {d.rows} test rows."
     if d.low <= 0 <= d.high:
-        return f"They cannot be told apart by {verdict.metric} on these {d.rows} test rows: the interval holds 0."
+        told = f"They cannot be told apart by {verdict.metric} on these {d.rows} test rows: the interval holds 0."
+        return told + _by_count(a, b, verdict)
     better, worse = (a, b) if d.value < 0 else (b, a)
     near, far = sorted(map(abs, (d.low, d.high)))
     return (
@@ -127,6 +135,31 @@ def caveat(a: Contender, b: Contender, metric: str) -> str:
     return (
         f"The nats of {bounds[0].title} are its ELBO: its true nats are lower by an unknown amount, which no interval "
         "above holds. The annealed estimate in the report is nearer to the truth."
+    )
+
+
+def unequal(a: Contender, b: Contender) -> str:
+    """Return a sentence if the trainings of two models saw different numbers of rows; else ""."""
+    if a.seen is None or b.seen is None or math.prod(a.seen) == math.prod(b.seen):
+        return ""
+    told = (f"{one.title} {math.prod(one.seen):,} ({one.seen[0]:,} x {one.seen[1]})" for one in (a, b) if one.seen)
+    return f"Their trainings saw different numbers of rows (minibatches x rows in each): {', '.join(told)}."
+
+
+def _by_count(a: Contender, b: Contender, verdict: Verdict) -> str:
+    """Return a sentence if one of two models is lower on more rows than chance explains; else ""."""
+    if verdict.lower is None or not sum(verdict.lower):
+        return ""
+    from scipy.stats import binomtest  # takes a second
+
+    most, rows = max(verdict.lower), sum(verdict.lower)
+    chance = float(binomtest(most, rows).pvalue)
+    if chance > 1 - CONFIDENCE:
+        return ""
+    better = a if verdict.lower[0] == most else b
+    return (
+        f" But {better.title} is lower on {most} of the {rows} rows, which chance alone does with probability "
+        f"{chance:.2g}: a few rows decide the mean."
     )
 
 
@@ -174,7 +207,11 @@ def contender(title: str, model: Any, facts: Mapping[str, Any]) -> Contender:
     """Return a contender.
 
     facts: the strings `metric`, `data`, `data_sha256` (of the data of its training) and, for a registered version,
-    `evaluated_sha256` (of the data of its evaluation) and `rows_sha256` (of the rows of these data)
+    `evaluated_sha256` (of the data of its evaluation) and `rows_sha256` (of the rows of these data); `steps`, and
+    `params` with its batch_size, of its training, as numbers or as JSON
     """
+    params = facts.get("params") or {}
+    batch = (json.loads(params) if isinstance(params, str) else params).get("batch_size")
+    seen = (int(facts["steps"]), int(batch)) if "steps" in facts and batch else None
     hashes = {facts.get(name) for name in HASHES} - {None, ""}
-    return Contender(title, model, str(facts.get("metric")), str(facts.get("data")), frozenset(map(str, hashes)))
+    return Contender(title, model, str(facts.get("metric")), str(facts.get("data")), frozenset(map(str, hashes)), seen)

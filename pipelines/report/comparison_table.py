@@ -54,15 +54,16 @@ class Comparison:
     caption: str = ""
 
 
-def other_steps(run: RunResult) -> str:
-    """Return a note for a run whose line of params.yaml sets another number of steps, or ""."""
-    return f"{run.lineage['steps']:,} steps" if "budget.steps" in run.line.fixed else ""
+def rows_seen(run: RunResult) -> str:
+    """Return how many minibatches of how many rows a run's training saw, in words."""
+    return f"{run.lineage['steps']:,} minibatches of {run.lineage['params'].get('batch_size', '?')}"
 
 
 class Data:
     """The runs on a data set with their numbers, for the tables that answer a question.
 
     on_levels: whether the data are whole grey levels; models: the model of each run
+    seen: {run: how many rows its training saw, in words}, if they differ; else {}
     """
 
     def __init__(self, found: Results, name: str):
@@ -71,6 +72,8 @@ class Data:
         self.numbers = {run.line.key: derived(numbers_of(found, run.line.key)) for run in self.runs}
         self.on_levels = found.data[name]["levels"] is not None
         self.models = [run.line.model for run in self.runs]
+        seen = {run.line.key: rows_seen(run) for run in self.runs}
+        self.seen = seen if len(set(seen.values())) > 1 else {}
 
     def title(self, run: RunResult) -> str:
         """Return the name of a run in a table of this data set: its model, or its key if several runs have it."""
@@ -80,7 +83,7 @@ class Data:
         self, run: RunResult, value: float, *cells: str, error: float = 0.0, is_beaten: bool = False, note: str = ""
     ) -> Entry:
         key, has_failed = run.line.key, bool(run.failures)
-        note = "; ".join(filter(None, [note, other_steps(run)]))
+        note = "; ".join(filter(None, [note, self.seen.get(key, "")]))
         return Entry(
             self.title(run), cells, value, key=key, is_beaten=is_beaten, has_failed=has_failed, note=note, error=error
         )
