@@ -6,7 +6,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from pipelines.figures.style import COLOURS, DASHES, GREY, STYLE, Target, heading, panels_of, save, word
 
@@ -40,7 +40,8 @@ def trials(
     """Draw the trials of a sweep: a panel for each key of the conf that was varied, with the metric against its value.
 
     rows: for each trial {"trial": its number, "override": {key: value}, "value": its metric, or None,
-    "metrics": {name: number}}; trials without a finite value are left out
+    "metrics": {name: number}, "steps": how many it was trained for}; trials without a finite value are left out, and
+    those that were stopped early are hollow
     metric: the name of the metric, measured on validation rows; lower is better
     best: the number of the best trial, which is drawn in colour; of a setting with several seeds, its mean is
     front: {"rate": name, "distortion": name}, two names in `metrics`; a last panel draws these against each other, as
@@ -50,6 +51,9 @@ def trials(
     values = np.array([row["value"] for row in kept], dtype=float)
     chosen = next((k for k, row in enumerate(kept) if row["trial"] == best), None)
     keys = sorted({key for row in rows for key in row["override"]}) or ["trial"]
+    most = max((row.get("steps", 0) for row in kept), default=0)
+    was_stopped = [row.get("steps", 0) < most for row in kept]
+    faces = ["none" if stopped else GREY for stopped in was_stopped]
     count = len(keys) + (front is not None)
     with matplotlib.rc_context(STYLE):
         figure, panels = panels_of(count, columns=2 if count == 4 else min(3, count), size=(3.7, 3.0))
@@ -57,13 +61,15 @@ def trials(
             if len(values) and values.min() > 0 and values.max() / values.min() >= TENFOLD:
                 _logarithmic(axes, "y")  # else one outlier would squeeze the others into a line
             places = _places(axes, [row["override"].get(key, row["trial"]) for row in kept])
-            axes.scatter(places, values, s=24, color=GREY, linewidths=0)
+            axes.scatter(places, values, s=24, facecolors=faces, edgecolors=GREY, linewidths=0.9)
             _draw_means(axes, places, kept)
             if chosen is not None:
                 mean = kept[chosen].get("mean")
                 at = (places[chosen], values[chosen] if mean is None else mean)
                 axes.scatter(*at, s=60, color=COLOURS[3], zorder=3)
-                note = axes.annotate(f"{at[1]:.4g}", at, xytext=(6, 6), textcoords="offset points")
+                is_right = at[0] > (places.min() + places.max()) / 2
+                side, by = ("right", (-6, 6)) if is_right else ("left", (6, 6))
+                note = axes.annotate(f"{at[1]:.4g}", at, xytext=by, textcoords="offset points", ha=side)
                 note.set_in_layout(False)
             axes.margins(x=0.14, y=0.1)
             axes.set(xlabel=key, ylabel=f"validation {metric}")
@@ -76,9 +82,10 @@ def trials(
             if len(points) > len(means):
                 panels[-1].scatter(points[:, 0], points[:, 1], s=9, color=GREY, alpha=0.6, linewidths=0, label="a seed")
             _draw_front(panels[-1], means, [setting(row["override"]) for row in firsts], names)
-        figure.suptitle(
-            f"{len(rows)} trials, validation {metric}, lower is better", x=0.01, ha="left", weight="bold", fontsize=10
-        )
+        title = f"{len(rows)} trials, validation {metric}, lower is better"
+        if any(was_stopped):
+            title += f"\nhollow: stopped before step {most:,}, so not to be compared with the others"
+        figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=10)
         save(figure, to)
 
 
@@ -161,6 +168,8 @@ def _places(axes: Axes, raw: Sequence[object]) -> np.ndarray:
         numbers = np.array(raw, dtype=float)
         if numbers.min() > 0 and numbers.max() / numbers.min() >= 5:
             _logarithmic(axes, "x")
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(4))
         return numbers
     names = sorted({str(value) for value in raw})
     axes.set_xticks(range(len(names)), names)

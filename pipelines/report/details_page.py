@@ -105,7 +105,7 @@ def sweep(found: Results, result: SweepResult) -> dict[str, Any]:
         "mean": result.best.get("mean"),
         "has_seeds": any("mean" in row for row in result.trials),
         "swept": sorted({key for row in result.trials for key in row["override"]}),
-        "front": list((result.best["front"] or {}).values()),
+        "front": [name for axis in ("rate", "distortion") if (name := (result.best["front"] or {}).get(axis))],
         "trials": sorted(result.trials, key=lambda row: (row["value"] is None, row["value"] or 0.0, row["trial"])),
     }  # fmt: skip
 
