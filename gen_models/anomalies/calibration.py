@@ -6,7 +6,7 @@ values of each column of a table, for explanations. No training row is in it.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ class Calibration:
     scores   {name of a score: its values for the calibration rows, (n,), float64, sorted}
     states   {name of a score: its state, which is what it keeps of the training rows}
     usual    (k, numbers): k usual values of each column of a table; None if the rows are not of a table
+    counts   for each column of a table, (2, things): how many training rows have each thing by which columns are
+             compared (pipelines/evaluation/column_counts.py), and of how many rows; () if they are not of a table
     facts    data_sha256, of the data; checkpoint_sha256, of the model; training_rows, for tables: how many the usual
              values come from; map_scale, for images: the blurred squared error of a pixel that one in a thousand pixels
              of the calibration rows exceeds
@@ -40,6 +42,7 @@ class Calibration:
     states: Mapping[str, State] = field(default_factory=dict)
     usual: Tensor | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    counts: Sequence[np.ndarray] = ()
 
     @property
     def rows(self) -> int:
@@ -64,6 +67,8 @@ def save_calibration(calibration: Calibration, path: Path) -> None:
         tensors |= {f"state/{name}/{key}": value.contiguous() for key, value in state.items()}
     if calibration.usual is not None:
         tensors["usual"] = calibration.usual.contiguous()
+    for column, counts in enumerate(calibration.counts):
+        tensors[f"counts/{column}"] = torch.from_numpy(np.ascontiguousarray(counts, dtype=np.float64))
     about = {"states": sorted(calibration.states), "facts": dict(calibration.facts)}
     save_file(tensors, path, {"about": json.dumps(about, sort_keys=True)})
 
@@ -75,7 +80,7 @@ def load_calibration(path: Path) -> Calibration:
             about = json.loads((stored.metadata() or {})["about"])
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a mapping
         states: dict[str, dict[str, Tensor]] = {name: {} for name in about["states"]}
-        scores = {}
+        scores, counts = {}, {}
         for name, tensor in tensors.items():
             kind, _, rest = name.partition("/")
             if kind == "calibration":
@@ -83,6 +88,9 @@ def load_calibration(path: Path) -> Calibration:
             elif kind == "state":
                 score, _, key = rest.partition("/")
                 states[score][key] = tensor
-        return Calibration(scores, states, tensors.get("usual"), {**about["facts"]})
+            elif kind == "counts":
+                counts[int(rest)] = tensor.numpy()
+        by_column = tuple(counts[column] for column in sorted(counts))
+        return Calibration(scores, states, tensors.get("usual"), {**about["facts"]}, by_column)
     except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"{path}: not a file of calibration scores ({error}); take another copy") from None

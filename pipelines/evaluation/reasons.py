@@ -26,6 +26,7 @@ from gen_models.anomalies.contributions import contributions
 from gen_models.anomalies.scores import FittedScores
 from gen_models.contracts import Reconstructor
 from gen_models.table import from_json, groups_of
+from pipelines.evaluation.column_counts import Counts
 from pipelines.evaluation.score_sheet import maps_of
 
 MOST_COLUMNS = 3  # a reason names at most so many columns
@@ -67,13 +68,28 @@ class Reasons:
     usual   usual values of each column, as gen_models.anomalies.contributions.marginals returns them, or None
     facts   event_shape, levels, statistics and, for a table, its columns, as `pipelines.registry.serving.answer`
             takes them
+    counts  of each column in the training rows, from counted_columns, or (): the usual values of a category are then
+            those of one row in 16 or more, else those among `usual`
     """
 
-    def __init__(self, fitted: FittedScores, name: str, usual: Tensor | None, facts: Mapping[str, Any]):
+    def __init__(
+        self,
+        fitted: FittedScores,
+        name: str,
+        usual: Tensor | None,
+        facts: Mapping[str, Any],
+        counts: Sequence[Counts] = (),
+    ):
         self._fitted, self._name, self._facts = fitted, name, facts
         self._usual = usual
         columns = from_json(facts["table"]["columns"]).columns if facts.get("table") else ()
         self._times = {column.name for column in columns if column.kind == "time"}
+        pairs = zip(columns, counts, strict=False)
+        self._shares = {
+            column.name: dict(zip((value or None for value in column.all_values), count[0] / count[1], strict=True))
+            for column, count in pairs
+            if column.kind == "category"
+        }
         self._is_image = len(facts["event_shape"]) == 3
         self._groups = {} if self._is_image else groups_of(facts)
         self._ranges = {} if usual is None or self._is_image else self._usual_ranges(usual.numpy())
@@ -157,7 +173,10 @@ class Reasons:
                 low, high = min(known), max(known)
                 found[name] = _Usual(_shown(low) if low == high else f"{_shown(low)} to {_shown(high)}", low, high)
             else:
-                often = sorted(set(known), key=lambda value: (-known.count(value), str(value)))
+                shares = self._shares.get(name) or {value: values.count(value) / len(values) for value in values}
+                least = min(1 / len(values), max(shares.values()))
+                values = [value for value, share in shares.items() if share >= least]
+                often = sorted((value for value in values if value is not None), key=lambda v: (-shares[v], str(v)))
                 more = f" and {len(often) - MOST_WORDS} more" if len(often) > MOST_WORDS else ""
                 text = ", ".join(map(_shown, often[:MOST_WORDS])) + more or "missing"
                 found[name] = _Usual(text, words=frozenset(values))

@@ -21,6 +21,7 @@ from gen_models.anomalies.scores import FittedScores, fit_scores
 from gen_models.evaluating import evaluating
 from gen_models.noise import Noise
 from gen_models.table import groups_of
+from pipelines.evaluation.column_counts import counted_columns
 from pipelines.evaluation.trained_run import Trained
 
 REFERENCE_ROWS = 20_000  # training rows that a score or a baseline is fitted on
@@ -71,10 +72,11 @@ def write_calibration(trained: Trained, scored: RowScores, folder: Path) -> Cali
     """
     if not scored.calibration:
         return None
-    usual, training_rows = None, {}
+    usual, training_rows, counts = None, {}, []
     if len(trained.data.event_shape) == 1:
         groups, train = list(groups_of(trained.data.manifest).values()), trained.normal("train")[:REFERENCE_ROWS]
         usual, training_rows = marginals(train, groups), {"training_rows": len(train)}
+        counts = counted_columns(trained.data.manifest, train.numpy(), usual.numpy())
     facts = {
         "data_sha256": trained.data.sha256,
         "checkpoint_sha256": checkpoint.digest(trained.folder / "checkpoint"),
@@ -82,7 +84,7 @@ def write_calibration(trained: Trained, scored: RowScores, folder: Path) -> Cali
         **training_rows,
         **({"map_scale": _map_scale(trained, scored)} if "blurred" in scored.calibration else {}),
     }
-    calibration = Calibration(scored.calibration, scored.fitted.states, usual, facts)
+    calibration = Calibration(scored.calibration, scored.fitted.states, usual, facts, counts)
     save_calibration(calibration, folder / FILE)
     return calibration
 

@@ -101,7 +101,8 @@ def _with_names(trained: Trained, most: list[dict[str, Any]]) -> list[dict[str, 
 def _with_reasons(
     trained: Trained, scored: RowScores, known: Calibration | None, most: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    reasons = Reasons(scored.fitted, scored.fitted.default, known.usual if known else None, trained.data.manifest)
+    usual, counts = (known.usual, known.counts) if known else (None, ())
+    reasons = Reasons(scored.fitted, scored.fitted.default, usual, trained.data.manifest, counts)
     if reasons.why_none:
         return most
     x = np.asarray(trained.data.x("test")[[one["row"] for one in most]])

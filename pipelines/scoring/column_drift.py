@@ -1,29 +1,27 @@
 """Finds the columns of a table in which new rows differ from training rows.
 
-A model's calibration keeps K = 16 usual values of each column: evenly spaced quantiles of m training rows. For each of
-them, the share of new rows that are at most as large is compared with the share of usual values; for a category or a
-flag, the share of each of its values; and for a column with missing values, the share of missing ones. The shares of
-usual values are those of the training rows up to 1/K. Where values are missing, all shares but that of missing ones are
-among the rows that have a value, and K, m and the number n of new rows count these rows only.
+A model's calibration keeps, for each column, how many of m training rows have each of several things
+(pipelines/evaluation/column_counts.py): the values of a category, to be missing, or to be at most as large as one of 16
+quantiles. The shares of n new rows that have them are compared with these.
 
-A column has moved if a share differs by more than 1/K + sqrt(ln(2 d/a)/2 (1/n + 1/m)), for d columns. By the inequality
-of Dvoretzky, Kiefer and Wolfowitz (Massart, 1990), for all columns together this happens with a probability of about a
-at most if nothing has changed. Differences of less than 1/K are not seen.
+If nothing has changed, a column is found to have moved with a probability of a/d at most, for d columns and the level
+a. Of k labels, each differs if the p-value of Fisher's exact test is below a/(d k). Shares of a number's order differ
+if one of them does by more than sqrt(ln(2 d/a)/2 (1/n + 1/m)): the inequality of Dvoretzky, Kiefer and Wolfowitz
+(Massart, 1990) holds for all thresholds together. A number with missing values has both, each with half of a/d.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gen_models.anomalies.calibration import Calibration
-from gen_models.anomalies.contributions import QUANTILES
-from gen_models.table import Column, from_json, groups_of
-from pipelines.evaluation.row_scores import REFERENCE_ROWS
+from gen_models.table import Column
+from pipelines.evaluation.column_counts import Counts, columns_of, counted_columns, labels_of, parts_of
 
-LEAST = 1 / QUANTILES  # share of the rows: smaller ones, and smaller differences, are not seen
+SURELY = 2.0  # a difference of fewer standard errors is not worth an exact test: no level here is as large as 5%
 
 
 @dataclass(frozen=True)
@@ -36,100 +34,94 @@ class Moved:
     usual: float
 
     def __str__(self) -> str:
-        usual = f"about {self.usual:.0%}" if self.usual > 0 else f"fewer than {LEAST:.0%}"
-        return f"{self.column}: {self.share:.0%} of the rows {self.words}, usually {usual}"
+        return f"{self.column}: {_percent(self.share)} of the rows {self.words}, usually {_percent(self.usual)}"
 
 
 def column_drift(calibration: Calibration | None, facts: Mapping[str, Any]) -> "ColumnDrift | None":
-    """Return a count of what new rows hold in each column; None for images, which have no columns.
+    """Return a count of what new rows hold in each column.
+
+    It is None for images, which have no columns, and for a calibration of an earlier release, which has no counts.
 
     calibration: what the model keeps of its training rows, or None; facts: as for ColumnDrift
     """
-    if calibration is None or calibration.usual is None:
+    if calibration is None or calibration.usual is None or not calibration.counts:
         return None
-    least = min(calibration.rows, REFERENCE_ROWS)  # an old file does not say how many training rows there were
-    return ColumnDrift(calibration.usual.numpy(), facts, int(calibration.facts.get("training_rows", least)))
+    return ColumnDrift(calibration.usual.numpy(), calibration.counts, facts)
 
 
 class ColumnDrift:
     """Counts what new rows hold in each column, block by block.
 
-    usual          (K, numbers): usual values of each column, from gen_models.anomalies.contributions.marginals
-    facts          what the model knows of its training data, from registry.serving.facts_of
-    training_rows  m, how many rows the usual values come from
+    usual   (K, numbers): usual values of each column, from gen_models.anomalies.contributions.marginals
+    counts  of each column in the training rows, from counted_columns
+    facts   what the model knows of its training data, from registry.serving.facts_of
     """
 
-    def __init__(self, usual: np.ndarray, facts: Mapping[str, Any], training_rows: int):
-        self._usual = usual
-        self._training_rows = training_rows
-        self._groups = groups_of(facts)
-        if "table" in facts:
-            self._columns = from_json(facts["table"]["columns"]).columns
-        else:
-            self._columns = tuple(Column(name) for name in self._groups)
+    def __init__(self, usual: np.ndarray, counts: Sequence[Counts], facts: Mapping[str, Any]):
+        self._usual, self._known, self._facts = usual, counts, facts
+        self._found = [np.zeros_like(known) for known in counts]
         self._rows = 0
-        self._found = [0 * _counts(column, part, part) for column, part in self._parts(usual)]
 
     def add(self, x: np.ndarray) -> None:
         """Count rows (rows, numbers), which must have no problem."""
         self._rows += len(x)
-        new = self._parts(x.astype(self._usual.dtype))
-        for found, (column, part), (_, usual) in zip(self._found, new, self._parts(self._usual), strict=True):
-            found += _counts(column, part, usual)
+        new = counted_columns(self._facts, x.astype(self._usual.dtype), self._usual)
+        self._found = [found + more for found, more in zip(self._found, new, strict=True)]
 
     def moved(self, level: float) -> list[Moved]:
-        """Return the columns that have moved, the one that has moved most first.
+        """Return the columns that have moved, the one with the largest difference first.
 
         level: the probability of a false alarm, for all columns together
         """
         if not self._rows:
             return []
         found = []
-        for counts, (column, usual) in zip(self._found, self._parts(self._usual), strict=True):
-            known = _counts(column, usual, usual)
+        parts = zip(columns_of(self._facts), self._found, self._known, parts_of(self._facts, self._usual), strict=True)
+        for column, new, known, (_, usual) in parts:
             with np.errstate(divide="ignore", invalid="ignore"):  # nothing is known of a thing counted among no rows
-                shares, before = counts[0] / counts[1], known[0] / known[1]
-                variance = 1 / counts[1] + len(usual) / (self._training_rows * known[1])
-                margin = 1 / known[1] + np.sqrt(math.log(2 * len(self._columns) / level) / 2 * variance)
-            beyond = np.nan_to_num(np.abs(shares - before) - margin, nan=-1.0)
-            most = int(beyond.argmax())
-            if beyond[most] > 0:
-                found.append((beyond[most], _told(column, usual, most, shares[most], before[most])))
+                share, before = new[0] / new[1], known[0] / known[1]
+            difference = np.nan_to_num(np.abs(share - before))
+            differs = difference * _is_sure(column, new, known, level / len(self._known))
+            most = int(differs.argmax())
+            if differs[most] > 0:
+                found.append((differs[most], _told(column, usual, most, share[most], before[most])))
         return [moved for _, moved in sorted(found, key=lambda pair: -pair[0])]
 
-    def _parts(self, x: np.ndarray) -> Iterator[tuple[Column, np.ndarray]]:
-        for column, (first, end) in zip(self._columns, self._groups.values(), strict=True):
-            yield column, x[:, first:end]
 
+def _is_sure(column: Column, new: Counts, known: Counts, level: float) -> np.ndarray:
+    """Return of which things the shares differ, (things,) of bool. level: the probability that any of them does so"""
+    from scipy.stats import fisher_exact  # takes a second
 
-def _counts(column: Column, x: np.ndarray, usual: np.ndarray) -> np.ndarray:
-    """Return (2, things): how many of the rows x have each thing by which a column is compared, and of how many rows.
-
-    The things are, for a category, each of its values; for a flag, its second word; for any other column, to be at most
-    as large as each usual value. The last thing is to be missing. All others are counted among rows that are not.
-    """
-    if column.kind == "category":
-        return np.stack([x.sum(axis=0), np.full(x.shape[1], len(x))]).astype(np.float64)
-    is_missing = x[:, 1] >= 0.5 if x.shape[1] > 1 else np.zeros(len(x), dtype=bool)
-    known = x[~is_missing, :1]
-    has = known >= 0.5 if column.kind == "flag" else known <= np.sort(usual[:, 0])
-    among = np.append(np.full(has.shape[1], len(known)), len(x))
-    return np.stack([np.append(has.sum(axis=0), is_missing.sum()), among]).astype(np.float64)
+    is_label = labels_of(column, new.shape[1])
+    parts = int(is_label.sum()) + (not is_label.all())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        variance = 1 / new[1] + 1 / known[1]
+        share = (new[0] + known[0]) / (new[1] + known[1])
+        difference = np.nan_to_num(np.abs(new[0] / new[1] - known[0] / known[1]))
+        sure = difference > np.sqrt(math.log(2 * parts / level) / 2 * variance)
+        worth = difference > SURELY * np.sqrt(share * (1 - share) * variance)
+    for k in np.flatnonzero(is_label):
+        table = [[new[0, k], new[1, k] - new[0, k]], [known[0, k], known[1, k] - known[0, k]]]
+        sure[k] = bool(worth[k]) and float(fisher_exact(np.round(table).astype(int)).pvalue) < level / parts
+    return sure
 
 
 def _told(column: Column, usual: np.ndarray, place: int, share: float, before: float) -> Moved:
-    """Return what is said of the thing at an index of `_counts`."""
+    """Return what is said of the thing at an index of a column's counts. usual: (K, numbers of the column)"""
     if column.kind == "category":
-        value = column.all_values[place] or "missing"
-        return Moved(column.name, f"are {value}", share, before)
-    if place == (1 if column.kind == "flag" else len(usual)):
+        return Moved(column.name, f"are {column.all_values[place] or 'missing'}", share, before)
+    if place == (1 if column.kind == "flag" else 2 * len(usual)):
         return Moved(column.name, "are missing", share, before)
     if column.kind == "flag":
         return Moved(column.name, f"are {column.values[1]}", share, before)
-    edge = np.sort(usual[:, 0])[place : place + 1, None]
-    is_alone = np.count_nonzero(usual[:, 0] == edge[0, 0]) == 1
+    is_below, rank = divmod(place, len(usual))
+    edge = np.sort(usual[:, 0])[rank : rank + 1, None]
     (value,) = column.decode(np.concatenate([edge, np.zeros_like(edge)], axis=1)[:, : usual.shape[1]])
-    half = 0.5 / len(usual) if is_alone else 0.0  # half of the K-th part of the training rows is above its middle
+    more, fewer = ("are below", "are at least") if is_below else ("are at most", "are above")
     if share > before:
-        return Moved(column.name, f"are at most {value}", share, max(0.0, before - half))
-    return Moved(column.name, f"are above {value}", 1 - share, 1 - before + half)
+        return Moved(column.name, f"{more} {value}", share, before)
+    return Moved(column.name, f"{fewer} {value}", 1 - share, 1 - before)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if 0 < share < 0.095 else f"{share:.0%}"

@@ -15,11 +15,12 @@ from pipelines import figures
 from pipelines.commands.output_file import whole
 from pipelines.data.sources.files import printable
 from pipelines.evaluation.score_sheet import usual_rate
-from pipelines.scoring.column_drift import LEAST, column_drift
+from pipelines.scoring.column_drift import column_drift
 from pipelines.scoring.drift import QUANTILES, append, bands, compare, read_history
 from pipelines.scoring.scored_rows import no_calibration, open_scorer, score_rows
 
-NO_COLUMN = f"no single column differs by more than {LEAST:.0%} of the rows and what chance may add"
+NO_COLUMN = "no single column differs by more than chance explains"
+NOT_COUNTED = "no columns are compared: the model was registered by an earlier release; `make repro` registers it anew"
 USUAL_LEVEL = 0.01  # of a false alarm of the scores, and of one of the columns
 MOST_DRAWN = 60  # lines in the picture of a history, the last ones
 MOST_COLUMNS = 5  # of those that differ, so many are told
@@ -86,6 +87,8 @@ def drift_file(
         print("\n".join(map(str, moved[:MOST_COLUMNS])) if moved else NO_COLUMN)
         if len(moved) > MOST_COLUMNS:
             print(f"{len(moved) - MOST_COLUMNS} more columns differ")
+    elif scorer.stored.calibration is not None and scorer.stored.calibration.usual is not None:
+        print(NOT_COUNTED)
     print(
         f"{history}: {len(checks)} {'line' if len(checks) == 1 else 'lines'} of {check.model} and {check.score}; "
         f"{picture} shows {'them' if len(drawn) == len(checks) else f'the last {len(drawn)}'}"
