@@ -49,6 +49,18 @@ def test_discrete_columns_reach_the_entropy_of_their_values_and_a_step_counts_as
     assert floor_nats(rows, [0.25, "flag", {"category": 3}]) == pytest.approx(entropy + math.log(0.25), abs=0.01)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rounded_numbers_get_no_density_from_bins_narrower_than_the_rounding(dtype):
+    """Nobody said that these lie on a grid; the floor is that of the same numbers with their step."""
+    rows = ((normal(450, 1) * 0.8 + 5.8) * 10).round() / 10  # such as the lengths of leaves in centimetres
+    rows = rows.to(dtype)
+    with_step, without = (
+        -independent_columns_log_prob(*rows.split(150), coordinates([step], [1])).mean().item() for step in (0.1, None)
+    )
+    assert without == pytest.approx(with_step, abs=0.02)
+    assert without == pytest.approx(NORMAL + math.log(0.8), abs=0.25)
+
+
 @pytest.mark.parametrize("step", [None, 0.5])
 def test_it_is_a_density_with_mass_one_also_outside_what_was_seen(step):
     rows = normal(300, 1)
