@@ -18,7 +18,7 @@ stop training, stop iterating. Randomness is a function of (seed, stream, step, 
 all that a resume needs.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -71,12 +71,15 @@ def fit(
     *,
     steps: int,
     report_every: int,
+    report_also: Collection[int] = (),
     order: str = "alternating",
     clip_norm: float | None = None,
     schedule: str = "constant",
     horizon: int | None = None,
 ) -> Iterator[Report]:
     """Train from the step after training.step to `steps`; yield a report every `report_every` steps and at the end.
+
+    report_also  further steps with a report
 
     When a report is yielded, `training` is at that step and may be saved.
 
@@ -111,7 +114,7 @@ def fit(
         for player, loss in zip(due, losses, strict=True):
             window.add(player.objective, loss, step)
         training.step = step
-        if step % report_every == 0 or step == steps:
+        if step % report_every == 0 or step in report_also or step == steps:
             yield Report(step, window.close(), {objective.name: step // objective.every for objective in objectives})
             training.model.train()
             factor = None  # whoever took the report may have set other rates, or another state of an optimiser

@@ -2,6 +2,7 @@
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from pipelines.evaluation.evaluation_plan import evaluation_plan
 from pipelines.runtime import progress
 from pipelines.runtime.progress import Progress
 from pipelines.training.in_play import EVALUATION, TRAINING, TRIAL, Job, Play
+from pipelines.training.run_log import RunLog
+from pipelines.training.schedulers import stops
 from pipelines.training.sweep_plan import SweepPlan, sweep_plan
 from pipelines.training.task import Task
 from pipelines.training.trainer import train_or_diverge
@@ -162,6 +165,25 @@ def test_what_is_finished_is_not_done_again_and_a_failure_stops_only_what_needs_
     assert sum(job.owner == "ae-digits" for job in began) == 1, "the other trials of a failed sweep are not begun"
     assert {job.owner for job in began if job.kind != TRIAL} == {"gmm-digits"}
     assert sum(job.kind == TRIAL and job.owner == "gmm-digits" for job in began) == 2, "one trial was finished before"
+
+
+def test_a_training_measures_where_its_trial_did_and_so_keeps_nothing_worse(fresh):
+    """Also where the trial was best before the training's own first report; no samples are drawn for that."""
+    plan = sweep_plan(params(), "gmm-digits")
+    training = training_plan(params(), "gmm-digits", {})
+    trial = plan.tasks[0]
+    for until in stops(plan.conf):
+        list(train_or_diverge(replace(trial, steps=until)))
+    list(train_or_diverge(training.task))
+    of_trial = {line["step"]: line["metrics"] for line in RunLog(Path(trial.folder)).history()}
+    of_training = {line["step"]: line["metrics"] for line in training.log.history()}
+    assert list(of_trial) == [2, 3, 6] and list(of_training) == [2, 3, 6, 12]
+    for step, metrics in of_trial.items():
+        validation = {name: value for name, value in metrics.items() if name.startswith("validation.")}
+        assert validation and validation.items() <= of_training[step].items()
+    assert sorted(path.name for path in (training.log.folder / "samples").iterdir()) == [
+        f"step_{step:08d}.npy" for step in (0, 6, 12)
+    ]
 
 
 def test_a_long_job_is_not_silent(monkeypatch, capsys):

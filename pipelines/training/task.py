@@ -19,6 +19,7 @@ class Task:
     horizon   the step at which the schedule of the learning rates ends. It is later than `steps` if a scheduler
               grants fewer steps than were planned
     report_every, checkpoint_every   how many minibatches lie between two reports, and between two checkpoints
+    report_also  further steps with a report, but without samples
     is_trial  whether it is a trial of a sweep, whose run log needs neither samples at each report nor the best model
     """
 
@@ -31,6 +32,7 @@ class Task:
     checkpoint_every: int
     folder: str
     is_trial: bool
+    report_also: tuple[int, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -59,3 +61,9 @@ def task_of(conf: Mapping[str, Any], data: Path, *, seed: int, steps: int, folde
     report_every = ceil(steps / conf["budget"]["reports"])
     checkpoint_every = report_every * max(1, conf["budget"]["reports"] // conf["budget"]["checkpoints"])
     return Task(dict(conf), str(data), seed, steps, steps, report_every, checkpoint_every, str(folder), is_trial)
+
+
+def trial_report_every(budget: Mapping[str, Any]) -> int:
+    """Return how many minibatches lie between two reports of a trial. budget: of a composed configuration"""
+    steps = budget["trial_steps"]
+    return min(budget.get("trial_report_every") or ceil(steps / budget["reports"]), steps)

@@ -66,7 +66,8 @@ class Session:
 
 
 def train(task: Task, *, rank: int = 0, world: int = 1, device: str = "cpu") -> Iterator[Record]:
-    """Resume or start a task, and yield a record with the metrics every `task.report_every` minibatches.
+    """Resume or start a task, and yield a record with the metrics every `task.report_every` minibatches and at
+    `task.report_also`.
 
     rank, world: this worker's index, and how many workers there are; the worker of rank 0 writes the run log, the
     folder `task.folder`
@@ -113,7 +114,7 @@ def resume_or_start(session: Session) -> None:
 
 
 def step(session: Session) -> Iterator[Report]:
-    """Act 3: train up to the last step, and yield a report at each multiple of report_every."""
+    """Act 3: train up to the last step, and yield a report at each multiple of report_every and at report_also."""
     task, training = session.task, session.training
     rows = _rows(session.dataset, session.device)
     batches = Batches(
@@ -134,6 +135,7 @@ def step(session: Session) -> Iterator[Report]:
         steps=task.steps,
         horizon=task.horizon,
         report_every=task.report_every,
+        report_also=task.report_also,
         **{name: task.conf[name] for name in ("order", "clip_norm", "schedule")},
     )
 
@@ -149,7 +151,8 @@ def record(session: Session, report: Report, measured: dict[str, float]) -> Reco
     value = metrics[f"validation.{task.conf['metric']}"]
     is_saved = report.step == task.steps or report.step % task.checkpoint_every == 0
     if session.writes:
-        if session.keeps_samples or (report.step == task.steps and isinstance(training.model, Sampler)):
+        is_own = report.step == task.steps or report.step % task.report_every == 0  # and not one of report_also
+        if (session.keeps_samples and is_own) or (report.step == task.steps and isinstance(training.model, Sampler)):
             log.keep_samples(report.step, _samples(training, task.seed))
         log.record(report.step, metrics)
         if task.conf["keep"] == "last" or not session.best or value < session.best["value"]:

@@ -6,7 +6,7 @@ begun, and the other way round. Nothing here imports torch: a stage whose traini
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from pipelines.lineage.fingerprint import code_sha256
 from pipelines.lineage.hashing import sha256_json
 from pipelines.runtime import paths
 from pipelines.training.run_log import RunLog
+from pipelines.training.schedulers import trial_reports
 from pipelines.training.task import Task, task_of
 
 
@@ -104,7 +105,7 @@ def training_plan(asked: Params, key: str, setting: Mapping[str, Any]) -> Traini
         folder=paths.work("train", f"{key}-{lineage['key'][:12]}"),
         is_trial=False,
     )
-    return TrainingPlan(key, lineage, task, asked.workers)
+    return TrainingPlan(key, lineage, replace(task, report_also=trial_reports(conf)), asked.workers)
 
 
 def best_setting(key: str, sweep: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pipelines.config.compose import override
 from pipelines.lineage import facts
 from pipelines.training.ranking import ranking
 from pipelines.training.run_log import RunLog
-from pipelines.training.task import WORST, Task, task_of
+from pipelines.training.task import WORST, Task, task_of, trial_report_every
 
 Trials = list[tuple[dict[str, Any], Task]]  # (setting, task) for each trial
 
@@ -62,8 +62,8 @@ class Place:
         """Return the task that trains a setting with a seed up to the last of `stops`. conf: the conf of the sweep"""
         chosen, steps = override(conf, setting), self.stops[-1]
         task = task_of(chosen, self.data, seed=seed, steps=steps, folder=self.folder, is_trial=True)
-        if every := conf["budget"].get("trial_report_every"):
-            every = min(every, steps)
+        if conf["budget"].get("trial_report_every"):
+            every = trial_report_every(conf["budget"])
             reports = max(1, ceil(steps / every) // conf["budget"]["checkpoints"])
             task = replace(task, report_every=every, checkpoint_every=every * reports)
         apart = {k: v for k, v in facts.deciding(chosen).items() if k not in ("sweep", "budget", "budgets")}
