@@ -56,14 +56,18 @@ def _of_rows(found: Found, arrays: Arrays) -> list[str]:
     shape = "x".join(map(str, x.shape[1:]))
     digest = f"sha256 {origin['sha256']}{'' if origin['files'] == 1 else ' of all'}"
     what = "numbers" if x.ndim == 2 else "pixels"
-    constant = f"{len(facts['constant'])} of {math.prod(x.shape[1:])} {what}"
+    constant = f"{len(facts['constant'])} of the {math.prod(x.shape[1:])} {what}"
+    equal = "1 row is" if facts["duplicates"] == 1 else f"{facts['duplicates']} rows are"
+    is_table = bool(arrays.columns)
     lines = [
-        f"  rows        {len(x)} of {shape} {what}, {x.dtype}",
+        f"  rows        {len(x)}, each "
+        + (f"becomes {shape} numbers" if is_table else f"of {shape} {what}")
+        + f", {x.dtype}",
         f"  files       {origin['files']}, {origin['bytes']} bytes, {digest}",
         f"  range       {facts['low']:g} .. {facts['high']:g}",
         f"  missing     {_missing(found, arrays, facts)}",
         f"  constant    {constant}{_columns(arrays, facts['constant'])}",
-        f"  duplicates  {facts['duplicates']} rows are equal to an earlier one",
+        f"  duplicates  {equal} equal to an earlier one",
         f"  labels      {_balance(arrays)}",
     ]
     if arrays.parts is not None:

@@ -137,7 +137,7 @@ def _move_champion(client: Any, version: Version, standing: Standing, number: st
         moves.withdraw(client, version.model, CHAMPION, how=REGISTER, who=GATE, reason=reason)
         return f"{reason}; `{command(version.model, version.number)}` makes it champion all the same"
     if number == version.number:
-        return "it is the champion already"
+        return f"version {number} is champion already"
     damage = (versions.what_changed(client, present) or "").partition(";")[0] if present else ""
     if chosen is not None:
         return _beside_a_choice(client, version, standing, present, chosen, damage)
@@ -190,7 +190,7 @@ def _beside_a_choice(
     by = f"chosen by {moves.said(chosen)}"
     stays = f"version {present.number} stays champion, as {by}" if present else f"no version is champion, as {by}"
     if present is None and chosen["to"] is not None:
-        stays = f"no version is champion: version {chosen['to']}, {by}, was deleted"
+        stays = f"no version is champion: version {chosen['to']} was deleted; it was {by}"
     stays = f"{damage}; {stays}" if damage else stays
     is_better = all(
         not incomparable(standing, other) and (other.fault or standing.value < other.value) for other in theirs

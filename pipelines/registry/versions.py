@@ -103,10 +103,14 @@ def find(client: Any, model: str, which: str) -> Version:
         why = (
             held[named["candidate"]]
             .tags.get("gate", f"none passed the gate, or `gen-models register {model}` was cut short")
+            .removeprefix("no version is champion: ")
             .partition(";")[0]
         )
         why += ")" * (why.count("(") - why.count(")"))
-        raise RegistryError(f"{model}: no version is champion: {why}; name a version, such as {model}@candidate")
+        raise RegistryError(
+            f"{model}: no version is champion: {why}; name a version, such as {model}@candidate, or make one champion: "
+            f"gen-models promote {model} VERSION"
+        )
     raise RegistryError(unknown(f"alias or version of {model}", which, [*named, *held]))
 
 

@@ -140,7 +140,8 @@ def _require_ray(address: str) -> None:
     start = "start one with `ray start --head`, or unset RAY_ADDRESS for a local one"
     advice = {
         NONE: f"no Ray cluster runs on this machine; {start}",
-        GONE: f"the last Ray cluster of this machine has ended; {start}",
+        GONE: f"the last Ray cluster of this machine has ended; {start}; one that runs with --temp-dir is found by its "
+        "address only, RAY_ADDRESS=HOST:PORT",
         NO_TOKEN: "the cluster asks for a token; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file of the "
         "cluster's token if it is not ~/.ray/auth_token",
         OTHER_TOKEN: "the cluster has another token than RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token; set "
