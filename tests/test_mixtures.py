@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import make_moons
 from sklearn.mixture import GaussianMixture as Reference
 
 from gen_models.errors import ConfigError
@@ -228,6 +229,22 @@ def test_more_components_than_rows_stay_finite():
     model, x = mixture("full", components=8, em_steps=20), clusters(n=5)
     model.warm_start(x, NOISE)
     assert model.log_prob(x).isfinite().all()
+
+
+def test_the_likeliest_of_several_starts_is_kept():
+    """Each start alone, and then all of them; one start is what it always was."""
+    x = torch.tensor(make_moons(400, noise=0.05, random_state=0)[0], dtype=torch.float64)
+
+    def reached(starts: int, noise: Noise) -> float:
+        torch.manual_seed(0)
+        model = GaussianMixture([2], None, components=4, em_steps=60, starts=starts).double()
+        model.warm_start(x, noise)
+        return model.log_prob(x).mean().item()
+
+    alone = [reached(1, Noise(3).at(start)) for start in range(4)]
+    assert max(alone) > min(alone) + 0.05, "the starts differ, or this shows nothing"
+    assert alone[0] == reached(1, Noise(3))
+    assert reached(4, Noise(3)) == pytest.approx(max(alone), abs=1e-12)
 
 
 def test_kmeans_plus_plus_finds_separated_clusters():

@@ -47,6 +47,8 @@ class GaussianMixture(LikelihoodModel):
     components  K, the number of components
     covariance  full, diagonal, or spherical: one variance for each component
     em_steps    steps of EM in the warm start; the gradient steps of a training refine the result
+    starts      how often the warm start begins, with other rows as means; the likeliest result is kept. EM ends in a
+                local maximum, and with few components another start may end in a much better one
     weights     learned, or uniform: pi_k = 1/K throughout
     labels      of a table's flags and categories. dequantised: they are numbers to the Gaussians. probabilities: each
                 component has a probability for each of their values
@@ -62,10 +64,12 @@ class GaussianMixture(LikelihoodModel):
         em_steps: int = 50,
         weights: str = "learned",
         labels: str = "dequantised",
+        starts: int = 1,
     ):
         super().__init__()
         require_whole("components", components)
         require_whole("em_steps", em_steps, least=0)
+        require_whole("starts", starts)
         require_choice("covariance", covariance, COVARIANCES)
         require_choice("weights", weights, WEIGHTS)
         require_choice("labels", labels, LABELS)
@@ -82,6 +86,7 @@ class GaussianMixture(LikelihoodModel):
         self.numbers = nn.Buffer(torch.tensor(numbers, dtype=torch.int64), persistent=False)
         self.covariance = covariance
         self.em_steps = em_steps
+        self.starts = starts
         self.are_weights_learned = weights == "learned"
         zeros = torch.zeros(components)
         self.logits = nn.Parameter(zeros) if self.are_weights_learned else nn.Buffer(zeros)
@@ -100,12 +105,18 @@ class GaussianMixture(LikelihoodModel):
         return loss if labels is None else loss._replace(value=loss.value + labels.penalty())
 
     def warm_start(self, x: Float[Tensor, "batch *event"], noise: Noise) -> None:
-        """Standardise continuous data, choose the means by k-means++ and run em_steps of EM on x."""
+        """Standardise continuous data, choose the means by k-means++ and run em_steps of EM on x, `starts` times."""
         self.data_scale.fit(x)
         y = self.data_scale(x, noise)
-        self.start_at(kmeans_plus_plus(y.flatten(1), len(self.means), noise), y)
-        for _ in range(self.em_steps):
-            self.em_step(y)
+        best, kept = -math.inf, None
+        for start in range(self.starts):
+            self.start_at(kmeans_plus_plus(y.flatten(1), len(self.means), noise.at(noise.step + start)), y)
+            for _ in range(self.em_steps):
+                self.em_step(y)
+            if self.starts > 1 and (reached := self._reached(y)) > best:
+                best, kept = reached, {name: value.clone() for name, value in self.state_dict().items()}
+        if kept is not None:
+            self.load_state_dict(kept)
 
     @torch.no_grad()
     def start_at(self, means: Float[Tensor, "components dim"], y: Float[Tensor, "batch *event"]) -> None:
@@ -153,6 +164,12 @@ class GaussianMixture(LikelihoodModel):
             if self.component_labels is not None:
                 self.component_labels.set_from(k, mean, float(counts[k]))
         return log_density.mean()
+
+    @torch.no_grad()
+    def _reached(self, y: Float[Tensor, "batch *event"]) -> float:
+        """Return what EM maximises: the mean log-likelihood of y, with probabilities of labels that of their prior."""
+        labels = self.component_labels
+        return (self.log_density(y).mean() - (0.0 if labels is None else labels.penalty())).item()
 
     @torch.no_grad()
     def project(self) -> None:
