@@ -49,7 +49,7 @@ from pipelines.data.store import open_data
 from pipelines.data.tables.open_table import Reading
 from pipelines.evaluation.column_counts import counted_columns
 from pipelines.evaluation.metrics.two_sample import two_sample_accuracy
-from pipelines.evaluation.reasons import Reasons
+from pipelines.evaluation.reasons import Reason, Reasons
 from pipelines.evaluation.row_scores import score_rows, write_calibration
 from pipelines.evaluation.score_facts import score_facts
 from pipelines.evaluation.trained_run import Trained
@@ -244,7 +244,7 @@ def test_the_rows_that_are_called_are_those_with_p_at_most_the_rate_and_reasons_
     assert last["reason"].startswith("fee 60 (usually ")
     assert all(bool(row["reason"]) == (row["decision"] == "anomaly") for row in rows)
     assert (
-        " of 300 rows are flagged as anomalies at a false-positive rate of 0.05; about 14.9 would be"
+        " of 300 rows are flagged as anomalies at a false-positive rate of 0.05; if all rows were normal, about 14.9"
         in capsys.readouterr().err
     )
     assert (tmp_path / "scores.png").is_file()
@@ -787,3 +787,22 @@ def test_equal_distributions_have_small_p_values_as_seldom_as_stated():
     )
     for level in (0.05, 0.2):
         assert (p <= level).mean() <= level + 2.6 * math.sqrt(level * (1 - level) / len(p))
+
+
+def test_flags_that_gaps_decide_and_a_threshold_of_few_rows_are_said(ask, bookings, tmp_path, capsys, monkeypatch):
+    """Eleven rows of which six stand out by an empty cell; and a rate that 20 calibration rows can barely keep."""
+    from pipelines.scoring import score_file
+
+    gap, other = ({"column": "fee", "value": value, "adds": 3.0, "usual": "1"} for value in (None, 7.0))
+    told = {k: Reason("", [gap if k < 6 else other]) for k in range(11)}
+    monkeypatch.setattr(score_file, "_explained", lambda *_: told)
+    ask(write_rows(tmp_path / "may.csv", 300, seed=1), "--fpr", "0.05")
+    said = capsys.readouterr().err
+    assert "6 of the 11 rows with a reason stand out by an empty cell first" in said
+    assert "only scores above all of these" not in said
+    known = len(load_calibration(bookings[1]).scores["nll"])
+    ask(tmp_path / "may.csv", "--fpr", f"{1.5 / (known + 1):.6f}")
+    assert (
+        "only scores above all of these are flagged, and more calibration rows would find more"
+        in capsys.readouterr().err
+    )

@@ -125,7 +125,7 @@ class Reasons:
         for error in maps_of(self._fitted, x):
             row, column = map(int, np.unravel_index(int(error.argmax()), error.shape))
             share = error[_around(row, error.shape[0]), _around(column, error.shape[1])].sum() / max(error.sum(), 1e-30)
-            place = f"row {row} of {error.shape[0]}, column {column} of {error.shape[1]}"
+            place = f"pixel row {row}, column {column} of {error.shape[0]}x{error.shape[1]}, counted from 0"
             found.append(Reason(f"rebuilt worst around {place} ({share:.0%} of the error)"))
         return found
 

@@ -51,6 +51,8 @@ def draw_scored(trained: Trained, scored: RowScores, known: Calibration | None, 
             names = captions(trained.data.names("test", chosen) or {"test row": chosen.tolist()}, p[chosen])
             shown[kind] = figures.Strip(np.asarray(images[chosen], dtype=np.float32), names)
     title = f"{trained.run.key}, {name} of {len(scores):,} test rows"
+    if calibration is not None and math.isfinite(edge):
+        title += f"; flagged: p at most {usual_rate(len(calibration)):.2g}"
     scale = known.facts.get("map_scale") if known else None
     draw(to, scores, calibration, edge, shown, scored.fitted, levels=trained.data.levels, map_scale=scale, title=title)
 

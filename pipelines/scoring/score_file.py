@@ -28,6 +28,7 @@ from pipelines.scoring.scored_rows import ScoredRows, Scorer, no_calibration, op
 WRITTEN_AT_ONCE = 65_536  # rows of an answer: its text takes more memory than its numbers
 MOST_EXPLAINED = 20_000  # rows times columns: each takes some milliseconds
 DIGITS = 8  # of p-values and q-values
+LEAST_GAPS, MANY_GAPS = 3, 0.2  # a line says that rows stand out by empty cells if so many do, and this share of them
 UNLIKELY = 0.001  # a line says that the scores differ from calibration scores if the test's p-value is below this
 
 
@@ -133,6 +134,12 @@ def _write(
         lines.append(
             f"only the {explained} most anomalous rows have reasons: one of {explainer.columns:,} columns takes long"
         )
+    gaps = sum(bool(reason.parts) and reason.parts[0]["value"] is None for reason in told.values())
+    if gaps >= LEAST_GAPS and gaps > MANY_GAPS * len(told):
+        lines.append(
+            f"{gaps} of the {len(told)} rows with a reason stand out by an empty cell first: rows with one are flagged "
+            "more often than others if the training rows have few; fill it, or give the column `role: ignore`"
+        )
     if scored.problems:
         why = scored.problems[min(scored.problems)]
         have = f"{counted(len(scored.problems), 'row')} {'has' if len(scored.problems) == 1 else 'have'}"
@@ -207,10 +214,13 @@ def _called(scores: np.ndarray, decisions: Decisions, rule: Rule | None, known: 
     words = f"{called:,} of {rows:,} rows are flagged as anomalies at {rule.words}"
     if rule.kind == "fpr":
         usual, most = attained(len(known), rule.rate) * rows, most_flagged(rows, len(known), rule.rate)
-        return (
-            f"{words}; about {usual:,.1f} would be even if all rows were normal (up to {most:,} by chance, with "
+        told = (
+            f"{words}; if all rows were normal, about {usual:,.1f} would be flagged (up to {most:,} by chance, with "
             f"{len(known):,} calibration rows)"
         )
+        if rule.rate * (len(known) + 1) < 2:
+            told += "; only scores above all of these are flagged, and more calibration rows would find more"
+        return told
     if not called:
         least = math.ceil(rows / (rule.rate * (len(known) + 1)) - 1e-9)  # less than the error of the division
         if least <= 1:

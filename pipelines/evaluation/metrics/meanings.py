@@ -143,7 +143,7 @@ def below_baselines(numbers: Mapping[str, float]) -> list[str]:
 
     numbers: {metric: value} of the model, with standard errors as NAME_error; one that is not there counts as 0, and
     with one that is not finite nothing is said. Of each group of metrics, the first that has a simple method is looked
-    at.
+    at. If one row makes most of the error, and the mean without it is worse all the same, that is said, too.
     """
     found, looked_at = [], set()
     if "denoised" in numbers:  # a denoiser is not there to rebuild clean rows
@@ -154,9 +154,15 @@ def below_baselines(numbers: Mapping[str, float]) -> list[str]:
         if meaning.is_ceiling or meaning.group in looked_at or not math.isfinite(value + baseline + reach):
             continue
         looked_at.add(meaning.group)
-        if meaning.verdict(value, baseline, reach) == "worse than":
+        without = numbers.get(f"{meaning.name}_without_worst", math.nan)
+        is_odd = value - without > MUCH * numbers.get(f"{meaning.name}_error", 0.0)
+        told = f"{meaning.name} {value:.4g}" + (f" ({without:.4g} without its most surprising row)" if is_odd else "")
+        if meaning.verdict(value, baseline, reach) == "worse than" or (
+            is_odd and meaning.verdict(without, baseline, CLEARLY * abs(baseline)) == "worse than"
+        ):
             found.append(
-                f"{meaning.name} {value:.4g} is worse than {baseline:.4g}, that of {meaning.beside}: try another model"
+                f"{told} is worse than {baseline:.4g}, that of {meaning.beside}: try another model, or more steps "
+                "(budget: full)"
             )
     return found
 
