@@ -117,7 +117,7 @@ class Rows:
         self.x = np.asarray(x)
         self._map = _read_only_map(x) if x.nbytes > RESIDENT_BYTES else None
         self._row_bytes = max(x.nbytes // max(len(x), 1), 1)
-        self._held = _mapped_bytes()
+        self._release()  # what an earlier reader of the same map left would count as held by others
 
     def __call__(self, wanted: np.ndarray) -> np.ndarray:
         order = wanted.argsort()
@@ -125,9 +125,13 @@ class Rows:
         for part in self._parts(wanted, order):
             gathered[part] = self.x[wanted[part]]
             if self._map is not None and _mapped_bytes() - self._held >= RESIDENT_BYTES:
-                self._map.madvise(mmap.MADV_DONTNEED)
-                self._held = _mapped_bytes()
+                self._release()
         return gathered
+
+    def _release(self) -> None:
+        if self._map is not None:
+            self._map.madvise(mmap.MADV_DONTNEED)
+        self._held = _mapped_bytes()
 
     def _parts(self, wanted: np.ndarray, order: np.ndarray) -> list[np.ndarray]:
         """Split `order` into parts, so that the rows of each part lie within RESIDENT_BYTES of the file."""

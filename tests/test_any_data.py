@@ -96,7 +96,8 @@ def test_mnist_and_its_kin_go_all_the_way_where_they_are_found(name, tmp_path, m
     repro(project)
     manifest = json.loads((project / "out" / "data" / name / "manifest.json").read_text())
     assert {split: entry["rows"] for split, entry in manifest["splits"].items()} == {
-        "train": 54_000,
+        "train": 52_800,
         "validation": 6_000,
+        "calibration": 1_200,
         "test": 10_000,
     }

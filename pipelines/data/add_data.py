@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> None:
     found = look(path, wishes=wishes_of(asked), reading=reading_of(asked), images=image_options_of(asked))
     assert found.arrays is not None
     conf = propose(found, asked.name, anomaly=asked.anomaly, normal=asked.normal)
-    plan = check(found, conf, seed=0)
+    told = advice(found, check(found, conf, seed=0))
     edit = adding(asked.name, watched(conf["options"]), models_for(found.arrays))
     was_there = conf_path.exists()
     _write(conf_path, conf_text(conf, found))
@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> None:
             conf_path.unlink()
         raise
     print(describe(found))
-    print("\n" + "\n".join(advice(found, plan)))
+    print("\n" + "\n".join(told))
     to_see = "columns, split and anomaly" if conf.get("columns") else "split and anomaly"
     print(f"\n{conf_path}: written; look at {to_see}. The lines of {paths.MARK}:")
     print(edit.diff(), end="")

@@ -129,7 +129,7 @@ def planned(arrays: Arrays, conf: Mapping[str, Any], noise: Noise, where: str) -
     says.
     """
     check_arrays(arrays, conf, where)
-    y = np.zeros(len(arrays.x), dtype=np.int64) if arrays.y is None else arrays.y.astype(np.int64)
+    y = np.zeros(len(arrays.x), dtype=np.int64) if arrays.y is None else arrays.y.astype(np.int64, copy=False)
     anomaly = anomalies.anomalous(arrays.classes, y, conf, where)
     parts = None if is_pooled(arrays, conf) else arrays.parts
     splits = split_rows(y, conf["split"], noise, anomaly=anomaly, parts=parts)
@@ -346,7 +346,7 @@ def _statistics(x: np.ndarray, rows: np.ndarray, dtype: np.dtype, *, is_table: b
     extremes = [(block.min(axis=axis), block.max(axis=axis)) for block in blocks_of(x, rows, dtype)]
     low, high = np.min([low for low, _ in extremes], axis=0), np.max([high for _, high in extremes], axis=0)
     mean = sum(block.sum(axis=axis, dtype=np.float64) for block in blocks_of(x, rows, dtype)) / size
-    variance = sum(((block - mean) ** 2).sum(axis=axis) for block in blocks_of(x, rows, dtype)) / size
+    variance = sum(np.square(block - mean).sum(axis=axis) for block in blocks_of(x, rows, dtype)) / size
     figures = {"min": low, "max": high, "mean": mean, "std": np.sqrt(variance)}
     return {name: np.asarray(value, dtype=np.float64) for name, value in figures.items()}
 
