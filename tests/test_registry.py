@@ -365,6 +365,8 @@ class TestReplay:
 
         # each seed says that the first is better, by 6.3, 9.4 and 6.9: t is 7.9, above 4.3 with 2 degrees of freedom
         assert undecided(rows((165.1, 166.1, 171.7), (171.4, 175.5, 178.6))) == ""
+        apart = (20.1, 20.3, 20.7), (35.0, 55.0, 89.0)  # the interval of the differences holds 0
+        assert undecided(rows(*apart)) == "" and undecided(rows(apart[0], (20.6, 55.0, 89.0))) != ""
         # the same values, but no seed by seed: the differences are 13.5, 5.3 and 3.8, and t is 2.5
         alike = rows((165.1, 166.1, 171.7), (178.6, 171.4, 175.5))
         assert [of["trial"] for of in as_good(alike)] == [1]

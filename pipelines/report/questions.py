@@ -29,9 +29,10 @@ QUESTIONS = (
     Question(
         "likely",
         "How likely are the test rows?",
-        "The model's surprise at a test row, minus log p in nats: lower is better. ≤ marks an upper bound, of a VAE "
-        "the tighter of its two. A model above the histogram has learned less than the histogram knows: how often "
-        "each pixel or column has each of its values.",
+        "The model's surprise at a test row, minus log p in nats: lower is better. ≤ marks an upper bound: of a VAE "
+        "the tighter of its two, and of a density of grey levels, counts or prices, to which noise is added. A model "
+        "above the histogram has learned less than the histogram knows: how often each pixel or column has each of its "
+        "values.",
         question_tables.likelihood,
     ),
     Question(

@@ -10,6 +10,7 @@ Row = TypeVar("Row", bound=Mapping[str, Any])
 HARDLY = 1e-3  # of the best value: below this, seeds and minibatches decide
 FEWEST = 3  # settings
 CONFIDENCE = 0.95
+APART = 3  # seeds of each setting
 MOST_NAMED = 3
 
 
@@ -50,9 +51,11 @@ def as_good(trials: Sequence[Row]) -> list[Row]:
     """Return the settings whose means over seeds do not clearly differ from the best one's, the nearest first.
 
     A difference is clear if it is outside the 95% interval of Student's t for the differences seed by seed: settings
-    with the same seeds have the same first weights, order of rows and noise. That the best was chosen among several is
-    not corrected for, so that a few more settings may be as good. Settings with one seed, or of which a seed diverged,
-    are left out. trials: as for `ranking`
+    with the same seeds have the same first weights, order of rows and noise. It is clear, too, if each of APART or more
+    seeds gives the one a better value than any gives the other: where a rate lets values explode, they are so far apart
+    that the interval holds 0, and with three seeds chance alone orders them so one time in twenty. That the best was
+    chosen among several is not corrected for, so that a few more settings may be as good. Settings with one seed, or of
+    which a seed diverged, are left out. trials: as for `ranking`
     """
     settings = [trial for trial in ranking(trials) if trial.get("sd") is not None]
     return [trial for trial in settings[1:] if not _is_clear(_by_seed(trials, settings[0]), _by_seed(trials, trial))]
@@ -62,6 +65,8 @@ def _is_clear(a: Mapping[int, float], b: Mapping[int, float]) -> bool:
     """Return whether the means of two settings clearly differ. a, b: {seed: value}"""
     from scipy.special import stdtrit  # a tenth of a second
 
+    if min(len(a), len(b)) >= APART and (max(a.values()) < min(b.values()) or max(b.values()) < min(a.values())):
+        return True
     differences = [b[seed] - a[seed] for seed in a.keys() & b.keys()]
     if len(differences) < 2:
         return False
