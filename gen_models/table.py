@@ -42,7 +42,6 @@ DAY_FIRST = (  # what makes 1.6.2024 8:15 the ISO form 2024-06-01 08:15: (patter
     (r"-([0-9])($|[T ])", r"-0\1\2"),
     (r"[T ]([0-9]):", r"T0\1:"),
 )
-BOOLEANS = ("false", "true")  # `word_of` of these two; a file may have them as words or as a type
 COUNTED = {"hour": 24, "weekday": 7}  # times with this many values, which `encode` also takes as they are
 
 
@@ -138,8 +137,7 @@ class Column:
 
     def _value(self, number: float) -> Any:
         if self.kind == "flag":
-            is_second = number >= 0.5
-            return is_second if self.values == BOOLEANS else self.values[int(is_second)]
+            return self.values[int(number >= 0.5)]
         if self.kind == "time" and self.as_ in ("seconds", "days"):
             seconds = number * (DAY if self.as_ == "days" else 1)
             seconds = min(max(seconds, FIRST_SECOND), LAST_SECOND)  # a model may go far beyond the data

@@ -61,6 +61,23 @@ def test_rounded_numbers_get_no_density_from_bins_narrower_than_the_rounding(dty
     assert without == pytest.approx(NORMAL + math.log(0.8), abs=0.25)
 
 
+@pytest.mark.parametrize(("step", "values"), [(1.0, [5, 10, 20, 50, 100]), (0.1, [0.3, 0.4]), (0.01, [0.99, 3.99])])
+def test_a_column_with_a_step_that_uses_few_of_its_places_keeps_their_mass(step, values):
+    """Prices end in .99, and still P(x)/step is their density."""
+    places = torch.randint(0, len(values), (9000, 1), generator=torch.Generator().manual_seed(0))
+    rows = torch.tensor(values, dtype=torch.float64)[places]
+    found = -independent_columns_log_prob(*rows.split(3000), coordinates([step], [1])).mean().item()
+    assert found == pytest.approx(math.log(len(values)) + math.log(step), abs=0.02)
+
+
+@pytest.mark.parametrize("step", [None, 1.0])
+def test_whole_numbers_up_to_billions_take_little_memory(step):
+    rows = torch.randint(0, 2**31, (900, 1), generator=torch.Generator().manual_seed(0)).double()
+    rows[:2, 0] = torch.tensor([7.0, 8.0])
+    found = -independent_columns_log_prob(*rows.split(300), coordinates([step], [1])).mean().item()
+    assert found == pytest.approx(31 * math.log(2), abs=0.3)
+
+
 @pytest.mark.parametrize("step", [None, 0.5])
 def test_it_is_a_density_with_mass_one_also_outside_what_was_seen(step):
     rows = normal(300, 1)

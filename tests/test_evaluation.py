@@ -18,7 +18,7 @@ from pipelines.data.densities import LOG_DENSITIES
 from pipelines.data.store import Dataset, open_data
 from pipelines.evaluation import anomaly_assessment, evaluate, latent_clusters, trained_run
 from pipelines.evaluation.metrics import two_sample
-from pipelines.evaluation.metrics.meanings import below_baselines, rests_on_one_row, unlike_the_data
+from pipelines.evaluation.metrics.meanings import _error_without, below_baselines, rests_on_one_row, unlike_the_data
 from pipelines.evaluation.metrics.pixel_histogram import bernoulli_log_prob, histogram_log_prob
 from pipelines.evaluation.result_files import read_part, read_scores
 from pipelines.evaluation.row_scores import score_rows
@@ -125,10 +125,17 @@ def test_a_model_that_is_worse_than_a_histogram_is_told_so():
     (said,) = below_baselines(numbers)
     assert said.startswith("nats 5 is worse than 4.5, that of a histogram of each column alone: try another model, or ")
     assert below_baselines({**numbers, "nats_error": 0.3}) == [], "within its error"
-    odd = {**numbers, "nats": 1283.0, "nats_error": 1227.0}
-    (said,) = below_baselines({**odd, "nats_without_worst": 55.7})
-    assert said.startswith("nats 1283 (55.7 without its most surprising row) is worse than 4.5")
-    assert below_baselines({**odd, "nats_without_worst": 4.4}) == below_baselines(odd) == []
+    for spread, is_said in ((3.0, True), (90.0, False)):
+        rest = 9.0 + spread * np.random.default_rng(0).normal(size=35)
+        rows = np.append(rest, 44_000.0)
+        error = rows.std(ddof=1) / math.sqrt(len(rows))
+        assert _error_without(rows.mean(), rest.mean(), error, 36) == pytest.approx(
+            rest.std(ddof=1) / 35**0.5, rel=1e-6
+        )
+        odd = {**numbers, "rows": 36, "nats": rows.mean(), "nats_error": error, "nats_without_worst": rest.mean()}
+        assert [line.partition(" is worse than 4.5")[0] for line in below_baselines(odd)] == (
+            [f"nats {rows.mean():.4g} ({rest.mean():.4g} without its most surprising row)"] if is_said else []
+        )
     assert below_baselines({**numbers, "nats": 4.0}) == below_baselines({"nats": 5.0}) == []
     assert below_baselines({**numbers, "nats_error": np.nan}) == below_baselines({"mse": 1.005, "mse_pca": 1.0}) == []
     rebuilt = {"mse": 2.0, "mse_pca": 1.0}

@@ -20,7 +20,7 @@ from pipelines.training.sweep_plan import SweepPlan, sweep_plan
 from pipelines.training.task import Task
 from pipelines.training.trainer import train_or_diverge
 from pipelines.training.training_plan import training_plan
-from tests.project import make_project, params_of
+from tests.project import make_project, params_of, write_params
 
 SWEEPS = {"gmm-digits": ("gmm", "digits"), "ae-digits": ("ae", "digits")}
 REUSES = {"ae-digits_normal": ("ae", "digits_normal", "ae-digits")}
@@ -167,17 +167,31 @@ def test_what_is_finished_is_not_done_again_and_a_failure_stops_only_what_needs_
     assert sum(job.kind == TRIAL and job.owner == "gmm-digits" for job in began) == 2, "one trial was finished before"
 
 
-def test_a_training_measures_where_its_trial_did_and_so_keeps_nothing_worse(fresh):
+@pytest.mark.parametrize(
+    ("fixed", "at", "also"),
+    [
+        ({}, [2, 3, 6], []),
+        ({"budget.trial_steps": 10}, [4, 5, 10], [6]),
+        ({"budget.trial_report_every": 4, "sweep.rungs": 1}, [4, 6], []),
+    ],
+)
+def test_a_training_measures_where_its_trial_did_and_so_keeps_nothing_worse(fresh, fixed, at, also):
     """Also where the trial was best before the training's own first report; no samples are drawn for that."""
-    plan = sweep_plan(params(), "gmm-digits")
-    training = training_plan(params(), "gmm-digits", {})
+    whole = params_of(SWEEPS, REUSES)
+    whole["sweeps"]["gmm-digits"]["set"] = whole["runs"]["gmm-digits"]["set"] = fixed
+    try:
+        write_params(fresh, whole)
+        plan = sweep_plan(params(), "gmm-digits")
+        training = training_plan(params(), "gmm-digits", plan.fixed)
+    finally:
+        write_params(fresh, params_of(SWEEPS, REUSES))
     trial = plan.tasks[0]
     for until in stops(plan.conf):
         list(train_or_diverge(replace(trial, steps=until)))
     list(train_or_diverge(training.task))
     of_trial = {line["step"]: line["metrics"] for line in RunLog(Path(trial.folder)).history()}
     of_training = {line["step"]: line["metrics"] for line in training.log.history()}
-    assert list(of_trial) == [2, 3, 6] and list(of_training) == [2, 3, 6, 12]
+    assert list(of_trial) == at and list(of_training) == sorted({*at, *also, 6, 12})
     for step, metrics in of_trial.items():
         validation = {name: value for name, value in metrics.items() if name.startswith("validation.")}
         assert validation and validation.items() <= of_training[step].items()

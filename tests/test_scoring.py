@@ -713,6 +713,19 @@ def test_the_usual_values_of_a_category_are_those_of_many_rows_the_most_frequent
     codes = np.repeat(np.eye(4, dtype=np.float32), [310, 290, 390, 10], axis=0)
     reasons = Reasons(None, "nll", usual, facts, counted_columns(facts, codes, usual.numpy()))
     assert reasons._ranges["code"].text == "c, a, b"
+    many = Column("code", "category", values=tuple(f"c{k:02}" for k in range(40)))
+    facts = {"event_shape": [40], "levels": None, "table": {"columns": Schema((many,)).as_json()}}
+    codes = np.repeat(np.eye(40, dtype=np.float32), [120, *[100] * 38, 30], axis=0)
+    usual = marginals(torch.from_numpy(codes), [(0, 40)])
+    reasons = Reasons(None, "nll", usual, facts, counted_columns(facts, codes, usual.numpy()))
+    assert reasons._ranges["code"].text == "c00, c01, c02, c03 and 35 more", "none has a sixteenth, most are usual"
+
+
+def test_shares_show_what_differs_also_near_none_and_all():
+    shares = (0.47, 0.016, 0.00025, 0.9998, 0.0, 1.0, 0.0994)
+    assert [str(Moved("f", "are y", share, share)).rpartition(" ")[2] for share in shares] == [
+        "47%", "1.6%", "0.025%", "99.980%", "0%", "100%", "9.9%",
+    ]  # fmt: skip
 
 
 def test_few_calibration_rows_still_show_rows_beyond_all_of_them():

@@ -33,9 +33,8 @@ class Calibration:
     usual    (k, numbers): k usual values of each column of a table; None if the rows are not of a table
     counts   for each column of a table, (2, things): how many training rows have each thing by which columns are
              compared (pipelines/evaluation/column_counts.py), and of how many rows; () if they are not of a table
-    facts    data_sha256, of the data; checkpoint_sha256, of the model; training_rows, for tables: how many the usual
-             values come from; map_scale, for images: the blurred squared error of a pixel that one in a thousand pixels
-             of the calibration rows exceeds
+    facts    data_sha256, of the data; checkpoint_sha256, of the model; map_scale, for images: the blurred squared error
+             of a pixel that one in a thousand pixels of the calibration rows exceeds
     """
 
     scores: Mapping[str, np.ndarray]

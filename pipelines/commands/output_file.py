@@ -20,6 +20,7 @@ from gen_models.errors import DataError
 from gen_models.files import replacing
 from gen_models.table import from_json, word_of
 
+BOOLEANS = (word_of(False), word_of(True))  # a flag of these two is a boolean where the file's format has them
 Columns = Mapping[str, Sequence[Any] | np.ndarray]
 Form = Callable[[np.ndarray], np.ndarray]
 
@@ -107,7 +108,13 @@ def as_rows(values: np.ndarray, facts: Mapping[str, Any], name: str) -> dict[str
     values: (rows, numbers); facts: what the model knows of its training data, from registry.serving.facts_of
     """
     if "table" in facts:
-        return from_json(facts["table"]["columns"]).decode(values)
+        schema = from_json(facts["table"]["columns"])
+        return {
+            column.name: [None if word is None else word == BOOLEANS[1] for word in words]
+            if column.kind == "flag" and column.values == BOOLEANS
+            else words
+            for column, words in zip(schema.columns, schema.decode(values).values(), strict=True)
+        }
     width = values.shape[1]
     names = list(facts.get("columns", ())) or ([name] if width == 1 else [f"{name}{k}" for k in range(width)])
     return {column: values[:, k] for k, column in enumerate(names)}

@@ -58,7 +58,7 @@ def _of_rows(found: Found, arrays: Arrays) -> list[str]:
     what = "numbers" if x.ndim == 2 else "pixels"
     constant = f"{len(facts['constant'])} of the {math.prod(x.shape[1:])} {what}"
     equal = "1 row is" if facts["duplicates"] == 1 else f"{facts['duplicates']} rows are"
-    is_table = bool(arrays.columns)
+    is_table = arrays.schema is not None
     lines = [
         f"  rows        {len(x)}, each "
         + (f"becomes {shape} numbers" if is_table else f"of {shape} {what}")

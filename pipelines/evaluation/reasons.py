@@ -68,8 +68,9 @@ class Reasons:
     usual   usual values of each column, as gen_models.anomalies.contributions.marginals returns them, or None
     facts   event_shape, levels, statistics and, for a table, its columns, as `pipelines.registry.serving.answer`
             takes them
-    counts  of each column in the training rows, from counted_columns, or (): the usual values of a category are then
-            those of one row in 16 or more, else those among `usual`
+    counts  of each column in the training rows, from counted_columns, or (). With them, the usual values of a category
+            are those of one row in 16 or more or, if no value has so many, those that are at least half as frequent as
+            the most frequent one; without them, those among `usual`
     """
 
     def __init__(
@@ -174,7 +175,8 @@ class Reasons:
                 found[name] = _Usual(_shown(low) if low == high else f"{_shown(low)} to {_shown(high)}", low, high)
             else:
                 shares = self._shares.get(name) or {value: values.count(value) / len(values) for value in values}
-                least = min(1 / len(values), max(shares.values()))
+                most = max(shares.values())
+                least = 1 / len(values) if most >= 1 / len(values) else most / 2
                 values = [value for value, share in shares.items() if share >= least]
                 often = sorted((value for value in values if value is not None), key=lambda v: (-shares[v], str(v)))
                 more = f" and {len(often) - MOST_WORDS} more" if len(often) > MOST_WORDS else ""

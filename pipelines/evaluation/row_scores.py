@@ -72,16 +72,15 @@ def write_calibration(trained: Trained, scored: RowScores, folder: Path) -> Cali
     """
     if not scored.calibration:
         return None
-    usual, training_rows, counts = None, {}, []
+    usual, counts = None, []
     if len(trained.data.event_shape) == 1:
         groups, train = list(groups_of(trained.data.manifest).values()), trained.normal("train")[:REFERENCE_ROWS]
-        usual, training_rows = marginals(train, groups), {"training_rows": len(train)}
+        usual = marginals(train, groups)
         counts = counted_columns(trained.data.manifest, train.numpy(), usual.numpy())
     facts = {
         "data_sha256": trained.data.sha256,
         "checkpoint_sha256": checkpoint.digest(trained.folder / "checkpoint"),
         "seed": scored.fitted.setting.noise.seed,
-        **training_rows,
         **({"map_scale": _map_scale(trained, scored)} if "blurred" in scored.calibration else {}),
     }
     calibration = Calibration(scored.calibration, scored.fitted.states, usual, facts, counts)

@@ -159,7 +159,7 @@ def _by_count(a: Contender, b: Contender, verdict: Verdict) -> str:
     better = a if verdict.lower[0] == most else b
     return (
         f" But {better.title} is lower on {most} of the {rows} rows, which chance alone does with probability "
-        f"{chance:.2g}: a few rows decide the mean."
+        f"{chance:.2g}: a mean weighs how much lower, too."
     )
 
 

@@ -169,7 +169,8 @@ def _places(axes: Axes, raw: Sequence[object]) -> np.ndarray:
         if numbers.min() > 0 and numbers.max() / numbers.min() >= 5:
             _logarithmic(axes, "x")
         else:
-            axes.xaxis.set_major_locator(MaxNLocator(4))
+            is_whole = bool((numbers == numbers.round()).all())
+            axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10], integer=is_whole))
         return numbers
     names = sorted({str(value) for value in raw})
     axes.set_xticks(range(len(names)), names)

@@ -137,7 +137,7 @@ def _move_champion(client: Any, version: Version, standing: Standing, number: st
         moves.withdraw(client, version.model, CHAMPION, how=REGISTER, who=GATE, reason=reason)
         return f"{reason}; `{command(version.model, version.number)}` makes it champion all the same"
     if number == version.number:
-        return f"version {number} is champion already"
+        return "this version is champion already"
     damage = (versions.what_changed(client, present) or "").partition(";")[0] if present else ""
     if chosen is not None:
         return _beside_a_choice(client, version, standing, present, chosen, damage)

@@ -61,7 +61,9 @@ class Store:
             return None
         held = ", ".join(sorted(alias for alias, which in aliases.items() if which == number))
         is_champion = aliases.get(moves.CHAMPION) == number
-        return f"version {number} ({held}); {'it is the champion already' if is_champion else own.get('gate', '')}"
+        return (
+            f"version {number} ({held}); {'this version is champion already' if is_champion else own.get('gate', '')}"
+        )
 
 
 def _has_files(folder: Path) -> bool:

@@ -110,6 +110,9 @@ def sweep(found: Results, result: SweepResult) -> dict[str, Any]:
     }  # fmt: skip
 
 
+SEARCHER = "sweep.searcher"
+
+
 def _is_grid(line: Run) -> bool:
     """Return whether a sweep tries every combination of values, so that trial 0 has no settings of the conf."""
     conf = paths.root() / "conf"
@@ -117,6 +120,7 @@ def _is_grid(line: Run) -> bool:
         yaml_file.read(path, dotted_keys=True) for path in (conf / "model" / f"{line.model}.yaml", conf / "config.yaml")
     ]
     said = [searcher for file in files if (searcher := (file.get("sweep") or {}).get("searcher"))]
+    said = [line.fixed[SEARCHER], *said] if SEARCHER in line.fixed else said
     return line.grid is not None or said[:1] == ["grid"]
 
 

@@ -88,7 +88,7 @@ def card(state: RunState, runs: int = 1) -> Card:
             metrics, latents=latents, not_finite=[name for name in told if name not in metrics], diverged=diverged
         ),
         state=state.word,
-        curve="" if metrics else _curve([value for _, value in values[1]]),
+        curve="" if metrics else _curve(values[1]),
     )
 
 
@@ -133,13 +133,14 @@ def _values(history: Sequence[Mapping[str, Any]]) -> tuple[str, list[tuple[int, 
     return name.removeprefix(VALIDATION), pairs
 
 
-def _curve(values: Sequence[float]) -> str:
-    """Return values as the points of an SVG polyline, from left to right, the largest value on top."""
-    if len(values) < 2:
+def _curve(pairs: Sequence[tuple[int, float]]) -> str:
+    """Return (step, value) pairs as the points of an SVG polyline over the steps, the largest value on top."""
+    if len(pairs) < 2:
         return ""
+    (first, last), values = (pairs[0][0], pairs[-1][0]), [value for _, value in pairs]
     low, high = min(values), max(values)
     width, height = CURVE
-    steps = [width * k / (len(values) - 1) for k in range(len(values))]
+    steps = [width * (step - first) / (last - first) for step, _ in pairs]
     heights = [height * (high - value) / ((high - low) or 1.0) for value in values]
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(steps, heights, strict=True))
 

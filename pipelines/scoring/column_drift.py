@@ -21,7 +21,7 @@ from gen_models.anomalies.calibration import Calibration
 from gen_models.table import Column
 from pipelines.evaluation.column_counts import Counts, columns_of, counted_columns, labels_of, parts_of
 
-SURELY = 2.0  # a difference of fewer standard errors is not worth an exact test: no level here is as large as 5%
+SURELY, TESTED = 2.0, 0.04  # fewer standard errors are not worth an exact test, unless the level is above this
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,8 @@ def _is_sure(column: Column, new: Counts, known: Counts, level: float) -> np.nda
         worth = difference > SURELY * np.sqrt(share * (1 - share) * variance)
     for k in np.flatnonzero(is_label):
         table = [[new[0, k], new[1, k] - new[0, k]], [known[0, k], known[1, k] - known[0, k]]]
-        sure[k] = bool(worth[k]) and float(fisher_exact(np.round(table).astype(int)).pvalue) < level / parts
+        is_tested = worth[k] or level / parts > TESTED
+        sure[k] = bool(is_tested) and float(fisher_exact(np.round(table).astype(int)).pvalue) < level / parts
     return sure
 
 
@@ -124,4 +125,7 @@ def _told(column: Column, usual: np.ndarray, place: int, share: float, before: f
 
 
 def _percent(share: float) -> str:
-    return f"{share:.1%}" if 0 < share < 0.095 else f"{share:.0%}"
+    """Return a share with two digits of what it is, or of what is left of it to 1: 47%, 1.6%, 0.025%, 99.98%."""
+    rest = min(share, 1 - share)
+    digits = max(0, 1 - math.floor(math.log10(100 * rest))) if 0 < rest < 0.0995 else 0
+    return f"{share:.{min(digits, 6)}%}"

@@ -134,10 +134,11 @@ def _write(
         lines.append(
             f"only the {explained} most anomalous rows have reasons: one of {explainer.columns:,} columns takes long"
         )
-    gaps = sum(bool(reason.parts) and reason.parts[0]["value"] is None for reason in told.values())
+    parts_first = [reason.parts[0] for reason in told.values() if reason.parts]
+    gaps = sum(part["value"] is None and part["adds"] > 0 for part in parts_first)
     if gaps >= LEAST_GAPS and gaps > MANY_GAPS * len(told):
         lines.append(
-            f"{gaps} of the {len(told)} rows with a reason stand out by an empty cell first: rows with one are flagged "
+            f"{gaps} of the {len(told)} rows with a reason stand out by an empty cell first: rows with one stand out "
             "more often than others if the training rows have few; fill it, or give the column `role: ignore`"
         )
     if scored.problems:

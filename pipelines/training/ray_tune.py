@@ -80,7 +80,7 @@ def tune(
         """Gives Tune the next ready job as a trial, when Tune asks for one and the cluster has room for the job."""
 
         def suggest(self, trial_id: str) -> Any:
-            job = None if here.error else here.held or here.play.next_job()
+            job = here.next_job()
             if job is None:
                 return Searcher.FINISHED if here.error or here.play.is_over else None
             if not here.room.has_room(job.kind):
@@ -147,11 +147,19 @@ class _InDriver:
         self.play, self.room = play, room
         self.given: dict[str, Job] = {}  # {Ray's number of a trial: its job}
         self.held: Job | None = None  # the next job, which waits for room
-        self.error: Exception | None = None  # of the play, when it was told that a job has ended
+        self.error: Exception | None = None  # of the play, when it was asked for a job or told that one has ended
 
     def kinds(self) -> list[str]:
         """Return the kinds of the jobs that were handed out, or wait for room."""
         return [job.kind for job in [*list(self.given.values()), self.held] if job is not None]
+
+    def next_job(self) -> Job | None:
+        """Return the job that waits for room, or the play's next one; None after an error of the play."""
+        try:
+            return None if self.error else self.held or self.play.next_job()
+        except Exception as raised:
+            self.error = raised
+            return None
 
     def ended(self, trial_id: str, error: str | None = None) -> None:
         """Tell the play that a job has ended. No error leaves this method, since Ray would take it for the job's.

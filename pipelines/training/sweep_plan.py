@@ -25,7 +25,7 @@ from pipelines.training.schedulers import stops
 from pipelines.training.task import Task
 from pipelines.training.trials import Place, Trial
 
-OF_SWEEPS = ("sweep.", "budget.trial", "budget.seeds")  # prefixes of keys that only a sweep uses
+OF_SWEEPS = ("budget.trials", "budget.seeds", "sweep.finalists")  # keys that say nothing of where a trial reports
 MOST_OTHERS = 256  # how many run logs of former trials are kept, without checkpoints: the sweep may return to them
 
 
@@ -176,5 +176,5 @@ def sweep_plan(asked: Params, key: str) -> SweepPlan:
         "git_commit": facts.git_commit(),
         "data": line.data,
     }
-    of_training = {name: value for name, value in line.fixed.items() if not name.startswith(OF_SWEEPS)}
+    of_training = {name: value for name, value in line.fixed.items() if name not in OF_SWEEPS}
     return SweepPlan(key, line.data, conf, lineage, paths.work("sweep", key), of_training)

@@ -3,8 +3,8 @@
 - A column of numbers has a histogram of equal bins, whose width is chosen by the likelihood of validation rows. If its
   numbers are multiples of a step (such as 0.01 for a price), a bin holds a whole number of steps, and a value of
   probability P(x) has the density P(x)/step, as it has in the models. So it is with numbers that nobody said to be on a
-  grid, if all training rows are; and no bin is narrower than the least distance between two of them. Otherwise a bin
-  around a rounded number, such as 5.1, could be as narrow as it likes, and its density as large.
+  grid, if all training rows are; and no bin of them is narrower than the least distance between two of the rows.
+  Otherwise a bin around a rounded number, such as 5.1, could be as narrow as it likes, and its density as large.
 - A flag (0 or 1) or a category has, for each of its values, the fraction of the training rows with that value.
 
 So that no row has probability 0, each column counts one training row more than there are. In a column of numbers this
@@ -21,6 +21,7 @@ from gen_models.layers.levels import Coordinates
 
 HALVINGS = 10  # how often the range of a continuous column is halved for the narrowest bins, which are then 1024
 NEAR = 1e-3  # of a step: a number so near to a multiple is one; float32 and differences of decimals miss it by less
+MOST_BINS = 2**20  # of a column of whole numbers, such as seconds of several years
 LEAST_RANGE = 1e-6  # the range of a column that is constant in the training rows
 
 
@@ -55,12 +56,14 @@ def _of_numbers(train: Tensor, validation: Tensor, test: Tensor, step: float) ->
 
     step: the distance between neighbouring values of the column; 0 if it is continuous
     """
-    gap, is_grid = _gap(train)
-    step = step or (gap if is_grid else 0.0)
-    low, span = train.min().item(), max((train.max() - train.min()).item() + step, LEAST_RANGE)
+    least, span = step, (train.max() - train.min()).item()
+    if not step:
+        least, is_grid = _gap(train)
+        step = least if is_grid and span < least * 2**HALVINGS else 0.0
+    low, span = train.min().item(), max(span + step, LEAST_RANGE)
     halvings = math.ceil(math.log2(span / step)) if step else HALVINGS
     widths = [step * 2**k if step else span / 2**k for k in range(halvings + 1)]
-    widths = [width for width in widths if width >= gap] or widths[:1]
+    widths = [width for width in widths if width >= least and span < width * MOST_BINS] or [span]
     best = max(widths, key=lambda width: _log_density(train, validation, low, span, width, step).mean().item())
     return _log_density(train, test, low, span, best, step)
 

@@ -157,14 +157,27 @@ def below_baselines(numbers: Mapping[str, float]) -> list[str]:
         without = numbers.get(f"{meaning.name}_without_worst", math.nan)
         is_odd = value - without > MUCH * numbers.get(f"{meaning.name}_error", 0.0)
         told = f"{meaning.name} {value:.4g}" + (f" ({without:.4g} without its most surprising row)" if is_odd else "")
-        if meaning.verdict(value, baseline, reach) == "worse than" or (
-            is_odd and meaning.verdict(without, baseline, CLEARLY * abs(baseline)) == "worse than"
-        ):
+        is_worse = meaning.verdict(value, baseline, reach) == "worse than"
+        if is_odd and not is_worse:
+            error = _error_without(value, without, numbers.get(f"{meaning.name}_error", 0.0), numbers.get("rows", 0))
+            reach = max(NORMAL_95 * error, CLEARLY * abs(baseline))
+            is_worse = meaning.verdict(without, baseline, reach) == "worse than"
+        if is_worse:
             found.append(
-                f"{told} is worse than {baseline:.4g}, that of {meaning.beside}: try another model, or more steps "
-                "(budget: full)"
+                f"{told} is worse than {baseline:.4g}, that of {meaning.beside}: try another model, or more steps"
             )
     return found
+
+
+def _error_without(mean: float, without: float, error: float, rows: float) -> float:
+    """Return the standard error of the mean without one row; inf for fewer than three rows.
+
+    mean, error: of all rows; without: the mean without that row, from which the row's own value follows
+    """
+    if rows < 3:
+        return math.inf
+    squares = (rows - 1) * rows * error**2 - (rows - 1) * rows * (mean - without) ** 2
+    return math.sqrt(max(squares, 0.0) / ((rows - 2) * (rows - 1)))
 
 
 def rests_on_one_row(numbers: Mapping[str, float]) -> list[str]:
