@@ -42,6 +42,21 @@ DAY_FIRST = (  # what makes 1.6.2024 8:15 the ISO form 2024-06-01 08:15: (patter
     (r"-([0-9])($|[T ])", r"-0\1\2"),
     (r"[T ]([0-9]):", r"T0\1:"),
 )
+TRUTH = (  # pairs of words for no and yes
+    ("false", "true"),
+    ("no", "yes"),
+    ("n", "y"),
+    ("f", "t"),
+    ("off", "on"),
+    ("0", "1"),
+    ("0.0", "1.0"),
+    ("nein", "ja"),
+    ("falsch", "wahr"),  # as a spreadsheet writes them in German, and in French below
+    ("non", "oui"),
+    ("faux", "vrai"),
+    ("no", "si"),
+    ("no", "sí"),
+)
 COUNTED = {"hour": 24, "weekday": 7}  # times with this many values, which `encode` also takes as they are
 
 
@@ -181,7 +196,11 @@ class Column:
         def form(word: str) -> str:  # a column of 0 and 1 with a missing cell is written as 0.0 and 1.0 elsewhere
             return word.lower().removesuffix(".0")
 
-        return self._looked_up(values, {form(word): k for k, word in enumerate(self.values)}, form)
+        lookup = {form(word): k for k, word in enumerate(self.values)}
+        for pair in TRUTH if set(lookup) in map(set, TRUTH) else ():  # other words for no and yes mean the same
+            no = 0 if any(word in lookup and lookup[word] == 0 for word, _ in TRUTH) else 1
+            lookup.setdefault(pair[0], no), lookup.setdefault(pair[1], 1 - no)
+        return self._looked_up(values, lookup, form)
 
     def _one_hot(self, values: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
         codes, problems = self._looked_up(values, {word: k for k, word in enumerate(self.values)}, str)

@@ -122,7 +122,7 @@ def test_a_value_of_yaml_finds_its_class(tmp_path, monkeypatch, line, classes, f
         ("anomaly: [a, b]", ["a", "b"], r"\['a', 'b'\] are all classes that have rows; nothing is left to train on"),
         ("normal: [a, b]", ["a", "b"], "is every class, so no row is an anomaly; remove the line"),
         ("normal: []", ["a", "b"], "normal: .* names no class; write normal: a, or another of b"),
-        ("anomaly: a", [], "but the rows have no labels; write anomaly: null"),
+        ("anomaly: a", [], r"but the rows have no labels \(--label COLUMN .*\); write anomaly: null"),
         ("{anomaly: a, normal: b}", ["a", "b"], "anomaly and normal: .*; remove one"),
         ("anomaly: [[a], b]", ["a", "b", "c"], "is no class; write anomaly: CLASS or"),
         ("anomaly: {a: b}", ["a", "b"], "is no class"),

@@ -707,3 +707,27 @@ def test_the_command_that_inspect_prints_adds_the_data(project, tmp_path, monkey
     inspect.main([str(path)])
     (words,) = re.findall(r"To add it: gen-models add-data (.*)", capsys.readouterr().out)
     add_data.main(shlex.split(words))
+
+
+def test_other_words_for_yes_and_no_mean_the_same_and_no_others_do():
+    """A model of `ja` and `nein` reads the same table with booleans, and one of booleans reads `ja` and `nein`."""
+    for values in (("nein", "ja"), ("false", "true"), ("no", "yes")):
+        x, problems = Column("paid", "flag", values=values).encode(
+            np.array([True, False, "Ja", "nein", "0"], dtype=object)
+        )
+        assert x[:, 0].tolist() == [1, 0, 1, 0, 0] and not problems
+    x, problems = Column("paid", "flag", values=("yes", "no")).encode(np.array(["true", "no"], dtype=object))
+    assert x[:, 0].tolist() == [0, 1] and not problems
+    _, problems = Column("side", "flag", values=("left", "right")).encode(np.array(["true", "left"], dtype=object))
+    assert problems == {0: "side: 'true' is not among left, right"}
+
+
+def test_a_number_of_few_values_far_apart_is_said_to_be_better_a_category(tmp_path):
+    rows = [["0.0", "5.0", "7.5", "10.0", "15.0"][(7 * k + k // 11) % 5] for k in range(400)]
+    near, of_all = [str(k % 5) for k in range(400)], [f"{k / 7:.2f}" for k in range(400)]
+    (tmp_path / "t.csv").write_text("discount,rooms,price\n" + "".join(map("{},{},{}\n".format, rows, near, of_all)))
+    notes = look(tmp_path / "t.csv").notes
+    assert [note for note in notes if "gaps between them" in note] == [
+        "discount: 5 different numbers with gaps between them; --kind discount=category gives each a "
+        "probability of its own, and none to others"
+    ]

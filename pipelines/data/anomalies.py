@@ -49,7 +49,10 @@ def anomalous(classes: Sequence[str], y: np.ndarray, conf: Mapping[str, Any], wh
     if key is None or (key == "anomaly" and conf[key] == []):
         return []
     if not classes:
-        raise ConfigError(f"{where}: {key}: {conf[key]!r}, but the rows have no labels; write {key}: null")
+        raise ConfigError(
+            f"{where}: {key}: {conf[key]!r}, but the rows have no labels (--label COLUMN of add-data names "
+            f"their column); write {key}: null"
+        )
     named = {index_of(value, classes, f"{where}: {key}", key) for value in _values(conf, key)}
     if key == "normal" and not named:
         known = sorted(classes)

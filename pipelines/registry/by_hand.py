@@ -67,7 +67,7 @@ def _before(client: Any, model: str, now: str | None) -> tuple[Version, list[str
         else:
             return held[number], skipped
     others = sorted((number for number in held if number != now), key=int)
-    fix = "it has no other version"
+    fix = "it has no other version; to have no champion, remove the alias `champion` on its page in MLflow"
     if others:
         fix = f"choose one with --to {others[-1]} (its other versions: {', '.join(others)})"
     raise RegistryError("; ".join([*skipped, f"{model}: no champion before this one is left; {fix}"]))

@@ -29,7 +29,8 @@ def likelihood(data: Data) -> list[Comparison]:
         for run, numbers in pairs:
             value = numbers[f"least_{name}"]
             sign = "≤ " if is_bound(run, has_levels(data.found.data[data.name])) or f"{name}_iw50" in numbers else ""
-            error = numbers.get(f"{name}_error")
+            shown = name if value == numbers.get(name) else f"{name}_iw50"  # the tighter of the two, with its own error
+            error = numbers.get(f"{shown}_error")
             entries.append(data.entry(run, value, sign + _with_error(value, error, 2), error=error or 0.0))
         beside = [
             ("nats_histogram", histogram_of(data.on_levels), "baseline"),

@@ -84,6 +84,8 @@ def drift_file(
         print(f"{check.problems:,} of them have no score and count as unusual, such as: {scored.problems[first]}")
     moved = columns.moved(level) if columns else []
     if columns:
+        if check.problems:
+            print(f"of the {check.rows:,} rows that have a score:")
         print("\n".join(map(str, moved[:MOST_COLUMNS])) if moved else NO_COLUMN)
         if len(moved) > MOST_COLUMNS:
             print(f"{len(moved) - MOST_COLUMNS} more columns differ")
@@ -93,4 +95,7 @@ def drift_file(
         f"{history}: {len(checks)} {'line' if len(checks) == 1 else 'lines'} of {check.model} and {check.score}; "
         f"{picture} shows {'them' if len(drawn) == len(checks) else f'the last {len(drawn)}'}"
     )
+    if alarm is not None:
+        why = ["the scores"] * (check.p < level) + [f"column {one.column}" for one in moved[:MOST_COLUMNS]]
+        print(f"alarm at {alarm:g}: {', '.join(why)}" if why else f"no alarm at {alarm:g}")
     return check.p < level or bool(moved)

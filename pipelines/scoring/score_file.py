@@ -144,7 +144,9 @@ def _write(
     if scored.problems:
         why = scored.problems[min(scored.problems)]
         have = f"{counted(len(scored.problems), 'row')} {'has' if len(scored.problems) == 1 else 'have'}"
-        lines.append(f"{have} no score; the column `problem` says why, such as: {why}")
+        lines.append(
+            f"{have} no score and so no decision: look at them yourself; the column `problem` says why, such as: {why}"
+        )
     edge = edge if rule is None or rule.kind == "fpr" else _least_called(scored.scores, decisions)
     return scored, decisions, lines, edge
 

@@ -85,7 +85,7 @@ def _by_seed(trials: Sequence[Mapping[str, Any]], first: Mapping[str, Any]) -> d
 
 
 def _named(trial: Mapping[str, Any]) -> str:
-    """Return a trial with its setting, such as "trial 2 (model.beta 4)"."""
+    """Return a trial with its setting and the mean over its seeds, such as "trial 2 (model.beta 4, mean 184.3)"."""
     shown = {key: f"{of:.4g}" if isinstance(of, float) else str(of) for key, of in trial["override"].items()}
-    words = [f"{key} {of}" for key, of in shown.items()]
+    words = [f"{key} {of}" for key, of in shown.items()] + [f"mean {trial['mean']:.4g}"]
     return f"trial {trial['trial']}" + (f" ({', '.join(words)})" if words else "")

@@ -29,22 +29,6 @@ MISSING = (
     "#n/a n/a",
 )
 ERRORS = ("#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!", "#error!")  # of spreadsheets
-TRUTH = (
-    ("false", "true"),
-    ("no", "yes"),
-    ("n", "y"),
-    ("f", "t"),
-    ("off", "on"),
-    ("0", "1"),
-    ("0.0", "1.0"),
-    ("nein", "ja"),
-    ("falsch", "wahr"),  # as a spreadsheet writes them in German, and in French below
-    ("non", "oui"),
-    ("faux", "vrai"),
-    ("no", "si"),
-    ("no", "sí"),
-)
-
 WHOLE, EXPONENT = r"(0|[1-9][0-9]*)", r"([eE][+-]?[0-9]+)?"
 GROUPED = r"[1-9][0-9]{0,2}"
 BLANKS = r" \x{a0}\x{202f}"  # the usual one, and two at which no line breaks

@@ -3,6 +3,7 @@
 If only the user can decide what a column is, the error says which command-line option decides it.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from gen_models.errors import ConfigError, DataError, option, unknown
-from gen_models.table import FILL, KINDS, VALUE
+from gen_models.table import FILL, KINDS, TRUTH, VALUE
 from pipelines.config.columns import collapsed
 from pipelines.data.sources.files import shown
-from pipelines.data.tables.cells import BLANKS, OTHER_TIME, PHONE, SIGNED, TIME, TRUTH
+from pipelines.data.tables.cells import BLANKS, OTHER_TIME, PHONE, SIGNED, TIME
 from pipelines.data.tables.csv_text import cut
 from pipelines.data.tables.facts import FEW_ODD, Facts
 from pipelines.data.tables.open_table import Table
@@ -22,15 +23,16 @@ from pipelines.data.tables.open_table import Table
 MOST_VALUES = 20  # text with more different values becomes a category only if --kind asks for it
 MOST_ASKED_VALUES = 1000
 LEAST_STEPS, LEAST_CELLS = 3, 30  # different values, and cells: whole numbers with fewer tell no step above 1
+FEW_PLACES, APART, CELLS_OF_VALUE = 12, 3, 30  # numbers of so few values, so many steps apart, may better be words
 MOST_CLASSES = 50  # a column with more different values is not proposed as the label, whatever its name
 # fmt: off
 LABELS = {
     "label", "labels", "class", "classes", "target", "targets", "species", "y", "truth", "gt", "variety", "cultivar",
-    "diagnosis", "category", "kind", "type",
+    "diagnosis", "category", "kind", "type", "klasse", "classe",
 }
 ANSWERS = {
     "outlier", "anomaly", "anomalous", "abnormal", "fraud", "fraudulent", "attack", "defect", "defective", "faulty",
-    "fault", "malicious", "intrusion", "groundtruth", "label", "target",
+    "fault", "malicious", "intrusion", "groundtruth", "label", "target", "betrug", "anomalie", "fraude", "defekt",
 }
 # fmt: on
 IDS = re.compile(
@@ -331,11 +333,12 @@ def _propose_feature(fact: Facts, found: Proposal, table: Table, is_formatted: b
         found.columns[name], found.reasons[name] = _number(fact), _spread(fact)
         _note_missing(fact, found, table)
         _note_outlier(fact, found, table)
+        _note_few_places(fact, found)
     elif fact.share_of_numbers >= 1 - FEW_ODD and fact.odd is not None and not _are_codes(fact):
         row, cell = fact.odd
         raise DataError(
-            f"{shown(table.path)}, {table.place(row)}, column {cut(name)}: {cut(cell)} among numbers; correct it, or "
-            f"say {_as_missing(cell)}{option('--ignore', name)}"
+            f"{shown(table.path)}, {table.place(row)}, column {cut(name)}: {cut(cell)} among numbers; correct it, "
+            f"remove the line if it is a total, or say {_as_missing(cell)}{option('--ignore', name)}"
         )
     elif fact.words is None or len(fact.words) > MOST_VALUES:
         if _share(fact, SIGNED) >= 1 - FEW_ODD:
@@ -402,6 +405,18 @@ def _note_outlier(fact: Facts, found: Proposal, table: Table) -> None:
         f"{fact.name}: {far:g} in {table.place(row)} is so far from the others that a model sees those as equal; "
         f"correct it, or {option('--ignore', fact.name)}"
     )
+
+
+def _note_few_places(fact: Facts, found: Proposal) -> None:
+    """Note a number that has a few values far apart, such as discounts of 0, 5, 7.5 and 15%, as a category may be."""
+    entry, values = found.columns[fact.name], len(fact.words or ())
+    step = entry.get("step") or (1 if entry.get("kind") == "count" else math.inf)
+    has_gaps = fact.high - fact.low >= values * APART * step
+    if 3 <= values <= FEW_PLACES and has_gaps and fact.present >= CELLS_OF_VALUE * values:
+        found.notes.append(
+            f"{fact.name}: {values} different numbers with gaps between them; "
+            f"{option('--kind', f'{fact.name}=category')} gives each a probability of its own, and none to others"
+        )
 
 
 def _is_id(fact: Facts) -> bool:

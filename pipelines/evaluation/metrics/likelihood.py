@@ -5,7 +5,7 @@ nats                     minus the mean over test rows of log p(x) for a Density
 nats_error               the standard error of nats over rows. Each row has random draws of its own, so it includes the
                          error of the draws
 nats_without_worst       nats without the most surprising row, which may make most of the mean
-nats_iw50                for a Bound: minus the mean of the importance-weighted bound with 50 draws (Burda et al.,
+nats_iw50[_error]        for a Bound: minus the mean of the importance-weighted bound with 50 draws (Burda et al.,
                          2016); in expectation, at most nats
 nats_histogram           minus the mean of log p(x) for a model in which pixels or columns are independent, each with
                          its own histogram: a trained model should be below it
@@ -13,7 +13,7 @@ bits_per_dim[_iw50, _histogram]
                          for data on grey levels: nats, nats_iw50 and nats_histogram in bits, per number of a row
 truth_nats, gap_nats     for data whose density p* is known: minus the mean of log p*(x) on the same rows, and nats
                          minus truth_nats
-binary_nats[_error, _without_worst, _iw50], binary_nats_pixels
+binary_nats[_error, _without_worst, _iw50, _iw50_error], binary_nats_pixels
                          for a model of binary pixels, in place of all above. A row x on the grey levels 0 .. q - 1
                          becomes the binary row y ~ Bernoulli(x/(q - 1)), whose likelihood is measured as above;
                          _pixels is that of a model with independent pixels. Such a model has no density of the grey
@@ -48,7 +48,8 @@ def likelihood(trained: Trained, noise: Noise) -> dict[str, float]:
     elif isinstance(model, Bound):
         log_p = elbo(model, x, noise).double()
         weighted = elbo(model, x, noise, samples=IMPORTANCE_SAMPLES, draws=1).double()
-        found = {f"nats_iw{IMPORTANCE_SAMPLES}": -weighted.mean().item()}
+        name = f"nats_iw{IMPORTANCE_SAMPLES}"
+        found = {name: -weighted.mean().item(), f"{name}_error": weighted.std().item() / math.sqrt(len(x))}
     else:
         return {}
     found = {
@@ -82,7 +83,7 @@ def _bits(trained: Trained, found: dict[str, float]) -> dict[str, float]:
     if trained.data.levels is None:
         return {}
     dims = math.prod(trained.data.event_shape)
-    nats = {name: value for name, value in found.items() if name not in ("nats_error", "nats_without_worst")}
+    nats = {name: value for name, value in found.items() if not name.endswith(("_error", "_without_worst"))}
     return {name.replace("nats", "bits_per_dim"): bits_per_dim(-value, dims) for name, value in nats.items()}
 
 

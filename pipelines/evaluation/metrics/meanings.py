@@ -163,9 +163,7 @@ def below_baselines(numbers: Mapping[str, float]) -> list[str]:
             reach = max(NORMAL_95 * error, CLEARLY * abs(baseline))
             is_worse = meaning.verdict(without, baseline, reach) == "worse than"
         if is_worse:
-            found.append(
-                f"{told} is worse than {baseline:.4g}, that of {meaning.beside}: try another model, or more steps"
-            )
+            found.append(f"{told} is worse than {baseline:.4g}, that of {meaning.beside}: try another model")
     return found
 
 
