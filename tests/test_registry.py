@@ -370,7 +370,7 @@ class TestReplay:
         # the same values, but no seed by seed: the differences are 13.5, 5.3 and 3.8, and t is 2.5
         alike = rows((165.1, 166.1, 171.7), (178.6, 171.4, 175.5))
         assert [of["trial"] for of in as_good(alike)] == [1]
-        said = "The seeds do not tell trial 0 (model.beta 0, mean 167.6) from trial 1 (model.beta 1, mean 175.2): give more"
+        said = "The seeds do not tell trial 0 (model.beta 0, mean 167.6) from trial 1 (model.beta 1, mean 175.2): give "
         assert undecided(alike).startswith(said)
         # a setting with a wide spread says nothing of one with a narrow one
         assert [of["trial"] for of in as_good(rows((1, 1.001, 1), (1.1, 1.101, 1.1), (1, 3, 2)))] == [2]
