@@ -542,7 +542,8 @@ def test_auto_says_that_there_is_no_cluster_on_this_machine(here, short, noted):
     assert done.returncode == 1
     said = "the last Ray cluster of this machine has ended" if noted else "no Ray cluster runs on this machine"
     assert done.stderr == (
-        f"error: RAY_ADDRESS=auto: {said}; start one with `ray start --head`, or unset RAY_ADDRESS for a local one\n"
+        f"error: RAY_ADDRESS=auto: {said}; start one with `ray start --head`, or unset RAY_ADDRESS for a local one"
+        + ("; one that runs with --temp-dir is found by its address only, RAY_ADDRESS=HOST:PORT\n" if noted else "\n")
     )
 
 

@@ -138,6 +138,7 @@ LAWS = {  # path: what an edit of it must change, and what it must not
     "pipelines/data/prepare.py": (of("prepare"), EVERY - of("prepare")),
     "pipelines/training/trainer.py": (of("sweep", "train"), EVERY - of("sweep", "train")),
     "pipelines/training/trials.py": (of("sweep"), EVERY - of("sweep")),
+    "pipelines/training/rungs.py": (of("sweep", "train"), EVERY - of("sweep", "train")),
     "pipelines/training/schedulers.py": (of("sweep"), EVERY - of("sweep")),
     "pipelines/training/course.py": (of("sweep"), EVERY - of("sweep")),
     "pipelines/training/search.py": (of("sweep"), EVERY - of("sweep")),

@@ -15,7 +15,7 @@ from pipelines.runtime import progress
 from pipelines.runtime.progress import Progress
 from pipelines.training.in_play import EVALUATION, TRAINING, TRIAL, Job, Play
 from pipelines.training.run_log import RunLog
-from pipelines.training.schedulers import stops
+from pipelines.training.rungs import stops
 from pipelines.training.sweep_plan import SweepPlan, sweep_plan
 from pipelines.training.task import Task
 from pipelines.training.trainer import train_or_diverge

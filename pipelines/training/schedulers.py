@@ -11,10 +11,10 @@ asha      asynchronous successive halving (Li et al., 2020): Ray decides when re
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import ceil
 from typing import Any
 
-from pipelines.training.task import Task, trial_report_every
+from pipelines.training.rungs import stops
+from pipelines.training.task import Task
 from pipelines.training.trials import best_of
 
 
@@ -38,34 +38,6 @@ def ranked(conf: Mapping[str, Any], tasks: Sequence[Task], rung: int, place: Map
     Tasks with the same value keep the order of the sweep. place: {folder of a task: its index in the sweep}
     """
     return sorted(tasks, key=lambda task: (best_of(task, conf["metric"], until=rung)[0], place[task.folder]))
-
-
-def trial_reports(conf: Mapping[str, Any]) -> tuple[int, ...]:
-    """Return the steps at which a trial of a sweep reports. A training reports there, too.
-
-    So it keeps a model that is at least as good on validation rows as the one that its sweep chose its setting for, if
-    the rates follow no schedule. Otherwise a training that overfits before its own first report would lose that model.
-    """
-    every = trial_report_every(conf["budget"])
-    return tuple(sorted({*range(every, conf["budget"]["trial_steps"] + 1, every), *stops(conf)}))
-
-
-def stops(conf: Mapping[str, Any]) -> list[int]:
-    """Return the steps at which a sweep compares its trials; the last of them is where the trials end."""
-    sweep, steps = conf["sweep"], conf["budget"]["trial_steps"]
-    if sweep["scheduler"] == "halving":
-        return rungs_of(steps, sweep["eta"], sweep["rungs"])
-    if sweep["scheduler"] == "pbt":
-        return [max(1, ceil(steps * k / sweep["rungs"])) for k in range(1, sweep["rungs"] + 1)]
-    return [steps]
-
-
-def rungs_of(steps: int, eta: int, count: int) -> list[int]:
-    """Return the steps at which halving compares trials: steps / eta^(count - 1), ..., steps / eta, steps.
-
-    Fractions are rounded up.
-    """
-    return [max(1, ceil(steps / eta**k)) for k in reversed(range(count))]
 
 
 def sizes(conf: Mapping[str, Any], trials: int) -> list[int]:

@@ -21,7 +21,7 @@ from pipelines.runtime import paths
 from pipelines.training import trials
 from pipelines.training.course import Course
 from pipelines.training.run_log import RunLog
-from pipelines.training.schedulers import stops
+from pipelines.training.rungs import stops
 from pipelines.training.task import Task
 from pipelines.training.trials import Place, Trial
 

@@ -61,9 +61,3 @@ def task_of(conf: Mapping[str, Any], data: Path, *, seed: int, steps: int, folde
     report_every = ceil(steps / conf["budget"]["reports"])
     checkpoint_every = report_every * max(1, conf["budget"]["reports"] // conf["budget"]["checkpoints"])
     return Task(dict(conf), str(data), seed, steps, steps, report_every, checkpoint_every, str(folder), is_trial)
-
-
-def trial_report_every(budget: Mapping[str, Any]) -> int:
-    """Return how many minibatches lie between two reports of a trial. budget: of a composed configuration"""
-    steps = budget["trial_steps"]
-    return min(budget.get("trial_report_every") or ceil(steps / budget["reports"]), steps)

@@ -20,7 +20,7 @@ from pipelines.lineage.fingerprint import code_sha256
 from pipelines.lineage.hashing import sha256_json
 from pipelines.runtime import paths
 from pipelines.training.run_log import RunLog
-from pipelines.training.schedulers import trial_reports
+from pipelines.training.rungs import trial_reports
 from pipelines.training.task import Task, task_of
 
 

@@ -16,7 +16,8 @@ from pipelines.config.compose import override
 from pipelines.lineage import facts
 from pipelines.training.ranking import ranking
 from pipelines.training.run_log import RunLog
-from pipelines.training.task import WORST, Task, task_of, trial_report_every
+from pipelines.training.rungs import trial_report_every
+from pipelines.training.task import WORST, Task, task_of
 
 Trials = list[tuple[dict[str, Any], Task]]  # (setting, task) for each trial
 
