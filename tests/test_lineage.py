@@ -155,6 +155,14 @@ class TestChoices:
         assert champion(client, run) is None
         with pytest.raises(RegistryError, match=f"no version is champion: .*0 of 8 modes.*{run}@candidate"):
             names.find(client, run)
+        for gate in (
+            "no version is champion, as chosen by ann: a reason",
+            "no version is champion: version 2 was deleted",
+        ):
+            client.set_model_version_tag(run, "1", "gate", gate)
+            with pytest.raises(RegistryError, match=r"no version is champion: (as chosen|version 2)") as told:
+                versions.find(client, run, "champion")
+            assert str(told.value).count("no version is champion") == 1
         trained(project, run, 2, 20.0)
         assert champion(client, run) == "2"
         trained(project, run, 3, 2.0, numbers=no_modes)

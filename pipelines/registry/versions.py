@@ -103,7 +103,8 @@ def find(client: Any, model: str, which: str) -> Version:
         why = (
             held[named["candidate"]]
             .tags.get("gate", f"none passed the gate, or `gen-models register {model}` was cut short")
-            .removeprefix("no version is champion: ")
+            .removeprefix("no version is champion")
+            .lstrip(":, ")
             .partition(";")[0]
         )
         why += ")" * (why.count("(") - why.count(")"))

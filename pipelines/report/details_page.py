@@ -110,18 +110,14 @@ def sweep(found: Results, result: SweepResult) -> dict[str, Any]:
     }  # fmt: skip
 
 
-SEARCHER = "sweep.searcher"
-
-
 def _is_grid(line: Run) -> bool:
     """Return whether a sweep tries every combination of values, so that trial 0 has no settings of the conf."""
     conf = paths.root() / "conf"
     files = [
         yaml_file.read(path, dotted_keys=True) for path in (conf / "model" / f"{line.model}.yaml", conf / "config.yaml")
     ]
-    said = [searcher for file in files if (searcher := (file.get("sweep") or {}).get("searcher"))]
-    said = [line.fixed[SEARCHER], *said] if SEARCHER in line.fixed else said
-    return line.grid is not None or said[:1] == ["grid"]
+    of_files = [(file.get("sweep") or {}).get("searcher") for file in files]
+    return line.grid is not None or next(filter(None, [line.fixed.get("sweep.searcher"), *of_files]), "") == "grid"
 
 
 def _as_conf(trials: Sequence[Row], best: Row) -> Row | None:

@@ -81,15 +81,18 @@ class ColumnDrift:
             with np.errstate(divide="ignore", invalid="ignore"):  # nothing is known of a thing counted among no rows
                 share, before = new[0] / new[1], known[0] / known[1]
             difference = np.nan_to_num(np.abs(share - before))
-            differs = difference * _is_sure(column, new, known, level / len(self._known))
+            differs = difference * _is_sure(column, new, known, difference, level / len(self._known))
             most = int(differs.argmax())
             if differs[most] > 0:
                 found.append((differs[most], _told(column, usual, most, share[most], before[most])))
         return [moved for _, moved in sorted(found, key=lambda pair: -pair[0])]
 
 
-def _is_sure(column: Column, new: Counts, known: Counts, level: float) -> np.ndarray:
-    """Return of which things the shares differ, (things,) of bool. level: the probability that any of them does so"""
+def _is_sure(column: Column, new: Counts, known: Counts, difference: np.ndarray, level: float) -> np.ndarray:
+    """Return of which things the shares surely differ, (things,) of bool.
+
+    difference: of the shares of each thing; level: the probability that any is said to differ if nothing has changed
+    """
     from scipy.stats import fisher_exact  # takes a second
 
     is_label = labels_of(column, new.shape[1])
@@ -97,7 +100,6 @@ def _is_sure(column: Column, new: Counts, known: Counts, level: float) -> np.nda
     with np.errstate(divide="ignore", invalid="ignore"):
         variance = 1 / new[1] + 1 / known[1]
         share = (new[0] + known[0]) / (new[1] + known[1])
-        difference = np.nan_to_num(np.abs(new[0] / new[1] - known[0] / known[1]))
         sure = difference > np.sqrt(math.log(2 * parts / level) / 2 * variance)
         worth = difference > SURELY * np.sqrt(share * (1 - share) * variance)
     for k in np.flatnonzero(is_label):
