@@ -72,6 +72,19 @@ def test_rows_of_a_table_come_back_as_a_table(tmp_path, capsys):
     ]
 
 
+@pytest.mark.parametrize(("step", "lost"), [("0.001", ""), ("1000", ": 2 of 3 columns: a, c\n")])
+def test_columns_of_a_table_that_are_not_kept_are_named(tmp_path, step, lost, capsys):
+    spec = {"_target_": "gen_models.flows.affine_flow.AffineFlow", "event_shape": [3], "levels": None}
+    schema = Schema(tuple(Column(name) for name in "abc"))
+    data = {"table": {"columns": schema.as_json()}}
+    checkpoint.save_model(tmp_path / "flow", spec, build_model(spec, seed=0), data=data)
+    (tmp_path / "rows.csv").write_text("a,b,c\n1,7,5\n2,7,0\n3,7,5\n4,7,0\n")
+    words = [f"{tmp_path}/flow", f"{tmp_path}/rows.csv", "--output", f"{tmp_path}/rows.gmc"]
+    compress.main([*words, "--method", "latents", "--step", step])
+    said = capsys.readouterr().out
+    assert lost in said and ("not kept" in said) == bool(lost)
+
+
 @pytest.mark.parametrize("options", [[], ["--table", "prior"], ["--method", "latents", "--step", "0.5"]])
 def test_what_is_lost_is_the_models_and_is_said(folder, options, capsys):
     compress.main([f"{folder}/vq_vae", f"{folder}/images.npy", "--output", f"{folder}/rows.gmc", *options])

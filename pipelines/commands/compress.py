@@ -25,6 +25,7 @@ from gen_models.codecs.methods import DECOMPRESS, LOSSLESS, methods_of
 from gen_models.errors import DataError
 from gen_models.measures.units import unit_scale
 from gen_models.noise import Noise
+from gen_models.table import groups_of
 from pipelines import arguments
 from pipelines.commands.input_rows import read_as, read_events
 from pipelines.commands.stored_model import open_model
@@ -33,6 +34,7 @@ from pipelines.runtime.stage import parse
 from pipelines.runtime.words import counted
 
 STEP = 0.25  # of the grid of latents, in their standard deviations
+LOST = 0.9  # a column whose squared error is at least this fraction of its variance has not been kept
 
 
 def main(argv: Sequence[str]) -> None:
@@ -95,9 +97,19 @@ def _beside(model: nn.Module, x: Tensor, compressed: Compressed, facts: Mapping[
         error = (unit_scale(back, **units) - unit_scale(x, **units)).square().mean().item()
         scale = "of columns in standard deviations" if levels is None else "of grey levels from 0 to 1"
         lines.append(f"squared error {error:.3g} a number, {scale}")
+        if levels is None and x.ndim == 2 and (names := _lost(back, x, facts)):
+            told = f"{len(names)} of {counted(len(groups_of(facts)), 'column')}"
+            lines.append(f"not kept, with errors as large as if each value were the mean: {told}: {', '.join(names)}")
     if (size := png_bytes(back, levels)) is not None:
         lines.append(f"the same pictures as one PNG: {size} bytes")
     return lines
+
+
+def _lost(back: Tensor, x: Tensor, facts: Mapping[str, Any]) -> list[str]:
+    """Return the columns of rows x of a table whose values are lost in the rows `back`; see LOST."""
+    error, spread = (back - x).double().square().mean(dim=0), x.double().var(dim=0, correction=0)
+    places = {name: slice(*place) for name, place in groups_of(facts).items()}
+    return [name for name, at in places.items() if 0 < LOST * spread[at].sum() <= error[at].sum()]
 
 
 def _a_number(bits: float, x: Tensor) -> str:
