@@ -329,7 +329,7 @@ def test_the_note_on_times_is_a_word_that_works(project, tmp_path, capsys, form,
     if is_read:
         words = shlex.split(note.partition(" takes")[0])
         add_data.main(["mine", str(tmp_path / "t.csv"), *words])
-        assert data_conf("mine")["columns"]["my day"] == {"kind": "time"}
+        assert data_conf("mine")["columns"]["my day"] == {"kind": "time", "as": "days"}
 
 
 def test_a_conf_that_is_there_is_not_replaced(project, tmp_path):

@@ -1,6 +1,7 @@
 """Tables as people bring them: what cells mean, what is proposed, and that a file is read alike ever after."""
 
 import csv
+import datetime
 import json
 import os
 import re
@@ -221,7 +222,22 @@ def test_dates_with_the_day_first_are_the_days_of_the_iso_form(project, tmp_path
             write(tmp_path / "t.csv", {**table, "at": ["1.1.2024", "30.02.2024", *table["at"][2:]]}),
             wishes=Wishes(kinds={"at": "time"}),
         )
-    assert "takes them as seconds" in " ".join(look(tmp_path / "t.csv").notes)
+    assert "takes them as numbers" in " ".join(look(tmp_path / "t.csv").notes)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+@pytest.mark.parametrize(("clock", "as_"), [(0, "days"), (1, "seconds")])
+def test_dates_without_a_time_of_day_are_asked_for_in_days(project, tmp_path, name, clock, as_):
+    at = [datetime.datetime(2024, 2, 28 - k, clock) for k in range(12)]
+    path, a = tmp_path / name, [k * 0.5 for k in range(12)]
+    if path.suffix == ".parquet":
+        pq.write_table(pa.table({"a": a, "at": at}), path)
+    else:
+        write(path, {"a": a, "at": [str(one) if clock else str(one.date()) for one in at]})
+    found = look(path, wishes=Wishes(kinds={"at": "time"}))
+    column = found.arrays.schema.columns[1]
+    assert (column.kind, column.as_) == ("time", as_)
+    assert column.decode(np.asarray(found.arrays.x)[:1, 1:])[0] == (at[0].isoformat() if clock else str(at[0].date()))
 
 
 def test_one_mistake_among_numbers_never_makes_classes_of_them(project, tmp_path):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gen_models.errors import ConfigError, DataError, option, unknown
-from gen_models.table import FILL, KINDS, TRUTH, VALUE
+from gen_models.table import DAY, FILL, KINDS, TRUTH, VALUE
 from pipelines.config.columns import collapsed
 from pipelines.data.sources.files import shown
 from pipelines.data.tables.cells import BLANKS, OTHER_TIME, PHONE, SIGNED, TIME
@@ -305,8 +305,10 @@ def _propose_feature(fact: Facts, found: Proposal, table: Table, is_formatted: b
     name = fact.name
     if kind is not None:
         found.columns[name] = _as_asked(fact, kind, table)
-        is_count = kind == "number" and found.columns[name].get("kind") == "count"
-        found.reasons[name] = "as asked; a count, as all are whole" if is_count else "as asked"
+        asked = found.columns[name]
+        is_count = kind == "number" and asked["kind"] == "count"
+        why = "a count, as all are whole" if is_count else "in days, as none has a time of day" if "as" in asked else ""
+        found.reasons[name] = "; ".join(filter(None, ["as asked", why]))
     elif name in table.index:
         _left_out(fact, found, "the index of a data frame", "id")
     elif not fact.present:
@@ -320,9 +322,9 @@ def _propose_feature(fact: Facts, found: Proposal, table: Table, is_formatted: b
     elif fact.storage == "time" or _is_time(fact):
         is_read = fact.storage == "time" or _share(fact, TIME) >= 1 - FEW_ODD
         fix = (
-            f"{option('--kind', f'{name}=time')} takes them as seconds"
+            f"{option('--kind', f'{name}=time')} takes them as numbers"
             if is_read
-            else f"write them as 2024-12-31, and {option('--kind', f'{name}=time')} takes them as seconds"
+            else f"write them as 2024-12-31, and {option('--kind', f'{name}=time')} takes them as numbers"
         )
         _left_out(fact, found, f"times; {fix}", note_fix=False)
     elif _is_flag(fact):
@@ -357,7 +359,12 @@ def _propose_feature(fact: Facts, found: Proposal, table: Table, is_formatted: b
 
 
 def _as_asked(fact: Facts, kind: str, table: Table) -> dict[str, Any]:
-    makers: dict[str, Callable[[Facts], dict[str, Any]]] = {"flag": _flag, "category": _category, "number": _number}
+    makers: dict[str, Callable[[Facts], dict[str, Any]]] = {
+        "flag": _flag,
+        "category": _category,
+        "number": _number,
+        "time": _time,
+    }
     if kind == "category" and (fact.words is None or len(fact.words) > MOST_ASKED_VALUES):
         raise DataError(
             f"--kind {fact.name}=category: more than {MOST_ASKED_VALUES} different values; "
@@ -478,6 +485,15 @@ def _flag(fact: Facts) -> dict[str, Any]:
 
 def _category(fact: Facts) -> dict[str, Any]:
     return {"kind": "category", "values": sorted(fact.words or {}), **({"missing": VALUE} if fact.missing else {})}
+
+
+def _time(fact: Facts) -> dict[str, Any]:
+    from pipelines.data.tables.cells import seconds
+
+    moments = np.concatenate([seconds(part) for part in fact.texts]) if fact.texts else fact.numbers()
+    moments = moments[np.isfinite(moments)]
+    is_of_days = len(moments) > 0 and bool((moments % DAY == 0).all())
+    return {"kind": "time", **({"as": "days"} if is_of_days else {}), **_missing(fact)}
 
 
 def _number(fact: Facts) -> dict[str, Any]:
