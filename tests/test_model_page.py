@@ -8,7 +8,7 @@ import pytest
 
 from gen_models.anomalies.conformal import require_rows
 from pipelines import tracking
-from pipelines.evaluation.metrics.meanings import MEANINGS, MOST, that_matter
+from pipelines.evaluation.metrics.meanings import MEANINGS, MOST, in_short, that_matter
 from pipelines.registry import model_page, register, versions
 from pipelines.registry.promotion import Standing
 from pipelines.report.leaderboard_columns import COLUMNS
@@ -65,6 +65,7 @@ def test_at_most_five_numbers_come_before_the_links_and_all_others_below(project
     assert len(rows) == min(MOST, len(that_matter(EVALUATIONS[kind]))) <= 5
     for row, meaning in zip(rows, that_matter(EVALUATIONS[kind]), strict=True):
         assert meaning.title in row and meaning.words in row
+        assert meaning.title in in_short(EVALUATIONS[kind]) and meaning.words not in in_short(EVALUATIONS[kind])
     above, _, below = text.partition(model_page.BELOW)
     assert "#/experiments/1/runs/run" in above and "models:/a/3" in above and "gen-models" in above
     assert all(f"| {name} | {value:.6g} |" in below for name, value in EVALUATIONS[kind].items())

@@ -24,7 +24,14 @@ from pipelines.evaluation.denoising_errors import denoising_errors
 from pipelines.evaluation.latent_clusters import latent_clusters
 from pipelines.evaluation.metrics import all_metrics
 from pipelines.evaluation.metrics.collapse import collapse
-from pipelines.evaluation.metrics.meanings import below_baselines, rests_on_one_row, unlike_the_data
+from pipelines.evaluation.metrics.meanings import (
+    below_baselines,
+    in_short,
+    not_finite,
+    of_parts,
+    rests_on_one_row,
+    unlike_the_data,
+)
 from pipelines.evaluation.metrics.standard_errors import standard_errors
 from pipelines.evaluation.plots import all_plots, training_animation
 from pipelines.evaluation.result_files import MESSAGES, SHEETS, write_part, write_parts
@@ -58,19 +65,21 @@ def measure(run: Run, *, trained: Path, data: Path, seed: int, to: Path) -> None
     write_part(folder, "scores", scores)
     draw_scored(opened, scored, calibration, folder / "scores.png")
     write_anomalous_rows(opened, scores, folder)
+    anomalies = anomaly_scores(opened, scored, seed)
+    clusters = latent_clusters(opened, seed, folder / SHEETS)
+    denoising = denoising_errors(opened, seed, folder / SHEETS)
     write_parts(
         folder,
-        scored=anomaly_scores(opened, scored, seed),
+        scored=anomalies,
         scores={(run.key, name): values for name, values in scored.test.items()},
-        clusters=latent_clusters(opened, seed, folder / SHEETS),
-        denoising=denoising_errors(opened, seed, folder / SHEETS),
+        clusters=clusters,
+        denoising=denoising,
         compression=compression_rates(opened, seed),
     )
-    names = {"criterion": f"criterion ({lineage_of(opened)['metric']})"}
-    measured = {name: value for name, value in numbers.items() if isinstance(value, float)}
-    lines = [", ".join(f"{names.get(name, name)} {value:.4g}" for name, value in measured.items())]
-    lines += [f"warning: {sentence}" for sentence in collapse(measured)]
     known = {name: value for name, value in numbers.items() if not isinstance(value, str)}
+    of_rows = of_parts([record for record, _ in anomalies], denoising, clusters)
+    lines = ["; ".join(filter(None, [in_short(known | of_rows), "all numbers are in metrics.json"]))]
+    lines += [f"warning: {sentence}" for sentence in (*not_finite(known), *collapse(known))]
     lines += [f"warning: {sentence}" for sentence in below_baselines({**standard_errors(known), **known})]
     lines += [f"warning: {sentence}" for sentence in (*rests_on_one_row(known), *unlike_the_data(known))]
     lines += [f"warning: its score {row['score']} {row['lamp']}" for row in scores if row["lamp"]]

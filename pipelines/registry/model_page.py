@@ -12,8 +12,8 @@ from typing import Any
 
 from gen_models.anomalies.conformal import least_rows, rounded_up
 from pipelines.evaluation.metrics.collapse import collapse
-from pipelines.evaluation.metrics.meanings import Meaning, that_matter
-from pipelines.evaluation.metrics.standard_errors import NORMAL_95, error_of, standard_errors
+from pipelines.evaluation.metrics.meanings import Meaning, not_finite, of_parts, that_matter
+from pipelines.evaluation.metrics.standard_errors import NORMAL_95, standard_errors
 from pipelines.registry import moves, versions
 from pipelines.registry.moves import CHAMPION
 from pipelines.registry.promotion import Standing, standing_of
@@ -119,8 +119,7 @@ def warnings(evaluation: Mapping[str, float], latents: Mapping[str, Any]) -> lis
 
     evaluation: the numbers of metrics.json; latents: the content of latents.json, or {}
     """
-    broken = sorted(name for name, value in evaluation.items() if not (math.isfinite(value) or name.endswith("_error")))
-    found = [f"Diverged: not a finite number on test rows: {', '.join(broken)}."] if broken else []
+    found = [f"Diverged: {sentence}." for sentence in not_finite(evaluation)]
     finite = {name: value for name, value in evaluation.items() if math.isfinite(value)}
     found += [f"Collapsed: {sentence}." for sentence in collapse(finite)]
     if latents.get("is_collapsed"):
@@ -130,22 +129,7 @@ def warnings(evaluation: Mapping[str, float], latents: Mapping[str, Any]) -> lis
 
 def more_numbers(run: str) -> dict[str, float]:
     """Return the numbers that matter and are not in metrics.json: of anomalies, denoising and clusters."""
-    found: dict[str, float] = {}
-    for row in _read(run, "anomalies.json", []):
-        if row["is_default"]:
-            error = error_of(row["low"], row["high"])
-            found |= {"auroc": row["auroc"], "auroc_chance": 0.5, "auroc_error": error}
-    for row in _read(run, "denoising.json", []):
-        if row["factor"] == 1.0:
-            found |= {
-                "denoised": row["denoised"],
-                "denoised_linear": row["wiener"],
-                "denoised_error": row["gain_error"],
-            }
-    for row in _read(run, "clusters.json", []):
-        if row["space"] == "latent" and "acc_mean" in row:
-            found["acc"] = row["acc_mean"]
-    return found
+    return of_parts(*(_read(run, f"{part}.json", []) for part in ("anomalies", "denoising", "clusters")))
 
 
 def about(model: str) -> str:

@@ -7,10 +7,11 @@ group the first metric that it has.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from pipelines.evaluation.metrics.standard_errors import NORMAL_95
+from pipelines.evaluation.metrics.standard_errors import NORMAL_95, error_of
 
 FEW = 0.5  # of the training rows' precision: samples with less look unlike the data
 MOST = 5
@@ -22,7 +23,7 @@ CLEARLY = 0.01  # of the value of a simple method: a model that is worse by less
 class Meaning:
     """A metric of an evaluation, explained in plain words.
 
-    name        its key in metrics.json, or among the numbers that `pipelines.registry.model_page` adds
+    name        its key in metrics.json, or among those of `of_parts`
     group       the question that it answers; of each group, the first metric that a model has is shown
     title       its name for readers
     better      "lower", "higher", or the value that a perfect model has
@@ -126,6 +127,30 @@ MEANINGS = (
 )  # fmt: skip
 
 
+def of_parts(
+    anomalies: Sequence[Mapping[str, Any]],
+    denoising: Sequence[Mapping[str, Any]],
+    clusters: Sequence[Mapping[str, Any]],
+) -> dict[str, float]:
+    """Return the numbers that matter of three parts of an evaluation, whose records result_files.py tells of."""
+    found: dict[str, float] = {}
+    for row in anomalies:
+        if row["is_default"]:
+            error = error_of(row["low"], row["high"])
+            found |= {"auroc": row["auroc"], "auroc_chance": 0.5, "auroc_error": error}
+    for row in denoising:
+        if row["factor"] == 1.0:
+            found |= {
+                "denoised": row["denoised"],
+                "denoised_linear": row["wiener"],
+                "denoised_error": row["gain_error"],
+            }
+    for row in clusters:
+        if row["space"] == "latent" and "acc_mean" in row:
+            found["acc"] = row["acc_mean"]
+    return found
+
+
 def that_matter(numbers: Mapping[str, float]) -> list[Meaning]:
     """Return the explanations of the most important metrics of a model, at most five, the most important first.
 
@@ -136,6 +161,16 @@ def that_matter(numbers: Mapping[str, float]) -> list[Meaning]:
         if math.isfinite(numbers.get(meaning.name, math.nan)):
             chosen.setdefault(meaning.group, meaning)
     return list(chosen.values())[:MOST]
+
+
+def in_short(numbers: Mapping[str, float]) -> str:
+    """Return the numbers that matter in one line, each with its baseline; "" if there are none."""
+    told = []
+    for meaning in that_matter(numbers):
+        baseline = numbers.get(meaning.baseline, math.nan)
+        beside = f" ({meaning.beside}: {baseline:.4g})" if math.isfinite(baseline) else ""
+        told.append(f"{meaning.title} {numbers[meaning.name]:.4g}{beside}")
+    return ", ".join(told)
 
 
 def below_baselines(numbers: Mapping[str, float]) -> list[str]:
@@ -176,6 +211,12 @@ def _error_without(mean: float, without: float, error: float, rows: float) -> fl
         return math.inf
     squares = (rows - 1) * rows * error**2 - (rows - 1) * rows * (mean - without) ** 2
     return math.sqrt(max(squares, 0.0) / ((rows - 2) * (rows - 1)))
+
+
+def not_finite(numbers: Mapping[str, float]) -> list[str]:
+    """Return a sentence that names the metrics that are not finite, if any; standard errors are passed over."""
+    broken = sorted(name for name, value in numbers.items() if not (math.isfinite(value) or name.endswith("_error")))
+    return [f"not a finite number on test rows: {', '.join(broken)}"] if broken else []
 
 
 def rests_on_one_row(numbers: Mapping[str, float]) -> list[str]:
