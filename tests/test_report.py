@@ -744,7 +744,7 @@ class TestLeaderboard:
 
     def test_the_page_marks_the_best_and_the_bounds(self, page):
         best = [attributes for attributes in page.all("td") if attributes.get("class") == "best"]
-        columns = ("nats", "c2st_accuracy", "mmd2", "memorisation", "auroc", "acc", "nmi", "ari")
+        columns = ("nats", "c2st_accuracy", "mmd2", "memorisation", "auroc", "acc")  # not NMI and ARI: errors unknown
         assert len(best) == len(columns) + len(RUNS)  # and the chosen trial of each sweep
         assert page.text.count("≤") >= 4
 

@@ -21,7 +21,8 @@ class Column:
     references: for each metric with which the number is compared, that metric's name and a title for it
     is_likelihood: whether the number may be an upper bound of -log p
     coarser: the name of an error that is not shown beside the number, but limits its digits and says what is a tie
-    is_ranked: whether the numbers of two models can be compared
+    is_ranked: whether the best run is marked: not if two models' numbers cannot be compared, nor if only a part of
+    their error is known
     """
 
     name: str
@@ -204,12 +205,14 @@ COLUMNS = (
     ),
     Column(
         "nmi", "NMI", "0 to 1", "higher",
-        "Normalised mutual information of clusters and classes, ± its spread over seeds.",
-        error="nmi_sd", references=(("nmi_kmeans", "k-means"),),
+        "Normalised mutual information of clusters and classes, ± its spread over seeds. Its error over test rows is "
+        "not known, so no run is marked as the best.",
+        error="nmi_sd", references=(("nmi_kmeans", "k-means"),), is_ranked=False,
     ),
     Column(
         "ari", "ARI", "up to 1", "higher",
-        "Adjusted Rand index of clusters and classes, ± its spread over seeds; 0 is chance.",
-        error="ari_sd", references=(("ari_kmeans", "k-means"),),
+        "Adjusted Rand index of clusters and classes, ± its spread over seeds; 0 is chance. Its error over test rows "
+        "is not known, so no run is marked as the best.",
+        error="ari_sd", references=(("ari_kmeans", "k-means"),), is_ranked=False,
     ),
 )  # fmt: skip
