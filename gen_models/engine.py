@@ -79,14 +79,13 @@ def fit(
 ) -> Iterator[Report]:
     """Train from the step after training.step to `steps`; yield a report every `report_every` steps and at the end.
 
-    report_also  further steps with a report
-
     When a report is yielded, `training` is at that step and may be saved.
 
-    order      order of play: alternating, simultaneous or extragradient
-    clip_norm  largest norm of each player's gradient; None: no clipping
-    schedule   name of the learning-rate schedule, see schedules.py
-    horizon    the step at which the schedule ends; None: `steps`. Give it if training stops before its planned end
+    report_also  further steps with a report
+    order        order of play: alternating, simultaneous or extragradient
+    clip_norm    largest norm of each player's gradient; None: no clipping
+    schedule     name of the learning-rate schedule, see schedules.py
+    horizon      the step at which the schedule ends; None: `steps`. Give it if training stops before its planned end
 
     Raises ConfigError for an unknown order or schedule, and DivergedError when a loss is not finite.
     """

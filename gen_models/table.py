@@ -199,7 +199,7 @@ class Column:
         lookup = {form(word): k for k, word in enumerate(self.values)}
         for pair in TRUTH if set(lookup) in map(set, TRUTH) else ():  # other words for no and yes mean the same
             no = 0 if any(word in lookup and lookup[word] == 0 for word, _ in TRUTH) else 1
-            lookup.setdefault(pair[0], no), lookup.setdefault(pair[1], 1 - no)
+            lookup = {pair[0]: no, pair[1]: 1 - no, **lookup}
         return self._looked_up(values, lookup, form)
 
     def _one_hot(self, values: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:

@@ -455,7 +455,7 @@ def test_a_time_within_the_usual_range_is_usual():
     column = Column("when", kind="time")
     facts = {"table": {"columns": Schema((column,)).as_json()}, "event_shape": [1]}
     seconds = torch.arange(1_700_000_000, 1_700_000_000 + 16 * 86_400, 86_400, dtype=torch.float64)[:, None]
-    reasons = Reasons(None, "nll", seconds, facts)
+    reasons = Reasons(None, "nll", Calibration({}, usual=seconds), facts)
     usual = reasons._ranges["when"]
     assert usual.text == "2023-11-14T22:13:20 to 2023-11-29T22:13:20"
     assert usual.holds("2023-11-20T00:00:00") and not usual.holds("2024-01-01T00:00:00")
@@ -708,16 +708,18 @@ def test_the_usual_values_of_a_category_are_those_of_many_rows_the_most_frequent
     codes = np.repeat(np.eye(4, dtype=np.float32), [60, 900, 20, 20], axis=0)
     usual = marginals(torch.from_numpy(codes), [(0, 4)])
     counts = counted_columns(facts, codes, usual.numpy())
-    reasons = Reasons(None, "nll", usual, facts, counts)
+    reasons = Reasons(None, "nll", Calibration({}, usual=usual, counts=counts), facts)
     assert reasons._ranges["code"].text == "b" and not reasons._ranges["code"].holds("c")
     codes = np.repeat(np.eye(4, dtype=np.float32), [310, 290, 390, 10], axis=0)
-    reasons = Reasons(None, "nll", usual, facts, counted_columns(facts, codes, usual.numpy()))
+    counts = counted_columns(facts, codes, usual.numpy())
+    reasons = Reasons(None, "nll", Calibration({}, usual=usual, counts=counts), facts)
     assert reasons._ranges["code"].text == "c, a, b"
     many = Column("code", "category", values=tuple(f"c{k:02}" for k in range(40)))
     facts = {"event_shape": [40], "levels": None, "table": {"columns": Schema((many,)).as_json()}}
     codes = np.repeat(np.eye(40, dtype=np.float32), [120, *[100] * 38, 30], axis=0)
     usual = marginals(torch.from_numpy(codes), [(0, 40)])
-    reasons = Reasons(None, "nll", usual, facts, counted_columns(facts, codes, usual.numpy()))
+    counts = counted_columns(facts, codes, usual.numpy())
+    reasons = Reasons(None, "nll", Calibration({}, usual=usual, counts=counts), facts)
     assert reasons._ranges["code"].text == "c00, c01, c02, c03 and 35 more", "none has a sixteenth, most are usual"
 
 

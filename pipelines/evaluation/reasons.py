@@ -20,13 +20,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from gen_models.anomalies.calibration import Calibration
 from gen_models.anomalies.contributions import contributions
 from gen_models.anomalies.scores import FittedScores
 from gen_models.contracts import Reconstructor
 from gen_models.table import from_json, groups_of
-from pipelines.evaluation.column_counts import Counts
 from pipelines.evaluation.score_sheet import maps_of
 
 MOST_COLUMNS = 3  # a reason names at most so many columns
@@ -65,27 +64,25 @@ class Reasons:
     """Explains why rows have large values of one anomaly score of a model.
 
     fitted  the model's anomaly scores; name: which of them is explained
-    usual   usual values of each column, as gen_models.anomalies.contributions.marginals returns them, or None
+    known   the model's calibration, or None: then rows of a table cannot be explained. With its counts, the usual
+            values of a category are those of one row in 16 or more or, if no value has so many, those that are at least
+            half as frequent as the most frequent one; without counts, those among its usual values
     facts   event_shape, levels, statistics and, for a table, its columns, as `pipelines.registry.serving.answer`
             takes them
-    counts  of each column in the training rows, from counted_columns, or (). With them, the usual values of a category
-            are those of one row in 16 or more or, if no value has so many, those that are at least half as frequent as
-            the most frequent one; without them, those among `usual`
     """
 
     def __init__(
         self,
         fitted: FittedScores,
         name: str,
-        usual: Tensor | None,
+        known: Calibration | None,
         facts: Mapping[str, Any],
-        counts: Sequence[Counts] = (),
     ):
         self._fitted, self._name, self._facts = fitted, name, facts
-        self._usual = usual
+        self._usual = known.usual if known else None
         columns = from_json(facts["table"]["columns"]).columns if facts.get("table") else ()
         self._times = {column.name for column in columns if column.kind == "time"}
-        pairs = zip(columns, counts, strict=False)
+        pairs = zip(columns, known.counts if known else (), strict=False)
         self._shares = {
             column.name: dict(zip((value or None for value in column.all_values), count[0] / count[1], strict=True))
             for column, count in pairs
@@ -93,7 +90,7 @@ class Reasons:
         }
         self._is_image = len(facts["event_shape"]) == 3
         self._groups = {} if self._is_image else groups_of(facts)
-        self._ranges = {} if usual is None or self._is_image else self._usual_ranges(usual.numpy())
+        self._ranges = {} if self._usual is None or self._is_image else self._usual_ranges(self._usual.numpy())
 
     @property
     def why_none(self) -> str:

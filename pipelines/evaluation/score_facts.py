@@ -101,8 +101,7 @@ def _with_names(trained: Trained, most: list[dict[str, Any]]) -> list[dict[str, 
 def _with_reasons(
     trained: Trained, scored: RowScores, known: Calibration | None, most: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    usual, counts = (known.usual, known.counts) if known else (None, ())
-    reasons = Reasons(scored.fitted, scored.fitted.default, usual, trained.data.manifest, counts)
+    reasons = Reasons(scored.fitted, scored.fitted.default, known, trained.data.manifest)
     if reasons.why_none:
         return most
     x = np.asarray(trained.data.x("test")[[one["row"] for one in most]])

@@ -23,6 +23,7 @@ from pipelines.registry import moves, versions
 from pipelines.registry.moves import CANDIDATE, CHAMPION, GATE, REGISTER
 from pipelines.registry.versions import Version
 
+IS_CHAMPION = "this version is champion already"
 NOT_COLLAPSED = "no"
 PLAIN = "whole rows"
 
@@ -137,7 +138,7 @@ def _move_champion(client: Any, version: Version, standing: Standing, number: st
         moves.withdraw(client, version.model, CHAMPION, how=REGISTER, who=GATE, reason=reason)
         return f"{reason}; `{command(version.model, version.number)}` makes it champion all the same"
     if number == version.number:
-        return "this version is champion already"
+        return IS_CHAMPION
     damage = (versions.what_changed(client, present) or "").partition(";")[0] if present else ""
     if chosen is not None:
         return _beside_a_choice(client, version, standing, present, chosen, damage)

@@ -14,7 +14,7 @@ from typing import Any
 from pipelines import tracking
 from pipelines.lineage.fingerprint import code_sha256
 from pipelines.lineage.hashing import sha256_json
-from pipelines.registry import moves, upload, versions
+from pipelines.registry import moves, promotion, upload, versions
 from pipelines.registry.moves import CANDIDATE
 from pipelines.runtime import paths
 
@@ -61,9 +61,7 @@ class Store:
             return None
         held = ", ".join(sorted(alias for alias, which in aliases.items() if which == number))
         is_champion = aliases.get(moves.CHAMPION) == number
-        return (
-            f"version {number} ({held}); {'this version is champion already' if is_champion else own.get('gate', '')}"
-        )
+        return f"version {number} ({held}); {promotion.IS_CHAMPION if is_champion else own.get('gate', '')}"
 
 
 def _has_files(folder: Path) -> bool:

@@ -107,8 +107,7 @@ def _write(
     shown = SHEET_IMAGES if scorer.is_of_images and drawn else 0
     scored = score_rows(scorer, path, most_anomalous=reasons, shown=shown, edge=edge, strict=strict)
     decisions = decide(scored.scores, known, rule)
-    usual, counts = (stored.calibration.usual, stored.calibration.counts) if stored.calibration else (None, ())
-    explainer = Reasons(scorer.fitted, scorer.name, usual, stored.facts, counts)
+    explainer = Reasons(scorer.fitted, scorer.name, stored.calibration, stored.facts)
     explained = min(reasons, max(1, MOST_EXPLAINED // max(1, explainer.columns)))
     told = _explained(scored.anomalous, explainer, decisions, explained) if reasons else {}
     rows = len(scored.scores)
