@@ -130,6 +130,24 @@ def test_what_a_column_adds_to_a_sum_is_its_own_score_less_its_smallest():
     torch.testing.assert_close(found, torch.stack([own[:, 0] - least[:, 0].min(), pair], dim=1))
 
 
+@pytest.mark.parametrize(
+    ("row", "named"),
+    [
+        ([8.0, 0.0, 0.0], ["a"]),  # b is named too if a column is looked at by itself
+        ([8.0, 0.0, 8.0], ["a", "c"]),
+        ([1.5, -1.5, 0.0], ["a", "b"]),  # each is usual, and they do not go together
+    ],
+)
+def test_a_column_beside_an_extreme_one_is_named_only_for_its_own_part(row, named):
+    x = np.random.default_rng(0).multivariate_normal([0, 0, 0], [[1, 0.95, 0], [0.95, 1, 0], [0, 0, 1]], 4000)
+    precision = torch.from_numpy(np.linalg.inv(np.cov(x.T)))
+    usual = marginals(torch.from_numpy(x), [(k, k + 1) for k in range(3)])
+    facts = {"event_shape": [3], "table": {"columns": Schema(tuple(map(Column, "abc"))).as_json()}}
+    reasons = Reasons(lambda _, z: ((z @ precision) * z).sum(dim=1) / 2, "nll", Calibration({}, usual=usual), facts)
+    (reason,) = reasons.of(np.array([row]))
+    assert sorted(part.split()[0] for part in reason.text.split("; ")) == named
+
+
 def test_usual_values_are_values_of_the_column_as_often_as_it_has_them():
     number = torch.tensor([5.0, 1.0, 1.0, 9.0]).repeat(8)
     category = torch.eye(3)[torch.tensor([0, 0, 0, 2]).repeat(8)]

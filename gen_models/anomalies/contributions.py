@@ -70,9 +70,38 @@ def contributions(
     groups  (first, last + 1) of the numbers of each column
     """
     whole, found = score(x).double(), []
-    for first, end in groups:
-        replaced = x.repeat_interleave(len(usual), dim=0)
-        replaced[:, first:end] = usual[:, first:end].repeat(len(x), 1).to(x.dtype)
-        added = whole - score(replaced).double().view(len(x), len(usual)).amin(dim=1)
+    for group in groups:
+        added = whole - _with_usual(score, x, usual, group).amin(dim=1)
         found.append(added.nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf))
     return torch.stack(found, dim=1) if found else torch.zeros(len(x), 0, dtype=torch.float64)
+
+
+def made_usual(
+    score: Callable[[Tensor], Tensor],
+    x: Float[Tensor, "rows numbers"],
+    usual: Float[Tensor, "k numbers"],
+    groups: Groups,
+) -> Float[Tensor, "rows numbers"]:
+    """Return the rows with one column of each replaced by the usual value that gives the row the lowest score.
+
+    score, usual   as for `contributions`
+    groups         (first, last + 1) of the numbers of the column to replace, for each row
+    """
+    found = x.clone()
+    for group in set(groups):
+        rows = torch.tensor([k for k, own in enumerate(groups) if own == group])
+        best = _with_usual(score, x[rows], usual, group).nan_to_num(nan=torch.inf).argmin(dim=1)
+        found[rows, slice(*group)] = usual[best, slice(*group)].to(x.dtype)
+    return found
+
+
+def _with_usual(
+    score: Callable[[Tensor], Tensor],
+    x: Float[Tensor, "rows numbers"],
+    usual: Float[Tensor, "k numbers"],
+    group: tuple[int, int],
+) -> Float[Tensor, "rows k"]:
+    """Return the scores of each row with one column replaced by each of its usual values."""
+    replaced = x.repeat_interleave(len(usual), dim=0)
+    replaced[:, slice(*group)] = usual[:, slice(*group)].repeat(len(x), 1).to(x.dtype)
+    return score(replaced).double().view(len(x), len(usual))

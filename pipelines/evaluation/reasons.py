@@ -9,6 +9,9 @@ A value can be usual and yet add much to the score, because it does not go with 
 
     gear 5 (usual, but not with the other values)
 
+Beside a column whose value is not usual, another is named only if it also adds to the score once that column has a
+usual value: an extreme value does not go with those of other columns, whatever these are.
+
 How much a column adds to a score is how far the score would fall if this column alone had a usual value
 (gen_models.anomalies.contributions).
 """
@@ -22,7 +25,7 @@ import numpy as np
 import torch
 
 from gen_models.anomalies.calibration import Calibration
-from gen_models.anomalies.contributions import contributions
+from gen_models.anomalies.contributions import contributions, made_usual
 from gen_models.anomalies.scores import FittedScores
 from gen_models.contracts import Reconstructor
 from gen_models.table import from_json, groups_of
@@ -30,6 +33,7 @@ from pipelines.evaluation.score_sheet import maps_of
 
 MOST_COLUMNS = 3  # a reason names at most so many columns
 LEAST_SHARE = 0.1  # a column that adds less than this fraction of what the first column adds is not named
+LEAST_LEFT = 0.5  # nor one of whose contribution less is left when the first column has a usual value
 MOST_WORDS = 4  # a reason names at most so many usual values of a category
 
 
@@ -129,32 +133,46 @@ class Reasons:
 
     def _of_table(self, x: np.ndarray) -> list[Reason]:
         assert self._usual is not None
-        rows, names = torch.from_numpy(x), list(self._groups)
-        usual = self._usual.to(rows.dtype)
-        added = contributions(lambda z: self._fitted(self._name, z), rows, usual, list(self._groups.values())).numpy()
-        words = self._words(x)
-        return [self._reason(added[k], {name: words[name][k] for name in names}) for k in range(len(x))]
+        rows, groups = torch.from_numpy(x), list(self._groups.values())
+        usual, words = self._usual.to(rows.dtype), self._words(x)
 
-    def _reason(self, added: np.ndarray, values: Mapping[str, Any]) -> Reason:
+        def score(z: torch.Tensor) -> torch.Tensor:
+            return self._fitted(self._name, z)
+
+        added = contributions(score, rows, usual, groups).numpy()
+        parts = [self._parts(added[k], {name: words[name][k] for name in self._groups}) for k in range(len(x))]
+        named = [_named(row) for row in parts]
+        places = [k for k, row in enumerate(named) if len(row) > 1 and not self._is_usual(row[0])]
+        if places:
+            first = [self._groups[named[k][0]["column"]] for k in places]
+            left = contributions(score, made_usual(score, rows[places], usual, first), usual, groups).numpy()
+            for k, row in zip(places, left, strict=True):
+                still = dict(zip(self._groups, row, strict=True))
+                others = [part for part in named[k][1:] if still[part["column"]] >= LEAST_LEFT * part["adds"]]
+                named[k] = [named[k][0], *others]
+        return [Reason(self._told(row), every) for row, every in zip(named, parts, strict=True)]
+
+    def _parts(self, added: np.ndarray, values: Mapping[str, Any]) -> list[dict[str, Any]]:
         names = list(self._groups)
-        order = np.argsort(-added, kind="stable")
-        parts = [
+        return [
             {
                 "column": names[j],
                 "value": values[names[j]],
                 "adds": float(added[j]),
                 "usual": self._ranges[names[j]].text,
             }
-            for j in order
+            for j in np.argsort(-added, kind="stable")
         ]
-        least = LEAST_SHARE * max(added.max(), 0)  # inf if a column adds inf: then only such columns are named
-        named = [part for part in parts[:MOST_COLUMNS] if part["adds"] > least or part["adds"] == math.inf]
-        text = "; ".join(f"{part['column']} {_shown(part['value'])} ({self._beside(part)})" for part in named)
-        return Reason(text or "no single column stands out", parts)
+
+    def _told(self, named: Sequence[Mapping[str, Any]]) -> str:
+        texts = [f"{part['column']} {_shown(part['value'])} ({self._beside(part)})" for part in named]
+        return "; ".join(texts) or "no single column stands out"
 
     def _beside(self, part: Mapping[str, Any]) -> str:
-        usual = self._ranges[part["column"]]
-        return "usual, but not with the other values" if usual.holds(part["value"]) else f"usually {usual.text}"
+        return "usual, but not with the other values" if self._is_usual(part) else f"usually {part['usual']}"
+
+    def _is_usual(self, part: Mapping[str, Any]) -> bool:
+        return self._ranges[part["column"]].holds(part["value"])
 
     def _words(self, x: np.ndarray) -> dict[str, list[Any]]:
         """Return {column: its value in each row} for rows x, as the user's table has them."""
@@ -180,6 +198,12 @@ class Reasons:
                 text = ", ".join(map(_shown, often[:MOST_WORDS])) + more or "missing"
                 found[name] = _Usual(text, words=frozenset(values))
         return found
+
+
+def _named(parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the columns of a row that may be named; parts: all of them, the one that adds most first."""
+    least = LEAST_SHARE * max(parts[0]["adds"], 0)  # inf if a column adds inf: then only such columns are named
+    return [part for part in parts[:MOST_COLUMNS] if part["adds"] > least or part["adds"] == math.inf]
 
 
 def _around(place: int, size: int) -> slice:
