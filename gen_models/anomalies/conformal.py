@@ -86,6 +86,14 @@ def most_flagged(rows: int, calibration_rows: int, rate: float) -> int:
     return int(betabinom(rows, k, calibration_rows + 1 - k).ppf(0.975))
 
 
+def chance_of_flagged(count: int, rows: int, calibration_rows: int, rate: float) -> float:
+    """Return the probability that `count` or more of `rows` normal rows have p <= rate; see `most_flagged`."""
+    k = _p_values(calibration_rows, rate)
+    if not 0 < k <= calibration_rows:
+        return 1.0 if k or not count else 0.0
+    return float(min(1.0, betabinom(rows, k, calibration_rows + 1 - k).pmf(np.arange(count, rows + 1)).sum()))
+
+
 def _p_values(calibration_rows: int, rate: float) -> int:
     """Return how many of the p-values 1/(n + 1), 2/(n + 1), ... are at most the rate."""
     return math.floor(rate * (calibration_rows + 1) + 1e-9)

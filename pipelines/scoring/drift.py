@@ -1,10 +1,12 @@
 """Compares the scores of new rows with the scores of calibration rows, and keeps a history of the comparisons.
 
-Calibration rows are normal rows that the training has not seen. The test is the two-sample Kolmogorov-Smirnov test: if
-the rows of a file come from the distribution of the calibration rows, the p-value is below 0.01 with a probability of
-at most 1%. A row that has no score, because it cannot be read, counts as more anomalous than every row that has one:
-calibration rows can all be read. The test sees only scores: rows that have changed, but have the same scores as before,
-go unnoticed.
+Calibration rows are normal rows that the training has not seen. There are three tests. The two-sample
+Kolmogorov-Smirnov test compares all scores. It hardly sees a few per cent of very unusual rows; so two tests compare
+how many new rows have conformal p-values of at most 0.05, and of at most 0.01, with what chance explains. The p-value
+of the comparison is three times the smallest of the three (Bonferroni): if the rows of a file come from the
+distribution of the calibration rows, it is below 0.01 with a probability of at most 1%. A row that has no score,
+because it cannot be read, counts as more anomalous than every row that has one: calibration rows can all be read. The
+tests see only scores: rows that have changed, but have the same scores as before, go unnoticed.
 
 The history is a CSV with a line for each comparison.
 """
@@ -21,7 +23,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from scipy.stats import ks_2samp
 
-from gen_models.anomalies.conformal import conformal_p
+from gen_models.anomalies.conformal import chance_of_flagged, conformal_p
 from gen_models.errors import DataError
 from gen_models.files import replacing
 from pipelines.evaluation.score_sheet import usual_rate
@@ -29,6 +31,7 @@ from pipelines.evaluation.score_sheet import usual_rate
 SECONDS_TO_WAIT = 20
 LEAST_ROWS = 8  # with fewer, no difference could be seen
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+TAILS = (0.05, 0.01)  # the p-values at or below which new rows are counted
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,9 @@ class Check:
     model, score   the model, and the name of its anomaly score
     rows           how many of the new rows have a score
     problems       how many of the new rows have no score
-    distance, p    statistic of the Kolmogorov-Smirnov test (the largest difference of the two distribution functions of
-                   the scores), and its p-value
+    distance       statistic of the Kolmogorov-Smirnov test: the largest difference of the two distribution functions of
+                   the scores
+    p              the p-value of the three tests together
     unusual        the fraction of the new rows whose conformal p-value is at most `usual_rate`, or that have no score
     q05 .. q95     quantiles of the finite scores of the new rows
     """
@@ -74,7 +78,8 @@ def compare(scores: np.ndarray, calibration: np.ndarray, *, name: str, model: st
         if count < LEAST_ROWS:
             raise DataError(f"{name}: {count} {what}; a comparison needs at least {LEAST_ROWS}, so give more rows")
     ranked = np.where(has_score, scores, np.inf)
-    found = ks_2samp(calibration, ranked)
+    found, p = ks_2samp(calibration, ranked), conformal_p(calibration, ranked)
+    many = (chance_of_flagged(int((p <= rate).sum()), len(p), len(calibration), rate) for rate in TAILS)
     return Check(
         datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         name,
@@ -83,8 +88,8 @@ def compare(scores: np.ndarray, calibration: np.ndarray, *, name: str, model: st
         int(has_score.sum()),
         int((~has_score).sum()),
         float(found.statistic),
-        float(found.pvalue),
-        float(((conformal_p(calibration, ranked) <= usual_rate(len(calibration))) | ~has_score).mean()),
+        min(1.0, (1 + len(TAILS)) * min(float(found.pvalue), *many)),
+        float(((p <= usual_rate(len(calibration))) | ~has_score).mean()),
         *(float(value) for value in np.quantile(finite if len(finite) else [np.nan], QUANTILES)),
     )
 

@@ -15,6 +15,7 @@ from pipelines import figures
 from pipelines.commands.output_file import whole
 from pipelines.data.sources.files import printable
 from pipelines.evaluation.score_sheet import usual_rate
+from pipelines.runtime.words import counted
 from pipelines.scoring.column_drift import column_drift
 from pipelines.scoring.drift import QUANTILES, append, bands, compare, read_history
 from pipelines.scoring.scored_rows import no_calibration, open_scorer, score_rows
@@ -80,8 +81,8 @@ def drift_file(
     rows, share = check.rows + check.problems, 100 * usual_rate(len(scorer.calibration))
     print(f"{name}: {words}; {check.unusual:.1%} of its {rows:,} rows are among the {share:.3g}% most unusual")
     if check.problems:
-        first = min(scored.problems)
-        print(f"{check.problems:,} of them have no score and count as unusual, such as: {scored.problems[first]}")
+        print(f"{check.problems:,} of them {'has' if check.problems == 1 else 'have'} no score and count as unusual:")
+        print("\n".join(_kinds(scored.problems)))
     moved = columns.moved(level) if columns else []
     if columns:
         if check.problems:
@@ -99,3 +100,17 @@ def drift_file(
         why = ["the scores"] * (check.p < level) + [f"column {one.column}" for one in moved[:MOST_COLUMNS]]
         print(f"alarm at {alarm:g}: {', '.join(why)}" if why else f"no alarm at {alarm:g}")
     return check.p < level or bool(moved)
+
+
+def _kinds(problems: Mapping[int, str]) -> list[str]:
+    """Return a line for each column that makes rows unusable, the most frequent first, with the problem of one row.
+
+    problems: {index of a row: "COLUMN: why it has no score", or why without a column}
+    """
+    found: dict[str, list[str]] = {}
+    for _, why in sorted(problems.items()):
+        found.setdefault(why.partition(": ")[0], []).append(why)
+    most = sorted(found.values(), key=len, reverse=True)
+    lines = [f"{counted(len(some), 'row')}: {some[0]}" for some in most[:MOST_COLUMNS]]
+    more = sum(map(len, most[MOST_COLUMNS:]))
+    return [*lines, f"{counted(more, 'row')}: other reasons"] if more else lines
