@@ -24,6 +24,7 @@ from pipelines.data.store import Dataset, open_data
 from pipelines.evaluation import evaluate
 from pipelines.evaluation.prepared_rows import PreparedRows
 from pipelines.evaluation.result_files import read_scores
+from pipelines.figures import charts
 from pipelines.runtime import paths
 from tests.trained import DATA, RUNS, be_quick, files, list_runs
 
@@ -327,7 +328,7 @@ def test_grey_levels_have_one_scale_for_all_images_of_a_picture():
     assert centres == [0, 64, 255]
 
 
-def test_the_table_of_trials_is_drawn_without_those_that_diverged():
+def test_the_table_of_trials_is_drawn_without_those_that_diverged(monkeypatch):
     rows = [
         {
             "trial": k,
@@ -343,6 +344,15 @@ def test_the_table_of_trials_is_drawn_without_those_that_diverged():
     figures.trials(rows[:1] + rows[2:], "nats", 2, part, front={"rate": "rate", "distortion": "mse"})
     assert chunks(whole.getvalue())[-1] == chunks(part.getvalue())[-1] == b"IEND"
     figures.trials([{**rows[0], "override": {}}], "nats", 0, BytesIO())
+    drawn = []
+    monkeypatch.setattr(charts, "_draw_front", lambda axes, points, labels, names: drawn.append((points, labels)))
+    steps = (100, 100, 300)
+    figures.trials(
+        [{**row, "value": 1.0, "steps": n} for row, n in zip(rows, steps, strict=True)],
+        "nats", 2, BytesIO(), front={"rate": "rate", "distortion": "mse"},
+    )  # fmt: skip
+    ((points, labels),) = drawn
+    assert points.tolist() == [[2, -2]] and labels == ["beta 1, kind a"], "trials that were stopped early are no front"
     figures.curves({"likelihood.nats": ([1, 2, 3], [3.0, 2.0, 1.5])}, BytesIO(), title="history")
     assert dict(matplotlib.rcParams) == before  # no global style is left behind
 

@@ -114,6 +114,11 @@ def test_list_names_every_model_even_where_no_data_are_in_use(project, capsys):
     listing.main([])
     printed = capsys.readouterr().out
     assert all(f"\n  {model} " in printed for model in MODELS)
+    given = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(given.replace("sweeps: {}", "sweeps: {a: {model: no_model, data: digits}}"))
+    with pytest.raises(ConfigError, match="no_model"):
+        listing.main([])
+    assert "\n  digits " in capsys.readouterr().out, "what there is to choose from"
 
 
 def test_the_published_lines_and_conf_files_are_sound(monkeypatch, capsys):
@@ -412,6 +417,7 @@ def test_params_are_read_without_torch_and_hydra(project):
             "sweeps.mine.grid.model.control_variate: samples = 1 leaves nothing",
         ),
         ({"grid": {"model.samples": [2, 4], "model.control_variate": ["leave_one_out"]}}, None),
+        ({"set": {"sweep.searcher": "grid"}}, "sweeps.mine: sweep.searcher: grid takes choices only; model.sigma is"),
     ],
 )
 def test_check_builds_the_model_of_a_line_and_names_it(project, capsys, line, refusal):
@@ -428,6 +434,13 @@ def test_check_builds_the_model_of_a_line_and_names_it(project, capsys, line, re
     with pytest.raises(ConfigError, match=f"params.yaml: {refusal}") as caught:
         check.main([])
     assert "\n" not in str(caught.value)
+    if "sweep.searcher" in str(line):
+        fix = re.search("write the values to try, such as `(.*)`, in place of sweep.searcher", str(caught.value))[1]
+        for section in ("sweeps", "runs"):
+            given[section]["mine"] = {"model": "vae", "data": "digits", **yaml.safe_load(f"{{{fix}}}")}
+        (project / "params.yaml").write_text(yaml.safe_dump(given, sort_keys=False))
+        check.main([])
+        assert "sound" in capsys.readouterr().out
 
 
 def test_check_refuses_what_any_line_uses_with_exit_code_1(project):

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from mlflow.exceptions import MlflowException
+from scipy.stats import ttest_rel
 
 from gen_models import checkpoint
 from gen_models.errors import CheckpointError, GenModelsError, RegistryError
@@ -29,7 +30,7 @@ from pipelines.registry.promotion import Standing, gate
 from pipelines.report import sweep_pictures
 from pipelines.tracking.sweep_page import sweep_page
 from pipelines.training import trials
-from pipelines.training.ranking import as_good, undecided
+from pipelines.training.ranking import as_good, decided, undecided
 from tests.finished import PROJECT, finish, make_project, metrics_at
 
 NUMBERS = itertools.count()
@@ -364,14 +365,20 @@ class TestReplay:
             return found
 
         # each seed says that the first is better, by 6.3, 9.4 and 6.9: t is 7.9, above 4.3 with 2 degrees of freedom
-        assert undecided(rows((165.1, 166.1, 171.7), (171.4, 175.5, 178.6))) == ""
+        clear = rows((165.1, 166.1, 171.7), (171.4, 175.5, 178.6))
+        assert undecided(clear) == ""
+        next_one = "Better than the next, trial 1 (model.beta 1, mean 175.2), by 7.53"
+        assert decided(clear) == f"{next_one} (95% interval of the difference, seed by seed: 3.45 to 11.6)."
+        low, high = ttest_rel((171.4, 175.5, 178.6), (165.1, 166.1, 171.7)).confidence_interval()
+        assert (low, high) == pytest.approx((3.45, 11.6), abs=0.02)
         apart = (20.1, 20.3, 20.7), (35.0, 55.0, 89.0)  # the interval of the differences holds 0
         assert undecided(rows(*apart)) == "" and undecided(rows(apart[0], (20.6, 55.0, 89.0))) != ""
+        assert decided(rows(*apart)).endswith(": the worst of its 3 seeds is better than the best of the other's.")
         # the same values, but no seed by seed: the differences are 13.5, 5.3 and 3.8, and t is 2.5
         alike = rows((165.1, 166.1, 171.7), (178.6, 171.4, 175.5))
         assert [of["trial"] for of in as_good(alike)] == [1]
         said = "The seeds do not tell trial 0 (model.beta 0, mean 167.6) from trial 1 (model.beta 1, mean 175.2): give "
-        assert undecided(alike).startswith(said)
+        assert undecided(alike).startswith(said) and decided(alike) == ""
         # a setting with a wide spread says nothing of one with a narrow one
         assert [of["trial"] for of in as_good(rows((1, 1.001, 1), (1.1, 1.101, 1.1), (1, 3, 2)))] == [2]
         many = rows(*((1.0, 1.0 + k / 100, 1.0 - k / 200) for k in range(6)))

@@ -19,6 +19,7 @@ from pipelines.config.params import Run, params
 from pipelines.data.checks import check_conf
 from pipelines.runtime import paths
 from pipelines.runtime.stage import no_argument
+from pipelines.training.search import grid
 
 
 def main(argv: list[str]) -> None:
@@ -44,6 +45,11 @@ def check_line(line: Run, conf: Mapping[str, Any]) -> None:
 
     Does nothing for a line that has been swept and changes nothing in its conf files, since building takes seconds.
     """
+    if line.setting == line.key and conf["sweep"]["searcher"] == "grid":
+        try:
+            grid(conf["sweep"]["space"])
+        except ConfigError as error:
+            raise ConfigError(f"{paths.MARK}: sweeps.{line.key}: {error}") from None
     if not (line.fixed or line.grid) and paths.out("sweep", line.key, "setting.json").is_file():
         return
     from pipelines.training.initial_model import build_training  # imports torch

@@ -20,18 +20,22 @@ from pipelines.runtime.stage import no_argument
 
 def main(argv: list[str]) -> None:
     no_argument(argv, "list", __doc__)
-    graph = params()
     print("models (conf/model)")
     for name in names("model"):
         conf = yaml_file.read(file_of("model", name), dotted_keys=True)
         model = _class(conf, f"conf/model/{name}.yaml")
         print(f"  {name:<15} {model.__name__:<15} {', '.join(_offers(model))}; compared by {_metric(conf)}")
     print("data sets (conf/data)")
+    try:
+        used = params().data_sets
+    except ConfigError:  # told below, after what it may be that the user looks for
+        used = tuple(names("data"))
     for name in names("data"):
         conf = data_conf(name)
-        used = "" if name in graph.data_sets else "   (not under data: or files: in params.yaml)"
-        print(f"  {name:<16} {'x'.join(map(str, conf['event_shape']))}, {_kind(conf['levels'])}{used}")
+        note = "" if name in used else "   (not under data: or files: in params.yaml)"
+        print(f"  {name:<16} {'x'.join(map(str, conf['event_shape']))}, {_kind(conf['levels'])}{note}")
     print("runs (params.yaml)")
+    graph = params()
     for line in graph.runs.values():
         how = "with its own sweep" if line.key in graph.sweeps else f"with the setting of {line.setting}"
         print(f"  {line.key:<24} {line.model} on {line.data}, {how}")

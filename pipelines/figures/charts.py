@@ -10,6 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from pipelines.figures.style import COLOURS, DASHES, GREY, STYLE, Target, heading, panels_of, save, word
 
+MOST_TICKS = 6  # of choices that several trials share: each has a tick
 TENFOLD = 10.0  # if the largest metric of the trials is this many times the smallest, the axis is logarithmic
 
 
@@ -45,7 +46,8 @@ def trials(
     metric: the name of the metric, measured on validation rows; lower is better
     best: the number of the best trial, which is drawn in colour; of a setting with several seeds, its mean is
     front: {"rate": name, "distortion": name}, two names in `metrics`; a last panel draws these against each other, as
-    means over the seeds of each setting, and joins the settings that no other one beats in both. None: no such panel
+    means over the seeds of each setting, and joins those that no other one beats in both, of the settings that were not
+    stopped early. None: no such panel
     """
     kept = [row for row in rows if row["value"] is not None and np.isfinite(row["value"])]
     values = np.array([row["value"] for row in kept], dtype=float)
@@ -81,7 +83,13 @@ def trials(
             means = np.array([points[of].mean(axis=0) for of in same], dtype=float).reshape(-1, 2)
             if len(points) > len(means):
                 panels[-1].scatter(points[:, 0], points[:, 1], s=9, color=GREY, alpha=0.6, linewidths=0, label="a seed")
-            _draw_front(panels[-1], means, [setting(row["override"]) for row in firsts], names)
+            was_short = np.array([row.get("steps", 0) < most for row in firsts], dtype=bool)
+            short = means[was_short]
+            if len(short):
+                look = panels[-1].scatter(short[:, 0], short[:, 1], s=24, facecolors="none", edgecolors=GREY)
+                look.set(linewidths=0.9, label="stopped early")
+            told = [setting(row["override"]) for row in firsts if row.get("steps", 0) == most]
+            _draw_front(panels[-1], means[~was_short], told, names)
         title = f"{len(rows)} trials, validation {metric}, lower is better"
         if any(was_stopped):
             title += f"\nhollow: stopped before step {most:,}, so not to be compared with the others"
@@ -166,9 +174,12 @@ def _places(axes: Axes, raw: Sequence[object]) -> np.ndarray:
     """
     if raw and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in raw):
         numbers = np.array(raw, dtype=float)
+        choices = sorted(set(numbers.tolist()))
         if numbers.min() > 0 and numbers.max() / numbers.min() >= 5:
             _logarithmic(axes, "x")
-        else:
+        if len(choices) <= MOST_TICKS and len(choices) < len(numbers):
+            axes.set_xticks(choices, [f"{value:g}" for value in choices])
+        elif axes.get_xscale() != "log":
             is_whole = bool((numbers == numbers.round()).all())
             axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10], integer=is_whole))
         return numbers

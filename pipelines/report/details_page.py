@@ -22,7 +22,7 @@ from pipelines.report.jinja_environment import environment
 from pipelines.report.leaderboard_columns import COLUMNS
 from pipelines.report.read import Results, Row, RunResult, SweepResult
 from pipelines.runtime import paths
-from pipelines.training.ranking import undecided
+from pipelines.training.ranking import decided, undecided
 
 
 def details_page(found: Results) -> str:
@@ -102,6 +102,7 @@ def sweep(found: Results, result: SweepResult) -> dict[str, Any]:
         "diverged": len(result.trials) - len(finished),
         "as_conf": None if _is_grid(result.line) else _as_conf(finished, result.best),
         "undecided": undecided(result.trials),
+        "decided": decided(result.trials),
         "mean": result.best.get("mean"),
         "has_seeds": any("mean" in row for row in result.trials),
         "swept": sorted({key for row in result.trials for key in row["override"]}),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.runtime.words import counted
-from pipelines.training.ranking import number, of_setting, ranking, undecided
+from pipelines.training.ranking import decided, number, of_setting, ranking, undecided
 
 SHOWN = 10
 VALIDATION = "validation."
@@ -37,7 +37,7 @@ def sweep_page(lineage: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) 
         steps = ["steps", "---", *(str(row.get("steps", "")) for row in ranked)]
         lines = [[*line, cell] for line, cell in zip(lines, steps, strict=True)]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines[: 2 + SHOWN])
-    doubt = f"**{said}** " if (said := undecided(trials)) else ""
+    doubt = f"**{said}** " if (said := undecided(trials) or decided(trials)) else ""
     if len(ranked) > 1 and not any("of" in trial for trial in trials):
         doubt += "Each setting has one seed, so a small difference may be chance. "
     return (

@@ -47,6 +47,23 @@ def undecided(trials: Sequence[Mapping[str, Any]]) -> str:
     return f"The seeds do not tell {_named(best)} from {names}: give more seeds before you rely on the difference."
 
 
+def decided(trials: Sequence[Mapping[str, Any]]) -> str:
+    """Return a sentence that says how much better the best setting is than the next; "" if that is not clear.
+
+    trials: as for `ranking`; settings with one seed are left out
+    """
+    settings = [trial for trial in ranking(trials) if trial.get("sd") is not None]
+    if len(settings) < 2 or undecided(trials):
+        return ""
+    differences = _differences(_by_seed(trials, settings[0]), _by_seed(trials, settings[1]))
+    said = f"Better than the next, {_named(settings[1])}, by {fmean(differences):.3g}"
+    reach = _reach(differences)
+    if reach < fmean(differences):
+        low, high = fmean(differences) - reach, fmean(differences) + reach
+        return f"{said} (95% interval of the difference, seed by seed: {low:.3g} to {high:.3g})."
+    return f"{said}: the worst of its {len(differences)} seeds is better than the best of the other's."
+
+
 def as_good(trials: Sequence[Row]) -> list[Row]:
     """Return the settings whose means over seeds do not clearly differ from the best one's, the nearest first.
 
@@ -63,15 +80,23 @@ def as_good(trials: Sequence[Row]) -> list[Row]:
 
 def _is_clear(a: Mapping[int, float], b: Mapping[int, float]) -> bool:
     """Return whether the means of two settings clearly differ. a, b: {seed: value}"""
-    from scipy.special import stdtrit  # a tenth of a second
-
     if min(len(a), len(b)) >= APART and (max(a.values()) < min(b.values()) or max(b.values()) < min(a.values())):
         return True
-    differences = [b[seed] - a[seed] for seed in a.keys() & b.keys()]
-    if len(differences) < 2:
-        return False
-    reach = stdtrit(len(differences) - 1, (1 + CONFIDENCE) / 2) * stdev(differences) / math.sqrt(len(differences))
-    return abs(fmean(differences)) > reach
+    differences = _differences(a, b)
+    return len(differences) > 1 and abs(fmean(differences)) > _reach(differences)
+
+
+def _differences(a: Mapping[int, float], b: Mapping[int, float]) -> list[float]:
+    """Return b - a for each seed that both settings have. a, b: {seed: value}"""
+    return [b[seed] - a[seed] for seed in sorted(a.keys() & b.keys())]
+
+
+def _reach(differences: Sequence[float]) -> float:
+    """Return half the length of the interval of Student's t for the mean of the differences, of which there are two."""
+    from scipy.special import stdtrit  # a tenth of a second
+
+    scale = stdev(differences) / math.sqrt(len(differences))
+    return float(stdtrit(len(differences) - 1, (1 + CONFIDENCE) / 2)) * scale
 
 
 def of_setting(trials: Sequence[Row], first: Row) -> list[Row]:

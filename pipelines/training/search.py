@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from gen_models.errors import ConfigError
+from pipelines.config import yaml_file
 from pipelines.config.compose import flat
 
 Setting = dict[str, Any]  # {dotted key: value}
@@ -54,8 +55,13 @@ def grid(space: Mapping[str, Any]) -> list[Setting]:
     """Return every combination of a space of choices. Raises ConfigError if a key has a range."""
     for key, draw in space.items():
         if "choice" not in draw:
-            kind = next(iter(draw))
-            raise ConfigError(f"sweep.searcher: grid takes choices only; {key} is {kind}: write {{choice: [a, b]}}")
+            ends: dict[str, list[Any]] = {
+                one: list(*of.values()) for one, of in space.items()
+            }  # of a range, its two ends
+            raise ConfigError(
+                f"sweep.searcher: grid takes choices only; {key} is {next(iter(draw))}: in the sweep's line, write the "
+                f"values to try, such as `grid: {yaml_file.dump(ends)}`, in place of sweep.searcher"
+            )
     return distinct(points(space) or [])
 
 

@@ -25,7 +25,7 @@ from pipelines.lineage.audit import run_stage
 from pipelines.runtime import paths
 from pipelines.runtime.stage import argument, produce
 from pipelines.runtime.words import counted
-from pipelines.training.ranking import undecided
+from pipelines.training.ranking import decided, undecided
 from pipelines.training.search import as_it_stands
 from pipelines.training.sweep_plan import SweepPlan, sweep_plan
 from pipelines.training.trials import Trial, choose
@@ -57,13 +57,13 @@ def summary(plan: SweepPlan, best: Mapping[str, Any], rows: Sequence[Mapping[str
     """
     stands = "the conf and what its line sets" if plan.fixed else "the conf as it is"
     setting = ", ".join(f"{key} {value}" for key, value in best["override"].items()) or stands
-    doubt = f". {said}" if (said := undecided(rows)) else ""
+    sure = f". {said}" if (said := undecided(rows) or decided(rows)) else ""
     settings = sum("of" not in row for row in rows)
     value, of = f"{best['value']:.4g}", counted(settings, "setting")
     if best.get("mean") is not None:
         value = f"{best['mean']:.4g} +- {best['sd']:.2g} (mean and deviation over {len(best['seeds'])} seeds)"
         of += f" in {len(rows)} trials"
-    return f"sweep {plan.key}: best {plan.conf['metric']} {value} of {of}, with {setting}{doubt}"
+    return f"sweep {plan.key}: best {plan.conf['metric']} {value} of {of}, with {setting}{sure}"
 
 
 def replaced(plan: SweepPlan, best: Mapping[str, Any]) -> str:
