@@ -134,6 +134,10 @@ def test_a_model_that_is_worse_than_a_histogram_is_told_so():
     numbers = {"nats": 5.0, "nats_error": 0.1, "nats_histogram": 4.5, "rows": 100, "dims": 2}
     (said,) = below_baselines(numbers)
     assert said.startswith("nats 5 is worse than 4.5, that of a histogram of each column alone: try another model")
+    (bound,) = below_baselines({"bits_per_dim": 3.3, "bits_per_dim_iw50": 3.2, "bits_per_dim_histogram": 2.4})
+    assert bound.startswith("bits_per_dim 3.3, a bound, is worse") and bound.endswith(
+        "discretised_vae has a tighter bound"
+    )
     assert below_baselines({**numbers, "nats_error": 0.3}) == [], "within its error"
     for spread, is_said in ((3.0, True), (90.0, False)):
         rest = 9.0 + spread * np.random.default_rng(0).normal(size=35)

@@ -49,7 +49,8 @@ def draw_scored(trained: Trained, scored: RowScores, known: Calibration | None, 
         p = conformal_p(calibration, scores) if calibration is not None else np.full(len(scores), math.nan)
         for kind, chosen in strips(scores, edge).items():
             names = captions(trained.data.names("test", chosen) or {"test row": chosen.tolist()}, p[chosen])
-            shown[kind] = figures.Strip(np.asarray(images[chosen], dtype=np.float32), names)
+            flags = p[chosen] <= usual_rate(len(calibration)) if calibration is not None else None
+            shown[kind] = figures.Strip(np.asarray(images[chosen], dtype=np.float32), names, flags)
     title = f"{trained.run.key}, {name} of {len(scores):,} test rows"
     if calibration is not None and math.isfinite(edge):
         title += f"; flagged: p at most {usual_rate(len(calibration)):.2g}"

@@ -2,8 +2,8 @@
 
 The best number of a column is the lowest, the highest, or the one nearest to the value of a perfect model. Numbers that
 their errors cannot tell from it are marked as well. Only runs on the same data are compared. If only one run has a
-number, it is not marked as best. Never best are a number that is not
-finite, a number of a run that diverged or collapsed, and the AUROC of an anomaly score that ranks rows as something
+number, it is not marked as best. Never best are a number that is not finite, a number of a run that diverged or
+collapsed, a C2ST that nearly always tells samples apart, and the AUROC of an anomaly score that ranks rows as something
 simpler does. A run's AUROC is the AUROC of its default score, which was chosen without labels.
 """
 
@@ -70,6 +70,8 @@ def table(results: Results, data: str) -> Table:
         sound = {key: value for key, value in values.items() if not runs[key].failures}
         errors = {key: error for key in sound if (error := _error(column, numbers[key]))}
         best[column.name] = best_of(sound, column.better, errors) if column.is_ranked else []
+        if column.hopeless is not None:
+            best[column.name] = [key for key in best[column.name] if values[key] < column.hopeless]
         if column.name == "auroc":
             best[column.name] = [key for key in best[column.name] if not results.lamp(key)]
         decimals = _decimals(column, list(numbers.values()))
@@ -119,9 +121,9 @@ def numbers_of(results: Results, key: str) -> dict[str, float]:
     run = results.runs[key]
     numbers = {**standard_errors(run.metrics), **run.metrics}
     if detected := default_score(results, key, run.line.data):
-        pca = default_score(results, "pca", run.line.data)
+        simple = [row["auroc"] for row in results.scores_on(run.line.data) if row["run"] not in results.runs]
         numbers |= {"auroc": detected["auroc"], "auroc_low": detected["low"], "auroc_high": detected["high"]}
-        numbers |= {"auroc_pca": pca["auroc"]} if pca else {}
+        numbers |= {"auroc_simple": max(simple)} if simple else {}
     own, raw = clusters_of(results, run.line.data, key), clusters_of(results, run.line.data, None)
     for name in ("acc", "nmi", "ari"):
         if own:

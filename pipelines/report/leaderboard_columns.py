@@ -23,6 +23,7 @@ class Column:
     coarser: the name of an error that is not shown beside the number, but limits its digits and says what is a tie
     is_ranked: whether the best run is marked: not if two models' numbers cannot be compared, nor if only a part of
     their error is known
+    hopeless: a value from which on no run is marked, although it may be the best; None for no such value
     """
 
     name: str
@@ -38,6 +39,7 @@ class Column:
     is_likelihood: bool = False
     coarser: str = ""
     is_ranked: bool = True
+    hopeless: float | None = None
 
     @property
     def digits_of(self) -> str:
@@ -61,7 +63,7 @@ COLUMNS = (
     Column(
         "bits_per_dim", "bits/dim", "bits per dimension", "lower",
         "How many bits a code based on the model needs for one dimension. Compare it with a histogram for each pixel: "
-        "a model above that has learned less than how often each pixel has each grey level.",
+        "a density above that knows less than how often each pixel has each grey level; a VAE's bound may be loose.",
         error="bits_per_dim_error", references=(("bits_per_dim_histogram", "histogram"),), is_likelihood=True,
     ),
     Column(
@@ -72,7 +74,7 @@ COLUMNS = (
         "nats", f"{MINUS}log p", "nats per row", "lower",
         "Negative log-likelihood of a test row, ± its standard error; for a VAE, the negative ELBO at beta = 1. "
         "Compare it with that of the true density, if it is known, and with a histogram of each pixel or column: a "
-        "model above that has learned less than how often each has each value.",
+        "density above that knows less than how often each has each value; a VAE's bound may be loose.",
         4, error="nats_error", references=(("truth_nats", "truth"), ("nats_histogram", "histogram")),
         is_likelihood=True,
     ),
@@ -119,7 +121,7 @@ COLUMNS = (
         "How often a random forest tells samples from test rows correctly, on rows that it was not fitted to "
         "(Lopez-Paz and Oquab, 2017): 0.5 if it only guesses, 1 if always. The floor has training rows in place of "
         "samples; it may be below 0.5, because the splits are balanced by class.",
-        error="c2st_accuracy_error", references=(("c2st_accuracy_floor", "floor"),),
+        error="c2st_accuracy_error", references=(("c2st_accuracy_floor", "floor"),), hopeless=0.95,
     ),
     Column(
         "mmd2", "1000 MMD²", "no unit", 0.0,
@@ -192,9 +194,10 @@ COLUMNS = (
     Column(
         "auroc", "AUROC", "probability", "higher",
         "The probability that a row of the held-out class scores higher than a normal row, with its 95% interval, for "
-        "the model's default score: its own likelihood where it has one, so that no test label chooses the score. The "
-        "section on anomalies has every score.",
-        interval=("auroc_low", "auroc_high"), references=(("auroc_pca", "PCA"),),
+        "the model's default score: its own likelihood where it has one, so that no test label chooses the score. "
+        "Compare it with the best of PCA, nearest neighbours and an isolation forest. The section on anomalies has "
+        "every score.",
+        interval=("auroc_low", "auroc_high"), references=(("auroc_simple", "best baseline"),),
     ),
     Column(
         "acc", "cluster ACC", "share of rows", "higher",

@@ -30,9 +30,10 @@ QUESTIONS = (
         "likely",
         "How likely are the test rows?",
         "The model's surprise at a test row, minus log p in nats: lower is better. ≤ marks an upper bound: of a VAE "
-        "the tighter of its two, and of a density of grey levels, counts or prices, to which noise is added. A model "
-        "above the histogram has learned less than the histogram knows: how often each pixel or column has each of its "
-        "values.",
+        "the tighter of its two, and of a density of grey levels, counts or prices, to which noise is added. A density "
+        "above the histogram knows less than how often each pixel or column has each of its values. A VAE's bound "
+        "above it need not: a Gaussian decoder pays for the noise that is added to grey levels, and a discretised one "
+        "does not.",
         question_tables.likelihood,
     ),
     Question(

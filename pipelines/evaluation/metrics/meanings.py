@@ -198,7 +198,10 @@ def below_baselines(numbers: Mapping[str, float]) -> list[str]:
             reach = max(NORMAL_95 * error, CLEARLY * abs(baseline))
             is_worse = meaning.verdict(without, baseline, reach) == "worse than"
         if is_worse:
-            found.append(f"{told} is worse than {baseline:.4g}, that of {meaning.beside}: try another model")
+            is_bound = f"{meaning.name}_iw50" in numbers
+            fix = "try another model" + "; discretised_vae has a tighter bound" * (is_bound and "bits" in meaning.name)
+            bound = ", a bound," if is_bound else ""
+            found.append(f"{told}{bound} is worse than {baseline:.4g}, that of {meaning.beside}: {fix}")
     return found
 
 
