@@ -266,6 +266,12 @@ CASES = [
         **FOLDER,
     ),
     Case(
+        "two files that are no images",
+        with_images(lambda f: [text(name, "hello, world")(f) for name in ("b.png", "c.png")]),
+        r"b\.png: not an image.*; the same of 1 more that cannot be read: .*c\.png",
+        **FOLDER,
+    ),
+    Case(
         "text named .png",
         with_images(text("b.png", "hello, world")),
         r"b\.png: not an image that is read, begins with b'hello, w'; remove it or save it as one",

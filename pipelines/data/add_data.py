@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> None:
     found = look(path, wishes=wishes_of(asked), reading=reading_of(asked), images=image_options_of(asked))
     assert found.arrays is not None
     conf = propose(found, asked.name, anomaly=asked.anomaly, normal=asked.normal)
-    told = advice(found, check(found, conf, seed=0))
+    told = advice(found, check(found, conf, seed=0), conf)
     edit = adding(asked.name, watched(conf["options"]), models_for(found.arrays))
     was_there = conf_path.exists()
     _write(conf_path, conf_text(conf, found))

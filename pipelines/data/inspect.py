@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> None:
         return
     conf = propose(found, name)
     try:
-        print("\n".join(advice(found, check(found, conf, seed=0))))
+        print("\n".join(advice(found, check(found, conf, seed=0), conf)))
     except GenModelsError as error:
         print(f"prepare would refuse it: {error}")
     print(f"\nconf/data/{name}.yaml would be:")

@@ -13,7 +13,7 @@ from pipelines.config.conf_files import of_columns
 from pipelines.data.checks import MOST_LEVELS, OWN, SPLITS, check_conf, shaped
 from pipelines.data.look import Found
 from pipelines.data.prepare import Plan, blocks_of, planned
-from pipelines.data.sources.arrays import Arrays
+from pipelines.data.sources.arrays import USUAL_SIDE, Arrays
 from pipelines.data.sources.files import shown
 
 ABNORMAL = ("abnormal", "anomaly", "anomalous", "defect", "defective", "bad", "broken", "outlier")
@@ -22,7 +22,6 @@ FEW_ROWS = 256  # with fewer training rows, the usual minibatch of 128 is too la
 CALIBRATION_ROWS, MOST_CALIBRATION = 200, 0.2  # 200 rows are enough for decisions at 1%; at most 20% of the rows
 SPLIT = {"train": 0.65, "validation": 0.15, "calibration": 0.05, "test": 0.15}
 LARGEST_DENSE = 40  # pixels of an image's longer side; the layers of larger images are convolutions
-LARGEST_USUAL = 64  # pixels of the longer side; trainings of larger images take more than minutes
 HALVED = 4  # pixels of the shorter side that conf/model/conv_vae.yaml, which halves it twice, needs
 MOST_FOR_MIXTURE = 64  # numbers in a row; a full covariance has the square of them
 ANOMALY_SPLIT = {"train": 0.5, "validation": 0.1, "calibration": 0.2, "test": 0.2}
@@ -69,19 +68,27 @@ def check(found: Found, conf: Mapping[str, Any], seed: int) -> Plan:
     return planned(shaped(found.arrays, full, where), full, Noise(seed), where)
 
 
-def advice(found: Found, plan: Plan) -> list[str]:
-    """Return lines on what the proposed split and the size of images mean for the person who adds the data."""
+def advice(found: Found, plan: Plan, conf: Mapping[str, Any]) -> list[str]:
+    """Return lines on what the proposed conf means for the person who adds the data: split, anomalies, size of images.
+
+    plan: the split by the conf
+    """
     assert found.arrays is not None
     lines = []
+    for key, odd in (("anomaly", "rows labelled {} count"), ("normal", "all rows but those labelled {} count")):
+        if conf.get(key) is not None:
+            which = odd.format(repr(conf[key]))
+            instead = f"in conf/data/{conf['name']}.yaml write `anomaly: null` in place of `{key}: {conf[key]}`"
+            lines.append(f"{which} as anomalies: they are in the test split only; if they are none, {instead}")
     calibration = len(plan.splits.get("calibration", ()))
     if calibration:
         rate = rounded_up(1 / (calibration + 1))
         lines.append(f"{calibration} calibration rows: rows can be flagged at a false-positive rate of {rate} or more")
     else:
         lines.append("no calibration rows: rows get no p-values and cannot be flagged")
-    if (side := _side(found.arrays)) > LARGEST_USUAL:
+    if (side := _side(found.arrays)) > USUAL_SIDE:
         height, width = found.arrays.x.shape[-2:]
-        to = f"{max(1, height * LARGEST_USUAL // side)}x{max(1, width * LARGEST_USUAL // side)}"
+        to = f"{max(1, height * USUAL_SIDE // side)}x{max(1, width * USUAL_SIDE // side)}"
         small = f": --size {to} resizes them" if found.source == "image_folder" else ""
         lines.append(f"images of {height}x{width} pixels make training slow{small}; our results are of 32x32 at most")
     return lines
@@ -90,9 +97,7 @@ def advice(found: Found, plan: Plan) -> list[str]:
 def conf_text(conf: Mapping[str, Any], found: Found) -> str:
     """Return the text of conf/data/NAME.yaml, laid out as the project's confs are, with a reason beside each column."""
     assert found.arrays is not None
-    shape = "x".join(map(str, found.arrays.x.shape[1:]))
-    what = "numbers" if found.arrays.x.ndim == 2 else "pixels"
-    lines = [f"# {len(found.arrays.x)} rows of {shape} {what}, from {shown(found.path.name)}."]
+    lines = [f"# From {shown(found.path.name)}, which had {len(found.arrays.x)} rows when it was added."]
     for key, value in conf.items():
         if key != "columns":
             lines.append(f"{key}: {yaml_file.dump(value)}")

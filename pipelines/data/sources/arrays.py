@@ -9,6 +9,8 @@ import numpy as np
 from gen_models.errors import ConfigError
 from gen_models.table import Schema
 
+USUAL_SIDE = 64  # pixels of an image's longer side; trainings of larger images take more than minutes
+
 
 @dataclass(frozen=True)
 class Factors:

@@ -16,7 +16,7 @@ import numpy as np
 from gen_models.errors import DataError
 from gen_models.noise import Noise
 from pipelines.config import yaml_file
-from pipelines.data.sources.arrays import Arrays
+from pipelines.data.sources.arrays import USUAL_SIDE, Arrays
 from pipelines.data.sources.files import Scratch, locate, name_of, require_sha256, shown
 from pipelines.data.sources.image_colours import CHANNELS, GREY, Look, is_grey, require_look
 from pipelines.data.sources.image_decoding import Picture, read_image, require_size, size_of
@@ -25,6 +25,7 @@ from pipelines.data.sources.image_layout import Layout, arrange
 from pipelines.data.sources.image_masks import read_mask
 
 BLOCK_ROWS = 256
+MOST_NAMED = 5  # of the files that cannot be read
 USUAL_BITS = (8, 10, 12)  # cameras and scanners often use only so many of a file's 16 bits
 
 
@@ -80,7 +81,7 @@ class _Reading:
 
     def __init__(self, root: Path, layout: Layout, look: Look, size: tuple[int, int] | None, options: dict[str, Any]):
         self.root, self.layout, self.look, self.size, self.options = root, layout, look, size, options
-        self.first = read_image(layout.files[0], size=size, look=look)
+        self.first = self._read(0)
         self.shape = self.first.pixels.shape
         self.scratch = Scratch(root, len(layout.files) * self.first.pixels.nbytes)
         height, width = self.shape[1:]
@@ -94,7 +95,7 @@ class _Reading:
 
     def add(self, row: int, file: Path) -> None:
         """Read an image and its mask, if it has one, and append both to the rows and masks on disk."""
-        picture = self.first if row == 0 else read_image(file, size=self.size, look=self.look)
+        picture = self.first if row == 0 else self._read(row)
         self._require_alike(picture, file)
         self.scratch.write(picture.pixels)
         self._count_bytes(file, picture.content)
@@ -109,6 +110,24 @@ class _Reading:
                 mask, content = read_mask(path, file, picture.size, self.size)
                 self._count_bytes(path, content)
             self.mask_scratch.write(mask)
+
+    def _read(self, row: int) -> Picture:
+        """Read the image of a row; the error of one that cannot be read names the others that cannot be, too."""
+        try:
+            return read_image(self.layout.files[row], size=self.size, look=self.look)
+        except DataError as error:
+            others = [file for file in self.layout.files[row + 1 :] if self._is_broken(file)]
+            if not others:
+                raise
+            names = ", ".join(map(shown, others[:MOST_NAMED])) + (", ..." if len(others) > MOST_NAMED else "")
+            raise DataError(f"{error}; the same of {len(others)} more that cannot be read: {names}") from None
+
+    def _is_broken(self, file: Path) -> bool:
+        try:
+            read_image(file, size=self.size, look=self.look)
+        except DataError:
+            return True
+        return False
 
     def rows(self) -> np.ndarray:
         """Return all rows; they have one channel if all images are palettes of greys and no mode was asked for."""
@@ -192,10 +211,11 @@ class _Reading:
         height, width = picture.size
         sizes = Counter(size for size in map(size_of, self.layout.files) if size is not None)
         common, count = max(sizes.items(), key=lambda item: (item[1], item[0]))
+        size = [max(1, side * USUAL_SIDE // max(*common, USUAL_SIDE)) for side in common]
         raise DataError(
             f"{shown(file)}: {height}x{width} pixels, {other} has {first.size[0]}x{first.size[1]}; {count} of "
-            f"{len(self.layout.files)} images have {common[0]}x{common[1]}; say --size {common[0]}x{common[1]}, "
-            f"or write {self._line(size=list(common))}"
+            f"{len(self.layout.files)} images have {common[0]}x{common[1]}; say --size {size[0]}x{size[1]}, "
+            f"or write {self._line(size=size)}"
         )
 
     def _line(self, **changes: Any) -> str:

@@ -5,6 +5,7 @@ If only the user can decide what a column is, the error says which command-line 
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -537,7 +538,7 @@ def _finest_step(x: np.ndarray) -> float:
 def _spread(fact: Facts) -> str:
     if np.isfinite(fact.low) and (fact.storage != "text" or fact.share_of_numbers > 0.5):
         return f"{fact.low:g} .. {fact.high:g}"
-    words = [f"{count} {word}" for word, count in (fact.words or {}).items()]
+    words = [f"{count} {word}" for word, count in (fact.words or Counter()).most_common()]
     return ", ".join(words[:3]) + (", ..." if len(words) > 3 else "")
 
 
