@@ -275,9 +275,19 @@ class Schema:
             problems = {**found, **problems}
         return np.concatenate(parts, axis=1), problems
 
-    def decode(self, x: np.ndarray) -> dict[str, list[Any]]:
-        """Return {column: its values} for rows of numbers: the inverse of `encode`, with None for a missing value."""
+    def decode(self, x: np.ndarray, statistics: Mapping[str, Any] | None = None) -> dict[str, list[Any]]:
+        """Return {column: its values} for rows of numbers: the inverse of `encode`, with None for a missing value.
+
+        statistics  {"min", "max"} of the numbers in the training rows, to which counts, times and numbers with a step
+                    are limited, as a model's reconstructions may leave them: a count would be negative; None: no limit
+        """
         groups = self.groups
+        if statistics and {"min", "max"} <= set(statistics):
+            x = x.copy()
+            for column in self.columns:
+                if column.kind in ("count", "time") or column.step is not None:
+                    place = groups[column.name][0]
+                    x[:, place] = x[:, place].clip(statistics["min"][place], statistics["max"][place])
         return {column.name: column.decode(x[:, slice(*groups[column.name])]) for column in self.columns}
 
     def require(self, there: Iterable[str]) -> None:
@@ -288,7 +298,8 @@ class Schema:
         names = list(there)
         for column in self.columns:
             if column.name not in names:
-                raise DataError(missing_column(column.name, names, [c.name for c in self.columns]))
+                wanted, may_be_empty = [c.name for c in self.columns], column.missing != REFUSE
+                raise DataError(missing_column(column.name, names, wanted, may_be_empty=may_be_empty))
 
     def filled(self, medians: Sequence[float | None]) -> "Schema":
         """Return a copy of the schema with the training medians: one for each column, None where there is none."""
@@ -337,11 +348,12 @@ def word_of(value: Any) -> str | None:
     return None if (text := str(value).strip()) in ("", "NaT", "<NA>") else text
 
 
-def missing_column(name: str, there: Sequence[str], wanted: Sequence[str]) -> str:
+def missing_column(name: str, there: Sequence[str], wanted: Sequence[str], *, may_be_empty: bool = False) -> str:
     """Return the error message for a table that lacks column `name` of the training table.
 
     there   the columns of the table
     wanted  the columns of the training table
+    may_be_empty  whether the model knows what to do with a column without values
     """
     from difflib import get_close_matches
 
@@ -349,7 +361,8 @@ def missing_column(name: str, there: Sequence[str], wanted: Sequence[str]) -> st
     near = [one for one in free if one.strip().lower() == name.strip().lower()] or get_close_matches(
         name, free, n=1, cutoff=0.8
     )
-    fix = f"rename {near[0]!r} to {name!r}" if near else f"add it; the model takes {', '.join(list(wanted)[:20])}"
+    takes = f"the model takes {', '.join(list(wanted)[:20])}"
+    fix = f"rename {near[0]!r} to {name!r}" if near else f"add it{', also without values' * may_be_empty}; {takes}"
     return f"column {name!r}, on which the model was trained, is missing among {', '.join(list(there)[:20])}: {fix}"
 
 

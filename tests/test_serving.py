@@ -335,6 +335,20 @@ class TestPredict:
             np.float64([score for score, _ in answers]), serving.answer(vae, rows, facts=FACTS)[:, 0], rtol=1e-6
         )
 
+    @pytest.mark.parametrize("ending", ["npy", "csv", "parquet"])
+    def test_what_encode_writes_decode_reads(self, project, rows, tmp_path, capsys, ending):
+        """Also with what identifies the rows, and with rows that have no latents."""
+        bad = rows.copy()
+        bad[1, 5] = np.nan
+        np.save(tmp_path / "bad.npy", bad)
+        z, back = tmp_path / f"z.{ending}", tmp_path / "back.npy"
+        predict.main([RUN, str(tmp_path / "bad.npy"), "--task", "encode", "--output", str(z)])
+        assert ("NaN here" in capsys.readouterr().err) == (ending == "npy")
+        predict.main([RUN, str(z), "--task", "decode", "--output", str(back)])
+        assert "1 of 5 rows have no latents" in capsys.readouterr().err
+        predict.main([RUN, str(tmp_path / "bad.npy"), "--task", "reconstruct", "--output", str(tmp_path / "r.npy")])
+        np.testing.assert_allclose(np.load(back).reshape(5, 64), np.load(tmp_path / "r.npy"), rtol=1e-4, atol=1e-5)
+
     def test_a_row_without_an_answer_says_why_and_takes_no_other_with_it(self, project, rows, tmp_path, capsys):
         bad = rows.copy()
         bad[1, 5], bad[3, 2] = np.nan, 99

@@ -147,6 +147,16 @@ def test_the_schema_is_plain_data_and_says_the_model_each_number(project):
     assert len(schema.names) == 5
 
 
+def test_values_of_counts_steps_and_times_are_limited_to_those_of_the_training_rows(project):
+    columns = Column("n", "count"), Column("p", step=0.5), Column("t", "time", as_="hour"), Column("x"), Column("u")
+    schema = Schema((*columns, Column("c", "category", values=("a", "b"))))
+    least, most = [2.0, 0.5, 8.0, 0.0, 0.0, 0.0, 0.0], [9.0, 4.5, 20.0, 1.0, 1.0, 1.0, 1.0]
+    x = np.array([[-3.0, -2.0, 2.0, -7.0, 0.5, 1.2, 1.1], [99.0, 9.0, 30.0, 7.0, 0.5, 1.1, 1.2]])
+    found = schema.decode(x, {"min": least, "max": most})
+    assert found == {"n": [2, 9], "p": [0.5, 4.5], "t": [8, 20], "x": [-7.0, 7.0], "u": [0.5, 0.5], "c": ["a", "b"]}
+    assert schema.decode(x)["n"] == [-3, 99]
+
+
 # --- what the world writes: (cells, the kind that is proposed, the values that are read)
 
 CELLS = {

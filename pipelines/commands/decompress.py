@@ -34,7 +34,9 @@ def main(argv: Sequence[str]) -> None:
         raise DataError(f"{asked.input}: " + unknown("method", method, DECOMPRESS))
     model, facts = open_model(asked.model)
     x = DECOMPRESS[method](model, compressed)
-    loss = "as they were" if method == LOSSLESS else "as the model reconstructs them"
+    loss = "as the model reconstructs them"
+    if method == LOSSLESS:
+        loss = "as they were" if compressed.header.get("array") else "as the model read them, without loss"
     if asked.output is not None and asked.output.suffix == ".npy":
         save_rows(asked.output, _as_array(x, compressed.header.get("array")))
         print(f"{asked.output}: {counted(len(x), 'row')}, {loss}")

@@ -85,15 +85,21 @@ def read_blocks(path: Path, facts: Mapping[str, Any], *, on_grid: bool = True) -
 
 
 def read_events(path: Path, facts: Mapping[str, Any], *, on_grid: bool = True) -> Float[Tensor, "rows *event"]:
-    """Read all rows of a file or folder into memory. Raises DataError for the first row that has a problem.
+    """Read all rows of a file or folder into memory.
 
     facts, on_grid: as for `read_blocks`
+
+    Raises DataError, which names the first row that has a problem, and how many have one.
     """
-    found = []
+    found, first, problems = [], "", 0
     for block in read_blocks(path, facts, on_grid=on_grid):
-        for place in sorted(block.problems)[:1]:
-            raise DataError(f"{place_of(path, block.names[place], facts)}: {block.problems[place]}")
-        found.append(block.x)
+        for place in sorted(block.problems)[: not first]:
+            first = f"{place_of(path, block.names[place], facts)}: {block.problems[place]}"
+        problems += len(block.problems)
+        found.append(block.x if not first else block.x[:0])
+    if first:
+        others = f"; {problems - 1} more rows cannot be used either" if problems > 1 else ""
+        raise DataError(f"{first}{others}; correct or remove the row{'s' if others else ''}: here each must be usable")
     return torch.from_numpy(np.ascontiguousarray(np.concatenate(found)))
 
 
@@ -143,13 +149,18 @@ def count_rows(path: Path) -> int:
 def read_latents(path: Path) -> np.ndarray:
     """Read an array of numbers, (rows, columns) float32, such as latent vectors, from .npy, .npz, CSV or Parquet.
 
+    Of a table that `predict --task encode` wrote, only its latents are read. A row of NaN alone, or of empty cells, has
+    no latents, and is returned as it is.
+
     Raises DataError for the first cell that is no number, or a row with a number that is not finite.
     """
     require_there(path)
     if kind_of(path) in ("csv", "parquet"):
-        found = []
-        for block in _columns(open_table(path), (), None):
-            for place in sorted(block.problems)[:1]:
+        found, table = [], open_table(path)
+        latents = [name for name in table.names if re.fullmatch(r"encode\d*", name)]
+        for block in _columns(table, latents, None):
+            is_empty = np.isnan(block.x).all(axis=1)
+            for place in sorted(set(block.problems) - set(np.flatnonzero(is_empty).tolist()))[:1]:
                 raise DataError(f"{place_of(path, block.names[place], {})}: {block.problems[place]}")
             found.append(block.x)
         rows = np.concatenate(found) if found else np.zeros((0, 0))
@@ -160,7 +171,7 @@ def read_latents(path: Path) -> np.ndarray:
         rows = rows.reshape(len(rows), math.prod(rows.shape[1:]))
     with np.errstate(over="ignore"):  # told below
         rows = rows.astype(np.float32)
-    is_known = np.isfinite(rows).all(axis=1)
+    is_known = np.isfinite(rows).all(axis=1) | (np.isnan(rows).all(axis=1) & (rows.shape[1] > 0))
     if not is_known.all():
         raise DataError(f"{shown(path)}: row {int(is_known.argmin())} holds a value that is no finite number")
     return rows

@@ -113,7 +113,9 @@ def as_rows(values: np.ndarray, facts: Mapping[str, Any], name: str) -> dict[str
             column.name: [None if word is None else word == BOOLEANS[1] for word in words]
             if column.kind == "flag" and column.values == BOOLEANS
             else words
-            for column, words in zip(schema.columns, schema.decode(values).values(), strict=True)
+            for column, words in zip(
+                schema.columns, schema.decode(values, facts.get("statistics")).values(), strict=True
+            )
         }
     width = values.shape[1]
     names = list(facts.get("columns", ())) or ([name] if width == 1 else [f"{name}{k}" for k in range(width)])

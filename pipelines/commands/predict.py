@@ -69,7 +69,9 @@ def _answer(stored: StoredModel, asked: Namespace) -> None:
     for line in profiles.lines():
         print(line, file=sys.stderr)
     if problems:
-        print(f"{problems} of {answer.rows} rows have no answer; the column `problem` says why", file=sys.stderr)
+        is_array = asked.output is not None and asked.output.suffix == ".npy"
+        why = "they are NaN here; `--output` to a .csv says why" if is_array else "the column `problem` says why"
+        print(f"{problems} of {answer.rows} rows have no answer; {why}", file=sys.stderr)
 
 
 def _is_answered(found: np.ndarray, task: str) -> np.ndarray:
@@ -85,9 +87,23 @@ def _require_strict(block: Rows, asked: Namespace, facts: Mapping[str, Any]) -> 
 
 def _decode(stored: StoredModel, asked: Namespace) -> None:
     model, facts = stored.model, stored.facts
-    found = serving.answer(model, read_latents(asked.input), facts=facts, task="decode")
+    latents = read_latents(asked.input)
+    is_empty = np.isnan(latents).all(axis=1)
+    if is_empty.all() and len(latents):
+        raise DataError(f"{asked.input}: none of its rows has latents")
+    found = serving.answer(model, np.where(is_empty[:, None], 0, latents), facts=facts, task="decode")
+    columns = as_rows(found, facts, "decode")
     with answering(asked.output, form_of(facts)) as answer:
-        answer.write(as_rows(found, facts, "decode"))
+        answer.write({name: _without(values, is_empty) for name, values in columns.items()})
+    if is_empty.any():
+        print(f"{is_empty.sum()} of {len(latents)} rows have no latents, and no answer", file=sys.stderr)
+
+
+def _without(values: Any, is_empty: np.ndarray) -> Any:
+    """Return the values of a column, with none in the rows that are empty; values: an array of numbers, or a list."""
+    if isinstance(values, np.ndarray):
+        return np.where(is_empty, np.nan, values)
+    return [None if gone else value for value, gone in zip(values, is_empty, strict=True)]
 
 
 def _columns(stored: StoredModel, found: np.ndarray, block: Any, facts: Mapping[str, Any], task: str) -> dict[str, Any]:

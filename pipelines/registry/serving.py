@@ -125,7 +125,8 @@ def answer_table(
     found[list(problems)] = np.nan
     reasons = [problems.get(row, "") for row in range(len(x))]
     if task == "reconstruct":
-        frame = pd.DataFrame(schema.decode(np.nan_to_num(found))).rename(columns={"problem": "problem (data)"})
+        values = schema.decode(np.nan_to_num(found), facts.get("statistics"))
+        frame = pd.DataFrame(values).rename(columns={"problem": "problem (data)"})
     else:
         names = answer_names(model, task, found.shape[1], facts, calibration)
         frame = pd.DataFrame({name: found[:, k] for k, name in enumerate(names)})

@@ -29,6 +29,7 @@ WRITTEN_AT_ONCE = 65_536  # rows of an answer: its text takes more memory than i
 MOST_EXPLAINED = 20_000  # rows times columns: each takes some milliseconds
 DIGITS = 8  # of p-values and q-values
 LEAST_GAPS, MANY_GAPS = 3, 0.2  # a line says that rows stand out by empty cells if so many do, and this share of them
+MANY = 100  # rows: of a larger number the first decimal says nothing
 UNLIKELY = 0.001  # a line says that the scores differ from calibration scores if the test's p-value is below this
 
 
@@ -142,9 +143,10 @@ def _write(
         )
     if scored.problems:
         why = scored.problems[min(scored.problems)]
-        have = f"{counted(len(scored.problems), 'row')} {'has' if len(scored.problems) == 1 else 'have'}"
+        have = "has" if len(scored.problems) == 1 else "have"
         lines.append(
-            f"{have} no score and so no decision: look at them yourself; the column `problem` says why, such as: {why}"
+            f"{counted(len(scored.problems), 'row')} {have} no score and so no decision, which only a person can make; "
+            f"the column `problem` says why, such as: {why}"
         )
     edge = edge if rule is None or rule.kind == "fpr" else _least_called(scored.scores, decisions)
     return scored, decisions, lines, edge
@@ -217,8 +219,8 @@ def _called(scores: np.ndarray, decisions: Decisions, rule: Rule | None, known: 
     if rule.kind == "fpr":
         usual, most = attained(len(known), rule.rate) * rows, most_flagged(rows, len(known), rule.rate)
         told = (
-            f"{words}; if all rows were normal, about {usual:,.1f} would be flagged (up to {most:,} by chance, with "
-            f"{len(known):,} calibration rows)"
+            f"{words}; if all rows were normal, about {usual:,.{int(usual < MANY)}f} would be flagged (up to {most:,} "
+            f"by chance, with {len(known):,} calibration rows)"
         )
         if rule.rate * (len(known) + 1) < 2:
             told += "; only scores above all of these are flagged, and more calibration rows would find more"
