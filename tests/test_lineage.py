@@ -163,6 +163,9 @@ class TestChoices:
             with pytest.raises(RegistryError, match=r"no version is champion: (as chosen|version 2)") as told:
                 versions.find(client, run, "champion")
             assert str(told.value).count("no version is champion") == 1
+        client.set_model_version_tag(run, "1", "gate", "version 2 stays champion, as chosen by ann: a reason")
+        with pytest.raises(RegistryError, match=r"no version is champion: its version was deleted, or the alias taken"):
+            versions.find(client, run, "champion")
         trained(project, run, 2, 20.0)
         assert champion(client, run) == "2"
         trained(project, run, 3, 2.0, numbers=no_modes)

@@ -73,7 +73,7 @@ def gate(candidate: Standing, champion: Standing | None, number: str) -> tuple[b
     """
     ours = f"{candidate.metric} {candidate.value:.6g}"
     if candidate.fault:
-        return False, f"{candidate.fault}, so it becomes champion by `gen-models promote` only"
+        return False, f"{candidate.fault}, {versions.BY_HAND_ONLY}"
     if champion is None:
         return True, f"the first champion, {ours}"
     if why := incomparable(candidate, champion):
@@ -134,7 +134,7 @@ def _move_champion(client: Any, version: Version, standing: Standing, number: st
     chosen = moves.choice(moves.moves_of(client, version.model))
     present = versions.find(client, version.model, number) if number else None
     if number == version.number and chosen is None and standing.fault:
-        reason = f"{standing.fault}, so it is champion no longer"
+        reason = f"{standing.fault}, {versions.NO_LONGER}"
         moves.withdraw(client, version.model, CHAMPION, how=REGISTER, who=GATE, reason=reason)
         return f"{reason}; `{command(version.model, version.number)}` makes it champion all the same"
     if number == version.number:
@@ -189,9 +189,9 @@ def _beside_a_choice(
     beaten = {other.number: other for other in held if other.number in chosen_from}
     theirs = [standing_of(other.tags) for other in beaten.values()]
     by = f"chosen by {moves.said(chosen)}"
-    stays = f"version {present.number} stays champion, as {by}" if present else f"no version is champion, as {by}"
+    stays = f"version {present.number} stays champion, as {by}" if present else f"{versions.NONE}, as {by}"
     if present is None and chosen["to"] is not None:
-        stays = f"no version is champion: version {chosen['to']} was deleted; it was {by}"
+        stays = f"{versions.NONE}: version {chosen['to']} was deleted; it was {by}"
     stays = f"{damage}; {stays}" if damage else stays
     is_better = all(
         not incomparable(standing, other) and (other.fault or standing.value < other.value) for other in theirs

@@ -22,6 +22,11 @@ from pipelines.runtime import paths
 
 SECONDS_OF_AN_UPLOAD = 3600
 # MLflow writes these into a local store when it loads a version; the project's commands run no code from there.
+NO_CHAMPION = NONE, BY_HAND_ONLY, NO_LONGER = (  # what the tag `gate` says where no version is champion
+    "no version is champion",
+    "so it becomes champion by `gen-models promote` only",
+    "so it is champion no longer",
+)
 WRITTEN_BY_LOADING = ("__pycache__", "registered_model_meta")
 
 
@@ -100,14 +105,14 @@ def find(client: Any, model: str, which: str) -> Version:
     if number in held:
         return held[number]
     if which == "champion" and "candidate" in named:
-        why = (
-            held[named["candidate"]]
-            .tags.get("gate", f"none passed the gate, or `gen-models register {model}` was cut short")
-            .removeprefix("no version is champion")
-            .lstrip(":, ")
-            .partition(";")[0]
-        )
-        why += ")" * (why.count("(") - why.count(")"))
+        said = held[named["candidate"]].tags.get("gate")
+        if said is None:
+            why = f"none passed the gate, or `gen-models register {model}` was cut short"
+        elif not any(words in said for words in NO_CHAMPION):  # then there was one
+            why = f"its version was deleted, or the alias taken away, since the last `gen-models register {model}`"
+        else:
+            why = said.removeprefix(NONE).lstrip(":, ").partition(";")[0]
+            why += ")" * (why.count("(") - why.count(")"))
         raise RegistryError(
             f"{model}: no version is champion: {why}; name a version, such as {model}@candidate, or make one champion: "
             f"gen-models promote {model} VERSION"
