@@ -98,7 +98,14 @@ class CalibratedDetector(OutlierMixin, ABC):
         calibration rows no p-value lies below 1/(n + 1), so to call k of m rows outliers takes n + 1 >= m/(k alpha).
         """
         require_share("alpha", alpha)
-        return q_values(self.pvalues(X)) <= alpha
+        p = self.pvalues(X)
+        if alpha * (1 + (held := len(self.calibration_scores_))) < 1:
+            warnings.warn(
+                f"{held} calibration rows are too few for alpha={alpha}, so select calls no row an outlier: raise "
+                "calibration or alpha, or fit on more rows",
+                stacklevel=2,
+            )
+        return q_values(p) <= alpha
 
     def _compared(self, X: Any) -> np.ndarray:
         """Return a score for each row, larger for outliers, to compare with those of the calibration rows."""

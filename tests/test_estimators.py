@@ -260,6 +260,8 @@ def test_too_few_calibration_rows_call_nothing_and_say_so():
         detector = GenerativeOutlierDetector(**ONE).fit(X[:20])
     assert (detector.predict(FAR) == 1).all()
     assert detector.pvalues(FAR).max() == 1 / 5
+    with pytest.warns(UserWarning, match="4 calibration rows are too few for alpha=0.1, so select calls no row"):
+        assert not detector.select(FAR).any()
 
 
 def test_images_are_rows_too():
