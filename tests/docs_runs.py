@@ -138,10 +138,10 @@ DEFAULT = {  # pages of the default runs, and of people's own data
         "source .venv/bin/activate": Does(),
         "gen-models add-data clients clients.csv": ADDS,
         "make repro": MAKES,
-        "gen-models score gmm-clients clients_of_may.csv --fpr 0.01 --out may.csv --explain why.csv": Does(
+        "gen-models score gmm-clients clients_of_may.csv --fpr 0.01 --output may.csv --explain why.csv": Does(
             writes=("may.csv", "may.png", "why.csv"), check=explains
         ),
-        "gen-models score vae-photos new_photos/ --fdr 0.1 --out photos.parquet": Does(
+        "gen-models score vae-photos new_photos/ --fdr 0.1 --output photos.parquet": Does(
             writes=("photos.parquet", "photos.png"), check=is_decided("photos.parquet")
         ),
         "gen-models drift gmm-clients clients_of_may.csv": Does(
