@@ -397,6 +397,8 @@ def _check_rows(asked: Namespace) -> None:
 
 def _check_predict(asked: Namespace) -> None:
     _check_rows(asked)
+    if asked.task == "cluster":  # a picture of images
+        _check_apart([asked.input], ("--output", asked.output), _picture_of(asked.output))
     if asked.task == "sample":
         model = shlex.quote(asked.model)
         raise DataError(f"predict answers to rows; for draws, run `gen-models sample {model} --n 16`")

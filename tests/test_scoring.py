@@ -731,7 +731,18 @@ def test_a_cluster_is_told_by_its_rows_and_the_columns_in_which_it_differs():
     assert first == "cluster 0: 1200 rows (75%)"
     share = (train[:, SCHEMA.names.index("shop is web")]).mean()
     assert re.match(rf"cluster 3: 400 rows \(25%\); shop: \d+% of the rows are web, usually {share:.0%}", second)
-    assert ClusterProfiles(None, {}).lines() == []
+    assert ClusterProfiles(None, OF_TABLE).lines() == [] and ClusterProfiles(None, OF_TABLE).images() == {}
+
+
+def test_of_the_largest_clusters_of_images_the_first_are_shown():
+    profiles = ClusterProfiles(None, {"event_shape": [1, 2, 2]})
+    rows = np.arange(40 * 4, dtype=np.float32).reshape(40, 4)
+    clusters = np.where(np.arange(40) % 4 == 0, 7.0, 2.0)
+    for first in range(0, 40, 8):
+        profiles.add(rows[first : first + 8], clusters[first : first + 8])
+    found = profiles.images()
+    assert list(found) == ["cluster 2", "cluster 7"] and found["cluster 2"].shape == (12, 1, 2, 2)
+    np.testing.assert_array_equal(found["cluster 7"].reshape(-1, 4), rows[clusters == 7])
 
 
 def test_the_usual_values_of_a_category_are_those_of_many_rows_the_most_frequent_first():

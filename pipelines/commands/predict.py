@@ -22,7 +22,7 @@ import numpy as np
 from gen_models.errors import DataError
 from pipelines import arguments
 from pipelines.commands.input_rows import Rows, count_rows, given_shape, place_of, read_as, read_blocks, read_latents
-from pipelines.commands.output_file import answering, as_rows, form_of
+from pipelines.commands.output_file import answering, as_rows, form_of, whole
 from pipelines.commands.stored_model import StoredModel, open_stored
 from pipelines.data.row_names import beside, free
 from pipelines.registry import serving
@@ -68,6 +68,13 @@ def _answer(stored: StoredModel, asked: Namespace) -> None:
             raise DataError(f"{where}: {first[1]} (no row can be answered)")
     for line in profiles.lines():
         print(line, file=sys.stderr)
+    if asked.output is not None and (images := profiles.images()):
+        from pipelines import figures  # imports matplotlib
+
+        picture = asked.output.with_suffix(".png")
+        with whole(picture) as file:
+            figures.sheet(images, file, levels=facts["levels"], title=f"{stored.title}: the first rows of each cluster")
+        print(f"{picture}: images of the largest clusters")
     if problems:
         is_array = asked.output is not None and asked.output.suffix == ".npy"
         why = "they are NaN here; `--output` to a .csv says why" if is_array else "the column `problem` says why"

@@ -1,4 +1,7 @@
-"""Says how the rows of each cluster differ from the training rows, column by column (column_drift.py)."""
+"""Says how the rows of each cluster differ from the training rows, column by column (column_drift.py).
+
+Of images, it keeps the first ones of each cluster, for a picture.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +14,7 @@ from pipelines.scoring.column_drift import ColumnDrift, column_drift
 
 LEVEL = 0.01  # the probability that a cluster without any difference gets a column
 MOST_CLUSTERS, MOST_COLUMNS = 10, 3  # that are told
+MOST_IMAGES = 12  # of each cluster, that are shown
 
 
 class ClusterProfiles:
@@ -24,6 +28,8 @@ class ClusterProfiles:
         self._facts = facts
         self._rows: dict[int, int] = {}
         self._columns: dict[int, ColumnDrift] = {}
+        self._event = tuple(facts["event_shape"])
+        self._images: dict[int, list[np.ndarray]] = {}
 
     def add(self, x: np.ndarray, clusters: np.ndarray) -> None:
         """Count rows (rows, numbers), and their clusters (rows,), NaN for a row without one."""
@@ -34,11 +40,12 @@ class ClusterProfiles:
                 self._columns[k] = columns
             if k in self._columns:
                 self._columns[k].add(part)
+            if len(self._event) == 3 and len(kept := self._images.setdefault(k, [])) < MOST_IMAGES:
+                kept += [row.reshape(self._event).copy() for row in part[: MOST_IMAGES - len(kept)]]
 
     def lines(self) -> list[str]:
         """Return a line for each of the largest clusters: its rows, and the columns that differ most."""
-        total, found = sum(self._rows.values()), []
-        largest = sorted(self._rows, key=lambda k: (-self._rows[k], k))
+        total, found, largest = sum(self._rows.values()), [], self._largest()
         for k in largest[:MOST_CLUSTERS]:
             moved = self._columns[k].moved(LEVEL)[:MOST_COLUMNS] if k in self._columns else []
             told = "; ".join(map(str, moved))
@@ -49,3 +56,10 @@ class ClusterProfiles:
         if len(largest) > MOST_CLUSTERS:
             found.append(f"{len(largest) - MOST_CLUSTERS} smaller clusters")
         return found
+
+    def images(self) -> dict[str, np.ndarray]:
+        """Return {name of a cluster: its first images, (n, channels, height, width)} of the largest; {} of tables."""
+        return {f"cluster {k}": np.stack(self._images[k]) for k in self._largest()[:MOST_CLUSTERS] if k in self._images}
+
+    def _largest(self) -> list[int]:
+        return sorted(self._rows, key=lambda k: (-self._rows[k], k))
