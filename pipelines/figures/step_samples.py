@@ -20,7 +20,8 @@ def draws(samples: np.ndarray, data: np.ndarray, to: Target, *, levels: int | No
     """Draw samples, in a way that depends on the shape of a row: images as a grid, all other rows beside data.
 
     Rows of one number are drawn as histograms and rows of two numbers as points. Rows of more numbers are projected on
-    the two directions in which the data vary most, and then drawn as points.
+    the two directions in which the data vary most, and then drawn as points. There are at most as many points as rows
+    of data: among more of them, more would lie far out.
 
     samples: (n, *event); data: rows of data, (rows, *event); levels: number of grey levels, None for continuous data
     """
@@ -31,10 +32,10 @@ def draws(samples: np.ndarray, data: np.ndarray, to: Target, *, levels: int | No
     if samples.shape[1] == 1:
         histogram({"data": data[:, 0], "samples": samples[:, 0]}, to)
     elif samples.shape[1] == 2:
-        scatter({"data": data, "samples": samples}, to)
+        scatter({"data": data, "samples": samples[: len(data)]}, to)
     else:
         scatter(
-            dict(zip(("data", "samples"), _along_widest(data, samples), strict=True)),
+            dict(zip(("data", "samples"), _along_widest(data, samples[: len(data)]), strict=True)),
             to,
             x_label="data's first component",
             y_label="data's second component",
