@@ -6,6 +6,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+LEAST_SHARE = 0.1  # of the work: before that, its pace says little of the rest
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_OF_SILENCE = 60.0  # after which a line is printed although nothing was done
 
@@ -80,9 +81,9 @@ class Progress:
         )
 
     def _left(self, done: int, now: float) -> str:
-        """Return the time left at the pace since the first call of show, as text; "" while it is not known."""
+        """Return the time left at the pace since the first call of show, as text; "" until LEAST_SHARE is done."""
         assert self._first is not None
         since = done - self._first[0]
-        if since <= 0 or done >= self._total:
+        if since <= 0 or since < LEAST_SHARE * self._total or done >= self._total:
             return ""
         return f", {(now - self._first[1]) / since * (self._total - done):.0f} s left"
