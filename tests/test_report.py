@@ -494,6 +494,8 @@ class TestFirstPage:
             change(project, key, nats_histogram=44.36)
         text = said(made(project)["index.html"]).partition("Comparisons")[2].partition("How real")[0]
         assert "a histogram of each pixel baseline 44.36 realnvp ≤ 100.00" in text
+        files = said(made(project)["index.html"]).partition("Nothing is lost.")[2][:200]
+        assert "a histogram of each pixel, coded ideally baseline 8.0" in files, "44.36 nats are 64 bits"
         assert "★ ≤" not in text
 
     def test_the_floor_stands_beside_densities_of_columns_too(self, project):

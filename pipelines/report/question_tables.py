@@ -181,6 +181,10 @@ def compression(data: Data) -> list[Comparison]:
         for row in exact
         if row["run"] not in data.found.runs
     ]
+    histogram = next((n["nats_histogram"] for _, n in data.having("nats_histogram")), None)
+    if histogram is not None and data.on_levels:
+        size = histogram / (8 * math.log(2))
+        beside.append(Entry("a histogram of each pixel, coded ideally", (decimal(size, 1),), size, "baseline"))
     tables = table(data, ("bytes a row ↓",), entries, beside, caption="Nothing is lost.")
     nearest: dict[str, Row] = {}
     for row in rows:
