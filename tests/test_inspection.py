@@ -21,7 +21,8 @@ from pipelines.config.data_files import check_files
 from pipelines.config.params import params
 from pipelines.data import add_data, inspect, prepare
 from pipelines.data.inspect import Found, propose
-from pipelines.data.proposal import check, models_for
+from pipelines.data.prepare import Plan
+from pipelines.data.proposal import advice, check, models_for
 from pipelines.data.sources.arrays import Arrays
 from pipelines.data.store import open_data
 from pipelines.runtime import paths
@@ -157,6 +158,10 @@ def test_a_class_named_good_among_several_is_proposed_as_the_normal_one(tmp_path
     arrays = Arrays(np.zeros((300, 2)), y, classes, origin={"sha256": "0"}, masks=masks)
     conf = propose(Found(tmp_path, "npy", {}, arrays), "parts")
     assert {key: conf[key] for key in ("anomaly", "normal") if key in conf} == held_out
+    said = "\n".join(advice(Found(tmp_path, "npy", {}, arrays), Plan(arrays, y, {}, y.dtype, {}, []), conf))
+    one = [name for name in classes if name.lower() in ("good", "ok", "normal")]
+    assert ("--normal" in said) == (held_out == {"anomaly": None} and len(one) == 1)
+    assert ("as anomalies" in said) == (held_out != {"anomaly": None})
 
 
 @pytest.mark.parametrize("tested, is_anew", [(("bent",), True), (("bent", "good"), False)])

@@ -366,6 +366,10 @@ class TestLineage:
         (project / "t.csv").write_text((project / "t.csv").read_text()[:-2] + "9\n")
         found = _states(client, run)["data source"]
         assert found.state == verification.BROKEN and "t.csv" in found.words
+        conf |= {"options": {"path": "conf/data/t.yaml"}, "split": split}
+        (project / "conf" / "data" / "t.yaml").write_text(yaml.safe_dump(conf))
+        found = _states(client, run)["data source"]
+        assert found.state == verification.ABSENT and found.words.startswith("t.csv, which conf/data/t.yaml does not")
 
 
 def test_models_are_compared_if_only_what_leaves_the_rows_alone_was_edited(project, client, run, capsys):

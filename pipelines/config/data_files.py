@@ -94,6 +94,12 @@ def files_of(options: Any) -> list[Path]:
     return [Path(os.path.normpath(paths.source() / Path(path).expanduser())) for path in named]
 
 
+def names_in(options: Any) -> dict[str, str]:
+    """Return {option: the path that it names, as it is written} for `options` of conf/data/NAME.yaml."""
+    known = options if isinstance(options, Mapping) else {}
+    return {key: known[key] for key in OPTIONS if isinstance(known.get(key), str)}
+
+
 def watch(read: Sequence[Path]) -> str:
     """Return the deepest path that is or holds each of the given paths, as params.yaml has it.
 

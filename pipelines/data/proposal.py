@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gen_models.anomalies.conformal import rounded_up
+from gen_models.errors import option
 from gen_models.noise import Noise
 from pipelines.config import yaml_file
 from pipelines.config.conf_files import of_columns
@@ -78,8 +79,13 @@ def advice(found: Found, plan: Plan, conf: Mapping[str, Any]) -> list[str]:
     for key, odd in (("anomaly", "rows labelled {} count"), ("normal", "all rows but those labelled {} count")):
         if conf.get(key) is not None:
             which = odd.format(repr(conf[key]))
-            instead = f"in conf/data/{conf['name']}.yaml write `anomaly: null` in place of `{key}: {conf[key]}`"
+            line = yaml_file.dump({key: conf[key]})[1:-1]
+            instead = f"in conf/data/{conf['name']}.yaml write `anomaly: null` in place of `{line}`"
             lines.append(f"{which} as anomalies: they are in the test split only; if they are none, {instead}")
+    named = [name for name in found.arrays.classes if name.lower() in NORMAL]
+    if len(named) == 1 and "anomaly" in conf and conf["anomaly"] is None:
+        fix = option("--normal", named[0])
+        lines.append(f"all classes are trained on; if all but {named[0]!r} are anomalies, {fix} holds them out")
     calibration = len(plan.splits.get("calibration", ()))
     if calibration:
         rate = rounded_up(1 / (calibration + 1))

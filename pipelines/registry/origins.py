@@ -7,7 +7,8 @@ versions                    of Python, torch and numpy
 params                      the settings by which people compare runs
 workers, steps              of the training
 sweep, sweep_key, trial     the sweep whose best setting it has, the sweep's key, and the number of the best trial
-source                      {"sha256", "files", "bytes"} of the files that the data were prepared from, if there are any
+source                      {"sha256", "files", "bytes"} of the files that the data were prepared from, and under
+                            "read" their paths as conf/data has them; only if there are any
 data_seed                   the seed of the prepared data, which decides the split
 outputs                     {file of out/train/RUN and out/evaluate/RUN: sha256}, as they were registered last
 """
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from gen_models.errors import GenModelsError
+from pipelines.config.conf_files import data_conf
+from pipelines.config.data_files import names_in
 from pipelines.config.params import params
 from pipelines.data.rows_hash import rows_sha256
 from pipelines.data.store import manifest_of
@@ -40,7 +43,7 @@ def recorded(lineage: Mapping[str, Any]) -> dict[str, str]:
         "params": lineage.get("params"),
         "workers": lineage.get("workers"),
         "steps": lineage.get("steps"),
-        "source": _manifest(lineage).get("origin"),
+        "source": _source(lineage),
         "data_seed": _manifest(lineage).get("seed", lineage.get("seed")),
         **_sweep(lineage),
     }
@@ -87,6 +90,16 @@ def _manifest(lineage: Mapping[str, Any]) -> dict[str, Any]:
     except GenModelsError:
         return {}
     return manifest if manifest["sha256"] == lineage["data_sha256"] else {}
+
+
+def _source(lineage: Mapping[str, Any]) -> dict[str, Any] | None:
+    origin = _manifest(lineage).get("origin")
+    if not origin:
+        return origin
+    try:
+        return {**origin, "read": names_in(data_conf(lineage["data"]).get("options"))}
+    except GenModelsError:
+        return origin
 
 
 def _sweep(lineage: Mapping[str, Any]) -> dict[str, Any]:

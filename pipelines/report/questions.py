@@ -23,6 +23,7 @@ class Question:
     title: str
     about: str
     tables: Callable[[Data], list[Comparison]]
+    more: tuple[str, str] = ("", "")
 
 
 QUESTIONS = (
@@ -76,6 +77,7 @@ QUESTIONS = (
         "does. Agreement is the mean rank correlation with the scores of the other models. With n calibration rows, "
         "the smallest p-value of a row is 1/(n + 1).",
         question_tables.unusual,
+        ("details.html#unusual", "The most unusual rows of each run, with reasons"),
     ),
     Question(
         "clusters",

@@ -1,16 +1,17 @@
-"""Says how the rows of each cluster differ from the training rows, column by column (column_drift.py).
+"""Says how the rows of each cluster differ from those of the others, column by column (column_drift.py).
 
 Of images, it keeps the first ones of each cluster, for a picture.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from gen_models.anomalies.calibration import Calibration
 from pipelines.runtime.words import counted
-from pipelines.scoring.column_drift import ColumnDrift, column_drift
+from pipelines.scoring.column_drift import ColumnDrift, Moved, column_drift
 
 LEVEL = 0.01  # the probability that a cluster without any difference gets a column
 MOST_CLUSTERS, MOST_COLUMNS = 10, 3  # that are told
@@ -47,8 +48,7 @@ class ClusterProfiles:
         """Return a line for each of the largest clusters: its rows, and the columns that differ most."""
         total, found, largest = sum(self._rows.values()), [], self._largest()
         for k in largest[:MOST_CLUSTERS]:
-            moved = self._columns[k].moved(LEVEL)[:MOST_COLUMNS] if k in self._columns else []
-            told = "; ".join(map(str, moved))
+            told = "; ".join(map(str, self._moved(k)[:MOST_COLUMNS]))
             found.append(
                 f"cluster {k}: {counted(self._rows[k], 'row')} ({self._rows[k] / total:.0%})"
                 + (f"; {told}" if told else "")
@@ -56,6 +56,13 @@ class ClusterProfiles:
         if len(largest) > MOST_CLUSTERS:
             found.append(f"{len(largest) - MOST_CLUSTERS} smaller clusters")
         return found
+
+    def _moved(self, k: int) -> list[Moved]:
+        others = [columns for other, columns in self._columns.items() if other != k]
+        if k not in self._columns or not others:
+            return []
+        moved = self._columns[k].compared_with(others).moved(LEVEL)
+        return [replace(one, compared="in the others") for one in moved]
 
     def images(self) -> dict[str, np.ndarray]:
         """Return {name of a cluster: its first images, (n, channels, height, width)} of the largest; {} of tables."""

@@ -26,15 +26,21 @@ SURELY, TESTED = 2.0, 0.04  # fewer standard errors are not worth an exact test,
 
 @dataclass(frozen=True)
 class Moved:
-    """A column that has moved. share, usual: of the new rows and of the training rows, those that `words` describes"""
+    """A column that has moved.
+
+    share, usual: of the new rows and of the rows with which they are compared, those that `words` describes
+    compared: where or when these others are
+    """
 
     column: str
     words: str
     share: float
     usual: float
+    compared: str = "usually"
 
     def __str__(self) -> str:
-        return f"{self.column}: {_percent(self.share)} of the rows {self.words}, usually {_percent(self.usual)}"
+        beside = f"{self.compared} {_percent(self.usual)}"
+        return f"{self.column}: {_percent(self.share)} of the rows {self.words}, {beside}"
 
 
 def column_drift(calibration: Calibration | None, facts: Mapping[str, Any]) -> "ColumnDrift | None":
@@ -67,6 +73,13 @@ class ColumnDrift:
         self._rows += len(x)
         new = counted_columns(self._facts, x.astype(self._usual.dtype), self._usual)
         self._found = [found + more for found, more in zip(self._found, new, strict=True)]
+
+    def compared_with(self, others: Sequence["ColumnDrift"]) -> "ColumnDrift":
+        """Return the same counts, to be compared with those of `others` in place of the training rows."""
+        known = [np.sum(of, axis=0) for of in zip(*(other._found for other in others), strict=True)]
+        found = ColumnDrift(self._usual, known, self._facts)
+        found._found, found._rows = self._found, self._rows
+        return found
 
     def moved(self, level: float) -> list[Moved]:
         """Return the columns that have moved, the one with the largest difference first.

@@ -72,9 +72,10 @@ def drift_file(
     if check.p >= max(level, USUAL_LEVEL):
         words = f"no difference from the calibration rows is seen (p {check.p:.2g})"
     elif check.p >= level:
-        half = f", which is half of {alarm:g} beside the columns" if columns else ""
+        halves = f" (half of {alarm:g}; the columns have the other half)" if columns else ""
         words = (
-            f"a difference from the calibration rows is likely (p {check.p:.2g}), but p is not below {level:g}{half}"
+            f"a difference from the calibration rows is likely (p {check.p:.2g}), but for an alarm p has to be below "
+            f"{level:g}{halves}"
         )
     else:
         words = f"its rows score otherwise than the calibration rows (p {check.p:.1g})"

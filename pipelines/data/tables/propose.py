@@ -310,6 +310,11 @@ def _propose_feature(fact: Facts, found: Proposal, table: Table, is_formatted: b
         is_count = kind == "number" and asked["kind"] == "count"
         why = "a count, as all are whole" if is_count else "in days, as none has a time of day" if "as" in asked else ""
         found.reasons[name] = "; ".join(filter(None, ["as asked", why]))
+        if kind == "time":
+            found.notes.append(
+                f"{name}: times as numbers: rows of later times are all unusual then; `as: weekday` or `as: hour` in "
+                "the conf, or `role: ignore`, suits files of later months"
+            )
     elif name in table.index:
         _left_out(fact, found, "the index of a data frame", "id")
     elif not fact.present:
