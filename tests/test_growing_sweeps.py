@@ -19,6 +19,7 @@ from pipelines.garbage import work_folder
 from pipelines.lineage.hashing import sha256_json
 from pipelines.training import pbt, sweep
 from pipelines.training.run_log import RunLog
+from pipelines.training.schedulers import rounds
 from pipelines.training.search import known_as, settings
 from pipelines.training.sweep_plan import SweepPlan, sweep_plan
 from pipelines.training.trainer import train_or_diverge
@@ -113,25 +114,37 @@ def test_halving_that_grows_has_the_rungs_of_a_fresh_one_and_begins_no_rung_agai
     """Who went on in the small sweep may be cut in the large one: then its row ends at the rung, as a fresh one's."""
     halving = {"scheduler": "halving", "rungs": 2}
     small = plan_of(tmp_path / "grown", sweep=halving, budget={"trials": 4})
-    assert len(play(small)) == 4 + 2
+    assert len(play(small)) == 4 + 3, "the conf's own setting, and the best half of four"
     pruned(small)
     large, fresh = (plan_of(tmp_path / name, "c", sweep=halving, budget={"trials": 8}) for name in ("grown", "fresh"))
     again = play(large)
     assert sum(until == STEPS // 2 for _, until in again) == 4
     play(fresh)
     assert large.rows() == fresh.rows()
-    assert sorted(row["steps"] for row in large.rows()) == [3] * 4 + [6] * 4
+    assert sorted(row["steps"] for row in large.rows()) == [3] * 3 + [6] * 5
+
+
+@pytest.mark.parametrize(("searcher", "go_on"), [("sobol", {0, 2, 3}), ("random", {0, 2, 3}), ("grid", {2, 3})])
+def test_the_setting_of_the_conf_is_never_stopped(project, tmp_path, searcher, go_on):
+    """What learns fast at first may end worse: a sweep that stops the conf's setting may end worse than the conf."""
+    plan = plan_of(tmp_path, sweep={"scheduler": "halving", "rungs": 2}, budget={"trials": 4})
+    for value, task in zip((9.0, 3.0, 1.0, 2.0), plan.tasks, strict=True):
+        RunLog(Path(task.folder)).record(STEPS // 2, {"validation.nats": value})
+    plan.conf["sweep"]["searcher"] = searcher
+    (_, first), (kept, last) = rounds(plan.conf, plan.tasks)
+    assert (first, last) == (STEPS // 2, STEPS)
+    assert {task.folder for task in kept} == {plan.tasks[index].folder for index in go_on}
 
 
 def test_a_trial_whose_checkpoint_was_removed_at_a_rung_begins_again_with_the_same_numbers(project, tmp_path):
     halving = {"scheduler": "halving", "rungs": 2}
-    plan = plan_of(tmp_path / "a", sweep=halving)
-    play(plan, most=2)
+    plan = plan_of(tmp_path / "a", sweep=halving, budget={"trials": 3})
+    play(plan, most=3)
     for task in plan.tasks:
         RunLog(Path(task.folder)).prune()
     assert not plan.is_played()
-    assert sum(until == STEPS // 2 for _, until in play(plan)) == 1
-    fresh = plan_of(tmp_path / "b", sweep=halving)
+    assert sum(until == STEPS // 2 for _, until in play(plan)) == 2, "those that go on"
+    fresh = plan_of(tmp_path / "b", sweep=halving, budget={"trials": 3})
     play(fresh)
     assert plan.rows() == fresh.rows()
 
@@ -170,7 +183,7 @@ def test_trials_that_are_trained_again_are_said_in_a_line(project, tmp_path, why
 
 
 def test_losers_keep_no_checkpoint_and_run_logs_of_other_sweeps_are_few(project, tmp_path, monkeypatch):
-    plan = plan_of(tmp_path, sweep={"scheduler": "halving", "rungs": 2}, budget={"trials": 4})
+    plan = plan_of(tmp_path, sweep={"scheduler": "halving", "rungs": 2, "eta": 4}, budget={"trials": 8})
     play(plan)
     for name in ("old", "older"):
         shutil.copytree(plan.tasks[0].folder, tmp_path / name)
@@ -179,7 +192,7 @@ def test_losers_keep_no_checkpoint_and_run_logs_of_other_sweeps_are_few(project,
     monkeypatch.setattr("pipelines.training.sweep_plan.MOST_OTHERS", 1)
     plan.prune(plan.played())
     assert (tmp_path / "old" / "history.jsonl").is_file() and not (tmp_path / "older").exists()
-    assert len(list(tmp_path.glob("*/latest"))) == 2, "of those cut, as many as went on: more trials would take them on"
+    assert len(list(tmp_path.glob("*/latest"))) == 3, "of those cut, as many as went on: more trials would take them on"
     assert plan.is_played() and plan.rows() == rows
 
 
@@ -205,7 +218,7 @@ def test_no_point_is_tried_twice_and_a_small_space_is_tried_as_a_whole():
     assert of(space, 1, "grid") == [{"a": a, "b": b} for a in (1.0, 2, 3) for b in ([1], [2])]
     ranges = {"a": {"uniform": [0.0, 1.0]}}
     assert of(ranges, 8)[:3] == of(ranges, 3) and of(ranges, 8, "random")[:3] == of(ranges, 3, "random")
-    with pytest.raises(ConfigError, match=r"a is uniform: write \{choice: \[a, b\]\}"):
+    with pytest.raises(ConfigError, match=r"a is uniform: in the sweep.s line, write .*`grid: \{a: \[0.0, 1.0\]\}`"):
         of(ranges, 3, "grid")
 
 

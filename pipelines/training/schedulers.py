@@ -4,7 +4,9 @@ A rung is a step at which a scheduler compares the trials that have reached it.
 
 none      every trial runs to its end
 halving   synchronous successive halving (Jamieson and Talwalkar, 2016): a rung is decided from the run logs after all
-          its trials have reached it, so the sweep is reproducible
+          its trials have reached it, so the sweep is reproducible. The first trial has the conf's own settings (but for
+          the searcher grid) and always goes on: settings that learn fast at first may end worse, and a sweep should
+          not end worse than the conf
 pbt       population based training, in pbt.py
 asha      asynchronous successive halving (Li et al., 2020): Ray decides when results arrive, so the sweep is not
           reproducible
@@ -25,11 +27,11 @@ def rounds(conf: Mapping[str, Any], tasks: Sequence[Task]) -> Iterator[tuple[lis
 
     The caller trains each task up to the step before it asks for the next round.
     """
-    kept = list(tasks)
-    place = {task.folder: index for index, task in enumerate(kept)}
-    for rung in stops(conf):
-        yield kept, rung
-        kept = ranked(conf, kept, rung, place)[: max(1, len(kept) // conf["sweep"]["eta"])]
+    spared, kept = list(tasks[: _spared(conf)]), list(tasks[_spared(conf) :])
+    place = {task.folder: index for index, task in enumerate(tasks)}
+    for rung, most in zip(stops(conf), [*_most(conf, len(tasks)), 0], strict=True):
+        yield [*spared, *kept], rung
+        kept = ranked(conf, kept, rung, place)[:most]
 
 
 def ranked(conf: Mapping[str, Any], tasks: Sequence[Task], rung: int, place: Mapping[str, int]) -> list[Task]:
@@ -45,11 +47,22 @@ def sizes(conf: Mapping[str, Any], trials: int) -> list[int]:
 
     trials: how many the first round trains
     """
-    sweep = conf["sweep"]
-    counts = [trials]
-    while len(counts) < len(stops(conf)):
-        counts.append(max(1, counts[-1] // sweep["eta"]) if sweep["scheduler"] == "halving" else trials)
-    return counts
+    if conf["sweep"]["scheduler"] != "halving":
+        return [trials] * len(stops(conf))
+    return [trials, *(min(trials, _spared(conf) + most) for most in _most(conf, trials))]
+
+
+def _spared(conf: Mapping[str, Any]) -> int:
+    """Return how many trials at the beginning of a sweep are never stopped by halving."""
+    return int(conf["sweep"]["searcher"] != "grid")
+
+
+def _most(conf: Mapping[str, Any], trials: int) -> list[int]:
+    """Return how many trials halving keeps at each rung but the last, without those that it spares."""
+    found = [trials]
+    for _ in stops(conf)[:-1]:
+        found.append(max(1, found[-1] // conf["sweep"]["eta"]))
+    return found[1:]
 
 
 def asha_arguments(conf: Mapping[str, Any], until: int) -> dict[str, Any]:
