@@ -8,6 +8,7 @@
 """
 
 import argparse
+import atexit
 import os
 import select
 import shutil
@@ -17,7 +18,7 @@ import threading
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gen_models.errors import GenModelsError
@@ -46,6 +47,8 @@ def run(main: Callable[[list[str]], None]) -> None:
     except BrokenPipeError:  # the reader of a pipe, such as `| head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(128 + signal.SIGPIPE) from None
+    except _Stopped as stopped:
+        _leave(stopped.code)
     except GenModelsError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
@@ -209,7 +212,26 @@ def _stop(number: int, frame: object) -> None:
     for other in STOPS:
         signal.signal(other, lambda number, frame: os._exit(code))
     print(f"{word}: what was saved stays; run the same command to continue", file=sys.stderr, flush=True)
-    raise SystemExit(code)
+    raise _Stopped(code)
+
+
+class _Stopped(SystemExit):
+    """SIGINT or SIGTERM has come."""
+
+    code: int
+
+
+def _leave(code: int) -> None:
+    """Exit after the functions of `atexit`, but without taking the interpreter down.
+
+    Threads of Ray and PyTorch that still run when a signal comes may end that with a segmentation fault.
+    """
+    with suppress(Exception):
+        atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _slug(output: Path) -> str:
