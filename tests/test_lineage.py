@@ -185,6 +185,19 @@ class TestChoices:
         assert "version 2, the champion, was deleted" in trained(project, run, 1, 20.0)["reason"]
         assert champion(client, run) == "1"
 
+    def test_a_chosen_version_that_was_deleted_comes_back_by_a_person_only(self, project, client, run):
+        """Its model, registered again, is new to the registry, and better than what is left."""
+        trained(project, run, 1, 18.0)
+        trained(project, run, 2, 20.0)
+        promote.main([run, "2", "--reason", "x"])
+        promote.main([run, "1", "--reason", "back"])
+        client.delete_model_version(run, "1")
+        for beta, value in ((2, 20.0), (1, 18.0), (3, 10.0)):
+            reason = trained(project, run, beta, value)["reason"]
+            assert "no version is champion: version 1 was deleted" in reason and champion(client, run) is None
+        typed(shlex.split(re.findall("`gen-models ([^`]*)`", reason)[-1]))
+        assert champion(client, run) is not None
+
     @pytest.mark.slow
     def test_a_kill_at_any_moment_of_a_move_leaves_a_record_that_the_next_command_mends(
         self, project, client, run, monkeypatch

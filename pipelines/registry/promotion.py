@@ -193,13 +193,16 @@ def _beside_a_choice(
     if present is None and chosen["to"] is not None:
         stays = f"{versions.NONE}: version {chosen['to']} was deleted; it was {by}"
     stays = f"{damage}; {stays}" if damage else stays
-    is_better = all(
+    is_there = chosen["to"] is None or chosen["to"] in beaten  # with a deleted version nothing can be compared
+    is_better = is_there and all(
         not incomparable(standing, other) and (other.fault or standing.value < other.value) for other in theirs
     )
     if is_new and is_better and not standing.fault:
         numbers = " and ".join(f"version {other}" for other in sorted(beaten, key=int)) or "nothing that is left"
-        reason = f"{standing.metric} {standing.value:.6g} is better than {numbers} on the same data; before, chosen by "
-        reason += moves.said(chosen)
+        reason = (
+            f"{standing.metric} {standing.value:.6g} is better than {numbers} on the same data, which ends the choice "
+        )
+        reason += f"by {moves.said(chosen)}"
         moves.move(client, CHAMPION, version, how=REGISTER, who=GATE, reason=reason)
         return reason
     if present is not None and (why := incomparable(standing, standing_of(present.tags))):
