@@ -61,10 +61,10 @@ AIS |= {"amortisation_gap", "approximation_gap"}
 LATENTS = {"latents", "active_latents", "collapsed_latents", "rate_nats"}
 WALKS = {"traversal", "latent_map", "latent_kl"}
 EXPECTED = {
-    "ae-digits": ({"mse", "mse_pca"}, {"interpolation", "latent", "reconstructions", "traversal"}),
+    "ae-digits": ({"mse", "mse_error", "mse_pca"}, {"interpolation", "latent", "reconstructions", "traversal"}),
     "vae-digits_normal": (
         NATS
-        | {"nats_iw50", "nats_iw50_error", "bits_per_dim_iw50", "mse", "mse_pca"}
+        | {"nats_iw50", "nats_iw50_error", "bits_per_dim_iw50", "mse", "mse_error", "mse_pca"}
         | AIS
         | LATENTS
         | BITS
@@ -73,7 +73,7 @@ EXPECTED = {
         {"interpolation", "latent", "reconstructions", "samples"} | WALKS,
     ),
     "bernoulli_vae-digits": (
-        {"binary_nats_iw50", "binary_nats_iw50_error", "binary_nats_pixels", "mse", "mse_pca"}
+        {"binary_nats_iw50", "binary_nats_iw50_error", "binary_nats_pixels", "mse", "mse_error", "mse_pca"}
         | {f"binary_{name}" for name in NATS}
         | {f"binary_{name}" if "nats" in name else name for name in AIS}
         | LATENTS
@@ -91,7 +91,7 @@ EXPECTED = {
     ),
     "vae-two_moons": (
         NATS
-        | {"nats_histogram", "nats_iw50", "nats_iw50_error", "truth_nats", "gap_nats", "mse"}
+        | {"nats_histogram", "nats_iw50", "nats_iw50_error", "truth_nats", "gap_nats", "mse", "mse_error"}
         | AIS
         | LATENTS
         | SAMPLES,

@@ -712,6 +712,12 @@ class TestLeaderboard:
         for row in rows:
             row["low"], row["high"] = row["auroc"] - 0.5, row["auroc"] + 0.5
         path.write_text(json.dumps(rows))
+        assert leaderboard.table(read.read(params()), DATA).best["auroc"] == ["vae-a"], (
+            "the others are below a baseline"
+        )
+        for row in rows:
+            row["auroc"] = 0.1 if row["run"] in ("pca", "isolation_forest") else row["auroc"]
+        path.write_text(json.dumps(rows))
         assert set(leaderboard.table(read.read(params()), DATA).best["auroc"]) > {"vae-a"}
 
     @pytest.mark.parametrize("where", ["config.yaml", "model/vae.yaml"])

@@ -3,8 +3,9 @@
 The best number of a column is the lowest, the highest, or the one nearest to the value of a perfect model. Numbers that
 their errors cannot tell from it are marked as well. Only runs on the same data are compared. If only one run has a
 number, it is not marked as best. Never best are a number that is not finite, a number of a run that diverged or
-collapsed, a C2ST that nearly always tells samples apart, and the AUROC of an anomaly score that ranks rows as something
-simpler does. A run's AUROC is the AUROC of its default score, which was chosen without labels.
+collapsed, a number that is no better than that of a method without a network, a C2ST that nearly always tells samples
+apart, and the AUROC of an anomaly score that ranks rows as something simpler does. A run's AUROC is the AUROC of its
+default score, which was chosen without labels.
 """
 
 import math
@@ -15,7 +16,7 @@ from typing import Any
 from gen_models.table import from_json
 from pipelines.evaluation.metrics.standard_errors import NORMAL_95, error_of, standard_errors
 from pipelines.report.as_text import decimal
-from pipelines.report.leaderboard_columns import COLUMNS, Better, Column
+from pipelines.report.leaderboard_columns import BASELINES, COLUMNS, Better, Column
 from pipelines.report.read import Results, Row, RunResult
 
 
@@ -70,6 +71,7 @@ def table(results: Results, data: str) -> Table:
         sound = {key: value for key, value in values.items() if not runs[key].failures}
         errors = {key: error for key in sound if (error := _error(column, numbers[key]))}
         best[column.name] = best_of(sound, column.better, errors) if column.is_ranked else []
+        best[column.name] = [key for key in best[column.name] if _beats_baselines(column, numbers[key])]
         if column.hopeless is not None:
             best[column.name] = [key for key in best[column.name] if values[key] < column.hopeless]
         if column.name == "auroc":
@@ -97,6 +99,12 @@ def best_of(values: Mapping[str, float], better: Better, errors: Mapping[str, fl
     return [
         key for key, value in loss.items() if is_tied(value - loss[best], known.get(key, 0.0), known.get(best, 0.0))
     ]
+
+
+def _beats_baselines(column: Column, numbers: Mapping[str, float]) -> bool:
+    known = [numbers[metric] for metric, title in column.references if title in BASELINES and metric in numbers]
+    sign = 1.0 if column.better == "lower" else -1.0
+    return all(sign * (numbers[column.name] - other) < 0 for other in known)
 
 
 def is_tied(difference: float, *errors: float) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pipelines.report.as_text import MINUS
 
+BASELINES = ("histogram", "PCA", "pixels", "k-means", "best baseline")  # methods without a network
 Better = str | float  # "lower", "higher", or the value of a perfect model
 
 
@@ -18,7 +19,8 @@ class Column:
     decimals: at most this many are shown; None: three significant digits; scale: the number is shown times this
     error: the name of the metric that is its standard error (or spread), or ""
     interval: the names of the metrics that are the lower and the upper end of its 95% interval, or ""
-    references: for each metric with which the number is compared, that metric's name and a title for it
+    references: for each metric with which the number is compared, that metric's name and a title for it; a run is
+    marked only if it is better than those that are BASELINES
     is_likelihood: whether the number may be an upper bound of -log p
     coarser: the name of an error that is not shown beside the number, but limits its digits and says what is a tie
     is_ranked: whether the best run is marked: not if two models' numbers cannot be compared, nor if only a part of
@@ -114,7 +116,7 @@ COLUMNS = (
         "mse", "MSE", "squared error per dimension", "lower",
         "Mean squared error of reconstructed test rows; grey levels are on a scale from 0 to 1, other numbers in "
         "standard deviations. Compare it with PCA, a linear model, with as many components as the model has latents.",
-        None, references=(("mse_pca", "PCA"),),
+        None, references=(("mse_pca", "PCA"),), coarser="mse_error",
     ),
     Column(
         "c2st_accuracy", "C2ST", "accuracy", 0.5,

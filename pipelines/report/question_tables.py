@@ -85,6 +85,7 @@ def rebuilding(data: Data) -> list[Comparison]:
             n["mse"],
             decimal(n["mse"], None),
             decimal(n["mse_pca"], None) if "mse_pca" in n else "none",
+            error=n.get("mse_error", 0.0),
             is_beaten=n["mse"] >= n.get("mse_pca", math.inf),
         )
         for run, n in data.having("mse")
