@@ -73,7 +73,7 @@ class Column:
     fill     the median of the training rows, which `prepare` finds; None before
     as_      for a time, one of TIMES
 
-    Raises DataError for another kind, missing or as_.
+    Raises DataError for another kind, missing or as_, or without the values that the kind needs.
     """
 
     name: str
@@ -92,6 +92,10 @@ class Column:
         ):
             if value not in choices:
                 raise DataError(f"column {self.name!r}: {unknown(what, str(value), choices)}")
+        if self.kind == "flag" and len(self.values) != 2:
+            raise DataError(f"column {self.name!r}: a flag has two values, its words for 0 and 1: ('false', 'true')")
+        if self.kind == "category" and not self.all_values:
+            raise DataError(f"column {self.name!r}: a category has values, the words that it may hold")
 
     @cached_property
     def levels(self) -> list[Any]:

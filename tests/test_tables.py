@@ -138,6 +138,12 @@ def test_values_come_back_from_their_numbers(data, column):
         np.testing.assert_array_equal(column.encode(seconds)[0], x)
 
 
+@pytest.mark.parametrize(("kind", "values"), [("flag", ()), ("flag", ("yes",)), ("category", ())])
+def test_a_column_of_words_names_them(kind, values):
+    with pytest.raises(GenModelsError, match=r"column 'a': a (flag has two values|category has values)"):
+        Column("a", kind, values=values)
+
+
 def test_the_schema_is_plain_data_and_says_the_model_each_number(project):
     schema = Schema(
         (Column("a", step=0.01, missing="fill", fill=1.5), Column("b", "category", values=("x", "y"), missing="value"))
