@@ -366,7 +366,7 @@ def missing_column(name: str, there: Sequence[str], wanted: Sequence[str], *, ma
         name, free, n=1, cutoff=0.8
     )
     takes = f"the model takes {', '.join(list(wanted)[:20])}"
-    fix = f"rename {near[0]!r} to {name!r}" if near else f"add it{', also without values' * may_be_empty}; {takes}"
+    fix = f"rename {near[0]!r} to {name!r}" if near else f"add it{' (its cells may be empty)' * may_be_empty}; {takes}"
     return f"column {name!r}, on which the model was trained, is missing among {', '.join(list(there)[:20])}: {fix}"
 
 

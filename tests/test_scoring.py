@@ -136,6 +136,7 @@ def test_what_a_column_adds_to_a_sum_is_its_own_score_less_its_smallest():
         ([8.0, 0.0, 0.0], ["a"]),  # b is named too if a column is looked at by itself
         ([8.0, 0.0, 8.0], ["a", "c"]),
         ([1.5, -1.5, 0.0], ["a", "b"]),  # each is usual, and they do not go together
+        ([90.0, 0.0, 0.0], ["a"]),
     ],
 )
 def test_a_column_beside_an_extreme_one_is_named_only_for_its_own_part(row, named):

@@ -150,7 +150,7 @@ class Reasons:
                 still = dict(zip(self._groups, row, strict=True))
                 others = [part for part in named[k][1:] if still[part["column"]] >= LEAST_LEFT * part["adds"]]
                 named[k] = [named[k][0], *others]
-        return [Reason(self._told(row), every) for row, every in zip(named, parts, strict=True)]
+        return [Reason(self._told(row[:MOST_COLUMNS]), every) for row, every in zip(named, parts, strict=True)]
 
     def _parts(self, added: np.ndarray, values: Mapping[str, Any]) -> list[dict[str, Any]]:
         names = list(self._groups)
@@ -203,7 +203,7 @@ class Reasons:
 def _named(parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the columns of a row that may be named; parts: all of them, the one that adds most first."""
     least = LEAST_SHARE * max(parts[0]["adds"], 0)  # inf if a column adds inf: then only such columns are named
-    return [part for part in parts[:MOST_COLUMNS] if part["adds"] > least or part["adds"] == math.inf]
+    return [part for part in parts if part["adds"] > least or part["adds"] == math.inf]
 
 
 def _around(place: int, size: int) -> slice:

@@ -312,8 +312,8 @@ def _propose_feature(fact: Facts, found: Proposal, table: Table, is_formatted: b
         found.reasons[name] = "; ".join(filter(None, ["as asked", why]))
         if kind == "time":
             found.notes.append(
-                f"{name}: times as numbers: rows of later times are all unusual then; `as: weekday` or `as: hour` in "
-                "the conf, or `role: ignore`, suits files of later months"
+                f"{name}: a number that grows, so that rows of later files are all unusual in it; for such files write "
+                "`as: weekday`, `as: hour` or `role: ignore` into the conf"
             )
     elif name in table.index:
         _left_out(fact, found, "the index of a data frame", "id")
