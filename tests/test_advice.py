@@ -252,6 +252,7 @@ CASES = [
     Case("a kind of two words", table({"a": A, "s": SHOP}), f"{T} --kind s=flag", "3 different values, not 2"),
     Case("a category of texts", table({"a": A * 20, "s s": [f"{k} x" for k in range(1200)], "s": SHOP * 20}),
          f"{T} --kind 's s'=category", "more than 1000 different values"),
+    Case("signs among numbers", table({"a": A, "s s": [f"CHF {k}.20" for k in range(len(A))]}), f"{T} --kind 's s'=number", "remove the sign"),
     Case("words as numbers", table({"a": A, "s s": SHOP}), f"{T} --kind 's s'=number", "is not a number", 2, then="'s' is not a number"),
     Case("words as times", table({"a": A, "s s": SHOP}), f"{T} --kind 's s'=time", "is not a time"),
     Case("fractions as counts", table({"a": A, "b": B}), f"{T} --kind b=count", "is not a whole number"),

@@ -127,6 +127,18 @@ def test_the_published_lines_and_conf_files_are_sound(monkeypatch, capsys):
     assert re.fullmatch(r"params.yaml and \d+ conf files are sound\n", capsys.readouterr().out)
 
 
+@pytest.mark.parametrize("above", ["# mine\n# @package _global_\n", ""])
+def test_a_model_file_without_its_package_at_the_top_is_told(project, above):
+    path = project / "conf" / "model" / "mine.yaml"
+    path.write_text((project / "conf" / "model" / "vae.yaml").read_text().replace("# @package _global_\n", above))
+    for main in (listing.main, lambda _: compose("mine", "digits", "quick")):
+        with pytest.raises(ConfigError, match=r"conf/model/mine\.yaml: its first line is not '# @package _global_'"):
+            main([])
+    path.write_text(f"\n#@package  _global_\n{path.read_text()}")
+    assert compose("mine", "digits", "quick")["metric"] == "nats"
+    path.unlink()
+
+
 def test_every_stage_is_a_verb_and_depends_on_its_own_fingerprint():
     stages = yaml.safe_load((HERE / "dvc.yaml").read_text())["stages"]
     own = {"prepare_files", "baselines_files"}  # the same on people's own data
@@ -489,7 +501,7 @@ def test_help_is_quick_to_read_and_names_every_verb(project):
 def test_list_refuses_a_conf_whose_class_is_not_there_in_one_line(project):
     path = project / "conf" / "model" / "ae.yaml"
     for target in ("gen_models.autoencoders.no.Such", "gen_models.autoencoders.vae.Such", "os.system"):
-        path.write_text(f"model: {{_target_: {target}}}\nmetric: mse\n")
+        path.write_text(f"# @package _global_\nmodel: {{_target_: {target}}}\nmetric: mse\n")
         with pytest.raises(ConfigError, match=r"^conf/model/ae\.yaml: model\._target_ .*") as caught:
             listing.main([])
         assert "\n" not in str(caught.value)

@@ -17,7 +17,8 @@ LINE = re.search(r"`(laplace-digits): (\{.*?\})`", PAGE)
 
 def follow(folder):
     """Write and append the files of the page; return the commands that it names."""
-    for name, more, text in re.findall(r"```\w+\n# ([\w/.]+)( \+)?\n(.*?)```", PAGE, re.DOTALL):
+    head = r"(?:# @package _global_\n# [^\n]*\n)?"
+    for text, name, more in re.findall(rf"```\w+\n({head}# ([\w/.]+)( \+)?\n.*?)```", PAGE, re.DOTALL):
         path = folder / name
         assert path.exists() == bool(more), name
         path.write_text((path.read_text() if more else "") + text)

@@ -13,7 +13,7 @@ from typing import Any
 from gen_models.contracts import CAPABILITIES
 from gen_models.errors import ConfigError
 from pipelines.config import yaml_file
-from pipelines.config.conf_files import data_conf, file_of, names
+from pipelines.config.conf_files import data_conf, model_file, names
 from pipelines.config.params import params
 from pipelines.runtime.stage import no_argument
 
@@ -22,7 +22,7 @@ def main(argv: list[str]) -> None:
     no_argument(argv, "list", __doc__)
     print("models (conf/model)")
     for name in names("model"):
-        conf = yaml_file.read(file_of("model", name), dotted_keys=True)
+        conf = yaml_file.read(model_file(name), dotted_keys=True)
         model = _class(conf, f"conf/model/{name}.yaml")
         print(f"  {name:<15} {model.__name__:<15} {', '.join(_offers(model))}; compared by {_metric(conf)}")
     print("data sets (conf/data)")

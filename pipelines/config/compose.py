@@ -19,7 +19,7 @@ from yaml import YAMLError
 
 from gen_models.errors import ConfigError, unknown
 from pipelines.config import yaml_file
-from pipelines.config.conf_files import file_of, of_columns
+from pipelines.config.conf_files import file_of, model_file, of_columns
 from pipelines.config.params import Run
 from pipelines.config.schema import Conf, refusal
 from pipelines.runtime import paths
@@ -108,7 +108,7 @@ def files(model: str, data: str, budget: str) -> list[Path]:
         paths.root() / "conf" / "config.yaml",
         file_of("budget", budget),
         file_of("data", data),
-        file_of("model", model),
+        model_file(model),
     ]
 
 

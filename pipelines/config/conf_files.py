@@ -10,6 +10,7 @@ from pipelines.config import yaml_file
 from pipelines.config.columns import roles_of
 from pipelines.runtime import paths
 
+PACKAGE = "# @package _global_"
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -24,6 +25,19 @@ def file_of(group: str, name: str) -> Path:
     if name not in (options := names(group)):
         raise ConfigError(unknown({"data": "data set"}.get(group, group), name, options))
     return paths.root() / "conf" / group / f"{name}.yaml"
+
+
+def model_file(name: str) -> Path:
+    """Return the path of conf/model/NAME.yaml.
+
+    Raises ConfigError if there is no such file, or if it does not begin with PACKAGE: Hydra would then put its keys
+    below the key `model`.
+    """
+    path = file_of("model", name)
+    lines = (line.strip() for line in path.read_text(errors="replace").splitlines())
+    if "".join(next(filter(None, lines), "").split()) != "".join(PACKAGE.split()):
+        raise ConfigError(f"conf/model/{name}.yaml: its first line is not {PACKAGE!r}; put that line above all others")
+    return path
 
 
 def data_conf(name: str) -> dict[str, Any]:

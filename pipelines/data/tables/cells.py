@@ -43,7 +43,8 @@ FORMS = {  # how a number may be written; 007 and 2023_09 are codes, not numbers
     "spaced": rf"^[+-]?{GROUPED}(['{BLANKS}][0-9]{{3}})+(\.[0-9]+)?$",
 }
 NO_NUMBER = "?.?"  # in place of a cell that must not be read as a number
-SIGNED = r"^[+-]?([$€£¥] ?[0-9][0-9., ']*|[0-9][0-9., ']* ?[%$€£¥])$"
+CURRENCY = "[$€£¥]|AUD|BRL|CAD|CHF|CNY|CZK|DKK|EUR|GBP|HUF|INR|JPY|NOK|PLN|SEK|USD"
+SIGNED = rf"^[+-]?(({CURRENCY}) ?[0-9][0-9., ']*|[0-9][0-9., ']* ?(%|{CURRENCY}))$"
 PHONE = r"^(\+|00)[0-9][0-9 /().-]{7,}$"
 TIME = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?( ?(Z|UTC|[+-][0-9]{2}:?[0-9]{2}))?$"

@@ -383,6 +383,11 @@ def _as_asked(fact: Facts, kind: str, table: Table) -> dict[str, Any]:
         )
     if kind == "number" and fact.storage == "text" and fact.odd is not None:
         row, cell = fact.odd
+        if _share(fact, SIGNED) >= 1 - FEW_ODD:
+            raise DataError(
+                f"{shown(table.path)}, {table.place(row)}, column {cut(fact.name)}: {cut(cell)} is not a number; "
+                f"remove the sign from all cells, or say {option('--ignore', fact.name)}"
+            )
         raise DataError(
             f"{shown(table.path)}, {table.place(row)}, column {cut(fact.name)}: {cut(cell)} is not a number; correct "
             f"it, or say {_as_missing(cell)}{option('--ignore', fact.name)}"
