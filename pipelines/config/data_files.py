@@ -88,13 +88,13 @@ def watched(options: Mapping[str, Any]) -> str:
 
 def files_of(options: Any) -> list[Path]:
     """Return the absolute paths that `options` of conf/data/NAME.yaml names; [] if it has no `path`."""
-    if not isinstance(options, Mapping) or not isinstance(options.get("path"), str):
+    named = named_paths(options)
+    if "path" not in named:
         return []
-    named = [options[key] for key in OPTIONS if isinstance(options.get(key), str)]
-    return [Path(os.path.normpath(paths.source() / Path(path).expanduser())) for path in named]
+    return [Path(os.path.normpath(paths.source() / Path(path).expanduser())) for path in named.values()]
 
 
-def names_in(options: Any) -> dict[str, str]:
+def named_paths(options: Any) -> dict[str, str]:
     """Return {option: the path that it names, as it is written} for `options` of conf/data/NAME.yaml."""
     known = options if isinstance(options, Mapping) else {}
     return {key: known[key] for key in OPTIONS if isinstance(known.get(key), str)}

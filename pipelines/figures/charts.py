@@ -84,11 +84,11 @@ def trials(
             if len(points) > len(means):
                 panels[-1].scatter(points[:, 0], points[:, 1], s=9, color=GREY, alpha=0.6, linewidths=0, label="a seed")
             was_short = np.array([row.get("steps", 0) < most for row in firsts], dtype=bool)
-            short = means[was_short]
-            if len(short):
-                look = panels[-1].scatter(short[:, 0], short[:, 1], s=24, facecolors="none", edgecolors=GREY)
+            if was_short.any():
+                x, y = means[was_short].T
+                look = panels[-1].scatter(x, y, s=24, facecolors="none", edgecolors=GREY)
                 look.set(linewidths=0.9, label="stopped early")
-            told = [setting(row["override"]) for row in firsts if row.get("steps", 0) == most]
+            told = [setting(row["override"]) for row, short in zip(firsts, was_short, strict=True) if not short]
             _draw_front(panels[-1], means[~was_short], told, names)
         title = f"{len(rows)} trials, validation {metric}, lower is better"
         if any(was_stopped):

@@ -20,7 +20,7 @@ from typing import Any
 
 from gen_models.errors import GenModelsError
 from pipelines.config.conf_files import data_conf
-from pipelines.config.data_files import names_in
+from pipelines.config.data_files import named_paths
 from pipelines.config.params import params
 from pipelines.data.rows_hash import rows_sha256
 from pipelines.data.store import manifest_of
@@ -97,7 +97,7 @@ def _source(lineage: Mapping[str, Any]) -> dict[str, Any] | None:
     if not origin:
         return origin
     try:
-        return {**origin, "read": names_in(data_conf(lineage["data"]).get("options"))}
+        return {**origin, "read": named_paths(data_conf(lineage["data"]).get("options"))}
     except GenModelsError:
         return origin
 

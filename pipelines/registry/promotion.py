@@ -201,8 +201,8 @@ def _beside_a_choice(
         numbers = " and ".join(f"version {other}" for other in sorted(beaten, key=int)) or "nothing that is left"
         reason = (
             f"{standing.metric} {standing.value:.6g} is better than {numbers} on the same data, which ends the choice "
+            f"by {moves.said(chosen)}"
         )
-        reason += f"by {moves.said(chosen)}"
         moves.move(client, CHAMPION, version, how=REGISTER, who=GATE, reason=reason)
         return reason
     if present is not None and (why := incomparable(standing, standing_of(present.tags))):

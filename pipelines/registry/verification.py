@@ -14,7 +14,7 @@ from gen_models import checkpoint_folder
 from gen_models.errors import CheckpointError, DataError, GenModelsError
 from pipelines import tracking
 from pipelines.config.conf_files import data_conf
-from pipelines.config.data_files import files_of, names_in
+from pipelines.config.data_files import files_of, named_paths
 from pipelines.data.sources.files import origin_of
 from pipelines.data.store import manifest_of, open_data
 from pipelines.lineage import facts
@@ -162,7 +162,7 @@ def _source(client: Any, version: Version) -> tuple[str, str]:
     except GenModelsError:
         return ABSENT, f"conf/data/{name}.yaml"
     read = files_of(options)
-    if (then := recorded.get("read", names_in(options))) != names_in(options):
+    if (then := recorded.get("read", named_paths(options))) != named_paths(options):
         return ABSENT, f"{', '.join(then.values())}, which conf/data/{name}.yaml does not name any more"
     if not read or not all(path.exists() for path in read):
         return ABSENT, ", ".join(map(str, read)) or f"conf/data/{name}.yaml names no file"
