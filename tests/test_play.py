@@ -1,5 +1,6 @@
 """`gen-models play`: the order of its jobs, without Ray; tests/test_sweep.py plays on a cluster."""
 
+import re
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -198,6 +199,17 @@ def test_a_training_measures_where_its_trial_did_and_so_keeps_nothing_worse(fres
     assert sorted(path.name for path in (training.log.folder / "samples").iterdir()) == [
         f"step_{step:08d}.npy" for step in (0, 6, 12)
     ]
+
+
+def test_the_time_that_is_left_is_told_once_a_tenth_is_done(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    shown = Progress("play", 20, "job")
+    for done in range(4):
+        now[0] = 100.0 * (done + 1)
+        shown.show(done, "x")
+    left = [re.search(r", (\d+) s left", line) for line in capsys.readouterr().out.splitlines()]
+    assert [found and int(found[1]) for found in left] == [None, None, 1800, 1700]
 
 
 def test_a_long_job_is_not_silent(monkeypatch, capsys):
