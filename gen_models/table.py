@@ -29,6 +29,7 @@ MISSING = REFUSE, FILL, VALUE = "refuse", "fill", "value"  # what is done about 
 NO_VALUE = ""  # the value of a category that stands for a missing one
 FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799  # of the years 1 to 9999, since 1970
 DAY = 86400.0
+MOST_NAMED = 20  # columns of a table in a message
 LARGEST = 1e150  # the square of a larger number, which a variance needs, may overflow float64
 TIMES: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # from seconds since 1970, UTC
     "seconds": lambda t: t,
@@ -297,13 +298,12 @@ class Schema:
     def require(self, there: Iterable[str]) -> None:
         """Raise DataError if a column of the schema is not in `there`, the columns of another table.
 
-        The error names the first such column and the columns that are there.
+        The error names these columns and those that are there.
         """
-        names = list(there)
-        for column in self.columns:
-            if column.name not in names:
-                wanted, may_be_empty = [c.name for c in self.columns], column.missing != REFUSE
-                raise DataError(missing_column(column.name, names, wanted, may_be_empty=may_be_empty))
+        names = set(names_there := list(there))
+        absent = {column.name: column.missing != REFUSE for column in self.columns if column.name not in names}
+        if absent:
+            raise DataError(missing_columns(absent, names_there, [column.name for column in self.columns]))
 
     def filled(self, medians: Sequence[float | None]) -> "Schema":
         """Return a copy of the schema with the training medians: one for each column, None where there is none."""
@@ -352,22 +352,41 @@ def word_of(value: Any) -> str | None:
     return None if (text := str(value).strip()) in ("", "NaT", "<NA>") else text
 
 
-def missing_column(name: str, there: Sequence[str], wanted: Sequence[str], *, may_be_empty: bool = False) -> str:
-    """Return the error message for a table that lacks column `name` of the training table.
+def missing_columns(absent: Mapping[str, bool], there: Sequence[str], wanted: Sequence[str]) -> str:
+    """Return the error message for a table that lacks columns of the training table.
 
+    absent  {column: whether the model knows what to do with one without values}; at least one
     there   the columns of the table
     wanted  the columns of the training table
-    may_be_empty  whether the model knows what to do with a column without values
     """
+    near = _alike(list(absent), [one for one in there if one not in wanted])
+    fixes = [f"rename {old!r} to {name!r}" for name, old in list(near.items())[:MOST_NAMED]]
+    if added := [name for name in absent if name not in near]:
+        it = _named([repr(name) for name in added]) if near else "it" if len(added) == 1 else "them"
+        one = "its cells" if len(added) == 1 else "their cells"
+        fixes.append(f"add {it}{f' ({one} may be empty)' * all(absent[name] for name in added)}")
+        fixes[-1] += f"; the model takes {_named(wanted)}"
+    what, are = ("column", "is") if len(absent) == 1 else ("columns", "are")
+    names = _named([repr(name) for name in absent])
+    return f"{what} {names}, on which the model was trained, {are} missing among {_named(there)}: {', '.join(fixes)}"
+
+
+def _alike(absent: Sequence[str], free: Sequence[str]) -> dict[str, str]:
+    """Return {absent column: the free column whose name is nearly the same}; each free column is taken once."""
     from difflib import get_close_matches
 
-    free = [one for one in there if one not in wanted]
-    near = [one for one in free if one.strip().lower() == name.strip().lower()] or get_close_matches(
-        name, free, n=1, cutoff=0.8
-    )
-    takes = f"the model takes {', '.join(list(wanted)[:20])}"
-    fix = f"rename {near[0]!r} to {name!r}" if near else f"add it{' (its cells may be empty)' * may_be_empty}; {takes}"
-    return f"column {name!r}, on which the model was trained, is missing among {', '.join(list(there)[:20])}: {fix}"
+    spelt = {one.strip().lower(): one for one in free}
+    found = {name: spelt.pop(plain) for name in absent if (plain := name.strip().lower()) in spelt}
+    for name in absent:
+        left = [one for one in free if one not in found.values()]
+        if name not in found and (near := get_close_matches(name, left, n=1, cutoff=0.8)):
+            found[name] = near[0]
+    return found
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(list(names)[:MOST_NAMED]) + more
 
 
 def _seconds(value: Any) -> float:

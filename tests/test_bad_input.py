@@ -1220,6 +1220,17 @@ def test_a_column_of_the_fit_that_is_not_there_is_named(tmp_path, facts):
         read_events(path, facts)
 
 
+@pytest.mark.parametrize("facts", [FACTS, FACTS | {"table": {"columns": [{"name": name} for name in COLUMNS]}}])
+def test_all_columns_of_the_fit_that_are_not_there_are_named_at_once(tmp_path, facts):
+    path = table(tmp_path, ("C", "note", "other"), [[3, 1, 2]])
+    with pytest.raises(DataError) as told:
+        read_events(path, facts)
+    assert str(told.value).endswith(
+        "columns 'a', 'b', 'c', on which the model was trained, are missing among C, note, other: "
+        "rename 'C' to 'c', add 'a', 'b'; the model takes a, b, c"
+    )
+
+
 def test_a_reader_that_has_seen_enough_ends_a_command_without_a_word():
     """`gen-models list | head -1`."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

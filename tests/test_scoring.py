@@ -40,11 +40,13 @@ from gen_models.table import Column, Schema
 from pipelines.commands import drift, predict, score
 from pipelines.commands.input_rows import read_as, read_blocks
 from pipelines.commands.output_file import _array, whole
+from pipelines.commands.stored_model import open_stored
 from pipelines.comparison.anomalies import Case, curves
 from pipelines.config.conf_files import data_conf
 from pipelines.config.params import Run
 from pipelines.data import add_data, prepare
 from pipelines.data.about_rows import about_rows
+from pipelines.data.sources.files import origin_of
 from pipelines.data.store import open_data
 from pipelines.data.tables.open_table import Reading
 from pipelines.evaluation.column_counts import counted_columns
@@ -267,6 +269,20 @@ def test_the_rows_that_are_called_are_those_with_p_at_most_the_rate_and_reasons_
         in capsys.readouterr().err
     )
     assert (tmp_path / "scores.png").is_file()
+
+
+def test_the_file_that_the_data_were_made_from_is_told_and_no_other_file(bookings, monkeypatch, tmp_path, capsys):
+    folder, calibration, _ = bookings
+    root = calibration.parent
+    monkeypatch.setenv("GEN_MODELS_ROOT", str(root))
+    stored = replace(open_stored(str(folder)), lineage={"source": json.dumps(origin_of(root / "bookings.csv"))})
+    monkeypatch.setattr("pipelines.scoring.scored_rows.open_stored", lambda _name: stored)
+    other = tmp_path / "other.csv"
+    other.write_text((root / "bookings.csv").read_text().replace("b1-7,", "b1-8,"))  # as many bytes
+    for path in (root / "bookings.csv", other):
+        score.main([str(folder), str(path), "--calibration", str(calibration), "--out", str(tmp_path / "scores.csv")])
+        told = capsys.readouterr().err
+        assert (f"{path.name} is the file that {folder} was made from" in told) == (path != other)
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ outliers with conformal p-values").
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import betabinom, false_discovery_control
+from scipy.stats import betabinom, false_discovery_control, randint
 
 from gen_models.errors import DataError
 
@@ -80,18 +81,20 @@ def most_flagged(rows: int, calibration_rows: int, rate: float) -> int:
     Over draws of the calibration rows the share of such rows has the beta distribution Beta(k, n + 1 - k) with the mean
     `attained` (Vovk, 2012), so their number has the beta-binomial one; the result is its 97.5% quantile.
     """
-    k = _p_values(calibration_rows, rate)
-    if not 0 < k <= calibration_rows:
-        return rows if k else 0
-    return int(betabinom(rows, k, calibration_rows + 1 - k).ppf(0.975))
+    return int(_flagged(rows, calibration_rows, rate).ppf(0.975))
 
 
 def chance_of_flagged(count: int, rows: int, calibration_rows: int, rate: float) -> float:
     """Return the probability that `count` or more of `rows` normal rows have p <= rate; see `most_flagged`."""
+    return float(min(1.0, _flagged(rows, calibration_rows, rate).pmf(np.arange(count, rows + 1)).sum()))
+
+
+def _flagged(rows: int, calibration_rows: int, rate: float) -> Any:
+    """Return the distribution of how many of `rows` normal rows have p <= rate, as `most_flagged` says."""
     k = _p_values(calibration_rows, rate)
     if not 0 < k <= calibration_rows:
-        return 1.0 if k or not count else 0.0
-    return float(min(1.0, betabinom(rows, k, calibration_rows + 1 - k).pmf(np.arange(count, rows + 1)).sum()))
+        return randint(rows if k else 0, rows + 1 if k else 1)  # all of them, or none
+    return betabinom(rows, k, calibration_rows + 1 - k)
 
 
 def _p_values(calibration_rows: int, rate: float) -> int:

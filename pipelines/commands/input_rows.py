@@ -27,7 +27,7 @@ from torch import Tensor
 
 from gen_models.errors import DataError
 from gen_models.off_levels import off_levels
-from gen_models.table import from_json, missing_column
+from gen_models.table import from_json, missing_columns
 from pipelines.commands.reading_hints import questions, require_encoding
 from pipelines.data.sources import array_files, idx
 from pipelines.data.sources.files import advice, require_file, require_there, shown, unreadable
@@ -259,9 +259,8 @@ def _reading(known: Mapping[str, Any]) -> Reading:
 
 def _columns(table: Table, columns: Sequence[str], event: tuple[int, ...] | None) -> Iterator[Rows]:
     """Yield rows of the named columns, or of all columns, of a table of numbers."""
-    for name in columns:
-        if name not in table.names:
-            raise DataError(f"{shown(table.path)}: " + missing_column(name, table.names, columns))
+    if absent := [name for name in columns if name not in table.names]:
+        raise DataError(f"{shown(table.path)}: " + missing_columns(dict.fromkeys(absent, False), table.names, columns))
     names, first = list(columns) or [name for name in table.names if name not in table.index], 0
     if event is not None and len(names) != math.prod(event):
         raise DataError(_wrong_size(table.path, (len(names),), event))

@@ -18,7 +18,7 @@ from pipelines.evaluation.score_sheet import usual_rate
 from pipelines.runtime.words import counted
 from pipelines.scoring.column_drift import column_drift
 from pipelines.scoring.drift import QUANTILES, append, bands, compare, read_history
-from pipelines.scoring.scored_rows import no_calibration, open_scorer, score_rows
+from pipelines.scoring.scored_rows import if_trained_on, no_calibration, open_scorer, score_rows
 
 NO_COLUMN = "no single column differs by more than chance explains"
 NOT_COUNTED = "no columns are compared: the model was registered by an earlier release; `make repro` registers it anew"
@@ -93,6 +93,8 @@ def drift_file(
             print(f"{len(moved) - MOST_COLUMNS} more columns differ")
     elif scorer.stored.calibration is not None and scorer.stored.calibration.usual is not None:
         print(NOT_COUNTED)
+    if warning := if_trained_on(scorer.stored, path):
+        print(warning)
     print(
         f"{history}: {len(checks)} {'line' if len(checks) == 1 else 'lines'} of {check.model} and {check.score}; "
         f"{picture} shows {'them' if len(drawn) == len(checks) else f'the last {len(drawn)}'}"

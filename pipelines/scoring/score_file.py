@@ -23,7 +23,7 @@ from pipelines.runtime.words import counted
 from pipelines.scoring.decisions import Decisions, Rule, decide, rule_of
 from pipelines.scoring.kept_rows import KeptRows
 from pipelines.scoring.score_picture import draw
-from pipelines.scoring.scored_rows import ScoredRows, Scorer, no_calibration, open_scorer, score_rows
+from pipelines.scoring.scored_rows import ScoredRows, Scorer, if_trained_on, no_calibration, open_scorer, score_rows
 
 WRITTEN_AT_ONCE = 65_536  # rows of an answer: its text takes more memory than its numbers
 MOST_EXPLAINED = 20_000  # rows times columns: each takes some milliseconds
@@ -77,8 +77,7 @@ def score_file(
         )
     if out is not None:
         draw(out.with_suffix(".png"), scored, scorer, decisions, rule, edge)
-    if known is None:
-        lines.append(no_calibration(model, scorer))
+    lines.append(no_calibration(model, scorer) if known is None else if_trained_on(scorer.stored, path))
     for line in filter(None, lines):
         print(line, file=sys.stderr)
 

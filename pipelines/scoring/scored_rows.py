@@ -3,6 +3,7 @@
 Only scores, names, and the few rows that will be explained or drawn stay in memory.
 """
 
+import json
 import os
 import shlex
 import sys
@@ -22,6 +23,7 @@ from gen_models.errors import DataError
 from gen_models.evaluating import by_rows
 from pipelines.commands.input_rows import Rows, count_rows, place_of, read_as, read_blocks
 from pipelines.commands.stored_model import StoredModel, checkpoint_in, open_stored
+from pipelines.data.sources.files import origin_of, printable
 from pipelines.registry import serving
 from pipelines.registry.serving import NO_CALIBRATION
 from pipelines.runtime.progress import Progress
@@ -161,6 +163,19 @@ def no_calibration(model: str, scorer: Scorer) -> str:
     return (
         f"{scorer.stored.title}: a checkpoint has no calibration rows, so no p-values; give --calibration {where}, "
         "which `evaluate` writes for data with a share `calibration:` in split"
+    )
+
+
+def if_trained_on(stored: StoredModel, path: Path) -> str:
+    """Return a line that warns that `path` is the file that the model's data were made from; "" if it is not."""
+    source = json.loads(stored.lineage.get("source", "{}"))
+    if not path.is_file() or source.get("bytes") != path.stat().st_size:
+        return ""
+    if origin_of(path)["sha256"] != source.get("sha256"):
+        return ""
+    return (
+        f"{printable(path.name)} is the file that {stored.title} was made from: most of its rows are training rows, "
+        "whose scores are often smaller than those of new rows, so fewer of them are flagged"
     )
 
 
