@@ -119,6 +119,9 @@ def test_a_sheet_has_the_ends_of_the_ranking_and_what_lies_next_to_the_threshold
     assert scores[chosen["most anomalous"]].tolist() == list(range(39, 27, -1))
     assert scores[chosen["most normal"]].tolist() == list(range(12))
     assert scores[chosen["borderline"]][:3].tolist() == [27, 26, 25], "those of the other strips are left out"
+    assert strips(scores, 19.7)["borderline"].tolist() == [
+        int(np.flatnonzero(scores == k)[0]) for k in range(25, 13, -1)
+    ]
     few = strips(scores[:7], 0.5)
     assert sorted(np.concatenate(list(few.values()))) == list(range(7)), "each of few rows is shown once"
     assert "borderline" not in strips(scores, np.nan) and "borderline" not in strips(scores, np.inf)

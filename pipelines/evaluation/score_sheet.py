@@ -64,7 +64,7 @@ def usual_rate(rows: int) -> float:
 
 
 def strips(scores: np.ndarray, edge: float) -> dict[str, np.ndarray]:
-    """Return {kind: indices of the rows in this strip}, for each of KINDS; the row that fits the kind best comes first.
+    """Return {kind: indices of the rows in this strip}, for each of KINDS, as `rows_of_strips` does.
 
     Borderline rows are those whose scores are nearest to the edge; without an edge there is no such strip.
 
@@ -74,20 +74,24 @@ def strips(scores: np.ndarray, edge: float) -> dict[str, np.ndarray]:
     if not np.isfinite(edge):
         del keys["borderline"]
     places = {kind: np.argsort(values, kind="stable") for kind, values in keys.items()}
-    return rows_of_strips(places, len(scores))
+    return rows_of_strips(places, scores)
 
 
-def rows_of_strips(places: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+def rows_of_strips(places: Mapping[str, np.ndarray], scores: np.ndarray) -> dict[str, np.ndarray]:
     """Return the first rows of each kind, at most SHEET_IMAGES; no row is in two strips.
 
-    places: {kind: indices of rows, the row that fits the kind best first}; count: the number of rows in all, which the
-    strips share if they are few
+    The row that fits the kind best comes first; borderline rows go from the largest score to the smallest.
+
+    places: {kind: indices of rows, the row that fits the kind best first}
+    scores: the scores of all rows, NaN for a row without one; the strips share the rows if they are few
     """
-    most = min(SHEET_IMAGES, math.ceil(count / len(places)))
+    most = min(SHEET_IMAGES, math.ceil((~np.isnan(scores)).sum() / len(places)))
     found: dict[str, np.ndarray] = {}
     for kind in sorted(places, key=(KINDS[0], KINDS[2], KINDS[1]).index):  # borderline rows are chosen last
         of = places[kind]
         found[kind] = of[~np.isin(of, [row for rows in found.values() for row in rows])][:most]
+    if "borderline" in found:
+        found["borderline"] = found["borderline"][np.argsort(-scores[found["borderline"]], kind="stable")]
     return {kind: found[kind] for kind in KINDS if len(found.get(kind, ()))}
 
 

@@ -41,14 +41,16 @@ def stale_versions(client: Any, keep: int) -> Iterator[Item]:
 def unused_uploads(client: Any) -> Iterator[Item]:
     """Yield an item for each upload of `gen-models register` that is no version: the upload was killed, for example."""
     for model_id, run in tracking.unused_models(client).items():
-        yield Item(UPLOADS, f"{run}: {model_id}", 0, partial(_forget, client, model_id, run))
+        folder = tracking.upload_folder(model_id)
+        yield Item(UPLOADS, f"{run}: {model_id}", _size(folder), partial(_forget, client, model_id, run))
 
 
 def _forget(client: Any, model_id: str, run: str) -> bool:
     with hold(paths.out("register", run), within_seconds=0):
         if model_id in tracking.model_ids(client, run):
             return False  # it has become a version since
-        folder = tracking.delete_upload(client, model_id)
+        folder = tracking.upload_folder(model_id)
+        tracking.delete_upload(client, model_id)
         return remove_path(folder) if folder is not None else True
 
 

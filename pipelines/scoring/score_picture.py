@@ -45,7 +45,7 @@ def _strips(scored: ScoredRows, decisions: Decisions, *, has_edge: bool) -> dict
     )
     places = {kind: of.places for kind, of in kept.items() if has_edge or of is not scored.borderline}
     found = {}
-    for kind, rows in score_sheet.rows_of_strips(places, int((~np.isnan(scored.scores)).sum())).items():
+    for kind, rows in score_sheet.rows_of_strips(places, scored.scores).items():
         x, flags = kept[kind].x, decisions.is_called
         assert x is not None
         found[kind] = figures.Strip(

@@ -24,6 +24,7 @@ from pipelines.tracking.mlflow_garbage import (
     model_ids,
     orphaned_folders,
     unused_models,
+    upload_folder,
 )
 from pipelines.tracking.mlflow_run import MlflowRun, Picture, folder_sha256, label
 from pipelines.tracking.mlflow_snapshot import Snapshot, snapshot
@@ -75,4 +76,5 @@ __all__ = [
     "translated",
     "trials_digest",
     "unused_models",
+    "upload_folder",
 ]

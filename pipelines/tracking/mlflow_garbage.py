@@ -79,14 +79,15 @@ def unused_models(client: MlflowClient) -> dict[str, str]:
     }
 
 
-def delete_upload(client: MlflowClient, logged: str) -> Path | None:
-    """Delete the logged model with the id `logged` from the store. Its files stay.
-
-    Returns the folder of the files on this disk, or None if there is none.
-    """
-    client.delete_logged_model(logged)
+def upload_folder(logged: str) -> Path | None:
+    """Return the folder on this disk with the files of the logged model with the id `logged`; None if there is none."""
     folder = paths.root() / "mlartifacts" / TRAININGS / "models" / logged
     return folder if is_local() and folder.is_dir() else None
+
+
+def delete_upload(client: MlflowClient, logged: str) -> None:
+    """Delete the logged model with the id `logged` from the store. Its files stay."""
+    client.delete_logged_model(logged)
 
 
 def _known(client: MlflowClient) -> set[str]:
