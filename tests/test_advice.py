@@ -283,7 +283,7 @@ CASES = [
     Case("truth in an array", arrays(x=X > 0), f"{ADD} x.npy", "save x.astype('uint8')"),
     Case("one number", arrays(x=np.array(3.0)), f"{ADD} x.npy", "one number, not rows", then="no column of features"),
     # images are added
-    Case("images of two sizes", images(also=lambda f: picture(f, size=(7, 5))), f"{ADD} photos", "pixels, "),
+    Case("images of two sizes", images(also=lambda f: picture(f, size=(7, 5))), f"{ADD} photos", "pixels (height"),
     Case("images of two modes", images(also=lambda f: picture(f, mode="RGB")), f"{ADD} photos", "mode RGB, "),
     Case("an empty image", images(also=lambda f: (f / "b.png").touch()), f"{ADD} photos", "empty, 0 bytes"),
     Case("a text as an image", images(also=lambda f: (f / "b.png").write_text("hello")), f"{ADD} photos", "not an image"),

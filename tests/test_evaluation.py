@@ -115,16 +115,16 @@ BESIDE = {  # what else is written: of images, sheets of the clusters
 
 def test_a_sheet_has_the_ends_of_the_ranking_and_what_lies_next_to_the_threshold():
     scores = np.random.default_rng(0).permutation(40).astype(float)
-    chosen = strips(scores, 30.2)
+    chosen = strips(scores, 19.7)
     assert scores[chosen["most anomalous"]].tolist() == list(range(39, 27, -1))
+    assert scores[chosen["borderline"]].tolist() == list(range(25, 13, -1)), "from the largest on"
     assert scores[chosen["most normal"]].tolist() == list(range(12))
-    assert scores[chosen["borderline"]][:3].tolist() == [27, 26, 25], "those of the other strips are left out"
-    assert strips(scores, 19.7)["borderline"].tolist() == [
-        int(np.flatnonzero(scores == k)[0]) for k in range(25, 13, -1)
-    ]
-    few = strips(scores[:7], 0.5)
-    assert sorted(np.concatenate(list(few.values()))) == list(range(7)), "each of few rows is shown once"
-    assert "borderline" not in strips(scores, np.nan) and "borderline" not in strips(scores, np.inf)
+    assert scores[strips(scores, 27.2)["borderline"]].tolist() == list(range(27, 15, -1)), "in no other strip"
+    for edge in (30.2, 8.0, np.nan, np.inf, -np.inf):  # within the most anomalous, within the most normal, nowhere
+        assert list(strips(scores, edge)) == ["most anomalous", "most normal"]
+    for edge in (0.5, 17.0, np.nan):
+        few = strips(scores[:7], edge)
+        assert sorted(np.concatenate(list(few.values()))) == list(range(7)), "each of few rows is shown once"
 
 
 def test_an_image_is_named_below_it_so_that_people_find_its_file():

@@ -536,7 +536,7 @@ def test_the_commonest_size_is_that_of_the_turned_pictures(tmp_path, ending):
     for k in (1, 2):
         save(tmp_path / f"{k}{ending}", np.ascontiguousarray(np.rot90(grey(k, (9, 5)))), exif=exif)
     with pytest.raises(
-        DataError, match=rf"1\{ending}: 9x5 pixels, .* has 6x5; 2 of 3 images have 9x5; .*size: \[9, 5\]"
+        DataError, match=rf"1\{ending}: 9x5 pixels .* has 6x5; the commonest size is 9x5, of 2 of 3 .*size: \[9, 5\]"
     ):
         read(tmp_path)
 

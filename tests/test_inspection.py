@@ -246,7 +246,7 @@ def test_counts_are_those_of_the_data(project, tmp_path, capsys):
     inspect.main([str(tmp_path / "x.npy")])
     printed = capsys.readouterr().out
     for line in (
-        "10, each becomes 3 numbers, float64",
+        "10, each becomes 3 numbers",
         "0 .. 29",
         "1 cell (x[2])",
         "0 of the 3 numbers",

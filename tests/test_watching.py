@@ -48,7 +48,7 @@ def test_a_linear_model_collapses_where_the_noise_is_louder_than_the_direction(s
 
 def test_a_collapse_is_said():
     some, all_, none = (watch(*at_the_optimum_of_pca(sigma), NOISE).sentence() for sigma in (0.4, 3.0, 0.1))
-    assert some == "3 of 4 latents are active, 2.75 nats a row; collapsed to the prior: latent number 3"
+    assert some == "3 of 4 latents are active, 2.75 nats a row; collapsed to the prior, counted from 0: latent 3"
     assert all_.startswith("0 of 4 latents are active, 0.00 nats a row; the posterior has collapsed in all of them")
     assert none.startswith("4 of 4 latents are active") and "collapsed" not in none
 

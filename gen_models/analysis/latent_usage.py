@@ -55,7 +55,7 @@ class Watched(NamedTuple):
         if len(collapsed) == count:
             return f"{said}; the posterior has collapsed in all of them: lower beta or sigma, or warm beta up"
         which = ", ".join(map(str, collapsed))
-        return f"{said}; collapsed to the prior: latent{'s' * (len(collapsed) != 1)} number {which}"
+        return f"{said}; collapsed to the prior, counted from 0: latent{'s' * (len(collapsed) != 1)} {which}"
 
 
 @torch.no_grad()

@@ -66,33 +66,35 @@ def usual_rate(rows: int) -> float:
 def strips(scores: np.ndarray, edge: float) -> dict[str, np.ndarray]:
     """Return {kind: indices of the rows in this strip}, for each of KINDS, as `rows_of_strips` does.
 
-    Borderline rows are those whose scores are nearest to the edge; without an edge there is no such strip.
+    Borderline rows are those whose scores are nearest to the edge.
 
     scores: (rows,); edge: a score, or NaN or inf for no edge
     """
     keys = dict(zip(KINDS, (-scores, np.abs(scores - edge), scores), strict=True))
-    if not np.isfinite(edge):
-        del keys["borderline"]
     places = {kind: np.argsort(values, kind="stable") for kind, values in keys.items()}
-    return rows_of_strips(places, scores)
+    return rows_of_strips(places, scores, edge)
 
 
-def rows_of_strips(places: Mapping[str, np.ndarray], scores: np.ndarray) -> dict[str, np.ndarray]:
+def rows_of_strips(places: Mapping[str, np.ndarray], scores: np.ndarray, edge: float) -> dict[str, np.ndarray]:
     """Return the first rows of each kind, at most SHEET_IMAGES; no row is in two strips.
 
-    The row that fits the kind best comes first; borderline rows go from the largest score to the smallest.
+    The row that fits the kind best comes first; borderline rows go from the largest score to the smallest. There are no
+    borderline rows if the edge lies within another strip, or if there is no edge.
 
     places: {kind: indices of rows, the row that fits the kind best first}
     scores: the scores of all rows, NaN for a row without one; the strips share the rows if they are few
+    edge: the score above which rows are flagged, or NaN or inf for none
     """
-    most = min(SHEET_IMAGES, math.ceil((~np.isnan(scores)).sum() / len(places)))
-    found: dict[str, np.ndarray] = {}
-    for kind in sorted(places, key=(KINDS[0], KINDS[2], KINDS[1]).index):  # borderline rows are chosen last
-        of = places[kind]
-        found[kind] = of[~np.isin(of, [row for rows in found.values() for row in rows])][:most]
-    if "borderline" in found:
-        found["borderline"] = found["borderline"][np.argsort(-scores[found["borderline"]], kind="stable")]
-    return {kind: found[kind] for kind in KINDS if len(found.get(kind, ()))}
+    top, middle, bottom = (places[kind] for kind in KINDS)
+    rows, flagged = int((~np.isnan(scores)).sum()), int((scores > edge).sum())
+    most = min(SHEET_IMAGES, math.ceil(rows / 3))
+    if not most <= flagged <= rows - most:
+        most, middle = min(SHEET_IMAGES, math.ceil(rows / 2)), middle[:0]
+    top = top[:most]
+    bottom = bottom[~np.isin(bottom, top)][:most]
+    middle = middle[~np.isin(middle, [*top, *bottom])][:most]
+    found = top, middle[np.argsort(-scores[middle], kind="stable")], bottom
+    return {kind: chosen for kind, chosen in zip(KINDS, found, strict=True) if len(chosen)}
 
 
 def captions(names: Mapping[str, Sequence[Any]], p: np.ndarray) -> list[str]:

@@ -188,6 +188,10 @@ def _metric(a: Contender, b: Contender, asked: str | None) -> str:
     Raises DataError, which names the metrics that both models offer, if there is no such metric.
     """
     both = [name for name in (*PER_ROW, "mmd") if all(_offers(one.model, name) for one in (a, b))]
+    if asked in (*PER_ROW, "mmd") and asked not in both:
+        lacks = " and ".join(one.title for one in (a, b) if not _offers(one.model, asked))
+        fix = f"say --metric {' or --metric '.join(both)}" if both else "they offer no metric in common"
+        raise DataError(f"--metric {asked}: not offered by {lacks}; {fix}")
     if asked is not None and asked not in both:
         raise DataError(f"--metric: {unknown(f'metric of both {a.title} and {b.title}', asked, both)}")
     if asked is None and (a.metric != b.metric or a.metric not in both):

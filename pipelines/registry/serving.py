@@ -173,7 +173,12 @@ def answer(
     if task not in TASKS:
         raise DataError(unknown("task", task, tasks(model)))
     if task not in tasks(model):
-        raise DataError(f"{type(model).__name__} does not {task}; it offers {', '.join(tasks(model))}")
+        offered = tasks(model)
+        instead = "; cluster the latents that encode answers, with k-means for example"
+        raise DataError(
+            f"{type(model).__name__} does not {task}; it offers {', '.join(offered)}"
+            + (instead if task == "cluster" and "encode" in offered else "")
+        )
     if task == "p_value" and calibration is None:
         raise DataError(NO_CALIBRATION)
     rows = np.asarray(rows, dtype=np.float64 if "table" in facts else np.float32)

@@ -12,7 +12,7 @@ if one of them does by more than sqrt(ln(2 d/a)/2 (1/n + 1/m)): the inequality o
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ class Moved:
     """A column that has moved.
 
     share, usual: of the new rows and of the rows with which they are compared, those that `words` describes
+    rows: of which rows these are shares
     compared: where or when these others are
     """
 
@@ -36,11 +37,12 @@ class Moved:
     words: str
     share: float
     usual: float
+    rows: str = "rows"
     compared: str = "usually"
 
     def __str__(self) -> str:
         beside = f"{self.compared} {_percent(self.usual)}"
-        return f"{self.column}: {_percent(self.share)} of the rows {self.words}, {beside}"
+        return f"{self.column}: {_percent(self.share)} of the {self.rows} {self.words}, {beside}"
 
 
 def column_drift(calibration: Calibration | None, facts: Mapping[str, Any]) -> "ColumnDrift | None":
@@ -97,7 +99,9 @@ class ColumnDrift:
             differs = difference * _is_sure(column, new, known, difference, level / len(self._known))
             most = int(differs.argmax())
             if differs[most] > 0:
-                found.append((differs[most], _told(column, usual, most, share[most], before[most])))
+                told = _told(column, usual, most, share[most], before[most])
+                is_of_all = all(counts[1, most] == counts[1].max() for counts in (new, known))
+                found.append((differs[most], told if is_of_all else replace(told, rows="rows with a value")))
         return [moved for _, moved in sorted(found, key=lambda pair: -pair[0])]
 
 

@@ -244,8 +244,11 @@ def _shift(scores: np.ndarray, known: np.ndarray | None, is_of_images: bool) -> 
     p = float(ks_2samp(known, found).pvalue)
     if p >= UNLIKELY:
         return ""
-    where = "larger" if np.median(found) > np.median(known) else "smaller"
-    said = f"the scores are {where} than those of calibration rows (p {p:.1g}): these rows are not of the same kind"
+    is_larger = bool(np.median(found) > np.median(known))
+    said = (
+        f"the scores are {'larger' if is_larger else 'smaller'} than those of calibration rows (p {p:.1g}): these rows "
+        f"are not of the same kind{'' if is_larger else ', or training rows are among them'}"
+    )
     return said if is_of_images else f"{said}; `gen-models drift` names single columns that differ"
 
 

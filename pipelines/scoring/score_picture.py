@@ -1,6 +1,5 @@
 """Draws the rows of a file with their scores. The picture's file appears only when it is complete."""
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ def draw(path: Path, scored: ScoredRows, scorer: Scorer, decisions: Decisions, r
     rule: the rate at which rows are flagged, or None; edge: the score above which they are, or NaN for none
     """
     stored, known = scorer.stored, scorer.stored.calibration
-    shown = _strips(scored, decisions, has_edge=not math.isnan(edge)) if scorer.is_of_images else {}
+    shown = _strips(scored, decisions, edge) if scorer.is_of_images else {}
     with whole(path) as file:
         score_sheet.draw(
             file, scored.scores, scorer.calibration, edge, shown, scorer.fitted,
@@ -38,14 +37,14 @@ def _flagged(decisions: Decisions, rule: Rule | None, *, is_of_images: bool) -> 
     return f"\nflagged at {rule.words}: {int(decisions.is_called.sum()):,}{marks}"
 
 
-def _strips(scored: ScoredRows, decisions: Decisions, *, has_edge: bool) -> dict[str, figures.Strip]:
+def _strips(scored: ScoredRows, decisions: Decisions, edge: float) -> dict[str, figures.Strip]:
     """Return {one of score_sheet.KINDS: the rows that were kept for it, with their names, p-values and decisions}."""
     kept: dict[str, KeptRows] = dict(
         zip(score_sheet.KINDS, (scored.anomalous, scored.borderline, scored.normal), strict=True)
     )
-    places = {kind: of.places for kind, of in kept.items() if has_edge or of is not scored.borderline}
+    places = {kind: of.places for kind, of in kept.items()}
     found = {}
-    for kind, rows in score_sheet.rows_of_strips(places, scored.scores).items():
+    for kind, rows in score_sheet.rows_of_strips(places, scored.scores, edge).items():
         x, flags = kept[kind].x, decisions.is_called
         assert x is not None
         found[kind] = figures.Strip(

@@ -61,7 +61,7 @@ def summary(plan: SweepPlan, best: Mapping[str, Any], rows: Sequence[Mapping[str
     settings = sum("of" not in row for row in rows)
     value, of = f"{best['value']:.4g}", counted(settings, "setting")
     if best.get("mean") is not None:
-        value = f"{best['mean']:.4g} +- {best['sd']:.2g} (mean and deviation over {len(best['seeds'])} seeds)"
+        value = f"{best['mean']:.4g} (mean over {len(best['seeds'])} seeds, standard deviation {best['sd']:.2g})"
         of += f" in {len(rows)} trials"
     return f"sweep {plan.key}: best {plan.conf['metric']} {value} of {of}, with {setting}{sure}"
 

@@ -213,9 +213,9 @@ class _Reading:
         common, count = max(sizes.items(), key=lambda item: (item[1], item[0]))
         size = [max(1, side * USUAL_SIDE // max(*common, USUAL_SIDE)) for side in common]
         raise DataError(
-            f"{shown(file)}: {height}x{width} pixels, {other} has {first.size[0]}x{first.size[1]}; {count} of "
-            f"{len(self.layout.files)} images have {common[0]}x{common[1]}; say --size {size[0]}x{size[1]}, "
-            f"or write {self._line(size=size)}"
+            f"{shown(file)}: {height}x{width} pixels (height x width), {other} has {first.size[0]}x{first.size[1]}; "
+            f"the commonest size is {common[0]}x{common[1]}, of {count} of {len(self.layout.files)} images; "
+            f"say --size {size[0]}x{size[1]}, or write {self._line(size=size)}"
         )
 
     def _line(self, **changes: Any) -> str:

@@ -2,7 +2,7 @@
 
 NAME_floor is the metric NAME with training rows in place of samples.
 
-precision, recall, density, coverage[_floor]
+precision, recall, density, coverage[_floor: the mean over FLOOR_DRAWS draws of training rows]
                          how well samples and test rows cover each other, by balls around rows that reach to the fifth
                          nearest neighbour in the row's own set (gen_models/measures/manifold.py); on the unit scale:
                          x/(q - 1) for q grey levels, else x standardised by the training rows
@@ -37,6 +37,7 @@ from pipelines.evaluation.metrics.two_sample import Sides, sides
 from pipelines.evaluation.trained_run import Trained
 
 NEIGHBOURS = 5
+FLOOR_DRAWS = 5  # one draw of some hundred rows is off by more than a good model's samples
 FEATURES = 32  # hidden units of the classifier, or principal components; 300 rows are enough for their covariance
 CLASSIFIER_ROWS = 5000  # training rows for the classifier; on 28 x 28 pixels its fit takes 1 s
 EPOCHS = 60
@@ -51,15 +52,18 @@ def fidelity(trained: Trained, noise: Noise, drawn: Sides | None = None) -> dict
     if not isinstance(trained.model, Sampler):
         return {}
     drawn = drawn or sides(trained, noise)
-    return {**_manifold(drawn), **_frechet(trained, drawn, noise.seed), **_modes(trained, noise)}
+    return {**_manifold(drawn, noise), **_frechet(trained, drawn, noise.seed), **_modes(trained, noise)}
 
 
-def _manifold(drawn: Sides) -> dict[str, float]:
-    fake, train, test, _ = drawn
+def _manifold(drawn: Sides, noise: Noise) -> dict[str, float]:
+    fake, _, test, train = drawn
     if len(test) <= NEIGHBOURS:
         return {}
-    found, floor = (manifold(test, rows, neighbours=NEIGHBOURS)._asdict() for rows in (fake, train))
-    return {**found, **{f"{name}_floor": value for name, value in floor.items()}}
+    found = manifold(test, fake, neighbours=NEIGHBOURS)._asdict()
+    draws = FLOOR_DRAWS if len(train) > len(test) else 1
+    orders = [noise.at(draw).permutation("evaluate/floor", len(train))[: len(test)] for draw in range(draws)]
+    floors = [manifold(test, train[rows], neighbours=NEIGHBOURS)._asdict() for rows in orders]
+    return {**found, **{f"{name}_floor": float(np.mean([floor[name] for floor in floors])) for name in found}}
 
 
 def _frechet(trained: Trained, drawn: Sides, seed: int) -> dict[str, float]:
