@@ -17,7 +17,7 @@ import requests
 
 from pipelines import tracking
 from pipelines.commands import predict
-from pipelines.registry import register, versions
+from pipelines.registry import register, verification, versions
 from tests.finished import LEVELS, PROJECT, finish, make_project, metrics_at
 
 pytestmark = pytest.mark.slow
@@ -85,6 +85,10 @@ def test_what_a_server_missed_is_sent_once_and_a_version_loads_from_it(root, tmp
         ]
         version = versions.find(client, RUN, "champion")
         assert versions.folder_of(client, version).is_dir()  # fetched, and its hashes compared
+        place = next(found for found in verification.findings(client, version) if found.thing == "registry files")
+        assert (place.state, place.words.partition(",")[0]) == (
+            "equal", f"{RUN} version 1 in {os.environ['MLFLOW_TRACKING_URI']}"
+        )  # fmt: skip
         np.save(tmp_path / "rows.npy", np.random.default_rng(0).integers(0, LEVELS, (3, 64)).astype(np.float32))
         predict.main([RUN, str(tmp_path / "rows.npy"), "--output", str(tmp_path / "scores.npy")])
         assert np.isfinite(np.load(tmp_path / "scores.npy")).all()

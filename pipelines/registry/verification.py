@@ -68,7 +68,10 @@ def _stored(client: Any, version: Version) -> tuple[str, str]:
         found = versions.hashes(folder)
     except (tracking.StoreError, OSError):
         return BROKEN, "the files that the registry stores are gone or cannot be read"
-    return _compared(expected, found, str(folder))
+    where = (
+        str(folder) if tracking.is_local() else f"{version.model} version {version.number} in {tracking.shown_uri()}"
+    )
+    return _compared(expected, found, where)
 
 
 def _run(client: Any, version: Version) -> tuple[str, str]:
