@@ -58,6 +58,7 @@ TRUTH = (  # pairs of words for no and yes
     ("no", "si"),
     ("no", "sí"),
 )
+A_TIME = "a time such as 2024-12-31 08:15 or 31.12.2024"  # what is read as one
 COUNTED = {"hour": 24, "weekday": 7}  # times with this many values, which `encode` also takes as they are
 
 
@@ -180,12 +181,12 @@ class Column:
             micro = values.astype("datetime64[us]")
             x = np.where(np.isnat(micro), np.nan, micro.astype(np.int64) / 1e6)
         else:
-            what = "time" if self.kind == "time" else "number"
+            what = A_TIME if self.kind == "time" else "a number"
             read = _seconds if self.kind == "time" else _number
             x = np.array([read(value) for value in values], dtype=np.float64)
             for row in np.flatnonzero(np.isnan(x)):
                 if word_of(values[row]) is not None:
-                    problems[int(row)] = f"{self.name}: {word_of(values[row])!r} is not a {what}"
+                    problems[int(row)] = f"{self.name}: {word_of(values[row])!r} is not {what}"
         if self.kind == "time":
             is_decoded = np.isin(x, np.arange(COUNTED.get(self.as_, 0)))  # `decode` gives no date
             x = np.where(is_decoded, x, TIMES[self.as_](x))

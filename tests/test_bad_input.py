@@ -304,7 +304,7 @@ CASES = [
     Case(
         "mixed sizes",
         with_images(lambda f: image(f, "b.png", size=(7, 5))),
-        r"b\.png: 7x5 pixels, .*a000\.png has 6x5; 3 of 4 .* 6x5; say --size 6x5, "
+        r"b\.png: 7x5 pixels .*a000\.png has 6x5; the commonest size is 6x5, of 3 of 4 images; say --size 6x5, "
         r"or write options: \{path: images, size: \[6, 5\]\}",
         **FOLDER,
     ),
@@ -665,7 +665,7 @@ CASES = [
     Case(
         "a time that is none",
         csv(line_3="1.5,2024-02-30", rows=[[row[0], f"2024-03-{k % 28 + 1:02}"] for k, row in enumerate(numbers())]),
-        r"t\.csv, line 3, column 'b': '2024-02-30' is not a time; correct it",
+        r"t\.csv, line 3, column 'b': '2024-02-30' is not a time such as 2024-12-31 08:15 or 31\.12\.2024; correct it",
         **CSV,
         conf=columns(b={"kind": "time"}),
     ),

@@ -61,7 +61,7 @@ def _of_rows(found: Found, arrays: Arrays) -> list[str]:
     is_table = arrays.schema is not None
     lines = [
         f"  rows        {len(x)}, each "
-        + (f"becomes {shape} numbers" if is_table else f"of {shape} {what}, {x.dtype}"),
+        + (f"becomes {counted(x.shape[1], 'number')}" if is_table else f"of {shape} {what}, {x.dtype}"),
         f"  files       {origin['files']}, {origin['bytes']} bytes, {digest}",
         f"  range       {facts['low']:g} .. {facts['high']:g}",
         f"  missing     {_missing(found, arrays, facts)}",

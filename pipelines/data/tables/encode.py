@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from gen_models.errors import DataError
-from gen_models.table import Column, Schema
+from gen_models.table import A_TIME, Column, Schema
 from pipelines.data.sources.files import shown
 from pipelines.data.tables import cells
 from pipelines.data.tables.open_table import Reading, Table
@@ -73,5 +73,5 @@ def _numbers_of(values: pa.Array, column: Column, reading: Reading) -> tuple[np.
     encoded_, problems = column.encode(x)
     for row in np.flatnonzero(odd):
         cell = str(values[int(row)].as_py()).strip()[:60]
-        problems[int(row)] = f"{column.name}: {cell!r} is not a {'time' if column.kind == 'time' else 'number'}"
+        problems[int(row)] = f"{column.name}: {cell!r} is not {A_TIME if column.kind == 'time' else 'a number'}"
     return encoded_, problems
