@@ -139,6 +139,7 @@ def test_what_a_column_adds_to_a_sum_is_its_own_score_less_its_smallest():
         ([8.0, 0.0, 8.0], ["a", "c"]),
         ([1.5, -1.5, 0.0], ["a", "b"]),  # each is usual, and they do not go together
         ([90.0, 0.0, 0.0], ["a"]),
+        ([90.0, 30.0, 0.0], ["a", "b"]),  # to make b usual beside this a would not help
     ],
 )
 def test_a_column_beside_an_extreme_one_is_named_only_for_its_own_part(row, named):
@@ -146,8 +147,12 @@ def test_a_column_beside_an_extreme_one_is_named_only_for_its_own_part(row, name
     precision = torch.from_numpy(np.linalg.inv(np.cov(x.T)))
     usual = marginals(torch.from_numpy(x), [(k, k + 1) for k in range(3)])
     facts = {"event_shape": [3], "table": {"columns": Schema(tuple(map(Column, "abc"))).as_json()}}
-    reasons = Reasons(lambda _, z: ((z @ precision) * z).sum(dim=1) / 2, "nll", Calibration({}, usual=usual), facts)
-    (reason,) = reasons.of(np.array([row]))
+
+    def nll(_name: str, z: torch.Tensor) -> torch.Tensor:
+        return ((z @ precision) * z).sum(dim=1) / 2
+
+    known = Calibration({"nll": np.sort(nll("nll", torch.from_numpy(x)).numpy())}, usual=usual)
+    (reason,) = Reasons(nll, "nll", known, facts).of(np.array([row]))
     assert sorted(part.split()[0] for part in reason.text.split("; ")) == named
 
 
@@ -825,6 +830,15 @@ def test_the_column_that_has_moved_is_named_with_its_shares_in_the_users_words()
     assert moved_columns(train, table_rows(1000, 1)[:0]) == []
     (below,) = moved_columns(train, table_rows(1000, 1, fixed=3.0))
     assert str(below) == "fixed: 100% of the rows are below 5.0, usually 0%"
+
+
+def test_a_tail_that_becomes_heavier_is_seen_and_named_with_the_exact_shares():
+    train, new = table_rows(4000, 0), table_rows(1500, 1)
+    amounts = new[:, 0]
+    assert moved_columns(train, new) == []
+    amounts[amounts > np.quantile(amounts, 0.92)] *= 4
+    (found,) = moved_columns(train, new)
+    assert re.fullmatch(r"amount: [78]\.\d% of the rows are above [\d.]+, usually 3\.\d%", str(found))
 
 
 def test_a_rare_word_that_becomes_less_rare_is_seen_and_named_with_the_exact_share():

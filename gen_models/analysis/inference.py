@@ -94,7 +94,7 @@ def observed(model: LatentVariableModel, x: Float[Tensor, "batch *event"], noise
 @torch.no_grad()
 def prior_q(model: LatentVariableModel, x: Float[Tensor, "batch *event"]) -> Moments:
     """Return (mu, log_var) of the prior N(0, I), once for each row."""
-    zeros = x.new_zeros(len(x), model.latents[0])
+    zeros = torch.zeros(len(x), model.latents[0]).to(model.data_scale.scale)  # x may be float64 where the model is not
     return zeros, zeros.clone()
 
 

@@ -37,14 +37,6 @@ def counted_columns(facts: Mapping[str, Any], x: np.ndarray, usual: np.ndarray) 
     return [_counts(column, part, known) for (column, part), (_, known) in pairs]
 
 
-def labels_of(column: Column, things: int) -> np.ndarray:
-    """Return which of the things counted of a column are labels, (things,) of bool: all but those of order."""
-    is_label = np.full(things, column.kind in ("category", "flag"))
-    if column.kind != "category" and column.missing == "fill":
-        is_label[-1] = True
-    return is_label
-
-
 def _counts(column: Column, x: np.ndarray, usual: np.ndarray) -> Counts:
     if column.kind == "category":
         return np.stack([x.sum(axis=0), np.full(x.shape[1], len(x))]).astype(np.float64)

@@ -10,7 +10,8 @@ A value can be usual and yet add much to the score, because it does not go with 
     gear 5 (usual, but not with the other values)
 
 Beside a column whose value is not usual, another is named only if it also adds to the score once that column has a
-usual value: an extreme value does not go with those of other columns, whatever these are.
+usual value: an extreme value does not go with those of other columns, whatever these are. If the row would be unusual
+even then, the columns that add most to what is left are named too.
 
 How much a column adds to a score is how far the score would fall if this column alone had a usual value
 (gen_models.anomalies.contributions).
@@ -25,15 +26,16 @@ import numpy as np
 import torch
 
 from gen_models.anomalies.calibration import Calibration
+from gen_models.anomalies.conformal import threshold
 from gen_models.anomalies.contributions import contributions, made_usual
 from gen_models.anomalies.scores import FittedScores
 from gen_models.contracts import Reconstructor
 from gen_models.table import from_json, groups_of
-from pipelines.evaluation.score_sheet import maps_of
+from pipelines.evaluation.score_sheet import USUAL_RATE, maps_of
 
 MOST_COLUMNS = 3  # a reason names at most so many columns
 LEAST_SHARE = 0.1  # a column that adds less than this fraction of what the first column adds is not named
-LEAST_LEFT = 0.5  # nor one of whose contribution less is left when the first column has a usual value
+LEAST_LEFT = 0.5  # nor one of whose contribution less is left when the first column has a usual value; see above
 MOST_WORDS = 4  # a reason names at most so many usual values of a category
 
 
@@ -84,6 +86,8 @@ class Reasons:
     ):
         self._fitted, self._name, self._facts = fitted, name, facts
         self._usual = known.usual if known else None
+        scores = known.scores.get(name) if known else None
+        self._edge = threshold(scores, USUAL_RATE) if scores is not None else math.inf
         columns = from_json(facts["table"]["columns"]).columns if facts.get("table") else ()
         self._times = {column.name for column in columns if column.kind == "time"}
         pairs = zip(columns, known.counts if known else (), strict=False)
@@ -142,14 +146,18 @@ class Reasons:
         added = contributions(score, rows, usual, groups).numpy()
         parts = [self._parts(added[k], {name: words[name][k] for name in self._groups}) for k in range(len(x))]
         named = [_named(row) for row in parts]
-        places = [k for k, row in enumerate(named) if len(row) > 1 and not self._is_usual(row[0])]
+        places = [k for k, row in enumerate(named) if row and not self._is_usual(row[0])]
         if places:
             first = [self._groups[named[k][0]["column"]] for k in places]
-            left = contributions(score, made_usual(score, rows[places], usual, first), usual, groups).numpy()
-            for k, row in zip(places, left, strict=True):
+            rest = made_usual(score, rows[places], usual, first)
+            is_unusual = (score(rest) > self._edge).tolist()
+            left = contributions(score, rest, usual, groups).numpy()
+            for k, row, is_left in zip(places, left, is_unusual, strict=True):
                 still = dict(zip(self._groups, row, strict=True))
-                others = [part for part in named[k][1:] if still[part["column"]] >= LEAST_LEFT * part["adds"]]
-                named[k] = [named[k][0], *others]
+                own = {part["column"] for part in named[k][1:] if still[part["column"]] >= LEAST_LEFT * part["adds"]}
+                if is_left:
+                    own |= {column for column, adds in still.items() if adds >= LEAST_LEFT * max(row)}
+                named[k] = [part for part in parts[k] if part is named[k][0] or part["column"] in own]
         return [Reason(self._told(row[:MOST_COLUMNS]), every) for row, every in zip(named, parts, strict=True)]
 
     def _parts(self, added: np.ndarray, values: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -5,9 +5,8 @@ A model's calibration keeps, for each column, how many of m training rows have e
 quantiles. The shares of n new rows that have them are compared with these.
 
 If nothing has changed, a column is found to have moved with a probability of a/d at most, for d columns and the level
-a. Of k labels, each differs if the p-value of Fisher's exact test is below a/(d k). Shares of a number's order differ
-if one of them does by more than sqrt(ln(2 d/a)/2 (1/n + 1/m)): the inequality of Dvoretzky, Kiefer and Wolfowitz
-(Massart, 1990) holds for all thresholds together. A number with missing values has both, each with half of a/d.
+a: of its k things, each differs if the p-value of Fisher's exact test is below a/(d k). So a change of a rare value or
+of a tail is seen as early as its counts allow.
 """
 
 import math
@@ -19,7 +18,7 @@ import numpy as np
 
 from gen_models.anomalies.calibration import Calibration
 from gen_models.table import Column
-from pipelines.evaluation.column_counts import Counts, columns_of, counted_columns, labels_of, parts_of
+from pipelines.evaluation.column_counts import Counts, columns_of, counted_columns, parts_of
 
 SURELY, TESTED = 2.0, 0.04  # fewer standard errors are not worth an exact test, unless the level is above this
 
@@ -96,7 +95,7 @@ class ColumnDrift:
             with np.errstate(divide="ignore", invalid="ignore"):  # nothing is known of a thing counted among no rows
                 share, before = new[0] / new[1], known[0] / known[1]
             difference = np.nan_to_num(np.abs(share - before))
-            differs = difference * _is_sure(column, new, known, difference, level / len(self._known))
+            differs = difference * _is_sure(new, known, difference, level / len(self._known))
             most = int(differs.argmax())
             if differs[most] > 0:
                 told = _told(column, usual, most, share[most], before[most])
@@ -105,24 +104,21 @@ class ColumnDrift:
         return [moved for _, moved in sorted(found, key=lambda pair: -pair[0])]
 
 
-def _is_sure(column: Column, new: Counts, known: Counts, difference: np.ndarray, level: float) -> np.ndarray:
+def _is_sure(new: Counts, known: Counts, difference: np.ndarray, level: float) -> np.ndarray:
     """Return of which things the shares surely differ, (things,) of bool.
 
     difference: of the shares of each thing; level: the probability that any is said to differ if nothing has changed
     """
     from scipy.stats import fisher_exact  # takes a second
 
-    is_label = labels_of(column, new.shape[1])
-    parts = int(is_label.sum()) + (not is_label.all())
+    most = level / new.shape[1]
     with np.errstate(divide="ignore", invalid="ignore"):
-        variance = 1 / new[1] + 1 / known[1]
         share = (new[0] + known[0]) / (new[1] + known[1])
-        sure = difference > np.sqrt(math.log(2 * parts / level) / 2 * variance)
-        worth = difference > SURELY * np.sqrt(share * (1 - share) * variance)
-    for k in np.flatnonzero(is_label):
+        worth = difference > SURELY * np.sqrt(share * (1 - share) * (1 / new[1] + 1 / known[1]))
+    sure = np.zeros(new.shape[1], dtype=bool)
+    for k in np.flatnonzero(worth) if most <= TESTED else range(len(sure)):
         table = [[new[0, k], new[1, k] - new[0, k]], [known[0, k], known[1, k] - known[0, k]]]
-        is_tested = worth[k] or level / parts > TESTED
-        sure[k] = bool(is_tested) and float(fisher_exact(np.round(table).astype(int)).pvalue) < level / parts
+        sure[k] = float(fisher_exact(np.round(table).astype(int)).pvalue) < most
     return sure
 
 

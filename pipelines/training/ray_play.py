@@ -87,11 +87,11 @@ def play_asha(plan: SweepPlan, game: Play, asked: Params) -> None:
 
     game: the play of this sweep alone, since Ray's scheduler compares all trials that it sees; asked: params.yaml
     """
-    from ray.tune.schedulers import ASHAScheduler
-
     check(game)
     steps = plan.conf["budget"]["trial_steps"]
     with watching(game, []) as watch, cluster(sends_code=asked.storage is not None) as ray:
+        from ray.tune.schedulers import ASHAScheduler  # Ray reads its settings, which `cluster` makes, when imported
+
         resources = ready(ray, asked, game)
         scheduler = ASHAScheduler(**asha_arguments(plan.conf, steps))
         tune(ray, game, meanwhile=watch, scheduler=scheduler, storage=asked.storage, resources=resources)
