@@ -1,10 +1,11 @@
 """The leaderboards: a table of numbers for each data set, and the best run of each column.
 
 The best number of a column is the lowest, the highest, or the one nearest to the value of a perfect model. Numbers that
-their errors cannot tell from it are marked as well. Only runs on the same data are compared. If only one run has a
-number, it is not marked as best. Never best are a number that is not finite, a number of a run that diverged or
-collapsed, a number that is no better than that of a method without a network, a C2ST that nearly always tells samples
-apart, and the AUROC of an anomaly score that ranks rows as something simpler does. A run's AUROC is the AUROC of its
+their errors cannot tell from it are marked as well. Only runs on the same data are compared, and samples of binary
+pixels only with samples of such. If only one run has a number, it is not marked as best. Never best are a number that
+is not finite, a number of a run that diverged or collapsed, a number that errors cannot tell from that of a method
+without a network, a C2ST that nearly always tells samples apart, and the AUROC of an anomaly score that ranks rows as
+something simpler does. A run's AUROC is the AUROC of its
 default score, which was chosen without labels.
 """
 
@@ -68,14 +69,8 @@ def table(results: Results, data: str) -> Table:
         if not values and all(column.name not in run.not_finite for run in runs.values()):
             continue
         columns.append(column)
-        sound = {key: value for key, value in values.items() if not runs[key].failures}
-        errors = {key: error for key in sound if (error := _error(column, numbers[key]))}
-        best[column.name] = best_of(sound, column.better, errors) if column.is_ranked else []
-        best[column.name] = [key for key in best[column.name] if _beats_baselines(column, numbers[key])]
-        if column.hopeless is not None:
-            best[column.name] = [key for key in best[column.name] if values[key] < column.hopeless]
-        if column.name == "auroc":
-            best[column.name] = [key for key in best[column.name] if not results.lamp(key)]
+        sound = {key: numbers[key] for key in values if not runs[key].failures}
+        best[column.name] = _best(column, sound, results) if column.is_ranked else []
         decimals = _decimals(column, list(numbers.values()))
         for key, run in runs.items():
             rows[key][column.name] = _cell(column, run, numbers[key], on_levels, key in best[column.name], decimals)
@@ -101,10 +96,28 @@ def best_of(values: Mapping[str, float], better: Better, errors: Mapping[str, fl
     ]
 
 
+def _best(column: Column, numbers: Mapping[str, Mapping[str, float]], results: Results) -> list[str]:
+    """Return the runs that are marked in a column. numbers: {sound run: its numbers, the column's among them}"""
+    values = {key: of[column.name] for key, of in numbers.items()}
+    errors = {key: error for key, of in numbers.items() if (error := _error(column, of))}
+    binary = {key for key, of in numbers.items() if column.is_by_pixels and "binary_nats" in of}
+    groups = [{key: value for key, value in values.items() if (key in binary) == side} for side in (False, True)]
+    best = [key for group in groups for key in best_of(group, column.better, errors)]
+    return [
+        key
+        for key in best
+        if _beats_baselines(column, numbers[key])
+        and (column.hopeless is None or values[key] < column.hopeless)
+        and not (column.name == "auroc" and results.lamp(key))
+    ]
+
+
 def _beats_baselines(column: Column, numbers: Mapping[str, float]) -> bool:
-    known = [numbers[metric] for metric, title in column.references if title in BASELINES and metric in numbers]
-    sign = 1.0 if column.better == "lower" else -1.0
-    return all(sign * (numbers[column.name] - other) < 0 for other in known)
+    """Return whether a run's number is better than those of methods without a network, by more than their errors."""
+    sign, error = 1.0 if column.better == "lower" else -1.0, _error(column, numbers)
+    known = [metric for metric, title in column.references if title in BASELINES and metric in numbers]
+    gaps = {metric: sign * (numbers[column.name] - numbers[metric]) for metric in known}
+    return all(gap < 0 and not is_tied(gap, error, numbers.get(f"{metric}_error", 0.0)) for metric, gap in gaps.items())
 
 
 def is_tied(difference: float, *errors: float) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pipelines.report.as_text import MINUS
 
+HOPELESS_C2ST = 0.95  # samples that are told apart so often are not called the best
 BASELINES = (  # methods without a network
     "histogram", "histogram of all rows", "PCA", "pixels", "pixels of all rows", "k-means", "best baseline",
 )  # fmt: skip
@@ -28,6 +29,7 @@ class Column:
     is_ranked: whether the best run is marked: not if two models' numbers cannot be compared, nor if only a part of
     their error is known
     hopeless: a value from which on no run is marked, although it may be the best; None for no such value
+    is_by_pixels: whether test rows are binarised for models of binary pixels, which are then compared with each other
     """
 
     name: str
@@ -44,6 +46,7 @@ class Column:
     coarser: str = ""
     is_ranked: bool = True
     hopeless: float | None = None
+    is_by_pixels: bool = False
 
     @property
     def digits_of(self) -> str:
@@ -129,51 +132,52 @@ COLUMNS = (
         "How often a random forest tells samples from test rows correctly, on rows that it was not fitted to "
         "(Lopez-Paz and Oquab, 2017): 0.5 if it only guesses, 1 if always. The floor has training rows in place of "
         "samples; it may be below 0.5, because the splits are balanced by class.",
-        error="c2st_accuracy_error", references=(("c2st_accuracy_floor", "floor"),), hopeless=0.95,
+        error="c2st_accuracy_error", references=(("c2st_accuracy_floor", "floor"),), hopeless=HOPELESS_C2ST,
+        is_by_pixels=True,
     ),
     Column(
         "mmd2", "1000 MMD²", "no unit", 0.0,
         "Squared maximum mean discrepancy between samples and test rows (Gretton et al., 2012). The estimate is "
         "unbiased, so it may be negative. The floor has training rows in place of samples; values as near to 0 as the "
         "floor do not differ clearly from 0.",
-        2, scale=1000.0, references=(("mmd2_floor", "floor"),),
+        2, scale=1000.0, references=(("mmd2_floor", "floor"),), is_by_pixels=True,
     ),
     Column(
         "memorisation", "memorisation", "ratio of distances", 1.0,
         "Median distance of samples to the nearest training row, divided by that of test rows. Far below 1, the model "
         "repeats its training rows; far above 1, its samples are unlike the data.",
-        2,
+        2, is_by_pixels=True,
     ),
     Column(
         "precision", "precision", "share of samples", "higher",
         "Do samples look like data? The share of samples inside a ball around a test row, which reaches to its fifth "
         "nearest test row (Kynkaanniemi et al., 2019). Compare it with training rows in place of samples; the same "
         "holds for the next three columns.",
-        coarser="precision_error", references=(("precision_floor", "train"),),
+        coarser="precision_error", references=(("precision_floor", "train"),), is_by_pixels=True,
     ),
     Column(
         "recall", "recall", "share of rows", "higher",
         "Do samples cover all of the data? The share of test rows inside a ball around a sample. Outliers among the "
         "samples have large balls, which make it too large.",
-        coarser="recall_error", references=(("recall_floor", "train"),),
+        coarser="recall_error", references=(("recall_floor", "train"),), is_by_pixels=True,
     ),
     Column(
         "density", "density", "no unit", 1.0,
         "In how many test rows' balls a sample is, divided by 5 (Naeem et al., 2020): like precision, but less "
         "sensitive to outliers. Near 1 for perfect samples; above 1, samples crowd where the data are dense.",
-        2, references=(("density_floor", "train"),),
+        2, references=(("density_floor", "train"),), is_by_pixels=True,
     ),
     Column(
         "coverage", "coverage", "share of rows", "higher",
         "The share of test rows whose ball contains a sample: like recall, but less sensitive to outliers.",
-        coarser="coverage_error", references=(("coverage_floor", "train"),),
+        coarser="coverage_error", references=(("coverage_floor", "train"),), is_by_pixels=True,
     ),
     Column(
         "frechet", "Fréchet", "squared feature distance", "lower",
         "The Fréchet distance between samples and test rows (Heusel et al., 2017), on features of a small classifier "
         "that is fitted to these training rows. It is not the published FID, and cannot be compared between data sets. "
         "The floor has equally many training rows in place of samples.",
-        None, references=(("frechet_floor", "floor"),),
+        None, references=(("frechet_floor", "floor"),), is_by_pixels=True,
     ),
     Column(
         "modes", "modes", "of the known ones", "higher",

@@ -12,7 +12,8 @@ from pipelines.report.as_text import decimal
 from pipelines.report.comparison_table import Comparison, Data, Entry, Pair, references, table
 from pipelines.report.denoising_and_compression import ERRORS
 from pipelines.report.key_numbers import histogram_of
-from pipelines.report.leaderboard import clusters_of, has_levels, is_bound
+from pipelines.report.leaderboard import clusters_of, has_levels, is_bound, is_tied
+from pipelines.report.leaderboard_columns import HOPELESS_C2ST
 from pipelines.report.read import BASELINES, Row
 from pipelines.report.unusual_rows import with_others
 from pipelines.runtime.words import counted
@@ -50,7 +51,8 @@ def realism(data: Data) -> list[Comparison]:
         for run, n in pairs:
             accuracy = n["c2st_accuracy"]
             error = n.get("c2st_accuracy_error")
-            entries.append(data.entry(run, _from_half(accuracy), _with_error(accuracy, error, 3), error=error or 0.0))
+            cell, is_beaten = _with_error(accuracy, error, 3), accuracy >= HOPELESS_C2ST
+            entries.append(data.entry(run, _from_half(accuracy), cell, error=error or 0.0, is_beaten=is_beaten))
         limit = [replace(it, value=_from_half(it.value)) for it in _floor(pairs, "c2st_accuracy_floor")]
         tables += table(data, ("told apart → 0.5",), entries, limit, caption=caption)
     return tables
@@ -86,7 +88,7 @@ def rebuilding(data: Data) -> list[Comparison]:
             decimal(n["mse"], None),
             decimal(n["mse_pca"], None) if "mse_pca" in n else "none",
             error=n.get("mse_error", 0.0),
-            is_beaten=n["mse"] >= n.get("mse_pca", math.inf),
+            is_beaten=not _is_below(n["mse"], n.get("mse_pca", math.inf), n.get("mse_error", 0.0)),
         )
         for run, n in data.having("mse")
     ]
@@ -208,6 +210,10 @@ def _by_pixels(pairs: list[Pair]) -> list[tuple[str, list[Pair]]]:
     """Return (caption, runs) for the models of binary pixels and for the others, since their test rows differ."""
     binary = [pair for pair in pairs if "binary_nats" in pair[1]]
     return [("", [pair for pair in pairs if pair not in binary]), (BINARY, binary)]
+
+
+def _is_below(value: float, other: float, error: float) -> bool:
+    return value < other and not is_tied(value - other, error)
 
 
 def _floor(pairs: list[Pair], name: str) -> list[Entry]:
