@@ -494,7 +494,7 @@ class TestRegister:
         assert "artifacts/checkpoint/weights.safetensors" in files
         assert "code/gen_models/checkpoint.py" in files
         assert files == versions.hashes(versions.folder_of(client, version))
-        assert "first champion" in version.tags["became_champion"]
+        assert "no other was champion" in version.tags["became_champion"]
         assert not [name for name in files if name.endswith((".pkl", ".pt", ".pickle"))]
 
     def test_a_better_model_becomes_champion_and_a_worse_one_does_not(self, project, client, run):
@@ -647,8 +647,8 @@ class TestAllRuns:
         assert done.stdout.splitlines() == [
             "not swept yet: one, two, three",
             "not trained yet: three",
-            "one: logged 9 numbers and 3 pictures; version 1 (candidate, champion); the first champion, nats 20",
-            "two: logged 9 numbers and 3 pictures; version 1 (candidate, champion); the first champion, nats 20",
+            "one: logged 9 numbers and 3 pictures; version 1 (candidate, champion); no other was champion, nats 20",
+            "two: logged 9 numbers and 3 pictures; version 1 (candidate, champion); no other was champion, nats 20",
         ]
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/./mlflow.db")
         client = tracking.open_store()

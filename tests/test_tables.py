@@ -239,6 +239,8 @@ def test_dates_with_the_day_first_are_the_days_of_the_iso_form(project, tmp_path
             wishes=Wishes(kinds={"at": "time"}),
         )
     assert "takes them as numbers" in " ".join(look(tmp_path / "t.csv").notes)
+    clock = look(write(tmp_path / "t.csv", {"a": NORMAL, "at": [f"{k % 24}:{k % 60:02d}" for k in range(ROWS)]}))
+    assert "times; write times of day as hours, such as 21.25, or with their day" in " ".join(clock.notes)
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet"])

@@ -24,6 +24,7 @@ from pipelines.garbage import registry, work_folder
 from pipelines.garbage.dvc_cache import cache
 from pipelines.garbage.item import Item
 from pipelines.runtime.stage import StageBusyError, parse
+from pipelines.runtime.words import counted
 
 SHOWN = 5
 
@@ -51,7 +52,7 @@ def main(argv: Sequence[str]) -> None:
         print("nothing was removed")
         return
     removed, kept = remove(items)
-    print(f"removed {len(removed)} things, {size(sum(item.bytes for item in removed))}")
+    print(f"removed {counted(len(removed), 'thing')}, {size(sum(item.bytes for item in removed))}")
     for item in kept:
         print(f"kept, because it is in use: {item.what}")
 
@@ -84,7 +85,7 @@ def remove(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
         except OSError as error:
             raise GenModelsError(
                 f"{error.filename or item.what}: {(error.strerror or 'cannot be removed').lower()}; "
-                f"{len(removed)} things were removed before it"
+                f"removed before it: {counted(len(removed), 'thing')}"
             ) from None
     return removed, kept
 

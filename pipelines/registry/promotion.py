@@ -75,7 +75,7 @@ def gate(candidate: Standing, champion: Standing | None, number: str) -> tuple[b
     if candidate.fault:
         return False, f"{candidate.fault}, {versions.BY_HAND_ONLY}"
     if champion is None:
-        return True, f"the first champion, {ours}"
+        return True, f"no other was champion, {ours}"
     if why := incomparable(candidate, champion):
         return False, f"not comparable with version {number}, which stays champion: {why}"
     theirs = f"version {number}'s {champion.value:.6g} on the same data"

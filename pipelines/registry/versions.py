@@ -104,8 +104,12 @@ def find(client: Any, model: str, which: str) -> Version:
     number = named.get(which, which)
     if number in held:
         return held[number]
-    if which == "champion" and "candidate" in named:
-        said = held[named["candidate"]].tags.get("gate")
+    if not held:
+        again = f"gen-models register {model}" if paths.out("train", model).is_dir() else f"make repro RUNS={model}"
+        raise RegistryError(f"{model}: all its versions were deleted; run `{again}`")
+    if which == "champion":
+        candidate = held.get(named.get("candidate", ""))
+        said = candidate.tags.get("gate") if candidate else ""
         if said is None:
             why = f"none passed the gate, or `gen-models register {model}` was cut short"
         elif not any(words in said for words in NO_CHAMPION):  # then there was one
@@ -114,7 +118,8 @@ def find(client: Any, model: str, which: str) -> Version:
             why = said.removeprefix(NONE).lstrip(":, ").partition(";")[0]
             why += ")" * (why.count("(") - why.count(")"))
         raise RegistryError(
-            f"{model}: no version is champion: {why}; name a version, such as {model}@candidate, or make one champion: "
+            f"{model}: no version is champion: {why}; name a version, such as "
+            f"{model}@{'candidate' if candidate else next(iter(held))}, or make one champion: "
             f"gen-models promote {model} VERSION"
         )
     raise RegistryError(unknown(f"alias or version of {model}", which, [*named, *held]))

@@ -82,7 +82,8 @@ def drift_file(
     rows, share = check.rows + check.problems, 100 * usual_rate(len(scorer.calibration))
     print(f"{name}: {words}; {check.unusual:.1%} of its {rows:,} rows are among the {share:.3g}% most unusual")
     if check.problems:
-        print(f"{check.problems:,} of them {'has' if check.problems == 1 else 'have'} no score and count as unusual:")
+        have, count = ("has", "counts") if check.problems == 1 else ("have", "count")
+        print(f"{check.problems:,} of them {have} no score and {count} as unusual:")
         print("\n".join(_kinds(scored.problems)))
     moved = columns.moved(level) if columns else []
     if columns:

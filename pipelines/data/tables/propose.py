@@ -16,7 +16,7 @@ from gen_models.errors import ConfigError, DataError, option, unknown
 from gen_models.table import DAY, FILL, KINDS, TRUTH, VALUE
 from pipelines.config.columns import collapsed
 from pipelines.data.sources.files import shown
-from pipelines.data.tables.cells import BLANKS, OTHER_TIME, PHONE, SIGNED, TIME
+from pipelines.data.tables.cells import BLANKS, CLOCK, OTHER_TIME, PHONE, SIGNED, TIME
 from pipelines.data.tables.csv_text import cut
 from pipelines.data.tables.facts import FEW_ODD, Facts
 from pipelines.data.tables.open_table import Table
@@ -313,7 +313,7 @@ def _propose_feature(fact: Facts, found: Proposal, table: Table, is_formatted: b
         if kind == "time":
             found.notes.append(
                 f"{name}: a number that grows, so that rows of later files are all unusual in it; for such files write "
-                "`as: weekday`, `as: hour` or `role: ignore` into the conf"
+                f"`as: weekday`{'' if 'as' in asked else ', `as: hour`'} or `role: ignore` into its line of the conf"
             )
     elif name in table.index:
         _left_out(fact, found, "the index of a data frame", "id")
@@ -326,12 +326,11 @@ def _propose_feature(fact: Facts, found: Proposal, table: Table, is_formatted: b
     elif fact.is_constant:
         _left_out(fact, found, "constant")
     elif fact.storage == "time" or _is_time(fact):
-        is_read = fact.storage == "time" or _share(fact, TIME) >= 1 - FEW_ODD
-        fix = (
-            f"{option('--kind', f'{name}=time')} takes them as numbers"
-            if is_read
-            else f"write them as 2024-12-31, and {option('--kind', f'{name}=time')} takes them as numbers"
-        )
+        fix = f"{option('--kind', f'{name}=time')} takes them as numbers"
+        if fact.storage == "text" and _share(fact, CLOCK) >= 1 - FEW_ODD:
+            fix = f"write times of day as hours, such as 21.25, or with their day, 2024-12-31 21:15, and {fix}"
+        elif fact.storage == "text" and _share(fact, TIME) < 1 - FEW_ODD:
+            fix = f"write them as 2024-12-31, and {fix}"
         _left_out(fact, found, f"times; {fix}", note_fix=False)
     elif _is_flag(fact):
         found.columns[name], found.reasons[name] = _flag(fact), _spread(fact)

@@ -233,8 +233,8 @@ def rests_on_one_row(numbers: Mapping[str, float]) -> list[str]:
         value, without, error = (numbers.get(name + end, math.nan) for end in ("", "_without_worst", "_error"))
         if numbers.get("rows", 0) >= LEAST_ROWS and value - without > MUCH * error:
             found.append(
-                f"{name} {value:.4g} rests on one of {numbers['rows']:,.0f} test rows: without the most surprising one "
-                f"it is {without:.4g}"
+                f"{name} {value:.4g} is {without:.4g} without the most surprising of {numbers['rows']:,.0f} test rows; "
+                f"its standard error, {error:.2g}, is mostly of that row"
             )
     return found
 
