@@ -88,7 +88,8 @@ class CalibratedDetector(OutlierMixin, ABC):
         n is the number of calibration rows, so p is never 0. If a row is exchangeable with the calibration rows,
         P(p <= t) <= t for every t (Vovk, Gammerman and Shafer, 2005).
         """
-        return conformal_p(-self.calibration_scores_, self._compared(X))
+        scores = self._compared(X)
+        return conformal_p(-self.calibration_scores_, scores)
 
     def select(self, X: Any, *, alpha: float = 0.1) -> np.ndarray:
         """Return which rows are called outliers, for a false-discovery rate of alpha.

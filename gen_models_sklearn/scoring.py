@@ -32,9 +32,13 @@ class ScoringEstimator(GenerativeEstimator):
         model = self._model()
         default = FittedScores(model, {}, _setting(model)).default
         name = default if self.anomaly_score is None else self.anomaly_score
-        fitted = fit_scores(model, in_random_order(rows_of(model, rows)), _setting(model), name=name)
+        reference = in_random_order(rows_of(model, rows))
+        fitted = fit_scores(model, reference, _setting(model), name=name)
         if name not in fitted.names:
-            raise ConfigError(f"anomaly_score = {name!r} cannot be used for such rows: give another, as {default!r}")
+            usable = fit_scores(model, reference, _setting(model)).names
+            raise ConfigError(
+                f"anomaly_score = {name!r} cannot be used for such rows: choose from {', '.join(sorted(usable))}"
+            )
         self.anomaly_score_ = name
         self.states_ = {
             score: {key: value.cpu().numpy() for key, value in state.items()} for score, state in fitted.states.items()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gen_models import __version__
+from gen_models.errors import unknown
 from pipelines import arguments
 from pipelines.runtime.stage import nothing, one_key, parse, run, run_keys
 
@@ -137,6 +138,12 @@ def main() -> None:
     run(_main)
 
 
+def _verb(word: str) -> str:
+    if word not in (verbs := [*STAGES, *TOOLS]):
+        raise argparse.ArgumentTypeError(unknown("stage or tool", word, verbs))
+    return word
+
+
 def _main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="gen-models",
@@ -145,7 +152,7 @@ def _main(argv: Sequence[str]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"gen-models {__version__}")
-    parser.add_argument("verb", metavar="VERB", choices=[*STAGES, *TOOLS], help="a stage or a tool, see below")
+    parser.add_argument("verb", metavar="VERB", type=_verb, help="a stage or a tool, see below")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="its arguments; VERB --help tells")
     asked = parser.parse_args(argv)
     command = (STAGES | TOOLS)[asked.verb]

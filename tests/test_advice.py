@@ -492,6 +492,7 @@ NOT_TYPED = (  # of what these say, only a person knows the words
 )  # fmt: skip
 ELSEWHERE = {  # advice that needs the graph, a server, a download or a huge file, and who tests it
     "pipelines/arguments.py": "tests/test_help.py",
+    "pipelines/cli.py": "tests/test_help.py",
     "pipelines/commands/benchmark.py": "tests/test_adbench.py",
     "pipelines/commands/compress.py": "tests/test_codec_commands.py",
     "pipelines/commands/decompress.py": "tests/test_codec_commands.py",

@@ -14,6 +14,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -22,7 +23,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import gen_models
 from gen_models.analysis.table_anomalies import MEASURES
-from gen_models.errors import ConfigError
+from gen_models.errors import ConfigError, GenModelsError
 from gen_models_sklearn import (
     GenerativeEncoder,
     GenerativeOutlierDetector,
@@ -359,3 +360,21 @@ def test_words_are_refused_with_a_hint_how_they_become_numbers(detector):
 def test_images_with_channels_last_are_not_taken_for_images_of_many_channels():
     with pytest.raises(ValueError, match=r"\(4, 16, 8, 3\), and channels come first: give numpy.moveaxis\(X, -1, 1\)"):
         GenerativeOutlierDetector("vae", steps=1).fit(np.zeros((4, 16, 8, 3)))
+
+
+@pytest.mark.parametrize("ask", ["pvalues", "select", "predict", "score_samples"])
+@pytest.mark.parametrize("detector", [GenerativeOutlierDetector(), TableOutlierDetector()], ids=repr)
+def test_what_is_not_fitted_says_so(detector, ask):
+    with pytest.raises(NotFittedError):
+        getattr(detector, ask)(np.zeros((3, 2)))
+
+
+def test_a_score_that_rows_do_not_allow_is_answered_by_those_that_they_do():
+    rows = np.random.default_rng(0).normal(size=(300, 3))
+    with pytest.raises(GenModelsError, match="'complexity' cannot be used for such rows: choose from ") as told:
+        GenerativeOutlierDetector("gmm", anomaly_score="complexity").fit(rows)
+    named = str(told.value).rpartition("choose from ")[2].split(", ")
+    assert "nll" in named
+    for name in named:
+        scores = GenerativeOutlierDetector("gmm", anomaly_score=name).fit(rows).score_samples(rows)
+        assert np.isfinite(scores).all()

@@ -169,7 +169,9 @@ def test_a_mean_that_rests_on_one_row_is_told_and_no_other():
             numbers = {"nats": np.mean(rows), "nats_error": np.std(rows) / math.sqrt(len(rows)), "rows": len(rows)}
             said = rests_on_one_row({**numbers, "nats_without_worst": np.sort(rows)[:-1].mean()})
             assert bool(said) == is_told
-    assert f" is {nats.mean():.4g} without the most surprising of {len(rows):,} test rows; its standard error" in said[0]
+    assert (
+        f" is {nats.mean():.4g} without the most surprising of {len(rows):,} test rows; its standard error" in said[0]
+    )
 
 
 def test_a_model_whose_samples_look_unlike_the_data_is_told():

@@ -64,6 +64,13 @@ def help_of(main, argv, capsys) -> str:
     return capsys.readouterr().out
 
 
+def test_a_misspelt_stage_or_tool_is_told_the_nearest(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli._main(["scor", "gmm-digits"])
+    assert ended.value.code == 2
+    assert "unknown stage or tool 'scor': did you mean 'score'?" in capsys.readouterr().err
+
+
 def test_a_rate_may_be_a_percentage_and_its_error_says_so(capsys):
     parser = argparse.ArgumentParser()
     arguments.score(parser)

@@ -4,6 +4,7 @@ A stage's module is imported in a process that is forked where the stages that m
 start Python and to import torch takes longer than all the rest.
 """
 
+import ast
 import builtins
 import itertools
 import json
@@ -96,3 +97,28 @@ def test_every_name_that_code_uses_is_defined(tmp_path):
     assert not found
     (tmp_path / "bad.py").write_text("import os\n\n\ndef f(x: Any):\n    return [os.sep + y + z for y in x]\n")
     assert undefined_names(tmp_path / "bad.py") == {"Any", "z"}
+
+
+def imports_of_ray(tree: ast.AST) -> set[int]:
+    """Return the lines of a tree that import Ray."""
+    names = {node.lineno: [one.name for one in node.names] for node in ast.walk(tree) if isinstance(node, ast.Import)}
+    names |= {node.lineno: [node.module or ""] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    return {line for line, modules in names.items() if any(name.partition(".")[0] == "ray" for name in modules)}
+
+
+def test_who_asks_for_a_cluster_imports_nothing_of_ray_before():
+    """Ray reads its settings, which `cluster` makes, when it is imported: a local cluster would refuse its driver."""
+    found = {}
+    for path in (HERE / "pipelines").rglob("*.py"):
+        for function in ast.walk(ast.parse(path.read_text())):
+            if isinstance(function, ast.FunctionDef):
+                blocks = [
+                    node
+                    for node in ast.walk(function)
+                    if isinstance(node, ast.With) and "cluster(" in ast.unparse(node.items[-1])
+                ]
+                if blocks:
+                    inside = set().union(*(imports_of_ray(block) for block in blocks))
+                    found[f"{path.stem}.{function.name}"] = imports_of_ray(function) - inside
+    assert {"ray_play.play_training", "ray_play.play_asha"} <= found.keys()
+    assert not any(found.values()), found

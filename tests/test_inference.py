@@ -45,6 +45,20 @@ def relative_variance_of_prior_samples(model: VAE, y: torch.Tensor) -> torch.Ten
     return (log_square - 2 * exact_evidence(model).log_prob(y)).exp() - 1
 
 
+def test_rows_in_float64_are_those_of_a_model_in_float32():
+    """A table with numbers that 32 bits cannot hold apart is stored so; the model computes in its own type."""
+    model = VAE([4], [None] * 4, latent=2, hidden=[8], sigma=0.6).eval()
+    x = normal(20, 4).float()
+    asked = (
+        lambda y: evidence(model, y, prior_q(model, y), NOISE, samples=50).log_p,
+        lambda y: evidence(model, y, encoder_q(model, y, NOISE), NOISE, samples=50).log_p,
+        lambda y: elbo_of(model, y, fit_q(model, y, prior_q(model, y), NOISE, steps=3), NOISE, samples=4),
+        lambda y: annealed_evidence(model, y, NOISE, temperatures=4, chains=4, leapfrogs=2).log_p,
+    )
+    for ask in asked:
+        torch.testing.assert_close(ask(x.double()), ask(x))
+
+
 # Importance sampling
 
 

@@ -265,6 +265,7 @@ def test_scores_and_their_gradients_are_finite_a_thousand_scales_out(map, base, 
     value = model.log_prob(x)
     assert value.isfinite().all()
     assert model.encode(x).isfinite().all()
+    assert model.decode(model.encode(x)).isfinite().all(), "z was rounded to the end of the base"
     for gradient in torch.autograd.grad(value.sum(), list(model.parameters())):
         assert gradient.isfinite().all()
 

@@ -175,7 +175,8 @@ class Transport(Bijection):
 class Squash(Bijection):
     """The map u = K(w) of the line onto (0, 1), where K is the CDF of a kernel and k its density. It has no parameters.
 
-    log du/dw = log k(w). Far out u rounds to 1, whose inverse is infinite: compute likelihoods from w, not from u.
+    log du/dw = log k(w). Far out u would round to 0 or 1, whose inverses are infinite, and is the number next to it:
+    compute likelihoods from w, not from u.
     """
 
     def __init__(self, kernel: Law):
@@ -183,7 +184,9 @@ class Squash(Bijection):
         self.kernel = kernel
 
     def forward(self, x):
-        return self.kernel.log_cdf(x)[0].exp(), self.kernel.log_pdf(x).sum(dim=1)
+        ends = torch.finfo(x.dtype)
+        u = self.kernel.log_cdf(x)[0].exp().clamp(ends.tiny, 1 - ends.eps / 2)
+        return u, self.kernel.log_pdf(x).sum(dim=1)
 
     def inverse(self, y):
         x = self.kernel.quantile(y.log(), torch.log1p(-y))

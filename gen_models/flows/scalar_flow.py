@@ -42,7 +42,8 @@ class _LineFlow(Flow):
     """A logit for data on grey levels, then maps of the line, then K onto (0, 1) if the base lies there.
 
     Likelihoods and draws are computed on the line, where z in (0, 1) is represented by K^-1(z): nothing rounds to 0 or
-    1.
+    1. `encode` returns z itself, which cannot be nearer to 0 or 1 than its type allows; so rows beyond are decoded to
+    the last row that can be told apart.
     """
 
     def __init__(

@@ -11,7 +11,9 @@ reports/games.html and in docs/games.md. They have the same bytes each time.
 
 from pathlib import Path
 
+from gen_models.errors import DataError
 from pipelines import arguments
+from pipelines.commands.output_file import whole
 from pipelines.report.games_page import drawn
 from pipelines.report.toy_game_plays import toys
 from pipelines.runtime.stage import parse, run
@@ -19,9 +21,14 @@ from pipelines.runtime.stage import parse, run
 
 def main(argv: list[str]) -> None:
     folder: Path = parse(argv, "games", __doc__, arguments.games).folder
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = "it is a file" if folder.is_file() else error.strerror
+        raise DataError(f"{folder}: no folder can be made there ({reason}); name another, such as work/games") from None
     for toy in toys():
-        (folder / f"{toy.name}.png").write_bytes(drawn(toy))
+        with whole(folder / f"{toy.name}.png") as file:
+            file.write(drawn(toy))
         for play in toy.plays:
             print(
                 f"{toy.name}, {play.order}: {play.outcome}, factor {play.predicted:.4f}, measured {play.measured:.4f}"

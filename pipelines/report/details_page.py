@@ -101,6 +101,7 @@ def sweep(found: Results, result: SweepResult) -> dict[str, Any]:
         "steps": sum(row["steps"] for row in result.trials),
         "diverged": len(result.trials) - len(finished),
         "as_conf": None if _is_grid(result.line) else _as_conf(finished, result.best),
+        "chosen": {key: value for key, value in result.best["override"].items() if key not in result.line.fixed},
         "undecided": undecided(result.trials),
         "decided": decided(result.trials),
         "mean": result.best.get("mean"),
