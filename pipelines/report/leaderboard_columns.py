@@ -131,7 +131,8 @@ COLUMNS = (
         "c2st_accuracy", "C2ST", "accuracy", 0.5,
         "How often a random forest tells samples from test rows correctly, on rows that it was not fitted to "
         "(Lopez-Paz and Oquab, 2017): 0.5 if it only guesses, 1 if always. The floor has training rows in place of "
-        "samples; it may be below 0.5, because the splits are balanced by class.",
+        f"samples; it may be below 0.5, because the splits are balanced by class. From {HOPELESS_C2ST:g} on no run is "
+        "marked: such samples are nearly always told apart.",
         error="c2st_accuracy_error", references=(("c2st_accuracy_floor", "floor"),), hopeless=HOPELESS_C2ST,
         is_by_pixels=True,
     ),
