@@ -1,7 +1,7 @@
 """Writes what a version's tags say of it, its lineage above all, as lines for people."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipelines.registry import moves
@@ -21,8 +21,13 @@ HASHES = (
 
 def told(version: Version, name: str, otherwise: Any = None) -> Any:
     """Return the value of a tag that holds JSON, or `otherwise` if the version has no such tag, or a damaged one."""
+    return from_tags(version.tags, name, otherwise)
+
+
+def from_tags(tags: Mapping[str, str], name: str, otherwise: Any = None) -> Any:
+    """Return what `told` returns, from the tags of a version."""
     try:
-        return json.loads(version.tags[name])
+        return json.loads(tags[name])
     except (KeyError, ValueError):
         return otherwise
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from pipelines.report.as_text import decimal
 from pipelines.report.key_numbers import derived
-from pipelines.report.leaderboard import is_tied, numbers_of
+from pipelines.report.leaderboard import is_below, is_tied, numbers_of
 from pipelines.report.read import Results, RunResult
 
 Pair = tuple[RunResult, dict[str, float]]  # a run and its numbers
@@ -123,10 +123,7 @@ def _best(rows: list[Entry]) -> list[Entry]:
     return [
         row
         for row in best
-        if all(
-            row.value < it.value and row.shown != it.shown and not is_tied(row.value - it.value, row.error, it.error)
-            for it in baselines
-        )
+        if all(row.shown != it.shown and is_below(row.value - it.value, row.error, it.error) for it in baselines)
     ]
 
 

@@ -117,7 +117,7 @@ def _beats_baselines(column: Column, numbers: Mapping[str, float]) -> bool:
     sign, error = 1.0 if column.better == "lower" else -1.0, _error(column, numbers)
     known = [metric for metric, title in column.references if title in BASELINES and metric in numbers]
     gaps = {metric: sign * (numbers[column.name] - numbers[metric]) for metric in known}
-    return all(gap < 0 and not is_tied(gap, error, numbers.get(f"{metric}_error", 0.0)) for metric, gap in gaps.items())
+    return all(is_below(gap, error, numbers.get(f"{metric}_error", 0.0)) for metric, gap in gaps.items())
 
 
 def is_tied(difference: float, *errors: float) -> bool:
@@ -127,6 +127,11 @@ def is_tied(difference: float, *errors: float) -> bool:
     cautious, since values on the same test rows err together.
     """
     return abs(difference) <= NORMAL_95 * math.hypot(*errors)
+
+
+def is_below(difference: float, *errors: float) -> bool:
+    """Return whether a value is less than another, and not tied with it. difference: the value less the other"""
+    return difference < 0 and not is_tied(difference, *errors)
 
 
 def _error(column: Column, numbers: Mapping[str, float]) -> float:

@@ -12,7 +12,7 @@ from pipelines.report.as_text import decimal
 from pipelines.report.comparison_table import Comparison, Data, Entry, Pair, references, table
 from pipelines.report.denoising_and_compression import ERRORS
 from pipelines.report.key_numbers import histogram_of
-from pipelines.report.leaderboard import clusters_of, has_levels, is_bound, is_tied
+from pipelines.report.leaderboard import clusters_of, has_levels, is_below, is_bound
 from pipelines.report.leaderboard_columns import HOPELESS_C2ST
 from pipelines.report.read import BASELINES, Row
 from pipelines.report.unusual_rows import with_others
@@ -88,7 +88,7 @@ def rebuilding(data: Data) -> list[Comparison]:
             decimal(n["mse"], None),
             decimal(n["mse_pca"], None) if "mse_pca" in n else "none",
             error=n.get("mse_error", 0.0),
-            is_beaten=not _is_below(n["mse"], n.get("mse_pca", math.inf), n.get("mse_error", 0.0)),
+            is_beaten=not is_below(n["mse"] - n.get("mse_pca", math.inf), n.get("mse_error", 0.0)),
         )
         for run, n in data.having("mse")
     ]
@@ -210,10 +210,6 @@ def _by_pixels(pairs: list[Pair]) -> list[tuple[str, list[Pair]]]:
     """Return (caption, runs) for the models of binary pixels and for the others, since their test rows differ."""
     binary = [pair for pair in pairs if "binary_nats" in pair[1]]
     return [("", [pair for pair in pairs if pair not in binary]), (BINARY, binary)]
-
-
-def _is_below(value: float, other: float, error: float) -> bool:
-    return value < other and not is_tied(value - other, error)
 
 
 def _floor(pairs: list[Pair], name: str) -> list[Entry]:

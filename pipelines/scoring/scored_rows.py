@@ -3,7 +3,6 @@
 Only scores, names, and the few rows that will be explained or drawn stay in memory.
 """
 
-import json
 import os
 import shlex
 import sys
@@ -26,6 +25,7 @@ from pipelines.commands.stored_model import StoredModel, checkpoint_in, open_sto
 from pipelines.data.sources.files import origin_of, printable
 from pipelines.registry import serving
 from pipelines.registry.serving import NO_CALIBRATION
+from pipelines.registry.version_facts import from_tags
 from pipelines.runtime.progress import Progress
 from pipelines.scoring.kept_rows import KeptRows
 
@@ -168,7 +168,7 @@ def no_calibration(model: str, scorer: Scorer) -> str:
 
 def if_trained_on(stored: StoredModel, path: Path) -> str:
     """Return a line that warns that `path` is the file that the model's data were made from; "" if it is not."""
-    source = json.loads(stored.lineage.get("source", "{}"))
+    source = from_tags(stored.lineage, "source", {})
     if not path.is_file() or source.get("bytes") != path.stat().st_size:
         return ""
     if origin_of(path)["sha256"] != source.get("sha256"):
