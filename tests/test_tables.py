@@ -293,6 +293,19 @@ def test_a_column_that_is_no_plain_feature_has_another_role_or_is_spoken_of(proj
         assert any(note.startswith(f"{name}: ") for note in found.notes)
 
 
+@pytest.mark.parametrize("name", ["type", "Kind", "category"])
+def test_a_type_is_a_feature_unless_it_is_the_last_column_as_labels_are(project, tmp_path, name):
+    kinds, shops = ["sale", "refund", "gift"] * (ROWS // 3), ["n", "s"] * (ROWS // 2)
+    found = look(write(tmp_path / "t.csv", {name: kinds, "a": NORMAL, "shop": shops}))
+    assert found.columns[name]["kind"] == "category"
+    assert f"say --label {name}" in " ".join(found.notes)
+    assert look(tmp_path / "t.csv", wishes=Wishes(label=name)).columns[name] == {"role": "label"}
+    last = look(write(tmp_path / "t.csv", {"a": NORMAL, "shop": shops, name: kinds}))
+    assert last.columns[name] == {"role": "label"}
+    answer = {name: kinds, "a": NORMAL, "fraud": [str(int(k % 6 == 0)) for k in range(ROWS)]}
+    assert look(write(tmp_path / "t.csv", answer)).columns[name]["kind"] == "category"
+
+
 def test_the_answer_of_a_table_is_held_out_as_the_anomaly(project, tmp_path):
     labels = [str(int(k % 6 == 0)) for k in range(ROWS)]
     path = write(tmp_path / "t.csv", {"a": NORMAL, "b": OTHER, "fraud": labels})

@@ -29,8 +29,9 @@ MOST_CLASSES = 50  # a column with more different values is not proposed as the 
 # fmt: off
 LABELS = {
     "label", "labels", "class", "classes", "target", "targets", "species", "y", "truth", "gt", "variety", "cultivar",
-    "diagnosis", "category", "kind", "type", "klasse", "classe",
+    "diagnosis", "klasse", "classe",
 }
+LABELS_IF_LAST = {"category", "kind", "type"}  # names of labels, but also of many features
 ANSWERS = {
     "outlier", "anomaly", "anomalous", "abnormal", "fraud", "fraudulent", "attack", "defect", "defective", "faulty",
     "fault", "malicious", "intrusion", "groundtruth", "label", "target", "betrug", "anomalie", "fraude", "defekt",
@@ -222,7 +223,10 @@ def _label(facts: Mapping[str, Facts], table: Table, wishes: Wishes, found: Prop
     DataError if several columns may be the labels.
     """
     decided = {*wishes.ignored, *wishes.ids, *wishes.kinds}
-    named = [name for name, fact in facts.items() if _may_be_label(name, fact) and name not in decided]
+    last = list(facts)[-1]
+    named = [
+        name for name, fact in facts.items() if name not in decided and _may_be_label(name, fact, is_last=name == last)
+    ]
     if wishes.label == "none":
         return None
     sure = [name for name in named if _is_answer(name)]
@@ -239,6 +243,9 @@ def _label(facts: Mapping[str, Facts], table: Table, wishes: Wishes, found: Prop
         label = candidates[0] if candidates else None
         if label is not None:
             found.notes.append(f"{label}: taken as the labels, for its name or place; --label none makes it a feature")
+    if label is None and (unsure := [name for name in facts if name.lower() in LABELS_IF_LAST and name not in decided]):
+        says = " or ".join(option("--label", name) for name in unsure)
+        found.notes.append(f"{', '.join(unsure)}: taken as a feature; if these are the labels, say {says}")
     for name in named:
         if name != label and _is_answer(name):
             found.leave_out(name, "may be an answer, by its name")
@@ -248,9 +255,10 @@ def _label(facts: Mapping[str, Facts], table: Table, wishes: Wishes, found: Prop
     return label
 
 
-def _may_be_label(name: str, fact: Facts) -> bool:
-    """Return whether a column has the name of labels, and few enough values."""
-    if not (name.lower() in LABELS or _is_answer(name)):
+def _may_be_label(name: str, fact: Facts, *, is_last: bool) -> bool:
+    """Return whether a column has the name of labels, and few enough values. is_last: whether it is the last one"""
+    is_named = name.lower() in LABELS or (is_last and name.lower() in LABELS_IF_LAST)
+    if not (is_named or _is_answer(name)):
         return False
     return fact.words is not None and 1 <= len(fact.words) <= MOST_CLASSES and len(fact.words) < max(fact.rows / 2, 2)
 
