@@ -15,6 +15,7 @@ from pipelines.evaluation.evaluation_plan import evaluation_plan
 from pipelines.runtime import progress
 from pipelines.runtime.progress import Progress
 from pipelines.training.in_play import EVALUATION, TRAINING, TRIAL, Job, Play
+from pipelines.training.play import PlayError, play
 from pipelines.training.run_log import RunLog
 from pipelines.training.rungs import stops
 from pipelines.training.sweep_plan import SweepPlan, sweep_plan
@@ -166,6 +167,26 @@ def test_what_is_finished_is_not_done_again_and_a_failure_stops_only_what_needs_
     assert sum(job.owner == "ae-digits" for job in began) == 1, "the other trials of a failed sweep are not begun"
     assert {job.owner for job in began if job.kind != TRIAL} == {"gmm-digits"}
     assert sum(job.kind == TRIAL and job.owner == "gmm-digits" for job in began) == 2, "one trial was finished before"
+
+
+def test_a_training_that_diverged_is_told_and_the_line_says_how_to_go_on_with_the_others(fresh):
+    """Nothing is left to do here, so no cluster is asked for."""
+    asked, settings = params(), {key: {} for key in SWEEPS}
+    for run in SETTING:
+        plan = training_plan(asked, run, {})
+        if run == "ae-digits":
+            plan.log.diverge(7, "step 7: the loss is nan")
+        else:
+            list(train_or_diverge(plan.task))
+            evaluation_plan(asked, run, plan.seal()).folder.mkdir(parents=True)
+    says = "train ae-digits: step 7: the loss is nan"
+    with pytest.raises(PlayError, match=f"^{says}$"):
+        play([], SETTING, asked=asked, settings=settings)
+    (fresh / "Makefile").touch()
+    with pytest.raises(PlayError, match=f'^{says}; .* without ae-digits, run `make repro RUNS="(.*)"`$') as caught:
+        play([], SETTING, asked=asked, settings=settings)
+    (fresh / "Makefile").unlink()
+    assert set(str(caught.value).split('"')[1].split()) == {*SETTING} - {"ae-digits"}
 
 
 @pytest.mark.parametrize(

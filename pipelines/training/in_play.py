@@ -180,16 +180,17 @@ class Play:
     def trained(self, plan: TrainingPlan) -> None:
         """Take note that a training has ended: the evaluation of its run becomes ready.
 
-        If the training diverged, its run counts as failed instead.
+        If the training diverged, its run counts as failed instead, for the reason that its run log has.
         """
         for job in [job for job in self._ready[TRAINING] if job.owner == plan.key]:  # one that was done apart
             self._ready[TRAINING].remove(job)
             self.ended_jobs += 1
         if plan.is_collected():
             self._evaluate(plan.key, paths.out("train", plan.key))
-        elif plan.log.diverged() is None:
+        elif (reason := plan.log.diverged()) is None:
             self._evaluate(plan.key, plan.seal())
         else:
+            self.errors.append(f"train {plan.key}: {reason}")
             self.ended_jobs += 1
             self.failed.add(plan.key)
 

@@ -11,7 +11,7 @@ continues, and nothing that was finished is done again.
 
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from contextlib import ExitStack
 
 from gen_models.errors import GenModelsError
@@ -106,7 +106,19 @@ def play(
 
         play_jobs(game, asked, [asked.run(key) for key in runs])
     if game.errors:
-        raise PlayError("; ".join(game.errors))
+        raise PlayError("; ".join(game.errors) + _go_on(runs, game.failed))
+
+
+def _go_on(runs: Collection[str], failed: Container[str]) -> str:
+    """Return the end of an error's line: how to go on with the other runs. Empty if there are none.
+
+    Only the project's own folder has a Makefile, so in another folder the line ends without it.
+    """
+    lost = [run for run in runs if run in failed]
+    others = [run for run in runs if run not in failed]
+    if not others or not (paths.root() / "Makefile").is_file():
+        return ""
+    return f'; to go on without {", ".join(lost)}, run `make repro RUNS="{" ".join(others)}"`'
 
 
 if __name__ == "__main__":
