@@ -5,7 +5,8 @@ import csv
 import json
 import math
 import re
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from gen_models.anomalies.conformal import (
     threshold,
 )
 from gen_models.anomalies.contributions import contributions, marginals
+from gen_models.anomalies.rarity import Rarity
 from gen_models.anomalies.score import Setting
 from gen_models.anomalies.scores import fit_scores
 from gen_models.build import build_model
@@ -132,6 +134,58 @@ def test_what_a_column_adds_to_a_sum_is_its_own_score_less_its_smallest():
     torch.testing.assert_close(found, torch.stack([own[:, 0] - least[:, 0].min(), pair], dim=1))
 
 
+def test_what_a_value_adds_by_itself_to_a_sum_is_what_it_adds_to_every_row():
+    x, usual = torch.randn(7, 3, dtype=torch.float64), torch.randn(5, 3, dtype=torch.float64)
+    groups = [(0, 1), (1, 3)]
+
+    def score(rows: torch.Tensor) -> torch.Tensor:
+        return rows.exp().sum(dim=1)
+
+    rarity = Rarity(score, torch.randn(9, 3, dtype=torch.float64), usual, groups)
+    found = [[rarity.of(j, row[slice(*group)]) for j, group in enumerate(groups)] for row in x]
+    torch.testing.assert_close(torch.tensor(found, dtype=torch.float64), contributions(score, x, usual, groups))
+
+
+@dataclass
+class Drawn:
+    """Scores of a model that draws the rows x."""
+
+    x: np.ndarray
+    nll: Callable[[torch.Tensor], torch.Tensor]
+
+    @property
+    def model(self) -> "Drawn":
+        return self
+
+    def sample(self, n: int, noise: Noise) -> torch.Tensor:
+        return torch.from_numpy(self.x[:n])
+
+    def __call__(self, name: str, z: torch.Tensor) -> torch.Tensor:
+        return self.nll(z)
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ([1.0, 0.1, 0.1], r"insured no \(10% of the training rows\)"),
+        ([0.0, 3.0, 0.1], r"amount 3 \(among the usual 0\.0\d* to 3\.\d*, but rare\)"),
+        ([1.0, 0.1, 20.0], r"fee 20 \(usually .*\); insured no \(10% of the training rows\)"),
+    ],
+)
+def test_a_value_that_is_rare_whatever_the_others_are_is_not_called_unfit_for_them(row, told):
+    """Three columns that know nothing of one another: a flag that is "no" in one row of ten, and two waiting times."""
+    rng = np.random.default_rng(0)
+    x = np.stack([rng.random(4000) < 0.1, *rng.exponential(1, (2, 4000))], axis=1).astype(np.float64)
+    columns = (Column("insured", "flag", values=("yes", "no")), Column("amount"), Column("fee"))
+    facts = {"event_shape": [3], "levels": None, "table": {"columns": Schema(columns).as_json()}}
+    usual = marginals(torch.from_numpy(x), [(k, k + 1) for k in range(3)])
+    minus_log_p = torch.tensor([np.log(9), 1, 1], dtype=torch.float64)
+    counts = counted_columns(facts, x, usual.numpy())
+    known = Calibration({"nll": np.sort(x @ minus_log_p.numpy())}, usual=usual, counts=counts)
+    (reason,) = Reasons(Drawn(x, lambda z: z @ minus_log_p), "nll", known, facts).of(np.array([row]))
+    assert re.match(told, reason.text), reason.text
+
+
 @pytest.mark.parametrize(
     ("row", "named"),
     [
@@ -148,12 +202,11 @@ def test_a_column_beside_an_extreme_one_is_named_only_for_its_own_part(row, name
     usual = marginals(torch.from_numpy(x), [(k, k + 1) for k in range(3)])
     facts = {"event_shape": [3], "table": {"columns": Schema(tuple(map(Column, "abc"))).as_json()}}
 
-    def nll(_name: str, z: torch.Tensor) -> torch.Tensor:
-        return ((z @ precision) * z).sum(dim=1) / 2
-
-    known = Calibration({"nll": np.sort(nll("nll", torch.from_numpy(x)).numpy())}, usual=usual)
-    (reason,) = Reasons(nll, "nll", known, facts).of(np.array([row]))
+    scores = Drawn(x, lambda z: ((z @ precision) * z).sum(dim=1) / 2)
+    known = Calibration({"nll": np.sort(scores("nll", torch.from_numpy(x)).numpy())}, usual=usual)
+    (reason,) = Reasons(scores, "nll", known, facts).of(np.array([row]))
     assert sorted(part.split()[0] for part in reason.text.split("; ")) == named
+    assert (row == [1.5, -1.5, 0.0]) == (reason.text.count("(usual, but not with the other values)") == 2)
 
 
 def test_usual_values_are_values_of_the_column_as_often_as_it_has_them():

@@ -110,7 +110,7 @@ def require_rows(calibration_rows: int, rate: float) -> None:
         raise DataError(
             f"the model has {calibration_rows} calibration rows, and a rate of {rate:g} needs at least "
             f"{least_rows(rate)}; give a rate of {rounded_up(1 / (calibration_rows + 1))} or more, or train on data "
-            "with a larger share `calibration:` in split"
+            "with more rows, or with a larger share `calibration:` in split"
         )
 
 

@@ -5,9 +5,11 @@ usual values:
 
     amount 9400 (usually 3.1 to 220); shop web (usually north, south)
 
-A value can be usual and yet add much to the score, because it does not go with the values of other columns:
+A value can be usual and yet add much to the score, because it does not go with the values of other columns, or because
+it is rarer than other usual values, whatever the others are. Rows that the model draws tell which (Rarity):
 
     gear 5 (usual, but not with the other values)
+    insured no (11% of the training rows); amount 140 (among the usual 3.1 to 220, but rare)
 
 Beside a column whose value is not usual, another is named only if it also adds to the score once that column has a
 usual value: an extreme value does not go with those of other columns, whatever these are. If the row would be unusual
@@ -28,15 +30,19 @@ import torch
 from gen_models.anomalies.calibration import Calibration
 from gen_models.anomalies.conformal import threshold
 from gen_models.anomalies.contributions import contributions, made_usual
+from gen_models.anomalies.rarity import Rarity
 from gen_models.anomalies.scores import FittedScores
-from gen_models.contracts import Reconstructor
-from gen_models.table import from_json, groups_of
+from gen_models.contracts import Reconstructor, Sampler
+from gen_models.noise import Noise
+from gen_models.table import Column, from_json, groups_of
 from pipelines.evaluation.score_sheet import USUAL_RATE, maps_of
 
 MOST_COLUMNS = 3  # a reason names at most so many columns
 LEAST_SHARE = 0.1  # a column that adds less than this fraction of what the first column adds is not named
 LEAST_LEFT = 0.5  # nor one of whose contribution less is left when the first column has a usual value; see above
 MOST_WORDS = 4  # a reason names at most so many usual values of a category
+DRAWN = 256  # rows that the model draws
+BY_ITSELF = 0.25  # a value that adds at least this fraction of its contribution beside values that suit it is rare
 
 
 @dataclass(frozen=True)
@@ -71,8 +77,8 @@ class Reasons:
 
     fitted  the model's anomaly scores; name: which of them is explained
     known   the model's calibration, or None: then rows of a table cannot be explained. With its counts, the usual
-            values of a category are those of one row in 16 or more or, if no value has so many, those that are at least
-            half as frequent as the most frequent one; without counts, those among its usual values
+            values of a category or flag are those of one row in 16 or more or, if no value has so many, those that are
+            at least half as frequent as the most frequent one; without counts, those among its usual values
     facts   event_shape, levels, statistics and, for a table, its columns, as `pipelines.registry.serving.answer`
             takes them
     """
@@ -92,10 +98,9 @@ class Reasons:
         self._times = {column.name for column in columns if column.kind == "time"}
         pairs = zip(columns, known.counts if known else (), strict=False)
         self._shares = {
-            column.name: dict(zip((value or None for value in column.all_values), count[0] / count[1], strict=True))
-            for column, count in pairs
-            if column.kind == "category"
+            column.name: _shares_of(column, count) for column, count in pairs if column.kind in ("category", "flag")
         }
+        self._rarity: Rarity | None = None
         self._is_image = len(facts["event_shape"]) == 3
         self._groups = {} if self._is_image else groups_of(facts)
         self._ranges = {} if self._usual is None or self._is_image else self._usual_ranges(self._usual.numpy())
@@ -138,10 +143,7 @@ class Reasons:
     def _of_table(self, x: np.ndarray) -> list[Reason]:
         assert self._usual is not None
         rows, groups = torch.from_numpy(x), list(self._groups.values())
-        usual, words = self._usual.to(rows.dtype), self._words(x)
-
-        def score(z: torch.Tensor) -> torch.Tensor:
-            return self._fitted(self._name, z)
+        usual, words, score = self._usual.to(rows.dtype), self._words(x), self._score
 
         added = contributions(score, rows, usual, groups).numpy()
         parts = [self._parts(added[k], {name: words[name][k] for name in self._groups}) for k in range(len(x))]
@@ -158,7 +160,11 @@ class Reasons:
                 if is_left:
                     own |= {column for column, adds in still.items() if adds >= LEAST_LEFT * max(row)}
                 named[k] = [part for part in parts[k] if part is named[k][0] or part["column"] in own]
-        return [Reason(self._told(row[:MOST_COLUMNS]), every) for row, every in zip(named, parts, strict=True)]
+        told = [self._told(row[:MOST_COLUMNS], z) for row, z in zip(named, rows, strict=True)]
+        return [Reason(text, every) for text, every in zip(told, parts, strict=True)]
+
+    def _score(self, z: torch.Tensor) -> torch.Tensor:
+        return self._fitted(self._name, z)
 
     def _parts(self, added: np.ndarray, values: Mapping[str, Any]) -> list[dict[str, Any]]:
         names = list(self._groups)
@@ -172,12 +178,32 @@ class Reasons:
             for j in np.argsort(-added, kind="stable")
         ]
 
-    def _told(self, named: Sequence[Mapping[str, Any]]) -> str:
-        texts = [f"{part['column']} {_shown(part['value'])} ({self._beside(part)})" for part in named]
+    def _told(self, named: Sequence[Mapping[str, Any]], row: torch.Tensor) -> str:
+        texts = [f"{part['column']} {_shown(part['value'])} ({self._beside(part, row)})" for part in named]
         return "; ".join(texts) or "no single column stands out"
 
-    def _beside(self, part: Mapping[str, Any]) -> str:
-        return "usual, but not with the other values" if self._is_usual(part) else f"usually {part['usual']}"
+    def _beside(self, part: Mapping[str, Any], row: torch.Tensor) -> str:
+        """Return what is said of a value beside it. row: (numbers,), the row that has it"""
+        if not self._is_usual(part):
+            return f"usually {part['usual']}"
+        by_itself = self._added_by_itself(part["column"], row)
+        if by_itself is None:
+            return "usual by itself"
+        if by_itself < BY_ITSELF * part["adds"]:
+            return "usual, but not with the other values"
+        share = self._shares.get(part["column"], {}).get(part["value"])
+        return f"among the usual {part['usual']}, but rare" if share is None else f"{share:.0%} of the training rows"
+
+    def _added_by_itself(self, column: str, row: torch.Tensor) -> float | None:
+        """Return how much a value of the row adds beside values that suit it; None if the model draws no rows."""
+        model = self._fitted.model
+        if self._usual is None or not isinstance(model, Sampler):
+            return None
+        if self._rarity is None:
+            with torch.no_grad():
+                drawn = model.sample(DRAWN, Noise(0)).to(row.dtype)
+            self._rarity = Rarity(self._score, drawn, self._usual.to(row.dtype), list(self._groups.values()))
+        return self._rarity.of(list(self._groups).index(column), row[slice(*self._groups[column])])
 
     def _is_usual(self, part: Mapping[str, Any]) -> bool:
         return self._ranges[part["column"]].holds(part["value"])
@@ -206,6 +232,14 @@ class Reasons:
                 text = ", ".join(map(_shown, often[:MOST_WORDS])) + more or "missing"
                 found[name] = _Usual(text, words=frozenset(values))
         return found
+
+
+def _shares_of(column: Column, counts: np.ndarray) -> dict[str | None, float]:
+    """Return {value of a category or flag, None for a missing one: its share}. counts: see column_counts.py"""
+    shares = counts[0] / counts[1]
+    if column.kind == "flag":  # its second word is counted
+        shares = np.array([1 - shares[0], shares[0]])
+    return dict(zip((value or None for value in column.all_values), shares.tolist(), strict=True))
 
 
 def _named(parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
