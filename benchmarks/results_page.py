@@ -40,23 +40,24 @@ ahead. The 95% interval of the difference over all 30 begins just above 0 (0.000
 """,
     "Latent models": """\
 Rows on MNIST use its official test images: all 10,000 of them, 5,000 for bounds, 2,000 for codebooks, 500 where each
-row is fitted or coded by itself. The same test images also chose PCA's components and step for `vqvae-mnist`. Binary
-pixels are drawn once from the grey level of each pixel, the same for all models. `one-class-mnist` trains on one digit
-at a time; its score was chosen on test rows of five digits and confirmed, with another seed, on validation rows of all
-ten. `likelihood-paradox*` train on clothes and call digits anomalies: an area below 0.5 means that the score likes
-digits more than clothes. Their target was set after a shorter training, seen on 300 of the test rows. `vqvae2-mnist`
-compares with a one-level model that needs at least as many bits. Published figures come from the
-papers' wider networks and far longer trainings.
+row is fitted or coded by itself. The same test images also chose PCA's components and step for `vqvae-mnist`. The
+figure of `gmm-*` is that of the worst of its seeds. Binary pixels are drawn once from the grey level of each pixel, the
+same for all models. `one-class-mnist` trains on one digit at a time; its score was chosen on test rows of five digits
+and confirmed, with another seed, on validation rows of all ten. `likelihood-paradox*` train on clothes and call digits
+anomalies: an area below 0.5 means that the score likes digits more than clothes. Their target was set after a shorter
+training, seen on 300 of the test rows. `vqvae2-mnist` compares with a one-level model that needs at least as many bits.
+Published figures come from the papers' wider networks and far longer trainings.
 """,
     "Games": """\
 Modes are counted in 2,500 samples of each seed. A seed of which fewer than 90% of the samples lie within 3 standard
 deviations of a mode counts as 0 modes. The counts without this rule are listed as "whatever the quality", and for the
-variants as "modes". `fgan-*` fits one Gaussian to two modes. Of three seeds it reports the one whose own critic finds
-the least divergence; the range is that of all three. `wasserstein-exact` is the worst error over three pairs of finite
-samples. The rows in "x floor" divide two Frechet distances in features of a small classifier: of samples to test rows,
-by that of training rows to test rows. `modes-variants-*` trains every variant on the same networks for the same few
-minibatches at the rates of its conf. It shows what a short training gives, not what each variant could reach. No game
-was measured on MNIST.
+variants as "modes". The figure is the mean over the seeds; that of `modes-variants-*` is of the variant in which it is
+highest, or of the first such one. `fgan-*` fits one Gaussian to two modes. Of three seeds it reports the one whose own
+critic finds the least divergence; the range is that of all three. `wasserstein-exact` is the worst error over three
+pairs of finite samples. The rows in "x floor" divide two Frechet distances in features of a small classifier: of
+samples to test rows, by that of training rows to test rows. `modes-variants-*` trains every variant on the same
+networks for the same few minibatches at the rates of its conf. It shows what a short training gives, not what each
+variant could reach. No game was measured on MNIST.
 """,
     "Pipeline": """\
 What Ray, DVC, the loader, the checkpoints and the readers cost beside the engine alone. `repro-default`, `repro-noop`
@@ -88,7 +89,7 @@ NAMED = {  # {pattern of a unit that names a rival: the rival's value in this un
 }
 SPREADS = {  # {pattern of a row's name: what its `spread` is}; for other rows, their seeds say what it is
     r"beta-mig": "95% interval over seeds +- {}",
-    r"modes-.*": "least seed {} below the mean",
+    r"modes-.*": "the least of the seeds {} below their mean",
     r"loader-cost": "between quartiles {}",
     r"noop-repro": "range of 5 runs {}",
     r"sweep-overhead-16": "95% interval +- {}",
