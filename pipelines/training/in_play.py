@@ -113,7 +113,8 @@ class Play:
         self.trained_in: dict[str, Path] = {}  # {run: the folder of its training}
         self.evaluations: dict[str, EvaluationPlan] = {}
         self.errors: list[str] = []
-        self.failed: set[str] = set()  # the runs that will have no result
+        self.diverged: dict[str, str] = {}  # {run: why its training diverged}
+        self.failed: set[str] = set()  # the runs that will have no result, those that diverged among them
         self.trains_apart = False
         self.running: dict[str, Job] = {}  # by folder
         self.ended_jobs = 0
@@ -180,7 +181,7 @@ class Play:
     def trained(self, plan: TrainingPlan) -> None:
         """Take note that a training has ended: the evaluation of its run becomes ready.
 
-        If the training diverged, its run counts as failed instead, for the reason that its run log has.
+        If the training diverged, its run counts as failed instead, for the reason in `diverged`.
         """
         for job in [job for job in self._ready[TRAINING] if job.owner == plan.key]:  # one that was done apart
             self._ready[TRAINING].remove(job)
@@ -190,7 +191,7 @@ class Play:
         elif (reason := plan.log.diverged()) is None:
             self._evaluate(plan.key, plan.seal())
         else:
-            self.errors.append(f"train {plan.key}: {reason}")
+            self.diverged[plan.key] = reason
             self.ended_jobs += 1
             self.failed.add(plan.key)
 

@@ -27,12 +27,9 @@ def evaluations(asked: Params, key: str, seeds: Sequence[int]) -> dict[int, Path
     run, setting = asked.run(key), best_setting(key, asked.run(key).setting)
     named = {_name(asked, key, seed): replace(asked, seed=seed) for seed in seeds}
 
-    planned: dict[str, TrainingPlan] = {}
-
     def training(name: str, setting: Mapping[str, Any]) -> TrainingPlan:
         plan = training_plan(named[name], key, setting)
-        planned[name] = replace(plan, key=name, lineage={**plan.lineage, "run": name})  # its name in MLflow
-        return planned[name]
+        return replace(plan, key=name, lineage={**plan.lineage, "run": name})  # its name in MLflow
 
     def evaluation(name: str, trained: Path) -> EvaluationPlan:
         return evaluation_plan(named[name], key, trained)
@@ -50,9 +47,8 @@ def evaluations(asked: Params, key: str, seeds: Sequence[int]) -> dict[int, Path
         play_jobs(game, asked, [])
     if game.errors:
         raise PlayError("; ".join(game.errors))
-    for name, plan in planned.items():
-        if not plan.is_collected() and (reason := plan.log.diverged()):
-            print(f"{name}: left out: {one_line(reason)}")
+    for name, reason in game.diverged.items():
+        print(f"{name}: left out: {one_line(reason)}")
     plans = {named[name].seed: plan for name, plan in game.evaluations.items()}
     return {seed: plan.collected if plan.is_collected() else plan.folder for seed, plan in sorted(plans.items())}
 

@@ -105,8 +105,9 @@ def play(
         from pipelines.training.ray_play import play_jobs  # imports Ray, torch and MLflow
 
         play_jobs(game, asked, [asked.run(key) for key in runs])
-    if game.errors:
-        raise PlayError("; ".join(game.errors) + _go_on(runs, game.failed))
+    errors = [*game.errors, *(f"train {run}: {reason}" for run, reason in game.diverged.items())]
+    if errors:
+        raise PlayError("; ".join(errors) + _go_on(runs, game.failed))
 
 
 def _go_on(runs: Collection[str], failed: Container[str]) -> str:
