@@ -168,7 +168,7 @@ class Drawn:
     ("row", "told"),
     [
         ([1.0, 0.1, 0.1], r"insured no \(10% of the training rows\)"),
-        ([0.0, 3.0, 0.1], r"amount 3 \(among the usual 0\.0\d* to 3\.\d*, but rare\)"),
+        ([0.0, 3.0, 0.1], r"amount 3 \(among the usual 0\.0\d* to 3\.\d*\)"),
         ([1.0, 0.1, 20.0], r"fee 20 \(usually .*\); insured no \(10% of the training rows\)"),
     ],
 )
@@ -207,6 +207,49 @@ def test_a_column_beside_an_extreme_one_is_named_only_for_its_own_part(row, name
     (reason,) = Reasons(scores, "nll", known, facts).of(np.array([row]))
     assert sorted(part.split()[0] for part in reason.text.split("; ")) == named
     assert (row == [1.5, -1.5, 0.0]) == (reason.text.count("(usual, but not with the other values)") == 2)
+
+
+@pytest.mark.parametrize(
+    ("row", "named", "said"),
+    [
+        ([60.0, 16.0, 0.0], ["kwh", "price"], "usual, but not with the other values"),
+        ([140.0, 42.0, 0.5], ["kwh", "price"], "usually"),  # the price that follows from this amount
+        ([60.0, 18.0, 9.0], ["persons"], "usually"),
+    ],
+)
+def test_a_number_that_follows_from_another_is_named_where_it_does_not_and_beside_it_where_both_are_far_out(
+    row, named, said
+):
+    """None of sixteen usual prices goes with an amount, and none at all with a very large one."""
+    rng = np.random.default_rng(0)
+    kwh = rng.normal(50, 15, 4000)
+    x = np.stack([kwh, 0.3 * kwh + rng.normal(0, 0.001, 4000), rng.normal(size=4000)], axis=1)
+    usual = marginals(torch.from_numpy(x), [(k, k + 1) for k in range(3)])
+    facts = {
+        "event_shape": [3],
+        "table": {"columns": Schema(tuple(map(Column, ("kwh", "price", "persons")))).as_json()},
+    }
+
+    def nll(z: torch.Tensor) -> torch.Tensor:
+        return (((z[:, 0] - 50) / 15) ** 2 + ((z[:, 1] - 0.3 * z[:, 0]) / 0.001) ** 2 + z[:, 2] ** 2) / 2
+
+    known = Calibration({"nll": np.sort(nll(torch.from_numpy(x)).numpy())}, usual=usual)
+    (reason,) = Reasons(Drawn(x, nll), "nll", known, facts).of(np.array([row]))
+    assert sorted(part.split()[0] for part in reason.text.split("; ")) == named
+    assert reason.text.count(f"({said}") == len(named)
+
+
+@pytest.mark.parametrize("step", [0, 0.25])
+def test_between_usual_values_a_number_is_searched_on_its_grid(step):
+    usual, x = torch.linspace(0, 10, 16, dtype=torch.float64)[:, None], torch.tensor([[9.0]], dtype=torch.float64)
+    at = 3.1415
+
+    def score(rows: torch.Tensor) -> torch.Tensor:
+        return (rows[:, 0] - at).abs()
+
+    found = contributions(score, x, usual, [(0, 1)], {(0, 1): step})
+    assert found.item() == pytest.approx(9 - at - (abs(3.25 - at) if step else 0), abs=1e-3)
+    assert contributions(score, x, usual, [(0, 1)]).item() < found.item()
 
 
 def test_usual_values_are_values_of_the_column_as_often_as_it_has_them():

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gen_models.anomalies.contributions import Groups, made_usual
+from gen_models.anomalies.contributions import Groups, Steps, made_usual
 
 SUITED = 0.05  # a value is judged beside the values of the rows z that suit it best, so large a share of them
 
@@ -25,7 +25,7 @@ class Rarity:
     score     a function from rows to a score for each row
     ordinary  (rows, numbers): ordinary rows, each of whose values go with one another
     usual     the usual values that `marginals` returned
-    groups    (first, last + 1) of the numbers of each column
+    groups    (first, last + 1) of the numbers of each column; steps: those of columns that are numbers
     """
 
     def __init__(
@@ -34,8 +34,9 @@ class Rarity:
         ordinary: Float[Tensor, "rows numbers"],
         usual: Float[Tensor, "k numbers"],
         groups: Groups,
+        steps: Steps | None = None,
     ):
-        self._score, self._ordinary, self._usual, self._groups = score, ordinary, usual, groups
+        self._score, self._ordinary, self._usual, self._groups, self._steps = score, ordinary, usual, groups, steps
         self._least: dict[int, Tensor] = {}  # of each column, the scores of the ordinary rows with its best usual value
         self._known: dict[tuple[int, tuple[float, ...]], float] = {}
 
@@ -45,7 +46,8 @@ class Rarity:
         if key not in self._known:
             if j not in self._least:
                 groups = [self._groups[j]] * len(self._ordinary)
-                self._least[j] = self._score(made_usual(self._score, self._ordinary, self._usual, groups)).double()
+                least = made_usual(self._score, self._ordinary, self._usual, groups, self._steps)
+                self._least[j] = self._score(least).double()
             placed = self._ordinary.clone()
             placed[:, slice(*self._groups[j])] = value.to(placed.dtype)
             added = self._score(placed).double() - self._least[j]

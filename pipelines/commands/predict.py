@@ -78,7 +78,8 @@ def _answer(stored: StoredModel, asked: Namespace) -> None:
     if problems:
         is_array = asked.output is not None and asked.output.suffix == ".npy"
         why = "they are NaN here; `--output` to a .csv says why" if is_array else "the column `problem` says why"
-        print(f"{problems} of {answer.rows} rows have no answer; {why}", file=sys.stderr)
+        has = "has" if problems == 1 else "have"
+        print(f"{problems} of {answer.rows} rows {has} no answer; {why}", file=sys.stderr)
 
 
 def _is_answered(found: np.ndarray, task: str) -> np.ndarray:

@@ -6,14 +6,15 @@ usual values:
     amount 9400 (usually 3.1 to 220); shop web (usually north, south)
 
 A value can be usual and yet add much to the score, because it does not go with the values of other columns, or because
-it is rarer than other usual values, whatever the others are. Rows that the model draws tell which (Rarity):
+it is rarer than other usual values, whatever the others are (Reasons._depends tells which):
 
     gear 5 (usual, but not with the other values)
-    insured no (11% of the training rows); amount 140 (among the usual 3.1 to 220, but rare)
+    insured no (11% of the training rows); amount 140 (among the usual 3.1 to 220)
 
-Beside a column whose value is not usual, another is named only if it also adds to the score once that column has a
-usual value: an extreme value does not go with those of other columns, whatever these are. If the row would be unusual
-even then, the columns that add most to what is left are named too.
+Columns whose values are unusual together are named first (Reasons._first). Beside a column whose value is not usual,
+another is named only if it also adds to the score once that column has a usual value: an extreme value does not go with
+those of other columns, whatever these are. If the row would be unusual even then, the columns that add most to what is
+left are named too.
 
 How much a column adds to a score is how far the score would fall if this column alone had a usual value
 (gen_models.anomalies.contributions).
@@ -101,8 +102,13 @@ class Reasons:
             column.name: _shares_of(column, count) for column, count in pairs if column.kind in ("category", "flag")
         }
         self._rarity: Rarity | None = None
+        self._ordinary: torch.Tensor | None = None  # rows that the model draws
         self._is_image = len(facts["event_shape"]) == 3
         self._groups = {} if self._is_image else groups_of(facts)
+        steps = {column.name: column.levels[0] or 0 for column in columns if column.kind not in ("category", "flag")}
+        self._steps = {
+            group: steps.get(name, 0) for name, group in self._groups.items() if name in steps or not columns
+        }
         self._ranges = {} if self._usual is None or self._is_image else self._usual_ranges(self._usual.numpy())
 
     @property
@@ -145,23 +151,72 @@ class Reasons:
         rows, groups = torch.from_numpy(x), list(self._groups.values())
         usual, words, score = self._usual.to(rows.dtype), self._words(x), self._score
 
-        added = contributions(score, rows, usual, groups).numpy()
+        added = contributions(score, rows, usual, groups, self._steps).numpy()
         parts = [self._parts(added[k], {name: words[name][k] for name in self._groups}) for k in range(len(x))]
         named = [_named(row) for row in parts]
-        places = [k for k, row in enumerate(named) if row and not self._is_usual(row[0])]
+        rest, first = rows.clone(), [self._first(row, z) for row, z in zip(parts, rows, strict=True)]
+        for k, (columns, values, _) in enumerate(first):
+            for column in columns:
+                group = slice(*self._groups[column])
+                rest[k, group] = values[group]
+        places = [k for k, (columns, _, _) in enumerate(first) if columns]
         if places:
-            first = [self._groups[named[k][0]["column"]] for k in places]
-            rest = made_usual(score, rows[places], usual, first)
-            is_unusual = (score(rest) > self._edge).tolist()
-            left = contributions(score, rest, usual, groups).numpy()
+            is_unusual = (score(rest[places]) > self._edge).tolist()
+            left = contributions(score, rest[places], usual, groups, self._steps).numpy()
             for k, row, is_left in zip(places, left, is_unusual, strict=True):
-                still = dict(zip(self._groups, row, strict=True))
-                own = {part["column"] for part in named[k][1:] if still[part["column"]] >= LEAST_LEFT * part["adds"]}
+                still, (columns, _, fall) = dict(zip(self._groups, row, strict=True)), first[k]
+                own = {
+                    part["column"]
+                    for part in named[k]
+                    if part["adds"] > LEAST_SHARE * fall and still[part["column"]] >= LEAST_LEFT * part["adds"]
+                }
                 if is_left:
                     own |= {column for column, adds in still.items() if adds >= LEAST_LEFT * max(row)}
-                named[k] = [part for part in parts[k] if part is named[k][0] or part["column"] in own]
-        told = [self._told(row[:MOST_COLUMNS], z) for row, z in zip(named, rows, strict=True)]
+                others = [part for part in parts[k] if part["column"] in own - columns]
+                named[k] = [part for part in parts[k] if part["column"] in columns] + others
+        told = [self._told(named[k][:MOST_COLUMNS], parts[k], rows[k]) for k in range(len(rows))]
         return [Reason(text, every) for text, every in zip(told, parts, strict=True)]
+
+    def _first(self, parts: Sequence[Mapping[str, Any]], row: torch.Tensor) -> tuple[set[str], torch.Tensor, float]:
+        """Return the columns of unusual values that a reason names first, a row with usual values for them, and how far
+        the score falls by these.
+
+        It is the column that adds most if its value is unusual. Several columns that are unusual together, such as an
+        amount and the price that follows from it, may add little each, since no other value of one goes with the other.
+        So they are also replaced together, by the values of a row that the model draws: if the score falls further
+        than by any single column, they are named, except for those without which it falls almost as far.
+        parts: all columns, the one that adds most first; row: (numbers,)
+        """
+        assert self._usual is not None
+        odd = [part["column"] for part in parts if not self._is_usual(part)]
+        drawn = self._drawn(row.dtype) if len(odd) > 1 else None
+        if drawn is not None:
+            fall, place = self._fall(row, odd, drawn)
+            if math.inf > fall > max(parts[0]["adds"], 0):
+                without = {one: self._fall(row, [other for other in odd if other != one], drawn)[0] for one in odd}
+                return {one for one in odd if fall - without[one] > LEAST_SHARE * fall}, drawn[place], fall
+        top, fall = parts[0]["column"], parts[0]["adds"]
+        if top not in odd or fall <= 0:
+            return set(), row, 0.0
+        (usual,) = made_usual(self._score, row[None], self._usual.to(row.dtype), [self._groups[top]], self._steps)
+        return {top}, usual, fall
+
+    def _fall(self, row: torch.Tensor, columns: Sequence[str], drawn: torch.Tensor) -> tuple[float, int]:
+        """Return how far the score falls with the values of one drawn row in these columns, and which row it is."""
+        placed = row.repeat(len(drawn), 1)
+        for column in columns:
+            group = slice(*self._groups[column])
+            placed[:, group] = drawn[:, group]
+        least, place = self._score(placed).double().nan_to_num(nan=math.inf).min(dim=0)
+        return float(self._score(row[None])[0]) - float(least), int(place)
+
+    def _drawn(self, dtype: torch.dtype) -> torch.Tensor | None:
+        """Return rows that the model draws, or None if it draws none."""
+        model = self._fitted.model
+        if self._ordinary is None and isinstance(model, Sampler):
+            with torch.no_grad():
+                self._ordinary = model.sample(DRAWN, Noise(0))
+        return None if self._ordinary is None else self._ordinary.to(dtype)
 
     def _score(self, z: torch.Tensor) -> torch.Tensor:
         return self._fitted(self._name, z)
@@ -178,31 +233,46 @@ class Reasons:
             for j in np.argsort(-added, kind="stable")
         ]
 
-    def _told(self, named: Sequence[Mapping[str, Any]], row: torch.Tensor) -> str:
-        texts = [f"{part['column']} {_shown(part['value'])} ({self._beside(part, row)})" for part in named]
+    def _told(self, named: Sequence[Mapping[str, Any]], parts: Sequence[Mapping[str, Any]], row: torch.Tensor) -> str:
+        texts = [f"{part['column']} {_shown(part['value'])} ({self._beside(part, parts, row)})" for part in named]
         return "; ".join(texts) or "no single column stands out"
 
-    def _beside(self, part: Mapping[str, Any], row: torch.Tensor) -> str:
-        """Return what is said of a value beside it. row: (numbers,), the row that has it"""
+    def _beside(self, part: Mapping[str, Any], parts: Sequence[Mapping[str, Any]], row: torch.Tensor) -> str:
+        """Return what is said of a value beside it. parts: all columns; row: (numbers,), the row that has it"""
         if not self._is_usual(part):
             return f"usually {part['usual']}"
-        by_itself = self._added_by_itself(part["column"], row)
-        if by_itself is None:
-            return "usual by itself"
-        if by_itself < BY_ITSELF * part["adds"]:
+        if self._depends(part, parts, row):
             return "usual, but not with the other values"
         share = self._shares.get(part["column"], {}).get(part["value"])
-        return f"among the usual {part['usual']}, but rare" if share is None else f"{share:.0%} of the training rows"
+        return f"among the usual {part['usual']}" if share is None else f"{share:.0%} of the training rows"
+
+    def _depends(self, part: Mapping[str, Any], parts: Sequence[Mapping[str, Any]], row: torch.Tensor) -> bool:
+        """Return whether a value adds much less beside other values: those of drawn rows, or one other usual value.
+
+        parts: all columns. A column i with such an effect adds at least as much itself, since the fall of the score by
+        i and then by this column is at least the fall by this column alone.
+        """
+        assert self._usual is not None
+        most, name = BY_ITSELF * part["adds"], part["column"]
+        by_itself = self._added_by_itself(name, row)
+        if by_itself is not None and by_itself < most:
+            return True
+        least = part["adds"] - most
+        others = [self._groups[one["column"]] for one in parts if one is not part and one["adds"] >= least]
+        if not others:
+            return False
+        usual = self._usual.to(row.dtype)
+        beside = made_usual(self._score, row.repeat(len(others), 1), usual, others, self._steps)
+        return bool((contributions(self._score, beside, usual, [self._groups[name]], self._steps) < most).any())
 
     def _added_by_itself(self, column: str, row: torch.Tensor) -> float | None:
         """Return how much a value of the row adds beside values that suit it; None if the model draws no rows."""
-        model = self._fitted.model
-        if self._usual is None or not isinstance(model, Sampler):
+        drawn = self._drawn(row.dtype)
+        if self._usual is None or drawn is None:
             return None
         if self._rarity is None:
-            with torch.no_grad():
-                drawn = model.sample(DRAWN, Noise(0)).to(row.dtype)
-            self._rarity = Rarity(self._score, drawn, self._usual.to(row.dtype), list(self._groups.values()))
+            usual, groups = self._usual.to(row.dtype), list(self._groups.values())
+            self._rarity = Rarity(self._score, drawn, usual, groups, self._steps)
         return self._rarity.of(list(self._groups).index(column), row[slice(*self._groups[column])])
 
     def _is_usual(self, part: Mapping[str, Any]) -> bool:

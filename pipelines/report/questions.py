@@ -99,9 +99,9 @@ QUESTIONS = (
     Question(
         "compressed",
         "How small do rows become?",
-        "The size of the file that holds all test rows, without the model and without what `compress` notes of the "
-        "input's form. A file without loss may be smaller than the model's nats promise, because these are an upper "
-        "bound. With loss, models are in the order of their error divided by that of PCA in as many bytes.",
+        "The size of the file that holds all test rows, without the model and without what the command compress notes "
+        "of the input's form. A file without loss may be smaller than the model's nats promise, because these are an "
+        "upper bound. With loss, models are in the order of their error divided by that of PCA in as many bytes.",
         question_tables.compression,
     ),
 )
