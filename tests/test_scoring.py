@@ -239,6 +239,18 @@ def test_a_number_that_follows_from_another_is_named_where_it_does_not_and_besid
     assert reason.text.count(f"({said}") == len(named)
 
 
+def test_a_value_that_two_others_contradict_is_told_although_no_change_of_one_of_them_would_help():
+    cov = np.full((3, 3), 0.95) + 0.05 * np.eye(3)
+    x = np.random.default_rng(0).multivariate_normal(np.zeros(3), cov, 4000)
+    precision = torch.from_numpy(np.linalg.inv(cov))
+    usual = marginals(torch.from_numpy(x), [(k, k + 1) for k in range(3)])
+    facts = {"event_shape": [3], "table": {"columns": Schema(tuple(map(Column, "abc"))).as_json()}}
+    scores = Drawn(x, lambda z: ((z @ precision) * z).sum(dim=1) / 2)
+    known = Calibration({"nll": np.sort(scores("nll", torch.from_numpy(x)).numpy())}, usual=usual)
+    (reason,) = Reasons(scores, "nll", known, facts).of(np.array([[1.5, -1.5, -1.5]]))
+    assert reason.text.split("; ")[0] == "a 1.5 (usual, but not with the other values)"
+
+
 @pytest.mark.parametrize("step", [0, 0.25])
 def test_between_usual_values_a_number_is_searched_on_its_grid(step):
     usual, x = torch.linspace(0, 10, 16, dtype=torch.float64)[:, None], torch.tensor([[9.0]], dtype=torch.float64)

@@ -154,13 +154,17 @@ class Reasons:
         added = contributions(score, rows, usual, groups, self._steps).numpy()
         parts = [self._parts(added[k], {name: words[name][k] for name in self._groups}) for k in range(len(x))]
         named = [_named(row) for row in parts]
-        rest, first = rows.clone(), [self._first(row, z) for row, z in zip(parts, rows, strict=True)]
-        for k, (columns, values, _) in enumerate(first):
-            for column in columns:
-                group = slice(*self._groups[column])
-                rest[k, group] = values[group]
+        first = [self._first(row, z) for row, z in zip(parts, rows, strict=True)]
         places = [k for k, (columns, _, _) in enumerate(first) if columns]
         if places:
+            rest = rows.clone()
+            for k, (columns, drawn, _) in enumerate(first):
+                if drawn is not None:
+                    for group in (slice(*self._groups[column]) for column in columns):
+                        rest[k, group] = drawn[group]
+            alone = [k for k in places if first[k][1] is None]
+            tops = [self._groups[parts[k][0]["column"]] for k in alone]
+            rest[alone] = made_usual(score, rows[alone], usual, tops, self._steps)
             is_unusual = (score(rest[places]) > self._edge).tolist()
             left = contributions(score, rest[places], usual, groups, self._steps).numpy()
             for k, row, is_left in zip(places, left, is_unusual, strict=True):
@@ -177,9 +181,11 @@ class Reasons:
         told = [self._told(named[k][:MOST_COLUMNS], parts[k], rows[k]) for k in range(len(rows))]
         return [Reason(text, every) for text, every in zip(told, parts, strict=True)]
 
-    def _first(self, parts: Sequence[Mapping[str, Any]], row: torch.Tensor) -> tuple[set[str], torch.Tensor, float]:
-        """Return the columns of unusual values that a reason names first, a row with usual values for them, and how far
-        the score falls by these.
+    def _first(
+        self, parts: Sequence[Mapping[str, Any]], row: torch.Tensor
+    ) -> tuple[set[str], torch.Tensor | None, float]:
+        """Return the columns of unusual values that a reason names first, the drawn row whose values replace them, and
+        how far the score falls by these. For a single column the row is None, and its usual values replace it.
 
         It is the column that adds most if its value is unusual. Several columns that are unusual together, such as an
         amount and the price that follows from it, may add little each, since no other value of one goes with the other.
@@ -187,28 +193,27 @@ class Reasons:
         than by any single column, they are named, except for those without which it falls almost as far.
         parts: all columns, the one that adds most first; row: (numbers,)
         """
-        assert self._usual is not None
         odd = [part["column"] for part in parts if not self._is_usual(part)]
         drawn = self._drawn(row.dtype) if len(odd) > 1 else None
         if drawn is not None:
-            fall, place = self._fall(row, odd, drawn)
+            least, place = self._least(row, odd, drawn)
+            fall = float(self._score(row[None])[0]) - least
             if math.inf > fall > max(parts[0]["adds"], 0):
-                without = {one: self._fall(row, [other for other in odd if other != one], drawn)[0] for one in odd}
-                return {one for one in odd if fall - without[one] > LEAST_SHARE * fall}, drawn[place], fall
+                without = {one: self._least(row, [other for other in odd if other != one], drawn)[0] for one in odd}
+                return {one for one in odd if without[one] - least > LEAST_SHARE * fall}, drawn[place], fall
         top, fall = parts[0]["column"], parts[0]["adds"]
         if top not in odd or fall <= 0:
-            return set(), row, 0.0
-        (usual,) = made_usual(self._score, row[None], self._usual.to(row.dtype), [self._groups[top]], self._steps)
-        return {top}, usual, fall
+            return set(), None, 0.0
+        return {top}, None, fall
 
-    def _fall(self, row: torch.Tensor, columns: Sequence[str], drawn: torch.Tensor) -> tuple[float, int]:
-        """Return how far the score falls with the values of one drawn row in these columns, and which row it is."""
+    def _least(self, row: torch.Tensor, columns: Sequence[str], drawn: torch.Tensor) -> tuple[float, int]:
+        """Return the least score with the values of one drawn row in these columns, and which row it is."""
         placed = row.repeat(len(drawn), 1)
         for column in columns:
             group = slice(*self._groups[column])
             placed[:, group] = drawn[:, group]
         least, place = self._score(placed).double().nan_to_num(nan=math.inf).min(dim=0)
-        return float(self._score(row[None])[0]) - float(least), int(place)
+        return float(least), int(place)
 
     def _drawn(self, dtype: torch.dtype) -> torch.Tensor | None:
         """Return rows that the model draws, or None if it draws none."""
