@@ -28,10 +28,11 @@ from gen_models.anomalies.conformal import (
     require_rows,
     threshold,
 )
-from gen_models.anomalies.contributions import contributions, marginals
+from gen_models.anomalies.contributions import Search, marginals
 from gen_models.anomalies.rarity import Rarity
 from gen_models.anomalies.score import Setting
 from gen_models.anomalies.scores import fit_scores
+from gen_models.anomalies.unusual_columns import UnusualColumns
 from gen_models.build import build_model
 from gen_models.checkpoint import save_model
 from gen_models.errors import CheckpointError, ConfigError, DataError, GenModelsError
@@ -128,7 +129,7 @@ def test_a_row_without_a_score_has_no_p_value_and_takes_none_from_the_others():
 
 def test_what_a_column_adds_to_a_sum_is_its_own_score_less_its_smallest():
     x, usual = torch.randn(7, 3, dtype=torch.float64), torch.randn(5, 3, dtype=torch.float64)
-    found = contributions(lambda rows: rows.exp().sum(dim=1), x, usual, [(0, 1), (1, 3)])
+    found = Search(lambda rows: rows.exp().sum(dim=1), usual, [(0, 1), (1, 3)]).contributions(x)
     own, least = x.exp(), usual.exp()
     pair = own[:, 1:].sum(dim=1) - least[:, 1:].sum(dim=1).min()
     torch.testing.assert_close(found, torch.stack([own[:, 0] - least[:, 0].min(), pair], dim=1))
@@ -141,9 +142,10 @@ def test_what_a_value_adds_by_itself_to_a_sum_is_what_it_adds_to_every_row():
     def score(rows: torch.Tensor) -> torch.Tensor:
         return rows.exp().sum(dim=1)
 
-    rarity = Rarity(score, torch.randn(9, 3, dtype=torch.float64), usual, groups)
+    search = Search(score, usual, groups)
+    rarity = Rarity(search, usual[torch.randperm(len(usual))])
     found = [[rarity.of(j, row[slice(*group)]) for j, group in enumerate(groups)] for row in x]
-    torch.testing.assert_close(torch.tensor(found, dtype=torch.float64), contributions(score, x, usual, groups))
+    torch.testing.assert_close(torch.tensor(found, dtype=torch.float64), search.contributions(x))
 
 
 @dataclass
@@ -169,7 +171,11 @@ class Drawn:
     [
         ([1.0, 0.1, 0.1], r"insured no \(10% of the training rows\)"),
         ([0.0, 3.0, 0.1], r"amount 3 \(among the usual 0\.0\d* to 3\.\d*\)"),
-        ([1.0, 0.1, 20.0], r"fee 20 \(usually .*\); insured no \(10% of the training rows\)"),
+        ([1.0, 0.1, 20.0], r"fee 20 \(usually [^;]*\)$"),  # an ordinary row but for its fee
+        (
+            [1.0, 3.3, 20.0],
+            r"fee 20 \(usually .*\); amount 3.3 \(among the usual .*\); insured no \(10% of the training rows\)$",
+        ),
     ],
 )
 def test_a_value_that_is_rare_whatever_the_others_are_is_not_called_unfit_for_them(row, told):
@@ -239,6 +245,43 @@ def test_a_number_that_follows_from_another_is_named_where_it_does_not_and_besid
     assert reason.text.count(f"({said}") == len(named)
 
 
+@pytest.mark.parametrize(
+    ("row", "named"),
+    [
+        (
+            [33.46, 14.0, 0.0, 0.0],
+            {0: True, 1: True},
+        ),  # each by itself would make the row ordinary, an outage would not
+        ([52.3, 9.0, 0.0, 0.0], {0: True, 1: True}),
+        ([33.46, 14.0, 0.0, 7.0], {0: True, 1: True, 3: False}),
+        ([33.46, 0.3 * 33.46, 0.0, 7.0], {3: False}),
+        ([33.46, 0.3 * 33.46, 0.0, 0.0], {}),
+        ([40.0, 25.0, 0.0, 0.0], {1: True}),  # no usual amount goes with this price
+        ([80.0, 15.0, 0.0, 0.0], {0: True}),
+        ([80.0, 15.0, 0.0, 7.0], {0: True, 3: False}),
+        ([67.51, 15.0, 0.0, 0.0], {0: True, 1: True}),  # an amount just beyond the usual ones, and a price too low
+    ],
+)
+def test_the_columns_that_make_a_row_unusual_are_named_where_the_score_has_narrow_valleys(row, named):
+    """A price is 0.3 times an amount, but for rows of 20.5 and those with an outage, which are never ordinary."""
+    rows = torch.arange(16, dtype=torch.float64)
+    usual = torch.stack([4.5 * rows, 1.35 * rows.roll(5), rows % 2, rows / 16 - 0.5], dim=1)
+    groups = [(k, k + 1) for k in range(4)]
+
+    def score(z: torch.Tensor) -> torch.Tensor:
+        kwh, price, outage, other = z.T
+        follows = ((price - 0.3 * kwh) / 0.005) ** 2 / 2 + torch.where(outage > 0.5, torch.inf, 0)
+        decoy = 12 + ((price - 20.5) / 0.3) ** 2 / 2
+        broad = 11 + ((price - 0.3 * kwh) / 5) ** 2 / 2
+        return torch.minimum(follows, torch.minimum(decoy, broad + 50 * (outage < 0.5))) + other**2
+
+    search = Search(score, usual, groups, {groups[0]: 0, groups[1]: 0.01, groups[3]: 0})
+    x = torch.tensor([row], dtype=torch.float64)
+    odd = [j for j in range(4) if not usual[:, j].min() <= x[0, j] <= usual[:, j].max()]
+    _, (found,) = UnusualColumns(search, 5, 4, lambda: None).of(x, [odd])
+    assert {one.column: one.is_unfit for one in found} == named
+
+
 def test_a_value_that_two_others_contradict_is_told_although_no_change_of_one_of_them_would_help():
     cov = np.full((3, 3), 0.95) + 0.05 * np.eye(3)
     x = np.random.default_rng(0).multivariate_normal(np.zeros(3), cov, 4000)
@@ -259,9 +302,9 @@ def test_between_usual_values_a_number_is_searched_on_its_grid(step):
     def score(rows: torch.Tensor) -> torch.Tensor:
         return (rows[:, 0] - at).abs()
 
-    found = contributions(score, x, usual, [(0, 1)], {(0, 1): step})
+    found = Search(score, usual, [(0, 1)], {(0, 1): step}).contributions(x)
     assert found.item() == pytest.approx(9 - at - (abs(3.25 - at) if step else 0), abs=1e-3)
-    assert contributions(score, x, usual, [(0, 1)]).item() < found.item()
+    assert Search(score, usual, [(0, 1)]).contributions(x).item() < found.item()
 
 
 def test_usual_values_are_values_of_the_column_as_often_as_it_has_them():

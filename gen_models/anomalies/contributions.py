@@ -12,6 +12,7 @@ counterfactual in the sense of Wachter, Mittelstadt and Russell (2018), one colu
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -19,7 +20,9 @@ from torch import Tensor
 
 QUANTILES = 16  # usual values of each column, by which it is replaced
 TURN = 5  # by so many places each column's quantiles are rotated against those of the column before
-ROUNDS, POINTS = 4, 17  # of the search for a number between its usual values; each round has an eighth of the width
+PARTS = 12  # the search for a number divides each space between two usual values in so many parts
+MINIMA = 3  # and goes on around so many of the lowest minima,
+ROUNDS, POINTS = 4, 9  # each of the rounds in a quarter of the width of the one before
 Group = tuple[int, int]
 Groups = Sequence[Group]  # (first, last + 1) of the numbers of each column
 Steps = Mapping[Group, float]  # of each column that is a number: its grid, the multiples of the step; 0: it has none
@@ -61,83 +64,101 @@ def _by_shares(x: Float[Tensor, "rows numbers"], k: int) -> Float[Tensor, "k num
     return kinds.repeat_interleave(seats, dim=0)
 
 
-def contributions(
-    score: Callable[[Tensor], Tensor],
-    x: Float[Tensor, "rows numbers"],
-    usual: Float[Tensor, "k numbers"],
-    groups: Groups,
-    steps: Steps | None = None,
-) -> Float[Tensor, "rows columns"]:
-    """Return how much each column adds to each row's score, c_j(x), in the score's unit.
+@dataclass(frozen=True)
+class Search:
+    """Searches the usual value of a column that gives a row the lowest score.
 
     score   a function from rows to a score for each row
     usual   the usual values that `marginals` returned
     groups  (first, last + 1) of the numbers of each column
     steps   the columns that are numbers; between the usual values of any other column nothing is searched
     """
-    whole, found = score(x).double(), []
-    for group in groups:
-        added = whole - _best_usual(score, x, usual, group, steps or {})[1]
-        found.append(added.nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf))
-    return torch.stack(found, dim=1) if found else torch.zeros(len(x), 0, dtype=torch.float64)
+
+    score: Callable[[Tensor], Tensor]
+    usual: Float[Tensor, "k numbers"]
+    groups: Groups
+    steps: Steps = field(default_factory=dict)
+
+    def contributions(self, x: Float[Tensor, "rows numbers"]) -> Float[Tensor, "rows columns"]:
+        """Return how much each column adds to each row's score, c_j(x), in the score's unit."""
+        whole = self.score(x).double()
+        found = [fall(whole, self.best(x, j)[1]) for j in range(len(self.groups))]
+        return torch.stack(found, dim=1) if found else torch.zeros(len(x), 0, dtype=torch.float64)
+
+    def best(self, x: Float[Tensor, "rows numbers"], j: int) -> tuple[Float[Tensor, "rows _"], Float[Tensor, " rows"]]:
+        """Return the value of column j that gives each row the lowest score, and this score; j counts the groups."""
+        found, scores = self.among_usual(x, j)
+        group = self.groups[j]
+        values = self.usual[:, slice(*group)].to(x.dtype)
+        known = (values if values.shape[1] == 1 else values[values[:, 1] == 0])[:, 0].unique()  # 1: it is missing
+        if group not in self.steps or len(known) < 2 or not len(x):
+            return found, scores
+        between, least = self._between(x, known, group)
+        is_less = least < scores
+        found[is_less] = self._numbers(between[is_less, None], group)[:, 0]
+        return found, torch.minimum(scores, least)
+
+    def among_usual(
+        self, x: Float[Tensor, "rows numbers"], j: int
+    ) -> tuple[Float[Tensor, "rows _"], Float[Tensor, " rows"]]:
+        """Return what `best` returns, without values between the usual ones."""
+        group = self.groups[j]
+        values = self.usual[:, slice(*group)].to(x.dtype).unique(dim=0)
+        scores, places = self._scores(x, values.expand(len(x), -1, -1), group).min(dim=1)
+        return values[places], scores
+
+    def _between(
+        self, x: Float[Tensor, "rows numbers"], known: Float[Tensor, " k"], group: Group
+    ) -> tuple[Float[Tensor, " rows"], Float[Tensor, " rows"]]:
+        """Return the number between the usual ones that gives each row the lowest score, and this score.
+
+        A score may have several minima along a column, such as one for each component of a mixture.
+        known: the usual numbers, ascending
+        """
+        parts = torch.arange(PARTS, dtype=x.dtype) / PARTS
+        grid = torch.cat([(known[:-1, None] + known.diff()[:, None] * parts).flatten(), known[-1:]])
+        grid = self._on_grid(grid, group).unique()
+        scores = self._scores(x, self._numbers(grid.expand(len(x), -1), group), group)
+        around = torch.nn.functional.pad(scores, (1, 1), value=torch.inf)
+        is_minimum = (scores <= around[:, :-2]) & (scores <= around[:, 2:])
+        count = min(MINIMA, len(grid))
+        places = scores.where(is_minimum, torch.inf).topk(count, dim=1, largest=False).indices.flatten()
+
+        best, least = grid[places], scores.gather(1, places.view(len(x), count)).flatten()
+        low, high = grid[(places - 1).clamp(min=0)], grid[(places + 1).clamp(max=len(grid) - 1)]
+        rows = x.repeat_interleave(count, dim=0)
+        for _ in range(ROUNDS):
+            if bool((high - low <= 2 * self.steps[group]).all()):  # each number of the grid was tried
+                break
+            tried = low[:, None] + (high - low)[:, None] * torch.linspace(0, 1, POINTS, dtype=x.dtype)
+            tried = self._on_grid(tried, group)
+            scores, places = self._scores(rows, self._numbers(tried, group), group).min(dim=1)
+            best = torch.where(scores < least, tried.gather(1, places[:, None])[:, 0], best)
+            least, reach = torch.minimum(scores, least), (high - low) / (POINTS - 1)
+            low, high = torch.maximum(low, best - reach), torch.minimum(high, best + reach)
+        least, places = least.view(len(x), count).min(dim=1)
+        return best.view(len(x), count).gather(1, places[:, None])[:, 0], least
+
+    def _on_grid(self, numbers: Float[Tensor, "*rows"], group: Group) -> Float[Tensor, "*rows"]:
+        step = self.steps[group]
+        return (numbers / step).round() * step if step else numbers
+
+    @staticmethod
+    def _numbers(numbers: Float[Tensor, "rows k"], group: Group) -> Float[Tensor, "rows k _"]:
+        """Return the values of a column that stand for these numbers; none of them is missing."""
+        return torch.nn.functional.pad(numbers[:, :, None], (0, group[1] - group[0] - 1))
+
+    def _scores(
+        self, x: Float[Tensor, "rows numbers"], values: Float[Tensor, "rows k _"], group: Group
+    ) -> Float[Tensor, "rows k"]:
+        """Return the scores of each row with one column replaced by each of its values; inf where a score is nan."""
+        count = values.shape[1]
+        replaced = x.repeat_interleave(count, dim=0)
+        replaced[:, slice(*group)] = values.reshape(len(x) * count, -1)
+        scores = self.score(replaced).double().view(len(x), count)
+        return scores.nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf)
 
 
-def made_usual(
-    score: Callable[[Tensor], Tensor],
-    x: Float[Tensor, "rows numbers"],
-    usual: Float[Tensor, "k numbers"],
-    groups: Groups,
-    steps: Steps | None = None,
-) -> Float[Tensor, "rows numbers"]:
-    """Return the rows with one column of each replaced by the usual value that gives the row the lowest score.
-
-    score, usual, steps   as for `contributions`
-    groups                (first, last + 1) of the numbers of the column to replace, for each row
-    """
-    found = x.clone()
-    for group in set(groups):
-        rows = torch.tensor([k for k, own in enumerate(groups) if own == group])
-        found[rows, slice(*group)] = _best_usual(score, x[rows], usual, group, steps or {})[0]
-    return found
-
-
-def _best_usual(
-    score: Callable[[Tensor], Tensor],
-    x: Float[Tensor, "rows numbers"],
-    usual: Float[Tensor, "k numbers"],
-    group: Group,
-    steps: Steps,
-) -> tuple[Float[Tensor, "rows _"], Float[Tensor, " rows"]]:
-    """Return the value of one column that gives each row the lowest score, and this score."""
-    values = usual[:, slice(*group)].to(x.dtype)
-    least, places = _with_values(score, x, values.expand(len(x), -1, -1), group).min(dim=1)
-    best = values[places].clone()
-    if group not in steps:
-        return best, least
-    known = values[:, 0].unique()
-    place = torch.searchsorted(known, best[:, 0].contiguous())
-    low, high = known[(place - 1).clamp(min=0)], known[(place + 1).clamp(max=len(known) - 1)]
-    for _ in range(ROUNDS):
-        tried = best[:, None, :].repeat(1, POINTS, 1)
-        tried[:, :, 0] = low[:, None] + (high - low)[:, None] * torch.linspace(0, 1, POINTS, dtype=x.dtype)
-        if step := steps[group]:
-            tried[:, :, 0] = (tried[:, :, 0] / step).round() * step
-        scores, places = _with_values(score, x, tried, group).min(dim=1)
-        is_less = scores < least
-        best[is_less] = tried[is_less, places[is_less]]
-        least, reach = torch.minimum(scores, least), (high - low) / (POINTS - 1)
-        low, high = torch.maximum(low, best[:, 0] - reach), torch.minimum(high, best[:, 0] + reach)
-    return best, least
-
-
-def _with_values(
-    score: Callable[[Tensor], Tensor],
-    x: Float[Tensor, "rows numbers"],
-    values: Float[Tensor, "rows k _"],
-    group: Group,
-) -> Float[Tensor, "rows k"]:
-    """Return the scores of each row with one column replaced by each of its values; inf where a score is nan."""
-    count = values.shape[1]
-    replaced = x.repeat_interleave(count, dim=0)
-    replaced[:, slice(*group)] = values.reshape(len(x) * count, -1)
-    return score(replaced).double().view(len(x), count).nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf)
+def fall(whole: Float[Tensor, "..."], least: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Return whole - least, how far scores fall; 0 where both are infinite. The shapes are broadcast."""
+    return (whole.double() - least.double()).nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf)

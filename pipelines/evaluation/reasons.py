@@ -6,18 +6,12 @@ usual values:
     amount 9400 (usually 3.1 to 220); shop web (usually north, south)
 
 A value can be usual and yet add much to the score, because it does not go with the values of other columns, or because
-it is rarer than other usual values, whatever the others are (Reasons._depends tells which):
+it is rarer than other usual values, whatever the others are:
 
     gear 5 (usual, but not with the other values)
     insured no (11% of the training rows); amount 140 (among the usual 3.1 to 220)
 
-Columns whose values are unusual together are named first (Reasons._first). Beside a column whose value is not usual,
-another is named only if it also adds to the score once that column has a usual value: an extreme value does not go with
-those of other columns, whatever these are. If the row would be unusual even then, the columns that add most to what is
-left are named too.
-
-How much a column adds to a score is how far the score would fall if this column alone had a usual value
-(gen_models.anomalies.contributions).
+gen_models.anomalies.unusual_columns finds the columns and tells these two apart.
 """
 
 import math
@@ -30,20 +24,17 @@ import torch
 
 from gen_models.anomalies.calibration import Calibration
 from gen_models.anomalies.conformal import threshold
-from gen_models.anomalies.contributions import contributions, made_usual
-from gen_models.anomalies.rarity import Rarity
+from gen_models.anomalies.contributions import Search
 from gen_models.anomalies.scores import FittedScores
+from gen_models.anomalies.unusual_columns import Named, UnusualColumns
 from gen_models.contracts import Reconstructor, Sampler
 from gen_models.noise import Noise
 from gen_models.table import Column, from_json, groups_of
 from pipelines.evaluation.score_sheet import USUAL_RATE, maps_of
 
 MOST_COLUMNS = 3  # a reason names at most so many columns
-LEAST_SHARE = 0.1  # a column that adds less than this fraction of what the first column adds is not named
-LEAST_LEFT = 0.5  # nor one of whose contribution less is left when the first column has a usual value; see above
 MOST_WORDS = 4  # a reason names at most so many usual values of a category
 DRAWN = 256  # rows that the model draws
-BY_ITSELF = 0.25  # a value that adds at least this fraction of its contribution beside values that suit it is rare
 
 
 @dataclass(frozen=True)
@@ -95,14 +86,14 @@ class Reasons:
         self._usual = known.usual if known else None
         scores = known.scores.get(name) if known else None
         self._edge = threshold(scores, USUAL_RATE) if scores is not None else math.inf
+        self._spread = self._edge - float(np.median(scores)) if scores is not None else 0.0
         columns = from_json(facts["table"]["columns"]).columns if facts.get("table") else ()
         self._times = {column.name for column in columns if column.kind == "time"}
         pairs = zip(columns, known.counts if known else (), strict=False)
         self._shares = {
             column.name: _shares_of(column, count) for column, count in pairs if column.kind in ("category", "flag")
         }
-        self._rarity: Rarity | None = None
-        self._ordinary: torch.Tensor | None = None  # rows that the model draws
+        self._unusual: UnusualColumns | None = None
         self._is_image = len(facts["event_shape"]) == 3
         self._groups = {} if self._is_image else groups_of(facts)
         steps = {column.name: column.levels[0] or 0 for column in columns if column.kind not in ("category", "flag")}
@@ -148,83 +139,30 @@ class Reasons:
 
     def _of_table(self, x: np.ndarray) -> list[Reason]:
         assert self._usual is not None
-        rows, groups = torch.from_numpy(x), list(self._groups.values())
-        usual, words, score = self._usual.to(rows.dtype), self._words(x), self._score
+        rows, words, names = torch.from_numpy(x), self._words(x), list(self._groups)
+        values = [{name: words[name][k] for name in names} for k in range(len(x))]
+        odd = [[j for j, name in enumerate(names) if not self._ranges[name].holds(row[name])] for row in values]
+        added, named = self._columns_of(self._usual.to(rows.dtype)).of(rows, odd)
+        return [
+            Reason(self._told(columns, row), self._parts(adds, row))
+            for columns, row, adds in zip(named, values, added.numpy(), strict=True)
+        ]
 
-        added = contributions(score, rows, usual, groups, self._steps).numpy()
-        parts = [self._parts(added[k], {name: words[name][k] for name in self._groups}) for k in range(len(x))]
-        named = [_named(row) for row in parts]
-        first = [self._first(row, z) for row, z in zip(parts, rows, strict=True)]
-        places = [k for k, (columns, _, _) in enumerate(first) if columns]
-        if places:
-            rest = rows.clone()
-            for k, (columns, drawn, _) in enumerate(first):
-                if drawn is not None:
-                    for group in (slice(*self._groups[column]) for column in columns):
-                        rest[k, group] = drawn[group]
-            alone = [k for k in places if first[k][1] is None]
-            tops = [self._groups[parts[k][0]["column"]] for k in alone]
-            rest[alone] = made_usual(score, rows[alone], usual, tops, self._steps)
-            is_unusual = (score(rest[places]) > self._edge).tolist()
-            left = contributions(score, rest[places], usual, groups, self._steps).numpy()
-            for k, row, is_left in zip(places, left, is_unusual, strict=True):
-                still, (columns, _, fall) = dict(zip(self._groups, row, strict=True)), first[k]
-                own = {
-                    part["column"]
-                    for part in named[k]
-                    if part["adds"] > LEAST_SHARE * fall and still[part["column"]] >= LEAST_LEFT * part["adds"]
-                }
-                if is_left:
-                    own |= {column for column, adds in still.items() if adds >= LEAST_LEFT * max(row)}
-                others = [part for part in parts[k] if part["column"] in own - columns]
-                named[k] = [part for part in parts[k] if part["column"] in columns] + others
-        told = [self._told(named[k][:MOST_COLUMNS], parts[k], rows[k]) for k in range(len(rows))]
-        return [Reason(text, every) for text, every in zip(told, parts, strict=True)]
-
-    def _first(
-        self, parts: Sequence[Mapping[str, Any]], row: torch.Tensor
-    ) -> tuple[set[str], torch.Tensor | None, float]:
-        """Return the columns of unusual values that a reason names first, the drawn row whose values replace them, and
-        how far the score falls by these. For a single column the row is None, and its usual values replace it.
-
-        It is the column that adds most if its value is unusual. Several columns that are unusual together, such as an
-        amount and the price that follows from it, may add little each, since no other value of one goes with the other.
-        So they are also replaced together, by the values of a row that the model draws: if the score falls further
-        than by any single column, they are named, except for those without which it falls almost as far.
-        parts: all columns, the one that adds most first; row: (numbers,)
-        """
-        odd = [part["column"] for part in parts if not self._is_usual(part)]
-        drawn = self._drawn(row.dtype) if len(odd) > 1 else None
-        if drawn is not None:
-            least, place = self._least(row, odd, drawn)
-            fall = float(self._score(row[None])[0]) - least
-            if math.inf > fall > max(parts[0]["adds"], 0):
-                without = {one: self._least(row, [other for other in odd if other != one], drawn)[0] for one in odd}
-                return {one for one in odd if without[one] - least > LEAST_SHARE * fall}, drawn[place], fall
-        top, fall = parts[0]["column"], parts[0]["adds"]
-        if top not in odd or fall <= 0:
-            return set(), None, 0.0
-        return {top}, None, fall
-
-    def _least(self, row: torch.Tensor, columns: Sequence[str], drawn: torch.Tensor) -> tuple[float, int]:
-        """Return the least score with the values of one drawn row in these columns, and which row it is."""
-        placed = row.repeat(len(drawn), 1)
-        for column in columns:
-            group = slice(*self._groups[column])
-            placed[:, group] = drawn[:, group]
-        least, place = self._score(placed).double().nan_to_num(nan=math.inf).min(dim=0)
-        return float(least), int(place)
-
-    def _drawn(self, dtype: torch.dtype) -> torch.Tensor | None:
-        """Return rows that the model draws, or None if it draws none."""
-        model = self._fitted.model
-        if self._ordinary is None and isinstance(model, Sampler):
-            with torch.no_grad():
-                self._ordinary = model.sample(DRAWN, Noise(0))
-        return None if self._ordinary is None else self._ordinary.to(dtype)
+    def _columns_of(self, usual: torch.Tensor) -> UnusualColumns:
+        if self._unusual is None:
+            search = Search(self._score, usual, list(self._groups.values()), self._steps)
+            self._unusual = UnusualColumns(search, self._edge, self._spread, self._draw)
+        return self._unusual
 
     def _score(self, z: torch.Tensor) -> torch.Tensor:
         return self._fitted(self._name, z)
+
+    def _draw(self) -> torch.Tensor | None:
+        """Return rows that the model draws, or None if it draws none."""
+        if not isinstance(self._fitted.model, Sampler):
+            return None
+        with torch.no_grad():
+            return self._fitted.model.sample(DRAWN, Noise(0))
 
     def _parts(self, added: np.ndarray, values: Mapping[str, Any]) -> list[dict[str, Any]]:
         names = list(self._groups)
@@ -238,50 +176,22 @@ class Reasons:
             for j in np.argsort(-added, kind="stable")
         ]
 
-    def _told(self, named: Sequence[Mapping[str, Any]], parts: Sequence[Mapping[str, Any]], row: torch.Tensor) -> str:
-        texts = [f"{part['column']} {_shown(part['value'])} ({self._beside(part, parts, row)})" for part in named]
+    def _told(self, named: Sequence[Named], values: Mapping[str, Any]) -> str:
+        texts = []
+        for found in named[:MOST_COLUMNS]:
+            name = list(self._groups)[found.column]
+            texts.append(f"{name} {_shown(values[name])} ({self._beside(name, values[name], found.is_unfit)})")
         return "; ".join(texts) or "no single column stands out"
 
-    def _beside(self, part: Mapping[str, Any], parts: Sequence[Mapping[str, Any]], row: torch.Tensor) -> str:
-        """Return what is said of a value beside it. parts: all columns; row: (numbers,), the row that has it"""
-        if not self._is_usual(part):
-            return f"usually {part['usual']}"
-        if self._depends(part, parts, row):
+    def _beside(self, name: str, value: Any, is_unfit: bool) -> str:
+        """Return what is said of a value beside it."""
+        usual = self._ranges[name]
+        if not usual.holds(value):
+            return f"usually {usual.text}" + (", and not with the other values" if is_unfit else "")
+        if is_unfit:
             return "usual, but not with the other values"
-        share = self._shares.get(part["column"], {}).get(part["value"])
-        return f"among the usual {part['usual']}" if share is None else f"{share:.0%} of the training rows"
-
-    def _depends(self, part: Mapping[str, Any], parts: Sequence[Mapping[str, Any]], row: torch.Tensor) -> bool:
-        """Return whether a value adds much less beside other values: those of drawn rows, or one other usual value.
-
-        parts: all columns. A column i with such an effect adds at least as much itself, since the fall of the score by
-        i and then by this column is at least the fall by this column alone.
-        """
-        assert self._usual is not None
-        most, name = BY_ITSELF * part["adds"], part["column"]
-        by_itself = self._added_by_itself(name, row)
-        if by_itself is not None and by_itself < most:
-            return True
-        least = part["adds"] - most
-        others = [self._groups[one["column"]] for one in parts if one is not part and one["adds"] >= least]
-        if not others:
-            return False
-        usual = self._usual.to(row.dtype)
-        beside = made_usual(self._score, row.repeat(len(others), 1), usual, others, self._steps)
-        return bool((contributions(self._score, beside, usual, [self._groups[name]], self._steps) < most).any())
-
-    def _added_by_itself(self, column: str, row: torch.Tensor) -> float | None:
-        """Return how much a value of the row adds beside values that suit it; None if the model draws no rows."""
-        drawn = self._drawn(row.dtype)
-        if self._usual is None or drawn is None:
-            return None
-        if self._rarity is None:
-            usual, groups = self._usual.to(row.dtype), list(self._groups.values())
-            self._rarity = Rarity(self._score, drawn, usual, groups, self._steps)
-        return self._rarity.of(list(self._groups).index(column), row[slice(*self._groups[column])])
-
-    def _is_usual(self, part: Mapping[str, Any]) -> bool:
-        return self._ranges[part["column"]].holds(part["value"])
+        share = self._shares.get(name, {}).get(value)
+        return f"among the usual {usual.text}" if share is None else f"{share:.0%} of the training rows"
 
     def _words(self, x: np.ndarray) -> dict[str, list[Any]]:
         """Return {column: its value in each row} for rows x, as the user's table has them."""
@@ -315,12 +225,6 @@ def _shares_of(column: Column, counts: np.ndarray) -> dict[str | None, float]:
     if column.kind == "flag":  # its second word is counted
         shares = np.array([1 - shares[0], shares[0]])
     return dict(zip((value or None for value in column.all_values), shares.tolist(), strict=True))
-
-
-def _named(parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the columns of a row that may be named; parts: all of them, the one that adds most first."""
-    least = LEAST_SHARE * max(parts[0]["adds"], 0)  # inf if a column adds inf: then only such columns are named
-    return [part for part in parts if part["adds"] > least or part["adds"] == math.inf]
 
 
 def _around(place: int, size: int) -> slice:

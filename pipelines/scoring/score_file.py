@@ -26,7 +26,7 @@ from pipelines.scoring.score_picture import draw
 from pipelines.scoring.scored_rows import ScoredRows, Scorer, if_trained_on, no_calibration, open_scorer, score_rows
 
 WRITTEN_AT_ONCE = 65_536  # rows of an answer: its text takes more memory than its numbers
-MOST_EXPLAINED = 20_000  # rows times columns: each takes some milliseconds
+MOST_EXPLAINED = 10_000  # rows times columns: each takes some milliseconds
 DIGITS = 8  # of p-values and q-values
 LEAST_GAPS, MANY_GAPS = 3, 0.2  # a line says that rows stand out by empty cells if so many do, and this share of them
 MANY = 100  # rows: of a larger number the first decimal says nothing
