@@ -282,6 +282,26 @@ def test_the_columns_that_make_a_row_unusual_are_named_where_the_score_has_narro
     assert {one.column: one.is_unfit for one in found} == named
 
 
+@pytest.mark.parametrize("has_draws", [False, True])
+def test_columns_far_out_together_are_named_where_usual_ones_hold_them_there(has_draws):
+    """A price follows from a weight and a distance, and a tax from the price, and no drawn row goes with x."""
+    weight, distance, other = np.random.default_rng(0).standard_normal((3, 256))
+    price = weight + distance
+    drawn = torch.from_numpy(np.stack([weight, distance, price, price / 5, other], axis=1))
+
+    def score(z: torch.Tensor) -> torch.Tensor:
+        weight, distance, price, tax, other = z.T
+        ties = (price - weight - distance) ** 2 + (tax - price / 5) ** 2
+        return (weight**2 + distance**2 + other**2) / 2 + ties / 1e-8
+
+    groups = [(k, k + 1) for k in range(5)]
+    search = Search(score, marginals(drawn, groups), groups, dict.fromkeys(groups, 0.0))
+    unusual = UnusualColumns(search, 5, 4, lambda: drawn if has_draws else None)
+    x = torch.tensor([[8.0, 0.5, 8.5, 1.7, 0.7], [0.5, 0.2, 0.7, 0.14, 8.0]], dtype=torch.float64)
+    _, found = unusual.of(x, [[0, 2, 3], [4]])
+    assert [{one.column for one in columns} for columns in found] == [{0, 2, 3}, {4}]
+
+
 def test_a_value_that_two_others_contradict_is_told_although_no_change_of_one_of_them_would_help():
     cov = np.full((3, 3), 0.95) + 0.05 * np.eye(3)
     x = np.random.default_rng(0).multivariate_normal(np.zeros(3), cov, 4000)

@@ -11,6 +11,10 @@ this value, and another round follows while the row's score is still above an or
    named first, others are named that make the row nearly as ordinary by themselves. A column whose value is not usual
    is named first if the score falls nearly as far by it as by the best one.
 
+If the rounds leave more than half of what the score is above an ordinary one's, no usual value and no ordinary row goes
+with the other columns, such as the price of another rate and tax. Then the columns whose values are not usual are
+named, the rarest first.
+
 A value is unfit if it does not go with the row's other values. Otherwise it is rare, whatever the others are
 (UnusualColumns._unfit tells which).
 """
@@ -29,6 +33,7 @@ from gen_models.anomalies.rarity import Rarity
 ROUNDS = 3
 AS_FAR = 0.9  # a column is named first only if it adds at least this fraction of what the best one adds
 BESIDE = 0.5  # and another beside it only if it adds at least this fraction
+HALF = 0.5  # the rounds explain a row if they take away so much of what its score is above an ordinary one
 WITHOUT = 0.1  # a column is one of several if without it the score falls less, by this fraction
 BY_ITSELF = 0.25  # a value that adds at least this fraction of its contribution beside values that suit it is rare
 
@@ -89,23 +94,31 @@ class UnusualColumns:
         odd: the places of the columns whose values in the row are not usual
         """
         named: list[dict[int, _Round]] = [{} for _ in x]  # of each row, {column: the round that has named it}
+        whole = self._search.score(x).tolist()
+        left = [*whole]  # of each row, after its last round
         first = found = self._round(x, odd)
         places = list(range(len(x)))
         for number in range(1, ROUNDS + 1):
-            for k, one in zip(places, found, strict=True):
-                named[k] |= {j: one for j in one.columns if j not in named[k]}
-            if number == ROUNDS:
-                break
             rest = torch.stack([one.after for one in found])
-            is_left = self._search.score(rest) > self._edge
-            is_left &= torch.tensor([bool(one.columns) for one in found])
-            if not is_left.any():
+            for k, one, score in zip(places, found, self._search.score(rest).tolist(), strict=True):
+                named[k] |= {j: one for j in one.columns if j not in named[k]}
+                left[k] = score
+            goes_on = [left[k] > self._edge and bool(one.columns) for k, one in zip(places, found, strict=True)]
+            if number == ROUNDS or not any(goes_on):
                 break
-            places = [k for k, still in zip(places, is_left.tolist(), strict=True) if still]
-            found = self._round(rest[is_left], [set(odd[k]).difference(named[k]) for k in places])
+            places = [k for k, still in zip(places, goes_on, strict=True) if still]
+            found = self._round(rest[torch.tensor(goes_on)], [set(odd[k]).difference(named[k]) for k in places])
         unfit = self._unfit([(k, j, one) for k in range(len(x)) for j, one in named[k].items() if not one.is_joint])
         columns = [[Named(j, (k, j) in unfit) for j in named[k]] for k in range(len(x))]
+        for k in range(len(x)):
+            if len(odd[k]) > 1 and left[k] - self._edge > HALF * (whole[k] - self._edge) > 0:
+                columns[k] = [Named(j) for j in self._rarest_first(x[k], first[k].added, odd[k])]
         return torch.stack([one.added for one in first]), columns
+
+    def _rarest_first(self, row: Float[Tensor, " numbers"], added: Tensor, odd: Collection[int]) -> list[int]:
+        """Return the odd columns by how much their values add whatever the others are, then by what they add here."""
+        by_itself = {j: self._added_by_itself(j, row) or 0.0 for j in odd}
+        return sorted(odd, key=lambda j: (-by_itself[j], -float(added[j]), j))
 
     def _round(self, x: Float[Tensor, "rows numbers"], odd: Sequence[Collection[int]]) -> list[_Round]:
         """Return what one round finds of each row. odd: the columns of each row whose values are not usual"""
