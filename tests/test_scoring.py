@@ -127,9 +127,14 @@ def test_a_row_without_a_score_has_no_p_value_and_takes_none_from_the_others():
 # reasons
 
 
+def _added(search: Search, x: torch.Tensor) -> torch.Tensor:
+    """Return what each column adds to the score of each row."""
+    return UnusualColumns(search, math.inf, 0, lambda: None).of(x, [()] * len(x))[0]
+
+
 def test_what_a_column_adds_to_a_sum_is_its_own_score_less_its_smallest():
     x, usual = torch.randn(7, 3, dtype=torch.float64), torch.randn(5, 3, dtype=torch.float64)
-    found = Search(lambda rows: rows.exp().sum(dim=1), usual, [(0, 1), (1, 3)]).contributions(x)
+    found = _added(Search(lambda rows: rows.exp().sum(dim=1), usual, [(0, 1), (1, 3)]), x)
     own, least = x.exp(), usual.exp()
     pair = own[:, 1:].sum(dim=1) - least[:, 1:].sum(dim=1).min()
     torch.testing.assert_close(found, torch.stack([own[:, 0] - least[:, 0].min(), pair], dim=1))
@@ -145,7 +150,7 @@ def test_what_a_value_adds_by_itself_to_a_sum_is_what_it_adds_to_every_row():
     search = Search(score, usual, groups)
     rarity = Rarity(search, usual[torch.randperm(len(usual))])
     found = [[rarity.of(j, row[slice(*group)]) for j, group in enumerate(groups)] for row in x]
-    torch.testing.assert_close(torch.tensor(found, dtype=torch.float64), search.contributions(x))
+    torch.testing.assert_close(torch.tensor(found, dtype=torch.float64), _added(search, x))
 
 
 @dataclass
@@ -248,10 +253,8 @@ def test_a_number_that_follows_from_another_is_named_where_it_does_not_and_besid
 @pytest.mark.parametrize(
     ("row", "named"),
     [
-        (
-            [33.46, 14.0, 0.0, 0.0],
-            {0: True, 1: True},
-        ),  # each by itself would make the row ordinary, an outage would not
+        # each of these two by itself would make the row ordinary, an outage would not
+        ([33.46, 14.0, 0.0, 0.0], {0: True, 1: True}),
         ([52.3, 9.0, 0.0, 0.0], {0: True, 1: True}),
         ([33.46, 14.0, 0.0, 7.0], {0: True, 1: True, 3: False}),
         ([33.46, 0.3 * 33.46, 0.0, 7.0], {3: False}),
@@ -280,6 +283,19 @@ def test_the_columns_that_make_a_row_unusual_are_named_where_the_score_has_narro
     odd = [j for j in range(4) if not usual[:, j].min() <= x[0, j] <= usual[:, j].max()]
     _, (found,) = UnusualColumns(search, 5, 4, lambda: None).of(x, [odd])
     assert {one.column: one.is_unfit for one in found} == named
+
+
+def test_of_two_columns_that_do_not_go_together_the_one_out_of_its_range_is_named_first():
+    usual = torch.linspace(-3, 3, 16, dtype=torch.float64)[:, None].expand(-1, 2)
+    groups = [(0, 1), (1, 2)]
+
+    def score(z: torch.Tensor) -> torch.Tensor:
+        return 50 * (z[:, 0] - z[:, 1]) ** 2 + (3.1 - z[:, 1]).clamp(min=0)  # it falls a little further by column 0
+
+    search = Search(score, usual, groups, dict.fromkeys(groups, 0.0))
+    x = torch.tensor([[1.0, 3.1]], dtype=torch.float64)
+    added, (named,) = UnusualColumns(search, 5, 4, lambda: None).of(x, [[1]])
+    assert added[0, 0] > added[0, 1] and [one.column for one in named] == [1, 0]
 
 
 @pytest.mark.parametrize("has_draws", [False, True])
@@ -322,9 +338,9 @@ def test_between_usual_values_a_number_is_searched_on_its_grid(step):
     def score(rows: torch.Tensor) -> torch.Tensor:
         return (rows[:, 0] - at).abs()
 
-    found = Search(score, usual, [(0, 1)], {(0, 1): step}).contributions(x)
+    found = _added(Search(score, usual, [(0, 1)], {(0, 1): step}), x)
     assert found.item() == pytest.approx(9 - at - (abs(3.25 - at) if step else 0), abs=1e-3)
-    assert Search(score, usual, [(0, 1)]).contributions(x).item() < found.item()
+    assert _added(Search(score, usual, [(0, 1)]), x).item() < found.item()
 
 
 def test_usual_values_are_values_of_the_column_as_often_as_it_has_them():

@@ -79,12 +79,6 @@ class Search:
     groups: Groups
     steps: Steps = field(default_factory=dict)
 
-    def contributions(self, x: Float[Tensor, "rows numbers"]) -> Float[Tensor, "rows columns"]:
-        """Return how much each column adds to each row's score, c_j(x), in the score's unit."""
-        whole = self.score(x).double()
-        found = [fall(whole, self.best(x, j)[1]) for j in range(len(self.groups))]
-        return torch.stack(found, dim=1) if found else torch.zeros(len(x), 0, dtype=torch.float64)
-
     def best(self, x: Float[Tensor, "rows numbers"], j: int) -> tuple[Float[Tensor, "rows _"], Float[Tensor, " rows"]]:
         """Return the value of column j that gives each row the lowest score, and this score; j counts the groups."""
         found, scores = self.among_usual(x, j)

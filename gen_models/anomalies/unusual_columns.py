@@ -94,24 +94,25 @@ class UnusualColumns:
         odd: the places of the columns whose values in the row are not usual
         """
         named: list[dict[int, _Round]] = [{} for _ in x]  # of each row, {column: the round that has named it}
-        whole = self._search.score(x).tolist()
-        left = [*whole]  # of each row, after its last round
-        first = found = self._round(x, odd)
+        whole = self._search.score(x).double()
+        left = whole.clone()  # of each row, after its last round
+        first = found = self._round(x, whole, odd)
         places = list(range(len(x)))
         for number in range(1, ROUNDS + 1):
-            rest = torch.stack([one.after for one in found])
-            for k, one, score in zip(places, found, self._search.score(rest).tolist(), strict=True):
+            for k, one in zip(places, found, strict=True):
                 named[k] |= {j: one for j in one.columns if j not in named[k]}
-                left[k] = score
-            goes_on = [left[k] > self._edge and bool(one.columns) for k, one in zip(places, found, strict=True)]
-            if number == ROUNDS or not any(goes_on):
+            rest = torch.stack([one.after for one in found])
+            left[places] = scores = self._search.score(rest).double()
+            goes_on = (scores > self._edge) & torch.tensor([bool(one.columns) for one in found])
+            if number == ROUNDS or not goes_on.any():
                 break
-            places = [k for k, still in zip(places, goes_on, strict=True) if still]
-            found = self._round(rest[torch.tensor(goes_on)], [set(odd[k]).difference(named[k]) for k in places])
+            places = [k for k, still in zip(places, goes_on.tolist(), strict=True) if still]
+            found = self._round(rest[goes_on], scores[goes_on], [set(odd[k]).difference(named[k]) for k in places])
         unfit = self._unfit([(k, j, one) for k in range(len(x)) for j, one in named[k].items() if not one.is_joint])
         columns = [[Named(j, (k, j) in unfit) for j in named[k]] for k in range(len(x))]
-        for k in range(len(x)):
-            if len(odd[k]) > 1 and left[k] - self._edge > HALF * (whole[k] - self._edge) > 0:
+        excess, rest = whole - self._edge, left - self._edge
+        for k, is_open in enumerate(((excess > 0) & (rest > HALF * excess)).tolist()):
+            if is_open and len(odd[k]) > 1:
                 columns[k] = [Named(j) for j in self._rarest_first(x[k], first[k].added, odd[k])]
         return torch.stack([one.added for one in first]), columns
 
@@ -120,9 +121,13 @@ class UnusualColumns:
         by_itself = {j: self._added_by_itself(j, row) or 0.0 for j in odd}
         return sorted(odd, key=lambda j: (-by_itself[j], -float(added[j]), j))
 
-    def _round(self, x: Float[Tensor, "rows numbers"], odd: Sequence[Collection[int]]) -> list[_Round]:
-        """Return what one round finds of each row. odd: the columns of each row whose values are not usual"""
-        whole = self._search.score(x).double()
+    def _round(
+        self, x: Float[Tensor, "rows numbers"], whole: Float[Tensor, " rows"], odd: Sequence[Collection[int]]
+    ) -> list[_Round]:
+        """Return what one round finds of each row.
+
+        whole: the rows' scores; odd: the columns of each row whose values are not usual
+        """
         found = [self._search.best(x, j) for j in range(len(self._search.groups))]
         least = torch.stack([scores for _, scores in found], dim=1)
         added = fall(whole[:, None], least)

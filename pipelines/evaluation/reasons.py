@@ -83,24 +83,24 @@ class Reasons:
         facts: Mapping[str, Any],
     ):
         self._fitted, self._name, self._facts = fitted, name, facts
-        self._usual = known.usual if known else None
-        scores = known.scores.get(name) if known else None
-        self._edge = threshold(scores, USUAL_RATE) if scores is not None else math.inf
-        self._spread = self._edge - float(np.median(scores)) if scores is not None else 0.0
         columns = from_json(facts["table"]["columns"]).columns if facts.get("table") else ()
         self._times = {column.name for column in columns if column.kind == "time"}
         pairs = zip(columns, known.counts if known else (), strict=False)
         self._shares = {
             column.name: _shares_of(column, count) for column, count in pairs if column.kind in ("category", "flag")
         }
-        self._unusual: UnusualColumns | None = None
         self._is_image = len(facts["event_shape"]) == 3
         self._groups = {} if self._is_image else groups_of(facts)
-        steps = {column.name: column.levels[0] or 0 for column in columns if column.kind not in ("category", "flag")}
-        self._steps = {
-            group: steps.get(name, 0) for name, group in self._groups.items() if name in steps or not columns
-        }
-        self._ranges = {} if self._usual is None or self._is_image else self._usual_ranges(self._usual.numpy())
+        grids = {column.name: column.levels[0] or 0 for column in columns if column.kind not in ("category", "flag")}
+        steps = {group: grids.get(name, 0) for name, group in self._groups.items() if name in grids or not columns}
+        self._unusual: UnusualColumns | None = None
+        if known and known.usual is not None and not self._is_image:
+            self._ranges = self._usual_ranges(known.usual.numpy())
+            scores = known.scores.get(name)
+            edge = threshold(scores, USUAL_RATE) if scores is not None else math.inf
+            spread = edge - float(np.median(scores)) if scores is not None else 0.0
+            search = Search(self._score, known.usual, list(self._groups.values()), steps)
+            self._unusual = UnusualColumns(search, edge, spread, self._draw)
 
     @property
     def why_none(self) -> str:
@@ -110,7 +110,7 @@ class Reasons:
             return "" if has_maps else f"no reasons: {type(self._fitted.model).__name__} does not rebuild images"
         return (
             ""
-            if self._usual is not None
+            if self._unusual is not None
             else "no reasons: the model has no calibration rows, nor usual values of its columns"
         )
 
@@ -138,21 +138,15 @@ class Reasons:
         return found
 
     def _of_table(self, x: np.ndarray) -> list[Reason]:
-        assert self._usual is not None
+        assert self._unusual is not None
         rows, words, names = torch.from_numpy(x), self._words(x), list(self._groups)
         values = [{name: words[name][k] for name in names} for k in range(len(x))]
         odd = [[j for j, name in enumerate(names) if not self._ranges[name].holds(row[name])] for row in values]
-        added, named = self._columns_of(self._usual.to(rows.dtype)).of(rows, odd)
+        added, named = self._unusual.of(rows, odd)
         return [
             Reason(self._told(columns, row), self._parts(adds, row))
             for columns, row, adds in zip(named, values, added.numpy(), strict=True)
         ]
-
-    def _columns_of(self, usual: torch.Tensor) -> UnusualColumns:
-        if self._unusual is None:
-            search = Search(self._score, usual, list(self._groups.values()), self._steps)
-            self._unusual = UnusualColumns(search, self._edge, self._spread, self._draw)
-        return self._unusual
 
     def _score(self, z: torch.Tensor) -> torch.Tensor:
         return self._fitted(self._name, z)
