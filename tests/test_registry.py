@@ -383,6 +383,10 @@ class TestReplay:
         assert [of["trial"] for of in as_good(rows((1, 1.001, 1), (1.1, 1.101, 1.1), (1, 3, 2)))] == [2]
         many = rows(*((1.0, 1.0 + k / 100, 1.0 - k / 200) for k in range(6)))
         assert " and 2 more: give" in undecided(many)
+        # each seed orders two models that learned nothing in the same way, and the third setting is far from them
+        nothing = rows((0.143401, 0.143402, 0.143403), (0.143405, 0.143406, 0.143407), (0.2, 0.21, 0.22))
+        assert as_good(nothing) == [] and "differ by 4e-06, less than 0.1%" in undecided(nothing)
+        assert decided(nothing) == "" == undecided(rows((0.1434, 0.1435, 0.1436), (0.1444, 0.1445, 0.1446)))
         assert undecided([rows((1, 1, 1))[0], {"trial": 9, "override": {}, "value": 1.01}]) == ""
 
     def test_the_page_of_a_sweep_shows_the_rate_beside_the_metric(self):

@@ -31,8 +31,8 @@ def number(trial: Mapping[str, Any]) -> float:
 def undecided(trials: Sequence[Mapping[str, Any]]) -> str:
     """Return a sentence that says that the settings of a sweep are hard to tell apart, or "" if they are not.
 
-    They are if all settings hardly differ, or if the means over seeds of some are as good as the best one's. Fewer than
-    FEWEST settings never count as hardly different. trials: as for `ranking`
+    They are if all settings hardly differ (fewer than FEWEST never count as such), if the means over seeds of some are
+    as good as the best one's, or if seeds tell the two best apart that hardly differ. trials: as for `ranking`
     """
     values = [number(trial) for trial in ranking(trials)]
     if len(values) >= FEWEST and max(values) - min(values) < HARDLY * abs(min(values)):
@@ -41,10 +41,21 @@ def undecided(trials: Sequence[Mapping[str, Any]]) -> str:
             f"{HARDLY:.1%}. More trial_steps may tell them apart."
         )
     if not (alike := as_good(trials)):
-        return ""
+        return _hardly(trials)
     best, more = ranking(trials)[0], len(alike) - MOST_NAMED
     names = ", ".join(_named(trial) for trial in alike[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
     return f"The seeds do not tell {_named(best)} from {names}: give more seeds before you rely on the difference."
+
+
+def _hardly(trials: Sequence[Mapping[str, Any]]) -> str:
+    """Return a sentence that says that the two best means over seeds hardly differ, or "" if they do not."""
+    means = [trial for trial in ranking(trials) if trial.get("sd") is not None]
+    if len(means) < 2 or (gap := number(means[1]) - number(means[0])) >= HARDLY * abs(number(means[0])):
+        return ""
+    return (
+        f"The choice between {_named(means[0])} and {_named(means[1])} means little: they differ by {gap:.2g}, less "
+        f"than {HARDLY:.1%}, whatever the seeds say."
+    )
 
 
 def decided(trials: Sequence[Mapping[str, Any]]) -> str:
