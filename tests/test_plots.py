@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -233,3 +234,13 @@ def test_the_bins_of_a_histogram_reach_the_edge_and_what_lies_outside_is_counted
     assert -100 < first < 0 and 9.0 < last < 100
     figures.score_histogram(scores, known, 9.0, tmp_path / "a.png", title="scores")
     assert (tmp_path / "a.png").stat().st_size > 5000
+
+
+def test_ticks_of_counts_are_whole_numbers(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(sys.modules["pipelines.figures.columns"], "save", lambda figure, to: drawn.append(figure))
+    charts = {"number": np.array([0.1, 0.1, 0.2, 0.7]), "whole": np.array([1.0, 1.0, 2.0]), "word": {"a": 1, "b": 2}}
+    figures.columns(charts, Path("none.png"), used=set(), missing={})
+    number, whole, word = drawn[0].axes
+    for axis in (number.yaxis, whole.xaxis, whole.yaxis, word.xaxis):
+        assert all(tick == round(tick) for tick in axis.get_ticklocs()), axis

@@ -32,7 +32,8 @@ def columns(
                 _bars(axes, content, colour)
             else:
                 axes.hist(content, bins=_edges(content), color=colour)
-                axes.xaxis.set_major_locator(MaxNLocator(4))
+                axes.xaxis.set_major_locator(MaxNLocator(4, integer=bool((content == np.round(content)).all())))
+                axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
             axes.set_title(_short(title))
             if count := missing.get(title):
                 axes.set_xlabel(f"{count:,} missing", fontsize=7.5)
@@ -54,6 +55,7 @@ def _edges(numbers: np.ndarray) -> list[float]:
 def _bars(axes: Axes, counts: Mapping[str, int], colour: str) -> None:
     shown = sorted(counts.items(), key=lambda entry: -entry[1])[:SHOWN_WORDS]
     axes.barh([_short(word) for word, _ in shown], [count for _, count in shown], color=colour)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.invert_yaxis()
 
 
