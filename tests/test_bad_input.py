@@ -35,7 +35,7 @@ from gen_models.build import build_model
 from gen_models.checkpoint import save_model
 from gen_models.errors import ConfigError, DataError, GenModelsError
 from gen_models.noise import Noise
-from pipelines.commands import predict
+from pipelines.commands import compress, denoise, predict
 from pipelines.commands.input_rows import read_events
 from pipelines.config.conf_files import data_conf
 from pipelines.data import prepare
@@ -1170,6 +1170,25 @@ def test_a_model_of_28x28_given_32x32_says_both_shapes(checkpoint, tmp_path):
         DataError, match=r"rows\.npy: rows of shape 1x32x32; this model takes 1x28x28 .*; resize or transpose them"
     ):
         predict.main([str(checkpoint), str(tmp_path / "rows.npy")])
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "line"),
+    [
+        (predict, "--task decode", "GaussianMixture does not decode; it offers "),
+        (predict, "--task reconstruct", "GaussianMixture does not reconstruct; it offers "),
+        (compress, "--output out", "GaussianMixture has no decoder"),
+        (compress, "--output out --method codes", "GaussianMixture has no codes"),
+        (compress, "--output out --method bits_back", "GaussianMixture"),
+        (denoise, "--output out.npy", "GaussianMixture was not trained to undo a corruption"),
+    ],
+)
+def test_what_a_model_cannot_do_is_said_before_its_rows_are_read(tmp_path, monkeypatch, command, words, line):
+    monkeypatch.chdir(tmp_path)
+    mixture = {"_target_": "gen_models.mixtures.gaussian_mixture.GaussianMixture", "event_shape": [3], "levels": None}
+    save_model(tmp_path / "gmm", mixture | {"components": 2}, build_model(mixture | {"components": 2}, seed=0))
+    with pytest.raises(DataError, match=line):
+        command.main([str(tmp_path / "gmm"), "none.csv", *words.split()])
 
 
 @pytest.mark.parametrize("shape", [(0, 784), (0, 1, 28, 28)])

@@ -90,6 +90,11 @@ def compress(model: nn.Module, x: Rows, noise: Noise, *, latent_bits: int = LATE
     return Compressed(header, stack.words()), Rate(len(x), stack.bits() - initial, initial, ideal)
 
 
+def require_offered(model: nn.Module) -> None:
+    """Raise DataError if a model is none that LatentChannel takes."""
+    LatentChannel(model, 2)
+
+
 def decompress(model: nn.Module, compressed: Compressed) -> Float[Tensor, "batch *event"]:
     """Return the rows that `compress` compressed.
 

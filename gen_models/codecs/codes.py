@@ -173,6 +173,11 @@ def _no_rows(shapes: list[tuple[int, int]]) -> Grids:
     return tuple(torch.zeros(0, h, w, dtype=torch.long) for h, w in shapes)
 
 
+def require_offered(model: nn.Module) -> None:
+    """Raise DataError if a model has no codes."""
+    _coded(model)
+
+
 def _coded(model: nn.Module) -> Coded:
     if not isinstance(model, Coded):
         raise DataError(f"{type(model).__name__} has no codes: use a VQ-VAE, or --method latents")

@@ -140,6 +140,12 @@ def _grid(header: dict[str, Any]) -> Grid:
     return grid
 
 
+def require_offered(model: nn.Module) -> None:
+    """Raise DataError if a model lacks an encoder or a decoder."""
+    _encoder(model)
+    _decoder(model)
+
+
 def _encoder(model: nn.Module) -> Encoder:
     if not isinstance(model, Encoder):
         raise DataError(f"{type(model).__name__} has no encoder to compress by; use an autoencoder, a VAE or a flow")

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from gen_models.codecs import bits_back, codes, latents
 from gen_models.codecs.container import Compressed
-from gen_models.codecs.latent_channel import LatentChannel
 from gen_models.contracts import Decoder, Encoder, Reconstructor
 from gen_models.errors import DataError
 
@@ -20,6 +19,11 @@ DECOMPRESS: dict[str, Callable[[Any, Compressed], Tensor]] = {
     bits_back.METHOD: bits_back.decompress,
     codes.METHOD: codes.decompress,
     latents.METHOD: latents.decompress,
+}
+REQUIRE: dict[str, Callable[[Any], None]] = {
+    bits_back.METHOD: bits_back.require_offered,
+    codes.METHOD: codes.require_offered,
+    latents.METHOD: latents.require_offered,
 }
 LOSSLESS = bits_back.METHOD
 
@@ -31,7 +35,7 @@ def methods_of(model: object) -> tuple[str, ...]:
     if not (isinstance(model, Encoder) and isinstance(model, Decoder) and isinstance(model, Reconstructor)):
         return ()
     try:
-        LatentChannel(model, 2)
+        REQUIRE[LOSSLESS](model)
     except DataError:
         return (latents.METHOD,)
     return (bits_back.METHOD, latents.METHOD)

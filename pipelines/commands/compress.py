@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from gen_models.codecs import bits_back, codes, container, latents
 from gen_models.codecs.container import Compressed
-from gen_models.codecs.methods import DECOMPRESS, LOSSLESS, methods_of
+from gen_models.codecs.methods import DECOMPRESS, LOSSLESS, REQUIRE, methods_of
 from gen_models.errors import DataError
 from gen_models.measures.units import unit_scale
 from gen_models.noise import Noise
@@ -43,6 +43,7 @@ def main(argv: Sequence[str]) -> None:
     model, facts = open_model(asked.model)
     method = asked.method or _first_method(model)
     _require_options_of(method, asked)
+    REQUIRE[method](model)  # before its rows are read, which may need mending in vain
     x = read_events(asked.input, read_as(facts, **arguments.reading(asked)))
     notes: list[str] = []
     if method == bits_back.METHOD:

@@ -35,6 +35,7 @@ def main(argv: Sequence[str]) -> None:
     """Write a model's answers for the rows of a file; argv: the arguments after `predict`."""
     asked = parse(argv, "predict", __doc__, arguments.predict)
     stored = open_stored(asked.model)
+    serving.require_task(stored.model, asked.task)  # before the rows are read, which may need mending in vain
     if asked.task == "decode":
         _decode(stored, asked)
     else:

@@ -170,15 +170,7 @@ def answer(
     have the wrong shape, numbers that are not finite or, for a model of grey levels, that are no whole grey levels, or
     if n or seed is out of range.
     """
-    if task not in TASKS:
-        raise DataError(unknown("task", task, tasks(model)))
-    if task not in tasks(model):
-        offered = tasks(model)
-        instead = "; cluster the latents that encode answers, with k-means for example"
-        raise DataError(
-            f"{type(model).__name__} does not {task}; it offers {', '.join(offered)}"
-            + (instead if task == "cluster" and "encode" in offered else "")
-        )
+    require_task(model, task)
     if task == "p_value" and calibration is None:
         raise DataError(NO_CALIBRATION)
     rows = np.asarray(rows, dtype=np.float64 if "table" in facts else np.float32)
@@ -188,6 +180,19 @@ def answer(
         if task == "sample":
             return _flat(_sample(model, n or len(rows), seed, temperature, facts))
         return _flat(_by_rows(model, rows, task, facts, calibration))
+
+
+def require_task(model: nn.Module, task: str) -> None:
+    """Raise DataError if a model does not offer a task, or if there is no such task."""
+    if task not in TASKS:
+        raise DataError(unknown("task", task, tasks(model)))
+    if task not in tasks(model):
+        offered = tasks(model)
+        instead = "; cluster the latents that encode answers, with k-means for example"
+        raise DataError(
+            f"{type(model).__name__} does not {task}; it offers {', '.join(offered)}"
+            + (instead if task == "cluster" and "encode" in offered else "")
+        )
 
 
 def tasks(model: nn.Module) -> tuple[str, ...]:
