@@ -123,10 +123,13 @@ class TestStore:
         assert where == (project / "mlartifacts" / tracking.TRAININGS).as_uri()
 
     def test_a_server_that_does_not_answer_is_one_line_that_says_how_to_start_it(self, project, monkeypatch):
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-        with pytest.raises(tracking.StoreError, match=r"no server answers .*`gen-models server`") as caught:
-            tracking.open_store()
-        assert "\n" not in str(caught.value)
+        for port, option in (("", ""), (":5000", ""), (":9", " --port 9")):
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.2{port}")
+            with pytest.raises(
+                tracking.StoreError, match=rf"no server answers .*`gen-models server{option}`"
+            ) as caught:
+                tracking.open_store()
+            assert "\n" not in str(caught.value)
 
     def test_a_server_that_asks_who_is_there_is_one_line_that_says_how_to_answer(self, project, monkeypatch):
         with HTTPServer(("127.0.0.1", 0), AsksWhoIsThere) as server:

@@ -70,6 +70,12 @@ def test_what_a_server_missed_is_sent_once_and_a_version_loads_from_it(root, tmp
     with server(root):
         recorder = tracking.Recorder(lineage)
         assert recorder.log(10, metrics_at(10))
+        client = tracking.open_store()
+    with (
+        pytest.raises(tracking.StoreError, match=r"no server answers .*`gen-models server --port"),
+        tracking.translated(),
+    ):
+        client.search_registered_models()
     began = time.monotonic()
     assert not recorder.log(20, metrics_at(20))
     assert not recorder.finish("FINISHED")

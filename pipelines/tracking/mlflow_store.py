@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import mlflow
 from mlflow import MlflowClient
@@ -19,6 +20,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError  # MLflow lets some of its store's errors through
 
 from gen_models.errors import GenModelsError, first_line
+from pipelines.arguments import PORT
 from pipelines.runtime import paths, stage
 
 FAILURES = (MlflowException, SQLAlchemyError)
@@ -116,6 +118,8 @@ def translated() -> Iterator[None]:
     except FAILURES as error:
         said = first_line(error)
         hint = "; if the file is damaged, remove it and run `gen-models register`" if is_local() else ""
+        if not is_local():
+            _probe()  # if the server is away, this says so, and how to start it
         if "error code 401" in str(error):
             said = "the server asks for a user"
             hint = "; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to those of a user of this server"
@@ -165,5 +169,14 @@ def _probe() -> None:
     except (OSError, ValueError) as error:
         raise StoreError(
             f"MLFLOW_TRACKING_URI={shown_uri()}: no server answers ({first_line(error)}); start it with "
-            "`gen-models server`, or unset MLFLOW_TRACKING_URI for mlflow.db in the project folder"
+            f"`gen-models server{_port()}`, or unset MLFLOW_TRACKING_URI for mlflow.db in the project folder"
         ) from None
+
+
+def _port() -> str:
+    """Return the option of `gen-models server` for the port of the store's URI; "" for the usual port or none."""
+    try:
+        port = urlsplit(store_uri()).port
+    except ValueError:  # no number
+        return ""
+    return "" if port in (None, PORT) else f" --port {port}"
