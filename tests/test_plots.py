@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from gen_models import checkpoint
@@ -234,6 +235,20 @@ def test_the_bins_of_a_histogram_reach_the_edge_and_what_lies_outside_is_counted
     assert -100 < first < 0 and 9.0 < last < 100
     figures.score_histogram(scores, known, 9.0, tmp_path / "a.png", title="scores")
     assert (tmp_path / "a.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("keys", [1, 2, 3])
+def test_the_title_of_a_sweeps_picture_fits(monkeypatch, keys):
+    drawn = []
+    monkeypatch.setattr(sys.modules["pipelines.figures.charts"], "save", lambda figure, to: drawn.append(figure))
+    override = {f"model.key{k}": 1.0 for k in range(keys)}
+    rows = [{"trial": k, "override": override, "value": 1.0, "metrics": {}, "steps": 50 * k} for k in (1, 2)]
+    figures.trials(rows, "distortion_at_rate", 1, Path("none.png"))
+    title = drawn[0].get_suptitle()
+    assert title.replace("\n", " ").endswith("hollow: stopped before step 100, so not to be compared with the others")
+    FigureCanvasAgg(drawn[0]).draw()
+    box = drawn[0]._suptitle.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= drawn[0].bbox.width
 
 
 def test_ticks_of_counts_are_whole_numbers(monkeypatch):

@@ -93,7 +93,7 @@ def trials(
         title = f"{len(rows)} trials, validation {metric}, lower is better"
         if any(was_stopped):
             title += f"\nhollow: stopped before step {most:,}, so not to be compared with the others"
-        figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=10)
+        heading(figure, title)
         save(figure, to)
 
 

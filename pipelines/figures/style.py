@@ -5,6 +5,7 @@ The colours are based on Okabe and Ito's (2008), which colour-blind readers can 
 
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
@@ -43,6 +44,7 @@ DPI = 130
 PLAIN: dict[str, Any] = {"Software": None}  # without it, matplotlib writes its version into the file
 TILE_PIXELS = 56  # small images are enlarged to about this size
 PANEL = (3.9, 3.1)  # inches
+LETTER = 0.085  # inches of a letter of a heading, on average
 LAYOUT: Literal["constrained"] | None = "constrained"
 
 Points = Mapping[str, np.ndarray]
@@ -65,7 +67,10 @@ def word(text: object) -> str:
 
 
 def heading(figure: Figure, title: str) -> None:
-    figure.suptitle(plain(title), x=0.01, ha="left", weight="bold", fontsize=10)
+    """Write a title above a figure, in lines that the figure is wide enough for."""
+    letters = int(figure.get_figwidth() / LETTER)
+    lines = [part for line in title.splitlines() for part in wrap(line, letters) or [""]]
+    figure.suptitle(plain("\n".join(lines)), x=0.01, ha="left", weight="bold", fontsize=10)
 
 
 def panels_of(count: int, *, columns: int = 1, size: tuple[float, float] = PANEL) -> tuple[Figure, list[Axes]]:
